@@ -1,0 +1,1 @@
+//! A deterministic simulation that tries to break haechi-store-redis.

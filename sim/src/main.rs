@@ -1,0 +1,2 @@
+//! The harness's program.
+fn main() {}
