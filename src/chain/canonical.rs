@@ -1,0 +1,434 @@
+//! The canonical text of a JSON value, json-stable-v1.
+//!
+//! This is RFC 8785 (JSON Canonicalization Scheme): no white space, members
+//! sorted by name in UTF-16 code units, strings and numbers exactly as
+//! ECMAScript's `JSON.stringify` writes them, lone surrogates included.
+//!
+//! Members are rendered where they are met and moved into order when their
+//! object closes, so that a text that is canonical already is copied once.
+
+use std::cmp::Ordering;
+
+use super::json::{Piece, Reader, Refusal, RefusalKind, Text, Token};
+use super::number::{self, Unfaithful};
+
+/// Decides which members stay in the canonical text.
+pub(crate) trait Members {
+    /// Called when a member is complete, innermost first. `depth` is 1 for a
+    /// member of the outermost container; `out[value..]` is the rendered
+    /// value, which may be rewritten. False leaves the member out.
+    fn keep(&mut self, depth: usize, name: &[u8], out: &mut String, value: usize) -> bool;
+}
+
+struct Frame {
+    object: bool,
+    /// Where the container's content starts in `out`.
+    start: usize,
+    /// The container's first entry in `members`.
+    members: usize,
+}
+
+/// A member, by ranges.
+struct Member {
+    /// Decoded name, in the text or, when it had escapes, in `decoded`.
+    name: (usize, usize),
+    name_is_decoded: bool,
+    /// Where the name stands in the text.
+    offset: usize,
+    /// The whole member in `out`, comma included, and its value's start.
+    start: usize,
+    value: usize,
+    end: usize,
+}
+
+/// Renders canonical text into a buffer that is kept between texts.
+///
+/// Time is O(n log n) in the text's length plus, for each level of nesting
+/// whose members are out of order, one copy of that level.
+#[derive(Default)]
+pub(crate) struct Renderer {
+    out: String,
+    scratch: String,
+    decoded: Vec<u8>,
+    members: Vec<Member>,
+    frames: Vec<Frame>,
+    root_is_object: bool,
+}
+
+impl Renderer {
+    /// Renders `text`, read to at most `max_depth` open containers.
+    pub(crate) fn render(
+        &mut self,
+        text: &str,
+        max_depth: usize,
+        members: &mut impl Members,
+    ) -> Result<(), Refusal> {
+        self.out.clear();
+        self.out.reserve(text.len());
+        self.decoded.clear();
+        self.members.clear();
+        self.frames.clear();
+        self.root_is_object = false;
+        let mut reader = Reader::new(text, max_depth);
+        loop {
+            match reader.next()? {
+                Token::Object => {
+                    self.open(true);
+                    continue;
+                }
+                Token::Array => {
+                    self.open(false);
+                    continue;
+                }
+                Token::Name(name) => {
+                    self.name(reader.token_start(), name);
+                    continue;
+                }
+                Token::End => self.close(text)?,
+                Token::String(string) => write_string(string, &mut self.out),
+                Token::Number(literal) => number::write(literal, &mut self.out)
+                    .map_err(|why| Refusal::new(reader.token_start(), why.into()))?,
+                Token::Literal(word) => self.out.push_str(word),
+                Token::Done => return Ok(()),
+            }
+            self.value_done(text, members);
+        }
+    }
+
+    /// What the last call of `render` rendered.
+    pub(crate) fn text(&self) -> &str {
+        &self.out
+    }
+
+    pub(crate) fn into_text(self) -> String {
+        self.out
+    }
+
+    pub(crate) fn root_is_object(&self) -> bool {
+        self.root_is_object
+    }
+
+    /// Where in the rendered root object a member called `name`, which it does
+    /// not have, would stand: at the first member after it, or at the `}`.
+    pub(crate) fn place_in_root(&self, text: &str, name: &str) -> usize {
+        let is_before = |member: &Member| {
+            let other = name_of(member, text, &self.decoded);
+            utf16_order(other, name.as_bytes()) == Ordering::Less
+        };
+        let after = self.members.partition_point(is_before);
+        match self.members[after..]
+            .iter()
+            .find(|member| member.end > member.start)
+        {
+            Some(member) => member.start,
+            None => self.out.len().saturating_sub(1),
+        }
+    }
+
+    fn open(&mut self, object: bool) {
+        if self.frames.is_empty() {
+            self.root_is_object = object;
+        }
+        self.out.push(if object { '{' } else { '[' });
+        self.frames.push(Frame {
+            object,
+            start: self.out.len(),
+            members: self.members.len(),
+        });
+    }
+
+    fn name(&mut self, offset: usize, name: Text<'_>) {
+        let start = self.out.len();
+        let (range, name_is_decoded) = match name.verbatim() {
+            Some(raw) => ((offset + 1, offset + 1 + raw.len()), false),
+            None => {
+                let start = self.decoded.len();
+                decode(name, &mut self.decoded);
+                ((start, self.decoded.len()), true)
+            }
+        };
+        write_string(name, &mut self.out);
+        self.out.push(':');
+        let value = self.out.len();
+        self.members.push(Member {
+            name: range,
+            name_is_decoded,
+            offset,
+            start,
+            value,
+            end: value,
+        });
+    }
+
+    /// Every value inside a container is followed by a comma; the last one
+    /// gives way to the bracket.
+    fn value_done(&mut self, text: &str, hooks: &mut impl Members) {
+        let depth = self.frames.len();
+        match self.frames.last() {
+            None => {}
+            Some(Frame { object: false, .. }) => self.out.push(','),
+            Some(_) => {
+                let Some(member) = self.members.last_mut() else {
+                    return;
+                };
+                let name = name_of(member, text, &self.decoded);
+                if hooks.keep(depth, name, &mut self.out, member.value) {
+                    self.out.push(',');
+                } else {
+                    self.out.truncate(member.start);
+                }
+                member.end = self.out.len();
+            }
+        }
+    }
+
+    fn close(&mut self, text: &str) -> Result<(), Refusal> {
+        let Some(frame) = self.frames.pop() else {
+            return Ok(());
+        };
+        if frame.object {
+            self.sort(&frame, text)?;
+        }
+        if self.out.len() > frame.start {
+            self.out.pop();
+        }
+        self.out.push(if frame.object { '}' } else { ']' });
+        if !self.frames.is_empty() {
+            self.members.truncate(frame.members);
+        }
+        Ok(())
+    }
+
+    fn sort(&mut self, frame: &Frame, text: &str) -> Result<(), Refusal> {
+        let decoded = &self.decoded;
+        let members = &mut self.members[frame.members..];
+        let order = |a: &Member, b: &Member| {
+            utf16_order(name_of(a, text, decoded), name_of(b, text, decoded))
+        };
+        if members.is_sorted_by(|a, b| order(a, b) == Ordering::Less) {
+            return Ok(());
+        }
+        members.sort_unstable_by(order);
+        for pair in members.windows(2) {
+            if let [a, b] = pair
+                && order(a, b) == Ordering::Equal
+            {
+                return Err(Refusal::new(a.offset.max(b.offset), RefusalKind::Repeated));
+            }
+        }
+        self.scratch.clear();
+        for member in members {
+            let start = frame.start + self.scratch.len();
+            self.scratch.push_str(&self.out[member.start..member.end]);
+            member.start = start;
+            member.end = frame.start + self.scratch.len();
+        }
+        self.out.truncate(frame.start);
+        self.out.push_str(&self.scratch);
+        Ok(())
+    }
+}
+
+impl From<Unfaithful> for RefusalKind {
+    fn from(why: Unfaithful) -> RefusalKind {
+        match why {
+            Unfaithful::Changes => RefusalKind::NumberChanges,
+            Unfaithful::Overflows => RefusalKind::NumberOverflows,
+        }
+    }
+}
+
+fn name_of<'a>(member: &Member, text: &'a str, decoded: &'a [u8]) -> &'a [u8] {
+    let from = if member.name_is_decoded {
+        decoded
+    } else {
+        text.as_bytes()
+    };
+    &from[member.name.0..member.name.1]
+}
+
+/// Appends `text` with its quotes as `JSON.stringify` writes it.
+pub(crate) fn write_string(text: Text<'_>, out: &mut String) {
+    out.push('"');
+    match text.verbatim() {
+        // What stood unescaped in valid JSON is never escaped by ECMAScript.
+        Some(raw) => out.push_str(raw),
+        None => text.pieces().for_each(|piece| match piece {
+            Piece::Run(run) => out.push_str(run),
+            Piece::Char(c) => write_char(c, out),
+            Piece::Lone(unit) => write_unit(unit, out),
+        }),
+    }
+    out.push('"');
+}
+
+/// Appends `text` with its quotes, from a string that was never JSON.
+pub(crate) fn write_plain_string(text: &str, out: &mut String) {
+    out.push('"');
+    text.chars().for_each(|c| write_char(c, out));
+    out.push('"');
+}
+
+fn write_char(c: char, out: &mut String) {
+    match c {
+        '"' => out.push_str("\\\""),
+        '\\' => out.push_str("\\\\"),
+        '\u{8}' => out.push_str("\\b"),
+        '\u{c}' => out.push_str("\\f"),
+        '\n' => out.push_str("\\n"),
+        '\r' => out.push_str("\\r"),
+        '\t' => out.push_str("\\t"),
+        control @ '\0'..='\u{1f}' => write_unit(control as u16, out),
+        other => out.push(other),
+    }
+}
+
+fn write_unit(unit: u16, out: &mut String) {
+    out.push_str("\\u");
+    for shift in [12, 8, 4, 0] {
+        let digit = char::from_digit(u32::from(unit >> shift & 0xf), 16);
+        out.push(digit.unwrap_or('0'));
+    }
+}
+
+/// Appends the name as WTF-8: UTF-8 in which a lone surrogate is encoded like
+/// any other code point. Pairs are one character, so this is unambiguous.
+fn decode(name: Text<'_>, out: &mut Vec<u8>) {
+    for piece in name.pieces() {
+        match piece {
+            Piece::Run(run) => out.extend_from_slice(run.as_bytes()),
+            Piece::Char(c) => out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
+            Piece::Lone(unit) => {
+                let low = |bits: u16| 0x80 | (bits & 0x3f) as u8;
+                out.extend([0xe0 | (unit >> 12) as u8, low(unit >> 6), low(unit)]);
+            }
+        }
+    }
+}
+
+/// The order of two WTF-8 strings by UTF-16 code units.
+///
+/// Bytes are in code point order, which is the same but for characters above
+/// U+FFFF: as surrogates they come before U+E000 to U+FFFF.
+pub(crate) fn utf16_order(a: &[u8], b: &[u8]) -> Ordering {
+    let common = a.iter().zip(b).take_while(|(a, b)| a == b).count();
+    match (a.get(common), b.get(common)) {
+        (Some(&x), Some(&y)) if x.max(y) >= 0xf0 && x.min(y) >= 0xed => {
+            units(&a[common..]).cmp(units(&b[common..]))
+        }
+        (x, y) => x.cmp(&y),
+    }
+}
+
+/// The UTF-16 code units of WTF-8 that starts at a character.
+fn units(bytes: &[u8]) -> impl Iterator<Item = u16> {
+    let low = |byte: Option<&u8>| u32::from(byte.map_or(0, |byte| byte & 0x3f));
+    let mut rest = bytes;
+    let mut trail = None;
+    std::iter::from_fn(move || {
+        if let Some(unit) = trail.take() {
+            return Some(unit);
+        }
+        let lead = u32::from(*rest.first()?);
+        let (code, length) = match lead {
+            0..0x80 => (lead, 1),
+            0x80..0xe0 => ((lead & 0x1f) << 6 | low(rest.get(1)), 2),
+            0xe0..0xf0 => (
+                (lead & 0xf) << 12 | low(rest.get(1)) << 6 | low(rest.get(2)),
+                3,
+            ),
+            _ => {
+                let high = (lead & 0x7) << 18 | low(rest.get(1)) << 12;
+                (high | low(rest.get(2)) << 6 | low(rest.get(3)), 4)
+            }
+        };
+        rest = rest.get(length..).unwrap_or(&[]);
+        if code < 0x1_0000 {
+            return Some(code as u16);
+        }
+        let code = code - 0x1_0000;
+        trail = Some(0xdc00 | (code & 0x3ff) as u16);
+        Some(0xd800 | (code >> 10) as u16)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct All;
+
+    impl Members for All {
+        fn keep(&mut self, _: usize, _: &[u8], _: &mut String, _: usize) -> bool {
+            true
+        }
+    }
+
+    fn canonical(text: &str) -> Result<String, Refusal> {
+        let mut renderer = Renderer::default();
+        renderer.render(text, 128, &mut All)?;
+        Ok(renderer.into_text())
+    }
+
+    #[test]
+    fn members_are_sorted_at_every_level() {
+        let text = r#" { "b" : [ {"z":1,"y":{"d":1.0,"c":[]}} , {} ] , "" : null, "a":true } "#;
+        let sorted = r#"{"":null,"a":true,"b":[{"y":{"c":[],"d":1},"z":1},{}]}"#;
+        assert_eq!(canonical(text).as_deref(), Ok(sorted));
+        assert_eq!(canonical(sorted).as_deref(), Ok(sorted));
+    }
+
+    #[test]
+    fn strings_are_escaped_as_ecmascript_does() {
+        let text = r#""\u0000\u001F\b\f\n\r\t\u0008\"\\\/\u007f\u2028é\u00e9\ud83d\ude00\uDEAD""#;
+        let written = "\"\\u0000\\u001f\\b\\f\\n\\r\\t\\b\\\"\\\\/\u{7f}\u{2028}éé😀\\udead\"";
+        assert_eq!(canonical(text).as_deref(), Ok(written));
+    }
+
+    #[test]
+    fn a_repeated_name_is_found_however_it_is_spelled() {
+        let repeated = |text, offset| {
+            assert_eq!(
+                canonical(text),
+                Err(Refusal::new(offset, RefusalKind::Repeated)),
+                "{text}"
+            );
+        };
+        repeated(r#"{"a":1,"\u0061":2}"#, 7);
+        repeated(r#"{"b":1,"a":1,"b":2}"#, 13);
+        repeated(r#"[{"x":{"\ud800":1,"\uD800":2}}]"#, 18);
+        assert!(canonical(r#"[{"a":1},{"a":{"a":1}}]"#).is_ok());
+    }
+
+    #[test]
+    fn names_are_in_the_order_of_their_utf16_units() {
+        let names = [
+            "",
+            "\\u0000",
+            "A",
+            "a",
+            "a!",
+            "aa",
+            "é",
+            "\u{d7ff}",
+            "\\ud800",
+            "\\ud800x",
+            "𐀀",
+            "\\ud800\u{ffff}",
+            "\\ud801",
+            "\u{10ffff}",
+            "\\udbff\u{e000}",
+            "\\udc00",
+            "\\udfff",
+            "\u{e000}",
+            "ﬁ",
+            "\u{ffff}",
+        ];
+        let object = |names: &[&str]| {
+            let members: Vec<_> = names.iter().map(|name| format!("\"{name}\":0")).collect();
+            format!("{{{}}}", members.join(","))
+        };
+        let reversed: Vec<_> = names.iter().rev().copied().collect();
+        assert_eq!(canonical(&object(&reversed)), Ok(object(&names)));
+    }
+}

@@ -1,0 +1,545 @@
+//! A strict JSON reader that keeps what a record's hash depends on: the
+//! spelling of numbers, lone surrogates, repeated names, and offsets.
+//!
+//! It hands out tokens, keeps its own stack of open containers and never
+//! recurses, so nesting costs a byte and no call frame.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::ops::Range;
+
+/// What the reader met next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Token<'a> {
+    /// `{`
+    Object,
+    /// `[`
+    Array,
+    /// `}` or `]`, whichever is open.
+    End,
+    /// A member's name; its value follows.
+    Name(Text<'a>),
+    /// A string value.
+    String(Text<'a>),
+    /// A number as it is spelled.
+    Number(&'a str),
+    /// `true`, `false` or `null`.
+    Literal(&'static str),
+    /// The end of the text, after exactly one value.
+    Done,
+}
+
+/// Why a text was not read to its end, and where.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    /// Byte offset from the start of the text.
+    pub(crate) offset: usize,
+    pub(crate) kind: RefusalKind,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RefusalKind {
+    NotJson,
+    TooDeep,
+    Repeated,
+    NumberChanges,
+    NumberOverflows,
+}
+
+impl Refusal {
+    pub(crate) fn new(offset: usize, kind: RefusalKind) -> Refusal {
+        Refusal { offset, kind }
+    }
+}
+
+/// A string as it stands between its quotes, its escapes checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Text<'a> {
+    raw: &'a str,
+    escaped: bool,
+}
+
+impl<'a> Text<'a> {
+    /// The string itself, when nothing in it is escaped.
+    pub(crate) fn verbatim(&self) -> Option<&'a str> {
+        (!self.escaped).then_some(self.raw)
+    }
+
+    pub(crate) fn pieces(&self) -> Pieces<'a> {
+        Pieces { rest: self.raw }
+    }
+
+    /// The string for a reader that has no use for lone surrogates.
+    pub(crate) fn to_str_lossy(self) -> Cow<'a, str> {
+        if let Some(text) = self.verbatim() {
+            return Cow::Borrowed(text);
+        }
+        let mut text = String::with_capacity(self.raw.len());
+        for piece in self.pieces() {
+            match piece {
+                Piece::Run(run) => text.push_str(run),
+                Piece::Char(c) => text.push(c),
+                Piece::Lone(_) => text.push(char::REPLACEMENT_CHARACTER),
+            }
+        }
+        Cow::Owned(text)
+    }
+
+    /// Whether the string, its escapes resolved, is `name`.
+    pub(crate) fn is(&self, name: &str) -> bool {
+        self.to_str_lossy() == name
+    }
+}
+
+/// A stretch of a string with its escapes resolved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Piece<'a> {
+    /// Characters that stood unescaped.
+    Run(&'a str),
+    /// One escaped character, or an escaped surrogate pair.
+    Char(char),
+    /// An escaped surrogate without its other half.
+    Lone(u16),
+}
+
+/// The pieces of a checked string, in order.
+pub(crate) struct Pieces<'a> {
+    rest: &'a str,
+}
+
+impl<'a> Iterator for Pieces<'a> {
+    type Item = Piece<'a>;
+
+    fn next(&mut self) -> Option<Piece<'a>> {
+        let bytes = self.rest.as_bytes();
+        if *bytes.first()? != b'\\' {
+            let end = self.rest.find('\\').unwrap_or(self.rest.len());
+            let (run, rest) = self.rest.split_at(end);
+            self.rest = rest;
+            return Some(Piece::Run(run));
+        }
+        let (piece, taken) = match bytes.get(1)? {
+            b'b' => (Piece::Char('\u{8}'), 2),
+            b'f' => (Piece::Char('\u{c}'), 2),
+            b'n' => (Piece::Char('\n'), 2),
+            b'r' => (Piece::Char('\r'), 2),
+            b't' => (Piece::Char('\t'), 2),
+            b'u' => unicode_escape(bytes)?,
+            other => (Piece::Char(char::from(*other)), 2),
+        };
+        self.rest = self.rest.get(taken..)?;
+        Some(piece)
+    }
+}
+
+/// Reads `\uXXXX`, or two of them that form one character.
+fn unicode_escape(bytes: &[u8]) -> Option<(Piece<'static>, usize)> {
+    let unit = hex4(bytes.get(2..6)?)?;
+    if let Some(c) = char::from_u32(u32::from(unit)) {
+        return Some((Piece::Char(c), 6));
+    }
+    let second = match bytes.get(6..12) {
+        Some([b'\\', b'u', digits @ ..]) => hex4(digits),
+        _ => None,
+    };
+    let pair = second.and_then(|second| char::decode_utf16([unit, second]).next()?.ok());
+    Some(pair.map_or((Piece::Lone(unit), 6), |c| (Piece::Char(c), 12)))
+}
+
+fn hex4(digits: &[u8]) -> Option<u16> {
+    digits.iter().try_fold(0u16, |unit, digit| {
+        let value = char::from(*digit).to_digit(16)?;
+        Some(unit << 4 | u16::try_from(value).ok()?)
+    })
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Expect {
+    Value,
+    ValueOrEnd,
+    Name,
+    NameOrEnd,
+    CommaOrEnd,
+    Nothing,
+}
+
+/// Reads one JSON text, token by token.
+pub(crate) struct Reader<'a> {
+    text: &'a str,
+    at: usize,
+    token_start: usize,
+    expect: Expect,
+    /// Open containers, outermost first; true is an object.
+    open: Vec<bool>,
+    max_depth: usize,
+}
+
+impl<'a> Reader<'a> {
+    pub(crate) fn new(text: &'a str, max_depth: usize) -> Reader<'a> {
+        Reader {
+            text,
+            at: 0,
+            token_start: 0,
+            expect: Expect::Value,
+            open: Vec::new(),
+            max_depth,
+        }
+    }
+
+    /// Where the last token began.
+    pub(crate) fn token_start(&self) -> usize {
+        self.token_start
+    }
+
+    /// The next token. After an error or [`Token::Done`], do not ask again.
+    pub(crate) fn next(&mut self) -> Result<Token<'a>, Refusal> {
+        let mut byte = self.skip_space();
+        if self.expect == Expect::CommaOrEnd && byte == Some(b',') {
+            self.at += 1;
+            byte = self.skip_space();
+            self.expect = match self.open.last() {
+                Some(true) => Expect::Name,
+                _ => Expect::Value,
+            };
+        }
+        self.token_start = self.at;
+        let Some(byte) = byte else {
+            return match self.expect {
+                Expect::Nothing => Ok(Token::Done),
+                _ => self.not_json(),
+            };
+        };
+        match (self.expect, byte) {
+            (Expect::Nothing, _) => self.not_json(),
+            (Expect::Name | Expect::NameOrEnd, b'"') => {
+                let name = self.string()?;
+                if self.skip_space() != Some(b':') {
+                    return self.not_json();
+                }
+                self.at += 1;
+                self.expect = Expect::Value;
+                Ok(Token::Name(name))
+            }
+            (Expect::NameOrEnd, b'}') => Ok(self.close()),
+            (Expect::ValueOrEnd, b']') => Ok(self.close()),
+            (Expect::CommaOrEnd, b'}') if self.open.last() == Some(&true) => Ok(self.close()),
+            (Expect::CommaOrEnd, b']') if self.open.last() == Some(&false) => Ok(self.close()),
+            (Expect::Value | Expect::ValueOrEnd, _) => self.value(byte),
+            _ => self.not_json(),
+        }
+    }
+
+    fn value(&mut self, byte: u8) -> Result<Token<'a>, Refusal> {
+        let token = match byte {
+            b'{' => return self.open(true),
+            b'[' => return self.open(false),
+            b'"' => Token::String(self.string()?),
+            b'-' | b'0'..=b'9' => Token::Number(self.number()?),
+            b't' => self.literal("true")?,
+            b'f' => self.literal("false")?,
+            b'n' => self.literal("null")?,
+            _ => return self.not_json(),
+        };
+        self.value_read();
+        Ok(token)
+    }
+
+    fn open(&mut self, object: bool) -> Result<Token<'a>, Refusal> {
+        if self.open.len() >= self.max_depth {
+            return Err(Refusal::new(self.at, RefusalKind::TooDeep));
+        }
+        self.open.push(object);
+        self.at += 1;
+        if object {
+            self.expect = Expect::NameOrEnd;
+            Ok(Token::Object)
+        } else {
+            self.expect = Expect::ValueOrEnd;
+            Ok(Token::Array)
+        }
+    }
+
+    fn close(&mut self) -> Token<'a> {
+        self.open.pop();
+        self.at += 1;
+        self.value_read();
+        Token::End
+    }
+
+    fn value_read(&mut self) {
+        self.expect = match self.open.is_empty() {
+            true => Expect::Nothing,
+            false => Expect::CommaOrEnd,
+        };
+    }
+
+    fn literal(&mut self, word: &'static str) -> Result<Token<'a>, Refusal> {
+        if !self.text.as_bytes()[self.at..].starts_with(word.as_bytes()) {
+            return self.not_json();
+        }
+        self.at += word.len();
+        Ok(Token::Literal(word))
+    }
+
+    /// Reads a string from its opening quote to behind its closing one.
+    fn string(&mut self) -> Result<Text<'a>, Refusal> {
+        let bytes = self.text.as_bytes();
+        let start = self.at + 1;
+        let mut escaped = false;
+        self.at = start;
+        loop {
+            self.at += plain_run(&bytes[self.at..]);
+            match bytes.get(self.at) {
+                Some(b'"') => break,
+                Some(b'\\') => {
+                    escaped = true;
+                    self.at += match bytes.get(self.at + 1) {
+                        Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => 2,
+                        Some(b'u') if self.four_hex_digits() => 6,
+                        _ => return self.not_json(),
+                    };
+                }
+                _ => return self.not_json(),
+            }
+        }
+        let raw = &self.text[start..self.at];
+        self.at += 1;
+        Ok(Text { raw, escaped })
+    }
+
+    fn four_hex_digits(&self) -> bool {
+        let digits = self.text.as_bytes().get(self.at + 2..self.at + 6);
+        digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+    }
+
+    fn number(&mut self) -> Result<&'a str, Refusal> {
+        let bytes = self.text.as_bytes();
+        let start = self.at;
+        if bytes[self.at] == b'-' {
+            self.at += 1;
+        }
+        match bytes.get(self.at) {
+            Some(b'0') => self.at += 1,
+            _ => self.digits()?,
+        }
+        if bytes.get(self.at) == Some(&b'.') {
+            self.at += 1;
+            self.digits()?;
+        }
+        if let Some(b'e' | b'E') = bytes.get(self.at) {
+            self.at += 1;
+            if let Some(b'+' | b'-') = bytes.get(self.at) {
+                self.at += 1;
+            }
+            self.digits()?;
+        }
+        Ok(&self.text[start..self.at])
+    }
+
+    /// One digit or more.
+    fn digits(&mut self) -> Result<(), Refusal> {
+        let rest = &self.text.as_bytes()[self.at..];
+        let count = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        if count == 0 {
+            return self.not_json();
+        }
+        self.at += count;
+        Ok(())
+    }
+
+    fn skip_space(&mut self) -> Option<u8> {
+        let bytes = self.text.as_bytes();
+        while let Some(b' ' | b'\t' | b'\n' | b'\r') = bytes.get(self.at) {
+            self.at += 1;
+        }
+        bytes.get(self.at).copied()
+    }
+
+    fn not_json<T>(&self) -> Result<T, Refusal> {
+        Err(Refusal::new(self.at, RefusalKind::NotJson))
+    }
+}
+
+/// A member of the object an [`Outline`] goes through.
+pub(crate) struct Outer<'a> {
+    pub(crate) name: Text<'a>,
+    /// The value's first token, which is all of it for a scalar.
+    pub(crate) value: Token<'a>,
+    /// Name and value in the text, without commas.
+    pub(crate) range: Range<usize>,
+    /// Where in the text the value starts.
+    pub(crate) value_start: usize,
+}
+
+/// Goes through an object's own members and reads over what they hold.
+pub(crate) struct Outline<'a> {
+    reader: Reader<'a>,
+}
+
+impl<'a> Outline<'a> {
+    /// `None` when the text's value is not an object.
+    pub(crate) fn of(text: &'a str) -> Result<Option<Outline<'a>>, Refusal> {
+        let mut reader = Reader::new(text, usize::MAX);
+        let is_object = reader.next()? == Token::Object;
+        Ok(is_object.then_some(Outline { reader }))
+    }
+
+    /// The next member; `None` once the whole text has been read.
+    pub(crate) fn next(&mut self) -> Result<Option<Outer<'a>>, Refusal> {
+        let reader = &mut self.reader;
+        let name = loop {
+            match reader.next()? {
+                Token::Name(name) => break name,
+                Token::Done => return Ok(None),
+                _ => {}
+            }
+        };
+        let start = reader.token_start;
+        let value = reader.next()?;
+        let value_start = reader.token_start;
+        while reader.open.len() > 1 {
+            reader.next()?;
+        }
+        Ok(Some(Outer {
+            name,
+            value,
+            range: start..reader.at,
+            value_start,
+        }))
+    }
+}
+
+impl fmt::Debug for Reader<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reader")
+            .field("at", &self.at)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How many bytes from the start need no look: no quote, no backslash, no
+/// control character. Eight at a time, by the "has zero byte" and "has byte
+/// less than n" tricks of Anderson's Bit Twiddling Hacks; the lowest byte they
+/// mark is always a true hit.
+fn plain_run(bytes: &[u8]) -> usize {
+    const ONES: u64 = u64::MAX / 255;
+    const HIGH: u64 = ONES << 7;
+    let zero = |word: u64| word.wrapping_sub(ONES) & !word;
+    let (words, _) = bytes.as_chunks::<8>();
+    let mut length = 0;
+    for word in words {
+        let word = u64::from_le_bytes(*word);
+        let quote = zero(word ^ (ONES * u64::from(b'"')));
+        let backslash = zero(word ^ (ONES * u64::from(b'\\')));
+        let control = word.wrapping_sub(ONES * 0x20) & !word;
+        let hit = (quote | backslash | control) & HIGH;
+        if hit != 0 {
+            return length + hit.trailing_zeros() as usize / 8;
+        }
+        length += 8;
+    }
+    let plain = |byte: &&u8| **byte >= 0x20 && **byte != b'"' && **byte != b'\\';
+    length + bytes[length..].iter().take_while(plain).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Vec<Token<'_>>, Refusal> {
+        let mut reader = Reader::new(text, 4);
+        let mut tokens = Vec::new();
+        loop {
+            match reader.next()? {
+                Token::Done => return Ok(tokens),
+                token => tokens.push(token),
+            }
+        }
+    }
+
+    #[test]
+    fn texts_that_are_not_json_are_refused_where_they_go_wrong() {
+        let cases = [
+            ("", 0),
+            ("  ", 2),
+            ("{", 1),
+            ("{\"a\"}", 4),
+            ("{\"a\":1,}", 7),
+            ("[1,]", 3),
+            ("[1}", 2),
+            ("{\"a\":1]", 6),
+            ("[1 2]", 3),
+            ("01", 1),
+            ("-", 1),
+            ("1.", 2),
+            ("1e+", 3),
+            ("+1", 0),
+            (".5", 0),
+            ("nul", 0),
+            ("NaN", 0),
+            ("1 1", 2),
+            ("\"\u{1}\"", 1),
+            ("\"\\x\"", 1),
+            ("\"\\u12g4\"", 1),
+            ("\"\\u123", 1),
+            ("\"abc", 4),
+            ("{a:1}", 1),
+            ("\u{feff}{}", 0),
+            ("[,1]", 1),
+        ];
+        for (text, offset) in cases {
+            assert_eq!(
+                read(text),
+                Err(Refusal::new(offset, RefusalKind::NotJson)),
+                "{text:?}"
+            );
+        }
+        assert_eq!(
+            read("[[[[[]]]]]"),
+            Err(Refusal::new(4, RefusalKind::TooDeep))
+        );
+        assert_eq!(read(" [[[[ ]]]] ").map(|tokens| tokens.len()), Ok(8));
+    }
+
+    #[test]
+    fn escapes_are_resolved_and_lone_surrogates_kept() {
+        let text = r#""a\u0062\ud83d\ude00\ud83d\ud800x\ude00\/\n""#;
+        let Ok(tokens) = read(text) else {
+            panic!("{text}")
+        };
+        let [Token::String(text)] = tokens[..] else {
+            panic!("{tokens:?}")
+        };
+        let pieces: Vec<_> = text.pieces().collect();
+        assert_eq!(
+            pieces,
+            [
+                Piece::Run("a"),
+                Piece::Char('b'),
+                Piece::Char('😀'),
+                Piece::Lone(0xd83d),
+                Piece::Lone(0xd800),
+                Piece::Run("x"),
+                Piece::Lone(0xde00),
+                Piece::Char('/'),
+                Piece::Char('\n'),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_plain_run_ends_at_the_first_byte_that_matters() {
+        for stop in [b'"', b'\\', 0, 0x1f, 0x0a] {
+            for length in 0..40 {
+                let mut bytes = vec![0xff; length];
+                bytes.extend([stop, b'x', b'"', 0x20, 0x80, 0x7f, 0x23, 0x5d, 0x21, 0x1f]);
+                assert_eq!(plain_run(&bytes), length, "{stop} at {length}");
+                assert_eq!(plain_run(&bytes[..length]), length);
+            }
+        }
+        let harmless: Vec<u8> = (0x20..=0xff)
+            .filter(|b| *b != b'"' && *b != b'\\')
+            .collect();
+        assert_eq!(plain_run(&harmless), harmless.len());
+    }
+}

@@ -1,0 +1,16 @@
+//! The chain: events become records, each linked to the one before it.
+//!
+//! Everything here is pure. Nothing does I/O, reads a clock or draws
+//! randomness, and no input, however hostile, overflows the stack or panics.
+
+mod canonical;
+mod event;
+mod json;
+mod number;
+mod position;
+mod record;
+mod sanitize;
+
+pub use event::{Event, InvalidEvent, Limits, SequenceExhausted};
+pub use position::{AppendId, EventHash, Head, Position, Sequence};
+pub use record::{Malformed, Record, StoredRecord};
