@@ -128,7 +128,7 @@ impl Verifier {
             reasons.truncate(1);
         }
         let line = Some(self.lines);
-        let faults = reasons
+        let faults: Vec<Fault> = reasons
             .into_iter()
             .map(|reason| Fault {
                 line,

@@ -1,0 +1,20 @@
+//! From an event to its place in the chain: queue, batches, fate.
+//!
+//! Callers hand events to an [`AuditSink`]; one [`AppendLoop`] a process turns
+//! them into records, batch by batch, and puts them through the fence of an
+//! [`AuditStore`]. This module must not know what a store is made of.
+
+mod anchors;
+mod append_loop;
+mod memory;
+mod queue;
+mod read;
+mod sink;
+mod store;
+
+pub use anchors::AnchorSink;
+pub use append_loop::AppendLoop;
+pub use memory::MemoryStore;
+pub use read::Pages;
+pub use sink::{Anchored, Appended, AuditSink, CloseReport, SinkConfig, Stats};
+pub use store::{AttemptError, AuditStore, Batch, Reply, Seen, Tail};

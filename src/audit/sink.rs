@@ -1,0 +1,241 @@
+//! The callers' side: events in, positions out.
+
+use std::{future::Future, time::Duration};
+
+use super::{
+    AppendLoop,
+    append_loop::{Anchoring, QueueEnd},
+    queue::{BatchLimits, Queue, Ticket},
+    store::AuditStore,
+};
+use crate::{
+    chain::{AppendId, Event, Position},
+    clock::{Clock, SystemClock, within},
+    entropy::{Entropy, SystemEntropy},
+    error::{AppendError, Handle, NotApplied},
+    sync::Arc,
+};
+
+/// An event's place in the chain, and what became of its anchor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Appended {
+    /// Where the record stands.
+    pub position: Position,
+    /// Whether it is anchored.
+    pub anchored: Anchored,
+}
+
+/// What became of the anchor of an applied record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Anchored {
+    /// This sequence is not one that is anchored.
+    NotDue,
+    /// The anchor was written.
+    Written,
+    /// The record is applied, but its anchor could not be written; why.
+    Missing(String),
+}
+
+/// What a sink holds itself to. Every field has a default.
+#[derive(Clone, Debug)]
+pub struct SinkConfig {
+    /// How long a call of [`AuditSink::record`] may take, waiting for room in
+    /// the queue included. Default: 10 s.
+    pub deadline: Duration,
+    /// Events that may be queued before callers wait for room. Default: 4096.
+    pub queue_capacity: usize,
+    /// Records in one batch. Default: 256.
+    pub batch_records: usize,
+    /// Bytes of record text in one batch; a larger record travels alone.
+    /// Default: 1 MiB.
+    pub batch_bytes: usize,
+    /// The highest position that the caller has already seen of this chain,
+    /// in an anchor, say: a chain without it is reported as rolled back.
+    pub seen: Option<Position>,
+}
+
+impl Default for SinkConfig {
+    fn default() -> Self {
+        Self {
+            deadline: Duration::from_secs(10),
+            queue_capacity: 4096,
+            batch_records: 256,
+            batch_bytes: 1 << 20,
+            seen: None,
+        }
+    }
+}
+
+/// What a sink has done so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Records acknowledged.
+    pub appended: u64,
+    /// Batches they travelled in.
+    pub batches: u64,
+    /// Batches that met a head other than the one they were sealed onto.
+    pub conflicts: u64,
+    /// Attempts repeated after a failure.
+    pub retries: u64,
+    /// Attempts whose reply never came.
+    pub lost_replies: u64,
+    /// Batches whose fate was found out by reading the chain.
+    pub settled_by_reading: u64,
+    /// The most times that one batch was sealed before it landed.
+    pub most_attempts: u64,
+}
+
+/// What [`AuditSink::close`] left behind.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CloseReport {
+    /// Appends that were in flight when the time was up: their callers were
+    /// told that the outcome is unknown.
+    pub unknown: Vec<Handle>,
+}
+
+/// Appends events to a chain that other processes append to as well.
+///
+/// Cheap to clone; all clones share one queue and one [`AppendLoop`]. When the
+/// last clone is dropped, the loop finishes what is queued and ends.
+///
+/// Calls made at the same time share batches: while one batch is on its way,
+/// the next forms behind it. A caller's events land in the order in which it
+/// called [`record`](Self::record).
+#[derive(Clone)]
+pub struct AuditSink<C = SystemClock, E = SystemEntropy> {
+    clock: C,
+    entropy: E,
+    deadline: Duration,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    queue: Arc<Queue>,
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.queue.close();
+    }
+}
+
+impl<C: Clock, E: Entropy> AuditSink<C, E> {
+    /// A sink over `store`, and the loop that must be run for it.
+    ///
+    /// Programs use [`Builder`](crate::Builder), which spawns the loop.
+    pub fn new<S: AuditStore>(
+        store: S,
+        clock: C,
+        entropy: E,
+        config: SinkConfig,
+        anchors: Option<(Box<dyn super::AnchorSink>, std::num::NonZeroU64)>,
+    ) -> (Self, AppendLoop<S, C, E>) {
+        let queue = Arc::new(Queue::new(config.queue_capacity));
+        let sink = Self {
+            clock: clock.clone(),
+            entropy: entropy.clone(),
+            deadline: config.deadline,
+            shared: Arc::new(Shared {
+                queue: queue.clone(),
+            }),
+        };
+        let append_loop = AppendLoop {
+            store,
+            clock,
+            entropy,
+            queue: QueueEnd(queue),
+            limits: BatchLimits {
+                records: config.batch_records.max(1),
+                bytes: config.batch_bytes,
+            },
+            anchoring: anchors.map(|(sink, every)| Anchoring { sink, every }),
+            head: None,
+            seen: config.seen,
+            rolled_back: None,
+        };
+        (sink, append_loop)
+    }
+
+    /// Appends `event`, exactly once, and tells where it stands.
+    ///
+    /// The event takes its place in the queue when this is called, not when
+    /// the future is first polled. Dropping the future withdraws the event if
+    /// nothing of it has been sent; what has been sent is carried to its end.
+    ///
+    /// # Errors
+    ///
+    /// [`AppendError`]: its variant tells whether the event may be recorded
+    /// again.
+    pub fn record(
+        &self,
+        event: Event,
+    ) -> impl Future<Output = Result<Appended, AppendError>> + Send + use<C, E> {
+        let mut id = [0; 16];
+        let entered = self
+            .entropy
+            .fill(&mut id)
+            .map_err(|error| NotApplied::Entropy(error.to_string()).into())
+            .and_then(|()| self.enter(event, AppendId::from_bytes(id)));
+        self.settled(entered)
+    }
+
+    /// As [`record`](Self::record), under an identity of the caller's own.
+    ///
+    /// The identity is part of the record. It does not make two calls one:
+    /// give each append a fresh one.
+    ///
+    /// # Errors
+    ///
+    /// As for [`record`](Self::record).
+    pub fn record_as(
+        &self,
+        append_id: AppendId,
+        event: Event,
+    ) -> impl Future<Output = Result<Appended, AppendError>> + Send + use<C, E> {
+        let entered = self.enter(event, append_id);
+        self.settled(entered)
+    }
+
+    fn enter(&self, event: Event, append_id: AppendId) -> Result<Ticket, AppendError> {
+        Queue::enter(&self.shared.queue, event, append_id)
+    }
+
+    fn settled(
+        &self,
+        entered: Result<Ticket, AppendError>,
+    ) -> impl Future<Output = Result<Appended, AppendError>> + Send + use<C, E> {
+        let clock = self.clock.clone();
+        let deadline = clock.now() + self.deadline;
+        async move {
+            let ticket = entered?;
+            let left = deadline.saturating_sub(clock.now());
+            let settled = std::future::poll_fn(|cx| ticket.poll_settled(cx));
+            match within(&clock, left, settled).await {
+                Some(outcome) => outcome,
+                None => ticket.give_up(),
+            }
+        }
+    }
+
+    /// What the sink has done so far.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.shared.queue.stats()
+    }
+
+    /// Lets no new event in, and waits at most `deadline` until those that are
+    /// queued have ended. What is still in flight then ends as unknown, what
+    /// was not sent as not applied.
+    pub async fn close(&self, deadline: Duration) -> CloseReport {
+        let queue = &self.shared.queue;
+        queue.close();
+        let unknown = match within(&self.clock, deadline, queue.ended()).await {
+            Some(open) => open,
+            None => {
+                queue.abandon();
+                queue.ended().await
+            }
+        };
+        CloseReport { unknown }
+    }
+}

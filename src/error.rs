@@ -1,0 +1,242 @@
+//! Errors, typed by what a caller can do about them.
+//!
+//! No message here ever holds a value from an event, a password or a URL.
+
+use std::fmt;
+
+use crate::chain::{AppendId, EventHash, Head, InvalidEvent, Position, Sequence};
+
+/// How an append ended, when it did not end in a position.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum AppendError {
+    /// The event is not in the chain and never will be: record it again when
+    /// the reason has gone.
+    #[error("not applied: {0}")]
+    NotApplied(#[from] NotApplied),
+
+    /// The event may be in the chain, or may still come to be in it. Recording
+    /// it again may write it twice: ask with the handle first.
+    #[error(
+        "outcome unknown: the append may or may not have been applied ({cause}); \
+         look the handle {handle} up before recording the event again"
+    )]
+    Unknown {
+        /// Names the append and the only position it can have.
+        handle: Box<Handle>,
+        /// What was last heard.
+        cause: Cause,
+    },
+
+    /// The event cannot be a record; nothing was sent.
+    #[error("invalid event, nothing was appended: {0}")]
+    Invalid(#[from] InvalidEvent),
+
+    /// What stands in Redis is not a chain that can be appended to. Nothing
+    /// was appended, and nothing will be until a person has looked.
+    #[error("corrupt state, nothing was appended: {0}")]
+    Corrupt(#[from] Corrupt),
+}
+
+/// Why an append was certainly not applied.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum NotApplied {
+    /// The queue was full until the deadline.
+    #[error(
+        "the queue of this process was full until the deadline; \
+         slow the callers down, or raise the queue's capacity"
+    )]
+    QueueFull,
+
+    /// The deadline passed before the event could be appended.
+    #[error("the deadline passed first; last seen: {0}")]
+    Deadline(Cause),
+
+    /// Redis or the network refuses in a way that waiting does not mend.
+    #[error("{0}")]
+    Refused(Cause),
+
+    /// The sink was closed, or the runtime that drove it has ended.
+    #[error("the sink is closed; open a new one")]
+    Closed,
+
+    /// No randomness was to be had for the append's identity.
+    #[error("the source of randomness failed: {0}")]
+    Entropy(String),
+
+    /// The chain holds the last sequence that a JSON number can carry.
+    #[error("the chain is full: it ends at sequence 2^53-1")]
+    ChainFull,
+}
+
+/// What was heard from Redis or from the network, in words fit for a log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cause {
+    code: Option<String>,
+    message: String,
+}
+
+impl Cause {
+    /// Something that Redis did not say; `message` must hold nothing secret.
+    #[must_use]
+    pub fn new(message: impl Into<String>) -> Self {
+        Self {
+            code: None,
+            message: message.into(),
+        }
+    }
+
+    /// An error reply of Redis; `message` must hold nothing secret.
+    #[must_use]
+    pub fn of_reply(code: impl Into<String>, message: impl Into<String>) -> Self {
+        Self {
+            code: Some(code.into()),
+            message: message.into(),
+        }
+    }
+
+    /// The error reply's code, such as `READONLY`; `None` if Redis did not
+    /// answer at all.
+    #[must_use]
+    pub fn code(&self) -> Option<&str> {
+        self.code.as_deref()
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+/// A state of the keys that is no chain, or not the chain it was.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Corrupt {
+    /// A key holds another type than the store's.
+    #[error(
+        "the key {key} holds a {found}, not what the store keeps there; \
+         move it away, or choose another prefix"
+    )]
+    WrongType {
+        /// The key, in full.
+        key: String,
+        /// The type it was found to have.
+        found: String,
+    },
+
+    /// `head`, `head:hash` and the list's last element do not name one record.
+    #[error(
+        "the keys {prefix}head, {prefix}head:hash and the end of {prefix}chain disagree ({detail}); \
+         run `haechi-store audit verify` to see how far the list is whole, and stop every writer"
+    )]
+    Diverged {
+        /// The prefix of the three keys.
+        prefix: String,
+        /// What was found, without any record's content.
+        detail: String,
+    },
+
+    /// A record that this process had seen is no longer in the chain.
+    #[error(transparent)]
+    RolledBack(Box<RolledBack>),
+}
+
+/// The chain is not the one that this process has seen.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "rolled back: this process has seen sequence {} with hash {}, but {}: acknowledged records \
+     are lost. Verify the chain against its anchors, then restart this process to go on",
+    seen.sequence, seen.event_hash, describe_found(found.as_ref(), met)
+)]
+pub struct RolledBack {
+    /// The highest position this process had seen.
+    pub seen: Position,
+    /// What stands at that sequence now.
+    pub found: Option<EventHash>,
+    /// The head that was met.
+    pub met: Head,
+}
+
+fn describe_found(found: Option<&EventHash>, met: &Head) -> String {
+    match (found, met) {
+        (Some(found), _) => format!("hash {found} stands there now"),
+        (None, Head::Empty) => "the chain is empty now".to_owned(),
+        (None, Head::At(met)) => format!("the chain ends at sequence {} now", met.sequence),
+    }
+}
+
+/// Names an append whose outcome is unknown, and where it would stand.
+///
+/// Its text form is `{appendId}.{sequence}.{eventHash}.{previousHash|-}`: what
+/// `haechi-store` prints, and enough to find out later what became of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Handle {
+    /// The append's identity.
+    pub append_id: AppendId,
+    /// The only position at which the record can come to stand.
+    pub position: Position,
+    /// The hash before it; `None` for the first record of a chain.
+    pub previous: Option<EventHash>,
+}
+
+impl fmt::Display for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Position {
+            sequence,
+            event_hash,
+        } = self.position;
+        write!(f, "{}.{sequence}.{event_hash}.", self.append_id)?;
+        match self.previous {
+            Some(previous) => write!(f, "{previous}"),
+            None => f.write_str("-"),
+        }
+    }
+}
+
+/// A text that is not a [`Handle`]'s.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a handle; expected {{appendId}}.{{sequence}}.{{eventHash}}.{{previousHash or -}}")]
+pub struct InvalidHandle;
+
+impl std::str::FromStr for Handle {
+    type Err = InvalidHandle;
+
+    fn from_str(text: &str) -> Result<Self, InvalidHandle> {
+        let mut parts = text.split('.');
+        let mut next = || parts.next().ok_or(InvalidHandle);
+        let append_id = AppendId::parse(next()?).ok_or(InvalidHandle)?;
+        let sequence = next()?
+            .parse()
+            .ok()
+            .and_then(Sequence::new)
+            .ok_or(InvalidHandle)?;
+        let event_hash = EventHash::parse(next()?).ok_or(InvalidHandle)?;
+        let previous = match next()? {
+            "-" => None,
+            hash => Some(EventHash::parse(hash).ok_or(InvalidHandle)?),
+        };
+        match parts.next() {
+            Some(_) => Err(InvalidHandle),
+            None => Ok(Self {
+                append_id,
+                position: Position {
+                    sequence,
+                    event_hash,
+                },
+                previous,
+            }),
+        }
+    }
+}
+
+/// Why something could not be read from Redis.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum ReadError {
+    /// Redis could not be reached, or did not answer as asked; nothing is
+    /// known about the chain.
+    #[error("Redis could not be read: {0}")]
+    Unavailable(Cause),
+
+    /// Redis answered, and what it holds is not a chain.
+    #[error(transparent)]
+    Corrupt(#[from] Corrupt),
+}

@@ -1,0 +1,157 @@
+//! The audit chain in Redis: three keys, and the scripts that keep them one.
+
+use redis::Value;
+
+use super::{
+    connect::Connect,
+    keys::{AuditKeys, AuditPrefix},
+    link::{Link, Timeouts},
+    lock::{ContentionLock, Lease, LockPolicy},
+    reply,
+    script::{APPEND, PAGE, Script, TAIL},
+};
+use crate::{
+    audit::{AttemptError, AuditStore, Batch, Reply, Tail},
+    chain::Position,
+    clock::Clock,
+    entropy::Entropy,
+    error::{Cause, ReadError},
+};
+
+/// What a Redis store needs to know besides where Redis is.
+#[derive(Clone, Debug, Default)]
+pub struct RedisConfig {
+    /// What the names of all its keys begin with.
+    pub prefix: AuditPrefix,
+    /// How long it waits for Redis.
+    pub timeouts: Timeouts,
+    /// When it takes the contention lock.
+    pub lock: LockPolicy,
+}
+
+/// An audit chain in Redis.
+///
+/// An append is one script and one round trip, whatever the batch's size and
+/// the chain's length. Clones of the chain in other processes, in whatever
+/// language, are kept apart by the fence inside the script.
+pub struct RedisAuditStore<N: Connect, C, E> {
+    link: Link<N, C>,
+    clock: C,
+    entropy: E,
+    keys: AuditKeys,
+    lock: ContentionLock,
+    append: Script,
+    tail: Script,
+    page: Script,
+}
+
+/// Bytes of records in one reply, unless a single record is larger.
+const PAGE_BYTES: usize = 1 << 20;
+
+impl<N: Connect, C: Clock, E: Entropy> RedisAuditStore<N, C, E> {
+    /// A store that connects at its first use.
+    pub fn new(connect: N, config: RedisConfig, clock: C, entropy: E) -> Self {
+        let keys = AuditKeys::new(config.prefix);
+        Self {
+            link: Link::new(connect, clock.clone(), config.timeouts),
+            clock,
+            entropy,
+            lock: ContentionLock::new(config.lock, keys.lock.clone()),
+            keys,
+            append: Script::new(APPEND),
+            tail: Script::new(TAIL),
+            page: Script::new(PAGE),
+        }
+    }
+
+    /// The names of its keys.
+    #[must_use]
+    pub fn keys(&self) -> &AuditKeys {
+        &self.keys
+    }
+
+    /// Its connection.
+    #[must_use]
+    pub fn link(&self) -> &Link<N, C> {
+        &self.link
+    }
+
+    fn fenced_keys(&self) -> [&str; 3] {
+        [&self.keys.chain, &self.keys.head, &self.keys.head_hash]
+    }
+}
+
+impl<N: Connect, C: Clock, E: Entropy> AuditStore for RedisAuditStore<N, C, E> {
+    type Lease = Option<Lease>;
+
+    async fn append(&self, batch: &Batch<'_>) -> Result<Reply, AttemptError> {
+        let (Some(first), Some(last)) = (batch.records.first(), batch.records.last()) else {
+            return Err(AttemptError::Denied(Cause::new("an empty batch")));
+        };
+        let resent_from = if batch.resent {
+            first.position().sequence.get()
+        } else {
+            0
+        };
+        let mut call = self.append.call(&self.fenced_keys());
+        call.arg(batch.base.hash_text())
+            .arg(sequence_or_zero(batch.seen))
+            .arg(batch.records.len())
+            .arg(resent_from)
+            .arg(last.position().event_hash.to_string())
+            .arg(last.integrity());
+        for record in batch.records {
+            call.arg(record.text());
+        }
+        let reply = self.link.run(&self.append, &call).await?;
+        reply::append(reply, &self.keys, batch.seen)
+    }
+
+    async fn tail(&self, seen: Option<Position>) -> Result<Tail, AttemptError> {
+        let mut call = self.tail.call(&self.fenced_keys());
+        call.arg(sequence_or_zero(seen));
+        let reply = self.link.run(&self.tail, &call).await?;
+        reply::tail(reply, &self.keys, seen)
+    }
+
+    async fn read(&self, start: u64, end: u64) -> Result<Vec<Vec<u8>>, ReadError> {
+        let mut call = self.page.call(&[&self.keys.chain]);
+        call.arg(start).arg(end).arg(PAGE_BYTES);
+        match self.link.run(&self.page, &call).await? {
+            Value::Array(page) => Ok(page
+                .into_iter()
+                .filter_map(|record| match record {
+                    Value::BulkString(text) => Some(text),
+                    _ => None,
+                })
+                .collect()),
+            _ => Err(ReadError::Unavailable(Cause::new(
+                "the reply to a page of the chain has another shape than the script's",
+            ))),
+        }
+    }
+
+    async fn lease(&self) -> Option<Lease> {
+        self.lock
+            .acquire(&self.link, &self.clock, &self.entropy)
+            .await
+    }
+
+    async fn release(&self, lease: Option<Lease>) {
+        if let Some(lease) = lease {
+            self.lock.release(&self.link, lease).await;
+        }
+    }
+}
+
+fn sequence_or_zero(position: Option<Position>) -> u64 {
+    position.map_or(0, |position| position.sequence.get())
+}
+
+impl<N: Connect, C, E> std::fmt::Debug for RedisAuditStore<N, C, E> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RedisAuditStore")
+            .field("keys", &self.keys)
+            .finish_non_exhaustive()
+    }
+}

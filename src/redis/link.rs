@@ -1,0 +1,161 @@
+//! One connection, made when it is needed and dropped when it is doubtful.
+//!
+//! The client crate's own reconnecting dials real TCP only and jitters with
+//! randomness of its own; and whether a command may be sent again is not for
+//! a connection to decide. So this link never sends anything twice, but for a
+//! script that Redis said it does not know.
+
+use std::time::Duration;
+
+use redis::{Cmd, ErrorKind, RedisError, ServerErrorKind, Value};
+
+use super::{
+    connect::Connect,
+    outcome::{Stage, judge, spoils_connection},
+    script::Script,
+};
+use crate::{
+    audit::AttemptError,
+    clock::{Clock, within},
+    error::Cause,
+    sync::{Arc, Mutex, lock},
+};
+
+/// How long the link waits.
+#[derive(Clone, Copy, Debug)]
+pub struct Timeouts {
+    /// For a connection to open. Default: 2 s.
+    pub connect: Duration,
+    /// For a reply. Default: 2 s.
+    pub reply: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(2),
+            reply: Duration::from_secs(2),
+        }
+    }
+}
+
+/// A connection to one Redis that comes back by itself. Clones share it.
+#[derive(Clone)]
+pub struct Link<N: Connect, C> {
+    connect: N,
+    clock: C,
+    timeouts: Timeouts,
+    slot: Arc<Mutex<Slot<N::Connection>>>,
+}
+
+struct Slot<T> {
+    open: Option<T>,
+    /// Counts connections, so that a late failure of one that was replaced
+    /// does not close its successor.
+    generation: u64,
+}
+
+impl<N: Connect, C: Clock> Link<N, C> {
+    /// A link that connects at its first use.
+    pub fn new(connect: N, clock: C, timeouts: Timeouts) -> Self {
+        Self {
+            connect,
+            clock,
+            timeouts,
+            slot: Arc::new(Mutex::new(Slot {
+                open: None,
+                generation: 0,
+            })),
+        }
+    }
+
+    /// Sends `command`, at most once, and gives its reply.
+    ///
+    /// # Errors
+    ///
+    /// [`AttemptError::Ambiguous`] unless it is certain that the command was
+    /// not and will not be run.
+    pub async fn send(&self, command: &Cmd) -> Result<Value, AttemptError> {
+        match self.try_send(command).await? {
+            Ok(value) => Ok(value),
+            Err(error) => Err(judge(&error, Stage::Sent)),
+        }
+    }
+
+    /// Runs a script; `call` is [`Script::call`] with its arguments.
+    ///
+    /// # Errors
+    ///
+    /// As for [`send`](Self::send).
+    pub async fn run(&self, script: &Script, call: &Cmd) -> Result<Value, AttemptError> {
+        match self.try_send(call).await? {
+            Ok(value) => Ok(value),
+            // It did not run: loading it and calling it again is safe.
+            Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
+                match self.send(&script.load()).await {
+                    Ok(_) => self.send(call).await,
+                    Err(AttemptError::Ambiguous(cause)) => Err(AttemptError::Refused(cause)),
+                    Err(error) => Err(error),
+                }
+            }
+            Err(error) => Err(judge(&error, Stage::Sent)),
+        }
+    }
+
+    /// The reply, or the error that came instead of one.
+    async fn try_send(&self, command: &Cmd) -> Result<Result<Value, RedisError>, AttemptError> {
+        let (mut connection, generation) = self.connection().await?;
+        let reply = within(
+            &self.clock,
+            self.timeouts.reply,
+            command.query_async::<Value>(&mut connection),
+        )
+        .await;
+        match reply {
+            Some(reply) => {
+                if reply.as_ref().is_err_and(spoils_connection) {
+                    self.drop_connection(generation);
+                }
+                Ok(reply)
+            }
+            None => {
+                // The command may still run, and its reply still come: on
+                // this connection it would be taken for another's.
+                self.drop_connection(generation);
+                Err(AttemptError::Ambiguous(Cause::new(format!(
+                    "no reply within {} ms",
+                    self.timeouts.reply.as_millis()
+                ))))
+            }
+        }
+    }
+
+    async fn connection(&self) -> Result<(N::Connection, u64), AttemptError> {
+        {
+            let slot = lock(&self.slot);
+            if let Some(open) = &slot.open {
+                return Ok((open.clone(), slot.generation));
+            }
+        }
+        match within(&self.clock, self.timeouts.connect, self.connect.connect()).await {
+            Some(Ok(connection)) => {
+                let mut slot = lock(&self.slot);
+                slot.generation += 1;
+                slot.open = Some(connection.clone());
+                Ok((connection, slot.generation))
+            }
+            Some(Err(error)) => Err(judge(&error, Stage::Connecting)),
+            None => Err(AttemptError::Refused(Cause::new(format!(
+                "no connection within {} ms (check that Redis runs there and can be reached)",
+                self.timeouts.connect.as_millis()
+            )))),
+        }
+    }
+
+    fn drop_connection(&self, generation: u64) {
+        let mut slot = lock(&self.slot);
+        if slot.generation == generation {
+            slot.open = None;
+        }
+    }
+}

@@ -1,0 +1,47 @@
+-- Compare-and-append: all records, or none and a conflict.
+--
+-- ARGV[1] the head:hash that the first record was sealed onto, '' for an
+--         empty chain: the fence
+-- ARGV[2] the highest sequence the writer has seen, 0 for none
+-- ARGV[3] how many records follow ARGV[6], as a check of the call itself
+-- ARGV[4] the sequence of the first record if this batch was sent before and
+--         its reply lost, 0 otherwise
+-- ARGV[5] the new head:hash
+-- ARGV[6] the new head
+-- ARGV[7] … the records
+--
+-- Replies: {'committed'} · {'conflict', hash, head, length, state, record,
+-- {what stands at the batch's places}} · {'diverged', detail} ·
+-- {'wrongtype', key, type} · {'denied', command}. Only the first one writes.
+
+local tail, fault = chain_end()
+if fault then return fault end
+
+if tail.hash ~= ARGV[1] then
+  local reply, last = describe('conflict', tail, tonumber(ARGV[2]))
+  if not last then return reply end
+  local landed, first = {}, tonumber(ARGV[4])
+  if first > 0 then
+    for sequence = first, math.min(last, first + tonumber(ARGV[3]) - 1) do
+      local state, record = standing(tail, last, sequence)
+      if state ~= 'at' then break end
+      landed[#landed + 1] = record
+    end
+  end
+  reply[7] = landed
+  return reply
+end
+
+-- An error does not undo the writes before it, so permission is asked for
+-- all of them before the first. Servers before 7.0 cannot tell; there the
+-- order below leaves a tail that no head names, which is found as diverged.
+if redis.acl_check_cmd then
+  if not redis.acl_check_cmd('RPUSH', KEYS[1], '') then return {'denied', 'rpush'} end
+  if not redis.acl_check_cmd('SET', KEYS[2], '') then return {'denied', 'set'} end
+  if not redis.acl_check_cmd('SET', KEYS[3], '') then return {'denied', 'set'} end
+end
+
+redis.call('RPUSH', KEYS[1], unpack(ARGV, 7))
+redis.call('SET', KEYS[2], ARGV[6])
+redis.call('SET', KEYS[3], ARGV[5])
+return {'committed'}

@@ -1,0 +1,105 @@
+-- Shared by every script of the audit chain; it only reads.
+--
+-- KEYS[1] chain (LIST), KEYS[2] head (STRING), KEYS[3] head:hash (STRING).
+
+-- A reading that meets a key of another type ends the script with a reply
+-- that names the key, before anything was written.
+local function read(command, key, ...)
+  local reply = redis.pcall(command, key, ...)
+  if type(reply) == 'table' and reply.err then
+    if string.sub(reply.err, 1, 9) == 'WRONGTYPE' then
+      return nil, {'wrongtype', key, redis.call('TYPE', key).ok}
+    end
+    return nil, redis.error_reply(reply.err)
+  end
+  return reply
+end
+
+-- Whether the text of a record names `hash` as its own eventHash. The quick
+-- way, which every record written by a store takes, looks for the one
+-- auditIntegrity member and compares it with the text of head; any other text
+-- is parsed.
+local function is_sealed_as(text, head, hash)
+  local member = '"auditIntegrity":'
+  local first, last = string.find(text, member, 1, true)
+  if first and string.sub(text, last + 1, last + #head) == head
+      and not string.find(text, member, last + 1, true) then
+    return true
+  end
+  local parsed, record = pcall(cjson.decode, text)
+  if parsed then
+    return type(record) == 'table' and type(record.auditIntegrity) == 'table'
+      and record.auditIntegrity.eventHash == hash
+  end
+  -- Deeper than cjson reads, or with a lone surrogate in it.
+  return string.find(text, '"eventHash":"' .. hash .. '"', 1, true) ~= nil
+end
+
+-- The end of the chain, in constant time: {length, hash, head}, hash and head
+-- empty for an empty chain. Otherwise nil and the reply to give: head,
+-- head:hash and the list's last element have to name one record.
+local function chain_end()
+  local length, fault = read('LLEN', KEYS[1])
+  if fault then return nil, fault end
+  local head
+  head, fault = read('GET', KEYS[2])
+  if fault then return nil, fault end
+  local hash
+  hash, fault = read('GET', KEYS[3])
+  if fault then return nil, fault end
+
+  if length == 0 and not head and not hash then
+    return {length = 0, hash = '', head = ''}
+  end
+  if length == 0 then
+    return nil, {'diverged', 'the list is empty, but head or head:hash is there'}
+  end
+  if not hash then
+    return nil, {'diverged', 'head:hash is absent, but the list holds ' .. length .. ' records'}
+  end
+  if not head then
+    return nil, {'diverged', 'head is absent, but the list holds ' .. length .. ' records'}
+  end
+  if not string.find(head, '"eventHash":"' .. hash .. '"', 1, true) then
+    local parsed, integrity = pcall(cjson.decode, head)
+    if not parsed or type(integrity) ~= 'table' or integrity.eventHash ~= hash then
+      return nil, {'diverged', 'head and head:hash name different records'}
+    end
+  end
+  if not is_sealed_as(redis.call('LINDEX', KEYS[1], -1), head, hash) then
+    return nil, {'diverged', 'the last record of the list is not the one that head:hash names'}
+  end
+  return {length = length, hash = hash, head = head}
+end
+
+-- What stands at `sequence`: 'none' past the end, 'trimmed' before the list's
+-- first element, or 'at' and the record. Places are counted from the tail, so
+-- that a trimmed list answers like a whole one.
+local function standing(tail, last, sequence)
+  local back = last - sequence + 1
+  if back < 1 then return 'none', '' end
+  if back > tail.length then
+    if tail.length < last then return 'trimmed', '' end
+    return 'none', ''
+  end
+  return 'at', redis.call('LINDEX', KEYS[1], -back)
+end
+
+-- The reply that describes the end of the chain to a writer that had seen
+-- `seen` (a sequence; 0 for nothing seen): {kind, hash, head, length, state,
+-- record}. The second value is the last sequence.
+local function describe(kind, tail, seen)
+  if tail.length == 0 then
+    return {kind, '', '', 0, seen > 0 and 'none' or 'unasked', ''}, 0
+  end
+  local parsed, integrity = pcall(cjson.decode, tail.head)
+  local last = parsed and type(integrity) == 'table' and tonumber(integrity.sequence)
+  if not last or last < tail.length then
+    return {'diverged', 'the list holds ' .. tail.length .. ' records, which the sequence in head does not allow'}
+  end
+  if seen == 0 then
+    return {kind, tail.hash, tail.head, tail.length, 'unasked', ''}, last
+  end
+  local state, record = standing(tail, last, seen)
+  return {kind, tail.hash, tail.head, tail.length, state, record}, last
+end

@@ -1,0 +1,11 @@
+-- The end of the chain as it stands.
+--
+-- ARGV[1] the highest sequence the reader has seen, 0 for none.
+--
+-- Replies: {'tail', hash, head, length, state, record} or one of the faults
+-- of append.lua.
+
+local tail, fault = chain_end()
+if fault then return fault end
+local reply = describe('tail', tail, tonumber(ARGV[1]))
+return reply

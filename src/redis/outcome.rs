@@ -1,0 +1,162 @@
+//! What an error says about the command that met it: did it run?
+//!
+//! The client's errors do not tell, so this module decides from the one fact
+//! it has, whether anything was sent, and from the codes that Redis raises
+//! before a command's first write.
+
+use redis::{ErrorKind, RedisError, ServerErrorKind};
+
+use crate::{audit::AttemptError, error::Cause};
+
+/// How far a command had got when its error came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// The connection was not open yet.
+    Connecting,
+    /// The command had been handed to the connection.
+    Sent,
+}
+
+/// Codes that Redis raises before the first write of a command or script, and
+/// that pass, each with the next step.
+const PASSING: [(&str, &str); 9] = [
+    (
+        "READONLY",
+        "this is a replica: point the store at the primary",
+    ),
+    (
+        "OOM",
+        "Redis is out of memory: raise maxmemory, with maxmemory-policy noeviction",
+    ),
+    ("MISCONF", "Redis cannot persist: see its log and its disk"),
+    ("LOADING", "Redis is loading its data: wait"),
+    (
+        "BUSY",
+        "Redis is running a long script: wait, or SCRIPT KILL it",
+    ),
+    (
+        "NOREPLICAS",
+        "too few replicas are connected for min-replicas-to-write",
+    ),
+    (
+        "MASTERDOWN",
+        "this replica has lost its primary: point the store at the primary",
+    ),
+    (
+        "CLUSTERDOWN",
+        "the cluster does not serve the key's slot: wait for it to heal",
+    ),
+    ("TRYAGAIN", "the key's slot is being moved: wait"),
+];
+
+/// Codes of the same kind that do not pass by themselves.
+const LASTING: [(&str, &str); 7] = [
+    ("NOAUTH", "give a user and password"),
+    ("WRONGPASS", "check the user and password"),
+    (
+        "NOPERM",
+        "grant the Redis user what the store needs; the README lists it",
+    ),
+    (
+        "CROSSSLOT",
+        "choose a prefix with a hash tag, so that all keys are in one slot",
+    ),
+    (
+        "MOVED",
+        "this is one node of a cluster: point the store at the one that serves its keys",
+    ),
+    (
+        "ASK",
+        "this is one node of a cluster: point the store at the one that serves its keys",
+    ),
+    (
+        "NOPROTO",
+        "this server does not speak the protocol asked for",
+    ),
+];
+
+/// What `error`, met at `stage`, says about its command.
+pub(crate) fn judge(error: &RedisError, stage: Stage) -> AttemptError {
+    let code = error.code().unwrap_or_default();
+    let hint = |table: &[(&str, &'static str)]| {
+        table
+            .iter()
+            .find(|(known, _)| *known == code)
+            .map(|(_, hint)| *hint)
+    };
+    let said = |hint: &str| {
+        let message = format!("{} ({hint})", said(error));
+        match error.code() {
+            Some(code) => Cause::of_reply(code, message),
+            None => Cause::new(message),
+        }
+    };
+
+    if error.kind() == ErrorKind::AuthenticationFailed {
+        return AttemptError::Denied(said("check the user and password"));
+    }
+    // A script may have written before it met a missing permission; the
+    // scripts ask first where the server can tell, and older servers word
+    // the error differently.
+    if let Some(hint) = hint(&LASTING) {
+        return AttemptError::Denied(said(hint));
+    }
+    if let Some(hint) = hint(&PASSING) {
+        return AttemptError::Refused(said(hint));
+    }
+    if is_out_of_clients(error) {
+        return AttemptError::Refused(said("raise maxclients, or close idle clients"));
+    }
+    match (stage, error.kind()) {
+        (_, ErrorKind::InvalidClientConfig) => {
+            AttemptError::Denied(said("correct the connection's settings"))
+        }
+        (Stage::Connecting, _) => {
+            AttemptError::Refused(said("check that Redis runs there and can be reached"))
+        }
+        // The server no longer knew the script a moment after it was loaded.
+        (Stage::Sent, ErrorKind::Server(ServerErrorKind::NoScript)) => {
+            AttemptError::Refused(said("something flushes the scripts of this Redis"))
+        }
+        (Stage::Sent, ErrorKind::Server(_) | ErrorKind::Extension) if !said_by_script(error) => {
+            AttemptError::Denied(said("this server cannot run the store's commands"))
+        }
+        (Stage::Sent, _) => AttemptError::Ambiguous(said("its effect is not known")),
+    }
+}
+
+/// Whether the connection that gave `error` must not be used again.
+pub(crate) fn spoils_connection(error: &RedisError) -> bool {
+    match error.kind() {
+        ErrorKind::Server(kind) => {
+            // The name may lead to another server by now.
+            matches!(
+                kind,
+                ServerErrorKind::ReadOnly | ServerErrorKind::MasterDown
+            ) || is_out_of_clients(error)
+        }
+        ErrorKind::Extension => matches!(error.code(), Some("NOAUTH")),
+        _ => true,
+    }
+}
+
+fn is_out_of_clients(error: &RedisError) -> bool {
+    error
+        .detail()
+        .is_some_and(|detail| detail.contains("max number of clients"))
+}
+
+fn said_by_script(error: &RedisError) -> bool {
+    error
+        .detail()
+        .is_some_and(|detail| detail.contains("script"))
+}
+
+/// The error in one line. Redis' own messages never repeat the arguments of
+/// the commands that the store sends.
+fn said(error: &RedisError) -> String {
+    match (error.code(), error.detail()) {
+        (Some(code), Some(detail)) => format!("{code} {detail}"),
+        _ => error.to_string(),
+    }
+}

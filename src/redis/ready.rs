@@ -1,0 +1,180 @@
+//! Whether this Redis can be trusted with a chain, asked before it has to be.
+
+use std::fmt;
+
+use redis::{Value, cmd};
+
+use super::{
+    audit_store::RedisAuditStore,
+    connect::Connect,
+    reply,
+    script::{READY, Script},
+};
+use crate::{
+    audit::AttemptError,
+    clock::Clock,
+    entropy::Entropy,
+    error::{Cause, Corrupt},
+};
+
+/// Why a Redis is not ready. The names are what programs print.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotReady {
+    /// No connection, or no reply in time.
+    RedisUnreachable,
+    /// A write would be refused: permissions, a replica, a full disk or memory.
+    RedisNotWritable,
+    /// A key holds another type than the store's.
+    WrongType,
+    /// The keys do not name one record.
+    Diverged,
+    /// The keys would lie in different slots of a cluster.
+    CrossSlot,
+    /// `maxmemory-policy` lets Redis delete keys that have no time to live.
+    Evicting,
+}
+
+impl NotReady {
+    /// The reason's name in reports.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::RedisUnreachable => "redis_unreachable",
+            Self::RedisNotWritable => "redis_not_writable",
+            Self::WrongType => "wrong_type",
+            Self::Diverged => "diverged",
+            Self::CrossSlot => "cross_slot",
+            Self::Evicting => "evicting",
+        }
+    }
+
+    /// Whether a store refuses to start on it unless told otherwise: the
+    /// reasons that lose or fork data rather than delay it.
+    #[must_use]
+    pub fn forbids_start(self) -> bool {
+        matches!(self, Self::Diverged | Self::CrossSlot | Self::Evicting)
+    }
+}
+
+impl fmt::Display for NotReady {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// What the server does when its memory is full.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Eviction {
+    /// `maxmemory-policy`, as the server names it.
+    Policy(String),
+    /// Neither INFO nor CONFIG would say.
+    Unknown,
+}
+
+/// The answer to "may I write?".
+#[derive(Clone, Debug)]
+pub struct Readiness {
+    /// What stands in the way, the gravest first, each with what was heard.
+    pub faults: Vec<(NotReady, Cause)>,
+    /// What the server does when its memory is full.
+    pub eviction: Eviction,
+}
+
+impl Readiness {
+    /// Whether nothing stands in the way.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.faults.is_empty()
+    }
+}
+
+impl<N: Connect, C: Clock, E: Entropy> RedisAuditStore<N, C, E> {
+    /// Asks whether this chain can be appended to, from its real keys and
+    /// without changing them: one script that also writes the probe key, and
+    /// what the server says of itself.
+    pub async fn ready(&self) -> Readiness {
+        let mut faults = Vec::new();
+        let keys = self.keys();
+        let script = Script::new(READY);
+        let call = script.call(&[&keys.chain, &keys.head, &keys.head_hash, &keys.ready_probe]);
+
+        let answer = match self.link().run(&script, &call).await {
+            Ok(value) => reply::ready(value, keys),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = answer {
+            let (reason, cause) = judge(error);
+            faults.push((reason, cause));
+            if reason == NotReady::RedisUnreachable {
+                return Readiness {
+                    faults,
+                    eviction: Eviction::Unknown,
+                };
+            }
+        }
+        let eviction = self.eviction().await;
+        if let Eviction::Policy(policy) = &eviction
+            && policy.starts_with("allkeys-")
+        {
+            faults.push((
+                NotReady::Evicting,
+                Cause::new(format!(
+                    "maxmemory-policy is {policy}: Redis deletes audit records when memory is short; \
+                     set it to noeviction"
+                )),
+            ));
+        }
+        Readiness { faults, eviction }
+    }
+
+    /// From INFO, since CONFIG is often denied.
+    async fn eviction(&self) -> Eviction {
+        let info = match self.link().send(&cmd("INFO")).await {
+            Ok(Value::BulkString(text)) => String::from_utf8_lossy(&text).into_owned(),
+            Ok(Value::VerbatimString { text, .. }) => text,
+            _ => String::new(),
+        };
+        let policy = info
+            .lines()
+            .find_map(|line| line.strip_prefix("maxmemory_policy:"));
+        match policy {
+            Some(policy) => Eviction::Policy(policy.to_owned()),
+            None => self.configured_eviction().await,
+        }
+    }
+
+    async fn configured_eviction(&self) -> Eviction {
+        let mut ask = cmd("CONFIG");
+        ask.arg("GET").arg("maxmemory-policy");
+        match self.link().send(&ask).await {
+            Ok(Value::Array(pair)) => match pair.as_slice() {
+                [_, Value::BulkString(policy)] => {
+                    Eviction::Policy(String::from_utf8_lossy(policy).into_owned())
+                }
+                _ => Eviction::Unknown,
+            },
+            _ => Eviction::Unknown,
+        }
+    }
+}
+
+fn judge(error: AttemptError) -> (NotReady, Cause) {
+    match error {
+        AttemptError::Corrupt(corrupt) => {
+            let reason = match corrupt {
+                Corrupt::WrongType { .. } => NotReady::WrongType,
+                Corrupt::Diverged { .. } | Corrupt::RolledBack(_) => NotReady::Diverged,
+            };
+            (reason, Cause::new(corrupt.to_string()))
+        }
+        AttemptError::Denied(cause) if cause.code() == Some("CROSSSLOT") => {
+            (NotReady::CrossSlot, cause)
+        }
+        AttemptError::Denied(cause) | AttemptError::Refused(cause) if cause.code().is_some() => {
+            (NotReady::RedisNotWritable, cause)
+        }
+        AttemptError::Denied(cause)
+        | AttemptError::Refused(cause)
+        | AttemptError::Ambiguous(cause) => (NotReady::RedisUnreachable, cause),
+    }
+}

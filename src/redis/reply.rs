@@ -1,0 +1,154 @@
+//! Reading the replies of the chain's scripts. Nothing that Redis says may
+//! make this module panic.
+
+use redis::Value;
+
+use super::keys::AuditKeys;
+use crate::{
+    audit::{AttemptError, Reply, Seen, Tail},
+    chain::{EventHash, Head, Position, StoredRecord},
+    error::{Cause, Corrupt},
+};
+
+/// The reply of the append script.
+pub(super) fn append(
+    reply: Value,
+    keys: &AuditKeys,
+    seen: Option<Position>,
+) -> Result<Reply, AttemptError> {
+    let parts = parts(reply, keys)?;
+    match (kind(&parts), parts.get(6)) {
+        (b"committed", None) => Ok(Reply::Committed),
+        (b"conflict", Some(Value::Array(landed))) => Ok(Reply::Conflict {
+            tail: end(&parts, keys, seen)?,
+            landed: landed
+                .iter()
+                .map_while(|record| StoredRecord::parse(bytes(record)).ok())
+                .map(|record| record.position)
+                .collect(),
+        }),
+        _ => Err(strange()),
+    }
+}
+
+/// The reply of the tail script.
+pub(super) fn tail(
+    reply: Value,
+    keys: &AuditKeys,
+    seen: Option<Position>,
+) -> Result<Tail, AttemptError> {
+    let parts = parts(reply, keys)?;
+    match kind(&parts) {
+        b"tail" => end(&parts, keys, seen),
+        _ => Err(strange()),
+    }
+}
+
+/// The reply of the readiness script.
+pub(super) fn ready(reply: Value, keys: &AuditKeys) -> Result<(), AttemptError> {
+    match kind(&parts(reply, keys)?) {
+        b"ready" => Ok(()),
+        _ => Err(strange()),
+    }
+}
+
+/// The parts of a reply that is not one of the faults every script can give.
+fn parts(reply: Value, keys: &AuditKeys) -> Result<Vec<Value>, AttemptError> {
+    let Value::Array(parts) = reply else {
+        return Err(strange());
+    };
+    let text = |index: usize| {
+        parts.get(index).map_or_else(String::new, |part| {
+            String::from_utf8_lossy(bytes(part)).into_owned()
+        })
+    };
+    match kind(&parts) {
+        b"diverged" => Err(diverged(keys, text(1)).into()),
+        b"wrongtype" => Err(Corrupt::WrongType {
+            key: text(1),
+            found: text(2),
+        }
+        .into()),
+        b"denied" => Err(AttemptError::Denied(Cause::of_reply(
+            "NOPERM",
+            format!(
+                "NOPERM the Redis user may not run {} on the keys {}* (grant the user what the store needs; the README lists it)",
+                text(1),
+                keys.prefix,
+            ),
+        ))),
+        _ => Ok(parts),
+    }
+}
+
+/// `{kind, hash, head, length, state, record, …}`, as tail.lua describes it.
+fn end(parts: &[Value], keys: &AuditKeys, seen: Option<Position>) -> Result<Tail, AttemptError> {
+    let [_, hash, head, length, state, record, ..] = parts else {
+        return Err(strange());
+    };
+    let Value::Int(length) = length else {
+        return Err(strange());
+    };
+    let head = match (bytes(hash), bytes(head)) {
+        (b"", b"") => Head::Empty,
+        (hash, head) => {
+            let hash = std::str::from_utf8(hash).ok().and_then(EventHash::parse);
+            let integrity = StoredRecord::parse_integrity(head).ok();
+            match (hash, integrity) {
+                (Some(hash), Some(integrity)) if integrity.position.event_hash == hash => {
+                    Head::At(integrity.position)
+                }
+                _ => {
+                    return Err(diverged(
+                        keys,
+                        "head:hash and head do not name a record's hash and sequence".to_owned(),
+                    )
+                    .into());
+                }
+            }
+        }
+    };
+    let seen = match (bytes(state), seen) {
+        (b"trimmed", _) => Seen::Trimmed,
+        (b"at", Some(seen)) => match StoredRecord::parse(bytes(record)) {
+            Ok(found) if found.position == seen => Seen::Stands,
+            found => Seen::Gone {
+                found: found.ok().map(|found| found.position.event_hash),
+            },
+        },
+        (b"none", Some(_)) => Seen::Gone { found: None },
+        (b"unasked", _) => Seen::Stands,
+        _ => return Err(strange()),
+    };
+    Ok(Tail {
+        head,
+        length: u64::try_from(*length).unwrap_or_default(),
+        seen,
+    })
+}
+
+fn kind(parts: &[Value]) -> &[u8] {
+    parts.first().map_or(b"", bytes)
+}
+
+fn bytes(value: &Value) -> &[u8] {
+    match value {
+        Value::BulkString(bytes) => bytes,
+        Value::SimpleString(text) => text.as_bytes(),
+        _ => b"",
+    }
+}
+
+fn diverged(keys: &AuditKeys, detail: String) -> Corrupt {
+    Corrupt::Diverged {
+        prefix: keys.prefix.to_string(),
+        detail,
+    }
+}
+
+/// The script ran, but what it said cannot be read: its effect is open.
+fn strange() -> AttemptError {
+    AttemptError::Ambiguous(Cause::new(
+        "the reply has another shape than the script's (does a proxy stand between?)",
+    ))
+}
