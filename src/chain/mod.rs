@@ -3,14 +3,20 @@
 //! Everything here is pure. Nothing does I/O, reads a clock or draws
 //! randomness, and no input, however hostile, overflows the stack or panics.
 
+mod anchor;
 mod canonical;
 mod event;
+mod fault;
 mod json;
 mod number;
 mod position;
 mod record;
 mod sanitize;
+mod verify;
 
+pub use anchor::{Anchor, Anchors};
 pub use event::{Event, InvalidEvent, Limits, SequenceExhausted};
+pub use fault::{Fault, InvalidLine, Reason};
 pub use position::{AppendId, EventHash, Head, Position, Sequence};
 pub use record::{Malformed, Record, StoredRecord};
+pub use verify::{Anchored, Verdict, Verifier};

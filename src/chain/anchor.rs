@@ -1,0 +1,221 @@
+//! Anchors: hashes attested outside the chain, against which it is verified.
+//!
+//! Whoever can rewrite the chain in Redis can make it link again; what was
+//! anchored elsewhere, it cannot make agree.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use super::canonical::write_plain_string;
+use super::json::{Outline, Token};
+use super::position::{EventHash, Sequence};
+use super::record::{EVENT_HASH, SEQUENCE, sequence};
+
+/// One record's hash as attested at some time.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Anchor {
+    /// The anchored record's sequence.
+    pub sequence: Sequence,
+    /// The anchored record's hash.
+    pub event_hash: EventHash,
+    /// When it was attested, by convention ISO 8601 in UTC with milliseconds.
+    /// It is not interpreted.
+    pub timestamp: String,
+}
+
+impl Anchor {
+    /// Reads an anchor from one line of JSON. `None` when the line is torn:
+    /// not JSON, or without a readable sequence and hash.
+    pub fn parse(line: &[u8]) -> Option<Anchor> {
+        let text = std::str::from_utf8(line).ok()?;
+        let mut outline = Outline::of(text).ok()??;
+        let (mut at, mut hash, mut time) = (None, None, None);
+        while let Some(member) = outline.next().ok()? {
+            let repeated = match member.value {
+                Token::Number(literal) if member.name.is(SEQUENCE) => {
+                    at.replace(sequence(literal)?).is_some()
+                }
+                Token::String(text) if member.name.is(EVENT_HASH) => hash
+                    .replace(EventHash::parse(&text.to_str_lossy())?)
+                    .is_some(),
+                Token::String(text) if member.name.is("timestamp") => {
+                    time.replace(text.to_str_lossy().into_owned()).is_some()
+                }
+                _ => false,
+            };
+            if repeated {
+                return None;
+            }
+        }
+        Some(Anchor {
+            sequence: at?,
+            event_hash: hash?,
+            timestamp: time.unwrap_or_default(),
+        })
+    }
+
+    /// The anchor as one line of JSON, without the newline.
+    pub fn to_line(&self) -> String {
+        let Anchor {
+            sequence,
+            event_hash,
+            timestamp,
+        } = self;
+        let mut line = String::with_capacity(128);
+        // Writing to a String never fails.
+        let _ = write!(
+            line,
+            r#"{{"sequence":{sequence},"eventHash":"{event_hash}","timestamp":"#
+        );
+        write_plain_string(timestamp, &mut line);
+        line.push('}');
+        line
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Attested {
+    pub(crate) event_hash: EventHash,
+    /// A second, different hash attested for the same sequence.
+    pub(crate) other: Option<EventHash>,
+}
+
+/// What several anchor files attest together.
+///
+/// Equal duplicates count once. Different hashes for one sequence are kept as
+/// a conflict, which no chain satisfies: it proves a rewritten history.
+/// Memory is constant per anchored sequence.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Anchors {
+    attested: BTreeMap<Sequence, Attested>,
+    torn: u64,
+}
+
+impl Anchors {
+    /// No anchors.
+    pub fn new() -> Anchors {
+        Anchors::default()
+    }
+
+    /// Adds what `anchor` attests. O(log n).
+    pub fn insert(&mut self, anchor: &Anchor) {
+        let event_hash = anchor.event_hash;
+        let attested = self.attested.entry(anchor.sequence).or_insert(Attested {
+            event_hash,
+            other: None,
+        });
+        if attested.event_hash != event_hash {
+            attested.other.get_or_insert(event_hash);
+        }
+    }
+
+    /// Adds one line of an anchor file, with or without its newline. A blank
+    /// line is nothing; one that is no anchor is counted as torn.
+    pub fn read_line(&mut self, line: &[u8]) {
+        if line.trim_ascii().is_empty() {
+            return;
+        }
+        match Anchor::parse(line) {
+            Some(anchor) => self.insert(&anchor),
+            None => self.torn += 1,
+        }
+    }
+
+    /// Adds the text of a whole anchor file.
+    pub fn read_text(&mut self, text: &[u8]) {
+        text.split(|byte| *byte == b'\n')
+            .for_each(|line| self.read_line(line));
+    }
+
+    /// How many sequences are anchored.
+    pub fn len(&self) -> usize {
+        self.attested.len()
+    }
+
+    /// Whether nothing is anchored.
+    pub fn is_empty(&self) -> bool {
+        self.attested.is_empty()
+    }
+
+    /// How many lines were skipped because they are no anchor.
+    pub fn torn(&self) -> u64 {
+        self.torn
+    }
+
+    /// The highest anchored sequence.
+    pub fn last_sequence(&self) -> Option<Sequence> {
+        self.attested
+            .last_key_value()
+            .map(|(sequence, _)| *sequence)
+    }
+
+    /// The hash attested for `sequence`; the first one read where there is a
+    /// conflict.
+    pub fn get(&self, sequence: Sequence) -> Option<EventHash> {
+        self.attested(sequence).map(|attested| attested.event_hash)
+    }
+
+    /// The sequences for which different hashes are attested, in order.
+    pub fn conflicts(&self) -> impl Iterator<Item = Sequence> {
+        self.attested
+            .iter()
+            .filter(|(_, attested)| attested.other.is_some())
+            .map(|(sequence, _)| *sequence)
+    }
+
+    pub(crate) fn attested(&self, sequence: Sequence) -> Option<Attested> {
+        self.attested.get(&sequence).copied()
+    }
+}
+
+impl Extend<Anchor> for Anchors {
+    fn extend<I: IntoIterator<Item = Anchor>>(&mut self, anchors: I) {
+        anchors.into_iter().for_each(|anchor| self.insert(&anchor));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LINE: &str = r#"{"sequence":4,"eventHash":"zBtp8hRZRBjJ_IIT8sOtp2dZmjsJaq-IK59fLTyK5Sg","timestamp":"2025-10-09T08:53:23.000Z"}"#;
+
+    #[test]
+    fn a_line_reads_back_byte_for_byte() {
+        let anchor = Anchor::parse(LINE.as_bytes()).unwrap();
+        assert_eq!(anchor.sequence.get(), 4);
+        assert_eq!(anchor.to_line(), LINE);
+        let odd = Anchor {
+            timestamp: "\"\n\\😀".to_owned(),
+            ..anchor
+        };
+        assert_eq!(Anchor::parse(odd.to_line().as_bytes()), Some(odd));
+    }
+
+    #[test]
+    fn torn_lines_are_skipped_and_counted() {
+        let mut anchors = Anchors::new();
+        for cut in 1..LINE.len() {
+            anchors.read_line(&LINE.as_bytes()[..cut]);
+        }
+        assert_eq!((anchors.len(), anchors.torn()), (0, LINE.len() as u64 - 1));
+        let mut anchors = Anchors::new();
+        anchors.read_text(format!("{LINE}\r\n\n  \n{LINE}{LINE}\n\n[]\n\"x\"\n{LINE}").as_bytes());
+        assert_eq!((anchors.len(), anchors.torn()), (1, 3));
+    }
+
+    #[test]
+    fn different_hashes_for_one_sequence_are_a_conflict() {
+        let anchor = Anchor::parse(LINE.as_bytes()).unwrap();
+        let other = Anchor {
+            event_hash: EventHash::from_bytes([1; 32]),
+            ..anchor.clone()
+        };
+        let mut anchors = Anchors::new();
+        anchors.extend([anchor.clone(), anchor.clone()]);
+        assert_eq!(anchors.conflicts().count(), 0);
+        anchors.extend([other, anchor.clone()]);
+        assert_eq!(anchors.conflicts().collect::<Vec<_>>(), [anchor.sequence]);
+        assert_eq!(anchors.len(), 1);
+    }
+}

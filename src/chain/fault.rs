@@ -1,0 +1,137 @@
+//! What a verification finds wrong, in words that programs may compare.
+
+use std::fmt;
+
+use super::json::{Refusal, RefusalKind};
+use super::position::Sequence;
+
+/// Why a record, or the chain as a whole, does not verify.
+///
+/// `Display` prints the reason's fixed text.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum Reason {
+    /// The line is no JSON object, or has no `auditIntegrity` object.
+    MissingIntegrity,
+    /// The sequence is not the one after the record before.
+    SequenceMismatch,
+    /// The previous hash is not the hash of the record before.
+    PreviousHashMismatch,
+    /// The record's content does not give the hash it holds.
+    EventHashMismatch,
+    /// An anchor attests another hash for this sequence.
+    AnchorHashMismatch(Sequence),
+    /// Anchors attest different hashes for this sequence.
+    AnchorConflict(Sequence),
+    /// An anchor attests a record beyond the chain's last.
+    TailTruncation {
+        /// How many records the chain has.
+        records: u64,
+        /// The highest anchored sequence.
+        attested: Sequence,
+    },
+    /// The line is no JSON a record can be.
+    Invalid(InvalidLine),
+    /// The record is nested deeper than this verification goes. It may be
+    /// sound; a larger depth can be asked for.
+    Unsupported {
+        /// The depth it goes to.
+        max_depth: usize,
+    },
+}
+
+/// Why a line cannot be a record, with a byte offset in the line.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum InvalidLine {
+    /// It is not JSON in UTF-8.
+    NotJson {
+        /// Where reading stopped.
+        offset: usize,
+    },
+    /// It names a member twice.
+    RepeatedMember {
+        /// Where the name stands the second time.
+        offset: usize,
+    },
+    /// Reading one of its numbers would change it.
+    NumberChanges {
+        /// Where the number stands.
+        offset: usize,
+    },
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Reason::MissingIntegrity => f.write_str("missing auditIntegrity"),
+            Reason::SequenceMismatch => f.write_str("sequence mismatch"),
+            Reason::PreviousHashMismatch => f.write_str("previous hash mismatch"),
+            Reason::EventHashMismatch => f.write_str("event hash mismatch"),
+            Reason::AnchorHashMismatch(sequence) => {
+                write!(f, "anchor hash mismatch at sequence {sequence}")
+            }
+            Reason::AnchorConflict(sequence) => {
+                write!(f, "anchor conflict at sequence {sequence}")
+            }
+            Reason::TailTruncation { records, attested } => write!(
+                f,
+                "tail truncation: chain has {records} records but anchor attests sequence {attested}"
+            ),
+            Reason::Invalid(why) => write!(f, "invalid: {why}"),
+            Reason::Unsupported { max_depth } => {
+                write!(f, "unsupported: nested deeper than {max_depth}")
+            }
+        }
+    }
+}
+
+impl fmt::Display for InvalidLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            InvalidLine::NotJson { offset } => write!(f, "not JSON at byte {offset}"),
+            InvalidLine::RepeatedMember { offset } => {
+                write!(f, "repeated member name at byte {offset}")
+            }
+            InvalidLine::NumberChanges { offset } => {
+                write!(f, "number that reading changes at byte {offset}")
+            }
+        }
+    }
+}
+
+impl Reason {
+    pub(crate) fn of_refusal(refusal: Refusal, max_depth: usize) -> Reason {
+        let offset = refusal.offset;
+        match refusal.kind {
+            RefusalKind::TooDeep => Reason::Unsupported { max_depth },
+            RefusalKind::NotJson => Reason::Invalid(InvalidLine::NotJson { offset }),
+            RefusalKind::Repeated => Reason::Invalid(InvalidLine::RepeatedMember { offset }),
+            RefusalKind::NumberChanges | RefusalKind::NumberOverflows => {
+                Reason::Invalid(InvalidLine::NumberChanges { offset })
+            }
+        }
+    }
+}
+
+/// One thing wrong, and where.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Fault {
+    /// The line it was found on, counted from 1 with blank lines; `None` where
+    /// it concerns the chain's end.
+    pub line: Option<u64>,
+    /// The sequence the record on that line says it has, where that is
+    /// readable, or the one an anchor attests.
+    pub sequence: Option<Sequence>,
+    /// What is wrong.
+    pub reason: Reason,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.line {
+            Some(line) => write!(f, "line {line}: {}", self.reason),
+            None => fmt::Display::fmt(&self.reason, f),
+        }
+    }
+}

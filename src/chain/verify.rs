@@ -1,0 +1,372 @@
+//! Verification, record by record, in memory that does not grow with the chain.
+
+use sha2::{Digest as _, Sha256};
+
+use super::anchor::Anchors;
+use super::canonical::{Members, Renderer};
+use super::fault::{Fault, InvalidLine, Reason};
+use super::position::{EventHash, Head, Position, Sequence};
+use super::record::{INTEGRITY, Links, Previous};
+
+/// How deep a record may nest before it is named as unsupported.
+///
+/// Other writers have no limit of their own. One is needed because a record
+/// made to be out of order at every level costs a copy for each.
+const MAX_DEPTH: usize = 1024;
+
+/// Verifies a chain, given one record's text after the other.
+///
+/// Each record costs one reading, one canonical text and one SHA-256.
+///
+/// ```
+/// use haechi_store_redis::chain::{Event, Head, Verifier};
+///
+/// let event = Event::from_json(r#"{"id":"evt-1"}"#)?;
+/// let first = event.seal(None, &Head::Empty)?;
+/// let second = event.seal(None, &Head::At(first.position()))?;
+///
+/// let mut verifier = Verifier::new();
+/// for record in [&first, &second] {
+///     assert_eq!(verifier.line(record.text().as_bytes()), []);
+/// }
+/// let verdict = verifier.finish();
+/// assert!(verdict.is_valid());
+/// assert_eq!(verdict.head, Head::At(second.position()));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Verifier {
+    renderer: Renderer,
+    max_depth: usize,
+    keep_going: bool,
+    anchors: Option<Anchors>,
+    /// The last record whose sequence and hash could be read.
+    head: Head,
+    /// Unreadable records since then: what they were is unknown.
+    gap: u64,
+    highest: u64,
+    lines: u64,
+    records: u64,
+    good: u64,
+    faults: u64,
+    first: Option<Fault>,
+    /// Conflicts told so far; kept only when going on past the first fault.
+    conflicts_met: Vec<Sequence>,
+}
+
+impl Default for Verifier {
+    fn default() -> Verifier {
+        Verifier::new()
+    }
+}
+
+impl Verifier {
+    /// Verifies from the first record, without anchors, to the first fault.
+    pub fn new() -> Verifier {
+        Verifier {
+            renderer: Renderer::default(),
+            max_depth: MAX_DEPTH,
+            keep_going: false,
+            anchors: None,
+            head: Head::Empty,
+            gap: 0,
+            highest: 0,
+            lines: 0,
+            records: 0,
+            good: 0,
+            faults: 0,
+            first: None,
+            conflicts_met: Vec::new(),
+        }
+    }
+
+    /// Starts after `head`, a position already known to be good.
+    pub fn starting_after(mut self, head: Head) -> Verifier {
+        self.head = head;
+        self.highest = head.len();
+        self
+    }
+
+    /// Compares the chain with `anchors` too.
+    pub fn with_anchors(mut self, anchors: Anchors) -> Verifier {
+        self.anchors = Some(anchors);
+        self
+    }
+
+    /// Goes on past the first fault, from what the faulty record says its
+    /// sequence and hash are, and tells of every fault.
+    pub fn keep_going(mut self) -> Verifier {
+        self.keep_going = true;
+        self
+    }
+
+    /// Verifies records nested to `max_depth` open containers; by default
+    /// 1024. A hostile record can cost as many copies of itself.
+    pub fn with_max_depth(mut self, max_depth: usize) -> Verifier {
+        self.max_depth = max_depth;
+        self
+    }
+
+    /// Takes the next line and returns what is wrong with it, which in a sound
+    /// chain is nothing and allocates nothing. Blank lines are skipped. After
+    /// the first fault, unless asked to [keep going](Verifier::keep_going),
+    /// further lines are not looked at.
+    pub fn line(&mut self, line: &[u8]) -> Vec<Fault> {
+        if self.is_settled() {
+            return Vec::new();
+        }
+        self.lines += 1;
+        if is_blank(line) {
+            return Vec::new();
+        }
+        self.records += 1;
+        let (sequence, mut reasons) = match self.read(line) {
+            Ok(Some((links, computed))) => (links.sequence, self.check(&links, computed)),
+            Ok(None) => (None, self.unreadable(Reason::MissingIntegrity)),
+            Err(reason) => (None, self.unreadable(reason)),
+        };
+        if !self.keep_going {
+            reasons.truncate(1);
+        }
+        let line = Some(self.lines);
+        let faults: Vec<_> = reasons
+            .into_iter()
+            .map(|reason| Fault {
+                line,
+                sequence,
+                reason,
+            })
+            .collect();
+        self.note(&faults);
+        if self.first.is_none() {
+            self.good += 1;
+        }
+        faults
+    }
+
+    /// Whether no further line can change the verdict.
+    pub fn is_settled(&self) -> bool {
+        self.first.is_some() && !self.keep_going
+    }
+
+    /// The last record whose sequence and hash could be read: in a sound
+    /// chain, what the stored head must agree with.
+    pub fn position(&self) -> Head {
+        self.head
+    }
+
+    /// How many lines were taken.
+    pub fn lines(&self) -> u64 {
+        self.lines
+    }
+
+    /// The verdict, once every line was given.
+    pub fn finish(mut self) -> Verdict {
+        let closing = if self.is_settled() {
+            Vec::new()
+        } else {
+            self.closing()
+        };
+        self.note(&closing);
+        let anchored = self.anchors.as_ref().map(|anchors| Anchored {
+            count: anchors.len() as u64,
+            last_sequence: anchors.last_sequence(),
+        });
+        Verdict {
+            records: self.good,
+            read: self.records,
+            lines: self.lines,
+            head: self.head,
+            fault: self.first,
+            faults: self.faults,
+            closing,
+            anchored,
+            torn_anchors: self.anchors.as_ref().map_or(0, Anchors::torn),
+        }
+    }
+
+    /// A record's links and the hash its content gives; `None` without
+    /// `auditIntegrity`.
+    fn read(&mut self, line: &[u8]) -> Result<Option<(Links, EventHash)>, Reason> {
+        let text = std::str::from_utf8(line).map_err(|error| {
+            Reason::Invalid(InvalidLine::NotJson {
+                offset: error.valid_up_to(),
+            })
+        })?;
+        let mut stored = Stored { links: None };
+        self.renderer
+            .render(text, self.max_depth, &mut stored)
+            .map_err(|refusal| Reason::of_refusal(refusal, self.max_depth))?;
+        let Some(links) = stored.links else {
+            return Ok(None);
+        };
+        let digest = Sha256::digest(self.renderer.text());
+        Ok(Some((links, EventHash::from_bytes(digest.into()))))
+    }
+
+    fn check(&mut self, links: &Links, computed: EventHash) -> Vec<Reason> {
+        let mut reasons = Vec::new();
+        let next = self.head.len() + 1;
+        match links.sequence.map(Sequence::get) {
+            Some(sequence) if sequence == next => {
+                let expected = self
+                    .head
+                    .event_hash()
+                    .map_or(Previous::None, Previous::Hash);
+                if links.previous != expected {
+                    reasons.push(Reason::PreviousHashMismatch);
+                }
+            }
+            // Its predecessor may be one of those that could not be read.
+            Some(sequence) if sequence > next && sequence - next <= self.gap => {}
+            _ => reasons.push(Reason::SequenceMismatch),
+        }
+        if links.event_hash != Some(computed) {
+            reasons.push(Reason::EventHashMismatch);
+        }
+        if let Some(sequence) = links.sequence {
+            reasons.extend(self.check_anchor(sequence, links.event_hash));
+        }
+        match (links.sequence, links.event_hash) {
+            (Some(sequence), Some(event_hash)) => {
+                self.head = Head::At(Position {
+                    sequence,
+                    event_hash,
+                });
+                self.highest = self.highest.max(sequence.get());
+                self.gap = 0;
+            }
+            _ => self.gap += 1,
+        }
+        reasons
+    }
+
+    fn check_anchor(&mut self, sequence: Sequence, stored: Option<EventHash>) -> Option<Reason> {
+        let attested = self.anchors.as_ref()?.attested(sequence)?;
+        if attested.other.is_some() {
+            if self.keep_going {
+                self.conflicts_met.push(sequence);
+            }
+            return Some(Reason::AnchorConflict(sequence));
+        }
+        (stored != Some(attested.event_hash)).then_some(Reason::AnchorHashMismatch(sequence))
+    }
+
+    fn unreadable(&mut self, reason: Reason) -> Vec<Reason> {
+        self.gap += 1;
+        vec![reason]
+    }
+
+    /// What only the chain's end shows: conflicts that no record met, then
+    /// truncation.
+    fn closing(&mut self) -> Vec<Fault> {
+        let Some(anchors) = &self.anchors else {
+            return Vec::new();
+        };
+        self.conflicts_met.sort_unstable();
+        let unmet = |sequence: &Sequence| self.conflicts_met.binary_search(sequence).is_err();
+        let conflicts = anchors.conflicts().filter(unmet).map(|sequence| Fault {
+            line: None,
+            sequence: Some(sequence),
+            reason: Reason::AnchorConflict(sequence),
+        });
+        let truncation = anchors
+            .last_sequence()
+            .filter(|last| last.get() > self.highest);
+        let truncation = truncation.map(|attested| Fault {
+            line: None,
+            sequence: Some(attested),
+            reason: Reason::TailTruncation {
+                records: self.highest,
+                attested,
+            },
+        });
+        let all = conflicts.chain(truncation);
+        if self.keep_going {
+            all.collect()
+        } else {
+            all.take(1).collect()
+        }
+    }
+
+    fn note(&mut self, faults: &[Fault]) {
+        self.faults += faults.len() as u64;
+        if self.first.is_none() {
+            self.first = faults.first().copied();
+        }
+    }
+}
+
+/// Takes `eventHash` out of `auditIntegrity` and keeps its links.
+struct Stored {
+    links: Option<Links>,
+}
+
+impl Members for Stored {
+    fn keep(&mut self, depth: usize, name: &[u8], out: &mut String, value: usize) -> bool {
+        if depth == 1 && name == INTEGRITY.as_bytes() {
+            // An error here is an auditIntegrity that is no object: the text
+            // is canonical, so it is JSON and repeats nothing.
+            self.links = Links::read(&out[value..]).ok();
+            if let Some(member) = self
+                .links
+                .as_ref()
+                .and_then(|l| l.event_hash_member.as_ref())
+            {
+                let (mut start, mut end) = (value + member.start, value + member.end);
+                if out.as_bytes().get(end) == Some(&b',') {
+                    end += 1;
+                } else if out.as_bytes().get(start - 1) == Some(&b',') {
+                    start -= 1;
+                }
+                out.replace_range(start..end, "");
+            }
+        }
+        true
+    }
+}
+
+fn is_blank(line: &[u8]) -> bool {
+    line.iter()
+        .all(|byte| byte.is_ascii_whitespace() || *byte == 0x0b)
+}
+
+/// What the anchors given to a verification attest.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Anchored {
+    /// How many sequences are anchored.
+    pub count: u64,
+    /// The highest of them; `None` when there is none.
+    pub last_sequence: Option<Sequence>,
+}
+
+/// What a verification found.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Verdict {
+    /// How many records were good before the first fault; in a valid chain,
+    /// all of them.
+    pub records: u64,
+    /// How many records were read, good or not.
+    pub read: u64,
+    /// How many lines were taken, blank ones included.
+    pub lines: u64,
+    /// The last record whose sequence and hash could be read.
+    pub head: Head,
+    /// The first fault; `None` in a valid chain.
+    pub fault: Option<Fault>,
+    /// How many faults there are in all; at most 1 unless the verification
+    /// kept going.
+    pub faults: u64,
+    /// The faults that only the chain's end showed, which no line returned.
+    pub closing: Vec<Fault>,
+    /// What the anchors attest; `None` when none were given.
+    pub anchored: Option<Anchored>,
+    /// How many lines of the anchor files were no anchor and were skipped.
+    pub torn_anchors: u64,
+}
+
+impl Verdict {
+    /// Whether the chain verifies.
+    pub fn is_valid(&self) -> bool {
+        self.fault.is_none()
+    }
+}
