@@ -1,20 +1,237 @@
-//! Where anchors go.
+//! Where anchors go: a file, standard output, or wherever the user wants.
 
-use std::io;
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufRead, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
+use std::path::Path;
 
-use crate::chain::{Anchor, Position};
+use crate::chain::{Anchor, Anchors, Position};
 
-/// Takes anchors, in order.
+/// Takes anchors, one at a time and in order, each after its record is
+/// durable.
+///
+/// Any `FnMut(&Anchor) -> io::Result<()>` that is `Send` is one.
 pub trait AnchorSink: Send {
-    /// Writes one anchor; it is durable when this returns.
+    /// Writes one anchor.
     ///
     /// # Errors
-    ///
-    /// When it could not be written; the record stays applied.
+    /// The anchor is then missing, and its record applied all the same.
     fn write(&mut self, anchor: &Anchor) -> io::Result<()>;
 
-    /// The last anchor that the sink holds, if it can tell.
+    /// The position of the last anchor that the sink holds, if it can tell:
+    /// a chain that lacks it was rolled back.
     fn last(&self) -> Option<Position> {
         None
+    }
+}
+
+impl<F> AnchorSink for F
+where
+    F: FnMut(&Anchor) -> io::Result<()> + Send,
+{
+    fn write(&mut self, anchor: &Anchor) -> io::Result<()> {
+        self(anchor)
+    }
+}
+
+/// Anchors on standard output, one line of JSON each.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct StdoutAnchors;
+
+impl AnchorSink for StdoutAnchors {
+    fn write(&mut self, anchor: &Anchor) -> io::Result<()> {
+        let mut stdout = io::stdout().lock();
+        writeln!(stdout, "{}", anchor.to_line())?;
+        stdout.flush()
+    }
+}
+
+/// Anchors appended to a file, one line of JSON each.
+///
+/// Each is one `write` handed to the operating system, not synced: anchors
+/// that a power loss takes are written again from the last one that is left.
+/// One writer to a file; verification reads several files together.
+#[derive(Debug)]
+pub struct FileAnchors {
+    file: File,
+    last: Option<Anchor>,
+    /// The file may end in the middle of a line.
+    torn: bool,
+}
+
+impl FileAnchors {
+    /// Opens the file at `path` for appending. A new file is created with mode
+    /// 0600; an existing one keeps its mode. Reads back from the end to the
+    /// last whole anchor.
+    ///
+    /// # Errors
+    /// When the file cannot be opened, created or read.
+    pub fn open(path: impl AsRef<Path>) -> io::Result<FileAnchors> {
+        let mut options = OpenOptions::new();
+        options.read(true).append(true).create(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let mut file = options.open(path)?;
+        let torn = !ends_in_newline(&mut file)?;
+        let last = last_anchor(&mut file)?;
+        Ok(FileAnchors { file, last, torn })
+    }
+}
+
+impl AnchorSink for FileAnchors {
+    fn last(&self) -> Option<Position> {
+        self.last.as_ref().map(|anchor| Position {
+            sequence: anchor.sequence,
+            event_hash: anchor.event_hash,
+        })
+    }
+
+    fn write(&mut self, anchor: &Anchor) -> io::Result<()> {
+        // Behind a torn line the newline comes first: glued to it, this one
+        // would be lost with it.
+        let newline = if self.torn { "\n" } else { "" };
+        let line = format!("{newline}{}\n", anchor.to_line());
+        self.torn = true;
+        self.file.write_all(line.as_bytes())?;
+        self.torn = false;
+        self.last = Some(anchor.clone());
+        Ok(())
+    }
+}
+
+fn ends_in_newline(file: &mut File) -> io::Result<bool> {
+    if file.seek(SeekFrom::End(0))? == 0 {
+        return Ok(true);
+    }
+    file.seek(SeekFrom::End(-1))?;
+    let mut last = [0];
+    file.read_exact(&mut last)?;
+    Ok(last == *b"\n")
+}
+
+/// Looks at ever longer ends of the file until one holds a whole anchor.
+fn last_anchor(file: &mut File) -> io::Result<Option<Anchor>> {
+    let length = file.seek(SeekFrom::End(0))?;
+    let mut window = 4096;
+    loop {
+        let start = length.saturating_sub(window);
+        file.seek(SeekFrom::Start(start))?;
+        let mut end = Vec::new();
+        file.take(length - start).read_to_end(&mut end)?;
+        let mut lines = end.split(|byte| *byte == b'\n');
+        if start > 0 {
+            // Its beginning may lie before the window.
+            lines.next();
+        }
+        let found = lines.rev().find_map(Anchor::parse);
+        if found.is_some() || start == 0 {
+            return Ok(found);
+        }
+        window = window.saturating_mul(8);
+    }
+}
+
+/// Adds the anchors of the file at `path` to `anchors`; lines that are no
+/// anchor are skipped and counted there.
+///
+/// # Errors
+/// When the file is absent or cannot be read.
+pub fn read_anchor_file(path: impl AsRef<Path>, anchors: &mut Anchors) -> io::Result<()> {
+    let mut file = BufReader::new(File::open(path)?);
+    let mut line = Vec::new();
+    while file.read_until(b'\n', &mut line)? > 0 {
+        anchors.read_line(&line);
+        line.clear();
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chain::{EventHash, Sequence};
+
+    fn anchor(sequence: u64) -> Anchor {
+        Anchor {
+            sequence: Sequence::new(sequence).unwrap(),
+            event_hash: EventHash::from_bytes([sequence as u8; 32]),
+            timestamp: "2026-01-01T00:00:00.000Z".to_owned(),
+        }
+    }
+
+    fn read(path: &Path) -> Anchors {
+        let mut anchors = Anchors::new();
+        read_anchor_file(path, &mut anchors).unwrap();
+        anchors
+    }
+
+    #[test]
+    fn a_file_is_created_private_and_read_back() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("anchors.jsonl");
+        assert!(read_anchor_file(&path, &mut Anchors::new()).is_err());
+        let mut sink = FileAnchors::open(&path).unwrap();
+        assert_eq!(sink.last(), None);
+        for sequence in 1..=200 {
+            sink.write(&anchor(sequence)).unwrap();
+        }
+        assert_eq!(sink.last(), Some(&anchor(200)));
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt as _;
+            let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600);
+        }
+        assert_eq!(FileAnchors::open(&path).unwrap().last(), Some(&anchor(200)));
+        let anchors = read(&path);
+        assert_eq!((anchors.len(), anchors.torn()), (200, 0));
+    }
+
+    #[test]
+    fn a_torn_last_line_costs_itself_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("anchors.jsonl");
+        let whole = anchor(1).to_line();
+        std::fs::write(&path, format!("{whole}\n{}", &whole[..40])).unwrap();
+        let mut sink = FileAnchors::open(&path).unwrap();
+        assert_eq!(sink.last(), Some(&anchor(1)));
+        sink.write(&anchor(2)).unwrap();
+        sink.write(&anchor(3)).unwrap();
+        let anchors = read(&path);
+        assert_eq!((anchors.len(), anchors.torn()), (3, 1));
+    }
+
+    #[test]
+    fn a_whole_last_line_without_newline_is_kept() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("anchors.jsonl");
+        std::fs::write(&path, anchor(1).to_line()).unwrap();
+        let mut sink = FileAnchors::open(&path).unwrap();
+        assert_eq!(sink.last(), Some(&anchor(1)));
+        sink.write(&anchor(2)).unwrap();
+        let anchors = read(&path);
+        assert_eq!((anchors.len(), anchors.torn()), (2, 0));
+    }
+
+    #[test]
+    fn the_last_anchor_is_found_before_any_length_of_rubbish() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("anchors.jsonl");
+        let rubbish = "x".repeat(100_000);
+        let line = anchor(7).to_line();
+        std::fs::write(&path, format!("{rubbish}\n{line}\n{rubbish}\n{rubbish}")).unwrap();
+        assert_eq!(FileAnchors::open(&path).unwrap().last(), Some(&anchor(7)));
+        std::fs::write(&path, &rubbish).unwrap();
+        assert_eq!(FileAnchors::open(&path).unwrap().last(), None);
+    }
+
+    #[test]
+    fn a_closure_is_a_sink() {
+        let mut taken = Vec::new();
+        let mut sink = |anchor: &Anchor| {
+            taken.push(anchor.clone());
+            Ok(())
+        };
+        AnchorSink::write(&mut sink, &anchor(1)).unwrap();
+        assert_eq!(taken, [anchor(1)]);
     }
 }

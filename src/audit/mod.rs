@@ -12,7 +12,7 @@ mod read;
 mod sink;
 mod store;
 
-pub use anchors::AnchorSink;
+pub use anchors::{AnchorSink, FileAnchors, StdoutAnchors, read_anchor_file};
 pub use append_loop::AppendLoop;
 pub use memory::MemoryStore;
 pub use read::Pages;

@@ -128,7 +128,7 @@ impl Verifier {
             reasons.truncate(1);
         }
         let line = Some(self.lines);
-        let faults: Vec<Fault> = reasons
+        let faults: Vec<_> = reasons
             .into_iter()
             .map(|reason| Fault {
                 line,

@@ -1,0 +1,4 @@
+//! Everything that is tested through the public face, in one binary.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod chain;
