@@ -3,8 +3,9 @@
 use std::fmt;
 use std::ops::Range;
 
-use super::json::{Outline, Refusal, Token};
+use super::json::{Refusal, Token};
 use super::number;
+use super::outline::Outline;
 use super::position::{AppendId, EventHash, Position, Sequence};
 
 /// The member that makes an event a record.
