@@ -35,6 +35,7 @@ impl<'a> Text<'a> {
     }
 
     /// The string for a reader that has no use for lone surrogates.
+    #[inline]
     pub(crate) fn to_str_lossy(self) -> Cow<'a, str> {
         if let Some(text) = self.verbatim() {
             return Cow::Borrowed(text);
@@ -52,7 +53,10 @@ impl<'a> Text<'a> {
 
     /// Whether the string, its escapes resolved, is `name`.
     pub(crate) fn is(&self, name: &str) -> bool {
-        self.to_str_lossy() == name
+        match self.verbatim() {
+            Some(text) => text == name,
+            None => self.to_str_lossy() == name,
+        }
     }
 }
 
