@@ -6,10 +6,11 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use super::canonical::write_plain_string;
-use super::json::{Outline, Token};
+use super::json::Token;
+use super::outline::Outline;
 use super::position::{EventHash, Sequence};
 use super::record::{EVENT_HASH, SEQUENCE, sequence};
+use super::text::write_plain_string;
 
 /// One record's hash as attested at some time.
 #[derive(Clone, PartialEq, Eq, Debug)]

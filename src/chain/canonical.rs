@@ -9,8 +9,9 @@
 
 use std::cmp::Ordering;
 
-use super::json::{Piece, Reader, Refusal, RefusalKind, Text, Token};
+use super::json::{Reader, Refusal, RefusalKind, Token};
 use super::number::{self, Unfaithful};
+use super::text::{Text, decode, prefix, utf16_order, write_string};
 
 /// Decides which members stay in the canonical text.
 pub(crate) trait Members {
@@ -30,6 +31,8 @@ struct Frame {
 
 /// A member, by ranges.
 struct Member {
+    /// The name's first four UTF-16 units, by which most are in order already.
+    prefix: u64,
     /// Decoded name, in the text or, when it had escapes, in `decoded`.
     name: (usize, usize),
     name_is_decoded: bool,
@@ -64,10 +67,12 @@ impl Renderer {
         members: &mut impl Members,
     ) -> Result<(), Refusal> {
         self.out.clear();
-        self.out.reserve(text.len());
+        self.out.reserve(text.len() + 2);
         self.decoded.clear();
         self.members.clear();
+        self.members.reserve(32);
         self.frames.clear();
+        self.frames.reserve(8);
         self.root_is_object = false;
         let mut reader = Reader::new(text, max_depth);
         loop {
@@ -139,18 +144,27 @@ impl Renderer {
 
     fn name(&mut self, offset: usize, name: Text<'_>) {
         let start = self.out.len();
-        let (range, name_is_decoded) = match name.verbatim() {
-            Some(raw) => ((offset + 1, offset + 1 + raw.len()), false),
+        let (range, name_is_decoded, prefix) = match name.verbatim() {
+            Some(raw) => (
+                (offset + 1, offset + 1 + raw.len()),
+                false,
+                prefix(raw.as_bytes()),
+            ),
             None => {
                 let start = self.decoded.len();
                 decode(name, &mut self.decoded);
-                ((start, self.decoded.len()), true)
+                (
+                    (start, self.decoded.len()),
+                    true,
+                    prefix(&self.decoded[start..]),
+                )
             }
         };
         write_string(name, &mut self.out);
         self.out.push(':');
         let value = self.out.len();
         self.members.push(Member {
+            prefix,
             name: range,
             name_is_decoded,
             offset,
@@ -202,8 +216,9 @@ impl Renderer {
     fn sort(&mut self, frame: &Frame, text: &str) -> Result<(), Refusal> {
         let decoded = &self.decoded;
         let members = &mut self.members[frame.members..];
-        let order = |a: &Member, b: &Member| {
-            utf16_order(name_of(a, text, decoded), name_of(b, text, decoded))
+        let order = |a: &Member, b: &Member| match a.prefix.cmp(&b.prefix) {
+            Ordering::Equal => utf16_order(name_of(a, text, decoded), name_of(b, text, decoded)),
+            order => order,
         };
         if members.is_sorted_by(|a, b| order(a, b) == Ordering::Less) {
             return Ok(());
@@ -217,6 +232,7 @@ impl Renderer {
             }
         }
         self.scratch.clear();
+        self.scratch.reserve(self.out.len() - frame.start);
         for member in members {
             let start = frame.start + self.scratch.len();
             self.scratch.push_str(&self.out[member.start..member.end]);
@@ -245,111 +261,6 @@ fn name_of<'a>(member: &Member, text: &'a str, decoded: &'a [u8]) -> &'a [u8] {
         text.as_bytes()
     };
     &from[member.name.0..member.name.1]
-}
-
-/// Appends `text` with its quotes as `JSON.stringify` writes it.
-pub(crate) fn write_string(text: Text<'_>, out: &mut String) {
-    out.push('"');
-    match text.verbatim() {
-        // What stood unescaped in valid JSON is never escaped by ECMAScript.
-        Some(raw) => out.push_str(raw),
-        None => text.pieces().for_each(|piece| match piece {
-            Piece::Run(run) => out.push_str(run),
-            Piece::Char(c) => write_char(c, out),
-            Piece::Lone(unit) => write_unit(unit, out),
-        }),
-    }
-    out.push('"');
-}
-
-/// Appends `text` with its quotes, from a string that was never JSON.
-pub(crate) fn write_plain_string(text: &str, out: &mut String) {
-    out.push('"');
-    text.chars().for_each(|c| write_char(c, out));
-    out.push('"');
-}
-
-fn write_char(c: char, out: &mut String) {
-    match c {
-        '"' => out.push_str("\\\""),
-        '\\' => out.push_str("\\\\"),
-        '\u{8}' => out.push_str("\\b"),
-        '\u{c}' => out.push_str("\\f"),
-        '\n' => out.push_str("\\n"),
-        '\r' => out.push_str("\\r"),
-        '\t' => out.push_str("\\t"),
-        control @ '\0'..='\u{1f}' => write_unit(control as u16, out),
-        other => out.push(other),
-    }
-}
-
-fn write_unit(unit: u16, out: &mut String) {
-    out.push_str("\\u");
-    for shift in [12, 8, 4, 0] {
-        let digit = char::from_digit(u32::from(unit >> shift & 0xf), 16);
-        out.push(digit.unwrap_or('0'));
-    }
-}
-
-/// Appends the name as WTF-8: UTF-8 in which a lone surrogate is encoded like
-/// any other code point. Pairs are one character, so this is unambiguous.
-fn decode(name: Text<'_>, out: &mut Vec<u8>) {
-    for piece in name.pieces() {
-        match piece {
-            Piece::Run(run) => out.extend_from_slice(run.as_bytes()),
-            Piece::Char(c) => out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
-            Piece::Lone(unit) => {
-                let low = |bits: u16| 0x80 | (bits & 0x3f) as u8;
-                out.extend([0xe0 | (unit >> 12) as u8, low(unit >> 6), low(unit)]);
-            }
-        }
-    }
-}
-
-/// The order of two WTF-8 strings by UTF-16 code units.
-///
-/// Bytes are in code point order, which is the same but for characters above
-/// U+FFFF: as surrogates they come before U+E000 to U+FFFF.
-pub(crate) fn utf16_order(a: &[u8], b: &[u8]) -> Ordering {
-    let common = a.iter().zip(b).take_while(|(a, b)| a == b).count();
-    match (a.get(common), b.get(common)) {
-        (Some(&x), Some(&y)) if x.max(y) >= 0xf0 && x.min(y) >= 0xed => {
-            units(&a[common..]).cmp(units(&b[common..]))
-        }
-        (x, y) => x.cmp(&y),
-    }
-}
-
-/// The UTF-16 code units of WTF-8 that starts at a character.
-fn units(bytes: &[u8]) -> impl Iterator<Item = u16> {
-    let low = |byte: Option<&u8>| u32::from(byte.map_or(0, |byte| byte & 0x3f));
-    let mut rest = bytes;
-    let mut trail = None;
-    std::iter::from_fn(move || {
-        if let Some(unit) = trail.take() {
-            return Some(unit);
-        }
-        let lead = u32::from(*rest.first()?);
-        let (code, length) = match lead {
-            0..0x80 => (lead, 1),
-            0x80..0xe0 => ((lead & 0x1f) << 6 | low(rest.get(1)), 2),
-            0xe0..0xf0 => (
-                (lead & 0xf) << 12 | low(rest.get(1)) << 6 | low(rest.get(2)),
-                3,
-            ),
-            _ => {
-                let high = (lead & 0x7) << 18 | low(rest.get(1)) << 12;
-                (high | low(rest.get(2)) << 6 | low(rest.get(3)), 4)
-            }
-        };
-        rest = rest.get(length..).unwrap_or(&[]);
-        if code < 0x1_0000 {
-            return Some(code as u16);
-        }
-        let code = code - 0x1_0000;
-        trail = Some(0xdc00 | (code & 0x3ff) as u16);
-        Some(0xd800 | (code >> 10) as u16)
-    })
 }
 
 #[cfg(test)]

@@ -4,9 +4,9 @@
 //! It hands out tokens, keeps its own stack of open containers and never
 //! recurses, so nesting costs a byte and no call frame.
 
-use std::borrow::Cow;
 use std::fmt;
-use std::ops::Range;
+
+use super::text::Text;
 
 /// What the reader met next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,107 +52,6 @@ impl Refusal {
     }
 }
 
-/// A string as it stands between its quotes, its escapes checked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Text<'a> {
-    raw: &'a str,
-    escaped: bool,
-}
-
-impl<'a> Text<'a> {
-    /// The string itself, when nothing in it is escaped.
-    pub(crate) fn verbatim(&self) -> Option<&'a str> {
-        (!self.escaped).then_some(self.raw)
-    }
-
-    pub(crate) fn pieces(&self) -> Pieces<'a> {
-        Pieces { rest: self.raw }
-    }
-
-    /// The string for a reader that has no use for lone surrogates.
-    pub(crate) fn to_str_lossy(self) -> Cow<'a, str> {
-        if let Some(text) = self.verbatim() {
-            return Cow::Borrowed(text);
-        }
-        let mut text = String::with_capacity(self.raw.len());
-        for piece in self.pieces() {
-            match piece {
-                Piece::Run(run) => text.push_str(run),
-                Piece::Char(c) => text.push(c),
-                Piece::Lone(_) => text.push(char::REPLACEMENT_CHARACTER),
-            }
-        }
-        Cow::Owned(text)
-    }
-
-    /// Whether the string, its escapes resolved, is `name`.
-    pub(crate) fn is(&self, name: &str) -> bool {
-        self.to_str_lossy() == name
-    }
-}
-
-/// A stretch of a string with its escapes resolved.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Piece<'a> {
-    /// Characters that stood unescaped.
-    Run(&'a str),
-    /// One escaped character, or an escaped surrogate pair.
-    Char(char),
-    /// An escaped surrogate without its other half.
-    Lone(u16),
-}
-
-/// The pieces of a checked string, in order.
-pub(crate) struct Pieces<'a> {
-    rest: &'a str,
-}
-
-impl<'a> Iterator for Pieces<'a> {
-    type Item = Piece<'a>;
-
-    fn next(&mut self) -> Option<Piece<'a>> {
-        let bytes = self.rest.as_bytes();
-        if *bytes.first()? != b'\\' {
-            let end = self.rest.find('\\').unwrap_or(self.rest.len());
-            let (run, rest) = self.rest.split_at(end);
-            self.rest = rest;
-            return Some(Piece::Run(run));
-        }
-        let (piece, taken) = match bytes.get(1)? {
-            b'b' => (Piece::Char('\u{8}'), 2),
-            b'f' => (Piece::Char('\u{c}'), 2),
-            b'n' => (Piece::Char('\n'), 2),
-            b'r' => (Piece::Char('\r'), 2),
-            b't' => (Piece::Char('\t'), 2),
-            b'u' => unicode_escape(bytes)?,
-            other => (Piece::Char(char::from(*other)), 2),
-        };
-        self.rest = self.rest.get(taken..)?;
-        Some(piece)
-    }
-}
-
-/// Reads `\uXXXX`, or two of them that form one character.
-fn unicode_escape(bytes: &[u8]) -> Option<(Piece<'static>, usize)> {
-    let unit = hex4(bytes.get(2..6)?)?;
-    if let Some(c) = char::from_u32(u32::from(unit)) {
-        return Some((Piece::Char(c), 6));
-    }
-    let second = match bytes.get(6..12) {
-        Some([b'\\', b'u', digits @ ..]) => hex4(digits),
-        _ => None,
-    };
-    let pair = second.and_then(|second| char::decode_utf16([unit, second]).next()?.ok());
-    Some(pair.map_or((Piece::Lone(unit), 6), |c| (Piece::Char(c), 12)))
-}
-
-fn hex4(digits: &[u8]) -> Option<u16> {
-    digits.iter().try_fold(0u16, |unit, digit| {
-        let value = char::from(*digit).to_digit(16)?;
-        Some(unit << 4 | u16::try_from(value).ok()?)
-    })
-}
-
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Expect {
     Value,
@@ -181,9 +80,19 @@ impl<'a> Reader<'a> {
             at: 0,
             token_start: 0,
             expect: Expect::Value,
-            open: Vec::new(),
+            open: Vec::with_capacity(16),
             max_depth,
         }
+    }
+
+    /// How many containers are open.
+    pub(crate) fn depth(&self) -> usize {
+        self.open.len()
+    }
+
+    /// Where the last token ended.
+    pub(crate) fn token_end(&self) -> usize {
+        self.at
     }
 
     /// Where the last token began.
@@ -192,6 +101,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The next token. After an error or [`Token::Done`], do not ask again.
+    #[inline]
     pub(crate) fn next(&mut self) -> Result<Token<'a>, Refusal> {
         let mut byte = self.skip_space();
         if self.expect == Expect::CommaOrEnd && byte == Some(b',') {
@@ -229,6 +139,7 @@ impl<'a> Reader<'a> {
         }
     }
 
+    #[inline]
     fn value(&mut self, byte: u8) -> Result<Token<'a>, Refusal> {
         let token = match byte {
             b'{' => return self.open(true),
@@ -282,11 +193,12 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads a string from its opening quote to behind its closing one.
+    #[inline]
     fn string(&mut self) -> Result<Text<'a>, Refusal> {
         let bytes = self.text.as_bytes();
-        let start = self.at + 1;
+        let start = self.at;
         let mut escaped = false;
-        self.at = start;
+        self.at += 1;
         loop {
             self.at += plain_run(&bytes[self.at..]);
             match bytes.get(self.at) {
@@ -302,9 +214,8 @@ impl<'a> Reader<'a> {
                 _ => return self.not_json(),
             }
         }
-        let raw = &self.text[start..self.at];
         self.at += 1;
-        Ok(Text { raw, escaped })
+        Ok(Text::new(&self.text[start..self.at], escaped))
     }
 
     fn four_hex_digits(&self) -> bool {
@@ -347,65 +258,21 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
+    #[inline(always)]
     fn skip_space(&mut self) -> Option<u8> {
         let bytes = self.text.as_bytes();
+        if let Some(byte @ 0x21..) = bytes.get(self.at) {
+            return Some(*byte);
+        }
         while let Some(b' ' | b'\t' | b'\n' | b'\r') = bytes.get(self.at) {
             self.at += 1;
         }
         bytes.get(self.at).copied()
     }
 
+    #[cold]
     fn not_json<T>(&self) -> Result<T, Refusal> {
         Err(Refusal::new(self.at, RefusalKind::NotJson))
-    }
-}
-
-/// A member of the object an [`Outline`] goes through.
-pub(crate) struct Outer<'a> {
-    pub(crate) name: Text<'a>,
-    /// The value's first token, which is all of it for a scalar.
-    pub(crate) value: Token<'a>,
-    /// Name and value in the text, without commas.
-    pub(crate) range: Range<usize>,
-    /// Where in the text the value starts.
-    pub(crate) value_start: usize,
-}
-
-/// Goes through an object's own members and reads over what they hold.
-pub(crate) struct Outline<'a> {
-    reader: Reader<'a>,
-}
-
-impl<'a> Outline<'a> {
-    /// `None` when the text's value is not an object.
-    pub(crate) fn of(text: &'a str) -> Result<Option<Outline<'a>>, Refusal> {
-        let mut reader = Reader::new(text, usize::MAX);
-        let is_object = reader.next()? == Token::Object;
-        Ok(is_object.then_some(Outline { reader }))
-    }
-
-    /// The next member; `None` once the whole text has been read.
-    pub(crate) fn next(&mut self) -> Result<Option<Outer<'a>>, Refusal> {
-        let reader = &mut self.reader;
-        let name = loop {
-            match reader.next()? {
-                Token::Name(name) => break name,
-                Token::Done => return Ok(None),
-                _ => {}
-            }
-        };
-        let start = reader.token_start;
-        let value = reader.next()?;
-        let value_start = reader.token_start;
-        while reader.open.len() > 1 {
-            reader.next()?;
-        }
-        Ok(Some(Outer {
-            name,
-            value,
-            range: start..reader.at,
-            value_start,
-        }))
     }
 }
 
@@ -421,6 +288,7 @@ impl fmt::Debug for Reader<'_> {
 /// control character. Eight at a time, by the "has zero byte" and "has byte
 /// less than n" tricks of Anderson's Bit Twiddling Hacks; the lowest byte they
 /// mark is always a true hit.
+#[inline]
 fn plain_run(bytes: &[u8]) -> usize {
     const ONES: u64 = u64::MAX / 255;
     const HIGH: u64 = ONES << 7;
@@ -499,32 +367,6 @@ mod tests {
             Err(Refusal::new(4, RefusalKind::TooDeep))
         );
         assert_eq!(read(" [[[[ ]]]] ").map(|tokens| tokens.len()), Ok(8));
-    }
-
-    #[test]
-    fn escapes_are_resolved_and_lone_surrogates_kept() {
-        let text = r#""a\u0062\ud83d\ude00\ud83d\ud800x\ude00\/\n""#;
-        let Ok(tokens) = read(text) else {
-            panic!("{text}")
-        };
-        let [Token::String(text)] = tokens[..] else {
-            panic!("{tokens:?}")
-        };
-        let pieces: Vec<_> = text.pieces().collect();
-        assert_eq!(
-            pieces,
-            [
-                Piece::Run("a"),
-                Piece::Char('b'),
-                Piece::Char('😀'),
-                Piece::Lone(0xd83d),
-                Piece::Lone(0xd800),
-                Piece::Run("x"),
-                Piece::Lone(0xde00),
-                Piece::Char('/'),
-                Piece::Char('\n'),
-            ]
-        );
     }
 
     #[test]

@@ -6,17 +6,19 @@
 mod anchor;
 mod canonical;
 mod event;
-mod fault;
 mod json;
 mod number;
+mod outline;
 mod position;
 mod record;
 mod sanitize;
+mod text;
+mod verdict;
 mod verify;
 
 pub use anchor::{Anchor, Anchors};
 pub use event::{Event, InvalidEvent, Limits, SequenceExhausted};
-pub use fault::{Fault, InvalidLine, Reason};
 pub use position::{AppendId, EventHash, Head, Position, Sequence};
 pub use record::{Malformed, Record, StoredRecord};
-pub use verify::{Anchored, Verdict, Verifier};
+pub use verdict::{Anchored, Fault, InvalidLine, Reason, Verdict};
+pub use verify::Verifier;

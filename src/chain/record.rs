@@ -1,10 +1,12 @@
 //! Records: as sealed here, and as met in storage.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
 
-use super::json::{Outline, Refusal, Token};
+use super::json::{Refusal, Token};
 use super::number;
+use super::outline::Outline;
 use super::position::{AppendId, EventHash, Position, Sequence};
 
 /// The member that makes an event a record.
@@ -157,7 +159,8 @@ impl Links {
         let mut links = Links::default();
         let mut seen = [false; KNOWN.len()];
         while let Some(member) = outline.next()? {
-            let Some(known) = KNOWN.iter().position(|known| member.name.is(known)) else {
+            let name = member.name.to_str_lossy();
+            let Some(known) = KNOWN.iter().position(|known| name == *known) else {
                 continue;
             };
             if std::mem::replace(&mut seen[known], true) {
@@ -165,7 +168,7 @@ impl Links {
             }
             let string = match member.value {
                 Token::String(string) => string.to_str_lossy(),
-                _ => "".into(),
+                _ => Cow::Borrowed(""),
             };
             match (KNOWN[known], member.value) {
                 (SEQUENCE, Token::Number(literal)) => links.sequence = sequence(literal),

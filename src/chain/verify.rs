@@ -1,12 +1,14 @@
 //! Verification, record by record, in memory that does not grow with the chain.
 
+use std::collections::BTreeSet;
+
 use sha2::{Digest as _, Sha256};
 
 use super::anchor::Anchors;
 use super::canonical::{Members, Renderer};
-use super::fault::{Fault, InvalidLine, Reason};
 use super::position::{EventHash, Head, Position, Sequence};
 use super::record::{INTEGRITY, Links, Previous};
+use super::verdict::{Anchored, Fault, InvalidLine, Reason, Verdict};
 
 /// How deep a record may nest before it is named as unsupported.
 ///
@@ -50,7 +52,7 @@ pub struct Verifier {
     faults: u64,
     first: Option<Fault>,
     /// Conflicts told so far; kept only when going on past the first fault.
-    conflicts_met: Vec<Sequence>,
+    conflicts_met: BTreeSet<Sequence>,
 }
 
 impl Default for Verifier {
@@ -75,11 +77,12 @@ impl Verifier {
             good: 0,
             faults: 0,
             first: None,
-            conflicts_met: Vec::new(),
+            conflicts_met: BTreeSet::new(),
         }
     }
 
-    /// Starts after `head`, a position already known to be good.
+    /// Starts after `head`, a position already known to be good. Anchors up to
+    /// there are not compared.
     pub fn starting_after(mut self, head: Head) -> Verifier {
         self.head = head;
         self.highest = head.len();
@@ -244,7 +247,7 @@ impl Verifier {
         let attested = self.anchors.as_ref()?.attested(sequence)?;
         if attested.other.is_some() {
             if self.keep_going {
-                self.conflicts_met.push(sequence);
+                self.conflicts_met.insert(sequence);
             }
             return Some(Reason::AnchorConflict(sequence));
         }
@@ -262,8 +265,7 @@ impl Verifier {
         let Some(anchors) = &self.anchors else {
             return Vec::new();
         };
-        self.conflicts_met.sort_unstable();
-        let unmet = |sequence: &Sequence| self.conflicts_met.binary_search(sequence).is_err();
+        let unmet = |sequence: &Sequence| !self.conflicts_met.contains(sequence);
         let conflicts = anchors.conflicts().filter(unmet).map(|sequence| Fault {
             line: None,
             sequence: Some(sequence),
@@ -328,45 +330,4 @@ impl Members for Stored {
 fn is_blank(line: &[u8]) -> bool {
     line.iter()
         .all(|byte| byte.is_ascii_whitespace() || *byte == 0x0b)
-}
-
-/// What the anchors given to a verification attest.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Anchored {
-    /// How many sequences are anchored.
-    pub count: u64,
-    /// The highest of them; `None` when there is none.
-    pub last_sequence: Option<Sequence>,
-}
-
-/// What a verification found.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Verdict {
-    /// How many records were good before the first fault; in a valid chain,
-    /// all of them.
-    pub records: u64,
-    /// How many records were read, good or not.
-    pub read: u64,
-    /// How many lines were taken, blank ones included.
-    pub lines: u64,
-    /// The last record whose sequence and hash could be read.
-    pub head: Head,
-    /// The first fault; `None` in a valid chain.
-    pub fault: Option<Fault>,
-    /// How many faults there are in all; at most 1 unless the verification
-    /// kept going.
-    pub faults: u64,
-    /// The faults that only the chain's end showed, which no line returned.
-    pub closing: Vec<Fault>,
-    /// What the anchors attest; `None` when none were given.
-    pub anchored: Option<Anchored>,
-    /// How many lines of the anchor files were no anchor and were skipped.
-    pub torn_anchors: u64,
-}
-
-impl Verdict {
-    /// Whether the chain verifies.
-    pub fn is_valid(&self) -> bool {
-        self.fault.is_none()
-    }
 }

@@ -1,9 +1,9 @@
-//! What a verification finds wrong, in words that programs may compare.
+//! What a verification finds, in words that programs may compare.
 
 use std::fmt;
 
 use super::json::{Refusal, RefusalKind};
-use super::position::Sequence;
+use super::position::{Head, Sequence};
 
 /// Why a record, or the chain as a whole, does not verify.
 ///
@@ -133,5 +133,46 @@ impl fmt::Display for Fault {
             Some(line) => write!(f, "line {line}: {}", self.reason),
             None => fmt::Display::fmt(&self.reason, f),
         }
+    }
+}
+
+/// What the anchors given to a verification attest.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Anchored {
+    /// How many sequences are anchored.
+    pub count: u64,
+    /// The highest of them; `None` when there is none.
+    pub last_sequence: Option<Sequence>,
+}
+
+/// What a verification found.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Verdict {
+    /// How many records were good before the first fault; in a valid chain,
+    /// all of them.
+    pub records: u64,
+    /// How many records were read, good or not.
+    pub read: u64,
+    /// How many lines were taken, blank ones included.
+    pub lines: u64,
+    /// The last record whose sequence and hash could be read.
+    pub head: Head,
+    /// The first fault; `None` in a valid chain.
+    pub fault: Option<Fault>,
+    /// How many faults there are in all; at most 1 unless the verification
+    /// kept going.
+    pub faults: u64,
+    /// The faults that only the chain's end showed, which no line returned.
+    pub closing: Vec<Fault>,
+    /// What the anchors attest; `None` when none were given.
+    pub anchored: Option<Anchored>,
+    /// How many lines of the anchor files were no anchor and were skipped.
+    pub torn_anchors: u64,
+}
+
+impl Verdict {
+    /// Whether the chain verifies.
+    pub fn is_valid(&self) -> bool {
+        self.fault.is_none()
     }
 }
