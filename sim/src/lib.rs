@@ -1,1 +1,3 @@
 //! A deterministic simulation that tries to break haechi-store-redis.
+
+pub mod server_process;

@@ -1,2 +1,2 @@
-//! The harness's program.
+//! x
 fn main() {}

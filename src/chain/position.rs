@@ -137,7 +137,7 @@ impl fmt::Debug for AppendId {
 }
 
 /// One record's sequence together with its hash.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
 pub struct Position {
     /// Where the record stands.
     pub sequence: Sequence,

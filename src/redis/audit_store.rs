@@ -8,7 +8,7 @@ use super::{
     link::{Link, Timeouts},
     lock::{ContentionLock, Lease, LockPolicy},
     reply,
-    script::{APPEND, PAGE, Script, TAIL},
+    script::{APPEND, PAGE, Script, TAIL, append_call, append_reply, sequence_or_zero},
 };
 use crate::{
     audit::{AttemptError, AuditStore, Batch, Reply, Tail},
@@ -75,40 +75,21 @@ impl<N: Connect, C: Clock, E: Entropy> RedisAuditStore<N, C, E> {
     pub fn link(&self) -> &Link<N, C> {
         &self.link
     }
-
-    fn fenced_keys(&self) -> [&str; 3] {
-        [&self.keys.chain, &self.keys.head, &self.keys.head_hash]
-    }
 }
 
 impl<N: Connect, C: Clock, E: Entropy> AuditStore for RedisAuditStore<N, C, E> {
     type Lease = Option<Lease>;
 
     async fn append(&self, batch: &Batch<'_>) -> Result<Reply, AttemptError> {
-        let (Some(first), Some(last)) = (batch.records.first(), batch.records.last()) else {
+        let Some(call) = append_call(&self.append, &self.keys, batch) else {
             return Err(AttemptError::Denied(Cause::new("an empty batch")));
         };
-        let resent_from = if batch.resent {
-            first.position().sequence.get()
-        } else {
-            0
-        };
-        let mut call = self.append.call(&self.fenced_keys());
-        call.arg(batch.base.hash_text())
-            .arg(sequence_or_zero(batch.seen))
-            .arg(batch.records.len())
-            .arg(resent_from)
-            .arg(last.position().event_hash.to_string())
-            .arg(last.integrity());
-        for record in batch.records {
-            call.arg(record.text());
-        }
         let reply = self.link.run(&self.append, &call).await?;
-        reply::append(reply, &self.keys, batch.seen)
+        append_reply(reply, &self.keys, batch.seen)
     }
 
     async fn tail(&self, seen: Option<Position>) -> Result<Tail, AttemptError> {
-        let mut call = self.tail.call(&self.fenced_keys());
+        let mut call = self.tail.call(&self.keys.fenced());
         call.arg(sequence_or_zero(seen));
         let reply = self.link.run(&self.tail, &call).await?;
         reply::tail(reply, &self.keys, seen)
@@ -142,10 +123,6 @@ impl<N: Connect, C: Clock, E: Entropy> AuditStore for RedisAuditStore<N, C, E> {
             self.lock.release(&self.link, lease).await;
         }
     }
-}
-
-fn sequence_or_zero(position: Option<Position>) -> u64 {
-    position.map_or(0, |position| position.sequence.get())
 }
 
 impl<N: Connect, C, E> std::fmt::Debug for RedisAuditStore<N, C, E> {

@@ -75,4 +75,10 @@ impl AuditKeys {
             prefix,
         }
     }
+
+    /// The keys that the fence compares and sets, as the scripts take them.
+    #[must_use]
+    pub fn fenced(&self) -> [&str; 3] {
+        [&self.chain, &self.head, &self.head_hash]
+    }
 }

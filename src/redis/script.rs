@@ -3,29 +3,32 @@
 //! Their texts are public, so that a simulated Redis can be shown to run the
 //! same ones.
 
-use redis::{Cmd, cmd};
+use std::borrow::Cow;
+
+use redis::{Cmd, Value, cmd};
+
+use super::{keys::AuditKeys, reply};
+use crate::{
+    audit::{AttemptError, Batch, Reply},
+    chain::Position,
+};
 
 /// A Lua script and the name Redis caches it under.
 #[derive(Clone, Debug)]
 pub struct Script {
-    text: &'static str,
+    text: Cow<'static, str>,
     sha1: String,
 }
 
 impl Script {
     /// A script of this text.
     #[must_use]
-    pub fn new(text: &'static str) -> Self {
+    pub fn new(text: impl Into<Cow<'static, str>>) -> Self {
+        let text = text.into();
         Self {
+            sha1: sha1_smol::Sha1::from(text.as_bytes()).digest().to_string(),
             text,
-            sha1: sha1_smol::Sha1::from(text).digest().to_string(),
         }
-    }
-
-    /// The script's text.
-    #[must_use]
-    pub fn text(&self) -> &'static str {
-        self.text
     }
 
     /// `EVALSHA` of the script on `keys`; its arguments are to follow.
@@ -43,7 +46,7 @@ impl Script {
     #[must_use]
     pub fn load(&self) -> Cmd {
         let mut load = cmd("SCRIPT");
-        load.arg("LOAD").arg(self.text);
+        load.arg("LOAD").arg(self.text.as_ref());
         load
     }
 }
@@ -63,3 +66,43 @@ pub const READY: &str = concat!(include_str!("lua/tail.lua"), include_str!("lua/
 pub const ACQUIRE: &str = include_str!("lua/acquire.lua");
 /// Releases the contention lock.
 pub const RELEASE: &str = include_str!("lua/release.lua");
+
+/// The call of an [`APPEND`] script for `batch`; `None` for an empty one.
+#[must_use]
+pub fn append_call(script: &Script, keys: &AuditKeys, batch: &Batch<'_>) -> Option<Cmd> {
+    let (first, last) = (batch.records.first()?, batch.records.last()?);
+    let mut call = script.call(&keys.fenced());
+    call.arg(batch.base.hash_text())
+        .arg(sequence_or_zero(batch.seen))
+        .arg(batch.records.len())
+        .arg(if batch.resent {
+            first.position().sequence.get()
+        } else {
+            0
+        })
+        .arg(last.position().event_hash.to_string())
+        .arg(last.integrity());
+    for record in batch.records {
+        call.arg(record.text());
+    }
+    Some(call)
+}
+
+/// Reads the reply of an [`APPEND`] script.
+///
+/// # Errors
+///
+/// [`AttemptError`], for the faults that the script reports and for a reply
+/// that is none of its own.
+pub fn append_reply(
+    reply: Value,
+    keys: &AuditKeys,
+    seen: Option<Position>,
+) -> Result<Reply, AttemptError> {
+    reply::append(reply, keys, seen)
+}
+
+/// How the scripts are told of a position that was seen.
+pub(super) fn sequence_or_zero(position: Option<Position>) -> u64 {
+    position.map_or(0, |position| position.sequence.get())
+}

@@ -2,3 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod chain;
+mod contract;
+mod corrupt;
+mod exactly_once;
+mod support;

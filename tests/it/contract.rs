@@ -1,0 +1,261 @@
+//! What every audit store promises, checked by one suite of tests on each of
+//! them: memory, the simulated Redis, and redis-server.
+
+use std::time::Duration;
+
+use haechi_store_redis::{
+    AppendError, Builder, NotApplied,
+    audit::{AuditSink, AuditStore, Batch, MemoryStore, Pages, Reply, Seen, SinkConfig},
+    chain::{AppendId, Event, Head, Position, Record, Verifier},
+};
+
+fn event(number: usize) -> Event {
+    Event::from_json(&format!(r#"{{"id":"e{number}","operation":"protect"}}"#)).unwrap()
+}
+
+fn seal(id: u8, number: usize, head: &Head) -> Record {
+    event(number)
+        .seal(Some(&AppendId::from_bytes([id; 16])), head)
+        .unwrap()
+}
+
+fn batch(base: Head, records: &[Record], seen: Option<Position>, resent: bool) -> Batch<'_> {
+    Batch {
+        base,
+        records,
+        seen,
+        resent,
+    }
+}
+
+fn at(record: &Record) -> Head {
+    Head::At(record.position())
+}
+
+/// Every record of the store, verified.
+async fn verified(store: &impl AuditStore) -> Vec<Vec<u8>> {
+    let (mut pages, tail) = Pages::open(store).await.unwrap();
+    let (mut records, mut verifier) = (Vec::new(), Verifier::new());
+    loop {
+        let page = pages.next().await.unwrap();
+        if page.is_empty() {
+            break;
+        }
+        for record in &page {
+            verifier.line(record);
+        }
+        records.extend(page);
+    }
+    let verdict = verifier.finish();
+    assert!(verdict.is_valid(), "{verdict:?}");
+    assert_eq!(verdict.head, tail.head);
+    records
+}
+
+/// Catches a store whose fence does not compare, or that appends in part.
+pub(crate) async fn a_batch_lands_whole_or_not_at_all<S: AuditStore>(store: S) {
+    let first = seal(1, 1, &Head::Empty);
+    let second = seal(2, 2, &at(&first));
+    let records = [first.clone(), second.clone()];
+    let whole = batch(Head::Empty, &records, None, false);
+    assert!(matches!(
+        store.append(&whole).await.unwrap(),
+        Reply::Committed
+    ));
+
+    // The same again: the chain is no longer empty.
+    let Reply::Conflict { tail, landed } = store.append(&whole).await.unwrap() else {
+        panic!("a moved head must be a conflict");
+    };
+    assert_eq!(tail.head, at(&second));
+    assert_eq!(tail.length, 2);
+    assert!(landed.is_empty(), "only a batch sent again asks for this");
+    assert_eq!(verified(&store).await.len(), 2);
+}
+
+/// Catches a store that cannot tell whether a copy whose reply was lost has
+/// landed: below the head, at the head, and not at all.
+pub(crate) async fn a_batch_sent_again_learns_its_fate<S: AuditStore>(store: S) {
+    let first = seal(1, 1, &Head::Empty);
+    let mine = [first.clone()];
+    let other = seal(2, 2, &at(&first));
+    for records in [&mine, &[other.clone()]] {
+        let base = if records[0].position().sequence.get() == 1 {
+            Head::Empty
+        } else {
+            at(&first)
+        };
+        let reply = store.append(&batch(base, records, None, false)).await;
+        assert!(matches!(reply.unwrap(), Reply::Committed));
+    }
+    let Reply::Conflict { landed, .. } = store
+        .append(&batch(Head::Empty, &mine, None, true))
+        .await
+        .unwrap()
+    else {
+        panic!("a moved head must be a conflict");
+    };
+    assert_eq!(landed, [first.position()]);
+
+    let lost = seal(3, 2, &at(&first));
+    let lost = [lost.clone(), seal(4, 3, &at(&lost))];
+    let Reply::Conflict { landed, .. } = store
+        .append(&batch(at(&first), &lost, Some(first.position()), true))
+        .await
+        .unwrap()
+    else {
+        panic!("a moved head must be a conflict");
+    };
+    assert_eq!(landed, [other.position()], "somebody else's record");
+}
+
+/// Catches a store that misses a rollback when the head is higher than what
+/// was seen, or raises a false alarm for what still stands.
+pub(crate) async fn what_was_seen_is_looked_up<S: AuditStore>(store: S) {
+    let first = seal(1, 1, &Head::Empty);
+    let second = seal(2, 2, &at(&first));
+    let records = [first.clone(), second.clone()];
+    store
+        .append(&batch(Head::Empty, &records, None, false))
+        .await
+        .unwrap();
+
+    let stands = store.tail(Some(first.position())).await.unwrap();
+    assert_eq!((stands.head, stands.seen), (at(&second), Seen::Stands));
+    let elsewhere = seal(9, 9, &Head::Empty).position();
+    let gone = store.tail(Some(elsewhere)).await.unwrap();
+    let found = Some(first.position().event_hash);
+    assert_eq!(gone.seen, Seen::Gone { found });
+    let beyond = seal(9, 9, &at(&second)).position();
+    let gone = store.tail(Some(beyond)).await.unwrap();
+    assert_eq!(gone.seen, Seen::Gone { found: None });
+}
+
+/// Catches pages that skip, repeat or invent elements.
+pub(crate) async fn ranges_are_read_as_asked<S: AuditStore>(store: S) {
+    let mut head = Head::Empty;
+    let mut records = Vec::new();
+    for number in 0..40 {
+        records.push(seal(1, number, &head));
+        head = at(&records[number]);
+    }
+    store
+        .append(&batch(Head::Empty, &records, None, false))
+        .await
+        .unwrap();
+    let texts = |from: usize, to: usize| -> Vec<Vec<u8>> {
+        let texts = records[from..to].iter().map(Record::text);
+        texts.map(|text| text.as_bytes().to_vec()).collect()
+    };
+    assert_eq!(store.read(0, 40).await.unwrap(), texts(0, 40));
+    assert_eq!(store.read(17, 33).await.unwrap(), texts(17, 33));
+    assert_eq!(store.read(39, 1000).await.unwrap(), texts(39, 40));
+    assert_eq!(store.read(40, 41).await.unwrap(), texts(0, 0));
+    assert_eq!(store.read(5, 5).await.unwrap(), texts(0, 0));
+}
+
+/// Catches a sink that loses, repeats or reorders what its callers record.
+pub(crate) async fn concurrent_callers_each_get_their_place<S: AuditStore>(store: S, reader: S) {
+    let sink = Builder::new().start_over(store);
+    let calls: Vec<_> = (0..500)
+        .map(|number| tokio::spawn(sink.record(event(number))))
+        .collect();
+    let mut places = Vec::new();
+    for call in calls {
+        places.push(call.await.unwrap().unwrap().position.sequence.get());
+    }
+    // Recorded in order by one caller, so they stand in order.
+    assert_eq!(places, (1..=500).collect::<Vec<u64>>());
+    assert!(sink.stats().batches < 500, "calls share batches");
+    assert_eq!(verified(&reader).await.len(), 500);
+    sink.close(Duration::from_secs(1)).await;
+    let refused = sink.record(event(0)).await;
+    assert!(matches!(
+        refused,
+        Err(AppendError::NotApplied(NotApplied::Closed))
+    ));
+}
+
+/// Catches a sink that forks or loses records when others append to the same
+/// chain, byte-identical events among them.
+pub(crate) async fn racing_sinks_share_one_chain<S: AuditStore>(stores: [S; 3], reader: S) {
+    let sinks: Vec<AuditSink> = stores
+        .into_iter()
+        .map(|store| {
+            let config = SinkConfig {
+                batch_records: 4,
+                ..SinkConfig::default()
+            };
+            Builder::new().sink(config).start_over(store)
+        })
+        .collect();
+    let calls: Vec<_> = (0..300)
+        .map(|number| tokio::spawn(sinks[number % 3].record(event(number / 3))))
+        .collect();
+    let mut places = Vec::new();
+    for call in calls {
+        places.push(call.await.unwrap().unwrap().position);
+    }
+    places.sort_by_key(|place| place.sequence);
+    let chain = verified(&reader).await;
+    assert_eq!(chain.len(), 300);
+    for (place, record) in places.iter().zip(&chain) {
+        let stored = haechi_store_redis::chain::StoredRecord::parse(record).unwrap();
+        assert_eq!(*place, stored.position);
+    }
+}
+
+macro_rules! contract {
+    ($(#[$attribute:meta])* $name:ident, $start:expr) => {
+        mod $name {
+            use super::*;
+
+            #[tokio::test]
+            async fn a_batch_lands_whole_or_not_at_all() {
+                let (_keep, open) = $start;
+                super::a_batch_lands_whole_or_not_at_all(open()).await;
+            }
+
+            #[tokio::test]
+            async fn a_batch_sent_again_learns_its_fate() {
+                let (_keep, open) = $start;
+                super::a_batch_sent_again_learns_its_fate(open()).await;
+            }
+
+            #[tokio::test]
+            async fn what_was_seen_is_looked_up() {
+                let (_keep, open) = $start;
+                super::what_was_seen_is_looked_up(open()).await;
+            }
+
+            #[tokio::test]
+            async fn ranges_are_read_as_asked() {
+                let (_keep, open) = $start;
+                super::ranges_are_read_as_asked(open()).await;
+            }
+
+            #[tokio::test]
+            async fn concurrent_callers_each_get_their_place() {
+                let (_keep, open) = $start;
+                super::concurrent_callers_each_get_their_place(open(), open()).await;
+            }
+
+            #[tokio::test]
+            async fn racing_sinks_share_one_chain() {
+                let (_keep, open) = $start;
+                super::racing_sinks_share_one_chain([open(), open(), open()], open()).await;
+            }
+        }
+    };
+}
+
+contract!(memory, {
+    let store = MemoryStore::new();
+    ((), move || store.clone())
+});
+
+contract!(redis_server, {
+    let server = haechi_sim::server_process::RedisServer::start().unwrap();
+    let client = redis::Client::open(server.url()).unwrap();
+    (server, move || Builder::new().store(client.clone()))
+});

@@ -1,0 +1,160 @@
+//! Keys that are no chain, or not the chain that a process has seen: found at
+//! once, named, and never appended to.
+
+use haechi_store_redis::{
+    AppendError, Builder, Corrupt, StartError,
+    audit::{AuditSink, AuditStore, Seen},
+    chain::{Head, Position},
+    redis::NotReady,
+};
+use redis::{aio::MultiplexedConnection, cmd};
+
+use crate::support::{client, event, raw, server, store, verified};
+
+async fn run(connection: &mut MultiplexedConnection, words: &[&str]) {
+    let mut command = cmd(words[0]);
+    command.arg(&words[1..]);
+    command
+        .query_async::<redis::Value>(connection)
+        .await
+        .unwrap();
+}
+
+async fn length(connection: &mut MultiplexedConnection) -> u64 {
+    cmd("LLEN")
+        .arg("haechi:audit:chain")
+        .query_async(connection)
+        .await
+        .unwrap()
+}
+
+async fn record(sink: &AuditSink, count: usize) -> Vec<Position> {
+    let mut places = Vec::new();
+    for number in 0..count {
+        let end = sink.record(event(&format!("e{number}"))).await.unwrap();
+        places.push(end.position);
+    }
+    places
+}
+
+async fn corrupt(sink: &AuditSink) -> Corrupt {
+    match sink.record(event("late")).await {
+        Err(AppendError::Corrupt(corrupt)) => corrupt,
+        other => panic!("expected a corrupt state: {other:?}"),
+    }
+}
+
+/// Catches divergence taken for contention, which retries for ever, and an
+/// append that turns it into a fork. Each way in which the three keys can
+/// disagree, under a sink that has the head cached.
+#[tokio::test]
+async fn keys_that_disagree_are_found_at_once() {
+    let integrity = r#"{"sequence":1,"previousHash":null,"eventHash":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}"#;
+    let tampering: [&[&str]; 7] = [
+        &["DEL", "haechi:audit:head:hash"],
+        &["DEL", "haechi:audit:head"],
+        &["DEL", "haechi:audit:chain"],
+        &["RPOP", "haechi:audit:chain"],
+        &["RPUSH", "haechi:audit:chain", "{}"],
+        &["LSET", "haechi:audit:chain", "-1", "not a record"],
+        &["SET", "haechi:audit:head", integrity],
+    ];
+    for words in tampering {
+        let server = server();
+        let mut tamper = raw(&server).await;
+        let sink = Builder::new().start(client(&server)).await.unwrap();
+        record(&sink, 3).await;
+        run(&mut tamper, words).await;
+        let before = length(&mut tamper).await;
+        let found = corrupt(&sink).await;
+        assert!(
+            matches!(found, Corrupt::Diverged { .. }),
+            "{words:?}: {found}"
+        );
+        assert_eq!(length(&mut tamper).await, before, "{words:?}");
+        let refused = Builder::new().start(client(&server)).await;
+        let Err(StartError { reason, .. }) = refused else {
+            panic!("{words:?}: a store must not start on this");
+        };
+        assert_eq!(reason, NotReady::Diverged);
+    }
+}
+
+/// Catches a key of another type that is written to, or that is not named.
+#[tokio::test]
+async fn a_key_of_another_type_is_named() {
+    for key in ["chain", "head", "head:hash"] {
+        let server = server();
+        let mut tamper = raw(&server).await;
+        let key = format!("haechi:audit:{key}");
+        run(&mut tamper, &["HSET", &key, "field", "value"]).await;
+        let sink = Builder::new().start(client(&server)).await.unwrap();
+        let expected = Corrupt::WrongType {
+            key: key.clone(),
+            found: "hash".to_owned(),
+        };
+        assert_eq!(corrupt(&sink).await, expected);
+        let keys: Vec<String> = cmd("KEYS")
+            .arg("haechi:audit:*")
+            .query_async(&mut tamper)
+            .await
+            .unwrap();
+        // The probe is what a readiness check may write.
+        assert!(keys.iter().all(|found| *found == key), "{keys:?}");
+    }
+}
+
+/// Catches a rollback looked for only in a lower head: this one has regrown
+/// past what was seen.
+#[tokio::test]
+async fn a_rollback_is_said_lower_equal_or_higher() {
+    for regrown in [0, 1, 2, 5] {
+        let server = server();
+        let mut tamper = raw(&server).await;
+        let sink = Builder::new().start(client(&server)).await.unwrap();
+        record(&sink, 3).await;
+        let head: String = cmd("GET")
+            .arg("haechi:audit:head")
+            .query_async(&mut tamper)
+            .await
+            .unwrap();
+        let hash: String = cmd("GET")
+            .arg("haechi:audit:head:hash")
+            .query_async(&mut tamper)
+            .await
+            .unwrap();
+        let seen = record(&sink, 2).await[1];
+        // As a replica that had not heard of the last two records would have it.
+        run(&mut tamper, &["LTRIM", "haechi:audit:chain", "0", "2"]).await;
+        run(&mut tamper, &["SET", "haechi:audit:head", &head]).await;
+        run(&mut tamper, &["SET", "haechi:audit:head:hash", &hash]).await;
+        let other = Builder::new().start(client(&server)).await.unwrap();
+        record(&other, regrown).await;
+
+        let Corrupt::RolledBack(rolled_back) = corrupt(&sink).await else {
+            panic!("regrown by {regrown}: a rollback must be said");
+        };
+        assert_eq!(rolled_back.seen, seen);
+        // Said again, not forgotten.
+        assert!(matches!(corrupt(&sink).await, Corrupt::RolledBack(_)));
+        assert_eq!(verified(&store(&server)).await.len(), 3 + regrown);
+    }
+}
+
+/// Catches an alarm over records that were trimmed away on purpose.
+#[tokio::test]
+async fn a_trimmed_list_raises_no_alarm() {
+    let server = server();
+    let mut tamper = raw(&server).await;
+    let sink = Builder::new().start(client(&server)).await.unwrap();
+    let places = record(&sink, 10).await;
+    run(&mut tamper, &["LTRIM", "haechi:audit:chain", "5", "-1"]).await;
+    let store = store(&server);
+    let tail = store.tail(Some(places[2])).await.unwrap();
+    assert_eq!(tail.seen, Seen::Trimmed);
+    assert_eq!(tail.head, Head::At(places[9]));
+    let tail = store.tail(Some(places[6])).await.unwrap();
+    assert_eq!(tail.seen, Seen::Stands);
+    let next = record(&sink, 1).await[0];
+    assert_eq!(next.sequence.get(), 11);
+}

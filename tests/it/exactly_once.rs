@@ -1,0 +1,112 @@
+//! Exactly one record an append, whatever replies are lost; and a lock that
+//! nobody gives back.
+
+use std::{collections::BTreeSet, sync::atomic::Ordering, time::Duration};
+
+use haechi_store_redis::{
+    Builder,
+    audit::SinkConfig,
+    chain::Event,
+    redis::{LockPolicy, LockTimes},
+};
+
+use crate::support::{CountingClock, client, cutting_proxy, event, raw, server, store, verified};
+
+/// Catches a retry that writes a second copy, an append reported as failed
+/// that stands in the chain, and two byte-identical events taken for one.
+#[tokio::test]
+async fn every_third_reply_is_lost_and_no_append_is() {
+    let server = server();
+    let (url, cut) = cutting_proxy(&server, 3).await;
+    let sinks: Vec<_> = (0..4)
+        .map(|_| {
+            let config = SinkConfig {
+                batch_records: 4,
+                deadline: Duration::from_secs(60),
+                ..SinkConfig::default()
+            };
+            let builder = Builder::new().sink(config);
+            let store = builder.store(redis::Client::open(url.as_str()).unwrap());
+            builder.start_over(store)
+        })
+        .collect();
+    let calls: Vec<_> = (0..320)
+        .map(|number| {
+            let event = if number % 2 == 0 {
+                Event::from_json(r#"{"operation":"heartbeat"}"#).unwrap()
+            } else {
+                event(&format!("e{number}"))
+            };
+            tokio::spawn(sinks[number % 4].record(event))
+        })
+        .collect();
+    let mut acknowledged = BTreeSet::new();
+    for call in calls {
+        acknowledged.insert(call.await.unwrap().unwrap().position);
+    }
+    let chain = verified(&store(&server)).await;
+    let lost: u64 = sinks.iter().map(|sink| sink.stats().lost_replies).sum();
+    let settled: u64 = sinks
+        .iter()
+        .map(|sink| sink.stats().settled_by_reading)
+        .sum();
+    println!(
+        "acknowledged {}, in the chain {}, replies cut {}, lost replies seen {lost}, fates found by reading back {settled}",
+        acknowledged.len(),
+        chain.len(),
+        cut.load(Ordering::Relaxed),
+    );
+    assert_eq!(acknowledged.len(), 320);
+    assert_eq!(chain.len(), 320);
+    assert!(
+        chain
+            .iter()
+            .all(|record| acknowledged.contains(&record.position))
+    );
+    let ids: BTreeSet<_> = chain.iter().filter_map(|record| record.append_id).collect();
+    assert_eq!(ids.len(), 320, "each identity stands once");
+    assert!(cut.load(Ordering::Relaxed) >= 40, "the proxy did its work");
+    assert!(settled > 0, "some fates were found by reading back");
+}
+
+/// Catches a store that waits for a dead holder at every append: all that
+/// may be slept is one wait in all.
+#[tokio::test]
+async fn a_foreign_lock_is_waited_for_once() {
+    let server = server();
+    let mut tamper = raw(&server).await;
+    redis::cmd("SET")
+        .arg("haechi:audit:lock")
+        .arg("somebody-else")
+        .arg("PX")
+        .arg(30_000)
+        .query_async::<()>(&mut tamper)
+        .await
+        .unwrap();
+    let clock = CountingClock::default();
+    let times = LockTimes::default();
+    let sink = Builder::new()
+        .clock(clock.clone())
+        .lock(LockPolicy::Always(times))
+        .start(client(&server))
+        .await
+        .unwrap();
+    for number in 0..100 {
+        sink.record(event(&format!("e{number}"))).await.unwrap();
+    }
+    println!(
+        "100 appends under a foreign lock of 30 s slept {} ms in all",
+        clock.slept().as_millis()
+    );
+    assert_eq!(verified(&store(&server)).await.len(), 100);
+    assert!(clock.slept() <= times.wait + times.retry * 2);
+    let holder: String = redis::cmd("GET")
+        .arg("haechi:audit:lock")
+        .query_async(&mut tamper)
+        .await
+        .unwrap();
+    assert_eq!(
+        holder, "somebody-else",
+        "a lock is only released by its holder"
+    );
+}

@@ -1,0 +1,139 @@
+//! What several tests need.
+
+use std::{
+    future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use haechi_sim::server_process::RedisServer;
+use haechi_store_redis::{
+    Builder,
+    audit::{AuditStore, Pages},
+    chain::{Event, StoredRecord, Verifier},
+    clock::{Clock, SystemClock},
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+};
+
+/// A redis-server of the test's own.
+pub(crate) fn server() -> RedisServer {
+    RedisServer::start().unwrap()
+}
+
+pub(crate) fn client(server: &RedisServer) -> redis::Client {
+    redis::Client::open(server.url()).unwrap()
+}
+
+pub(crate) fn event(id: &str) -> Event {
+    Event::from_json(&format!(r#"{{"id":"{id}","operation":"protect"}}"#)).unwrap()
+}
+
+/// The whole chain, which must verify up to its head.
+pub(crate) async fn verified(store: &impl AuditStore) -> Vec<StoredRecord> {
+    let (mut pages, tail) = Pages::open(store).await.unwrap();
+    let (mut records, mut verifier) = (Vec::new(), Verifier::new());
+    loop {
+        let page = pages.next().await.unwrap();
+        if page.is_empty() {
+            break;
+        }
+        for record in &page {
+            verifier.line(record);
+            records.push(StoredRecord::parse(record).unwrap());
+        }
+    }
+    let verdict = verifier.finish();
+    assert!(verdict.is_valid(), "{verdict:?}");
+    assert_eq!(verdict.head, tail.head);
+    records
+}
+
+/// A connection for tampering with the keys.
+pub(crate) async fn raw(server: &RedisServer) -> redis::aio::MultiplexedConnection {
+    client(server)
+        .get_multiplexed_async_connection()
+        .await
+        .unwrap()
+}
+
+/// The store as production assembles it.
+pub(crate) fn store(server: &RedisServer) -> impl AuditStore + use<> {
+    Builder::new().store(client(server))
+}
+
+/// The system's clock, adding up what was slept to the end.
+#[derive(Clone, Default)]
+pub(crate) struct CountingClock {
+    clock: SystemClock,
+    slept: Arc<AtomicU64>,
+}
+
+impl CountingClock {
+    pub(crate) fn slept(&self) -> Duration {
+        Duration::from_micros(self.slept.load(Ordering::Relaxed))
+    }
+}
+
+impl Clock for CountingClock {
+    fn now(&self) -> Duration {
+        self.clock.now()
+    }
+
+    fn wall(&self) -> Duration {
+        self.clock.wall()
+    }
+
+    fn sleep(&self, duration: Duration) -> impl Future<Output = ()> + Send {
+        let this = self.clone();
+        async move {
+            this.clock.sleep(duration).await;
+            let micros = u64::try_from(duration.as_micros()).unwrap();
+            this.slept.fetch_add(micros, Ordering::Relaxed);
+        }
+    }
+}
+
+/// A proxy that passes commands on, and cuts the connection instead of
+/// passing on every `nth` reply, counted over all connections: the command
+/// has run by then. Gives its address and the number of replies cut so far.
+pub(crate) async fn cutting_proxy(server: &RedisServer, nth: u64) -> (String, Arc<AtomicU64>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("redis://{}", listener.local_addr().unwrap());
+    let upstream = format!("127.0.0.1:{}", server.port());
+    let (replies, cut) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+    let counted = cut.clone();
+    tokio::spawn(async move {
+        while let Ok((client, _)) = listener.accept().await {
+            let server = TcpStream::connect(&upstream).await.unwrap();
+            let (replies, cut) = (replies.clone(), counted.clone());
+            tokio::spawn(async move {
+                let (mut from_client, mut to_client) = client.into_split();
+                let (mut from_server, mut to_server) = server.into_split();
+                let commands =
+                    tokio::spawn(
+                        async move { tokio::io::copy(&mut from_client, &mut to_server).await },
+                    );
+                let mut buffer = vec![0; 1 << 20];
+                // One command is in flight on a connection at a time, so what
+                // can be read at once is one reply.
+                while let Ok(length @ 1..) = from_server.read(&mut buffer).await {
+                    if (replies.fetch_add(1, Ordering::Relaxed) + 1).is_multiple_of(nth) {
+                        cut.fetch_add(1, Ordering::Relaxed);
+                        break;
+                    }
+                    if to_client.write_all(&buffer[..length]).await.is_err() {
+                        break;
+                    }
+                }
+                commands.abort();
+            });
+        }
+    });
+    (url, cut)
+}
