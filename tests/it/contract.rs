@@ -79,7 +79,7 @@ pub(crate) async fn a_batch_sent_again_learns_its_fate<S: AuditStore>(store: S) 
     let first = seal(1, 1, &Head::Empty);
     let mine = [first.clone()];
     let other = seal(2, 2, &at(&first));
-    for records in [&mine, &[other.clone()]] {
+    for records in [&mine, std::slice::from_ref(&other)] {
         let base = if records[0].position().sequence.get() == 1 {
             Head::Empty
         } else {
