@@ -1,1 +1,4 @@
 //! A deterministic simulation that tries to break haechi-store-redis.
+
+pub mod check;
+pub mod history;

@@ -1,0 +1,5 @@
+//! Checkers: what a history proves about the store.
+
+mod verdict;
+
+pub use verdict::{Invariant, Verdict, Violation};
