@@ -81,7 +81,9 @@ pub fn is_one_log(history: &History) -> Option<bool> {
         let previous = index
             .checked_sub(1)
             .map(|previous| chain[previous].event_hash);
-        let again = chain[..index].iter().any(|other| other.event_hash == record.event_hash);
+        let again = chain[..index]
+            .iter()
+            .any(|other| other.event_hash == record.event_hash);
         record.sequence == index as u64 + 1 && record.previous_hash == previous && !again
     });
     let mut model = Log {
