@@ -22,10 +22,18 @@ fn main() -> io::Result<()> {
         eprintln!("usage: big_history OPERATIONS [READS], both numbers");
         std::process::exit(2);
     };
-    let every = reads
-        .filter(|reads| *reads > 0)
-        .map(|reads| (operations / reads).max(1));
     let mut output = BufWriter::with_capacity(1 << 20, io::stdout().lock());
+    write_history(operations, reads.unwrap_or(0), &mut output)?;
+    output.flush()
+}
+
+/// The history, on any output. The tests take it from here.
+pub(crate) fn write_history(
+    operations: u64,
+    reads: u64,
+    output: &mut impl Write,
+) -> io::Result<()> {
+    let every = (reads > 0).then(|| (operations / reads.max(1)).max(1));
     let mut random = ChaCha8Rng::seed_from_u64(operations);
     let mut chain: Vec<u64> = Vec::new();
     // What each process has open: its operation, and the position it took or the
@@ -116,8 +124,7 @@ fn main() -> io::Result<()> {
             hash(*op)
         )?;
     }
-    writeln!(output, "]}}")?;
-    output.flush()
+    writeln!(output, "]}}")
 }
 
 /// What an open operation has done so far.

@@ -431,23 +431,43 @@ impl History {
     }
 
     fn keep_final(&mut self, state: &FinalState<'_>) {
+        self.chain = state.chain.as_ref().map(|chain| {
+            let mut previous = None;
+            let keep = |entry| {
+                let record = self.keep_entry(entry, previous);
+                previous = Some(record.event_hash);
+                record
+            };
+            chain.iter().map(keep).collect()
+        });
+        self.final_tokens = state.tokens.as_ref().map(|tokens| self.keep_tokens(tokens));
+        self.final_version = state.version;
+        self.ended = true;
+    }
+
+    /// A record's hashes are nearly always its predecessor's and its append's own:
+    /// comparing those texts first saves most look-ups of the longest line.
+    fn keep_entry(&mut self, entry: &ChainEntry<'_>, previous: Option<Symbol>) -> ChainRecord {
+        let told = entry.op.and_then(|op| self.index_of(op)).and_then(|index| {
+            match self.operations[index].outcome {
+                Outcome::Appended { event_hash, .. } => Some(event_hash),
+                _ => None,
+            }
+        });
         let symbols = &mut self.symbols;
-        let mut keep = |entry: &ChainEntry<'_>| ChainRecord {
+        let mut keep = |text: &str, likely: Option<Symbol>| {
+            let likely = likely.filter(|likely| symbols.text(*likely) == text);
+            likely.unwrap_or_else(|| symbols.intern(text))
+        };
+        ChainRecord {
             op: entry.op,
             sequence: entry.sequence,
             previous_hash: entry
                 .previous_hash
                 .as_deref()
-                .map(|hash| symbols.intern(hash)),
-            event_hash: symbols.intern(&entry.event_hash),
-        };
-        self.chain = state
-            .chain
-            .as_ref()
-            .map(|chain| chain.iter().map(&mut keep).collect());
-        self.final_tokens = state.tokens.as_ref().map(|tokens| self.keep_tokens(tokens));
-        self.final_version = state.version;
-        self.ended = true;
+                .map(|hash| keep(hash, previous)),
+            event_hash: keep(&entry.event_hash, told),
+        }
     }
 
     /// The process of that name, new or known.

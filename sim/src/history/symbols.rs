@@ -15,49 +15,69 @@ impl Symbol {
 }
 
 /// A table of interned texts: one buffer, an offset each, and an open-addressing
-/// index. About 60 bytes for a 43-character hash, and no allocation of its own
+/// index. About 70 bytes for a 43-character hash, and no allocation of its own
 /// for any text.
 #[derive(Clone, Debug, Default)]
 pub struct Symbols {
     text: String,
     ends: Vec<usize>,
-    /// Symbol number + 1, 0 where free; the length is a power of two.
-    slots: Vec<u32>,
+    /// How many there are is a power of two.
+    slots: Vec<Slot>,
+}
+
+/// A place in the index: the text's hash, so that neither probing nor growing
+/// touches the text itself, and the symbol's number + 1, 0 where free.
+#[derive(Clone, Copy, Debug, Default)]
+struct Slot {
+    hash: u32,
+    number: u32,
 }
 
 impl Symbols {
     /// The symbol of `text`, new or known. Amortized constant time.
     pub fn intern(&mut self, text: &str) -> Symbol {
-        // At most 7/8 full, or probing turns into a scan.
-        if (self.ends.len() + 1) * 8 > self.slots.len() * 7 {
+        // At most 3/4 full, or probing turns into a scan.
+        if (self.ends.len() + 1) * 4 > self.slots.len() * 3 {
             self.grow();
         }
-        let mask = self.slots.len() - 1;
-        let mut slot = hash(text.as_bytes()) as usize & mask;
-        while let Some(number) = self.slots[slot].checked_sub(1) {
-            if self.text(Symbol(number)) == text {
-                return Symbol(number);
+        let hash = hash(text.as_bytes());
+        match self.probe(hash, text) {
+            Ok(known) => known,
+            Err(slot) => {
+                let number = self.ends.len() as u32;
+                self.text.push_str(text);
+                self.ends.push(self.text.len());
+                self.slots[slot] = Slot {
+                    hash,
+                    number: number + 1,
+                };
+                Symbol(number)
             }
-            slot = (slot + 1) & mask;
         }
-        let number = self.ends.len() as u32;
-        self.text.push_str(text);
-        self.ends.push(self.text.len());
-        self.slots[slot] = number + 1;
-        Symbol(number)
     }
 
     /// The symbol of `text`, if it was ever interned.
     pub fn find(&self, text: &str) -> Option<Symbol> {
-        let mask = self.slots.len().checked_sub(1)?;
-        let mut slot = hash(text.as_bytes()) as usize & mask;
-        while let Some(number) = self.slots[slot].checked_sub(1) {
-            if self.text(Symbol(number)) == text {
-                return Some(Symbol(number));
-            }
-            slot = (slot + 1) & mask;
+        if self.slots.is_empty() {
+            return None;
         }
-        None
+        self.probe(hash(text.as_bytes()), text).ok()
+    }
+
+    /// The symbol of a text, or the slot where it belongs. There must be slots.
+    fn probe(&self, hash: u32, text: &str) -> Result<Symbol, usize> {
+        let mask = self.slots.len() - 1;
+        let mut at = hash as usize & mask;
+        loop {
+            let slot = self.slots[at];
+            let Some(number) = slot.number.checked_sub(1) else {
+                return Err(at);
+            };
+            if slot.hash == hash && self.text(Symbol(number)) == text {
+                return Ok(Symbol(number));
+            }
+            at = (at + 1) & mask;
+        }
     }
 
     /// The text of a symbol of this table.
@@ -82,13 +102,13 @@ impl Symbols {
 
     fn grow(&mut self) {
         let size = (self.slots.len() * 2).max(64);
-        let mut slots = vec![0u32; size];
-        for number in 0..self.ends.len() {
-            let mut slot = hash(self.text(Symbol(number as u32)).as_bytes()) as usize & (size - 1);
-            while slots[slot] != 0 {
-                slot = (slot + 1) & (size - 1);
+        let mut slots = vec![Slot::default(); size];
+        for slot in self.slots.iter().filter(|slot| slot.number != 0) {
+            let mut at = slot.hash as usize & (size - 1);
+            while slots[at].number != 0 {
+                at = (at + 1) & (size - 1);
             }
-            slots[slot] = number as u32 + 1;
+            slots[at] = *slot;
         }
         self.slots = slots;
     }
@@ -96,14 +116,15 @@ impl Symbols {
 
 /// A multiply-and-rotate hash, eight bytes at a time. Not the standard library's
 /// hasher: that one is seeded from the ambient world, and slower here.
-fn hash(bytes: &[u8]) -> u64 {
+fn hash(bytes: &[u8]) -> u32 {
     const K: u64 = 0x9E37_79B9_7F4A_7C15;
     let mut state = bytes.len() as u64;
     for chunk in bytes.chunks(8) {
         let mut word = [0u8; 8];
         word[..chunk.len()].copy_from_slice(chunk);
-        state = (state.rotate_left(23) ^ u64::from_le_bytes(word)).wrapping_mul(K);
+        let mixed = (state ^ u64::from_le_bytes(word)).wrapping_mul(K);
+        // Multiplication mixes only upwards: bring the high half down again.
+        state = mixed ^ (mixed >> 32);
     }
-    // The low bits choose the slot, and multiplication mixes only upwards.
-    state ^ (state >> 32)
+    (state.wrapping_mul(K) >> 32) as u32
 }

@@ -1,5 +1,10 @@
 //! The checker of chains: golden histories, the oracle, the program.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // Helpers of tests are not #[test]s.
+
+#[allow(dead_code)] // The example's `main`.
+#[path = "../../examples/big_history.rs"]
+mod big_history;
 mod generate;
 
 use std::fs;
@@ -174,6 +179,24 @@ proptest! {
             prop_assert!(verdict.is_ok(), "{:?}\n{}", verdict, text);
         }
     }
+}
+
+#[test]
+fn a_large_history_is_judged() {
+    let mut text = Vec::new();
+    big_history::write_history(200_000, 0, &mut text).unwrap();
+    let history = read(&text[..]).unwrap();
+    assert_eq!(history.operations().len(), 200_000);
+    assert_eq!(check(&history).map(|verdict| verdict.is_ok()), Ok(true));
+}
+
+#[test]
+fn many_long_reads_cost_no_more_memory_than_the_chain() {
+    let mut text = Vec::new();
+    big_history::write_history(2_000, 500, &mut text).unwrap();
+    let history = read(&text[..]).unwrap();
+    assert!(history.paths().count() <= history.chain().unwrap().len() + 1);
+    assert_eq!(check(&history).map(|verdict| verdict.is_ok()), Ok(true));
 }
 
 #[test]

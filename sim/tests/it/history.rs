@@ -1,5 +1,7 @@
 //! Histories: what is read is what was written, and what does not fit is named.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // Helpers of tests are not #[test]s.
+
 use haechi_sim::history::{
     Answer, ChainEntry, Durability, End, FinalState, Function, History, Loss, Malformed, Outcome,
     ReadError, Recorder, read, write,
