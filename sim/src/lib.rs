@@ -1,3 +1,5 @@
 //! A deterministic simulation that tries to break haechi-store-redis.
 
+pub mod check;
+pub mod history;
 pub mod server_process;

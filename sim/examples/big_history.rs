@@ -1,0 +1,142 @@
+//! Writes a valid history of N operations on stdout, always the same for one N:
+//!
+//! ```text
+//! cargo run --release -p haechi-sim --example big_history -- 200000 > /tmp/h.jsonl
+//! time target/release/haechi-sim check /tmp/h.jsonl
+//! ```
+//!
+//! 64 processes with one operation open each; 3 in 100 appends end unknown, half of
+//! them applied. A second argument R adds R reads of the whole chain so far.
+
+use std::io::{self, BufWriter, Write};
+
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+const PROCESSES: u64 = 64;
+
+fn main() -> io::Result<()> {
+    let mut numbers = std::env::args().skip(1).map(|text| text.parse::<u64>());
+    let (Some(Ok(operations)), reads) = (numbers.next(), numbers.next().and_then(Result::ok))
+    else {
+        eprintln!("usage: big_history OPERATIONS [READS], both numbers");
+        std::process::exit(2);
+    };
+    let mut output = BufWriter::with_capacity(1 << 20, io::stdout().lock());
+    write_history(operations, reads.unwrap_or(0), &mut output)?;
+    output.flush()
+}
+
+/// The history, on any output. The tests take it from here.
+pub(crate) fn write_history(
+    operations: u64,
+    reads: u64,
+    output: &mut impl Write,
+) -> io::Result<()> {
+    let every = (reads > 0).then(|| (operations / reads.max(1)).max(1));
+    let mut random = ChaCha8Rng::seed_from_u64(operations);
+    let mut chain: Vec<u64> = Vec::new();
+    // What each process has open: its operation, and the position it took or the
+    // length it read.
+    let mut open: Vec<Option<(u64, Taken)>> = (0..PROCESSES).map(|_| None).collect();
+    let (mut next, mut ended, mut time) = (1, 0, 0u64);
+    while ended < operations {
+        time += random.random_range(1..1_000u64);
+        let process = random.random_range(0..PROCESSES);
+        let start = format!("{{\"time\":{time},\"process\":\"r{process}\",\"op\":");
+        match open[process as usize].take() {
+            None if next <= operations => {
+                let op = next;
+                next += 1;
+                let is_read = every.is_some_and(|every| op % every == 0);
+                let f = if is_read { "read_chain" } else { "append" };
+                write!(output, "{start}{op},\"type\":\"invoke\",\"f\":\"{f}\"")?;
+                if !is_read {
+                    write!(output, ",\"value\":{{\"id\":\"e{op}\"}}")?;
+                }
+                writeln!(output, "}}")?;
+                let taken = if is_read {
+                    Taken::Read(0)
+                } else {
+                    Taken::Nothing
+                };
+                open[process as usize] = Some((op, taken));
+            }
+            None => {}
+            Some((op, Taken::Nothing)) => {
+                // It takes effect somewhere between its invoke and its end, or not.
+                let unknown = random.random_range(0..100) < 3;
+                if unknown && random.random_bool(0.5) {
+                    open[process as usize] = Some((op, Taken::Unknown));
+                    continue;
+                }
+                chain.push(op);
+                let taken = if unknown {
+                    Taken::Unknown
+                } else {
+                    Taken::At(chain.len())
+                };
+                open[process as usize] = Some((op, taken));
+            }
+            Some((op, Taken::Read(0))) if !chain.is_empty() => {
+                open[process as usize] = Some((op, Taken::Read(chain.len())));
+            }
+            Some((op, Taken::At(at))) => {
+                ended += 1;
+                write!(
+                    output,
+                    "{start}{op},\"type\":\"ok\",\"value\":{{\"sequence\":{at},"
+                )?;
+                writeln!(output, "\"eventHash\":\"{}\"}}}}", hash(op))?;
+            }
+            Some((op, Taken::Unknown)) => {
+                ended += 1;
+                writeln!(
+                    output,
+                    "{start}{op},\"type\":\"unknown\",\"error\":\"reply lost\"}}"
+                )?;
+            }
+            Some((op, Taken::Read(length))) => {
+                ended += 1;
+                write!(
+                    output,
+                    "{start}{op},\"type\":\"ok\",\"value\":{{\"hashes\":["
+                )?;
+                for (index, op) in chain[..length].iter().enumerate() {
+                    let comma = if index > 0 { "," } else { "" };
+                    write!(output, "{comma}\"{}\"", hash(*op))?;
+                }
+                writeln!(output, "]}}}}")?;
+            }
+        }
+    }
+    write!(output, "{{\"type\":\"final\",\"chain\":[")?;
+    for (index, op) in chain.iter().enumerate() {
+        let previous = match index {
+            0 => "null".to_owned(),
+            _ => format!("\"{}\"", hash(chain[index - 1])),
+        };
+        let (comma, sequence) = (if index > 0 { "," } else { "" }, index + 1);
+        write!(output, "{comma}{{\"op\":{op},\"sequence\":{sequence},")?;
+        write!(
+            output,
+            "\"previousHash\":{previous},\"eventHash\":\"{}\"}}",
+            hash(*op)
+        )?;
+    }
+    writeln!(output, "]}}")
+}
+
+/// What an open operation has done so far.
+enum Taken {
+    Nothing,
+    At(usize),
+    Unknown,
+    Read(usize),
+}
+
+/// A text of the length of a real event hash, 43 characters, different for each.
+fn hash(op: u64) -> String {
+    let mixed = op.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    format!("{mixed:016x}{op:016x}{:011x}", mixed >> 20)
+}

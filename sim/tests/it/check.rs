@@ -1,0 +1,216 @@
+//! The checker of chains: golden histories, the oracle, the program.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // Helpers of tests are not #[test]s.
+
+#[allow(dead_code)] // The example's `main`.
+#[path = "../../examples/big_history.rs"]
+mod big_history;
+mod generate;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use haechi_sim::check::{Args, CheckError, Exit, Invariant, Verdict, check, oracle, run};
+use haechi_sim::history::read;
+use proptest::prelude::*;
+
+fn golden(folder: &str) -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/histories")
+        .join(folder);
+    let entries = fs::read_dir(&folder).expect("the golden histories are there");
+    let paths = entries.map(|entry| entry.expect("a readable folder").path());
+    let mut paths: Vec<_> = paths
+        .filter(|path| path.extension().is_some_and(|ext| ext == "jsonl"))
+        .collect();
+    paths.sort();
+    assert!(paths.len() > 10, "{} golden histories", paths.len());
+    paths
+}
+
+fn verdict_of(path: &Path) -> Verdict {
+    let text = fs::read(path).expect("a readable file");
+    let history = read(&text[..]).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    check(&history).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+#[test]
+fn valid_histories_are_not_accused() {
+    for path in golden("valid") {
+        let verdict = verdict_of(&path);
+        assert!(verdict.is_ok(), "{}: {verdict:?}", path.display());
+    }
+}
+
+/// Each invalid history has a sibling `.expect`: a line for each violation, its
+/// invariant and its operations, in any order.
+#[test]
+fn invalid_histories_are_accused_of_what_they_did_and_nothing_else() {
+    let mut seen = std::collections::BTreeSet::new();
+    for path in golden("invalid") {
+        let expected = fs::read_to_string(path.with_extension("expect")).unwrap();
+        let mut expected: Vec<String> = expected.lines().map(str::to_owned).collect();
+        expected.sort();
+        let verdict = verdict_of(&path);
+        seen.extend(
+            verdict
+                .violations
+                .iter()
+                .map(|violation| violation.invariant),
+        );
+        let line = |violation: &haechi_sim::check::Violation| {
+            let ops: Vec<String> = violation.ops.iter().map(ToString::to_string).collect();
+            format!("{} {}", violation.invariant, ops.join(","))
+        };
+        let mut found: Vec<String> = verdict.violations.iter().map(line).collect();
+        found.sort();
+        assert_eq!(found, expected, "{}: {verdict:#?}", path.display());
+    }
+    let chain = [
+        Invariant::ChainIntegrity,
+        Invariant::Fork,
+        Invariant::LostAppend,
+        Invariant::DuplicateAppend,
+        Invariant::PhantomAppend,
+        Invariant::RealtimeOrder,
+        Invariant::StaleRead,
+        Invariant::SilentRollback,
+        Invariant::WrongOutcome,
+    ];
+    assert_eq!(
+        seen.into_iter().collect::<Vec<_>>(),
+        chain,
+        "each has failed at least once"
+    );
+}
+
+#[test]
+fn every_invariant_has_one_name() {
+    for invariant in Invariant::ALL {
+        assert_eq!(invariant.name().parse(), Ok(invariant));
+    }
+}
+
+#[test]
+fn vault_histories_are_refused_and_never_passed() {
+    let of = |text: &str| check(&read(text.as_bytes()).unwrap());
+    let mutate = "{\"time\":1,\"process\":\"r\",\"op\":1,\"type\":\"invoke\",\"f\":\"mutate\"}\n";
+    let chain = "{\"type\":\"final\",\"chain\":[]}";
+    let error = of(&format!("{mutate}{chain}")).unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .starts_with("vault histories are not checked by this version")
+    );
+    let tokens = of("{\"type\":\"final\",\"chain\":[],\"tokens\":{\"t\":\"v\"}}");
+    assert!(matches!(tokens, Err(CheckError::Vault(_))));
+    assert_eq!(
+        of("{\"type\":\"final\",\"tokens\":{}}"),
+        Err(CheckError::NoChain)
+    );
+}
+
+fn program(file: &Path) -> (Exit, String, String) {
+    let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
+    let exit = run(
+        &Args {
+            file: file.to_owned(),
+        },
+        &mut stdout,
+        &mut stderr,
+    )
+    .unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (exit, text(stdout), text(stderr))
+}
+
+#[test]
+fn the_program_prints_one_line_and_says_by_its_code_what_it_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("h.jsonl");
+    fs::write(&file, "{\"type\":\"final\",\"chain\":[]}\n").unwrap();
+    let (exit, stdout, stderr) = program(&file);
+    assert_eq!(
+        (exit.code(), &*stdout),
+        (0, "{\"verdict\":\"ok\",\"violations\":[]}\n")
+    );
+    assert!(stderr.contains("every invariant holds"), "{stderr}");
+
+    let failed = "{\"type\":\"final\",\"chain\":[{\"op\":9,\"sequence\":1,\"eventHash\":\"a\"}]}\n";
+    fs::write(&file, failed).unwrap();
+    let (exit, stdout, _) = program(&file);
+    let expected = "{\"verdict\":\"violation\",\"violations\":[{\"invariant\":\"phantom_append\",\
+        \"ops\":[9],\"reason\":\"the record at position 1 came from op 9: never invoked\"}]}\n";
+    assert_eq!((exit.code(), &*stdout), (1, expected));
+
+    for text in [
+        "{\"type\":\"final\"",
+        "{\"type\":\"final\",\"chain\":[],\"tokens\":{\"t\":\"v\"}}",
+    ] {
+        fs::write(&file, text).unwrap();
+        let (exit, stdout, stderr) = program(&file);
+        assert_eq!((exit.code(), &*stdout), (2, ""));
+        assert!(!stderr.is_empty());
+    }
+    let (exit, _, stderr) = program(&folder.path().join("absent"));
+    assert_eq!(exit, Exit::Unreadable);
+    assert!(stderr.contains("cannot be opened"), "{stderr}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 4000,
+        failure_persistence: None,
+        rng_seed: proptest::test_runner::RngSeed::Fixed(7),
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn the_scan_agrees_with_the_search(seed: u64, mutations in 0u32..3) {
+        let mut generated = generate::History::valid(seed);
+        for _ in 0..mutations {
+            generated.mutate();
+        }
+        let text = generated.text();
+        let history = read(text.as_bytes()).unwrap();
+        let verdict = check(&history).unwrap();
+        prop_assert_eq!(verdict.is_ok(), oracle::is_one_log(&history).unwrap(), "{:?}\n{}", verdict, text);
+        if mutations == 0 {
+            prop_assert!(verdict.is_ok(), "{:?}\n{}", verdict, text);
+        }
+    }
+}
+
+#[test]
+fn a_large_history_is_judged() {
+    let mut text = Vec::new();
+    big_history::write_history(200_000, 0, &mut text).unwrap();
+    let history = read(&text[..]).unwrap();
+    assert_eq!(history.operations().len(), 200_000);
+    assert_eq!(check(&history).map(|verdict| verdict.is_ok()), Ok(true));
+}
+
+#[test]
+fn many_long_reads_cost_no_more_memory_than_the_chain() {
+    let mut text = Vec::new();
+    big_history::write_history(2_000, 500, &mut text).unwrap();
+    let history = read(&text[..]).unwrap();
+    assert!(history.paths().count() <= history.chain().unwrap().len() + 1);
+    assert_eq!(check(&history).map(|verdict| verdict.is_ok()), Ok(true));
+}
+
+#[test]
+fn the_generator_makes_both_kinds() {
+    let is_ok = |seed: &u64| {
+        let mut generated = generate::History::valid(*seed);
+        generated.mutate();
+        check(&read(generated.text().as_bytes()).unwrap())
+            .unwrap()
+            .is_ok()
+    };
+    let valid = (0..500).filter(is_ok).count();
+    assert!(
+        (50..450).contains(&valid),
+        "{valid} of 500 mutated histories are still valid"
+    );
+}

@@ -1,0 +1,4 @@
+//! The harness's tests, in one binary.
+
+mod check;
+mod history;
