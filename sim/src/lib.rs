@@ -1,1 +1,4 @@
 //! A deterministic simulation that tries to break haechi-store-redis.
+
+pub mod redis;
+pub mod server_process;
