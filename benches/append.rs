@@ -3,10 +3,7 @@
 //!
 //! `cargo bench --bench append`; it starts a redis-server of its own.
 #![allow(missing_docs, clippy::unwrap_used)]
-#![expect(
-    clippy::disallowed_methods,
-    reason = "a benchmark measures real time"
-)]
+#![expect(clippy::disallowed_methods, reason = "a benchmark measures real time")]
 
 use std::{
     cell::RefCell,

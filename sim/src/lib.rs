@@ -2,4 +2,5 @@
 
 pub mod check;
 pub mod history;
+pub mod redis;
 pub mod server_process;

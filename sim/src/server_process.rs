@@ -1,139 +1,192 @@
-//! A real redis-server as a child process: for the tests and benches that
-//! hold the simulated one against it.
+//! A real redis-server as a child process, for what must hold against the original too.
 
-use std::{
-    env,
-    io::{self, ErrorKind, Read, Write},
-    net::{TcpListener, TcpStream},
-    path::PathBuf,
-    process::{Child, Command, Stdio},
-    time::Duration,
-};
+use std::io::{self, Read, Write};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
-use tempfile::TempDir;
+/// How often a free port may turn out taken before giving up.
+const ATTEMPTS: usize = 5;
 
-/// A running redis-server on a port and in a directory of its own, without
-/// persistence. Dropping it kills it.
+/// One redis-server on a free port of 127.0.0.1, in a directory of its own. Dropping it kills it.
+///
+/// It keeps nothing on disk unless told to. `REDIS_SERVER` names the program; without it, PATH is searched.
 #[derive(Debug)]
 pub struct RedisServer {
     child: Child,
     port: u16,
-    _directory: TempDir,
+    directory: PathBuf,
+    program: PathBuf,
+    args: Vec<String>,
 }
 
 impl RedisServer {
-    /// Starts `$REDIS_SERVER`, or else the `redis-server` found on the path.
+    /// Starts a server and waits until it answers.
     ///
     /// # Errors
-    ///
-    /// When there is none, with what to do about it, or when it does not
-    /// answer within ten seconds.
-    pub fn start() -> io::Result<Self> {
-        Self::start_with(&[])
+    /// `NotFound`, with how to install it, when there is no redis-server; else what starting it met.
+    pub fn start() -> io::Result<RedisServer> {
+        RedisServer::start_with(&[])
     }
 
-    /// As [`start`](Self::start), with further arguments for the server.
+    /// Starts a server with further arguments, such as `["--appendonly", "yes"]`; they overrule the defaults.
     ///
     /// # Errors
+    /// As [`RedisServer::start`].
+    pub fn start_with(args: &[&str]) -> io::Result<RedisServer> {
+        let program = std::env::var_os("REDIS_SERVER")
+            .map_or_else(|| PathBuf::from("redis-server"), PathBuf::from);
+        RedisServer::start_program(&program, args)
+    }
+
+    /// Starts this program: valkey-server and other relatives take the same arguments.
     ///
-    /// As for [`start`](Self::start).
-    pub fn start_with(arguments: &[&str]) -> io::Result<Self> {
-        // Another process may take the port between our looking and the
-        // server's binding; then another one is tried.
-        let mut last = io::Error::other("not tried");
-        for _ in 0..5 {
-            match Self::start_once(arguments) {
-                Ok(server) => return Ok(server),
-                Err(error) if error.kind() == ErrorKind::NotFound => return Err(error),
+    /// # Errors
+    /// As [`RedisServer::start`].
+    pub fn start_program(program: &Path, args: &[&str]) -> io::Result<RedisServer> {
+        let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
+        let mut last = io::Error::other("no attempt was made");
+        for attempt in 0..ATTEMPTS {
+            let port = free_port()?;
+            let directory = std::env::temp_dir().join(format!(
+                "haechi-redis-{}-{port}-{attempt}",
+                std::process::id()
+            ));
+            std::fs::create_dir_all(&directory)?;
+            let child = spawn(program, port, &directory, &args)?;
+            let mut server = RedisServer {
+                child,
+                port,
+                directory,
+                program: program.to_owned(),
+                args: args.clone(),
+            };
+            match server.wait_until_ready() {
+                Ok(()) => return Ok(server),
+                // Most likely somebody else took the port meanwhile.
                 Err(error) => last = error,
             }
         }
         Err(last)
     }
 
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "a real process takes real time to start"
-    )]
-    fn start_once(arguments: &[&str]) -> io::Result<Self> {
-        let program = env::var_os("REDIS_SERVER")
-            .map_or_else(|| PathBuf::from("redis-server"), PathBuf::from);
-        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-        let directory = tempfile::tempdir()?;
-        let mut child = Command::new(&program)
-            .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
-            .args(["--save", "", "--appendonly", "no"])
-            .arg("--dir")
-            .arg(directory.path())
-            .args(arguments)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .map_err(|error| {
-                io::Error::new(
-                    error.kind(),
-                    format!(
-                        "{} cannot be started: {error}; install redis-server \
-                         (apt-get install redis-server) or set REDIS_SERVER to its path",
-                        program.display()
-                    ),
-                )
-            })?;
-        for _ in 0..1000 {
-            if answers(port) {
-                return Ok(Self {
-                    child,
-                    port,
-                    _directory: directory,
-                });
-            }
-            if child.try_wait()?.is_some() {
-                break;
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        child.kill().ok();
-        child.wait().ok();
-        Err(io::Error::other("redis-server did not come up"))
-    }
-
     /// The port it listens on, on 127.0.0.1.
-    #[must_use]
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// Where it is, as a client wants to be told.
-    #[must_use]
+    /// `redis://127.0.0.1:PORT`
     pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
-    /// The child's process id, for signals.
-    #[must_use]
+    /// The process, for signals.
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
-}
 
-/// Whether something that speaks Redis' protocol listens there; a server that
-/// wants a password answers too.
-fn answers(port: u16) -> bool {
-    let ask = || -> io::Result<u8> {
-        let mut stream = TcpStream::connect(("127.0.0.1", port))?;
-        stream.set_read_timeout(Some(Duration::from_secs(1)))?;
-        stream.write_all(b"PING\r\n")?;
-        let mut first = [0];
-        stream.read_exact(&mut first)?;
-        Ok(first[0])
-    };
-    matches!(ask(), Ok(b'+' | b'-'))
+    /// The directory it keeps its files in.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Kills it as a power cut would (`SIGKILL`) and waits until it is gone.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn kill(&mut self) -> io::Result<()> {
+        self.child.kill()?;
+        self.child.wait().map(drop)
+    }
+
+    /// Starts it again, on the same port and directory, after [`RedisServer::kill`].
+    ///
+    /// # Errors
+    /// As [`RedisServer::start`].
+    pub fn restart(&mut self) -> io::Result<()> {
+        self.kill()?;
+        self.child = spawn(&self.program, self.port, &self.directory, &self.args)?;
+        self.wait_until_ready()
+    }
+
+    fn wait_until_ready(&mut self) -> io::Result<()> {
+        // Ten seconds, slept away 10 ms at a time.
+        for _ in 0..1000 {
+            if let Some(status) = self.child.try_wait()? {
+                return Err(io::Error::other(format!(
+                    "{} ended at once: {status}",
+                    self.program.display()
+                )));
+            }
+            if answers(self.port) {
+                return Ok(());
+            }
+            pause();
+        }
+        Err(io::Error::new(
+            io::ErrorKind::TimedOut,
+            format!("no answer from the server on port {}", self.port),
+        ))
+    }
 }
 
 impl Drop for RedisServer {
     fn drop(&mut self) {
-        self.child.kill().ok();
-        self.child.wait().ok();
+        // A server that is gone already is what was wanted.
+        let _ = self.kill();
+        let _ = std::fs::remove_dir_all(&self.directory);
     }
+}
+
+fn free_port() -> io::Result<u16> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
+        .local_addr()?
+        .port())
+}
+
+fn spawn(program: &Path, port: u16, directory: &Path, args: &[String]) -> io::Result<Child> {
+    let mut command = Command::new(program);
+    command
+        .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--dir"])
+        .arg(directory);
+    command
+        .args(["--save", "", "--appendonly", "no", "--daemonize", "no"])
+        .args(args);
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    command.spawn().map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => io::Error::new(
+            io::ErrorKind::NotFound,
+            format!(
+                "no {} found: install it (Debian: apt-get install redis-server) or name it in REDIS_SERVER",
+                program.display()
+            ),
+        ),
+        _ => error,
+    })
+}
+
+/// Whether the server is past loading its data.
+fn answers(port: u16) -> bool {
+    let ask = || -> io::Result<bool> {
+        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+        stream.set_read_timeout(Some(Duration::from_secs(1)))?;
+        stream.write_all(b"PING\r\n")?;
+        let mut reply = [0; 8];
+        let length = stream.read(&mut reply)?;
+        // With a password set, being asked for it is an answer too.
+        Ok(reply[..length].starts_with(b"+PONG") || reply[..length].starts_with(b"-NOAUTH"))
+    };
+    ask().unwrap_or(false)
+}
+
+#[allow(
+    clippy::disallowed_methods,
+    reason = "a real process is waited for in real time"
+)]
+fn pause() {
+    std::thread::sleep(Duration::from_millis(10));
 }

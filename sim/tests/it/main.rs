@@ -1,4 +1,5 @@
 //! The harness's tests, in one binary.
 
 mod check;
+mod differential;
 mod history;

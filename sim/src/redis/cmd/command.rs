@@ -1,0 +1,76 @@
+//! COMMAND [COUNT | INFO [name ...] | DOCS [name ...]]
+
+use super::prelude::*;
+use super::table::{TABLE, lookup};
+
+pub(super) const COMMAND: Spec = Spec {
+    arity: -1,
+    flags: LOADING | STALE,
+    run: all,
+    ..Spec::container(
+        "command",
+        &[
+            Spec::new("command|count", 2, LOADING | STALE, count_all),
+            Spec::new("command|info", -2, LOADING | STALE, info),
+            Spec::new("command|docs", -2, LOADING | STALE, docs),
+        ],
+    )
+};
+
+fn all(_: &mut Ctx<'_>, _: &[Bytes]) -> Outcome {
+    Ok(Reply::Array(TABLE.iter().map(describe).collect()))
+}
+
+fn count_all(_: &mut Ctx<'_>, _: &[Bytes]) -> Outcome {
+    Ok(Reply::count(TABLE.len()))
+}
+
+fn info(ctx: &mut Ctx<'_>, args: &[Bytes]) -> Outcome {
+    if args.len() == 2 {
+        return all(ctx, args);
+    }
+    Ok(Reply::Array(
+        args[2..]
+            .iter()
+            .map(|name| lookup(name).map_or(Reply::NilArray, describe))
+            .collect(),
+    ))
+}
+
+/// A summary is all there is.
+fn docs(_: &mut Ctx<'_>, args: &[Bytes]) -> Outcome {
+    let known: Vec<&Spec> = match &args[2..] {
+        [] => TABLE.iter().collect(),
+        names => names.iter().filter_map(|name| lookup(name)).collect(),
+    };
+    let entry = |spec: &&Spec| {
+        let summary = format!("Simulated {}", spec.name.to_ascii_uppercase());
+        [
+            Reply::text(spec.name),
+            Reply::Array(vec![Reply::text("summary"), Reply::text(summary)]),
+        ]
+    };
+    Ok(Reply::Array(known.iter().flat_map(entry).collect()))
+}
+
+fn describe(spec: &Spec) -> Reply {
+    let flags = FLAGS.iter().filter(|(flag, _)| spec.has(*flag));
+    let (first, last, step) = spec.keys;
+    Reply::Array(vec![
+        Reply::text(spec.name),
+        Reply::Integer(spec.arity.into()),
+        Reply::Array(
+            flags
+                .map(|(_, name)| Reply::Status(Bytes::from_static(name.as_bytes())))
+                .collect(),
+        ),
+        Reply::Integer(first.into()),
+        Reply::Integer(last.into()),
+        Reply::Integer(step.into()),
+        // Categories, tips and key specifications: nothing here goes by them.
+        Reply::Array(Vec::new()),
+        Reply::Array(Vec::new()),
+        Reply::Array(Vec::new()),
+        Reply::Array(spec.subs.iter().map(describe).collect()),
+    ])
+}

@@ -1,0 +1,14 @@
+//! RESET: the connection as it was when it opened.
+
+use super::prelude::*;
+
+pub(super) const RESET: Spec = Spec::new("reset", 1, CONNECTION | FAST | NO_AUTH | ALLOW_BUSY, run);
+
+fn run(ctx: &mut Ctx<'_>, _: &[Bytes]) -> Outcome {
+    ctx.session.end_transaction();
+    ctx.session.watching.clear();
+    ctx.session.name = Bytes::new();
+    ctx.session.user = "default".to_owned();
+    ctx.session.authenticated = ctx.state.modes.requirepass.is_none();
+    Ok(Reply::Status(Bytes::from_static(b"RESET")))
+}

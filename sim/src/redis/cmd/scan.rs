@@ -1,0 +1,69 @@
+//! SCAN cursor [MATCH pattern] [COUNT count] [TYPE type]: all in one answer, in byte order.
+
+use super::prelude::*;
+
+pub(super) const SCAN: Spec = Spec::new("scan", -2, READONLY, run);
+
+fn run(ctx: &mut Ctx<'_>, args: &[Bytes]) -> Outcome {
+    cursor(&args[1])?;
+    let options = Options::read(&args[2..], true)?;
+    ctx.db().expire_all();
+    let keys = ctx.db().iter().filter(|(key, value)| {
+        options.matches(key)
+            && options
+                .kind
+                .as_ref()
+                .is_none_or(|kind| is(kind, value.type_name()))
+    });
+    Ok(answer(
+        keys.map(|(key, _)| Reply::Bulk(key.clone())).collect(),
+    ))
+}
+
+pub(super) struct Options {
+    pattern: Option<Bytes>,
+    kind: Option<Bytes>,
+}
+
+impl Options {
+    pub(super) fn read(mut words: &[Bytes], typed: bool) -> Result<Options, Reply> {
+        let mut options = Options {
+            pattern: None,
+            kind: None,
+        };
+        while let [option, value, rest @ ..] = words {
+            if is(option, "match") {
+                options.pattern = Some(value.clone());
+            } else if is(option, "count") {
+                if integer(value)? < 1 {
+                    return Err(SYNTAX);
+                }
+            } else if typed && is(option, "type") {
+                options.kind = Some(value.clone());
+            } else {
+                return Err(SYNTAX);
+            }
+            words = rest;
+        }
+        if words.is_empty() {
+            Ok(options)
+        } else {
+            Err(SYNTAX)
+        }
+    }
+
+    pub(super) fn matches(&self, text: &[u8]) -> bool {
+        self.pattern
+            .as_ref()
+            .is_none_or(|pattern| glob(pattern, text))
+    }
+}
+
+pub(super) fn cursor(word: &[u8]) -> Result<u64, Reply> {
+    let text = std::str::from_utf8(word).unwrap_or_default();
+    text.parse().map_err(|_| Reply::fail("ERR invalid cursor"))
+}
+
+pub(super) fn answer(items: Vec<Reply>) -> Reply {
+    Reply::Array(vec![Reply::text("0"), Reply::Array(items)])
+}

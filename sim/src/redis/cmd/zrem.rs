@@ -1,0 +1,19 @@
+//! ZREM key member [member ...]
+
+use super::prelude::*;
+
+pub(super) const ZREM: Spec = Spec::new("zrem", -3, WRITE | FAST, run).one_key();
+
+fn run(ctx: &mut Ctx<'_>, args: &[Bytes]) -> Outcome {
+    let Some(sorted) = ctx.db().write::<Sorted>(&args[1])? else {
+        return Ok(Reply::Integer(0));
+    };
+    let removed = args[2..]
+        .iter()
+        .filter(|member| sorted.remove(member))
+        .count();
+    if removed > 0 {
+        ctx.db().tidy(&args[1]);
+    }
+    Ok(Reply::count(removed))
+}

@@ -1,0 +1,204 @@
+//! Scripts: EVAL's Lua, in a real Lua 5.1.
+//!
+//! An engine costs more than a short simulation, so a thread has one ([`engine`]) and every simulated server on it uses
+//! that one. Nothing of a script stays in it but compiled functions, which depend on nothing but their text; a script
+//! takes the server's whole [`State`] with it for as long as it runs.
+
+mod cjson;
+mod convert;
+mod engine;
+mod library;
+mod raise;
+
+use super::cmd::{Ctx, ScriptCaller};
+use super::modes::text;
+use super::reply::{Outcome, Reply};
+use super::session::Session;
+use super::state::State;
+use bytes::Bytes;
+use std::collections::BTreeMap;
+
+pub(super) const NOSCRIPT: Reply = Reply::fail("NOSCRIPT No matching script. Please use EVAL.");
+
+/// A script's name: its SHA-1, in 40 lower-case hex digits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Sha([u8; 40]);
+
+impl Sha {
+    /// The name of this text.
+    pub(super) fn of(text: &[u8]) -> Sha {
+        const HEX: &[u8; 16] = b"0123456789abcdef";
+        let mut sha = Sha([0; 40]);
+        for (pair, byte) in sha
+            .0
+            .chunks_exact_mut(2)
+            .zip(sha1_smol::Sha1::from(text).digest().bytes())
+        {
+            pair[0] = HEX[usize::from(byte >> 4)];
+            pair[1] = HEX[usize::from(byte & 15)];
+        }
+        sha
+    }
+
+    /// Reads a name in either case; what is not one names no script either.
+    pub(super) fn parse(word: &[u8]) -> Option<Sha> {
+        let mut sha = Sha(word.try_into().ok()?);
+        sha.0.make_ascii_lowercase();
+        Some(sha)
+    }
+
+    pub(super) fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
+/// What a script says of itself in a first line `#!lua flags=...`; one without that line may do anything, and is judged
+/// command by command.
+#[derive(Clone, Copy, Debug, Default)]
+struct Declared {
+    no_writes: bool,
+    allow_oom: bool,
+}
+
+struct Script {
+    text: Bytes,
+    declared: Option<Declared>,
+}
+
+/// The scripts that one server knows.
+#[derive(Default)]
+pub(super) struct Scripts(BTreeMap<Sha, Script>);
+
+impl Scripts {
+    pub(super) fn contains(&self, sha: &Sha) -> bool {
+        self.0.contains_key(sha)
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.0.clear();
+    }
+}
+
+/// Makes a script known, once it compiles.
+pub(super) fn load(state: &mut State, text: &Bytes) -> Result<Sha, Reply> {
+    let sha = Sha::of(text);
+    if !state.scripts.contains(&sha) {
+        let (declared, body) = declaration(text)?;
+        engine::with(|engine| engine.function(sha, body).map(drop))??;
+        state.scripts.0.insert(
+            sha,
+            Script {
+                text: Bytes::copy_from_slice(text),
+                declared,
+            },
+        );
+    }
+    Ok(sha)
+}
+
+/// Splits off the first line where it is a declaration; its line break stays, so that line numbers do.
+fn declaration(text: &[u8]) -> Result<(Option<Declared>, &[u8]), Reply> {
+    if !text.starts_with(b"#!") {
+        return Ok((None, text));
+    }
+    let Some(end) = text.iter().position(|byte| *byte == b'\n') else {
+        return Err(Reply::fail("ERR Invalid script shebang"));
+    };
+    let line = String::from_utf8_lossy(&text[..end]);
+    let mut words = line.split_ascii_whitespace();
+    let engine = words.next().unwrap_or_default();
+    if engine != "#!lua" {
+        return Err(Reply::error(format!(
+            "ERR Unexpected engine in script shebang: {engine}"
+        )));
+    }
+    let mut declared = Declared::default();
+    for word in words {
+        let Some(flags) = word.strip_prefix("flags=") else {
+            return Err(Reply::error(format!(
+                "ERR Unknown lua shebang option: {word}"
+            )));
+        };
+        for flag in flags.split(',').filter(|flag| !flag.is_empty()) {
+            match flag {
+                "no-writes" => declared.no_writes = true,
+                "allow-oom" => declared.allow_oom = true,
+                "allow-stale" | "no-cluster" | "allow-cross-slot-keys" => {}
+                _ => {
+                    return Err(Reply::error(format!(
+                        "ERR Unexpected flag in script shebang: {flag}"
+                    )));
+                }
+            }
+        }
+    }
+    Ok((Some(declared), &text[end..]))
+}
+
+/// Runs a script that [`load`] made known.
+pub(super) fn run(
+    ctx: &mut Ctx<'_>,
+    sha: Sha,
+    keys: &[Bytes],
+    arguments: &[Bytes],
+    read_only: bool,
+) -> Outcome {
+    let Some(script) = ctx.state.scripts.0.get(&sha) else {
+        return Err(NOSCRIPT);
+    };
+    if let Some(declared) = script.declared {
+        refuse_declared(ctx.state, declared, read_only)?;
+    }
+    let (text, declared) = (script.text.clone(), script.declared.unwrap_or_default());
+    engine::with(|engine| {
+        // Compiled already, unless another thread loaded it, or the engine made room since.
+        let function = match engine.known(&sha) {
+            Some(function) => function,
+            None => engine.function(sha, declaration(&text)?.1)?,
+        };
+        let caller = ScriptCaller {
+            session: Session {
+                user: ctx.session.user.clone(),
+                authenticated: true,
+                id: ctx.session.id,
+                ..Session::default()
+            },
+            wrote: false,
+            read_only: read_only || declared.no_writes,
+            allow_oom: declared.allow_oom,
+        };
+        engine.run(ctx.state, caller, &function, sha, keys, arguments)
+    })?
+}
+
+/// A script that declares itself is refused as a whole, before it starts.
+fn refuse_declared(state: &State, declared: Declared, read_only: bool) -> Result<(), Reply> {
+    let modes = &state.modes;
+    if !declared.no_writes {
+        if modes.readonly {
+            return Err(Reply::fail(
+                "READONLY Can not run script with write flag on readonly replica",
+            ));
+        }
+        if modes.misconf {
+            return Err(Reply::fail(
+                "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk. \
+                 Writable scripts are blocked. Use 'no-writes' flag for read only scripts.",
+            ));
+        }
+        if read_only {
+            return Err(Reply::fail(
+                "ERR Can not execute a script with write flag using *_ro command.",
+            ));
+        }
+        if modes.no_replicas {
+            return Err(text::NOREPLICAS);
+        }
+        if modes.oom && !declared.allow_oom {
+            return Err(Reply::fail(
+                "OOM allow-oom flag is not set on the script, can not run it when used memory > 'maxmemory'",
+            ));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,59 @@
+//! Everything a server remembers but its connections.
+
+use super::keyspace::Keyspace;
+use super::modes::Modes;
+use super::script::Scripts;
+use std::collections::BTreeMap;
+
+/// One server's memory. A running script owns it, so it can be moved as a whole; its default is an empty server.
+#[derive(Default)]
+pub(super) struct State {
+    pub(super) keyspace: Keyspace,
+    pub(super) modes: Modes,
+    pub(super) scripts: Scripts,
+    pub(super) settings: BTreeMap<String, String>,
+    /// Microseconds since the Unix epoch, as the running command sees them.
+    pub(super) micros: u64,
+    pub(super) started_micros: u64,
+    pub(super) connections: usize,
+    pub(super) next_id: u64,
+    pub(super) life: u64,
+    pub(super) run_id: String,
+}
+
+/// Settings that CONFIG knows, with their defaults and, where only some values are good, those.
+pub(super) const SETTINGS: &[(&str, &str, &[&str])] = &[
+    ("appendfsync", "everysec", &["everysec", "always", "no"]),
+    ("appendonly", "no", &["yes", "no"]),
+    ("maxmemory", "0", &[]),
+    (
+        "maxmemory-policy",
+        "noeviction",
+        &[
+            "volatile-lru",
+            "volatile-lfu",
+            "volatile-random",
+            "volatile-ttl",
+            "allkeys-lru",
+            "allkeys-lfu",
+            "allkeys-random",
+            "noeviction",
+        ],
+    ),
+    ("min-replicas-max-lag", "10", &[]),
+    ("min-replicas-to-write", "0", &[]),
+    ("save", "", &[]),
+    ("stop-writes-on-bgsave-error", "yes", &["yes", "no"]),
+];
+
+impl State {
+    pub(super) fn setting(&self, name: &str) -> &str {
+        match self.settings.get(name) {
+            Some(value) => value,
+            None => SETTINGS
+                .iter()
+                .find(|(known, ..)| *known == name)
+                .map_or("", |(_, default, _)| default),
+        }
+    }
+}

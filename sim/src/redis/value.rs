@@ -1,0 +1,161 @@
+//! The types of value a key can hold.
+
+use super::reply::Reply;
+use bytes::Bytes;
+use indexmap::IndexMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+/// A list; both ends and any index are reached at once.
+pub type List = VecDeque<Bytes>;
+
+/// A hash, in the order its fields were first set, as a small hash in Redis is.
+pub type Hash = IndexMap<Bytes, Bytes>;
+
+/// What a key holds.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    /// A string.
+    Text(Bytes),
+    /// A list.
+    List(List),
+    /// A hash.
+    Hash(Hash),
+    /// A sorted set.
+    Sorted(Sorted),
+}
+
+impl Value {
+    /// What TYPE calls it.
+    pub fn type_name(&self) -> &'static str {
+        match self {
+            Value::Text(_) => "string",
+            Value::List(_) => "list",
+            Value::Hash(_) => "hash",
+            Value::Sorted(_) => "zset",
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        match self {
+            Value::Text(_) => false,
+            Value::List(list) => list.is_empty(),
+            Value::Hash(hash) => hash.is_empty(),
+            Value::Sorted(sorted) => sorted.len() == 0,
+        }
+    }
+}
+
+/// A type that a command asks a key to be.
+pub(super) trait Kind: Sized {
+    fn of(value: &Value) -> Option<&Self>;
+    fn of_mut(value: &mut Value) -> Option<&mut Self>;
+    fn empty() -> Value;
+}
+
+macro_rules! kind {
+    ($type:ty, $variant:ident) => {
+        impl Kind for $type {
+            fn of(value: &Value) -> Option<&Self> {
+                if let Value::$variant(inner) = value {
+                    Some(inner)
+                } else {
+                    None
+                }
+            }
+            fn of_mut(value: &mut Value) -> Option<&mut Self> {
+                if let Value::$variant(inner) = value {
+                    Some(inner)
+                } else {
+                    None
+                }
+            }
+            fn empty() -> Value {
+                Value::$variant(Default::default())
+            }
+        }
+    };
+}
+
+kind!(Bytes, Text);
+kind!(List, List);
+kind!(Hash, Hash);
+kind!(Sorted, Sorted);
+
+/// The answer to a command against a key of another type.
+pub(super) const WRONGTYPE: Reply =
+    Reply::fail("WRONGTYPE Operation against a key holding the wrong kind of value");
+
+/// A score, ordered as numbers are. Never NaN.
+#[derive(Clone, Copy, Debug)]
+pub struct Score(pub f64);
+
+impl PartialEq for Score {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+impl Eq for Score {}
+impl PartialOrd for Score {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl Ord for Score {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        // Not `total_cmp`: to Redis, -0 and 0 are one score.
+        self.0
+            .partial_cmp(&other.0)
+            .unwrap_or(std::cmp::Ordering::Equal)
+    }
+}
+
+/// A sorted set: members by score, then by their bytes.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Sorted {
+    scores: BTreeMap<Bytes, f64>,
+    order: BTreeSet<(Score, Bytes)>,
+}
+
+impl Sorted {
+    /// How many members there are.
+    #[allow(
+        clippy::len_without_is_empty,
+        reason = "an empty one does not outlive its command"
+    )]
+    pub fn len(&self) -> usize {
+        self.scores.len()
+    }
+
+    /// A member's score.
+    pub fn score(&self, member: &[u8]) -> Option<f64> {
+        self.scores.get(member).copied()
+    }
+
+    /// Members and scores in order.
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = (&Bytes, f64)> {
+        self.order.iter().map(|(score, member)| (member, score.0))
+    }
+
+    /// Members and scores in order, from the first whose score is not below `least`.
+    pub fn from(&self, least: f64) -> impl DoubleEndedIterator<Item = (&Bytes, f64)> {
+        self.order
+            .range((Score(least), Bytes::new())..)
+            .map(|(score, member)| (member, score.0))
+    }
+
+    pub(super) fn insert(&mut self, member: &Bytes, score: f64) -> Option<f64> {
+        let before = self.scores.insert(member.clone(), score);
+        if let Some(before) = before {
+            self.order.remove(&(Score(before), member.clone()));
+        }
+        self.order.insert((Score(score), member.clone()));
+        before
+    }
+
+    pub(super) fn remove(&mut self, member: &Bytes) -> bool {
+        match self.scores.remove(member) {
+            Some(score) => self.order.remove(&(Score(score), member.clone())),
+            None => false,
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! The real client against the simulated server, over a stream in memory.
+
+use haechi_sim::redis::server::{
+    After, Before, ConnId, Gate, Open, Shared, lock, serve_connection, shared,
+};
+use haechi_sim::redis::{Command, Config, Redis, Reply};
+use redis::aio::MultiplexedConnection;
+use redis::{
+    AsyncCommands, AsyncConnectionConfig, ErrorKind, RedisConnectionInfo, ServerErrorKind,
+};
+use std::time::Duration;
+
+fn run(test: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    let local = tokio::task::LocalSet::new();
+    local.block_on(&runtime, test);
+}
+
+#[allow(
+    clippy::disallowed_methods,
+    reason = "the test's clock is tokio's, paused"
+)]
+async fn sleep(duration: Duration) {
+    tokio::time::sleep(duration).await;
+}
+
+async fn connect<G: Gate + 'static>(
+    redis: &Shared<Redis>,
+    gate: &Shared<G>,
+) -> MultiplexedConnection {
+    let (near, far) = tokio::io::duplex(16 * 1024);
+    tokio::task::spawn_local(serve_connection(far, redis.clone(), gate.clone(), sleep));
+    let info = RedisConnectionInfo::default().set_skip_set_lib_name();
+    let config = AsyncConnectionConfig::new();
+    let (connection, driver) = MultiplexedConnection::new_with_config(&info, near, config)
+        .await
+        .unwrap();
+    tokio::task::spawn_local(driver);
+    connection
+}
+
+#[test]
+fn commands_pipelines_and_scripts() {
+    run(async {
+        let redis = shared(Redis::new(Config::default()));
+        let mut client = connect(&redis, &shared(Open)).await;
+        let () = client.set("a", 1).await.unwrap();
+        assert_eq!(client.incr::<_, _, i64>("a", 41).await.unwrap(), 42);
+        let (length, all): (usize, Vec<String>) = redis::pipe()
+            .rpush("l", &["x", "y"])
+            .lrange("l", 0, -1)
+            .query_async(&mut client)
+            .await
+            .unwrap();
+        assert_eq!((length, all), (2, vec!["x".to_owned(), "y".to_owned()]));
+
+        let text = "return {KEYS[1], ARGV[1], redis.call('GET', KEYS[1])}";
+        let sha: String = redis::cmd("SCRIPT")
+            .arg("LOAD")
+            .arg(text)
+            .query_async(&mut client)
+            .await
+            .unwrap();
+        let mut call = redis::cmd("EVALSHA");
+        call.arg(sha).arg(1).arg("a").arg("b");
+        assert_eq!(
+            call.query_async::<Vec<String>>(&mut client).await.unwrap(),
+            ["a", "b", "42"]
+        );
+        lock(&redis).flush_scripts();
+        let error = call.query_async::<()>(&mut client).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Server(ServerErrorKind::NoScript));
+    });
+}
+
+#[test]
+fn error_conditions_have_the_codes_that_the_client_knows() {
+    run(async {
+        let redis = shared(Redis::new(Config::default()));
+        let mut client = connect(&redis, &shared(Open)).await;
+        let code = |error: redis::RedisError| error.code().unwrap_or_default().to_owned();
+        lock(&redis).modes().loading = true;
+        assert_eq!(code(client.get::<_, ()>("a").await.unwrap_err()), "LOADING");
+        lock(&redis).modes().loading = false;
+        lock(&redis).modes().readonly = true;
+        assert_eq!(
+            code(client.set::<_, _, ()>("a", 1).await.unwrap_err()),
+            "READONLY"
+        );
+        let mut script = redis::cmd("EVAL");
+        script
+            .arg("redis.call('SET', KEYS[1], 'x') return 1")
+            .arg(1)
+            .arg("a");
+        assert_eq!(
+            code(script.query_async::<()>(&mut client).await.unwrap_err()),
+            "READONLY"
+        );
+        lock(&redis).modes().readonly = false;
+        lock(&redis).modes().denied.insert("set".to_owned());
+        assert_eq!(
+            code(client.set::<_, _, ()>("a", 1).await.unwrap_err()),
+            "NOPERM"
+        );
+        let error = client
+            .hget::<_, _, ()>("a", "b")
+            .await
+            .err()
+            .map(|error| error.kind());
+        assert!(
+            !matches!(error, Some(ErrorKind::Io)),
+            "the connection survives errors"
+        );
+    });
+}
+
+/// Does one thing to each SET, in turn.
+struct Striking(Vec<Strike>);
+
+enum Strike {
+    Before(Before),
+    After(After),
+}
+
+impl Gate for Striking {
+    fn before(&mut self, _: ConnId, command: &Command) -> Before {
+        match self.0.first() {
+            Some(Strike::Before(before)) if command.is("SET") => before.clone(),
+            _ => Before::Run,
+        }
+    }
+
+    fn after(&mut self, _: ConnId, command: &Command, _: &Reply) -> After {
+        match self.0.first() {
+            Some(Strike::After(after)) if command.is("SET") => after.clone(),
+            _ => After::Send,
+        }
+    }
+}
+
+async fn strike(strike: Strike) -> (Result<(), redis::RedisError>, Shared<Redis>) {
+    let redis = shared(Redis::new(Config::default()));
+    let gate = shared(Striking(vec![strike]));
+    let mut client = connect(&redis, &gate).await;
+    let result = client.set("a", "1").await;
+    drop(client);
+    (result, redis)
+}
+
+fn stands(redis: &Shared<Redis>) -> bool {
+    lock(redis).keyspace().peek(b"a").is_some()
+}
+
+#[test]
+fn a_cut_before_after_and_amid_the_reply_look_alike_to_the_client() {
+    run(async {
+        for (fault, ran) in [
+            (Strike::Before(Before::Cut), false),
+            (Strike::After(After::Cut), true),
+            (Strike::After(After::CutMidReply), true),
+        ] {
+            let (result, redis) = strike(fault).await;
+            assert!(result.unwrap_err().is_connection_dropped());
+            assert_eq!(stands(&redis), ran);
+        }
+    });
+}
+
+#[test]
+fn a_delayed_command_runs_after_its_client_has_gone() {
+    run(async {
+        let (result, redis) = strike(Strike::Before(Before::Delay(Duration::from_secs(5)))).await;
+        assert!(result.unwrap_err().is_timeout());
+        assert!(!stands(&redis));
+        sleep(Duration::from_secs(6)).await;
+        assert!(stands(&redis));
+    });
+}
+
+#[test]
+fn one_connection_too_many_and_one_from_before_a_restart() {
+    run(async {
+        let redis = shared(Redis::new(Config::default()));
+        lock(&redis).modes().max_clients = Some(1);
+        let gate = shared(Open);
+        let mut first = connect(&redis, &gate).await;
+        let () = first.set("a", 1).await.unwrap();
+        let (mut near, far) = tokio::io::duplex(1024);
+        tokio::task::spawn_local(serve_connection(far, redis.clone(), gate.clone(), sleep));
+        let mut text = String::new();
+        tokio::io::AsyncReadExt::read_to_string(&mut near, &mut text)
+            .await
+            .unwrap();
+        assert_eq!(text, "-ERR max number of clients reached\r\n");
+        lock(&redis).restart();
+        assert!(
+            first
+                .get::<_, i64>("a")
+                .await
+                .unwrap_err()
+                .is_connection_dropped()
+        );
+        assert_eq!(
+            connect(&redis, &gate)
+                .await
+                .get::<_, i64>("a")
+                .await
+                .unwrap(),
+            1
+        );
+    });
+}
