@@ -1,6 +1,11 @@
 //! A deterministic simulation that tries to break haechi-store-redis.
 
 pub mod check;
+pub mod command;
+pub mod fault;
 pub mod history;
+pub mod mutants;
 pub mod redis;
+pub mod runner;
 pub mod server_process;
+pub mod world;

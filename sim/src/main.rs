@@ -1,30 +1,75 @@
-//! The harness's program.
+//! `haechi-sim`: tries to break haechi-store-redis, one seed at a time.
 
-use std::io;
-use std::process::ExitCode;
+use std::{io, process::ExitCode};
 
 use clap::{Parser, Subcommand};
-use haechi_sim::check;
+use haechi_sim::command::{Exit, check, mutants, replay, run};
 
-/// A deterministic simulation that tries to break haechi-store-redis.
-#[derive(Debug, Parser)]
-#[command(version)]
-struct Program {
+/// Tries to break haechi-store-redis: replicas of the production store, a
+/// simulated Redis that runs the production Lua, and a nemesis, all from one
+/// seed. Exit codes: 0 fine, 1 the answer is no, 2 it could not be asked.
+#[derive(Parser)]
+#[command(name = "haechi-sim", version)]
+struct Cli {
     #[command(subcommand)]
     command: Command,
 }
 
-#[derive(Debug, Subcommand)]
+#[derive(Subcommand)]
 enum Command {
-    Check(check::Args),
+    Run(run::RunArgs),
+    Replay(replay::ReplayArgs),
+    Mutants(mutants::MutantsArgs),
+    Check(check::CheckArgs),
+    #[command(flatten)]
+    NotBuilt(NotBuilt),
+}
+
+/// Commands that later versions will have.
+#[derive(Subcommand)]
+enum NotBuilt {
+    /// (not built yet) The smallest schedule of a seed that still fails
+    Shrink(Words),
+    /// (not built yet) The same workloads against real redis-server processes
+    Torture(Words),
+    /// (not built yet) The simulated Redis on a real TCP port
+    Serve(Words),
+    /// (not built yet) Merges the outputs of several runs
+    Merge(Words),
+}
+
+#[derive(clap::Args)]
+struct Words {
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
+    _words: Vec<String>,
 }
 
 fn main() -> ExitCode {
-    match Program::parse().command {
-        Command::Check(args) => match check::run(&args, &mut io::stdout(), &mut io::stderr()) {
-            Ok(exit) => exit.into(),
-            // Nobody reads what is said any more.
-            Err(_) => ExitCode::from(2),
-        },
+    let result = match Cli::parse().command {
+        Command::Run(args) => run::run(&args),
+        Command::Replay(args) => replay::replay(&args),
+        Command::Mutants(args) => mutants::mutants(&args),
+        Command::Check(args) => check::run(&args, &mut io::stdout(), &mut io::stderr()),
+        Command::NotBuilt(command) => {
+            let name = match command {
+                NotBuilt::Shrink(_) => "shrink",
+                NotBuilt::Torture(_) => "torture",
+                NotBuilt::Serve(_) => "serve",
+                NotBuilt::Merge(_) => "merge",
+            };
+            eprintln!(
+                "error: {name} is not built yet; this version has run, replay, mutants and check"
+            );
+            Ok(Exit::NotAsked)
+        }
+    };
+    match result {
+        Ok(exit) => ExitCode::from(exit as u8),
+        // Whoever read our output has had enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: standard output cannot be written to: {error}");
+            ExitCode::from(Exit::NotAsked as u8)
+        }
     }
 }

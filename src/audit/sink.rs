@@ -85,6 +85,19 @@ pub struct Stats {
     pub most_attempts: u64,
 }
 
+impl Stats {
+    /// Adds the counts of another sink.
+    pub fn add(&mut self, other: Self) {
+        self.appended += other.appended;
+        self.batches += other.batches;
+        self.conflicts += other.conflicts;
+        self.retries += other.retries;
+        self.lost_replies += other.lost_replies;
+        self.settled_by_reading += other.settled_by_reading;
+        self.most_attempts = self.most_attempts.max(other.most_attempts);
+    }
+}
+
 /// What [`AuditSink::close`] left behind.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CloseReport {

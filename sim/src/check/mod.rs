@@ -28,7 +28,6 @@
 //!   loss, nor is anyone judged by them.
 
 mod appends;
-mod command;
 mod integrity;
 mod losses;
 pub mod oracle;
@@ -43,7 +42,6 @@ use thiserror::Error;
 
 use crate::history::{Function, History};
 
-pub use command::{Args, Exit, run};
 pub use verdict::{Invariant, Verdict, Violation};
 
 /// Why a history cannot be judged.

@@ -10,7 +10,9 @@ mod generate;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use haechi_sim::check::{Args, CheckError, Exit, Invariant, Verdict, check, oracle, run};
+use haechi_sim::check::{CheckError, Invariant, Verdict, check, oracle};
+use haechi_sim::command::Exit;
+use haechi_sim::command::check::{CheckArgs, run};
 use haechi_sim::history::read;
 use proptest::prelude::*;
 
@@ -113,7 +115,7 @@ fn vault_histories_are_refused_and_never_passed() {
 fn program(file: &Path) -> (Exit, String, String) {
     let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
     let exit = run(
-        &Args {
+        &CheckArgs {
             file: file.to_owned(),
         },
         &mut stdout,
@@ -131,7 +133,7 @@ fn the_program_prints_one_line_and_says_by_its_code_what_it_found() {
     fs::write(&file, "{\"type\":\"final\",\"chain\":[]}\n").unwrap();
     let (exit, stdout, stderr) = program(&file);
     assert_eq!(
-        (exit.code(), &*stdout),
+        (exit as u8, &*stdout),
         (0, "{\"verdict\":\"ok\",\"violations\":[]}\n")
     );
     assert!(stderr.contains("every invariant holds"), "{stderr}");
@@ -141,19 +143,22 @@ fn the_program_prints_one_line_and_says_by_its_code_what_it_found() {
     let (exit, stdout, _) = program(&file);
     let expected = "{\"verdict\":\"violation\",\"violations\":[{\"invariant\":\"phantom_append\",\
         \"ops\":[9],\"reason\":\"the record at position 1 came from op 9: never invoked\"}]}\n";
-    assert_eq!((exit.code(), &*stdout), (1, expected));
+    assert_eq!((exit as u8, &*stdout), (1, expected));
 
-    for text in [
-        "{\"type\":\"final\"",
-        "{\"type\":\"final\",\"chain\":[],\"tokens\":{\"t\":\"v\"}}",
+    for (text, code) in [
+        ("{\"type\":\"final\"", 1),
+        (
+            "{\"type\":\"final\",\"chain\":[],\"tokens\":{\"t\":\"v\"}}",
+            2,
+        ),
     ] {
         fs::write(&file, text).unwrap();
         let (exit, stdout, stderr) = program(&file);
-        assert_eq!((exit.code(), &*stdout), (2, ""));
+        assert_eq!((exit as u8, &*stdout), (code, ""));
         assert!(!stderr.is_empty());
     }
     let (exit, _, stderr) = program(&folder.path().join("absent"));
-    assert_eq!(exit, Exit::Unreadable);
+    assert_eq!(exit, Exit::NotAsked);
     assert!(stderr.contains("cannot be opened"), "{stderr}");
 }
 

@@ -3,3 +3,4 @@
 mod check;
 mod differential;
 mod history;
+mod world;

@@ -4,50 +4,22 @@ use std::fs::File;
 use std::io::{self, BufReader, Write};
 use std::path::PathBuf;
 
-use crate::history::{self, History};
+use super::Exit;
+use crate::check::{Verdict, check};
+use crate::history::{self, History, ReadError};
 
-use super::{Verdict, check};
-
-/// Check a history, from this harness or any other.
+/// Checks a history, from this harness or any other.
 ///
 /// Prints {"verdict","violations":[{"invariant","ops","reason"}]} on stdout, and
-/// a summary on stderr. Exit code: 0 every invariant holds, 1 one does not, 2 the
-/// history cannot be read or judged.
+/// a summary on stderr. Exit code: 0 every invariant holds, 1 one does not or a
+/// line is not a history's, 2 the history cannot be opened or judged.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = "Example:\n  haechi-sim check history.jsonl\n  \
     zcat history.jsonl.gz | haechi-sim check -")]
-pub struct Args {
+pub struct CheckArgs {
     /// The history, as JSON lines; `-` is stdin.
     #[arg(value_name = "F")]
     pub file: PathBuf,
-}
-
-/// How the program ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Exit {
-    /// Every invariant holds: code 0.
-    Holds,
-    /// One does not: code 1.
-    Violated,
-    /// The history cannot be read or judged: code 2.
-    Unreadable,
-}
-
-impl Exit {
-    /// The process's exit code.
-    pub fn code(self) -> u8 {
-        match self {
-            Exit::Holds => 0,
-            Exit::Violated => 1,
-            Exit::Unreadable => 2,
-        }
-    }
-}
-
-impl From<Exit> for std::process::ExitCode {
-    fn from(exit: Exit) -> Self {
-        exit.code().into()
-    }
 }
 
 /// Reads and judges the history that `args` names. Nothing is written to `stdout`
@@ -55,7 +27,7 @@ impl From<Exit> for std::process::ExitCode {
 ///
 /// # Errors
 /// What the outputs say.
-pub fn run(args: &Args, stdout: &mut impl Write, stderr: &mut impl Write) -> io::Result<Exit> {
+pub fn run(args: &CheckArgs, stdout: &mut impl Write, stderr: &mut impl Write) -> io::Result<Exit> {
     let name = args.file.display();
     let read = if args.file.as_os_str() == "-" {
         history::read(io::stdin().lock())
@@ -64,7 +36,7 @@ pub fn run(args: &Args, stdout: &mut impl Write, stderr: &mut impl Write) -> io:
             Ok(file) => history::read(BufReader::with_capacity(1 << 16, file)),
             Err(error) => {
                 writeln!(stderr, "{name} cannot be opened: {error}; check the path")?;
-                return Ok(Exit::Unreadable);
+                return Ok(Exit::NotAsked);
             }
         }
     };
@@ -72,7 +44,11 @@ pub fn run(args: &Args, stdout: &mut impl Write, stderr: &mut impl Write) -> io:
         Ok(history) => history,
         Err(error) => {
             writeln!(stderr, "{name}: {error}")?;
-            return Ok(Exit::Unreadable);
+            return Ok(match error {
+                ReadError::Io { .. } | ReadError::NoFinal { .. } => Exit::NotAsked,
+                // A bad line of the input.
+                _ => Exit::No,
+            });
         }
     };
     match check(&history) {
@@ -81,14 +57,14 @@ pub fn run(args: &Args, stdout: &mut impl Write, stderr: &mut impl Write) -> io:
             writeln!(stdout)?;
             summary(&history, &verdict, stderr)?;
             Ok(if verdict.is_ok() {
-                Exit::Holds
+                Exit::Fine
             } else {
-                Exit::Violated
+                Exit::No
             })
         }
         Err(error) => {
             writeln!(stderr, "{name}: {error}")?;
-            Ok(Exit::Unreadable)
+            Ok(Exit::NotAsked)
         }
     }
 }

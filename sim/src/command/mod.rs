@@ -1,0 +1,119 @@
+//! The program's commands, one file each.
+
+pub mod check;
+pub mod mutants;
+pub mod replay;
+pub mod run;
+
+use clap::Args;
+
+use crate::{fault::FaultClass, mutants::Variant, world::WorldOptions};
+
+/// How a command ends; the program's exit code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// Done, and fine.
+    Fine = 0,
+    /// The answer is no.
+    No = 1,
+    /// It could not be asked.
+    NotAsked = 2,
+}
+
+/// What a world is made of, besides its seed.
+#[derive(Args, Clone, Debug)]
+pub struct WorldArgs {
+    /// Replicas in a world; drawn from 2 to 5 if not given
+    #[arg(long, value_name = "N")]
+    pub replicas: Option<usize>,
+    /// Operations a replica
+    #[arg(long, value_name = "N", default_value_t = 40)]
+    pub ops: usize,
+    /// What the replicas do: audit. (vault and mixed are not built yet)
+    #[arg(long, value_name = "audit", default_value = "audit", value_parser = workload)]
+    pub workload: Workload,
+    /// Classes of faults that strike: none, all, or a list of network,
+    /// replica, lock, redis
+    #[arg(long, value_name = "none|all|CLASS,…", default_value = "all", value_parser = classes)]
+    pub faults: Classes,
+    /// The store that is tested: correct, or one with a planted bug (see mutants)
+    #[arg(long, value_name = "correct|VARIANT", default_value = "correct")]
+    pub store: Variant,
+}
+
+/// What the replicas of a world do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Workload {
+    /// Append to the audit chain, and read it.
+    Audit,
+}
+
+/// Classes of faults.
+#[derive(Clone, Debug)]
+pub struct Classes(pub Vec<FaultClass>);
+
+fn classes(text: &str) -> Result<Classes, String> {
+    match text {
+        "all" => Ok(Classes(FaultClass::ALL.to_vec())),
+        "none" => Ok(Classes(Vec::new())),
+        list => list
+            .split(',')
+            .map(|name| <FaultClass as clap::ValueEnum>::from_str(name, false))
+            .collect::<Result<_, _>>()
+            .map(Classes)
+            .map_err(|_| {
+                format!("{list:?} is not none, all, or a list of network, replica, lock, redis")
+            }),
+    }
+}
+
+fn workload(text: &str) -> Result<Workload, String> {
+    match text {
+        "audit" => Ok(Workload::Audit),
+        "vault" | "mixed" => Err(format!(
+            "the workload {text} is not built yet; this version has audit"
+        )),
+        _ => Err(format!("{text:?} is no workload; this version has audit")),
+    }
+}
+
+impl WorldArgs {
+    /// The options of a world.
+    #[must_use]
+    pub fn options(&self) -> WorldOptions {
+        WorldOptions {
+            replicas: self.replicas,
+            ops: self.ops,
+            faults: self.faults.0.clone(),
+            keep_trace: false,
+        }
+    }
+
+    /// The words that give a command line the same options.
+    #[must_use]
+    pub fn words(&self) -> String {
+        let mut words = String::new();
+        if let Some(replicas) = self.replicas {
+            words += &format!(" --replicas {replicas}");
+        }
+        words += &format!(" --ops {}", self.ops);
+        if self.faults.0.len() != FaultClass::ALL.len() {
+            let names: Vec<_> = self
+                .faults
+                .0
+                .iter()
+                .map(|class| format!("{class:?}").to_lowercase())
+                .collect();
+            let list = if names.is_empty() {
+                "none".to_owned()
+            } else {
+                names.join(",")
+            };
+            words += &format!(" --faults {list}");
+        }
+        if self.store != Variant::Correct {
+            words += &format!(" --store {}", self.store);
+        }
+        words
+    }
+}

@@ -1,0 +1,268 @@
+//! `haechi-sim run`: many worlds, one verdict.
+
+use std::{
+    io::{self, IsTerminal, Write},
+    ops::Range,
+    time::{Duration, Instant},
+};
+
+use clap::Args;
+use serde_json::{Map, Value, json};
+
+use super::{Exit, WorldArgs};
+use crate::{
+    runner::{SeedReport, Summary, run_seeds},
+    world::WorldOptions,
+};
+
+/// Runs worlds, each from a seed, and checks every one
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Example: the worlds of the seeds 0 to 999, with network faults only
+  haechi-sim run --seeds 0..1000 --faults network")]
+pub struct RunArgs {
+    /// Seeds to run; B is not one of them [default: 0..1000]
+    #[arg(long, value_name = "A..B", value_parser = range, conflicts_with = "seed")]
+    pub seeds: Option<Range<u64>>,
+    /// One seed
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+    /// What the worlds are made of
+    #[command(flatten)]
+    pub world: WorldArgs,
+    /// Worlds at a time [default: one a core]
+    #[arg(long, value_name = "J")]
+    pub jobs: Option<usize>,
+    /// Print a JSON line for every seed, and the summary as the last one
+    #[arg(long)]
+    pub json: bool,
+    /// Go on after the first seed that fails
+    #[arg(long)]
+    pub keep_going: bool,
+}
+
+fn range(text: &str) -> Result<Range<u64>, String> {
+    let wrong = || format!("{text:?} is not A..B with A below B, such as 0..1000");
+    let (from, to) = text.split_once("..").ok_or_else(wrong)?;
+    match (from.parse(), to.parse()) {
+        (Ok(from), Ok(to)) if from < to => Ok(from..to),
+        _ => Err(wrong()),
+    }
+}
+
+/// Runs the command.
+///
+/// # Errors
+///
+/// When standard output cannot be written to.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "wall time is measured around the worlds"
+)]
+pub fn run(args: &RunArgs) -> io::Result<Exit> {
+    let seeds = match (args.seed, &args.seeds) {
+        (Some(seed), _) => seed..seed.saturating_add(1),
+        (None, Some(seeds)) => seeds.clone(),
+        (None, None) => 0..1000,
+    };
+    let options = args.world.options();
+    let jobs = args
+        .jobs
+        .or_else(|| std::thread::available_parallelism().ok().map(usize::from))
+        .unwrap_or(1);
+    let started = Instant::now();
+    let mut progress = Progress::new(seeds.end - seeds.start);
+    let mut summary = Summary::default();
+    let mut written = Ok(());
+    let mut stdout = io::stdout().lock();
+    run_seeds(seeds, jobs, &options, args.world.store, |report| {
+        summary.add(&report);
+        if args.json {
+            written = writeln!(stdout, "{}", seed_line(&report));
+        }
+        if !report.is_ok() {
+            progress.clear();
+            explain(&report, &args.world);
+        }
+        progress.show(&summary);
+        written.is_ok() && (report.is_ok() || args.keep_going)
+    });
+    progress.clear();
+    written?;
+    let wall = started.elapsed();
+    let line = json!({ "summary": summary_value(&summary, &options, wall, jobs) });
+    writeln!(stdout, "{line}")?;
+    stdout.flush()?;
+    tell(&summary, &options, wall, jobs);
+    Ok(if summary.failed.is_empty() {
+        Exit::Fine
+    } else {
+        Exit::No
+    })
+}
+
+/// One seed as a line of JSON.
+fn seed_line(report: &SeedReport) -> Value {
+    let world = &report.world;
+    let faults: Map<_, _> = world
+        .faults
+        .iter()
+        .map(|(kind, count)| (kind.name().to_owned(), json!(count)))
+        .collect();
+    json!({
+        "seed": report.seed,
+        "verdict": if report.is_ok() { "ok" } else { "violation" },
+        "violations": violations(report),
+        "ops": world.outcomes,
+        "faults": faults,
+        "conflicts": world.stats.conflicts,
+        "retries": world.stats.retries,
+        "simulatedMs": millis(world.simulated),
+        "wallMs": millis(report.wall),
+        "traceHash": format!("{:016x}", world.trace_hash),
+    })
+}
+
+/// The violations of a seed, as reports print them.
+pub(super) fn violations(report: &SeedReport) -> Vec<Value> {
+    report
+        .world
+        .violations
+        .iter()
+        .map(|violation| {
+            json!({
+                "invariant": violation.invariant.name(),
+                "ops": violation.ops.iter().map(|op| op.0).collect::<Vec<_>>(),
+                "reason": violation.reason,
+            })
+        })
+        .collect()
+}
+
+fn summary_value(summary: &Summary, options: &WorldOptions, wall: Duration, jobs: usize) -> Value {
+    let faults: Map<_, _> = summary
+        .faults
+        .iter()
+        .map(|(kind, count)| (kind.name().to_owned(), json!(count)))
+        .collect();
+    let unexercised: Vec<_> = summary
+        .unexercised(options)
+        .iter()
+        .map(|kind| kind.name())
+        .collect();
+    json!({
+        "verdict": if summary.failed.is_empty() { "ok" } else { "violation" },
+        "seeds": summary.seeds,
+        "failedSeeds": summary.failed,
+        "operations": summary.operations(),
+        "ops": summary.outcomes,
+        "faults": faults,
+        "faultsNotExercised": unexercised,
+        "conflicts": summary.conflicts,
+        "retries": summary.retries,
+        "lostReplies": summary.lost_replies,
+        "settledByReading": summary.settled_by_reading,
+        "simulatedMs": millis(summary.simulated),
+        "wallMs": millis(wall),
+        "jobs": jobs,
+        "seedsPerCoreSecond": (summary.seeds_per_core_second() * 10.0).round() / 10.0,
+    })
+}
+
+/// A failing seed, for people: what broke, and how to see it again.
+fn explain(report: &SeedReport, world: &WorldArgs) {
+    eprintln!("seed {} fails:", report.seed);
+    for violation in &report.world.violations {
+        let ops: Vec<_> = violation.ops.iter().map(|op| op.0.to_string()).collect();
+        eprintln!(
+            "  {} (ops {}): {}",
+            violation.invariant.name(),
+            ops.join(", "),
+            violation.reason
+        );
+    }
+    eprintln!(
+        "to see it: haechi-sim replay --seed {}{}",
+        report.seed,
+        world.words()
+    );
+}
+
+/// The summary, for people.
+fn tell(summary: &Summary, options: &WorldOptions, wall: Duration, jobs: usize) {
+    eprintln!(
+        "{} worlds, {} operations ({} ok, {} fail, {} unknown), {:.1} simulated hours in {:.1} s",
+        summary.seeds,
+        summary.operations(),
+        summary.outcomes.ok,
+        summary.outcomes.fail,
+        summary.outcomes.unknown,
+        summary.simulated.as_secs_f64() / 3600.0,
+        wall.as_secs_f64()
+    );
+    eprintln!(
+        "{} conflicts, {} retries, {} lost replies, {} fates found by reading back",
+        summary.conflicts, summary.retries, summary.lost_replies, summary.settled_by_reading
+    );
+    eprintln!(
+        "{:.0} worlds a second a core ({jobs} at a time)",
+        summary.seeds_per_core_second()
+    );
+    for (kind, count) in &summary.faults {
+        eprintln!("  {kind:<24}{count:>8}");
+    }
+    for kind in summary.unexercised(options) {
+        eprintln!("  {kind:<24}   never (run more seeds)");
+    }
+    if summary.failed.is_empty() {
+        eprintln!("no violation");
+    } else {
+        eprintln!("violations in {} worlds", summary.failed.len());
+    }
+}
+
+/// A bar on standard error, if somebody looks and it takes long enough.
+struct Progress {
+    total: u64,
+    shown: bool,
+    started: Instant,
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "wall time is measured around the worlds"
+)]
+impl Progress {
+    fn new(total: u64) -> Self {
+        Self {
+            total,
+            shown: false,
+            started: Instant::now(),
+        }
+    }
+
+    fn show(&mut self, summary: &Summary) {
+        let due = summary.seeds.is_multiple_of(20) && self.started.elapsed().as_secs() >= 1;
+        if due && io::stderr().is_terminal() {
+            self.shown = true;
+            let done = usize::try_from(summary.seeds * 30 / self.total.max(1)).unwrap_or(30);
+            eprint!(
+                "\r[{:<30}] {}/{} worlds, {} operations",
+                "#".repeat(done.min(30)),
+                summary.seeds,
+                self.total,
+                summary.operations()
+            );
+        }
+    }
+
+    fn clear(&mut self) {
+        if std::mem::take(&mut self.shown) {
+            eprint!("\r{:<78}\r", "");
+        }
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

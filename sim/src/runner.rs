@@ -1,0 +1,165 @@
+//! Runs many worlds, several at a time, and adds up what came of them.
+//!
+//! Threads and wall time live here, outside of every world.
+
+use std::{
+    collections::BTreeMap,
+    ops::Range,
+    sync::{Mutex, PoisonError, mpsc},
+    time::{Duration, Instant},
+};
+
+use crate::{
+    fault::FaultKind,
+    mutants::Variant,
+    world::{self, Outcomes, WorldOptions, WorldReport},
+};
+
+/// A world's report, and how long it took to run.
+#[derive(Debug)]
+pub struct SeedReport {
+    /// The seed.
+    pub seed: u64,
+    /// What came of it.
+    pub world: WorldReport,
+    /// Wall time.
+    pub wall: Duration,
+}
+
+impl SeedReport {
+    /// Whether nothing was violated.
+    #[must_use]
+    pub fn is_ok(&self) -> bool {
+        self.world.violations.is_empty()
+    }
+}
+
+/// Runs one seed.
+#[must_use]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "wall time is measured around a world, never inside"
+)]
+pub fn run_seed(seed: u64, options: &WorldOptions, variant: Variant) -> SeedReport {
+    let started = Instant::now();
+    let world = world::run(seed, options, variant);
+    SeedReport {
+        seed,
+        world,
+        wall: started.elapsed(),
+    }
+}
+
+/// Runs seeds on `jobs` threads and hands the reports out in the order of the
+/// seeds, whichever is done first, until `each` answers `false`.
+///
+/// At most a few reports a thread are held back.
+pub fn run_seeds(
+    seeds: Range<u64>,
+    jobs: usize,
+    options: &WorldOptions,
+    variant: Variant,
+    mut each: impl FnMut(SeedReport) -> bool,
+) {
+    let jobs = jobs.max(1);
+    let next = Mutex::new(seeds.clone());
+    let (sender, receiver) = mpsc::sync_channel(jobs * 4);
+    std::thread::scope(|scope| {
+        for _ in 0..jobs {
+            let (sender, next) = (sender.clone(), &next);
+            scope.spawn(move || {
+                loop {
+                    let seed = next.lock().unwrap_or_else(PoisonError::into_inner).next();
+                    let Some(seed) = seed else { return };
+                    if sender.send(run_seed(seed, options, variant)).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+        drop(sender);
+        let mut early = BTreeMap::new();
+        let mut expected = seeds.start;
+        'reports: for report in receiver {
+            early.insert(report.seed, report);
+            while let Some(report) = early.remove(&expected) {
+                expected += 1;
+                if !each(report) {
+                    *next.lock().unwrap_or_else(PoisonError::into_inner) = 0..0;
+                    break 'reports;
+                }
+            }
+        }
+    });
+}
+
+/// What many worlds add up to.
+#[derive(Clone, Debug, Default)]
+pub struct Summary {
+    /// Worlds.
+    pub seeds: u64,
+    /// Worlds in which something was violated.
+    pub failed: Vec<u64>,
+    /// How all operations ended.
+    pub outcomes: Outcomes,
+    /// How often each fault struck.
+    pub faults: BTreeMap<FaultKind, u64>,
+    /// Conflicts met by all sinks.
+    pub conflicts: u64,
+    /// Attempts repeated after a failure.
+    pub retries: u64,
+    /// Replies that never came.
+    pub lost_replies: u64,
+    /// Batches whose fate was read from the chain.
+    pub settled_by_reading: u64,
+    /// Simulated time, all worlds together.
+    pub simulated: Duration,
+    /// Time that threads spent in worlds, all together.
+    pub busy: Duration,
+}
+
+impl Summary {
+    /// Adds a world.
+    pub fn add(&mut self, report: &SeedReport) {
+        let world = &report.world;
+        self.seeds += 1;
+        if !report.is_ok() {
+            self.failed.push(report.seed);
+        }
+        self.outcomes.ok += world.outcomes.ok;
+        self.outcomes.fail += world.outcomes.fail;
+        self.outcomes.unknown += world.outcomes.unknown;
+        for (kind, count) in &world.faults {
+            *self.faults.entry(*kind).or_default() += count;
+        }
+        self.conflicts += world.stats.conflicts;
+        self.retries += world.stats.retries;
+        self.lost_replies += world.stats.lost_replies;
+        self.settled_by_reading += world.stats.settled_by_reading;
+        self.simulated += world.simulated;
+        self.busy += report.wall;
+    }
+
+    /// All operations.
+    #[must_use]
+    pub fn operations(&self) -> u64 {
+        self.outcomes.ok + self.outcomes.fail + self.outcomes.unknown
+    }
+
+    /// The faults of the given options that never struck.
+    #[must_use]
+    pub fn unexercised(&self, options: &WorldOptions) -> Vec<FaultKind> {
+        FaultKind::ALL
+            .iter()
+            .copied()
+            .filter(|kind| options.faults.contains(&kind.class()))
+            .filter(|kind| !self.faults.contains_key(kind))
+            .collect()
+    }
+
+    /// Worlds a second that one thread gets through.
+    #[must_use]
+    pub fn seeds_per_core_second(&self) -> f64 {
+        self.seeds as f64 / self.busy.as_secs_f64().max(1e-9)
+    }
+}

@@ -1,0 +1,207 @@
+//! A world from a seed: every knob is drawn, and every knob is printed.
+
+use std::{fmt, time::Duration};
+
+use haechi_store_redis::redis::{LockPolicy, LockTimes, Timeouts};
+use rand::{Rng, RngExt};
+use serde::Serialize;
+
+use super::clock::generator;
+use crate::fault::{self, Fault, FaultClass, Scale};
+
+/// What the person who runs a world decides; the seed decides the rest.
+#[derive(Clone, Debug)]
+pub struct WorldOptions {
+    /// Replicas; drawn from 2 to 5 if not given.
+    pub replicas: Option<usize>,
+    /// Operations a replica.
+    pub ops: usize,
+    /// Classes of faults that may strike.
+    pub faults: Vec<FaultClass>,
+    /// Keep the trace's lines.
+    pub keep_trace: bool,
+}
+
+impl Default for WorldOptions {
+    fn default() -> Self {
+        Self {
+            replicas: None,
+            ops: 40,
+            faults: FaultClass::ALL.to_vec(),
+            keep_trace: false,
+        }
+    }
+}
+
+/// Everything about one world that is fixed before it starts. Times are in
+/// milliseconds of simulated time.
+#[derive(Clone, Debug, Serialize)]
+pub struct Config {
+    /// The seed it was drawn from.
+    pub seed: u64,
+    /// Replicas, each a process of its own.
+    pub replicas: usize,
+    /// Operations a replica.
+    pub ops: usize,
+    /// Tasks in a replica that call the store at the same time.
+    pub writers: usize,
+    /// Of a hundred operations, how many read the whole chain.
+    pub reads_percent: u32,
+    /// Of a hundred events, how many are byte for byte the same.
+    pub identical_percent: u32,
+    /// The longest pause of a writer between two operations.
+    pub think: u64,
+    /// Least and most latency of one direction.
+    pub latency: (u64, u64),
+    /// Whether times are those of production rather than scaled down.
+    pub production_times: bool,
+    /// The lock's time to live, the wait for it and the retry interval;
+    /// `None` when the policy is not to take it.
+    pub lock: Option<(u64, u64, u64)>,
+    /// How long an append may take.
+    pub deadline: u64,
+    /// Connect and reply time-outs.
+    pub timeouts: (u64, u64),
+    /// Records in a batch.
+    pub batch_records: usize,
+    /// Events that may be queued.
+    pub queue_capacity: usize,
+    /// How long faults strike.
+    pub chaos: u64,
+    /// The faults.
+    pub plan: Vec<Fault>,
+}
+
+impl Config {
+    /// Draws a world.
+    #[must_use]
+    pub fn draw(seed: u64, options: &WorldOptions) -> Self {
+        let mut rng = generator(seed, "config");
+        let rng = &mut rng;
+        let replicas = options
+            .replicas
+            .unwrap_or_else(|| rng.random_range(2..=5))
+            .max(1);
+        let production_times = rng.random_ratio(1, 50);
+        let scaled = |rng: &mut dyn Rng, production: u64| {
+            if production_times {
+                production
+            } else {
+                rng.random_range(50..=500)
+            }
+        };
+        let least = rng.random_range(1..=5);
+        let latency = (least, least + [0, 2, 10, 40][rng.random_range(0..4)]);
+        let reply_timeout = scaled(rng, 2000).max(2 * latency.1 + 10);
+        let lock_ttl = scaled(rng, 10_000);
+        let lock = rng.random_bool(0.4).then(|| {
+            let wait = if production_times {
+                250
+            } else {
+                lock_ttl / 4 + 5
+            };
+            (lock_ttl, wait, 20.min(wait))
+        });
+        let deadline = scaled(rng, 10_000).max(reply_timeout) * rng.random_range(1..=3);
+        let writers = [1, 1, 2, 4, 8][rng.random_range(0..5)].min(options.ops.max(1));
+        let think = [0, 0, 5, 20][rng.random_range(0..4)];
+        // About as long as the operations take when nothing goes wrong.
+        let round = latency.0 + latency.1 + think / 2;
+        let chaos = (round * (options.ops / writers + 1) as u64 * 3 / 2).clamp(100, 20_000);
+        let scale = Scale {
+            chaos,
+            reply_timeout,
+            lock_ttl,
+        };
+        let plan = fault::draw(
+            &mut generator(seed, "faults"),
+            &options.faults,
+            replicas,
+            scale,
+        );
+        Self {
+            seed,
+            replicas,
+            ops: options.ops,
+            writers,
+            reads_percent: [0, 5, 10, 20][rng.random_range(0..4)],
+            identical_percent: [0, 0, 30, 100][rng.random_range(0..4)],
+            think,
+            latency,
+            production_times,
+            lock,
+            deadline,
+            timeouts: (reply_timeout, reply_timeout),
+            batch_records: [1, 2, 8, 256][rng.random_range(0..4)],
+            queue_capacity: [2, 64, 4096][rng.random_range(0..3)],
+            chaos,
+            plan,
+        }
+    }
+
+    /// The lock policy in the store's own terms.
+    pub(crate) fn lock_policy(&self) -> LockPolicy {
+        match self.lock {
+            None => LockPolicy::None,
+            Some((ttl, wait, retry)) => LockPolicy::Always(LockTimes {
+                ttl: Duration::from_millis(ttl),
+                wait: Duration::from_millis(wait),
+                retry: Duration::from_millis(retry),
+            }),
+        }
+    }
+
+    /// The time-outs in the store's own terms.
+    pub(crate) fn store_timeouts(&self) -> Timeouts {
+        Timeouts {
+            connect: Duration::from_millis(self.timeouts.0),
+            reply: Duration::from_millis(self.timeouts.1),
+        }
+    }
+}
+
+impl fmt::Display for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "seed {}: {} replicas x {} operations, {} writers each, {}% reads, {}% identical events, think {} ms",
+            self.seed,
+            self.replicas,
+            self.ops,
+            self.writers,
+            self.reads_percent,
+            self.identical_percent,
+            self.think
+        )?;
+        write!(
+            f,
+            "  latency {}..{} ms, time-outs {}/{} ms, deadline {} ms{}, batches of {}, queue of {}, lock ",
+            self.latency.0,
+            self.latency.1,
+            self.timeouts.0,
+            self.timeouts.1,
+            self.deadline,
+            if self.production_times {
+                " (production times)"
+            } else {
+                ""
+            },
+            self.batch_records,
+            self.queue_capacity,
+        )?;
+        match self.lock {
+            None => writeln!(f, "never taken")?,
+            Some((ttl, wait, retry)) => {
+                writeln!(
+                    f,
+                    "always taken: ttl {ttl} ms, wait {wait} ms, retry {retry} ms"
+                )?;
+            }
+        }
+        writeln!(f, "  {} faults within {} ms:", self.plan.len(), self.chaos)?;
+        for fault in &self.plan {
+            writeln!(f, "    {fault}")?;
+        }
+        Ok(())
+    }
+}

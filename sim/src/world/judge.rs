@@ -1,0 +1,97 @@
+//! Looks at what is in Redis when all is over, with nothing in between.
+
+use haechi_store_redis::{
+    chain::{StoredRecord, Verifier},
+    redis::AuditKeys,
+};
+
+use super::shared::Shared;
+use crate::{
+    check::{Invariant, Violation},
+    history::ChainEntry,
+    redis::Reply,
+};
+
+/// Enters the chain into the history, and holds the keys against each other.
+pub(super) fn final_state(shared: &Shared, keys: &AuditKeys) -> Vec<Violation> {
+    let mut violations = Vec::new();
+    let mut broken = |reason: String| {
+        violations.push(Violation {
+            invariant: Invariant::ChainIntegrity,
+            ops: Vec::new(),
+            reason,
+        });
+    };
+    let list = match ask(shared, &["LRANGE", &keys.chain, "0", "-1"]) {
+        Reply::Array(list) => list,
+        other => {
+            broken(format!("the chain's key holds no list: {other:?}"));
+            Vec::new()
+        }
+    };
+
+    let mut verifier = Verifier::new();
+    let mut chain = Vec::new();
+    let mut previous: Option<String> = None;
+    for record in &list {
+        let Reply::Bulk(text) = record else { continue };
+        verifier.line(text);
+        let Ok(stored) = StoredRecord::parse(text) else {
+            continue;
+        };
+        let event_hash = stored.position.event_hash.to_string();
+        chain.push((
+            stored.append_id.and_then(|id| shared.append_of(id)),
+            stored.position.sequence.get(),
+            stored.previous.map(|hash| hash.to_string()),
+            event_hash.clone(),
+        ));
+        previous = Some(event_hash);
+    }
+    let verdict = verifier.finish();
+    if let Some(fault) = verdict.fault {
+        broken(format!("the chain does not verify: {fault}"));
+    }
+
+    let head_hash = text(ask(shared, &["GET", &keys.head_hash]));
+    if head_hash != previous {
+        broken(format!(
+            "head:hash is {head_hash:?}, but the list ends with {previous:?}"
+        ));
+    }
+    let head = text(ask(shared, &["GET", &keys.head]));
+    let named = head
+        .as_deref()
+        .and_then(|head| StoredRecord::parse_integrity(head.as_bytes()).ok())
+        .map(|integrity| integrity.position.event_hash.to_string());
+    if named != previous {
+        broken(format!(
+            "head names {named:?}, but the list ends with {previous:?}"
+        ));
+    }
+
+    shared.final_chain(
+        chain
+            .iter()
+            .map(|(op, sequence, previous, event_hash)| ChainEntry {
+                op: *op,
+                sequence: *sequence,
+                previous_hash: previous.as_deref().map(Into::into),
+                event_hash: event_hash.as_str().into(),
+            })
+            .collect(),
+    );
+    violations
+}
+
+fn ask(shared: &Shared, command: &[&str]) -> Reply {
+    let words: Vec<&[u8]> = command.iter().map(|word| word.as_bytes()).collect();
+    shared.run(&words).unwrap_or(Reply::Nil)
+}
+
+fn text(reply: Reply) -> Option<String> {
+    match reply {
+        Reply::Bulk(text) => Some(String::from_utf8_lossy(&text).into_owned()),
+        _ => None,
+    }
+}

@@ -1,0 +1,189 @@
+//! One world: replicas that run the production store, a simulated Redis that
+//! runs the production Lua, and a nemesis, all from one seed.
+//!
+//! Inside a world there is no thread, no wall clock and no unseeded chance:
+//! one seed, one trace. A world knows nothing of other worlds, of files or of
+//! terminals.
+
+mod clock;
+mod config;
+mod judge;
+mod nemesis;
+mod net;
+mod replica;
+mod server;
+mod shared;
+mod trace;
+mod weather;
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, UNIX_EPOCH},
+};
+
+use haechi_store_redis::{audit::Stats, redis::AuditKeys};
+
+pub use config::{Config, WorldOptions};
+pub use shared::Outcomes;
+
+pub(crate) use clock::{SeededEntropy, SimClock};
+pub(crate) use net::SimConnect;
+
+use crate::{
+    check::{Invariant, Violation},
+    fault::FaultKind,
+    history::History,
+    mutants::Variant,
+    redis::{self, Redis},
+};
+use nemesis::Nemesis;
+use shared::{Shared, replica_name};
+
+/// Simulated time between two looks at the world. Every host is polled at
+/// every tick, so a finer one costs time and buys nothing: latencies are
+/// whole milliseconds.
+const TICK: Duration = Duration::from_millis(5);
+
+/// How long a healed world may take until every replica has made progress,
+/// beyond the deadlines it was drawn with.
+const PROGRESS_BOUND: Duration = Duration::from_secs(30);
+
+/// What came of one world.
+#[derive(Debug)]
+pub struct WorldReport {
+    /// What the seed had drawn.
+    pub config: Config,
+    /// What does not hold; empty if all does.
+    pub violations: Vec<Violation>,
+    /// How the operations ended.
+    pub outcomes: Outcomes,
+    /// How often each fault struck.
+    pub faults: BTreeMap<FaultKind, u64>,
+    /// What the sinks counted, all together.
+    pub stats: Stats,
+    /// Simulated time.
+    pub simulated: Duration,
+    /// A hash of everything that happened, in order.
+    pub trace_hash: u64,
+    /// Everything that happened, if it was to be kept.
+    pub trace: Vec<String>,
+    /// What the processes asked and were told.
+    pub history: History,
+}
+
+/// Runs the world of a seed.
+#[must_use]
+pub fn run(seed: u64, options: &WorldOptions, variant: Variant) -> WorldReport {
+    let config = Config::draw(seed, options);
+    let keys = AuditKeys::new(replica::prefix());
+    let shared = Shared::new(
+        &config,
+        Redis::new(redis::Config::default()),
+        options.keep_trace,
+    );
+    let mut sim = turmoil::Builder::new()
+        .epoch(UNIX_EPOCH + Duration::from_secs(1_760_000_000))
+        .rng_seed(seed)
+        .tick_duration(TICK)
+        .simulation_duration(Duration::MAX)
+        .min_message_latency(Duration::from_millis(config.latency.0))
+        .max_message_latency(Duration::from_millis(config.latency.1))
+        .tcp_capacity(4096)
+        .build();
+    {
+        let shared = shared.clone();
+        sim.host(net::REDIS_HOST, move || server::run(shared.clone()));
+    }
+    for replica in 0..config.replicas {
+        let (shared, config) = (shared.clone(), config.clone());
+        sim.host(replica_name(replica), move || {
+            let (shared, config) = (shared.clone(), config.clone());
+            async move {
+                replica::run(shared, config, replica, variant).await;
+                Ok(())
+            }
+        });
+    }
+
+    let mut nemesis = Nemesis::new(&config, &keys.lock);
+    let mut stuck = None;
+    let mut healed_at = None;
+    loop {
+        let now = sim.elapsed();
+        shared.set_now(now);
+        if healed_at.is_none() {
+            nemesis.step(&mut sim, &shared, millis(now));
+            // Nothing is left to disturb, or nothing is left to disturb with.
+            if shared.is_idle(config.ops) || nemesis.is_done() {
+                nemesis.heal(&mut sim, &shared);
+                shared.heal();
+                healed_at = Some(now);
+            }
+        }
+        if let Err(error) = sim.step() {
+            stuck = Some(format!("a host of the simulation failed: {error}"));
+            break;
+        }
+        if (0..config.replicas).all(|replica| shared.is_alive(replica)) {
+            break;
+        }
+        let bound = PROGRESS_BOUND + Duration::from_millis(config.deadline) * 3;
+        if let Some(healed) = healed_at
+            && now > healed + bound
+        {
+            let waiting: Vec<_> = (0..config.replicas)
+                .filter(|replica| !shared.is_alive(*replica))
+                .map(replica_name)
+                .collect();
+            stuck = Some(format!(
+                "{} ms after the last fault healed, {} had not appended again",
+                millis(now - healed),
+                waiting.join(", ")
+            ));
+            break;
+        }
+    }
+
+    let simulated = sim.elapsed();
+    // The hosts go first: what they hold must not outlive the world.
+    drop(sim);
+    let mut violations = judge::final_state(&shared, &keys);
+    let closed = shared.close();
+    match crate::check::check(&closed.history) {
+        Ok(verdict) => violations.extend(verdict.violations),
+        Err(error) => violations.push(Violation {
+            invariant: Invariant::ChainIntegrity,
+            ops: Vec::new(),
+            reason: format!("the history cannot be judged: {error}"),
+        }),
+    }
+    if let Some(reason) = stuck {
+        violations.push(Violation {
+            invariant: Invariant::NoProgress,
+            ops: Vec::new(),
+            reason,
+        });
+    }
+    if let Some(malformed) = closed.malformed {
+        violations.push(Violation {
+            invariant: Invariant::ChainIntegrity,
+            ops: Vec::new(),
+            reason: format!("the harness recorded a malformed history: {malformed}"),
+        });
+    }
+    WorldReport {
+        config,
+        violations,
+        outcomes: closed.outcomes,
+        faults: closed.faults,
+        stats: closed.stats,
+        simulated,
+        trace_hash: closed.trace_hash,
+        trace: closed.trace,
+        history: closed.history,
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

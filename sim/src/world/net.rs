@@ -1,0 +1,135 @@
+//! How a simulated replica reaches the simulated Redis: the real client over
+//! turmoil's TCP.
+
+use std::{
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use haechi_store_redis::redis::Connect;
+use redis::{
+    AsyncConnectionConfig, Cmd, Pipeline, RedisConnectionInfo, RedisFuture, RedisResult, Value,
+    aio::{ConnectionLike, MultiplexedConnection},
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    task::AbortHandle,
+};
+use turmoil::net::TcpStream;
+
+use super::clock::PauseGate;
+
+/// The host name of the simulated Redis.
+pub(crate) const REDIS_HOST: &str = "redis";
+/// Its port.
+pub(crate) const REDIS_PORT: u16 = 6379;
+
+/// Connects one simulated process.
+#[derive(Clone)]
+pub(crate) struct SimConnect {
+    pub(crate) gate: PauseGate,
+}
+
+impl Connect for SimConnect {
+    type Connection = SimConnection;
+
+    async fn connect(&self) -> RedisResult<SimConnection> {
+        let stream = match TcpStream::connect((REDIS_HOST, REDIS_PORT)).await {
+            Ok(stream) => stream,
+            // turmoil refuses at once across a partition; a real one swallows
+            // the packet, and the caller's own time-out ends the wait.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                std::future::pending().await
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let stream = PausableStream {
+            stream,
+            gate: self.gate.clone(),
+        };
+        let info = RedisConnectionInfo::default().set_skip_set_lib_name();
+        // The store's own clock bounds every wait.
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(None)
+            .set_response_timeout(None);
+        let (connection, driver) =
+            MultiplexedConnection::new_with_config(&info, stream, config).await?;
+        let driver = tokio::spawn(driver).abort_handle();
+        Ok(SimConnection {
+            connection,
+            _driver: Arc::new(AbortOnDrop(driver)),
+        })
+    }
+}
+
+/// A connection whose socket closes with its last clone.
+#[derive(Clone)]
+pub(crate) struct SimConnection {
+    connection: MultiplexedConnection,
+    _driver: Arc<AbortOnDrop>,
+}
+
+struct AbortOnDrop(AbortHandle);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl ConnectionLike for SimConnection {
+    fn req_packed_command<'a>(&'a mut self, cmd: &'a Cmd) -> RedisFuture<'a, Value> {
+        self.connection.req_packed_command(cmd)
+    }
+
+    fn req_packed_commands<'a>(
+        &'a mut self,
+        pipeline: &'a Pipeline,
+        offset: usize,
+        count: usize,
+    ) -> RedisFuture<'a, Vec<Value>> {
+        self.connection.req_packed_commands(pipeline, offset, count)
+    }
+
+    fn get_db(&self) -> i64 {
+        self.connection.get_db()
+    }
+}
+
+/// A stream that stands still while its process is paused.
+struct PausableStream {
+    stream: TcpStream,
+    gate: PauseGate,
+}
+
+impl AsyncRead for PausableStream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        ready!(self.gate.poll_running(cx));
+        Pin::new(&mut self.stream).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for PausableStream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        ready!(self.gate.poll_running(cx));
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}

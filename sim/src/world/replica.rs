@@ -1,0 +1,209 @@
+//! One simulated process: the production sink, and callers that keep it busy.
+
+use std::time::Duration;
+
+use haechi_store_redis::{
+    Builder,
+    audit::{AuditSink, Pages, SinkConfig},
+    chain::{AppendId, Event, StoredRecord},
+    entropy::Entropy,
+    redis::AuditPrefix,
+};
+use rand::{Rng, RngExt};
+
+use super::{
+    clock::{SeededEntropy, SimClock, generator, sleep},
+    config::Config,
+    net::SimConnect,
+    shared::Shared,
+};
+use crate::{history::Function, mutants::Variant};
+
+/// How long a process waits before it tries something again that is not the
+/// store's to repeat.
+const AGAIN: Duration = Duration::from_millis(100);
+
+/// What the simulated store is called in Redis.
+pub(crate) fn prefix() -> AuditPrefix {
+    AuditPrefix::default()
+}
+
+/// The store's parts as this process has them.
+pub(crate) fn builder(
+    config: &Config,
+    clock: SimClock,
+    entropy: SeededEntropy,
+) -> Builder<SimClock, SeededEntropy> {
+    Builder::new()
+        .clock(clock)
+        .entropy(entropy)
+        .prefix(prefix())
+        .lock(config.lock_policy())
+        .timeouts(config.store_timeouts())
+        .sink(SinkConfig {
+            deadline: Duration::from_millis(config.deadline),
+            queue_capacity: config.queue_capacity,
+            batch_records: config.batch_records,
+            ..SinkConfig::default()
+        })
+}
+
+/// A process from its start to the end of the world, or to its crash.
+pub(crate) async fn run(shared: Shared, config: Config, replica: usize, variant: Variant) {
+    let life = shared.start_process(replica);
+    let process = if life == 1 {
+        format!("r{replica}")
+    } else {
+        format!("r{replica}.{life}")
+    };
+    let process = process.as_str();
+    let draw = |purpose: &str| generator(config.seed, &format!("{purpose} {process}"));
+    let clock = shared.clock(replica);
+    let entropy = SeededEntropy::new(draw("entropy"));
+    let connect = SimConnect {
+        gate: shared.gate(Some(replica)),
+    };
+    shared.trace(|| format!("{process} starts"));
+
+    let sink = loop {
+        let builder = builder(&config, clock.clone(), entropy.clone());
+        match variant.start(builder, connect.clone()).await {
+            Ok(sink) => break sink,
+            Err(error) => {
+                shared.trace(|| format!("{process}: {error}"));
+                sleep(AGAIN).await;
+            }
+        }
+    };
+    let stats = StatsOnDrop(&shared, &sink);
+    let reader = builder(&config, clock.clone(), entropy.clone()).store(connect);
+
+    let writers = (0..config.writers).map(|writer| {
+        let mut rng = draw(&format!("writer {writer}"));
+        let (shared, config, sink, reader) = (&shared, &config, &sink, &reader);
+        let entropy = entropy.clone();
+        async move {
+            while shared.take_operation(replica, config.ops) {
+                if config.think > 0 {
+                    sleep(Duration::from_millis(rng.random_range(0..=config.think))).await;
+                }
+                if rng.random_range(0..100) < config.reads_percent {
+                    read(shared, replica, process, reader).await;
+                } else {
+                    let event = event(&mut rng, config, process);
+                    append(shared, replica, process, sink, &entropy, event).await;
+                }
+            }
+        }
+    });
+    join_all(writers).await;
+
+    // The liveness phase: nothing counts but that it succeeds.
+    while !shared.is_alive(replica) {
+        let mut rng = draw("liveness");
+        let event = event(&mut rng, &config, process);
+        if shared.is_healed() && append(&shared, replica, process, &sink, &entropy, event).await {
+            shared.prove_alive(replica);
+        } else {
+            sleep(AGAIN / 5).await;
+        }
+    }
+    drop(stats);
+    std::future::pending::<()>().await;
+}
+
+/// Adds the sink's counts to the world's when the process ends, however it
+/// ends.
+struct StatsOnDrop<'a>(&'a Shared, &'a AuditSink<SimClock, SeededEntropy>);
+
+impl Drop for StatsOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.add_stats(self.1.stats());
+    }
+}
+
+/// Records one event; whether it was applied.
+async fn append(
+    shared: &Shared,
+    replica: usize,
+    process: &str,
+    sink: &AuditSink<SimClock, SeededEntropy>,
+    entropy: &SeededEntropy,
+    event: Option<Event>,
+) -> bool {
+    let mut id = [0; 16];
+    let (Some(event), Ok(())) = (event, entropy.fill(&mut id)) else {
+        return false;
+    };
+    let append_id = AppendId::from_bytes(id);
+    let Some(op) = shared.invoke(replica, process, Function::Append, Some(append_id)) else {
+        return false;
+    };
+    let outcome = sink.record_as(append_id, event).await;
+    shared.end_append(replica, process, op, &outcome);
+    outcome.is_ok()
+}
+
+/// Reads the whole chain, as an auditor would.
+async fn read(
+    shared: &Shared,
+    replica: usize,
+    process: &str,
+    store: &impl haechi_store_redis::audit::AuditStore,
+) {
+    let Some(op) = shared.invoke(replica, process, Function::ReadChain, None) else {
+        return;
+    };
+    let hashes = async {
+        let (mut pages, _) = Pages::open(store)
+            .await
+            .map_err(|error| error.to_string())?;
+        let mut hashes = Vec::new();
+        loop {
+            let page = pages.next().await.map_err(|error| error.to_string())?;
+            if page.is_empty() {
+                return Ok(hashes);
+            }
+            for record in page {
+                let record = StoredRecord::parse(&record).map_err(|error| error.to_string())?;
+                hashes.push(record.position.event_hash.to_string());
+            }
+        }
+    };
+    shared.end_read(replica, process, op, hashes.await);
+}
+
+/// An event: one of its own, or one that other replicas record as well, byte
+/// for byte.
+fn event(rng: &mut impl Rng, config: &Config, process: &str) -> Option<Event> {
+    let text = if rng.random_range(0..100) < config.identical_percent {
+        r#"{"operation":"heartbeat"}"#.to_owned()
+    } else {
+        let number = rng.next_u32();
+        format!(r#"{{"id":"{process}-{number:08x}","operation":"protect","message":"secret"}}"#)
+    };
+    Event::from_json(&text).ok()
+}
+
+/// Runs futures side by side on this task: no thread, no hash map, and the
+/// same order at every run.
+async fn join_all<F: Future<Output = ()>>(futures: impl Iterator<Item = F>) {
+    let mut futures: Vec<_> = futures.map(|future| Some(Box::pin(future))).collect();
+    std::future::poll_fn(|cx| {
+        let mut done = true;
+        for slot in &mut futures {
+            if let Some(future) = slot {
+                match future.as_mut().poll(cx) {
+                    std::task::Poll::Ready(()) => *slot = None,
+                    std::task::Poll::Pending => done = false,
+                }
+            }
+        }
+        if done {
+            std::task::Poll::Ready(())
+        } else {
+            std::task::Poll::Pending
+        }
+    })
+    .await;
+}

@@ -1,0 +1,424 @@
+//! What the parts of one world share: the server, the weather, the history,
+//! and what the nemesis can do to each process.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
+
+use haechi_store_redis::{
+    AppendError, Corrupt,
+    audit::{Appended, Stats},
+    chain::AppendId,
+};
+
+use super::{
+    clock::{EPOCH, PauseGate, SimClock, generator},
+    config::Config,
+    trace::Trace,
+    weather::Weather,
+};
+use crate::{
+    fault::FaultKind,
+    history::{Answer, ChainEntry, End, FinalState, Function, History, Malformed, OpId, Recorder},
+    redis::{Command, Redis, Reply, server},
+};
+
+/// The host name of a replica.
+pub(crate) fn replica_name(replica: usize) -> String {
+    format!("r{replica}")
+}
+
+/// A handle on the world, for every task in it.
+#[derive(Clone)]
+pub(crate) struct Shared(Arc<Inner>);
+
+struct Inner {
+    redis: server::Shared<Redis>,
+    weather: Mutex<Weather>,
+    log: Mutex<Log>,
+    replicas: Vec<Replica>,
+}
+
+/// What is written down.
+struct Log {
+    recorder: Recorder,
+    trace: Trace,
+    now: Duration,
+    /// The append behind each identity.
+    appends: BTreeMap<AppendId, OpId>,
+    stats: Stats,
+    outcomes: Outcomes,
+    healed: bool,
+    /// The first thing that the history refused: a fault of the harness.
+    malformed: Option<Malformed>,
+}
+
+/// How many operations ended in which way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Outcomes {
+    /// Applied.
+    pub ok: u64,
+    /// Certainly not applied.
+    pub fail: u64,
+    /// Open.
+    pub unknown: u64,
+}
+
+struct Replica {
+    gate: PauseGate,
+    skew: Arc<AtomicI64>,
+    life: Mutex<Life>,
+}
+
+#[derive(Default)]
+struct Life {
+    /// How often the process has started.
+    incarnation: u64,
+    /// Operations that have begun.
+    begun: usize,
+    /// Operations in which a live task is busy.
+    open: usize,
+    /// Whether the process has proved that it makes progress again.
+    alive: bool,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Shared {
+    pub(crate) fn new(config: &Config, redis: Redis, keep_trace: bool) -> Self {
+        Self(Arc::new(Inner {
+            redis: Arc::new(Mutex::new(redis)),
+            weather: Mutex::new(Weather::new(generator(config.seed, "weather"))),
+            log: Mutex::new(Log {
+                recorder: Recorder::new(),
+                trace: Trace::new(keep_trace),
+                now: Duration::ZERO,
+                appends: BTreeMap::new(),
+                stats: Stats::default(),
+                outcomes: Outcomes::default(),
+                healed: false,
+                malformed: None,
+            }),
+            replicas: (0..config.replicas)
+                .map(|_| Replica {
+                    gate: PauseGate::default(),
+                    skew: Arc::default(),
+                    life: Mutex::default(),
+                })
+                .collect(),
+        }))
+    }
+
+    pub(crate) fn redis(&self) -> server::Shared<Redis> {
+        self.0.redis.clone()
+    }
+
+    pub(crate) fn with_redis<T>(&self, f: impl FnOnce(&mut Redis) -> T) -> T {
+        f(&mut lock(&self.0.redis))
+    }
+
+    /// Runs a command behind everybody's back; `None` if the server lets
+    /// nobody in.
+    pub(crate) fn run(&self, words: &[&[u8]]) -> Option<Reply> {
+        let command = Command::new(words.iter().map(|word| word.to_vec()))?;
+        self.with_redis(|redis| {
+            let mut session = redis.connect().ok()?;
+            let reply = redis.execute(&mut session, &command);
+            redis.disconnect(&session);
+            Some(reply)
+        })
+    }
+
+    pub(crate) fn weather<T>(&self, f: impl FnOnce(&mut Weather) -> T) -> T {
+        f(&mut lock(&self.0.weather))
+    }
+
+    pub(crate) fn struck(&self, kind: FaultKind) {
+        self.weather(|weather| weather.struck(kind));
+    }
+
+    /// Sets the time that everything from here on is recorded at.
+    pub(crate) fn set_now(&self, now: Duration) {
+        lock(&self.0.log).now = now;
+        let millis = u64::try_from((EPOCH + now).as_millis()).unwrap_or(u64::MAX);
+        self.with_redis(|redis| redis.set_now(millis));
+    }
+
+    pub(crate) fn now(&self) -> Duration {
+        lock(&self.0.log).now
+    }
+
+    pub(crate) fn trace(&self, line: impl FnOnce() -> String) {
+        let mut log = lock(&self.0.log);
+        let line = format!("{:>9.3} {}", log.now.as_secs_f64() * 1e3, line());
+        log.trace.event(&line);
+    }
+
+    // Processes.
+
+    pub(crate) fn replica_count(&self) -> usize {
+        self.0.replicas.len()
+    }
+
+    pub(crate) fn gate(&self, replica: Option<usize>) -> PauseGate {
+        replica
+            .and_then(|replica| self.0.replicas.get(replica))
+            .map(|replica| replica.gate.clone())
+            .unwrap_or_default()
+    }
+
+    pub(crate) fn skew(&self, replica: Option<usize>, millis: i64) {
+        if let Some(replica) = replica.and_then(|replica| self.0.replicas.get(replica)) {
+            replica.skew.fetch_add(millis, Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn clock(&self, replica: usize) -> SimClock {
+        let replica = &self.0.replicas[replica];
+        SimClock::new(replica.gate.clone(), replica.skew.clone())
+    }
+
+    /// A process starts; gives the number of its life.
+    pub(crate) fn start_process(&self, replica: usize) -> u64 {
+        let mut life = lock(&self.0.replicas[replica].life);
+        life.incarnation += 1;
+        life.incarnation
+    }
+
+    /// The process died: what it was busy with has no end.
+    pub(crate) fn crashed(&self, replica: usize) {
+        let mut life = lock(&self.0.replicas[replica].life);
+        let open = std::mem::take(&mut life.open);
+        lock(&self.0.log).outcomes.unknown += open as u64;
+    }
+
+    /// Takes the next of `ops` operations of a replica; `false` when none is
+    /// left.
+    pub(crate) fn take_operation(&self, replica: usize, ops: usize) -> bool {
+        let mut life = lock(&self.0.replicas[replica].life);
+        let left = life.begun < ops;
+        life.begun += usize::from(left);
+        left
+    }
+
+    pub(crate) fn is_alive(&self, replica: usize) -> bool {
+        lock(&self.0.replicas[replica].life).alive
+    }
+
+    pub(crate) fn prove_alive(&self, replica: usize) {
+        lock(&self.0.replicas[replica].life).alive = true;
+    }
+
+    /// The last fault is over.
+    pub(crate) fn heal(&self) {
+        lock(&self.0.log).healed = true;
+    }
+
+    pub(crate) fn is_healed(&self) -> bool {
+        lock(&self.0.log).healed
+    }
+
+    /// Whether every replica has begun all its operations and is in none.
+    pub(crate) fn is_idle(&self, ops: usize) -> bool {
+        self.0.replicas.iter().all(|replica| {
+            let life = lock(&replica.life);
+            life.begun >= ops && life.open == 0
+        })
+    }
+
+    // History.
+
+    /// An operation begins.
+    pub(crate) fn invoke(
+        &self,
+        replica: usize,
+        process: &str,
+        f: Function,
+        append_id: Option<AppendId>,
+    ) -> Option<OpId> {
+        lock(&self.0.replicas[replica].life).open += 1;
+        let mut log = lock(&self.0.log);
+        let now = nanos(log.now);
+        let invoked = log.recorder.invoke(now, process, f, None);
+        let op = log.accept(invoked)?;
+        if let Some(append_id) = append_id {
+            log.appends.insert(append_id, op);
+        }
+        log.note(|| format!("{process} op {} invokes {}", op.0, f.name()));
+        Some(op)
+    }
+
+    /// An append ends.
+    pub(crate) fn end_append(
+        &self,
+        replica: usize,
+        process: &str,
+        op: OpId,
+        outcome: &Result<Appended, AppendError>,
+    ) {
+        match outcome {
+            Ok(appended) => {
+                let event_hash = appended.position.event_hash.to_string();
+                let sequence = appended.position.sequence.get();
+                self.end(
+                    replica,
+                    op,
+                    End::Ok(Answer::Appended {
+                        sequence,
+                        event_hash: event_hash.as_str().into(),
+                        durability: None,
+                    }),
+                    || format!("{process} op {} ok at {sequence} {event_hash}", op.0),
+                );
+            }
+            Err(error) => {
+                if let AppendError::Corrupt(Corrupt::RolledBack(rolled_back)) = error {
+                    self.rollback(process, rolled_back);
+                }
+                let text = error.to_string();
+                let end = match error {
+                    AppendError::Unknown { .. } => End::Unknown {
+                        error: Some(text.as_str().into()),
+                        mutation: None,
+                    },
+                    _ => End::Fail {
+                        error: Some(text.as_str().into()),
+                    },
+                };
+                self.end(replica, op, end, || {
+                    format!("{process} op {}: {text}", op.0)
+                });
+            }
+        }
+    }
+
+    /// A reading of the whole chain ends.
+    pub(crate) fn end_read(
+        &self,
+        replica: usize,
+        process: &str,
+        op: OpId,
+        outcome: Result<Vec<String>, String>,
+    ) {
+        match outcome {
+            Ok(hashes) => {
+                let length = hashes.len();
+                let hashes = hashes.into_iter().map(Into::into).collect();
+                self.end(replica, op, End::Ok(Answer::Chain(hashes)), || {
+                    format!("{process} op {} read {length} records", op.0)
+                });
+            }
+            Err(error) => {
+                let end = End::Fail {
+                    error: Some(error.as_str().into()),
+                };
+                self.end(replica, op, end, || {
+                    format!("{process} op {}: {error}", op.0)
+                });
+            }
+        }
+    }
+
+    fn end(&self, replica: usize, op: OpId, end: End<'_>, line: impl FnOnce() -> String) {
+        let mut life = lock(&self.0.replicas[replica].life);
+        life.open = life.open.saturating_sub(1);
+        drop(life);
+        let mut log = lock(&self.0.log);
+        match end {
+            End::Ok(_) => log.outcomes.ok += 1,
+            End::Fail { .. } => log.outcomes.fail += 1,
+            End::Unknown { .. } => log.outcomes.unknown += 1,
+        }
+        let now = nanos(log.now);
+        let ended = log.recorder.end(now, op, end);
+        log.accept(ended);
+        log.note(line);
+    }
+
+    fn rollback(&self, process: &str, rolled_back: &haechi_store_redis::RolledBack) {
+        let mut log = lock(&self.0.log);
+        let now = nanos(log.now);
+        let said = log.recorder.rollback(
+            now,
+            process,
+            rolled_back.seen.sequence.get(),
+            &rolled_back.seen.event_hash.to_string(),
+        );
+        log.accept(said);
+        log.note(|| format!("{process}: {rolled_back}"));
+    }
+
+    /// The append that wrote a record of this identity.
+    pub(crate) fn append_of(&self, append_id: AppendId) -> Option<OpId> {
+        lock(&self.0.log).appends.get(&append_id).copied()
+    }
+
+    pub(crate) fn final_chain(&self, chain: Vec<ChainEntry<'_>>) {
+        let mut log = lock(&self.0.log);
+        let state = FinalState {
+            chain: Some(chain),
+            tokens: None,
+            version: None,
+        };
+        let finished = log.recorder.final_state(state);
+        log.accept(finished);
+    }
+
+    pub(crate) fn add_stats(&self, stats: Stats) {
+        lock(&self.0.log).stats.add(stats);
+    }
+
+    /// Takes the log out of the world.
+    pub(crate) fn close(&self) -> Closed {
+        let mut log = lock(&self.0.log);
+        let (trace_hash, trace) = std::mem::replace(&mut log.trace, Trace::new(false)).finish();
+        Closed {
+            history: std::mem::take(&mut log.recorder).into_history(),
+            malformed: log.malformed.take(),
+            trace_hash,
+            trace,
+            stats: log.stats,
+            outcomes: log.outcomes,
+            faults: self.weather(|weather| weather.strikes().clone()),
+        }
+    }
+}
+
+/// What is left of a world.
+pub(crate) struct Closed {
+    pub(crate) history: History,
+    pub(crate) malformed: Option<Malformed>,
+    pub(crate) trace_hash: u64,
+    pub(crate) trace: Vec<String>,
+    pub(crate) stats: Stats,
+    pub(crate) outcomes: Outcomes,
+    pub(crate) faults: BTreeMap<FaultKind, u64>,
+}
+
+impl Log {
+    fn accept<T>(&mut self, result: Result<T, Malformed>) -> Option<T> {
+        match result {
+            Ok(value) => Some(value),
+            Err(malformed) => {
+                self.malformed.get_or_insert(malformed);
+                None
+            }
+        }
+    }
+
+    fn note(&mut self, line: impl FnOnce() -> String) {
+        let line = format!("{:>9.3} {}", self.now.as_secs_f64() * 1e3, line());
+        self.trace.event(&line);
+    }
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,95 @@
+//! Whole worlds: first that one seed gives one trace, then what they show.
+
+use haechi_sim::{
+    fault::{FaultClass, FaultKind},
+    mutants::Variant,
+    runner::{Summary, run_seed, run_seeds},
+    world::WorldOptions,
+};
+
+fn kept() -> WorldOptions {
+    WorldOptions {
+        keep_trace: true,
+        ..WorldOptions::default()
+    }
+}
+
+/// Every other result rests on this one. Catches a hash map's order, a wall
+/// clock or an unseeded draw anywhere in a world, and says where it showed.
+#[test]
+fn a_one_seed_gives_one_trace() {
+    for seed in 0..12 {
+        let [first, second] = [(); 2].map(|()| run_seed(seed, &kept(), Variant::Correct).world);
+        for (number, (one, other)) in first.trace.iter().zip(&second.trace).enumerate() {
+            assert_eq!(one, other, "seed {seed} differs at event {number}");
+        }
+        assert_eq!(first.trace.len(), second.trace.len(), "seed {seed}");
+        assert_eq!(first.trace_hash, second.trace_hash, "seed {seed}");
+        assert!(first.trace.len() > 100, "seed {seed} hardly happened");
+    }
+}
+
+/// Catches a trace that does not depend on what happens, which would make the
+/// test above pass for nothing.
+#[test]
+fn two_seeds_give_two_traces() {
+    let [one, other] = [1, 2].map(|seed| run_seed(seed, &kept(), Variant::Correct).world);
+    assert_ne!(one.trace_hash, other.trace_hash);
+}
+
+/// Catches an accusation of the correct store; and a fault that is drawn but
+/// never carried out.
+#[test]
+fn the_correct_store_is_never_accused_and_every_fault_strikes() {
+    let options = WorldOptions::default();
+    let mut summary = Summary::default();
+    run_seeds(1000..1250, 2, &options, Variant::Correct, |report| {
+        assert!(
+            report.is_ok(),
+            "seed {}: {:?}",
+            report.seed,
+            report.world.violations
+        );
+        summary.add(&report);
+        true
+    });
+    assert_eq!(summary.unexercised(&options), []);
+    assert!(
+        summary.settled_by_reading > 0,
+        "no fate was found by reading back"
+    );
+    assert!(summary.outcomes.ok > summary.outcomes.fail + summary.outcomes.unknown);
+}
+
+/// Catches a class that strikes though it was left out.
+#[test]
+fn only_the_classes_asked_for_strike() {
+    for class in FaultClass::ALL {
+        let options = WorldOptions {
+            faults: vec![class],
+            ..WorldOptions::default()
+        };
+        for seed in 0..5 {
+            let world = run_seed(seed, &options, Variant::Correct).world;
+            let foreign: Vec<&FaultKind> = world
+                .faults
+                .keys()
+                .filter(|kind| kind.class() != class)
+                .collect();
+            assert!(foreign.is_empty(), "{foreign:?} in a world of {class:?}");
+        }
+    }
+}
+
+/// Catches a check that cannot fail: each planted bug must be caught.
+#[test]
+fn every_planted_bug_is_caught() {
+    for variant in Variant::planted() {
+        let mut caught = None;
+        run_seeds(0..200, 2, &WorldOptions::default(), variant, |report| {
+            caught = (!report.is_ok()).then_some(report.seed);
+            caught.is_none()
+        });
+        assert!(caught.is_some(), "{variant} survived 200 seeds");
+    }
+}
