@@ -8,7 +8,7 @@ use super::{
     link::{Link, Timeouts},
     lock::{ContentionLock, Lease, LockPolicy},
     reply,
-    script::{APPEND, PAGE, Script, TAIL, append_call, append_reply, sequence_or_zero},
+    script::{SCRIPTS, append_call, append_reply, sequence_or_zero},
 };
 use crate::{
     audit::{AttemptError, AuditStore, Batch, Reply, Tail},
@@ -40,9 +40,6 @@ pub struct RedisAuditStore<N: Connect, C, E> {
     entropy: E,
     keys: AuditKeys,
     lock: ContentionLock,
-    append: Script,
-    tail: Script,
-    page: Script,
 }
 
 /// Bytes of records in one reply, unless a single record is larger.
@@ -58,9 +55,6 @@ impl<N: Connect, C: Clock, E: Entropy> RedisAuditStore<N, C, E> {
             entropy,
             lock: ContentionLock::new(config.lock, keys.lock.clone()),
             keys,
-            append: Script::new(APPEND),
-            tail: Script::new(TAIL),
-            page: Script::new(PAGE),
         }
     }
 
@@ -81,24 +75,24 @@ impl<N: Connect, C: Clock, E: Entropy> AuditStore for RedisAuditStore<N, C, E> {
     type Lease = Option<Lease>;
 
     async fn append(&self, batch: &Batch<'_>) -> Result<Reply, AttemptError> {
-        let Some(call) = append_call(&self.append, &self.keys, batch) else {
+        let Some(call) = append_call(&SCRIPTS.append, &self.keys, batch) else {
             return Err(AttemptError::Denied(Cause::new("an empty batch")));
         };
-        let reply = self.link.run(&self.append, &call).await?;
+        let reply = self.link.run(&SCRIPTS.append, &call).await?;
         append_reply(reply, &self.keys, batch.seen)
     }
 
     async fn tail(&self, seen: Option<Position>) -> Result<Tail, AttemptError> {
-        let mut call = self.tail.call(&self.keys.fenced());
+        let mut call = SCRIPTS.tail.call(&self.keys.fenced());
         call.arg(sequence_or_zero(seen));
-        let reply = self.link.run(&self.tail, &call).await?;
+        let reply = self.link.run(&SCRIPTS.tail, &call).await?;
         reply::tail(reply, &self.keys, seen)
     }
 
     async fn read(&self, start: u64, end: u64) -> Result<Vec<Vec<u8>>, ReadError> {
-        let mut call = self.page.call(&[&self.keys.chain]);
+        let mut call = SCRIPTS.page.call(&[&self.keys.chain]);
         call.arg(start).arg(end).arg(PAGE_BYTES);
-        match self.link.run(&self.page, &call).await? {
+        match self.link.run(&SCRIPTS.page, &call).await? {
             Value::Array(page) => Ok(page
                 .into_iter()
                 .filter_map(|record| match record {

@@ -7,11 +7,7 @@ use std::time::Duration;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use redis::Value;
 
-use super::{
-    connect::Connect,
-    link::Link,
-    script::{ACQUIRE, RELEASE, Script},
-};
+use super::{connect::Connect, link::Link, script::SCRIPTS};
 use crate::{
     clock::Clock,
     entropy::{Entropy, Jitter},
@@ -56,8 +52,6 @@ pub struct Lease(String);
 pub(crate) struct ContentionLock {
     policy: LockPolicy,
     key: String,
-    acquire: Script,
-    release: Script,
     /// A holder that was waited for in vain, and is not waited for again.
     outlived: Mutex<Option<Vec<u8>>>,
 }
@@ -67,8 +61,6 @@ impl ContentionLock {
         Self {
             policy,
             key,
-            acquire: Script::new(ACQUIRE),
-            release: Script::new(RELEASE),
             outlived: Mutex::new(None),
         }
     }
@@ -86,7 +78,7 @@ impl ContentionLock {
         let mut token = [0; 16];
         entropy.fill(&mut token).ok()?;
         let token = URL_SAFE_NO_PAD.encode(token);
-        let mut call = self.acquire.call(&[&self.key]);
+        let mut call = SCRIPTS.acquire.call(&[&self.key]);
         call.arg(&token)
             .arg(u64::try_from(times.ttl.as_millis()).unwrap_or(u64::MAX));
 
@@ -94,7 +86,7 @@ impl ContentionLock {
         let mut jitter = Jitter::new(times.retry / 2, times.retry * 2);
         loop {
             // Whatever goes wrong here, the fence still stands.
-            let holder = match link.run(&self.acquire, &call).await.ok()? {
+            let holder = match link.run(&SCRIPTS.acquire, &call).await.ok()? {
                 Value::Array(reply) => match reply.as_slice() {
                     [Value::Int(1)] => return Some(Lease(token)),
                     [Value::Int(0), Value::BulkString(holder)] => Some(holder.clone()),
@@ -123,8 +115,8 @@ impl ContentionLock {
     /// Gives the lock back, if it still is ours. Failing is harmless: the
     /// lock lapses.
     pub(crate) async fn release<N: Connect, C: Clock>(&self, link: &Link<N, C>, lease: Lease) {
-        let mut call = self.release.call(&[&self.key]);
+        let mut call = SCRIPTS.release.call(&[&self.key]);
         call.arg(lease.0);
-        let _ = link.run(&self.release, &call).await;
+        let _ = link.run(&SCRIPTS.release, &call).await;
     }
 }

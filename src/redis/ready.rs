@@ -4,12 +4,7 @@ use std::fmt;
 
 use redis::{Value, cmd};
 
-use super::{
-    audit_store::RedisAuditStore,
-    connect::Connect,
-    reply,
-    script::{READY, Script},
-};
+use super::{audit_store::RedisAuditStore, connect::Connect, reply, script::SCRIPTS};
 use crate::{
     audit::AttemptError,
     clock::Clock,
@@ -95,10 +90,12 @@ impl<N: Connect, C: Clock, E: Entropy> RedisAuditStore<N, C, E> {
     pub async fn ready(&self) -> Readiness {
         let mut faults = Vec::new();
         let keys = self.keys();
-        let script = Script::new(READY);
-        let call = script.call(&[&keys.chain, &keys.head, &keys.head_hash, &keys.ready_probe]);
+        let call =
+            SCRIPTS
+                .ready
+                .call(&[&keys.chain, &keys.head, &keys.head_hash, &keys.ready_probe]);
 
-        let answer = match self.link().run(&script, &call).await {
+        let answer = match self.link().run(&SCRIPTS.ready, &call).await {
             Ok(value) => reply::ready(value, keys),
             Err(error) => Err(error),
         };

@@ -3,7 +3,7 @@
 //! Their texts are public, so that a simulated Redis can be shown to run the
 //! same ones.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::LazyLock};
 
 use redis::{Cmd, Value, cmd};
 
@@ -66,6 +66,25 @@ pub const READY: &str = concat!(include_str!("lua/tail.lua"), include_str!("lua/
 pub const ACQUIRE: &str = include_str!("lua/acquire.lua");
 /// Releases the contention lock.
 pub const RELEASE: &str = include_str!("lua/release.lua");
+
+/// The scripts, hashed once a process.
+pub(super) struct Scripts {
+    pub(super) append: Script,
+    pub(super) tail: Script,
+    pub(super) page: Script,
+    pub(super) ready: Script,
+    pub(super) acquire: Script,
+    pub(super) release: Script,
+}
+
+pub(super) static SCRIPTS: LazyLock<Scripts> = LazyLock::new(|| Scripts {
+    append: Script::new(APPEND),
+    tail: Script::new(TAIL),
+    page: Script::new(PAGE),
+    ready: Script::new(READY),
+    acquire: Script::new(ACQUIRE),
+    release: Script::new(RELEASE),
+});
 
 /// The call of an [`APPEND`] script for `batch`; `None` for an empty one.
 #[must_use]

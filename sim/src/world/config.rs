@@ -6,7 +6,7 @@ use haechi_store_redis::redis::{LockPolicy, LockTimes, Timeouts};
 use rand::{Rng, RngExt};
 use serde::Serialize;
 
-use super::clock::generator;
+use super::{TICK_MS, clock::generator};
 use crate::fault::{self, Fault, FaultClass, Scale};
 
 /// What the person who runs a world decides; the seed decides the rest.
@@ -105,9 +105,11 @@ impl Config {
         let deadline = scaled(rng, 10_000).max(reply_timeout) * rng.random_range(1..=3);
         let writers = [1, 1, 2, 4, 8][rng.random_range(0..5)].min(options.ops.max(1));
         let think = [0, 0, 5, 20][rng.random_range(0..4)];
-        // About as long as the operations take when nothing goes wrong.
-        let round = latency.0 + latency.1 + think / 2;
-        let chaos = (round * (options.ops / writers + 1) as u64 * 3 / 2).clamp(100, 20_000);
+        // About as long as the operations take when nothing goes wrong, and
+        // the start before them.
+        let round = (latency.0 + latency.1).max(2 * TICK_MS) + think / 2;
+        let chaos =
+            (round * (options.ops / writers + 1) as u64 * 3 / 2 + 4 * round).clamp(100, 20_000);
         let scale = Scale {
             chaos,
             reply_timeout,

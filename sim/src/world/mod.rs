@@ -39,10 +39,10 @@ use crate::{
 use nemesis::Nemesis;
 use shared::{Shared, replica_name};
 
-/// Simulated time between two looks at the world. Every host is polled at
+/// Simulated time between two looks at the world, in milliseconds. Every host is polled at
 /// every tick, so a finer one costs time and buys nothing: latencies are
 /// whole milliseconds.
-const TICK: Duration = Duration::from_millis(5);
+const TICK_MS: u64 = 5;
 
 /// How long a healed world may take until every replica has made progress,
 /// beyond the deadlines it was drawn with.
@@ -84,7 +84,7 @@ pub fn run(seed: u64, options: &WorldOptions, variant: Variant) -> WorldReport {
     let mut sim = turmoil::Builder::new()
         .epoch(UNIX_EPOCH + Duration::from_secs(1_760_000_000))
         .rng_seed(seed)
-        .tick_duration(TICK)
+        .tick_duration(Duration::from_millis(TICK_MS))
         .simulation_duration(Duration::MAX)
         .min_message_latency(Duration::from_millis(config.latency.0))
         .max_message_latency(Duration::from_millis(config.latency.1))
