@@ -123,10 +123,11 @@ pub(super) fn execute(state: &mut Box<State>, session: &mut Session, command: &C
         Ok(spec) => spec,
         Err(refusal) => {
             // EXEC itself refused drops its transaction; anything else spoils it.
-            if command.is("exec") && session.queue.is_some() {
+            if command.is("exec") {
                 session.end_transaction();
                 session.watching.clear();
                 if let Reply::Error(text) = &refusal {
+                    let text = text.strip_prefix(b"ERR ").unwrap_or(text);
                     let text = [
                         b"EXECABORT Transaction discarded because of: ".as_ref(),
                         text,
@@ -163,7 +164,7 @@ fn find(words: &[Bytes]) -> Result<&'static Spec, Reply> {
     if !spec.takes(words.len()) {
         return Err(args::wrong_arity(spec.name));
     }
-    if spec.subs.is_empty() {
+    if spec.subs.is_empty() || words.len() == 1 {
         return Ok(spec);
     }
     let word = &words[1];

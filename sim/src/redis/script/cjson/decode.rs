@@ -84,7 +84,10 @@ impl Reader<'_> {
     fn descend(&mut self) -> mlua::Result<()> {
         self.depth += 1;
         if self.depth > DEEPEST {
-            let text = format!("Found too many nested data structures ({})", self.depth);
+            let text = format!(
+                "Found too many nested data structures ({}) at character {}",
+                self.depth, self.at
+            );
             return Err(raise::at_caller(self.lua, &text));
         }
         Ok(())
