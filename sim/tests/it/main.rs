@@ -2,3 +2,4 @@
 
 mod differential;
 mod real_client;
+mod speed;

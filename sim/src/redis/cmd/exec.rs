@@ -23,11 +23,11 @@ fn run(ctx: &mut Ctx<'_>, _: &[Bytes]) -> Outcome {
     }
     // Permissions are asked again, command by command: they may have changed since.
     let run_one = |command: &crate::redis::Command| match super::find(command.words()) {
-        Ok(spec) if ctx.state.modes.denies(spec.name) => Reply::error(format!(
+        Ok(spec) if ctx.state.modes.denies(spec.name) => Reply::fail(
             "NOPERM ACLs rules changed between the moment the transaction was accumulated and the EXEC call. \
              This command is no longer allowed for the following reason: no permission to execute the command or \
-             subcommand"
-        )),
+             subcommand",
+        ),
         Ok(spec) => super::run(spec, ctx, command.words()),
         Err(refusal) => refusal,
     };

@@ -228,7 +228,10 @@ fn refusal(state: &State, session: &Session, spec: &Spec) -> Option<Reply> {
         _ => 0,
     };
     let flags = spec.flags | queued;
-    if modes.oom && flags & DENYOOM != 0 {
+    // What is queued takes memory too.
+    let queues =
+        session.queue.is_some() && !matches!(spec.name, "exec" | "discard" | "quit" | "reset");
+    if modes.oom && (queues || flags & DENYOOM != 0) {
         return Some(text::OOM);
     }
     if (flags & WRITE != 0 || (spec.name == "ping" && modes.misconf))

@@ -36,7 +36,7 @@ impl Options {
                 (None, _) if is(option, "xx") && !options.nx => options.xx = true,
                 (None, _) if is(option, "get") => options.get = true,
                 (None, _) if is(option, "keepttl") && options.expiry.is_none() => {
-                    options.keep_ttl = true
+                    options.keep_ttl = true;
                 }
                 _ => return Err(SYNTAX),
             }

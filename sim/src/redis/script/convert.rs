@@ -56,10 +56,8 @@ impl Shapes {
             return Ok(Reply::Status(line(&text)));
         }
         // RESP3's shapes, as RESP2 shows them.
-        match table.raw_get(&self.double)? {
-            Value::Number(value) => return Ok(Reply::text(general(value, 17))),
-            Value::Integer(value) => return Ok(Reply::text(value.to_string())),
-            _ => {}
+        if let Some(value) = number(&table.raw_get(&self.double)?) {
+            return Ok(Reply::text(general(value, 17)));
         }
         let mut items = Vec::new();
         if let Value::Table(map) = table.raw_get(&self.map)? {

@@ -166,7 +166,7 @@ const SHAPES: &[&str] = &[
     "EVAL 'return{redis.call('GET',KEYS[1]),redis.call('LLEN',KEYS[2])} '2 k k",
     "EVAL 'return{redis.pcall('INCR',KEYS[1]),redis.pcall('TYPE',KEYS[1])} '1 k",
     "EVAL 'redis.call('RPUSH',KEYS[1],ARGV[1])redis.call('HSET',KEYS[2],ARGV[1],ARGV[1])return{redis.call('LRANGE',KEYS[1],0,-1)} '2 k k v",
-    "EVAL 'return{redis.call('HGETALL',KEYS[1])} '1 h2",
+    "EVAL 'return{redis.call('HMGET',KEYS[1],'f','g')} '1 h2",
     "EVAL 'return{tonumber(ARGV[1]),ARGV[1],#ARGV,#KEYS} '1 k v v",
     "EVAL 'return{redis.call('SET',KEYS[1],ARGV[1],'XX'),redis.call('SET',KEYS[1],tonumber(ARGV[2]))} '1 k v i",
 ];
