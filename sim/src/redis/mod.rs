@@ -81,6 +81,7 @@ impl Redis {
         self.state.life += 1;
         self.state.connections = 0;
         self.state.next_id = 0;
+        self.state.random = Default::default();
         // Clients tell a restart by the run id, so each life has its own; it need not be random.
         self.state.run_id = format!("{:040x}", self.state.life);
     }

@@ -3,6 +3,7 @@
 use super::keyspace::Keyspace;
 use super::modes::Modes;
 use super::script::Scripts;
+use super::script::library::Random;
 use std::collections::BTreeMap;
 
 /// One server's memory. A running script owns it, so it can be moved as a whole; its default is an empty server.
@@ -11,6 +12,7 @@ pub(super) struct State {
     pub(super) keyspace: Keyspace,
     pub(super) modes: Modes,
     pub(super) scripts: Scripts,
+    pub(super) random: Random,
     pub(super) settings: BTreeMap<String, String>,
     /// Microseconds since the Unix epoch, as the running command sees them.
     pub(super) micros: u64,

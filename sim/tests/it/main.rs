@@ -1,6 +1,9 @@
 //! The harness's tests, in one binary.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod check;
 mod differential;
 mod history;
+mod real_client;
+mod speed;
 mod world;

@@ -32,7 +32,7 @@ fn info(ctx: &mut Ctx<'_>, args: &[Bytes]) -> Outcome {
     Ok(Reply::Array(
         args[2..]
             .iter()
-            .map(|name| lookup(name).map_or(Reply::NilArray, describe))
+            .map(|name| lookup(name).map_or(Reply::Nil, describe))
             .collect(),
     ))
 }

@@ -123,10 +123,11 @@ pub(super) fn execute(state: &mut Box<State>, session: &mut Session, command: &C
         Ok(spec) => spec,
         Err(refusal) => {
             // EXEC itself refused drops its transaction; anything else spoils it.
-            if command.is("exec") && session.queue.is_some() {
+            if command.is("exec") {
                 session.end_transaction();
                 session.watching.clear();
                 if let Reply::Error(text) = &refusal {
+                    let text = text.strip_prefix(b"ERR ").unwrap_or(text);
                     let text = [
                         b"EXECABORT Transaction discarded because of: ".as_ref(),
                         text,
@@ -163,7 +164,7 @@ fn find(words: &[Bytes]) -> Result<&'static Spec, Reply> {
     if !spec.takes(words.len()) {
         return Err(args::wrong_arity(spec.name));
     }
-    if spec.subs.is_empty() {
+    if spec.subs.is_empty() || words.len() == 1 {
         return Ok(spec);
     }
     let word = &words[1];
@@ -227,7 +228,10 @@ fn refusal(state: &State, session: &Session, spec: &Spec) -> Option<Reply> {
         _ => 0,
     };
     let flags = spec.flags | queued;
-    if modes.oom && flags & DENYOOM != 0 {
+    // What is queued takes memory too.
+    let queues =
+        session.queue.is_some() && !matches!(spec.name, "exec" | "discard" | "quit" | "reset");
+    if modes.oom && (queues || flags & DENYOOM != 0) {
         return Some(text::OOM);
     }
     if (flags & WRITE != 0 || (spec.name == "ping" && modes.misconf))

@@ -1,6 +1,6 @@
 //! `cjson`: JSON as lua-cjson writes and reads it, with its error texts.
 
-use super::raise;
+use super::{convert, raise};
 use crate::redis::number;
 use mlua::{Lua, LuaString, MultiValue, Table, Value};
 
@@ -83,20 +83,8 @@ fn write(value: &Value, depth: usize, out: &mut Vec<u8>) -> Result<(), String> {
     Ok(())
 }
 
-#[allow(
-    clippy::cast_precision_loss,
-    reason = "it was a double before the binding made an integer of it"
-)]
-fn as_double(value: &Value) -> Option<f64> {
-    match value {
-        Value::Integer(value) => Some(*value as f64),
-        Value::Number(value) => Some(*value),
-        _ => None,
-    }
-}
-
 fn write_number(value: &Value, out: &mut Vec<u8>) -> Result<(), String> {
-    let value = as_double(value).unwrap_or(f64::NAN);
+    let value = convert::number(value).unwrap_or(f64::NAN);
     if !value.is_finite() {
         return Err("Cannot serialise number: must not be NaN or Inf".to_owned());
     }
@@ -125,7 +113,7 @@ fn write_string(text: &LuaString, out: &mut Vec<u8>) {
 
 fn write_table(table: &Table, depth: usize, out: &mut Vec<u8>) -> Result<(), String> {
     if depth > DEEPEST {
-        return Err(format!("Cannot serialise, excessive depth ({depth})"));
+        return Err(format!("Cannot serialise, excessive nesting ({depth})"));
     }
     let mut entries = Vec::new();
     for entry in table.pairs::<Value, Value>() {

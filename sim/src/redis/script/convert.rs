@@ -1,7 +1,7 @@
 //! Between Lua's values and Redis's replies.
 
 use super::raise::{self, Raised};
-use crate::redis::number;
+use crate::redis::number::{general, truncate};
 use crate::redis::reply::Reply;
 use bytes::Bytes;
 use mlua::{Lua, LuaString, Table, Value};
@@ -41,7 +41,7 @@ impl Shapes {
         Ok(match value {
             Value::String(text) => Reply::Bulk(copy(text)),
             Value::Integer(value) => Reply::Integer(*value),
-            Value::Number(value) => Reply::Integer(number::truncate(*value)),
+            Value::Number(value) => Reply::Integer(truncate(*value)),
             Value::Boolean(true) => Reply::Integer(1),
             Value::Table(table) => return self.table(table, depth),
             _ => Reply::Nil,
@@ -50,16 +50,14 @@ impl Shapes {
 
     fn table(&self, table: &Table, depth: usize) -> mlua::Result<Reply> {
         if let Value::String(text) = table.raw_get(&self.err)? {
-            return Ok(Reply::Error(copy(&text)));
+            return Ok(Reply::Error(line(&text)));
         }
         if let Value::String(text) = table.raw_get(&self.ok)? {
-            return Ok(Reply::Status(copy(&text)));
+            return Ok(Reply::Status(line(&text)));
         }
         // RESP3's shapes, as RESP2 shows them.
-        match table.raw_get(&self.double)? {
-            Value::Number(value) => return Ok(Reply::text(number::general(value, 17))),
-            Value::Integer(value) => return Ok(Reply::text(value.to_string())),
-            _ => {}
+        if let Some(value) = number(&table.raw_get(&self.double)?) {
+            return Ok(Reply::text(general(value, 17)));
         }
         let mut items = Vec::new();
         if let Value::Table(map) = table.raw_get(&self.map)? {
@@ -81,6 +79,28 @@ impl Shapes {
             }
         }
         Ok(Reply::Array(items))
+    }
+}
+
+/// What C sees of a text: nothing from the first zero byte on.
+pub(super) fn c_string(text: &[u8]) -> &[u8] {
+    text.split(|byte| *byte == 0).next().unwrap_or_default()
+}
+
+fn line(text: &LuaString) -> Bytes {
+    Bytes::copy_from_slice(c_string(&text.as_bytes()))
+}
+
+/// A number, as Lua has it.
+#[allow(
+    clippy::cast_precision_loss,
+    reason = "it was a double before the binding made an integer of it"
+)]
+pub(super) fn number(value: &Value) -> Option<f64> {
+    match value {
+        Value::Integer(value) => Some(*value as f64),
+        Value::Number(value) => Some(*value),
+        _ => None,
     }
 }
 
@@ -116,13 +136,7 @@ pub(super) fn single(lua: &Lua, field: &str, text: &[u8]) -> mlua::Result<Value>
 pub(super) fn argument(value: &Value) -> Option<Bytes> {
     match value {
         Value::String(text) => Some(copy(text)),
-        #[allow(
-            clippy::cast_precision_loss,
-            reason = "it was a double before the binding made an integer of it"
-        )]
-        Value::Integer(value) => Some(Bytes::from(number::general(*value as f64, 17))),
-        Value::Number(value) => Some(Bytes::from(number::general(*value, 17))),
-        _ => None,
+        other => number(other).map(|value| Bytes::from(general(value, 17))),
     }
 }
 
@@ -171,7 +185,7 @@ pub(super) fn message(error: &Value) -> mlua::Result<Bytes> {
         },
         Value::Table(table) => {
             return Ok(match table.raw_get("err")? {
-                Value::String(text) => copy(&text),
+                Value::String(text) => line(&text),
                 // redis-server 7.0.15 crashes on this one.
                 _ => Bytes::from_static(b"ERR unknown error"),
             });
@@ -180,8 +194,8 @@ pub(super) fn message(error: &Value) -> mlua::Result<Bytes> {
         Value::Nil => Bytes::from_static(b"nil"),
         Value::Boolean(value) => Bytes::from(value.to_string()),
         Value::Integer(value) => Bytes::from(value.to_string()),
-        Value::Number(value) => Bytes::from(number::general(*value, 14)),
+        Value::Number(value) => Bytes::from(general(*value, 14)),
         other => Bytes::from(format!("{}: 0x0", other.type_name())),
     };
-    Ok(Bytes::from([b"ERR ".as_ref(), &text].concat()))
+    Ok(Bytes::from([b"ERR ", c_string(&text)].concat()))
 }

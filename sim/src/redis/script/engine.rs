@@ -20,8 +20,6 @@ const KEPT: usize = 1024;
 pub(super) struct Call {
     pub(super) state: Box<State>,
     pub(super) caller: ScriptCaller,
-    /// The generator behind `math.random`: every script starts from the same seed, as in redis-server.
-    pub(super) random: library::Random,
 }
 
 /// Where the running script's call is; empty between scripts.
@@ -114,6 +112,10 @@ impl Engine {
             .set_mode(ChunkMode::Text);
         let function = chunk.into_function().map_err(|error| {
             let text = match error {
+                // The binding refuses a compiled chunk with a text of its own.
+                _ if body.first() == Some(&27) => {
+                    "user_script:1: unexpected symbol near 'char(27)'".to_owned()
+                }
                 mlua::Error::SyntaxError { message, .. } => message,
                 other => other.to_string(),
             };
@@ -140,7 +142,6 @@ impl Engine {
         let call = Call {
             state: std::mem::take(state),
             caller,
-            random: library::Random::default(),
         };
         self.slot.replace(Some(call));
         let result = self.call(function, keys, arguments);

@@ -20,10 +20,7 @@ pub(super) fn redis(lua: &Lua, slot: &Slot) -> mlua::Result<Table> {
     }
     let may_run = Rc::clone(slot);
     let acl_check_cmd = move |_: &Lua, words: MultiValue| {
-        let words = arguments(
-            &words,
-            "Please specify at least one argument for this redis.acl_check_cmd() call",
-        )?;
+        let words = arguments(&words)?;
         let slot = may_run.borrow();
         let allowed = slot
             .as_ref()
@@ -64,9 +61,11 @@ pub(super) fn redis(lua: &Lua, slot: &Slot) -> mlua::Result<Table> {
     Ok(redis)
 }
 
-fn arguments(words: &MultiValue, none: &'static str) -> mlua::Result<Vec<Bytes>> {
+fn arguments(words: &MultiValue) -> mlua::Result<Vec<Bytes>> {
     if words.is_empty() {
-        return Err(raise::table(format!("ERR {none}")));
+        return Err(raise::table(
+            "ERR Please specify at least one argument for this redis lib call",
+        ));
     }
     words
         .iter()
@@ -78,10 +77,7 @@ fn arguments(words: &MultiValue, none: &'static str) -> mlua::Result<Vec<Bytes>>
 }
 
 fn call(lua: &Lua, slot: &Slot, words: &MultiValue, raises: bool) -> mlua::Result<Value> {
-    let reply = match arguments(
-        words,
-        "Please specify at least one argument for this redis lib call",
-    ) {
+    let reply = match arguments(words) {
         Ok(words) => match slot.borrow_mut().as_mut() {
             Some(call) => cmd::execute_in_script(&mut call.state, &mut call.caller, &words),
             None => {
@@ -111,7 +107,12 @@ fn error_reply(lua: &Lua, words: MultiValue) -> mlua::Result<Value> {
     let Some(text) = only_string(&words) else {
         return convert::single(lua, "err", WRONG_ARGUMENTS);
     };
-    let text = text.strip_prefix(b"-").unwrap_or(&text).trim_ascii_end();
+    let text = text.strip_prefix(b"-").unwrap_or(&text);
+    let end = text
+        .iter()
+        .rposition(|byte| !matches!(byte, b'\r' | b'\n'))
+        .map_or(0, |last| last + 1);
+    let text = convert::c_string(&text[..end]);
     // A text of one word gets the code it lacks.
     let text = if text.contains(&b' ') {
         text.to_vec()
@@ -150,7 +151,7 @@ fn log(_: &Lua, words: MultiValue) -> mlua::Result<()> {
     }
     match words.front() {
         Some(Value::Integer(0..=3)) => Ok(()),
-        Some(Value::Integer(_) | Value::Number(_)) => Err(raise::table("ERR Invalid log level.")),
+        Some(Value::Integer(_) | Value::Number(_)) => Err(raise::table("ERR Invalid debug level.")),
         _ => Err(raise::table(
             "ERR First argument must be a number (log level).",
         )),
@@ -165,13 +166,13 @@ fn set_resp(_: &Lua, words: MultiValue) -> mlua::Result<()> {
     }
 }
 
-/// The generator that redis-server gives scripts: drand48's, seeded alike for each.
+/// The generator that redis-server gives scripts: drand48's, from the same start in every life of a server.
 #[derive(Clone, Copy)]
-pub(super) struct Random(u64);
+pub(in crate::redis) struct Random(u64);
 
 impl Default for Random {
     fn default() -> Self {
-        Random::seeded(0)
+        Random(0x1234_abcd_330e)
     }
 }
 
@@ -199,10 +200,10 @@ pub(super) fn random(lua: &Lua, slot: &Slot, native: &Table) -> mlua::Result<()>
         let unit = drawing
             .borrow_mut()
             .as_mut()
-            .map_or(0.0, |call| call.random.unit());
+            .map_or(0.0, |call| call.state.random.unit());
         let bounds: Vec<f64> = bounds
             .iter()
-            .map(|bound| bound.as_f64().unwrap_or(0.0).trunc())
+            .map(|bound| convert::number(bound).unwrap_or(0.0).trunc())
             .collect();
         match bounds[..] {
             [] => Ok(unit),
@@ -225,7 +226,7 @@ pub(super) fn random(lua: &Lua, slot: &Slot, native: &Table) -> mlua::Result<()>
         if let Some(call) = seeding.borrow_mut().as_mut() {
             #[allow(clippy::cast_possible_truncation, reason = "a seed is its low 32 bits")]
             let seed = crate::redis::number::truncate(seed) as i32;
-            call.random = Random::seeded(seed);
+            call.state.random = Random::seeded(seed);
         }
         Ok(())
     };

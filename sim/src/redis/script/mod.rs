@@ -7,7 +7,7 @@
 mod cjson;
 mod convert;
 mod engine;
-mod library;
+pub(super) mod library;
 mod raise;
 
 use super::cmd::{Ctx, ScriptCaller};
@@ -171,34 +171,21 @@ pub(super) fn run(
     })?
 }
 
-/// A script that declares itself is refused as a whole, before it starts.
+/// A script that declares itself is refused as a whole, as a command with those flags would be.
 fn refuse_declared(state: &State, declared: Declared, read_only: bool) -> Result<(), Reply> {
-    let modes = &state.modes;
-    if !declared.no_writes {
-        if modes.readonly {
-            return Err(Reply::fail(
-                "READONLY Can not run script with write flag on readonly replica",
-            ));
-        }
-        if modes.misconf {
-            return Err(Reply::fail(
-                "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk. \
-                 Writable scripts are blocked. Use 'no-writes' flag for read only scripts.",
-            ));
-        }
-        if read_only {
-            return Err(Reply::fail(
-                "ERR Can not execute a script with write flag using *_ro command.",
-            ));
-        }
-        if modes.no_replicas {
-            return Err(text::NOREPLICAS);
-        }
-        if modes.oom && !declared.allow_oom {
-            return Err(Reply::fail(
-                "OOM allow-oom flag is not set on the script, can not run it when used memory > 'maxmemory'",
-            ));
-        }
+    if declared.no_writes {
+        return Ok(());
+    }
+    if state.modes.oom && !declared.allow_oom {
+        return Err(text::OOM);
+    }
+    if let Some(refusal) = state.modes.refuses_write() {
+        return Err(refusal);
+    }
+    if read_only {
+        return Err(Reply::fail(
+            "ERR Can not execute a script with write flag using *_ro command.",
+        ));
     }
     Ok(())
 }

@@ -84,7 +84,10 @@ impl Reader<'_> {
     fn descend(&mut self) -> mlua::Result<()> {
         self.depth += 1;
         if self.depth > DEEPEST {
-            let text = format!("Found too many nested data structures ({})", self.depth);
+            let text = format!(
+                "Found too many nested data structures ({}) at character {}",
+                self.depth, self.at
+            );
             return Err(raise::at_caller(self.lua, &text));
         }
         Ok(())
@@ -271,15 +274,10 @@ fn number(text: &[u8]) -> (Token, usize) {
     if starts("nan") {
         return (signed(f64::NAN), sign + 3);
     }
-    if starts("0x") && body.get(2).is_some_and(u8::is_ascii_hexdigit) {
-        let digits = body[2..]
-            .iter()
-            .take_while(|byte| byte.is_ascii_hexdigit())
-            .count();
-        let value = body[2..2 + digits].iter().fold(0.0, |value, digit| {
-            value * 16.0 + f64::from(char::from(*digit).to_digit(16).unwrap_or(0))
-        });
-        return (signed(value), sign + 2 + digits);
+    if starts("0x")
+        && let Some((value, length)) = hexadecimal(&body[2..])
+    {
+        return (signed(value), sign + 2 + length);
     }
     let digits = |from: usize| {
         body[from.min(body.len())..]
@@ -307,4 +305,42 @@ fn number(text: &[u8]) -> (Token, usize) {
     value.map_or((Token::Bad("invalid number"), 0), |value| {
         (signed(value), sign + end)
     })
+}
+
+/// A hexadecimal number after its `0x`: digits with or without a point, and perhaps `p` and an exponent of two.
+fn hexadecimal(text: &[u8]) -> Option<(f64, usize)> {
+    let (mut value, mut scale, mut digits, mut point) = (0.0, 0, 0, false);
+    let mut length = 0;
+    for byte in text {
+        match char::from(*byte).to_digit(16) {
+            Some(digit) => {
+                value = value * 16.0 + f64::from(digit);
+                scale -= if point { 4 } else { 0 };
+                digits += 1;
+            }
+            None if *byte == b'.' && !point => point = true,
+            None => break,
+        }
+        length += 1;
+    }
+    if digits == 0 {
+        return None;
+    }
+    if let Some((b'p' | b'P', rest)) = text[length..].split_first() {
+        let sign = usize::from(matches!(rest.first(), Some(b'-' | b'+')));
+        let count = rest[sign..]
+            .iter()
+            .take_while(|byte| byte.is_ascii_digit())
+            .count();
+        if count > 0 {
+            let exponent = std::str::from_utf8(&rest[..sign + count]).ok()?;
+            scale += exponent.parse().unwrap_or(if exponent.starts_with('-') {
+                -9999
+            } else {
+                9999
+            });
+            length += 1 + sign + count;
+        }
+    }
+    Some((value * f64::from(scale).exp2(), length))
 }

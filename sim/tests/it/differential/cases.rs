@@ -1,0 +1,545 @@
+//! Cases worth asking by name: options, errors, and what scripts can run into.
+
+/// Commands, each after the ones before it.
+pub(super) fn commands() -> Vec<Vec<Vec<u8>>> {
+    let words = |line: &str| {
+        line.split(' ')
+            .map(|word| word.as_bytes().to_vec())
+            .collect()
+    };
+    COMMANDS.trim().lines().map(words).collect()
+}
+
+const COMMANDS: &str = "
+PING
+PING a
+PING a b
+ECHO
+ECHO a
+FOO
+FOO a b
+foo  a
+SELECT 0
+SELECT 99
+SELECT x
+CLIENT
+CLIENT FOO
+CLIENT GETNAME
+CLIENT SETNAME
+CLIENT SETNAME me
+CLIENT GETNAME
+CLIENT NO-EVICT on
+CLIENT NO-EVICT x
+CONFIG FOO
+CONFIG GET maxmemory-policy
+CONFIG GET nothing
+CONFIG SET maxmemory-policy foo
+CONFIG SET nope 1
+CONFIG SET a
+CONFIG SET maxmemory-policy allkeys-lru
+CONFIG GET maxmemory-policy
+CONFIG SET maxmemory-policy noeviction
+COMMAND INFO nope
+COMMAND COUNT x
+COMMAND FOO
+HELLO x
+HELLO 9
+HELLO 2 FOO
+HELLO 2 SETNAME
+WAIT 0 0
+WAIT x 0
+WAIT 1 -1
+WAIT 0 x
+AUTH x
+AUTH a b
+ACL WHOAMI
+ACL FOO
+INFO cluster
+INFO nope
+RESET
+CLIENT GETNAME
+SCRIPT
+SCRIPT FOO
+SCRIPT EXISTS
+SCRIPT EXISTS x e0e1f9fabfc9d4800c877a703b823ac0578ff8db
+SCRIPT LOAD return
+SCRIPT EXISTS 63143b6f8007b98c53ca2149822777b3566f9241 63143B6F8007B98C53CA2149822777B3566F9241
+SCRIPT LOAD retur+x
+SCRIPT FLUSH FOO
+SCRIPT KILL
+EVALSHA 63143b6f8007b98c53ca2149822777b3566f9241 0
+EVALSHA 63143B6F8007B98C53CA2149822777B3566F9241 0 a
+EVALSHA 63143b6f8007b98c53ca2149822777b3566f9241 x
+EVALSHA 63143b6f8007b98c53ca2149822777b3566f924 x
+EVALSHA e0e1f9fabfc9d4800c877a703b823ac0578ff8db x
+EVALSHA e0e1f9fabfc9d4800c877a703b823ac0578ff8db 0
+SCRIPT FLUSH
+EVALSHA 63143b6f8007b98c53ca2149822777b3566f9241 0
+EVAL return x
+EVAL return -1
+EVAL return 5
+EVAL return 1 a b
+EVAL return+1 0
+EVAL_RO return 0
+SET a 1 EX 0
+SET a 1 PX -1
+SET a 1 EX x
+SET a 1 EX 9223372036854775807
+SET a 1 EX
+SET a 1 NX XX
+SET a 1 KEEPTTL EX 1
+SET a 1 EX 1 PX 1
+SET a 1 FOO
+SET a 1 GET NX
+SET a 1 GET
+SET a 1 PXAT 1
+GET a
+SET a 1 EXAT 99999999999
+TTL a
+SET a 2 KEEPTTL
+TTL a
+SET a 3
+TTL a
+EXPIRE a 9223372036854775807
+EXPIRE a 10 NX XX
+EXPIRE a 10 GT LT
+EXPIRE a 10 FOO
+EXPIRE a x
+PEXPIREAT a -1
+GET a
+GETDEL a b
+LPUSH l 1
+LPOP l -1
+LPOP l x
+LPOP l 0
+LPOP nokey 2
+LPOP nokey 0
+LPOP nokey
+LPOP l 1 2
+RPOP nokey x
+LSET nokey 0 a
+LSET l 5 a
+LSET l x a
+LINDEX l x
+LINDEX nokey x
+LRANGE l x 1
+RENAME no a
+RENAME l l
+RENAME l m
+RENAME m l
+HSET h a
+HSET h a b c
+HINCRBY h n 1
+HSET h n x
+HINCRBY h n 1
+HINCRBY h n x
+HSET h n 9223372036854775807
+HINCRBY h n 1
+HMSET h a
+HSCAN h 0 COUNT 0
+HSCAN no 0 FOO
+HSCAN h x
+HSCAN h 0 FOO 1
+HSCAN h 0 MATCH n
+INCR s
+SET s x
+INCR s
+SET s 9223372036854775807
+INCR s
+DECRBY s -9223372036854775808
+INCRBY s x
+SCAN x
+SCAN 0 COUNT 0
+SCAN 0 FOO
+SCAN 0 COUNT x
+MSET a
+MSET a 1 b
+EXEC
+DISCARD
+EXEC a
+ZADD z x a
+ZADD z 1 a nan b
+ZADD z NX XX 1 a
+ZADD z GT LT 1 a
+ZADD z INCR 1 a 2 b
+ZADD z 1 a 2
+ZADD z 1.5 a inf b 1e300 c
+ZADD z INCR -inf b
+ZADD z XX 1 nobody
+ZADD y XX 1 nobody
+EXISTS y
+ZRANGE z 0 -1 WITHSCORES
+ZRANGEBYSCORE z x 1
+ZRANGEBYSCORE z -inf +inf WITHSCORES LIMIT 0 1
+ZRANGEBYSCORE z (1.5 (inf
+ZRANGE z 0 -1 FOO
+ZRANGE z a b
+FLUSHALL FOO
+FLUSHDB SYNC
+WATCH a
+MULTI
+MULTI
+WATCH b
+FOO
+SET a b
+EXEC
+MULTI
+SET a b
+INCR a
+LPUSH a x
+EXEC
+WATCH a
+SET a c
+MULTI
+GET a
+EXEC
+WATCH a
+UNWATCH
+SET a d
+MULTI
+GET a
+EXEC
+WATCH a nope
+MULTI
+DEL nope
+DISCARD
+SET a e
+MULTI
+EXEC
+MULTI
+EVAL return 0
+PING
+EXEC
+MULTI
+SCRIPT FOO
+EXEC
+";
+
+/// Scripts. KEYS are `string` (`text`) and `list` (`a b c`), ARGV `10`, `x y` and bytes that are no text.
+pub(super) const SCRIPTS: &[&str] = &[
+    // Conversions.
+    "return 3.99",
+    "return -3.99",
+    "return 1e300",
+    "return 0/0",
+    "return 2^62",
+    "return 2^63",
+    "return -2^63",
+    "return true",
+    "return false",
+    "return nil",
+    "return",
+    "return ''",
+    "return 'a\\0b'",
+    "return {}",
+    "return {1,2,nil,3}",
+    "return {1,{2,{3,'x'}},true,false,'y'}",
+    "return {ok='fine'}",
+    "return {err='MY error'}",
+    "return {err='single'}",
+    "return {ok='a\\r\\nb'}",
+    "return {err='a\\r\\nb'}",
+    "return {double=1.5}",
+    "return {map={a=1}}",
+    "return {set={a=true}}",
+    "return {x=1}",
+    "return {1,2,x=3}",
+    "return {[1]='a',[3]='c'}",
+    "return function() end",
+    "return coroutine.create(function() end)",
+    "return {ok=1}",
+    "return {err=1}",
+    "return {{err='in'},{ok='out'}}",
+    "return redis.status_reply('FINE')",
+    "return redis.error_reply('MY text')",
+    "return redis.error_reply('-MY text')",
+    "return redis.error_reply('word')",
+    "return redis.error_reply('a', 'b')",
+    "return redis.error_reply(1)",
+    "return redis.status_reply()",
+    "return redis.status_reply(1)",
+    "return redis.error_reply('')",
+    "return redis.error_reply('MY text \\r\\n')",
+    "return #ARGV[3]",
+    "return ARGV[3]",
+    "return {KEYS[1],KEYS[2],KEYS[3],ARGV[1],ARGV[2],ARGV[4]}",
+    "return tostring(1e15)",
+    "return tostring(2^53)",
+    "return tostring(0.1)",
+    "return 1 .. ''",
+    "return tostring(nil)",
+    "return tostring(-0)",
+    "return ARGV[1] + 1",
+    "return tonumber('0x10')",
+    "return tonumber('x')",
+    "return cjson.null",
+    // Calls.
+    "return redis.call('GET', KEYS[1])",
+    "return redis.call('get', KEYS[1], 'x')",
+    "return redis.call('GET')",
+    "return redis.call('NOPE')",
+    "return redis.call('CLIENT', 'NOPE')",
+    "return redis.call('SCRIPT')",
+    "return redis.call('EVAL', 'return 1', 0)",
+    "return redis.call('MULTI')",
+    "return redis.call('AUTH', 'x')",
+    "return redis.call()",
+    "return redis.call({})",
+    "return redis.call('SET', 'a', true)",
+    "return redis.call(nil)",
+    "return redis.pcall()",
+    "return redis.pcall({})",
+    "return redis.pcall('NOPE')",
+    "return redis.pcall('GET')",
+    "return redis.call('LRANGE', KEYS[2], 0, -1)",
+    "return redis.call('LPOP', KEYS[1])",
+    "return redis.pcall('LPOP', KEYS[1])",
+    "return redis.pcall('LPOP', KEYS[1]).err",
+    "return redis.call('SET', 'n', 1).ok",
+    "return type(redis.call('GET', 'none'))",
+    "return type(redis.call('HGETALL', 'none'))",
+    "redis.call('SET', 'n', 3.0) return redis.call('GET', 'n')",
+    "redis.call('SET', 'n', 0.1) return redis.call('GET', 'n')",
+    "redis.call('SET', 'n', 1e20) return redis.call('GET', 'n')",
+    "redis.call('SET', 'n', 123456789012345678) return redis.call('GET', 'n')",
+    "redis.call('SET', 'n', -0) return redis.call('GET', 'n')",
+    "redis.call('SET', 'n', 0/0) return redis.call('GET', 'n')",
+    "redis.call('SET', 'n', ARGV[3]) return redis.call('GET', 'n')",
+    "return redis.call('INCR', KEYS[1])",
+    "return redis.call('HGETALL', 'hash')",
+    "return redis.call('LPOP', 'none', 1)",
+    "return redis.call('TYPE', 'hash')",
+    "return redis.call('HMGET', 'hash', 'f', 'g')",
+    "return redis.call('PING')",
+    "return redis.call('SELECT', 0)",
+    "return redis.call('INFO', 'cluster')",
+    "return redis.call('DBSIZE')",
+    "return redis.call('ECHO', 'x')",
+    "return redis.call('LLEN', KEYS[2]) + 1",
+    "return redis.call('GET', KEYS[1]) + 1",
+    "return redis.call('COMMAND', 'COUNT') > 0",
+    // Errors: what stands after one, and who sees what.
+    "redis.call('RPUSH', KEYS[2], 'd') redis.call('LPOP', KEYS[1]) redis.call('RPUSH', KEYS[2], 'e')",
+    "redis.call('RPUSH', KEYS[2], 'd') error('stop')",
+    "redis.call('SET', KEYS[1], 'new') return {err='MY rollback'}",
+    "\n\nreturn redis.call('NOPE')",
+    "local x = redis.call('NOPE')\nreturn x",
+    "error('plain')",
+    "error('plain', 0)",
+    "error({err='MY table'})",
+    "error()",
+    "error(42)",
+    "error(true)",
+    "error({err='MY table'}, 2)",
+    "error(nil)",
+    "local function f() redis.call('NOPE') end\nf()\nreturn 1",
+    "local function f() return redis.call('NOPE') end\nreturn f()",
+    "local function f() error('deep') end\nf()",
+    "return {pcall(redis.call, 'NOPE')}",
+    "return {pcall(redis.call, 'LPOP', KEYS[1])}",
+    "return {pcall(error, {err='MY x'})}",
+    "return {pcall(error, 'x')}",
+    "return {pcall(error)}",
+    "return {pcall(error, {1,2})}",
+    "return {pcall(function() error('inside') end)}",
+    "return {pcall(function() return 1, 2, 3 end)}",
+    "return {xpcall(function() return redis.call('NOPE') end, function(e) return e.err end)}",
+    "return {xpcall(function() error('x') end, function(e) return e end)}",
+    "return assert(false)",
+    "return assert(nil, 'said')",
+    "return assert(1, 2)",
+    "local ok, e = pcall(redis.call, 'NOPE') error(e)",
+    "local e = redis.pcall('NOPE') error(e)",
+    "local e = redis.pcall('NOPE') return e",
+    "local e = redis.pcall('NOPE') return {e, e.err}",
+    "return nil + 1",
+    "local t = nil return t.x",
+    "return #nil",
+    "return ('x')()",
+    "return {} .. 'x'",
+    "return 1 < 'x'",
+    "return string.rep()",
+    "return ('x'):rep(-1)",
+    "return ('x'):nope()",
+    "return string.format('%d', 'x')",
+    "return setmetatable(1, {})",
+    "return unpack()",
+    "for i = 1, 'x' do end",
+    "local function f() return f2() end return f()",
+    "return redis.sha1hex()",
+    "return redis.sha1hex('')",
+    "return redis.sha1hex(10)",
+    "return redis.log()",
+    "return redis.log('x', 'y')",
+    "return redis.log(9, 'y')",
+    "return redis.log(redis.LOG_NOTICE, 'y')",
+    "return redis.setresp(4)",
+    "return redis.setresp()",
+    "return redis.acl_check_cmd()",
+    "return redis.acl_check_cmd('nope')",
+    "return redis.acl_check_cmd('get')",
+    "return redis.acl_check_cmd('set', 'a', 'b')",
+    "return redis.replicate_commands()",
+    "return redis.nothing",
+    "return redis.nothing()",
+    // Globals.
+    "x = 1",
+    "return x",
+    "_G.x = 1",
+    "return _G.x",
+    "function f() end",
+    "KEYS = 1",
+    "KEYS[1] = 'z' return KEYS[1]",
+    "ARGV = {}",
+    "redis.call = nil",
+    "string.x = 1",
+    "cjson.null = 1",
+    "math.pi = 3",
+    "table.x = 1",
+    "rawset(_G, 'x', 1)",
+    "rawset(redis, 'x', 1)",
+    "return os",
+    "return io",
+    "return require",
+    "return print",
+    "return dofile",
+    "return loadfile",
+    "return debug",
+    "return package",
+    "return getfenv",
+    "return newproxy",
+    "return type(redis)",
+    "return type(_G)",
+    "return _G == _G._G",
+    "local redis = 1 return redis",
+    "return redis.REDIS_VERSION",
+    "return redis.REDIS_VERSION_NUM",
+    "return redis.LOG_WARNING",
+    "return redis.REPL_ALL",
+    "return _VERSION",
+    "return loadstring('return 1+1')()",
+    "return loadstring('return x')()",
+    "return loadstring('x = 1')()",
+    "return {loadstring('x x')}",
+    "return type(cjson.null)",
+    "return tostring(cjson.null)",
+    "return 1 == 1.0",
+    // Libraries.
+    "return {unpack({1,2,3})}",
+    "return {unpack({1,2,3}, 2)}",
+    "return {unpack({1,2,3}, 2, 3)}",
+    "return {select('#', 1, nil)}",
+    "local t = {} for i = 1, 7000 do t[i] = i end return #{unpack(t)}",
+    "local t = {} for i = 1, 9000 do t[i] = i end return #{unpack(t)}",
+    "return table.concat({1,2,3}, ',')",
+    "return table.concat({1,{},3})",
+    "local t = {3,1,2} table.sort(t) return t",
+    "local t = {} table.insert(t, 'a') table.insert(t, 1, 'b') return t",
+    "return table.remove({1,2})",
+    "return #'abc'",
+    "return string.format('%d %s %5.2f %q', 3, 'x', 1.5, 'q')",
+    "return ('a,b'):gsub(',', ';')",
+    "return {('key=val'):match('(%w+)=(%w+)')}",
+    "return ('abc'):byte(1, -1)",
+    "return {('abc'):byte(1, -1)}",
+    "return string.char(0, 255)",
+    "return ('x'):upper()",
+    "return {math.floor(1.7), math.max(1, 5), math.huge > 1}",
+    "return tostring(math.random())",
+    "return {math.random(100), math.random(100)}",
+    "math.randomseed(5) return {math.random(100), math.random(1, 1000)}",
+    "return math.random(0)",
+    "return math.random(2, 1)",
+    "return math.random(1, 2, 3)",
+    "local c = coroutine.wrap(function() coroutine.yield(1) end) return c()",
+    "return {coroutine.resume(coroutine.create(function() error('x') end))}",
+    "local t = {} for k, v in pairs({a=1, b=2, c=3, d=4, e=5}) do t[#t+1] = k end return t",
+    "local t = {} for k in pairs({alpha=1, beta=2, gamma=3, 1, 2, 3, delta=4}) do t[#t+1] = k end return t",
+    "local n = 0 for i = 1, 100000 do n = n + i end return n",
+    "local function f(n) return n == 0 and 0 or f(n - 1) end return f(100000)",
+    "local function f() return 1 + f() end return f()",
+    "return string.rep('x', 100000)",
+    "return #string.rep('x', 100000)",
+    "local t = setmetatable({}, {__index = function(_, k) return k end}) return t.hello",
+    "return tostring(setmetatable({}, {__tostring = function() return 'me' end}))",
+    // JSON.
+    "return cjson.encode({})",
+    "return cjson.encode({{}})",
+    "return cjson.encode({a={}})",
+    "return cjson.encode({1,2,3})",
+    "return cjson.encode({[1]=1,[2]=2,[4]=4})",
+    "return cjson.encode({[11]=1})",
+    "return cjson.encode({[10]=1})",
+    "return cjson.encode({[0]=1})",
+    "return cjson.encode({[1.5]=1})",
+    "return cjson.encode({[-1]=1})",
+    "return cjson.encode({[true]=1})",
+    "return cjson.encode({a=tostring})",
+    "return cjson.encode(tostring)",
+    "return cjson.encode(nil)",
+    "return cjson.encode()",
+    "return cjson.encode(1, 2)",
+    "return cjson.encode(1/0)",
+    "return cjson.encode(0/0)",
+    "return cjson.encode(-0)",
+    "return cjson.encode(1e15)",
+    "return cjson.encode(12345678901234567890)",
+    "return cjson.encode(0.1)",
+    "return cjson.encode(1/3)",
+    "return cjson.encode('\\0\\127/\"\\\\')",
+    "return cjson.encode(ARGV[3])",
+    "return cjson.encode(cjson.null)",
+    "return cjson.encode({cjson.null, cjson.null})",
+    "return cjson.encode(cjson.decode('null'))",
+    "return cjson.encode(cjson.decode('[]'))",
+    "return cjson.encode(cjson.decode('{\"a\":[1,null,{\"b\":{}}]}'))",
+    "return cjson.decode('{\"a\":null}').a == cjson.null",
+    "return cjson.decode('\"x\"')",
+    "return cjson.decode(' [1, 2.9, \"z\"] ')",
+    "return cjson.decode('{')",
+    "return cjson.decode('[1,]')",
+    "return cjson.decode('')",
+    "return cjson.decode(' ')",
+    "return cjson.decode('[1')",
+    "return cjson.decode('{\"a\"}')",
+    "return cjson.decode('{\"a\":}')",
+    "return cjson.decode('{a:1}')",
+    "return cjson.decode('nan')",
+    "return cjson.decode('inf')",
+    "return cjson.decode('1 2')",
+    "return cjson.decode(12)",
+    "return cjson.decode({})",
+    "return cjson.decode(nil)",
+    "return cjson.decode()",
+    "return cjson.decode('\\0\\0')",
+    "return cjson.decode('\"a\\0b\"')",
+    "return cjson.decode('\"a')",
+    "return cjson.decode('{\"a\":1,\"a\":2}').a",
+    "local t = {} for i = 1, 999 do t = {t} end return #cjson.encode(t)",
+    "local t = {} for i = 1, 1000 do t = {t} end return #cjson.encode(t)",
+    "return #cjson.decode(('['):rep(1000) .. (']'):rep(1000))",
+    "return #cjson.decode(('['):rep(1001) .. (']'):rep(1001))",
+    "return cjson.nothing",
+    // Declarations.
+    "#!lua\nreturn 1",
+    "#!lua flags=no-writes\nreturn redis.call('SET', 'a', 1)",
+    "#!lua flags=no-writes,allow-stale\nreturn 1",
+    "#!lua name=x\nreturn 1",
+    "#!lua flags=\nreturn 1",
+    "#!lua flags=nope\nreturn 1",
+    "#!js\nreturn 1",
+    "#!lua",
+    "#!lua\nerror('on line two')",
+    "#!lua\nreturn nope",
+    // Texts that do not compile.
+    "retur 1",
+    "return (",
+    "return 'x",
+    "x x",
+    "return 1 return 2",
+    "goto x",
+    "return \\",
+    "for",
+    "\u{1b}Lua",
+    "return \"a\nb\"",
+];
