@@ -22,7 +22,7 @@ fn command(words: &[&str]) -> Command {
 #[ignore = "a measurement"]
 fn commands_and_scripts() {
     measure("a server, after the first", 1000, || {
-        drop(Redis::new(Config::default()))
+        drop(Redis::new(Config::default()));
     });
     let mut redis = Redis::new(Config::default());
     let mut session = redis.connect().unwrap();
@@ -34,7 +34,7 @@ fn commands_and_scripts() {
     ] {
         let command = command(words);
         measure(words[0], 200_000, || {
-            drop(redis.execute(&mut session, &command))
+            drop(redis.execute(&mut session, &command));
         });
     }
     for (what, text) in [

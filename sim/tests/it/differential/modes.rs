@@ -61,21 +61,21 @@ fn under(what: &str, args: &[&str], prepare: fn(&mut Redis)) {
 #[test]
 fn on_a_replica() {
     under("readonly", &["--replicaof", "127.0.0.1 1"], |redis| {
-        redis.modes().readonly = true
+        redis.modes().readonly = true;
     });
 }
 
 #[test]
 fn over_the_memory_limit() {
     under("oom", &["--maxmemory", "1"], |redis| {
-        redis.modes().oom = true
+        redis.modes().oom = true;
     });
 }
 
 #[test]
 fn with_too_few_replicas() {
     under("noreplicas", &["--min-replicas-to-write", "1"], |redis| {
-        redis.modes().no_replicas = true
+        redis.modes().no_replicas = true;
     });
 }
 

@@ -188,7 +188,7 @@ fn ask(stream: &mut TcpStream, words: &[impl AsRef<[u8]>]) -> Item {
     Item::read(&mut |buffer| {
         stream
             .read_exact(buffer)
-            .unwrap_or_else(|error| panic!("{}: {error}", show(words)))
+            .unwrap_or_else(|error| panic!("{}: {error}", show(words)));
     })
 }
 
