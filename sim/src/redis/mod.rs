@@ -18,6 +18,8 @@ mod script;
 pub mod server;
 mod session;
 mod state;
+#[cfg(test)]
+mod tests;
 mod value;
 
 pub use keyspace::{Keyspace, Snapshot};
