@@ -5,4 +5,5 @@ mod chain;
 mod contract;
 mod corrupt;
 mod exactly_once;
+mod refusals;
 mod support;
