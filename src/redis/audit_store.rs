@@ -6,7 +6,7 @@ use super::{
     connect::Connect,
     keys::{AuditKeys, AuditPrefix},
     link::{Link, Timeouts},
-    lock::{ContentionLock, Lease, LockPolicy},
+    lock::{ContentionLock, Lease, LockPolicy, LockWaits},
     reply,
     script::{SCRIPTS, append_call, append_reply, sequence_or_zero},
 };
@@ -68,6 +68,12 @@ impl<N: Connect, C: Clock, E: Entropy> RedisAuditStore<N, C, E> {
     #[must_use]
     pub fn link(&self) -> &Link<N, C> {
         &self.link
+    }
+
+    /// Counts the waits for its lock, also after a sink has taken the store.
+    #[must_use]
+    pub fn lock_waits(&self) -> LockWaits {
+        self.lock.waits().clone()
     }
 }
 

@@ -11,7 +11,7 @@ use super::{connect::Connect, link::Link, script::SCRIPTS};
 use crate::{
     clock::Clock,
     entropy::{Entropy, Jitter},
-    sync::{Mutex, lock},
+    sync::{Arc, Mutex, lock},
 };
 
 /// When to take the lock before appending.
@@ -48,10 +48,24 @@ impl Default for LockTimes {
 /// A held lock; its random token proves whose it is.
 pub struct Lease(String);
 
+/// How many batches had to wait for another holder of the lock, whether they
+/// got it in the end or not. A clone goes on counting with the store.
+#[derive(Clone, Debug, Default)]
+pub struct LockWaits(Arc<Mutex<u64>>);
+
+impl LockWaits {
+    /// The count so far.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        *lock(&self.0)
+    }
+}
+
 /// The lock of one store.
 pub(crate) struct ContentionLock {
     policy: LockPolicy,
     key: String,
+    waits: LockWaits,
     /// A holder that was waited for in vain, and is not waited for again.
     outlived: Mutex<Option<Vec<u8>>>,
 }
@@ -61,8 +75,13 @@ impl ContentionLock {
         Self {
             policy,
             key,
+            waits: LockWaits::default(),
             outlived: Mutex::new(None),
         }
+    }
+
+    pub(crate) fn waits(&self) -> &LockWaits {
+        &self.waits
     }
 
     /// Takes the lock, or gives up after the policy's wait.
@@ -84,6 +103,7 @@ impl ContentionLock {
 
         let until = clock.now() + times.wait;
         let mut jitter = Jitter::new(times.retry / 2, times.retry * 2);
+        let mut has_waited = false;
         loop {
             // Whatever goes wrong here, the fence still stands.
             let holder = match link.run(&SCRIPTS.acquire, &call).await.ok()? {
@@ -106,6 +126,9 @@ impl ContentionLock {
                 }
             } else if clock.now() >= until {
                 return None;
+            }
+            if !std::mem::replace(&mut has_waited, true) {
+                *lock(&self.waits.0) += 1;
             }
             let left = until.saturating_sub(clock.now());
             clock.sleep(jitter.next(entropy).min(left)).await;

@@ -17,5 +17,5 @@ pub use audit_store::{RedisAuditStore, RedisConfig};
 pub use connect::Connect;
 pub use keys::{AuditKeys, AuditPrefix};
 pub use link::{Link, Timeouts};
-pub use lock::{Lease, LockPolicy, LockTimes};
+pub use lock::{Lease, LockPolicy, LockTimes, LockWaits};
 pub use ready::{Eviction, NotReady, Readiness};

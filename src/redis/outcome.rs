@@ -111,6 +111,12 @@ pub(crate) fn judge(error: &RedisError, stage: Stage) -> AttemptError {
         (_, ErrorKind::InvalidClientConfig) => {
             AttemptError::Denied(said("correct the connection's settings"))
         }
+        // The client drops the server's own code, and a wrong password does
+        // not become right by waiting.
+        (_, ErrorKind::AuthenticationFailed) => AttemptError::Denied(Cause::of_reply(
+            "WRONGPASS",
+            format!("{} (check the user and password)", self::said(error)),
+        )),
         (Stage::Connecting, _) => {
             AttemptError::Refused(said("check that Redis runs there and can be reached"))
         }

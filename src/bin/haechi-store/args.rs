@@ -1,0 +1,211 @@
+//! The command line as a whole; each command's own arguments are in its file.
+
+use std::{fmt, str::FromStr, time::Duration};
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::{
+    audit_append, audit_export, audit_head, audit_verify, bench_audit, exit::Failure, not_built,
+    ready,
+};
+
+/// A tamper-evident audit chain that any number of replicas share in Redis
+#[derive(Debug, Parser)]
+#[command(
+    name = "haechi-store",
+    version,
+    max_term_width = 100,
+    after_help = "\
+Exit codes: 0 done and fine · 1 the answer is no · 2 it could not be asked · 3 outcome unknown
+
+Example:
+  echo '{\"id\":\"evt-1\",\"operation\":\"protect\"}' | haechi-store audit append
+  haechi-store audit verify"
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What every command takes.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Options of every command")]
+pub(crate) struct Global {
+    /// Where Redis is: redis://, rediss:// (TLS) or unix://; its user and password from the URL or
+    /// $REDIS_USERNAME and $REDIS_PASSWORD; by default redis://127.0.0.1:6379
+    #[arg(
+        long,
+        global = true,
+        env = "REDIS_URL",
+        hide_env_values = true,
+        value_name = "URL"
+    )]
+    pub(crate) redis: Option<RedisUrl>,
+
+    /// What the names of the audit chain's keys begin with
+    #[arg(
+        long,
+        global = true,
+        value_name = "PREFIX",
+        default_value = "haechi:audit:"
+    )]
+    pub(crate) audit_prefix: String,
+
+    /// What the names of the token vault's keys begin with
+    #[arg(
+        long,
+        global = true,
+        value_name = "PREFIX",
+        default_value = "haechi:tv:"
+    )]
+    pub(crate) vault_prefix: String,
+
+    /// When a write counts as done: memory, fsync or replicas:N; only memory in this version
+    #[arg(long, global = true, value_name = "LEVEL", default_value = "memory")]
+    pub(crate) durability: Durability,
+
+    /// How long one operation may take
+    #[arg(long, global = true, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
+    pub(crate) deadline: Duration,
+
+    /// Print summaries on stdout as well, as JSON lines
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+}
+
+impl Global {
+    /// Refuses what parses but is not built.
+    pub(crate) fn check(&self) -> Result<(), Failure> {
+        match self.durability {
+            Durability::Memory => Ok(()),
+            Durability::Fsync | Durability::Replicas(_) => Err(not_built::failure(&format!(
+                "--durability {}",
+                self.durability
+            ))),
+        }
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// The audit chain: append, verify, export
+    Audit(Audit),
+    /// The token vault (not built yet in this version)
+    #[command(disable_help_flag = true)]
+    Vault(not_built::Args),
+    /// The encryption keys of the vault (not built yet in this version)
+    #[command(disable_help_flag = true)]
+    Keys(not_built::Args),
+    /// Whether this Redis can be written to and trusted with a chain
+    Ready(ready::Args),
+    /// Measure this Redis, on keys of their own
+    Bench(Bench),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Audit {
+    #[command(subcommand)]
+    pub(crate) command: AuditCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AuditCommand {
+    /// Append events from stdin, one JSON object a line
+    Append(audit_append::Args),
+    /// Check every record, link and hash, in Redis or in a file
+    Verify(audit_verify::Args),
+    /// Print the records as JSON lines
+    Export(audit_export::Args),
+    /// Print the last record's sequence and hash
+    Head(audit_head::Args),
+    /// Print records as they land (not built yet in this version)
+    #[command(disable_help_flag = true)]
+    Follow(not_built::Args),
+    /// Rebuild the head from a verified list (not built yet in this version)
+    #[command(disable_help_flag = true)]
+    Repair(not_built::Args),
+    /// Tell what became of an append (not built yet in this version)
+    #[command(disable_help_flag = true)]
+    Resolve(not_built::Args),
+    /// Go on after a rollback (not built yet in this version)
+    #[command(disable_help_flag = true)]
+    Resume(not_built::Args),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Bench {
+    #[command(subcommand)]
+    pub(crate) command: BenchCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum BenchCommand {
+    /// Replicas that append to one chain at the same time
+    Audit(bench_audit::Args),
+    /// Replicas that share one vault (not built yet in this version)
+    #[command(disable_help_flag = true)]
+    Vault(not_built::Args),
+}
+
+/// A URL that may hold a password, and is therefore never shown.
+#[derive(Clone)]
+pub(crate) struct RedisUrl(pub(crate) String);
+
+impl From<String> for RedisUrl {
+    fn from(url: String) -> Self {
+        Self(url)
+    }
+}
+
+impl fmt::Debug for RedisUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RedisUrl(…)")
+    }
+}
+
+/// When a write counts as done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Durability {
+    /// Redis has it in memory.
+    Memory,
+    /// Redis has it on disk.
+    Fsync,
+    /// So many replicas have it.
+    Replicas(u32),
+}
+
+impl FromStr for Durability {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match (text, text.strip_prefix("replicas:")) {
+            ("memory", _) => Ok(Self::Memory),
+            ("fsync", _) => Ok(Self::Fsync),
+            (_, Some(count)) => count
+                .parse()
+                .map(Self::Replicas)
+                .map_err(|_| "replicas: takes a number, as in replicas:2"),
+            _ => Err("give memory, fsync or replicas:N"),
+        }
+    }
+}
+
+impl fmt::Display for Durability {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Memory => f.write_str("memory"),
+            Self::Fsync => f.write_str("fsync"),
+            Self::Replicas(count) => write!(f, "replicas:{count}"),
+        }
+    }
+}
+
+fn seconds(text: &str) -> Result<Duration, &'static str> {
+    text.parse()
+        .ok()
+        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+        .filter(|duration| !duration.is_zero())
+        .ok_or("give a number of seconds above 0, fractions allowed")
+}

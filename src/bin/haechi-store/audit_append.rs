@@ -1,0 +1,170 @@
+//! `audit append`: events from stdin into the chain, results in input order.
+//!
+//! A bounded number of appends is in flight. They are waited for in order, and
+//! each ends in one line on stdout, or has never been tried.
+
+use std::{
+    collections::VecDeque,
+    future::{Future, poll_fn},
+    num::{NonZeroU64, NonZeroUsize},
+    path::PathBuf,
+    pin::{Pin, pin},
+    task::Poll,
+};
+
+use haechi_store_redis::{
+    AppendError, StartError,
+    audit::{Appended, AuditSink, FileAnchors},
+    chain::Event,
+};
+
+use crate::{
+    append_report::{Report, Stop},
+    args::Global,
+    connection::place,
+    console::Console,
+    exit::{Exit, Failure},
+    input::Events,
+    interrupt::interrupted,
+};
+
+/// Append events from stdin, one JSON object a line
+#[derive(clap::Args, Debug)]
+#[command(after_help = "\
+Prints {\"sequence\",\"eventHash\"} for each event, in the order of the input. At a line that is no
+event it stops: the lines before it stand, none after it is tried. From the first append that fails
+on, every line printed carries its \"line\" in the input and, unless applied, its \"outcome\":
+not_applied, or unknown with the \"handle\" by which to ask what became of it.
+
+Example:
+  echo '{\"id\":\"evt-1\",\"operation\":\"protect\"}' | haechi-store audit append
+  haechi-store audit append --anchor /mnt/worm/anchors.jsonl --anchor-every 100 < events.jsonl")]
+pub(crate) struct Args {
+    /// At most so many appends in flight
+    #[arg(long, value_name = "N", default_value = "64")]
+    writers: NonZeroUsize,
+
+    /// Append anchors to this file, best kept where Redis' operators cannot write
+    #[arg(long, value_name = "FILE")]
+    anchor: Option<PathBuf>,
+
+    /// Anchor every K-th sequence
+    #[arg(long, value_name = "K", default_value = "1", requires = "anchor")]
+    anchor_every: NonZeroU64,
+}
+
+/// How an append ended.
+pub(crate) type Ending = Result<Appended, AppendError>;
+
+/// Appends in flight, oldest first, with their lines.
+type InFlight = VecDeque<(u64, Pin<Box<dyn Future<Output = Ending>>>)>;
+
+pub(crate) async fn run(args: Args, global: &Global, console: &Console) -> Result<Exit, Failure> {
+    let sink = start(&args, global).await?;
+    let mut report = Report::new();
+    let mut progress = console.progress("events appended");
+    let mut events = Events::from_stdin();
+    let mut in_flight = InFlight::with_capacity(args.writers.get().min(1 << 16));
+    // Why no more events are taken; `Some` for good.
+    let mut stop = None;
+    let mut interrupt = pin!(interrupted());
+
+    loop {
+        while stop.is_none() && in_flight.len() < args.writers.get() {
+            let Some((line, event)) = events.ready() else {
+                break;
+            };
+            send(&mut in_flight, &sink, line, event);
+        }
+        if let Some((line, ending)) = now(oldest(&mut in_flight)).await {
+            report.ended(line, ending);
+            if report.has_failure() {
+                stop.get_or_insert(Stop::Failed);
+            }
+            if report.is_long() && report.flush().await.is_err() {
+                stop.get_or_insert(Stop::StdoutGone);
+            }
+            continue;
+        }
+        if in_flight.is_empty() && stop.is_some() {
+            break;
+        }
+        // From here on it waits; whoever reads stdout must not wait with it.
+        progress.at(report.applied(), None);
+        if report.flush().await.is_err() {
+            stop.get_or_insert(Stop::StdoutGone);
+        }
+        let takes = stop.is_none();
+        let has_room = takes && in_flight.len() < args.writers.get();
+        tokio::select! {
+            biased;
+            (line, ending) = oldest(&mut in_flight) => report.ended(line, ending),
+            next = events.next(), if has_room => match next {
+                Ok(Some((line, event))) => send(&mut in_flight, &sink, line, event),
+                Ok(None) => stop = Some(Stop::End),
+                Err(bad) => stop = Some(Stop::Bad(bad)),
+            },
+            () = &mut interrupt, if takes => stop = Some(Stop::Interrupted),
+            else => {}
+        }
+        if report.has_failure() {
+            stop.get_or_insert(Stop::Failed);
+        }
+    }
+    drop(progress);
+    // Nothing is in flight; this waits for the sink to let go of Redis.
+    sink.close(global.deadline).await;
+    report.finish(&stop.unwrap_or(Stop::End), console).await
+}
+
+async fn start(args: &Args, global: &Global) -> Result<AuditSink, Failure> {
+    let client = global.client()?;
+    let mut builder = global.builder();
+    if let Some(path) = &args.anchor {
+        let anchors = FileAnchors::open(path).map_err(|error| {
+            Failure::not_asked(format!(
+                "the anchor file {} cannot be opened: {error}; nothing was appended",
+                path.display()
+            ))
+        })?;
+        builder = builder.anchors(anchors, args.anchor_every);
+    }
+    let place = place(&client);
+    builder
+        .start(client)
+        .await
+        .map_err(|StartError { reason, cause }| {
+            Failure::no(format!(
+                "Redis at {place} is not fit for a chain, nothing was appended: {reason}: {cause}"
+            ))
+        })
+}
+
+fn send(in_flight: &mut InFlight, sink: &AuditSink, line: u64, event: Event) {
+    in_flight.push_back((line, Box::pin(sink.record(event))));
+}
+
+/// Waits until the oldest append has ended. Those behind it cannot pass their
+/// deadlines before it has passed its own.
+async fn oldest(in_flight: &mut InFlight) -> (u64, Ending) {
+    poll_fn(|cx| {
+        let Some((line, append)) = in_flight.front_mut() else {
+            return Poll::Pending;
+        };
+        let line = *line;
+        let ending = std::task::ready!(append.as_mut().poll(cx));
+        in_flight.pop_front();
+        Poll::Ready((line, ending))
+    })
+    .await
+}
+
+/// What `future` gives without waiting.
+async fn now<F: Future>(future: F) -> Option<F::Output> {
+    let mut future = pin!(future);
+    poll_fn(|cx| match future.as_mut().poll(cx) {
+        Poll::Ready(output) => Poll::Ready(Some(output)),
+        Poll::Pending => Poll::Ready(None),
+    })
+    .await
+}

@@ -1,0 +1,160 @@
+//! `audit export`: the records as they are stored, a page at a time.
+
+use std::io::Write;
+
+use haechi_store_redis::{
+    Corrupt, ReadError,
+    audit::{AuditStore, Pages, Seen, Tail},
+};
+use redis::Client;
+
+use crate::{
+    args::Global,
+    connection::{Store, read_failure},
+    console::{self, Console},
+    exit::{Exit, Failure},
+};
+
+/// Print the records as JSON lines
+#[derive(clap::Args, Debug)]
+#[command(after_help = "\
+Reads in pages: neither Redis nor this program ever holds the whole list in one reply. What is
+printed can be verified with `audit verify --file`.
+
+Example:
+  haechi-store audit export --from 1001 --to 2000 > page.jsonl
+  haechi-store audit export | haechi-store audit verify --file -")]
+pub(crate) struct Args {
+    /// The first sequence, by default the first that the list holds
+    #[arg(long, value_name = "SEQUENCE", value_parser = clap::value_parser!(u64).range(1..))]
+    from: Option<u64>,
+
+    /// The last sequence, itself included, by default the last there is
+    #[arg(long, value_name = "SEQUENCE", value_parser = clap::value_parser!(u64).range(1..))]
+    to: Option<u64>,
+}
+
+pub(crate) async fn run(args: Args, global: &Global, console: &Console) -> Result<Exit, Failure> {
+    if let (Some(from), Some(to)) = (args.from, args.to)
+        && from > to
+    {
+        return Err(Failure::not_asked(format!(
+            "--from {from} is after --to {to}; give the smaller sequence as --from"
+        )));
+    }
+    let client = global.client()?;
+    let store = global.store(&client);
+    let before = match store.tail(None).await.map_err(ReadError::from) {
+        Ok(tail) => tail,
+        // The list can be read all the same, but not by sequence.
+        Err(ReadError::Corrupt(corrupt @ Corrupt::Diverged { .. }))
+            if args.from.is_none() && args.to.is_none() =>
+        {
+            let pages = Pages::over(&store, 0, u64::MAX);
+            print(pages, None, &client, console).await?;
+            return Err(Failure::no(format!(
+                "the list was printed whole, but {corrupt}"
+            )));
+        }
+        Err(error) => return Err(read_failure(&client, &error)),
+    };
+    let range = elements(&args, &before)?;
+    let count = range.1 - range.0;
+    let pages = Pages::over(&store, range.0, range.1);
+    let printed = print(pages, Some(count), &client, console).await?;
+    check_unmoved(&store, &client, &before, count == printed).await?;
+    console.note(&format!(
+        "{printed} records printed of {} in the chain",
+        before.head.len()
+    ));
+    if console.json() {
+        let mut out = console::stdout();
+        console::json_line(
+            &mut out,
+            &serde_json::json!({ "summary": { "records": printed } }),
+        )?;
+        out.flush()?;
+    }
+    Ok(Exit::Fine)
+}
+
+/// The elements of the list, from 0, end exclusive, that hold the sequences
+/// asked for: computed from the end, because the list's beginning may have
+/// been trimmed away.
+fn elements(args: &Args, tail: &Tail) -> Result<(u64, u64), Failure> {
+    let last = tail.head.len();
+    let trimmed = last.saturating_sub(tail.length);
+    let from = args.from.unwrap_or(trimmed + 1);
+    if from <= trimmed {
+        return Err(Failure::no(format!(
+            "the list begins at sequence {}: the records before it were trimmed away; \
+             begin there, or look for them where they were sealed",
+            trimmed + 1
+        )));
+    }
+    let to = args.to.unwrap_or(last).min(last);
+    // An empty range is fine: there may be nothing new yet.
+    let start = (from - 1 - trimmed).min(tail.length);
+    let end = to.saturating_sub(trimmed);
+    Ok((start, end.max(start)))
+}
+
+async fn print(
+    mut pages: Pages<'_, Store>,
+    all: Option<u64>,
+    client: &Client,
+    console: &Console,
+) -> Result<u64, Failure> {
+    let mut out = console::stdout();
+    let mut progress = console.progress("records printed");
+    let mut printed = 0;
+    loop {
+        let page = pages
+            .next()
+            .await
+            .map_err(|error| read_failure(client, &error))?;
+        if page.is_empty() {
+            break;
+        }
+        for mut record in page {
+            one_line(&mut record);
+            out.write_all(&record)?;
+            printed += 1;
+        }
+        progress.at(printed, all);
+    }
+    out.flush()?;
+    Ok(printed)
+}
+
+/// Makes a stored text one line. In JSON a raw line break is white space, and
+/// its hash does not depend on it.
+fn one_line(record: &mut Vec<u8>) {
+    for byte in record.iter_mut() {
+        if matches!(byte, b'\n' | b'\r') {
+            *byte = b' ';
+        }
+    }
+    record.push(b'\n');
+}
+
+/// Elements are found by their place: had the list been trimmed or replaced
+/// while it was read, other records would have been printed.
+async fn check_unmoved(
+    store: &Store,
+    client: &Client,
+    before: &Tail,
+    complete: bool,
+) -> Result<(), Failure> {
+    let after = store.tail(before.head.position()).await;
+    let after = after.map_err(|error| read_failure(client, &ReadError::from(error)))?;
+    let trimmed = |tail: &Tail| tail.head.len().saturating_sub(tail.length);
+    let stands = after.seen == Seen::Stands;
+    if complete && stands && trimmed(before) == trimmed(&after) {
+        return Ok(());
+    }
+    Err(Failure::no(
+        "the list was trimmed or replaced while it was read: discard what was printed, \
+         and export again",
+    ))
+}

@@ -1,0 +1,49 @@
+//! `audit head`: the end of the chain.
+
+use std::io::Write;
+
+use haechi_store_redis::{ReadError, audit::AuditStore, chain::Head};
+use serde::Serialize;
+
+use crate::{
+    args::Global,
+    connection::read_failure,
+    console::{self, Console},
+    exit::{Exit, Failure},
+};
+
+/// Print the last record's sequence and hash
+#[derive(clap::Args, Debug)]
+#[command(after_help = "\
+Prints {\"sequence\",\"eventHash\",\"length\"}; 0 and null for an empty chain. `length` counts the
+records that the list in Redis still holds.
+
+Example:
+  haechi-store audit head")]
+pub(crate) struct Args {}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Answer {
+    sequence: u64,
+    event_hash: Option<String>,
+    length: u64,
+}
+
+pub(crate) async fn run(_: Args, global: &Global, _: &Console) -> Result<Exit, Failure> {
+    let client = global.client()?;
+    let tail = global.store(&client).tail(None).await;
+    let tail = tail.map_err(|error| read_failure(&client, &ReadError::from(error)))?;
+    let mut out = console::stdout();
+    let answer = Answer {
+        sequence: tail.head.len(),
+        event_hash: match tail.head {
+            Head::Empty => None,
+            Head::At(position) => Some(position.event_hash.to_text()),
+        },
+        length: tail.length,
+    };
+    console::json_line(&mut out, &answer)?;
+    out.flush()?;
+    Ok(Exit::Fine)
+}

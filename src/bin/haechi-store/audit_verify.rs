@@ -1,0 +1,336 @@
+//! `audit verify`: every record, link and hash, in Redis or in a file.
+
+use std::{
+    io::{BufWriter, Read, StdoutLock, Write},
+    path::{Path, PathBuf},
+};
+
+use haechi_store_redis::{
+    Corrupt, ReadError,
+    audit::{AuditStore, Pages, read_anchor_file},
+    chain::{Anchors, Fault, Head, Verifier},
+};
+use serde::Serialize;
+
+use crate::{
+    args::Global,
+    connection::read_failure,
+    console::{self, Console},
+    exit::{Exit, Failure},
+    input::{self, Lines},
+};
+
+/// Check every record, link and hash, in Redis or in a file
+#[derive(clap::Args, Debug)]
+#[command(after_help = "\
+Prints {\"valid\":true,\"records\",\"headHash\"}, or {\"valid\":false,\"records\",\"reason\", …} and exits 1;
+`records` counts the good ones before the first fault. In Redis the stored head is compared too.
+
+Example:
+  haechi-store audit verify --anchors anchors-a.jsonl --anchors anchors-b.jsonl
+  haechi-store audit verify --all --file export.jsonl")]
+pub(crate) struct Args {
+    /// Verify this file of JSON lines instead of Redis; - is stdin
+    #[arg(long, value_name = "FILE")]
+    file: Option<PathBuf>,
+
+    /// Compare with the anchors in this file as well; may be given several times
+    #[arg(long, value_name = "FILE")]
+    anchors: Vec<PathBuf>,
+
+    /// Go on past the first fault and print every one, each on a line before the result
+    #[arg(long)]
+    all: bool,
+}
+
+/// The longest text that Redis can hold, and so the longest that a record in
+/// a file can have had.
+const MAX_RECORD: usize = 512 << 20;
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Answer {
+    valid: bool,
+    records: u64,
+    /// `Some(None)` is the hash of an empty chain: null.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    head_hash: Option<Option<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    #[serde(flatten)]
+    place: Place,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    faults: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    anchored: Option<Anchored>,
+}
+
+/// Where a fault is.
+#[derive(Clone, Copy, Default, Serialize)]
+struct Place {
+    /// The line of the file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    line: Option<u64>,
+    /// The element of the list, counted from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    element: Option<u64>,
+    /// What the record says its sequence is, or the anchor.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sequence: Option<u64>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Anchored {
+    count: u64,
+    last_sequence: Option<u64>,
+    torn: u64,
+}
+
+#[derive(Serialize)]
+struct FaultLine {
+    #[serde(flatten)]
+    place: Place,
+    reason: String,
+}
+
+pub(crate) async fn run(args: Args, global: &Global, console: &Console) -> Result<Exit, Failure> {
+    let mut verifier = Verifier::new();
+    if !args.anchors.is_empty() {
+        verifier = verifier.with_anchors(read_anchors(&args.anchors)?);
+    }
+    if args.all {
+        verifier = verifier.keep_going();
+    }
+    let mut verification = Verification {
+        verifier,
+        out: console::stdout(),
+        lists_all: args.all,
+        in_file: args.file.is_some(),
+        besides: Vec::new(),
+        hint: None,
+    };
+    match &args.file {
+        Some(path) => verification.file(path, console)?,
+        None => verification.redis(global, console).await?,
+    }
+    verification.finish(console)
+}
+
+fn read_anchors(paths: &[PathBuf]) -> Result<Anchors, Failure> {
+    let mut anchors = Anchors::new();
+    for path in paths {
+        read_anchor_file(path, &mut anchors).map_err(|error| {
+            Failure::not_asked(format!(
+                "the anchor file {} cannot be read: {error}; nothing was verified",
+                path.display()
+            ))
+        })?;
+    }
+    Ok(anchors)
+}
+
+/// A verification under way.
+struct Verification {
+    verifier: Verifier,
+    out: BufWriter<StdoutLock<'static>>,
+    lists_all: bool,
+    in_file: bool,
+    /// Faults that are not the records'.
+    besides: Vec<String>,
+    /// What a person should know of the first fault.
+    hint: Option<&'static str>,
+}
+
+impl Verification {
+    fn file(&mut self, path: &Path, console: &Console) -> Result<(), Failure> {
+        let unreadable = |error| {
+            Failure::not_asked(format!(
+                "the file {} cannot be read: {error}; name a file that `audit export` wrote",
+                path.display()
+            ))
+        };
+        let mut lines =
+            Lines::<Box<dyn Read + Send>>::new(input::open(path).map_err(unreadable)?, MAX_RECORD);
+        let mut progress = console.progress("lines verified");
+        while !self.verifier.is_settled() {
+            let Some(line) = lines.next().map_err(unreadable)? else {
+                break;
+            };
+            if line.cut {
+                self.besides.push(format!(
+                    "invalid: line {} is longer than the 512 MiB that Redis can hold",
+                    line.number
+                ));
+                break;
+            }
+            let faults = self.verifier.line(line.text);
+            if !faults.is_empty() && !line.ended {
+                self.hint = Some("the last line does not end in a newline: the file was cut off");
+            }
+            self.list(&faults)?;
+            progress.at(line.number, None);
+        }
+        Ok(())
+    }
+
+    async fn redis(&mut self, global: &Global, console: &Console) -> Result<(), Failure> {
+        let client = global.client()?;
+        let store = global.store(&client);
+        // A head that disagrees does not keep the list from being verified;
+        // how far that is whole is what somebody wants to know then.
+        let (mut pages, tail) = match store.tail(None).await.map_err(ReadError::from) {
+            Ok(tail) => (Pages::over(&store, 0, tail.length), Some(tail)),
+            Err(ReadError::Corrupt(corrupt)) => {
+                let is_list = !matches!(&corrupt, Corrupt::WrongType { key, .. } if *key == store.keys().chain);
+                self.besides.push(reason_of(&corrupt));
+                let end = if is_list { u64::MAX } else { 0 };
+                (Pages::over(&store, 0, end), None)
+            }
+            Err(error) => return Err(read_failure(&client, &error)),
+        };
+        let mut progress = console.progress("records verified");
+        while !self.verifier.is_settled() {
+            let page = pages.next().await;
+            let page = page.map_err(|error| read_failure(&client, &error))?;
+            if page.is_empty() {
+                break;
+            }
+            for record in page {
+                let faults = self.verifier.line(&record);
+                self.list(&faults)?;
+            }
+            progress.at(self.verifier.lines(), tail.map(|tail| tail.length));
+        }
+        if let Some(tail) = tail
+            && !self.verifier.is_settled()
+            && self.verifier.position() != tail.head
+        {
+            self.besides.push(format!(
+                "diverged: head names sequence {}, but the list ends at {}",
+                tail.head.len(),
+                self.verifier.position().len()
+            ));
+        }
+        Ok(())
+    }
+
+    /// Prints faults where all are asked for.
+    fn list(&mut self, faults: &[Fault]) -> Result<(), Failure> {
+        if self.lists_all {
+            for fault in faults {
+                let line = FaultLine {
+                    place: place(fault, self.in_file),
+                    reason: fault.reason.to_string(),
+                };
+                console::json_line(&mut self.out, &line)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(mut self, console: &Console) -> Result<Exit, Failure> {
+        let verdict = std::mem::take(&mut self.verifier).finish();
+        self.list(&verdict.closing)?;
+        if self.lists_all {
+            for reason in &self.besides {
+                let line = FaultLine {
+                    place: Place::default(),
+                    reason: reason.clone(),
+                };
+                console::json_line(&mut self.out, &line)?;
+            }
+        }
+        let reason = match &verdict.fault {
+            Some(fault) => Some(fault.reason.to_string()),
+            None => self.besides.first().cloned(),
+        };
+        let answer = Answer {
+            valid: reason.is_none(),
+            records: verdict.records,
+            head_hash: reason.is_none().then(|| match verdict.head {
+                Head::Empty => None,
+                Head::At(position) => Some(position.event_hash.to_text()),
+            }),
+            reason,
+            place: verdict
+                .fault
+                .as_ref()
+                .map(|fault| place(fault, self.in_file))
+                .unwrap_or_default(),
+            faults: self
+                .lists_all
+                .then_some(verdict.faults + self.besides.len() as u64),
+            anchored: verdict.anchored.map(|anchored| Anchored {
+                count: anchored.count,
+                last_sequence: anchored.last_sequence.map(|last| last.get()),
+                torn: verdict.torn_anchors,
+            }),
+        };
+        console::json_line(&mut self.out, &answer)?;
+        self.out.flush()?;
+        Ok(self.tell(&answer, console))
+    }
+
+    /// The same for people.
+    fn tell(&self, answer: &Answer, console: &Console) -> Exit {
+        let torn = answer.anchored.as_ref().map_or(0, |anchored| anchored.torn);
+        if torn > 0 {
+            console.warn(&format!(
+                "{torn} lines of the anchor files are torn and attest nothing; give another \
+                 copy of the files if there is one"
+            ));
+        }
+        let Some(reason) = &answer.reason else {
+            let anchors = answer
+                .anchored
+                .as_ref()
+                .map_or_else(String::new, |anchored| {
+                    format!(", {} anchors agree", anchored.count)
+                });
+            console.note(&format!("valid: {} records{anchors}", answer.records));
+            return Exit::Fine;
+        };
+        let Place {
+            line,
+            element,
+            sequence,
+        } = answer.place;
+        let mut at = match (line, element) {
+            (Some(line), _) => format!(" at line {line}"),
+            (None, Some(element)) => format!(" at element {element} of the list"),
+            (None, None) => String::new(),
+        };
+        if let (Some(sequence), true) = (sequence, line.or(element).is_some()) {
+            at.push_str(&format!(", which says it is sequence {sequence}"));
+        }
+        let hint = self
+            .hint
+            .map_or_else(String::new, |hint| format!(" ({hint})"));
+        console.error(&format!(
+            "the chain is not valid{at}: {reason}{hint}. The {} records before are good. Keep what \
+             there is, stop every writer, and compare with anchors and earlier exports; \
+             --all lists every fault",
+            answer.records
+        ));
+        Exit::No
+    }
+}
+
+fn place(fault: &Fault, in_file: bool) -> Place {
+    Place {
+        line: fault.line.filter(|_| in_file),
+        element: fault.line.filter(|_| !in_file),
+        sequence: fault.sequence.map(|sequence| sequence.get()),
+    }
+}
+
+fn reason_of(corrupt: &Corrupt) -> String {
+    match corrupt {
+        Corrupt::WrongType { key, found } => {
+            format!("wrong type: the key {key} holds a {found}")
+        }
+        Corrupt::Diverged { detail, .. } => format!("diverged: {detail}"),
+        Corrupt::RolledBack(rolled_back) => rolled_back.to_string(),
+    }
+}

@@ -1,0 +1,90 @@
+//! From options and environment to a Redis. Nothing here shows a password.
+
+use haechi_store_redis::{
+    Builder, Corrupt, ReadError,
+    clock::SystemClock,
+    entropy::SystemEntropy,
+    redis::{AuditPrefix, RedisAuditStore, Timeouts},
+};
+use redis::{Client, IntoConnectionInfo};
+
+use crate::{args::Global, exit::Failure};
+
+/// A chain in Redis, with the system's clock and randomness.
+pub(crate) type Store = RedisAuditStore<Client, SystemClock, SystemEntropy>;
+
+const DEFAULT_URL: &str = "redis://127.0.0.1:6379";
+
+impl Global {
+    /// The Redis that is meant; nothing is sent to it yet.
+    pub(crate) fn client(&self) -> Result<Client, Failure> {
+        let url = self.redis.as_ref().map(|url| url.0.as_str());
+        // An empty variable is how some supervisors leave one out.
+        let url = url.filter(|url| !url.is_empty()).unwrap_or(DEFAULT_URL);
+        open(url).map_err(|error| {
+            // The client's own words for a bad URL do not repeat it.
+            Failure::not_asked(format!(
+                "the URL of Redis cannot be used: {error}; give --redis or $REDIS_URL as \
+                 redis://USER:PASSWORD@HOST:PORT/DB, or rediss:// for TLS"
+            ))
+        })
+    }
+
+    /// Everything the options say about a sink or a store.
+    pub(crate) fn builder(&self) -> Builder {
+        let usual = Timeouts::default();
+        Builder::new()
+            .prefix(AuditPrefix::new(self.audit_prefix.as_str()))
+            .deadline(self.deadline)
+            .timeouts(Timeouts {
+                connect: usual.connect.min(self.deadline),
+                reply: usual.reply.min(self.deadline),
+            })
+    }
+
+    /// The chain, for reading.
+    pub(crate) fn store(&self, client: &Client) -> Store {
+        self.builder().store(client.clone())
+    }
+}
+
+fn open(url: &str) -> redis::RedisResult<Client> {
+    let info = url.into_connection_info()?;
+    let mut settings = info.redis_settings().clone();
+    if settings.username().is_none()
+        && let Some(username) = variable("REDIS_USERNAME")
+    {
+        settings = settings.set_username(username);
+    }
+    if settings.password().is_none()
+        && let Some(password) = variable("REDIS_PASSWORD")
+    {
+        settings = settings.set_password(password);
+    }
+    Client::open(info.set_redis_settings(settings))
+}
+
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// Where `client` connects to: host and port, nothing else of the URL.
+pub(crate) fn place(client: &Client) -> String {
+    client.get_connection_info().addr().to_string()
+}
+
+/// What a read's failure means for a command that asked.
+pub(crate) fn read_failure(client: &Client, error: &ReadError) -> Failure {
+    match error {
+        ReadError::Unavailable(cause) => Failure::not_asked(format!(
+            "Redis at {} could not be asked: {cause}",
+            place(client)
+        )),
+        ReadError::Corrupt(corrupt) => corrupt_failure(corrupt),
+    }
+}
+
+/// What a corrupt state means for a command that asked.
+pub(crate) fn corrupt_failure(corrupt: &Corrupt) -> Failure {
+    Failure::no(corrupt.to_string())
+}

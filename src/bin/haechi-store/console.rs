@@ -1,0 +1,167 @@
+//! The two streams: results on stdout, everything for people on stderr.
+
+use std::{
+    io::{self, BufWriter, IsTerminal, StdoutLock, Write},
+    time::Duration,
+};
+
+use clap::error::ErrorKind;
+use haechi_store_redis::clock::{Clock, SystemClock};
+use serde::Serialize;
+
+use crate::exit::Exit;
+
+/// What the streams are, found out once.
+#[derive(Debug)]
+pub(crate) struct Console {
+    /// Whether summaries go to stdout as well, as JSON lines.
+    json: bool,
+    terminal: bool,
+    colour: bool,
+}
+
+impl Console {
+    pub(crate) fn new(json: bool) -> Self {
+        let terminal = io::stderr().is_terminal();
+        let colourless = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        Self {
+            json,
+            terminal,
+            colour: terminal && !colourless,
+        }
+    }
+
+    /// Whether summaries are wanted as JSON lines too.
+    pub(crate) fn json(&self) -> bool {
+        self.json
+    }
+
+    /// Something that went wrong; `message` says what to do next.
+    pub(crate) fn error(&self, message: &str) {
+        self.say("error:", "31", message);
+    }
+
+    /// Something that did not go wrong, but should be known.
+    pub(crate) fn warn(&self, message: &str) {
+        self.say("warning:", "33", message);
+    }
+
+    /// Whatever a person wants to know besides the results.
+    pub(crate) fn note(&self, message: &str) {
+        // Nobody can be told that stderr is gone.
+        let _ = writeln!(io::stderr(), "{message}");
+    }
+
+    fn say(&self, label: &str, colour: &str, message: &str) {
+        if self.colour {
+            self.note(&format!("\x1b[1;{colour}m{label}\x1b[0m {message}"));
+        } else {
+            self.note(&format!("{label} {message}"));
+        }
+    }
+
+    /// Counts what is done, on a terminal, once it takes over a second.
+    pub(crate) fn progress(&self, what: &'static str) -> Progress {
+        let clock = SystemClock::new();
+        Progress {
+            shown: self.terminal,
+            what,
+            next: clock.now() + Duration::from_secs(1),
+            clock,
+            drawn: false,
+        }
+    }
+}
+
+/// A line on the terminal that is drawn over and over, and gone at the end.
+#[derive(Debug)]
+pub(crate) struct Progress {
+    shown: bool,
+    what: &'static str,
+    clock: SystemClock,
+    next: Duration,
+    drawn: bool,
+}
+
+impl Progress {
+    /// `done` so far, of `all` if that is known.
+    pub(crate) fn at(&mut self, done: u64, all: Option<u64>) {
+        if !self.shown || self.clock.now() < self.next {
+            return;
+        }
+        self.next = self.clock.now() + Duration::from_millis(200);
+        self.drawn = true;
+        let rate = done as f64 / self.clock.now().as_secs_f64();
+        let of = all.map_or_else(String::new, |all| format!(" of {all}"));
+        let _ = write!(
+            io::stderr(),
+            "\r\x1b[K{done}{of} {}, {rate:.0} a second",
+            self.what
+        );
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if self.drawn {
+            let _ = write!(io::stderr(), "\r\x1b[K");
+        }
+    }
+}
+
+/// Stdout, for commands that have nothing in flight while they write.
+pub(crate) fn stdout() -> BufWriter<StdoutLock<'static>> {
+    BufWriter::with_capacity(1 << 16, io::stdout().lock())
+}
+
+/// Writes `value` as one line of JSON.
+pub(crate) fn json_line(out: &mut impl Write, value: &impl Serialize) -> io::Result<()> {
+    serde_json::to_writer(&mut *out, value)?;
+    out.write_all(b"\n")
+}
+
+/// Prints the help that was asked for, or what is wrong with the arguments.
+pub(crate) fn usage(error: &clap::Error) -> Exit {
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            let _ = error.print();
+            Exit::Fine
+        }
+        _ => {
+            // The message repeats arguments, and one may be a URL that holds
+            // a password and stands in the wrong place.
+            let text = without_urls(&error.render().to_string());
+            let _ = io::stderr().write_all(text.as_bytes());
+            Exit::NotAsked
+        }
+    }
+}
+
+/// `text` with the rest of every URL after its scheme left out.
+fn without_urls(text: &str) -> String {
+    let mut parts = text.split("://");
+    let mut kept = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let end = part
+            .find(|letter: char| letter.is_whitespace() || letter == '\'')
+            .unwrap_or(part.len());
+        kept.push_str("://…");
+        kept.push_str(&part[end..]);
+    }
+    kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_urls;
+
+    /// Would catch a password that a usage message repeats.
+    #[test]
+    fn urls_are_left_out_of_usage_messages() {
+        assert_eq!(
+            without_urls("unexpected argument 'redis://u:p@h:1' found\n\nrediss://:p@h x"),
+            "unexpected argument 'redis://…' found\n\nrediss://… x"
+        );
+        assert_eq!(without_urls("no argument"), "no argument");
+    }
+}

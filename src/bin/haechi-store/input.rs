@@ -1,0 +1,219 @@
+//! Lines from a pipe or a file, in memory that no input can make grow.
+
+use std::{
+    fs::File,
+    io::{self, BufRead, BufReader, Read},
+    path::Path,
+};
+
+use haechi_store_redis::chain::{Event, InvalidEvent, Limits};
+use tokio::sync::mpsc;
+
+/// Bytes read ahead of the line at hand.
+const READ_AHEAD: usize = 1 << 16;
+/// Events parsed ahead go over in groups of at most so many, of which at most
+/// [`GROUPS`] wait.
+const GROUP: usize = 256;
+const GROUPS: usize = 2;
+
+/// Lines of a reader, each at most so long.
+pub(crate) struct Lines<R> {
+    reader: BufReader<R>,
+    max_bytes: usize,
+    number: u64,
+    text: Vec<u8>,
+}
+
+/// One line, without its newline.
+pub(crate) struct Line<'a> {
+    /// Counted from 1.
+    pub(crate) number: u64,
+    pub(crate) text: &'a [u8],
+    /// Whether a newline ended it; only the last line can lack one.
+    pub(crate) ended: bool,
+    /// Whether it is longer than the limit, and `text` only its beginning.
+    pub(crate) cut: bool,
+}
+
+impl<R: Read> Lines<R> {
+    pub(crate) fn new(reader: R, max_bytes: usize) -> Self {
+        Self {
+            reader: BufReader::with_capacity(READ_AHEAD, reader),
+            max_bytes,
+            number: 0,
+            text: Vec::new(),
+        }
+    }
+
+    /// The next line; after one that was cut, what is left of it.
+    pub(crate) fn next(&mut self) -> io::Result<Option<Line<'_>>> {
+        self.text.clear();
+        // One byte more than the limit tells a line that reaches it from one
+        // that passes it; the second is its newline.
+        let limit = self.max_bytes as u64 + 2;
+        let read = (&mut self.reader)
+            .take(limit)
+            .read_until(b'\n', &mut self.text)?;
+        if read == 0 {
+            return Ok(None);
+        }
+        self.number += 1;
+        let ended = self.text.last() == Some(&b'\n');
+        if ended {
+            self.text.pop();
+        }
+        Ok(Some(Line {
+            number: self.number,
+            text: &self.text,
+            ended,
+            cut: self.text.len() > self.max_bytes,
+        }))
+    }
+
+    /// Whether the next line can be had without waiting.
+    fn has_next(&self) -> bool {
+        self.reader.buffer().contains(&b'\n')
+    }
+}
+
+/// Opens `path`, or stdin for `-`.
+pub(crate) fn open(path: &Path) -> io::Result<Box<dyn Read + Send>> {
+    if path.as_os_str() == "-" {
+        return Ok(Box::new(io::stdin()));
+    }
+    Ok(Box::new(File::open(path)?))
+}
+
+/// An event and the line it stood on.
+pub(crate) type Numbered = (u64, Event);
+
+/// Why the input ends before its end.
+#[derive(Debug)]
+pub(crate) enum BadInput {
+    /// This line cannot be an event.
+    Line { number: u64, error: InvalidEvent },
+    /// Reading failed after so many lines.
+    Read { after: u64, error: io::Error },
+}
+
+/// Events from stdin, read and parsed on a thread of their own, a bounded
+/// distance ahead of who takes them.
+pub(crate) struct Events {
+    groups: mpsc::Receiver<Result<Vec<Numbered>, BadInput>>,
+    group: std::vec::IntoIter<Numbered>,
+}
+
+impl Events {
+    /// Begins to read. Dropping it ends the reading at the next line.
+    pub(crate) fn from_stdin() -> Self {
+        let (sender, groups) = mpsc::channel(GROUPS);
+        tokio::task::spawn_blocking(move || read_events(&sender));
+        Self {
+            groups,
+            group: Vec::new().into_iter(),
+        }
+    }
+
+    /// The next event if it is there already.
+    pub(crate) fn ready(&mut self) -> Option<Numbered> {
+        self.group.next()
+    }
+
+    /// Waits for the next event; `None` at the end.
+    pub(crate) async fn next(&mut self) -> Result<Option<Numbered>, BadInput> {
+        loop {
+            if let Some(event) = self.group.next() {
+                return Ok(Some(event));
+            }
+            match self.groups.recv().await {
+                Some(group) => self.group = group?.into_iter(),
+                None => return Ok(None),
+            }
+        }
+    }
+}
+
+/// Sends what it reads until the end, the first bad line, or nobody listens.
+fn read_events(sender: &mpsc::Sender<Result<Vec<Numbered>, BadInput>>) {
+    let limits = Limits::default();
+    let mut lines = Lines::new(io::stdin(), limits.max_bytes);
+    let (mut group, mut bytes, mut last) = (Vec::new(), 0, 0);
+    let end = loop {
+        match lines.next() {
+            Ok(None) => break None,
+            Err(error) => break Some(BadInput::Read { after: last, error }),
+            Ok(Some(line)) => {
+                last = line.number;
+                if !line.text.trim_ascii().is_empty() {
+                    match Event::from_json_slice(line.text, &limits) {
+                        Ok(event) => {
+                            bytes += line.text.len();
+                            group.push((last, event));
+                        }
+                        Err(error) => {
+                            break Some(BadInput::Line {
+                                number: last,
+                                error,
+                            });
+                        }
+                    }
+                }
+            }
+        }
+        // What is read must not wait for what is not.
+        let full = group.len() >= GROUP || bytes >= READ_AHEAD || !lines.has_next();
+        if full && !group.is_empty() {
+            bytes = 0;
+            if sender
+                .blocking_send(Ok(std::mem::take(&mut group)))
+                .is_err()
+            {
+                return;
+            }
+        }
+    };
+    // Nobody listens any more if a send fails here.
+    if !group.is_empty() && sender.blocking_send(Ok(group)).is_err() {
+        return;
+    }
+    if let Some(end) = end {
+        let _ = sender.blocking_send(Err(end));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(text: &str, max_bytes: usize) -> Vec<(u64, String, bool, bool)> {
+        let mut lines = Lines::new(text.as_bytes(), max_bytes);
+        let mut all = Vec::new();
+        while let Some(line) = lines.next().unwrap() {
+            let text = String::from_utf8_lossy(line.text).into_owned();
+            all.push((line.number, text, line.ended, line.cut));
+            if line.cut {
+                break;
+            }
+        }
+        all
+    }
+
+    /// Would catch a limit that is off by one, and a lost last line.
+    #[test]
+    fn lines_are_cut_just_beyond_the_limit() {
+        let all = lines("abc\n\nabcd\nab", 4);
+        let short = |number, text: &str, ended| (number, text.to_owned(), ended, false);
+        assert_eq!(
+            all,
+            [
+                short(1, "abc", true),
+                short(2, "", true),
+                short(3, "abcd", true),
+                short(4, "ab", false)
+            ]
+        );
+        assert_eq!(lines("abcde\nx", 4).last().map(|line| line.3), Some(true));
+        assert_eq!(lines("abcdefgh", 4).last().map(|line| line.3), Some(true));
+        assert_eq!(lines("abcd", 4).last().map(|line| line.3), Some(false));
+    }
+}

@@ -1,0 +1,71 @@
+//! `ready`: whether this Redis can be trusted with a chain.
+
+use std::io::Write;
+
+use haechi_store_redis::redis::Eviction;
+use serde::Serialize;
+
+use crate::{
+    args::Global,
+    connection::place,
+    console::{self, Console},
+    exit::{Exit, Failure},
+};
+
+/// Whether this Redis can be written to and trusted with a chain
+#[derive(clap::Args, Debug)]
+#[command(after_help = "\
+Prints {\"ok\":true}, or {\"ok\":false,\"reason\",\"detail\"} and exits 1. Reasons: redis_unreachable
+redis_not_writable wrong_type diverged cross_slot evicting. The chain is not changed.
+
+Example, as a readiness probe:
+  haechi-store ready --deadline 2")]
+pub(crate) struct Args {}
+
+#[derive(Serialize)]
+struct Answer<'a> {
+    ok: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<String>,
+    /// Further reasons, less grave.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    also: Vec<&'a str>,
+}
+
+pub(crate) async fn run(_: Args, global: &Global, console: &Console) -> Result<Exit, Failure> {
+    let client = global.client()?;
+    let readiness = global.store(&client).ready().await;
+    let first = readiness.faults.first();
+    let answer = Answer {
+        ok: readiness.is_ready(),
+        reason: first.map(|(reason, _)| reason.name()),
+        detail: first.map(|(_, cause)| cause.to_string()),
+        also: readiness
+            .faults
+            .iter()
+            .skip(1)
+            .map(|(reason, _)| reason.name())
+            .collect(),
+    };
+    let mut out = console::stdout();
+    console::json_line(&mut out, &answer)?;
+    out.flush()?;
+    for (reason, cause) in &readiness.faults {
+        console.error(&format!(
+            "Redis at {} is not ready: {reason}: {cause}",
+            place(&client)
+        ));
+    }
+    if readiness.is_ready() && readiness.eviction == Eviction::Unknown {
+        console.warn(
+            "neither INFO nor CONFIG tells the maxmemory-policy: make sure that it is noeviction, \
+             or Redis may delete audit records",
+        );
+    }
+    Ok(match readiness.is_ready() {
+        true => Exit::Fine,
+        false => Exit::No,
+    })
+}
