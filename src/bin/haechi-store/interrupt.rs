@@ -12,7 +12,7 @@ pub(crate) async fn interrupted() {
 
 async fn ctrl_c() {
     if tokio::signal::ctrl_c().await.is_err() {
-        pending().await;
+        pending::<()>().await;
     }
 }
 
