@@ -106,6 +106,10 @@ pub(crate) enum Command {
 }
 
 #[derive(Args, Debug)]
+#[command(after_help = "\
+Example:
+  haechi-store audit append < events.jsonl
+  haechi-store audit verify")]
 pub(crate) struct Audit {
     #[command(subcommand)]
     pub(crate) command: AuditCommand,
@@ -136,6 +140,9 @@ pub(crate) enum AuditCommand {
 }
 
 #[derive(Args, Debug)]
+#[command(after_help = "\
+Example:
+  haechi-store bench audit --replicas 4 --writers 16")]
 pub(crate) struct Bench {
     #[command(subcommand)]
     pub(crate) command: BenchCommand,
