@@ -93,7 +93,10 @@ pub(crate) fn judge(error: &RedisError, stage: Stage) -> AttemptError {
     };
 
     if error.kind() == ErrorKind::AuthenticationFailed {
-        return AttemptError::Denied(said("check the user and password"));
+        // The client drops the server's own code, by which callers tell a
+        // refusal from a Redis that cannot be reached.
+        let message = format!("{} (check the user and password)", self::said(error));
+        return AttemptError::Denied(Cause::of_reply("WRONGPASS", message));
     }
     // A script may have written before it met a missing permission; the
     // scripts ask first where the server can tell, and older servers word
@@ -111,12 +114,6 @@ pub(crate) fn judge(error: &RedisError, stage: Stage) -> AttemptError {
         (_, ErrorKind::InvalidClientConfig) => {
             AttemptError::Denied(said("correct the connection's settings"))
         }
-        // The client drops the server's own code, and a wrong password does
-        // not become right by waiting.
-        (_, ErrorKind::AuthenticationFailed) => AttemptError::Denied(Cause::of_reply(
-            "WRONGPASS",
-            format!("{} (check the user and password)", self::said(error)),
-        )),
         (Stage::Connecting, _) => {
             AttemptError::Refused(said("check that Redis runs there and can be reached"))
         }

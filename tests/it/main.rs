@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod chain;
+#[cfg(feature = "cli")]
+mod cli;
 mod contract;
 mod corrupt;
 mod exactly_once;

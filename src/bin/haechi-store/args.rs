@@ -33,8 +33,9 @@ pub(crate) struct Cli {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Options of every command")]
 pub(crate) struct Global {
-    /// Where Redis is: redis://, rediss:// (TLS) or unix://; its user and password from the URL or
-    /// $REDIS_USERNAME and $REDIS_PASSWORD; by default redis://127.0.0.1:6379
+    /// Where Redis is, by default redis://127.0.0.1:6379; rediss:// for TLS, trusting the system's
+    /// authorities or those in $SSL_CERT_FILE; user and password in the URL, or in $REDIS_USERNAME
+    /// and $REDIS_PASSWORD
     #[arg(
         long,
         global = true,
@@ -105,6 +106,10 @@ pub(crate) enum Command {
 }
 
 #[derive(Args, Debug)]
+#[command(after_help = "\
+Example:
+  haechi-store audit append < events.jsonl
+  haechi-store audit verify")]
 pub(crate) struct Audit {
     #[command(subcommand)]
     pub(crate) command: AuditCommand,
@@ -135,6 +140,9 @@ pub(crate) enum AuditCommand {
 }
 
 #[derive(Args, Debug)]
+#[command(after_help = "\
+Example:
+  haechi-store bench audit --replicas 4 --writers 16")]
 pub(crate) struct Bench {
     #[command(subcommand)]
     pub(crate) command: BenchCommand,

@@ -307,11 +307,18 @@ impl Verification {
         let hint = self
             .hint
             .map_or_else(String::new, |hint| format!(" ({hint})"));
+        let good = match (line.or(element), answer.records) {
+            (Some(_), good) => format!("{good} records before it are good"),
+            (None, good) => format!("the list's own {good} records are good"),
+        };
+        let all = if self.lists_all {
+            ""
+        } else {
+            "; --all lists every fault"
+        };
         console.error(&format!(
-            "the chain is not valid{at}: {reason}{hint}. The {} records before are good. Keep what \
-             there is, stop every writer, and compare with anchors and earlier exports; \
-             --all lists every fault",
-            answer.records
+            "the chain is not valid{at}: {reason}{hint}. {good}. Keep what there is, stop every \
+             writer, and compare with anchors and earlier exports{all}"
         ));
         Exit::No
     }

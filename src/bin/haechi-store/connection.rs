@@ -61,6 +61,9 @@ fn open(url: &str) -> redis::RedisResult<Client> {
     {
         settings = settings.set_password(password);
     }
+    // Without a choice the TLS library panics at the first connection; one
+    // that was made already is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     Client::open(info.set_redis_settings(settings))
 }
 

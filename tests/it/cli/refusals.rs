@@ -1,0 +1,155 @@
+//! A Redis that is not there, or will not.
+
+use haechi_sim::server_process::RedisServer;
+
+use super::{Ran, events, length, on, program, run, tell};
+
+const PASSWORD: &str = "s3cret-Pa55";
+
+fn no_secret(ran: Ran) -> Ran {
+    assert!(!format!("{ran:?}").contains(PASSWORD), "{ran:#?}");
+    ran
+}
+
+/// Would catch an unreachable Redis that passes for an empty chain.
+#[test]
+fn unreachable() {
+    let url = format!("redis://user:{PASSWORD}@127.0.0.1:1");
+    let ran = |args: &[&str], input: &[u8]| {
+        let args = [&["--redis", &url, "--deadline", "0.5"], args].concat();
+        no_secret(run(program(&args), input))
+    };
+    for args in [["audit", "verify"], ["audit", "export"], ["audit", "head"]] {
+        let ran = ran(&args, b"").exits(2);
+        assert_eq!(ran.stdout, "");
+        assert!(
+            ran.stderr.contains("127.0.0.1:1 could not be asked"),
+            "{ran:?}"
+        );
+    }
+    let ready = ran(&["ready"], b"").exits(1).answer();
+    assert_eq!(
+        (&ready["ok"], &ready["reason"]),
+        (&false.into(), &"redis_unreachable".into())
+    );
+
+    // All that was under way is accounted for, and nothing else was tried.
+    let append = ran(
+        &["audit", "append", "--writers", "3"],
+        events(10).as_bytes(),
+    )
+    .exits(1);
+    let lines: Vec<_> = append
+        .json()
+        .iter()
+        .map(|line| (line["line"].as_u64(), line["outcome"] == "not_applied"))
+        .collect();
+    assert_eq!(lines, [(Some(1), true), (Some(2), true), (Some(3), true)]);
+    ran(&["bench", "audit", "--ops", "10"], b"").exits(1);
+}
+
+/// Would catch a password in a message, and one that is waited for to become
+/// right.
+#[test]
+fn refused_password() {
+    let server = RedisServer::start_with(&["--requirepass", PASSWORD]).unwrap();
+    let wrong = format!("redis://:not-{PASSWORD}@127.0.0.1:{}", server.port());
+    for url in [&wrong, &server.url()] {
+        let ran = |args: &[&str], input: &[u8]| {
+            let args = [&["--redis", url], args].concat();
+            no_secret(run(program(&args), input))
+        };
+        ran(&["audit", "head"], b"").exits(2);
+        ran(&["audit", "append"], events(1).as_bytes()).exits(1);
+        let ready = ran(&["ready"], b"").exits(1).answer();
+        assert_eq!(ready["reason"], "redis_not_writable");
+    }
+    let mut head = program(&["audit", "head"]);
+    head.env("REDIS_URL", server.url())
+        .env("REDIS_PASSWORD", PASSWORD);
+    no_secret(run(head, b"")).exits(0);
+    // A URL with a password in the wrong place, or in the environment.
+    let url = format!("redis://:{PASSWORD}@127.0.0.1:{}", server.port());
+    no_secret(run(program(&["audit", "head", &url]), b"")).exits(2);
+    no_secret(run(
+        program(&["--redis", &format!("redus://:{PASSWORD}@h"), "ready"]),
+        b"",
+    ))
+    .exits(2);
+    let mut help = program(&["--help"]);
+    help.env("REDIS_URL", &url).env("REDIS_PASSWORD", PASSWORD);
+    no_secret(run(help, b"")).exits(0);
+}
+
+/// Would catch a list that is written before it is known that its head cannot
+/// be.
+#[test]
+fn missing_permission() {
+    for missing in ["-set", "-rpush"] {
+        let server = crate::support::server();
+        let rules = [
+            "ACL", "SETUSER", "u", "on", ">p", "~*", "&*", "+@all", missing,
+        ];
+        tell(&server, &rules);
+        let mut append = program(&["audit", "append"]);
+        append
+            .env("REDIS_URL", server.url())
+            .env("REDIS_USERNAME", "u")
+            .env("REDIS_PASSWORD", "p");
+        let ran = run(append, events(3).as_bytes()).exits(1);
+        assert!(ran.stderr.contains("NOPERM"), "{}", ran.stderr);
+        assert_eq!(length(&server), redis::Value::Int(0));
+    }
+}
+
+/// Would catch a chain in a Redis that deletes it when memory is short.
+#[test]
+fn evicting_policy() {
+    let server =
+        RedisServer::start_with(&["--maxmemory-policy", "allkeys-lru", "--maxmemory", "100mb"])
+            .unwrap();
+    let ready = on(&server, &["ready"], b"").exits(1).answer();
+    assert_eq!(ready["reason"], "evicting");
+    on(&server, &["audit", "append"], events(3).as_bytes()).exits(1);
+    assert_eq!(length(&server), redis::Value::Int(0));
+    on(&server, &["audit", "head"], b"").exits(0);
+}
+
+/// Would catch a stub that looks done, and arguments that are repeated though
+/// they may be tokens.
+#[test]
+fn what_is_not_built_says_so_and_does_nothing() {
+    for args in [
+        &["audit", "follow"][..],
+        &["audit", "follow", "--help"],
+        &["audit", "repair", "--yes", "--accept-loss", "1..2"],
+        &["audit", "resolve", PASSWORD],
+        &["audit", "resume", "--accept", "1..2"],
+        &["vault", "tokenize", "--type", "email"],
+        &["vault", "reveal", PASSWORD, "--key-file", "k"],
+        &["keys", "init", "--key-file", "k"],
+        &["bench", "vault"],
+        &["--durability", "fsync", "audit", "append"],
+        &["audit", "append", "--durability", "replicas:2"],
+    ] {
+        let ran = no_secret(run(program(args), b"{}\n")).exits(2);
+        assert_eq!(ran.stdout, "");
+        assert!(
+            ran.stderr.contains("is not built yet"),
+            "{args:?}: {}",
+            ran.stderr
+        );
+    }
+    for args in [
+        &["audit"][..],
+        &["audit", "appendd"],
+        &["--durability", "replicas", "audit", "head"],
+        &["--deadline", "0", "audit", "head"],
+        &["--deadline", "-1", "audit", "head"],
+        &["audit", "append", "--writers", "0"],
+        &["audit", "append", "--anchor-every", "5"],
+        &["audit", "export", "--from", "0"],
+    ] {
+        run(program(args), b"").exits(2);
+    }
+}

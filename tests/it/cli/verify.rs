@@ -1,0 +1,130 @@
+//! `audit verify` on what is not whole.
+
+use serde_json::json;
+
+use super::{on, program, run, tell, with_chain};
+
+/// The exported chain of `count` records.
+fn export(count: usize) -> String {
+    on(&with_chain(count), &["audit", "export"], b"")
+        .exits(0)
+        .stdout
+}
+
+fn verify(args: &[&str], input: &str) -> super::Ran {
+    let args = [&["audit", "verify", "--file", "-"], args].concat();
+    run(program(&args), input.as_bytes())
+}
+
+/// Would catch a changed byte that is accepted, or blamed on another record.
+#[test]
+fn a_changed_byte_is_found_where_it_is() {
+    let chain = export(10);
+    let mut lines: Vec<_> = chain.lines().map(str::to_owned).collect();
+    lines[4] = lines[4].replacen("protect", "protecd", 1);
+    lines[7] = lines[7].replacen("evt-8", "evt-9", 1);
+    let changed = lines.join("\n\n") + "\n";
+    let first = json!({"valid": false, "records": 4, "reason": "event hash mismatch",
+        "line": 9, "sequence": 5});
+    assert_eq!(verify(&[], &changed).exits(1).answer(), first);
+
+    let all = verify(&["--all"], &changed).exits(1).json();
+    assert_eq!(all.len(), 3);
+    assert_eq!(
+        all[0],
+        json!({"line": 9, "sequence": 5, "reason": "event hash mismatch"})
+    );
+    assert_eq!(
+        all[1],
+        json!({"line": 15, "sequence": 8, "reason": "event hash mismatch"})
+    );
+    assert_eq!(all[2]["faults"], 2);
+}
+
+/// Would catch a torn file that passes for a shorter one.
+#[test]
+fn a_truncated_file_is_told_with_its_line() {
+    let chain = export(10);
+    let ran = verify(&[], &chain[..chain.len() - 40]).exits(1);
+    let answer = ran.answer();
+    assert_eq!(
+        (&answer["line"], &answer["records"]),
+        (&json!(10), &json!(9))
+    );
+    assert!(
+        answer["reason"]
+            .as_str()
+            .unwrap()
+            .starts_with("invalid: not JSON at byte")
+    );
+    assert!(
+        ran.stderr.contains("the file was cut off"),
+        "{}",
+        ran.stderr
+    );
+    // Only the newline is missing.
+    verify(&[], &chain[..chain.len() - 1]).exits(0);
+}
+
+/// Would catch a verification that an attacker ends by damaging the head.
+#[test]
+fn in_redis_the_head_is_compared_and_the_list_verified_all_the_same() {
+    let server = with_chain(10);
+    let verify = |code| {
+        on(&server, &["audit", "verify", "--all"], b"")
+            .exits(code)
+            .json()
+    };
+    tell(&server, &["DEL", "haechi:audit:head"]);
+    let found = verify(1);
+    assert_eq!(found[1]["records"], 10);
+    assert_eq!(
+        found[1]["reason"],
+        "diverged: head is absent, but the list holds 10 records"
+    );
+
+    tell(&server, &["LSET", "haechi:audit:chain", "2", "{}"]);
+    let found = verify(1);
+    assert_eq!(
+        found[0],
+        json!({"element": 3, "reason": "missing auditIntegrity"})
+    );
+    assert_eq!(found.last().unwrap()["faults"], 2);
+    // What is there can still be taken away and looked at.
+    let ran = on(&server, &["audit", "export"], b"").exits(1);
+    assert_eq!(ran.json().len(), 10);
+}
+
+/// Would catch a key of another type that passes for an empty chain.
+#[test]
+fn a_key_of_another_type_is_named() {
+    let server = crate::support::server();
+    tell(&server, &["SET", "haechi:audit:chain", "x"]);
+    let answer = on(&server, &["audit", "verify"], b"").exits(1).answer();
+    assert_eq!(
+        answer["reason"],
+        "wrong type: the key haechi:audit:chain holds a string"
+    );
+    let ready = on(&server, &["ready"], b"").exits(1).answer();
+    assert_eq!(ready["reason"], "wrong_type");
+    on(&server, &["audit", "head"], b"").exits(1);
+    on(&server, &["audit", "export"], b"").exits(1);
+    let append = on(&server, &["audit", "append"], b"{}\n").exits(1).answer();
+    assert_eq!(append["outcome"], "not_applied");
+}
+
+/// Would catch a file that is absent and therefore valid.
+#[test]
+fn what_cannot_be_opened_cannot_be_asked() {
+    let nowhere = "/nonexistent/chain.jsonl";
+    for args in [
+        &["audit", "verify", "--file", nowhere][..],
+        &["audit", "verify", "--file", "-", "--anchors", nowhere],
+        &["audit", "append", "--anchor", nowhere],
+        &["audit", "verify", "--file", "/"],
+    ] {
+        let ran = run(program(args), b"").exits(2);
+        assert_eq!(ran.stdout, "");
+        assert!(ran.stderr.contains(args.last().unwrap()), "{}", ran.stderr);
+    }
+}
