@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use haechi_store_redis::{
     AppendError, Builder, NotApplied,
-    audit::{AuditSink, AuditStore, Batch, MemoryStore, Pages, Reply, Seen, SinkConfig},
-    chain::{AppendId, Event, Head, Position, Record, Verifier},
+    audit::{AuditSink, AuditStore, Batch, MemoryStore, Reply, Seen, SinkConfig},
+    chain::{AppendId, Event, Head, Position, Record},
 };
+
+use crate::support::verified;
 
 fn event(number: usize) -> Event {
     Event::from_json(&format!(r#"{{"id":"e{number}","operation":"protect"}}"#)).unwrap()
@@ -30,26 +32,6 @@ fn batch(base: Head, records: &[Record], seen: Option<Position>, resent: bool) -
 
 fn at(record: &Record) -> Head {
     Head::At(record.position())
-}
-
-/// Every record of the store, verified.
-async fn verified(store: &impl AuditStore) -> Vec<Vec<u8>> {
-    let (mut pages, tail) = Pages::open(store).await.unwrap();
-    let (mut records, mut verifier) = (Vec::new(), Verifier::new());
-    loop {
-        let page = pages.next().await.unwrap();
-        if page.is_empty() {
-            break;
-        }
-        for record in &page {
-            verifier.line(record);
-        }
-        records.extend(page);
-    }
-    let verdict = verifier.finish();
-    assert!(verdict.is_valid(), "{verdict:?}");
-    assert_eq!(verdict.head, tail.head);
-    records
 }
 
 /// Catches a store whose fence does not compare, or that appends in part.
@@ -199,10 +181,8 @@ pub(crate) async fn racing_sinks_share_one_chain<S: AuditStore>(stores: [S; 3], 
     places.sort_by_key(|place| place.sequence);
     let chain = verified(&reader).await;
     assert_eq!(chain.len(), 300);
-    for (place, record) in places.iter().zip(&chain) {
-        let stored = haechi_store_redis::chain::StoredRecord::parse(record).unwrap();
-        assert_eq!(*place, stored.position);
-    }
+    let stored: Vec<_> = chain.iter().map(|record| record.position).collect();
+    assert_eq!(places, stored);
 }
 
 macro_rules! contract {

@@ -5,7 +5,10 @@ use std::io::{self, Write};
 use clap::Args;
 use serde_json::json;
 
-use super::{Exit, WorldArgs, run::violations};
+use super::{
+    Exit, WorldArgs,
+    run::{tell_violations, violations},
+};
 use crate::{history, runner::run_seed};
 
 /// Runs one seed again and prints everything that happened in it
@@ -58,14 +61,6 @@ pub fn replay(args: &ReplayArgs) -> io::Result<Exit> {
     }
     stdout.flush()?;
     eprintln!("{verdict}, trace {:016x}", report.world.trace_hash);
-    for violation in &report.world.violations {
-        let ops: Vec<_> = violation.ops.iter().map(|op| op.0.to_string()).collect();
-        eprintln!(
-            "  {} (ops {}): {}",
-            violation.invariant.name(),
-            ops.join(", "),
-            violation.reason
-        );
-    }
+    tell_violations(&report);
     Ok(if report.is_ok() { Exit::Fine } else { Exit::No })
 }

@@ -184,6 +184,16 @@ fn summary_value(summary: &Summary, options: &WorldOptions, wall: Duration, jobs
 /// A failing seed, for people: what broke, and how to see it again.
 fn explain(report: &SeedReport, world: &WorldArgs) {
     eprintln!("seed {} fails:", report.seed);
+    tell_violations(report);
+    eprintln!(
+        "to see it: haechi-sim replay --seed {}{}",
+        report.seed,
+        world.words()
+    );
+}
+
+/// The violations of a seed, for people.
+pub(super) fn tell_violations(report: &SeedReport) {
     for violation in &report.world.violations {
         let ops: Vec<_> = violation.ops.iter().map(|op| op.0.to_string()).collect();
         eprintln!(
@@ -193,11 +203,6 @@ fn explain(report: &SeedReport, world: &WorldArgs) {
             violation.reason
         );
     }
-    eprintln!(
-        "to see it: haechi-sim replay --seed {}{}",
-        report.seed,
-        world.words()
-    );
 }
 
 /// The summary, for people.
