@@ -8,4 +8,5 @@ mod contract;
 mod corrupt;
 mod exactly_once;
 mod refusals;
+mod sink;
 mod support;

@@ -1,0 +1,202 @@
+//! What callers of a sink may do to it: leave, crowd, close.
+
+use std::{num::NonZeroU64, sync::Arc, time::Duration};
+
+use haechi_store_redis::{
+    AppendError, Builder, Handle, NotApplied, ReadError,
+    audit::{
+        Anchored, AttemptError, AuditSink, AuditStore, Batch, MemoryStore, Reply, SinkConfig, Tail,
+    },
+    chain::{Anchor, Position},
+};
+use tokio::sync::Semaphore;
+
+use crate::support::{event, verified};
+
+/// A chain in memory whose appends wait for a permit each, after they have
+/// been sent as far as the sink can tell.
+#[derive(Clone)]
+struct Held {
+    store: MemoryStore,
+    permits: Arc<Semaphore>,
+    sent: Arc<Semaphore>,
+}
+
+impl Held {
+    fn new() -> Self {
+        Self {
+            store: MemoryStore::new(),
+            permits: Arc::new(Semaphore::new(0)),
+            sent: Arc::new(Semaphore::new(0)),
+        }
+    }
+
+    /// Waits until the sink has sent a batch.
+    async fn sent(&self) {
+        self.sent.acquire().await.unwrap().forget();
+    }
+
+    fn let_through(&self) {
+        self.permits.add_permits(1_000);
+    }
+}
+
+impl AuditStore for Held {
+    type Lease = ();
+
+    async fn append(&self, batch: &Batch<'_>) -> Result<Reply, AttemptError> {
+        self.sent.add_permits(1);
+        self.permits.acquire().await.unwrap().forget();
+        self.store.append(batch).await
+    }
+
+    async fn tail(&self, seen: Option<Position>) -> Result<Tail, AttemptError> {
+        self.store.tail(seen).await
+    }
+
+    async fn read(&self, start: u64, end: u64) -> Result<Vec<Vec<u8>>, ReadError> {
+        self.store.read(start, end).await
+    }
+
+    async fn lease(&self) {}
+
+    async fn release(&self, (): ()) {}
+}
+
+fn sink(store: &Held, config: SinkConfig) -> AuditSink {
+    Builder::new().sink(config).start_over(store.clone())
+}
+
+/// Catches a dropped call that cancels what is in flight, or that is sent
+/// although its caller had gone before.
+#[tokio::test]
+async fn a_caller_may_leave_at_any_time() {
+    let store = Held::new();
+    let sink = sink(&store, SinkConfig::default());
+    let in_flight = tokio::spawn(sink.record(event("in flight")));
+    store.sent().await;
+    let withdrawn = sink.record(event("withdrawn"));
+    let kept = sink.record(event("kept"));
+    drop(withdrawn);
+    in_flight.abort();
+    let _ = in_flight.await;
+    store.let_through();
+    assert_eq!(kept.await.unwrap().position.sequence.get(), 2);
+    assert_eq!(verified(&store).await.len(), 2);
+}
+
+/// Catches a deadline that calls what is in flight "not applied", or what was
+/// never sent "unknown"; and a sink that is stuck afterwards.
+#[tokio::test]
+async fn a_deadline_tells_what_was_sent_from_what_was_not() {
+    let store = Held::new();
+    let config = SinkConfig {
+        deadline: Duration::from_millis(50),
+        queue_capacity: 1,
+        ..SinkConfig::default()
+    };
+    let sink = sink(&store, config);
+    let in_flight = tokio::spawn(sink.record(event("in flight")));
+    store.sent().await;
+    let queued = tokio::spawn(sink.record(event("queued")));
+    let crowded = tokio::spawn(sink.record(event("no room")));
+    let Err(AppendError::Unknown { handle, .. }) = in_flight.await.unwrap() else {
+        panic!("what is in flight is unknown");
+    };
+    assert_eq!(handle.position.sequence.get(), 1);
+    assert_eq!(handle.to_string().parse::<Handle>().as_ref(), Ok(&*handle));
+    assert!(matches!(
+        queued.await.unwrap(),
+        Err(AppendError::NotApplied(NotApplied::Deadline(_)))
+    ));
+    assert!(matches!(
+        crowded.await.unwrap(),
+        Err(AppendError::NotApplied(NotApplied::QueueFull))
+    ));
+    store.let_through();
+    assert_eq!(
+        sink.record(event("next"))
+            .await
+            .unwrap()
+            .position
+            .sequence
+            .get(),
+        2
+    );
+    let chain = verified(&store).await;
+    assert_eq!(
+        chain[0].position, handle.position,
+        "the handle named its place"
+    );
+}
+
+/// Catches a close that hangs, or that leaves a caller without an answer.
+#[tokio::test]
+async fn closing_tells_everybody() {
+    let store = Held::new();
+    let sink = sink(&store, SinkConfig::default());
+    let in_flight = tokio::spawn(sink.record(event("in flight")));
+    store.sent().await;
+    let queued = tokio::spawn(sink.record(event("queued")));
+    tokio::task::yield_now().await;
+    let report = sink.close(Duration::from_millis(50)).await;
+    assert_eq!(report.unknown.len(), 1);
+    let Err(AppendError::Unknown { handle, .. }) = in_flight.await.unwrap() else {
+        panic!("what is in flight is unknown");
+    };
+    assert_eq!(report.unknown[0], *handle);
+    assert!(matches!(
+        queued.await.unwrap(),
+        Err(AppendError::NotApplied(NotApplied::Closed))
+    ));
+}
+
+/// Catches a sink whose loop dies with its last handle, before its work.
+#[tokio::test]
+async fn dropping_the_last_handle_finishes_what_is_queued() {
+    let store = Held::new();
+    let sink = sink(&store, SinkConfig::default());
+    let calls: Vec<_> = (0..10)
+        .map(|_| tokio::spawn(sink.record(event("e"))))
+        .collect();
+    drop(sink);
+    store.let_through();
+    for call in calls {
+        call.await.unwrap().unwrap();
+    }
+    assert_eq!(verified(&store).await.len(), 10);
+}
+
+/// Catches an anchor for the wrong sequence, and an anchor that could not be
+/// written taken for an append that was not applied.
+#[tokio::test]
+async fn every_kth_record_is_anchored_or_said_to_lack_its_anchor() {
+    let store = Held::new();
+    store.let_through();
+    let mut written = 0;
+    let anchors = move |_: &Anchor| {
+        written += 1;
+        if written < 3 {
+            Ok(())
+        } else {
+            Err(std::io::Error::other("the disk is full"))
+        }
+    };
+    let every = NonZeroU64::new(3).unwrap();
+    let sink = Builder::new()
+        .anchors(anchors, every)
+        .start_over(store.clone());
+    let mut ends = Vec::new();
+    for _ in 0..9 {
+        ends.push(sink.record(event("e")).await.unwrap().anchored);
+    }
+    let missing = Anchored::Missing("the disk is full".to_owned());
+    assert_eq!(ends[2], Anchored::Written);
+    assert_eq!(ends[5], Anchored::Written);
+    assert_eq!(ends[8], missing);
+    assert_eq!(
+        ends.iter().filter(|end| **end == Anchored::NotDue).count(),
+        6
+    );
+    assert_eq!(verified(&store).await.len(), 9);
+}
