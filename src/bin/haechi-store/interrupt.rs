@@ -12,7 +12,7 @@ pub(crate) async fn interrupted() {
 
 async fn ctrl_c() {
     if tokio::signal::ctrl_c().await.is_err() {
-        pending().await
+        pending::<()>().await;
     }
 }
 
@@ -23,11 +23,11 @@ async fn terminate() {
         Ok(mut terminate) => {
             terminate.recv().await;
         }
-        Err(_) => pending().await,
+        Err(_) => pending::<()>().await,
     }
 }
 
 #[cfg(not(unix))]
 async fn terminate() {
-    pending().await
+    pending::<()>().await;
 }
