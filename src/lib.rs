@@ -1,4 +1,51 @@
 //! A tamper-evident audit chain that N replicas of a service share in Redis.
+//!
+//! Each record carries the hash of the one before it; a record is appended by
+//! a script inside Redis that compares the head's hash and moves it in one
+//! step. So the chain has one order, nobody can change or remove a record
+//! without breaking every hash after it, and replicas need nothing but Redis
+//! to agree.
+//!
+//! ```
+//! use haechi_store_redis::{Builder, audit::MemoryStore, chain::Event};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! // `Builder::new().start(redis::Client::open(url)?).await?` in production.
+//! let sink = Builder::new().start_over(MemoryStore::new());
+//!
+//! let first = sink.record(Event::from_json(r#"{"id":"e1","operation":"protect"}"#)?);
+//! let second = sink.record(Event::from_json(r#"{"id":"e2","operation":"reveal"}"#)?);
+//! assert_eq!(second.await?.position.sequence.get(), 2);
+//! assert_eq!(first.await?.position.sequence.get(), 1);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What is promised
+//!
+//! - An append ends as applied, *not applied* (never, whatever is still on
+//!   its way), *unknown* (the last resort, with a [`Handle`]), or *corrupt
+//!   state*: see [`AppendError`].
+//! - One record an append, whatever replies are lost.
+//! - A process that had seen what Redis has lost says so
+//!   ([`Corrupt::RolledBack`]) and appends nothing more.
+//! - The Redis lock is never needed for any of this; see
+//!   [`redis::LockPolicy`].
+//!
+//! # What is not
+//!
+//! That Redis keeps what it has acknowledged: an acknowledgement means that
+//! the primary holds the record in memory.
+//!
+//! # Where to look
+//!
+//! - [`chain`]: events, records, verification: arithmetic without I/O.
+//! - [`audit`]: the [`AuditSink`](audit::AuditSink) that callers use, and the
+//!   [`AuditStore`](audit::AuditStore) beneath it.
+//! - [`redis`]: the store over Redis, and whether Redis is
+//!   [ready](redis::RedisAuditStore::ready) for it.
+//! - [`clock`] and [`entropy`]: the two inputs that a simulation replaces.
 #![forbid(unsafe_code)]
 
 pub mod audit;

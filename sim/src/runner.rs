@@ -10,6 +10,7 @@ use std::{
 };
 
 use crate::{
+    check::{Invariant, Violation},
     fault::FaultKind,
     mutants::Variant,
     world::{self, Outcomes, WorldOptions, WorldReport},
@@ -50,13 +51,46 @@ pub fn run_seed(seed: u64, options: &WorldOptions, variant: Variant) -> SeedRepo
     }
 }
 
+/// Runs one seed a second time, and accuses it of
+/// [`Nondeterminism`](Invariant::Nondeterminism) if another trace comes of it.
+pub fn recheck(report: &mut SeedReport, options: &WorldOptions, variant: Variant) {
+    let again = world::run(report.seed, options, variant);
+    if again.trace_hash == report.world.trace_hash {
+        return;
+    }
+    let kept = WorldOptions {
+        keep_trace: true,
+        ..options.clone()
+    };
+    let [one, other] = [(); 2].map(|()| world::run(report.seed, &kept, variant).trace);
+    let differs = one.iter().zip(&other).position(|(one, other)| one != other);
+    let number = differs.unwrap_or(one.len().min(other.len()));
+    let event = |trace: &[String]| {
+        trace
+            .get(number)
+            .map_or("the end", |event| event)
+            .to_owned()
+    };
+    report.world.violations.push(Violation {
+        invariant: Invariant::Nondeterminism,
+        ops: Vec::new(),
+        reason: format!(
+            "two runs of the seed differ, at event {number} for the first time: {} / {}",
+            event(&one),
+            event(&other)
+        ),
+    });
+}
+
 /// Runs seeds on `jobs` threads and hands the reports out in the order of the
 /// seeds, whichever is done first, until `each` answers `false`.
 ///
-/// At most a few reports a thread are held back.
+/// Every `twice`th seed is [checked again](recheck); 0 for none. At most a
+/// few reports a thread are held back.
 pub fn run_seeds(
     seeds: Range<u64>,
     jobs: usize,
+    twice: u64,
     options: &WorldOptions,
     variant: Variant,
     mut each: impl FnMut(SeedReport) -> bool,
@@ -71,7 +105,11 @@ pub fn run_seeds(
                 loop {
                     let seed = next.lock().unwrap_or_else(PoisonError::into_inner).next();
                     let Some(seed) = seed else { return };
-                    if sender.send(run_seed(seed, options, variant)).is_err() {
+                    let mut report = run_seed(seed, options, variant);
+                    if twice > 0 && seed.is_multiple_of(twice) {
+                        recheck(&mut report, options, variant);
+                    }
+                    if sender.send(report).is_err() {
                         return;
                     }
                 }

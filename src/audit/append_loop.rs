@@ -63,8 +63,14 @@ pub(super) struct Anchoring {
 
 /// Waits between attempts: after a conflict, others are at work and the next
 /// attempt may well succeed; after a failure, something has to mend first.
-const CONFLICT_WAIT: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(50));
+const CONFLICT_WAIT: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(20));
 const FAILURE_WAIT: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(500));
+
+/// Attempts between two waits after conflicts. An attempt that follows a wait
+/// is sealed onto a head that others have had time to move, so it hardly ever
+/// wins; those right behind it can. With one attempt a wait, a writer that
+/// lost twice starved among writers that had not.
+const SPRINT: u64 = 3;
 
 /// What became of a batch.
 enum Fate {
@@ -146,10 +152,10 @@ impl<S: AuditStore, C: Clock, E: Entropy> AppendLoop<S, C, E> {
                 Fate::NotApplied(Again::AfterConflict) => {
                     queue.take_back(None);
                     queue.count(|stats| stats.conflicts += 1);
-                    // The conflict brought the new head along: the first
-                    // retry goes out at once, and only a second loss is
-                    // evidence of a crowd.
-                    if attempts > 1 {
+                    // The conflict brought the new head along, and it is as
+                    // fresh as it will ever be: the next attempts go out at
+                    // once. Only a row of losses is evidence of a crowd.
+                    if attempts.is_multiple_of(SPRINT) {
                         self.clock.sleep(conflicts.next(&self.entropy)).await;
                     }
                 }

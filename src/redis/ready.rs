@@ -109,7 +109,32 @@ impl<N: Connect, C: Clock, E: Entropy> RedisAuditStore<N, C, E> {
                 };
             }
         }
-        let eviction = self.eviction().await;
+        let info = self.info().await;
+        let crossed = faults
+            .iter()
+            .any(|(reason, _)| *reason == NotReady::CrossSlot);
+        if info.contains("cluster_enabled:1") && !keys.prefix.is_tagged() && !crossed {
+            faults.insert(
+                0,
+                (
+                    NotReady::CrossSlot,
+                    Cause::new(format!(
+                        "the keys under {} lie in different slots of this cluster; \
+                         use a prefix with a hash tag, such as {}",
+                        keys.prefix,
+                        keys.prefix.tagged()
+                    )),
+                ),
+            );
+        }
+        let eviction = match info
+            .lines()
+            .find_map(|line| line.strip_prefix("maxmemory_policy:"))
+        {
+            Some(policy) => Eviction::Policy(policy.to_owned()),
+            // INFO is denied; CONFIG may not be.
+            None => self.configured_eviction().await,
+        };
         if let Eviction::Policy(policy) = &eviction
             && policy.starts_with("allkeys-")
         {
@@ -124,19 +149,12 @@ impl<N: Connect, C: Clock, E: Entropy> RedisAuditStore<N, C, E> {
         Readiness { faults, eviction }
     }
 
-    /// From INFO, since CONFIG is often denied.
-    async fn eviction(&self) -> Eviction {
-        let info = match self.link().send(&cmd("INFO")).await {
+    /// What the server says of itself; empty where it is not allowed to.
+    async fn info(&self) -> String {
+        match self.link().send(&cmd("INFO")).await {
             Ok(Value::BulkString(text)) => String::from_utf8_lossy(&text).into_owned(),
             Ok(Value::VerbatimString { text, .. }) => text,
             _ => String::new(),
-        };
-        let policy = info
-            .lines()
-            .find_map(|line| line.strip_prefix("maxmemory_policy:"));
-        match policy {
-            Some(policy) => Eviction::Policy(policy.to_owned()),
-            None => self.configured_eviction().await,
         }
     }
 

@@ -254,6 +254,11 @@ contract!(memory, {
     ((), move || store.clone())
 });
 
+contract!(simulated_redis, {
+    let connect = crate::support::InMemory::new();
+    ((), move || Builder::new().store(connect.clone()))
+});
+
 contract!(redis_server, {
     let server = haechi_sim::server_process::RedisServer::start().unwrap();
     let client = redis::Client::open(server.url()).unwrap();

@@ -7,4 +7,5 @@ mod cli;
 mod contract;
 mod corrupt;
 mod exactly_once;
+mod refusals;
 mod support;

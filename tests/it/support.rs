@@ -9,12 +9,19 @@ use std::{
     time::Duration,
 };
 
-use haechi_sim::server_process::RedisServer;
+use haechi_sim::{
+    redis::{
+        Config, Redis,
+        server::{Open, Shared, serve_connection, shared},
+    },
+    server_process::RedisServer,
+};
 use haechi_store_redis::{
     Builder,
     audit::{AuditStore, Pages},
     chain::{Event, StoredRecord, Verifier},
     clock::{Clock, SystemClock},
+    redis::Connect,
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -136,4 +143,48 @@ pub(crate) async fn cutting_proxy(server: &RedisServer, nth: u64) -> (String, Ar
         }
     });
     (url, cut)
+}
+
+/// Connects to a simulated Redis over a stream in memory: the real client on
+/// one end, the simulated server on the other.
+#[derive(Clone)]
+pub(crate) struct InMemory {
+    redis: Shared<Redis>,
+}
+
+impl InMemory {
+    pub(crate) fn new() -> Self {
+        let clock = SystemClock::new();
+        Self {
+            redis: shared(Redis::new(Config {
+                now: Some(Arc::new(move || clock.wall())),
+                ..Config::default()
+            })),
+        }
+    }
+}
+
+impl Connect for InMemory {
+    type Connection = redis::aio::MultiplexedConnection;
+
+    async fn connect(&self) -> redis::RedisResult<Self::Connection> {
+        let (ours, theirs) = tokio::io::duplex(1 << 16);
+        let redis = self.redis.clone();
+        let clock = SystemClock::new();
+        tokio::spawn(async move {
+            let sleep = |duration| {
+                let clock = clock.clone();
+                async move { clock.sleep(duration).await }
+            };
+            let _ = serve_connection(theirs, redis, shared(Open), sleep).await;
+        });
+        let info = redis::RedisConnectionInfo::default().set_skip_set_lib_name();
+        let config = redis::AsyncConnectionConfig::new()
+            .set_connection_timeout(None)
+            .set_response_timeout(None);
+        let (connection, driver) =
+            redis::aio::MultiplexedConnection::new_with_config(&info, ours, config).await?;
+        tokio::spawn(driver);
+        Ok(connection)
+    }
 }

@@ -45,7 +45,7 @@ pub fn mutants(args: &MutantsArgs) -> io::Result<Exit> {
         let seeds = args.from..args.from.saturating_add(args.budget);
         let mut tried = 0_u64;
         let mut caught = None;
-        run_seeds(seeds, jobs, &options, variant, |report| {
+        run_seeds(seeds, jobs, 0, &options, variant, |report| {
             tried += 1;
             caught = report
                 .world

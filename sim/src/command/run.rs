@@ -21,7 +21,7 @@ use crate::{
 Example: the worlds of the seeds 0 to 999, with network faults only
   haechi-sim run --seeds 0..1000 --faults network")]
 pub struct RunArgs {
-    /// Seeds to run; B is not one of them [default: 0..1000]
+    /// Seeds to run; B is not one of them [default: 0..2000]
     #[arg(long, value_name = "A..B", value_parser = range, conflicts_with = "seed")]
     pub seeds: Option<Range<u64>>,
     /// One seed
@@ -33,6 +33,9 @@ pub struct RunArgs {
     /// Worlds at a time [default: one a core]
     #[arg(long, value_name = "J")]
     pub jobs: Option<usize>,
+    /// Run every K-th seed a second time and compare the traces; 0 for none
+    #[arg(long, value_name = "K", default_value_t = 1)]
+    pub twice: u64,
     /// Print a JSON line for every seed, and the summary as the last one
     #[arg(long)]
     pub json: bool,
@@ -63,7 +66,7 @@ pub fn run(args: &RunArgs) -> io::Result<Exit> {
     let seeds = match (args.seed, &args.seeds) {
         (Some(seed), _) => seed..seed.saturating_add(1),
         (None, Some(seeds)) => seeds.clone(),
-        (None, None) => 0..1000,
+        (None, None) => 0..2000,
     };
     let options = args.world.options();
     let jobs = args
@@ -75,23 +78,32 @@ pub fn run(args: &RunArgs) -> io::Result<Exit> {
     let mut summary = Summary::default();
     let mut written = Ok(());
     let mut stdout = io::stdout().lock();
-    run_seeds(seeds, jobs, &options, args.world.store, |report| {
-        summary.add(&report);
-        if args.json {
-            written = writeln!(stdout, "{}", seed_line(&report));
-        }
-        if !report.is_ok() {
-            progress.clear();
-            explain(&report, &args.world);
-        }
-        progress.show(&summary);
-        written.is_ok() && (report.is_ok() || args.keep_going)
-    });
+    run_seeds(
+        seeds,
+        jobs,
+        args.twice,
+        &options,
+        args.world.store,
+        |report| {
+            summary.add(&report);
+            if args.json {
+                written = writeln!(stdout, "{}", seed_line(&report));
+            }
+            if !report.is_ok() {
+                progress.clear();
+                explain(&report, &args.world);
+            }
+            progress.show(&summary);
+            written.is_ok() && (report.is_ok() || args.keep_going)
+        },
+    );
     progress.clear();
     written?;
     let wall = started.elapsed();
-    let line = json!({ "summary": summary_value(&summary, &options, wall, jobs) });
-    writeln!(stdout, "{line}")?;
+    if args.json {
+        let line = json!({ "summary": summary_value(&summary, &options, wall, jobs) });
+        writeln!(stdout, "{line}")?;
+    }
     stdout.flush()?;
     tell(&summary, &options, wall, jobs);
     Ok(if summary.failed.is_empty() {

@@ -2,7 +2,7 @@
 //!
 //! [`Redis::execute`] is the whole of it: a command in, a reply out, no I/O. [`server`] puts it behind a stream of
 //! bytes, where the real client cannot tell it from redis-server 7.0, and where faults are injected. The production
-//! scripts run in a real Lua 5.1 ([`script`]). What a command does is in the file that has its name, under `cmd/`.
+//! scripts run in a real Lua 5.1 (`script`). What a command does is in the file that has its name, under `cmd/`.
 //!
 //! Known to differ from redis-server 7.0: RESP3 is refused; one database; no `bit`, `struct` and `cmsgpack` in scripts;
 //! no evictions or limits of its own (see [`Modes`]); SCAN answers everything at once; a hash lists its fields in the
@@ -18,6 +18,8 @@ mod script;
 pub mod server;
 mod session;
 mod state;
+#[cfg(test)]
+mod tests;
 mod value;
 
 pub use keyspace::{Keyspace, Snapshot};

@@ -5,5 +5,6 @@ mod check;
 mod differential;
 mod history;
 mod real_client;
+mod snapshots;
 mod speed;
 mod world;

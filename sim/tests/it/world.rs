@@ -43,7 +43,7 @@ fn two_seeds_give_two_traces() {
 fn the_correct_store_is_never_accused_and_every_fault_strikes() {
     let options = WorldOptions::default();
     let mut summary = Summary::default();
-    run_seeds(1000..1250, 2, &options, Variant::Correct, |report| {
+    run_seeds(1000..1250, 2, 0, &options, Variant::Correct, |report| {
         assert!(
             report.is_ok(),
             "seed {}: {:?}",
@@ -86,7 +86,7 @@ fn only_the_classes_asked_for_strike() {
 fn every_planted_bug_is_caught() {
     for variant in Variant::planted() {
         let mut caught = None;
-        run_seeds(0..200, 2, &WorldOptions::default(), variant, |report| {
+        run_seeds(0..200, 2, 0, &WorldOptions::default(), variant, |report| {
             caught = (!report.is_ok()).then_some(report.seed);
             caught.is_none()
         });

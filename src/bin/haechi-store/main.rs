@@ -3,7 +3,7 @@
 //!
 //! One command, one file. Every command is `run(args, global, console)`, puts
 //! its results on stdout and everything else on stderr, and ends in an
-//! [`Exit`](exit::Exit). No command's file knows another's.
+//! [`Exit`]. No command's file knows another's.
 
 mod append_report;
 mod args;

@@ -5,14 +5,12 @@
 --
 -- Replies: {'ready'} · {'denied', command} or one of tail.lua's faults.
 
-local tail, fault = chain_end()
+local fault = denied(READS) or denied(WRITES) or denied({{'SET', KEYS[4], ''}})
+if fault then return fault end
+local tail
+tail, fault = chain_end()
 if fault then return fault end
 local reply, last = describe('tail', tail, 0)
 if not last then return reply end
-if redis.acl_check_cmd then
-  if not redis.acl_check_cmd('RPUSH', KEYS[1], '') then return {'denied', 'rpush'} end
-  if not redis.acl_check_cmd('SET', KEYS[2], '') then return {'denied', 'set'} end
-  if not redis.acl_check_cmd('SET', KEYS[3], '') then return {'denied', 'set'} end
-end
 redis.call('SET', KEYS[4], '1', 'PX', 2000)
 return {'ready'}

@@ -2,6 +2,20 @@
 --
 -- KEYS[1] chain (LIST), KEYS[2] head (STRING), KEYS[3] head:hash (STRING).
 
+-- The first command of `commands` that the user may not run, as a reply; nil
+-- if there is none, or if this server cannot tell (before 7.0). Asked before
+-- anything else, because an error does not undo the writes before it.
+local function denied(commands)
+  if not redis.acl_check_cmd then return nil end
+  for _, command in ipairs(commands) do
+    if not redis.acl_check_cmd(unpack(command)) then return {'denied', command[1]} end
+  end
+  return nil
+end
+
+local READS = {{'LLEN', KEYS[1]}, {'LINDEX', KEYS[1], 0}, {'GET', KEYS[2]}, {'GET', KEYS[3]}}
+local WRITES = {{'RPUSH', KEYS[1], ''}, {'SET', KEYS[2], ''}, {'SET', KEYS[3], ''}}
+
 -- A reading that meets a key of another type ends the script with a reply
 -- that names the key, before anything was written.
 local function read(command, key, ...)

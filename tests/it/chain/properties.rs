@@ -137,7 +137,8 @@ proptest! {
         }
     }
 
-    /// Nor does a removed or repeated stretch.
+    /// Nor does a removed or repeated stretch, or it was no change: the plus
+    /// sign of 1e+21, say.
     #[test]
     fn no_cut_goes_unnoticed(event in event(), a in any::<prop::sample::Index>(), b in any::<prop::sample::Index>()) {
         let record = chain(&[event]).remove(0);
@@ -145,7 +146,11 @@ proptest! {
         let (a, b) = (a.index(text.len()), b.index(text.len()));
         let spliced = [&text[..a], &text[b..]].concat();
         prop_assume!(spliced != text && !spliced.is_empty());
-        prop_assert!(!verifies([spliced.as_slice()]));
+if verifies([spliced.as_slice()]) {
+            let spliced: Value = serde_json::from_slice(&spliced).unwrap();
+            let same = serde_json_canonicalizer::to_string(&spliced).unwrap();
+            prop_assert_eq!(same, record.text());
+        }
     }
 
     /// Nothing panics, whatever is read.

@@ -27,7 +27,7 @@ pub(super) fn library(lua: &Lua) -> mlua::Result<Table> {
             ));
         };
         let mut out = Vec::with_capacity(128);
-        write(value, 0, &mut out).map_err(|text| raise::at_caller(lua, &text))?;
+        write(value, &mut out).map_err(|text| raise::at_caller(lua, &text))?;
         lua.create_string(out)
     };
     cjson.raw_set("encode", lua.create_function(encode)?)?;
@@ -65,14 +65,47 @@ fn kind(value: &Value) -> &'static str {
     }
 }
 
-fn write(value: &Value, depth: usize, out: &mut Vec<u8>) -> Result<(), String> {
+/// A table being written: its entries to come, and whether they have names.
+struct Open {
+    entries: std::vec::IntoIter<(Value, Value)>,
+    array: bool,
+    first: bool,
+}
+
+/// Writes a value. The tables it is in are on a stack of our own: a thread's might be too small.
+fn write(value: &Value, out: &mut Vec<u8>) -> Result<(), String> {
+    let mut open: Vec<Open> = Vec::new();
+    if let Some(table) = write_one(value, out)? {
+        open.push(begin(table, 1, out)?);
+    }
+    while let Some(container) = open.last_mut() {
+        let Some((key, value)) = container.entries.next() else {
+            out.push(if container.array { b']' } else { b'}' });
+            open.pop();
+            continue;
+        };
+        if !std::mem::take(&mut container.first) {
+            out.push(b',');
+        }
+        if !container.array {
+            write_key(&key, out)?;
+        }
+        if let Some(table) = write_one(&value, out)? {
+            open.push(begin(table, open.len() + 1, out)?);
+        }
+    }
+    Ok(())
+}
+
+/// Writes what is not a table; answers a table, which is for the caller to go into.
+fn write_one<'a>(value: &'a Value, out: &mut Vec<u8>) -> Result<Option<&'a Table>, String> {
     match value {
         Value::Nil => out.extend(b"null"),
         Value::LightUserData(pointer) if pointer.0.is_null() => out.extend(b"null"),
         Value::Boolean(value) => out.extend(if *value { b"true".as_ref() } else { b"false" }),
         Value::Integer(_) | Value::Number(_) => write_number(value, out)?,
         Value::String(text) => write_string(text, out),
-        Value::Table(table) => write_table(table, depth + 1, out)?,
+        Value::Table(table) => return Ok(Some(table)),
         other => {
             return Err(format!(
                 "Cannot serialise {}: type not supported",
@@ -80,6 +113,25 @@ fn write(value: &Value, depth: usize, out: &mut Vec<u8>) -> Result<(), String> {
             ));
         }
     }
+    Ok(None)
+}
+
+fn write_key(key: &Value, out: &mut Vec<u8>) -> Result<(), String> {
+    match key {
+        Value::String(text) => write_string(text, out),
+        Value::Integer(_) | Value::Number(_) => {
+            out.push(b'"');
+            write_number(key, out)?;
+            out.push(b'"');
+        }
+        other => {
+            let kind = kind(other);
+            return Err(format!(
+                "Cannot serialise {kind}: table key must be a number or string"
+            ));
+        }
+    }
+    out.push(b':');
     Ok(())
 }
 
@@ -111,7 +163,7 @@ fn write_string(text: &LuaString, out: &mut Vec<u8>) {
     out.push(b'"');
 }
 
-fn write_table(table: &Table, depth: usize, out: &mut Vec<u8>) -> Result<(), String> {
+fn begin(table: &Table, depth: usize, out: &mut Vec<u8>) -> Result<Open, String> {
     if depth > DEEPEST {
         return Err(format!("Cannot serialise, excessive nesting ({depth})"));
     }
@@ -119,51 +171,24 @@ fn write_table(table: &Table, depth: usize, out: &mut Vec<u8>) -> Result<(), Str
     for entry in table.pairs::<Value, Value>() {
         entries.push(entry.map_err(|error| error.to_string())?);
     }
-    match array_length(&entries)? {
-        Some(length) if length > 0 => {
-            let mut places: Vec<&Value> = vec![&Value::Nil; length];
-            for (key, value) in &entries {
-                if let Some(place) = index(key).and_then(|index| places.get_mut(index - 1)) {
-                    *place = value;
-                }
+    let length = array_length(&entries)?.unwrap_or(0);
+    // An empty table is an object: nothing in it says otherwise.
+    let array = length > 0;
+    if array {
+        let mut places = vec![(Value::Nil, Value::Nil); length];
+        for (key, value) in entries {
+            if let Some(place) = index(&key).and_then(|index| places.get_mut(index - 1)) {
+                place.1 = value;
             }
-            out.push(b'[');
-            for (at, value) in places.into_iter().enumerate() {
-                if at > 0 {
-                    out.push(b',');
-                }
-                write(value, depth, out)?;
-            }
-            out.push(b']');
         }
-        // An empty table is an object: nothing in it says otherwise.
-        _ => {
-            out.push(b'{');
-            for (at, (key, value)) in entries.iter().enumerate() {
-                if at > 0 {
-                    out.push(b',');
-                }
-                match key {
-                    Value::String(text) => write_string(text, out),
-                    Value::Integer(_) | Value::Number(_) => {
-                        out.push(b'"');
-                        write_number(key, out)?;
-                        out.push(b'"');
-                    }
-                    other => {
-                        let kind = kind(other);
-                        return Err(format!(
-                            "Cannot serialise {kind}: table key must be a number or string"
-                        ));
-                    }
-                }
-                out.push(b':');
-                write(value, depth, out)?;
-            }
-            out.push(b'}');
-        }
+        entries = places;
     }
-    Ok(())
+    out.push(if array { b'[' } else { b'{' });
+    Ok(Open {
+        entries: entries.into_iter(),
+        array,
+        first: true,
+    })
 }
 
 /// The key as a place in an array, from 1 on.

@@ -30,55 +30,104 @@ impl Shapes {
     }
 
     /// A script's answer: numbers lose their fraction, an array ends at its first nil, true is 1, false is nil.
+    ///
+    /// The tables it is in are on a stack of our own: a thread's might be too small.
     pub(super) fn to_reply(&self, value: &Value) -> mlua::Result<Reply> {
-        self.reply(value, 0)
+        let mut open: Vec<Open> = Vec::new();
+        let mut reply = match self.one(value)? {
+            One::Reply(reply) => return Ok(reply),
+            One::Open(container) => {
+                open.push(container);
+                None
+            }
+        };
+        while let Some(container) = open.last_mut() {
+            container.items.extend(reply.take());
+            match container.next()? {
+                Some(value) => match self.one(&value)? {
+                    One::Reply(item) => container.items.push(item),
+                    One::Open(_) if open.len() > DEEPEST => {
+                        reply = Some(Reply::fail("ERR reached lua stack limit"));
+                    }
+                    One::Open(inner) => open.push(inner),
+                },
+                None => reply = open.pop().map(|container| Reply::Array(container.items)),
+            }
+        }
+        Ok(reply.unwrap_or(Reply::Nil))
     }
 
-    fn reply(&self, value: &Value, depth: usize) -> mlua::Result<Reply> {
-        if depth > DEEPEST {
-            return Ok(Reply::fail("ERR reached lua stack limit"));
-        }
+    /// A value that is an answer by itself, or a table to go into.
+    fn one(&self, value: &Value) -> mlua::Result<One> {
         Ok(match value {
-            Value::String(text) => Reply::Bulk(copy(text)),
-            Value::Integer(value) => Reply::Integer(*value),
-            Value::Number(value) => Reply::Integer(truncate(*value)),
-            Value::Boolean(true) => Reply::Integer(1),
-            Value::Table(table) => return self.table(table, depth),
-            _ => Reply::Nil,
+            Value::String(text) => One::Reply(Reply::Bulk(copy(text))),
+            Value::Integer(value) => One::Reply(Reply::Integer(*value)),
+            Value::Number(value) => One::Reply(Reply::Integer(truncate(*value))),
+            Value::Boolean(true) => One::Reply(Reply::Integer(1)),
+            Value::Table(table) => return self.table(table),
+            _ => One::Reply(Reply::Nil),
         })
     }
 
-    fn table(&self, table: &Table, depth: usize) -> mlua::Result<Reply> {
+    fn table(&self, table: &Table) -> mlua::Result<One> {
         if let Value::String(text) = table.raw_get(&self.err)? {
-            return Ok(Reply::Error(line(&text)));
+            return Ok(One::Reply(Reply::Error(line(&text))));
         }
         if let Value::String(text) = table.raw_get(&self.ok)? {
-            return Ok(Reply::Status(line(&text)));
+            return Ok(One::Reply(Reply::Status(line(&text))));
         }
         // RESP3's shapes, as RESP2 shows them.
         if let Some(value) = number(&table.raw_get(&self.double)?) {
-            return Ok(Reply::text(general(value, 17)));
+            return Ok(One::Reply(Reply::text(general(value, 17))));
         }
-        let mut items = Vec::new();
-        if let Value::Table(map) = table.raw_get(&self.map)? {
+        let mut flat = Vec::new();
+        let rest = if let Value::Table(map) = table.raw_get(&self.map)? {
             for pair in map.pairs::<Value, Value>() {
                 let (key, value) = pair?;
-                items.push(self.reply(&key, depth + 1)?);
-                items.push(self.reply(&value, depth + 1)?);
+                flat.extend([key, value]);
             }
+            Rest::Flat(flat.into_iter())
         } else if let Value::Table(set) = table.raw_get(&self.set)? {
             for pair in set.pairs::<Value, Value>() {
-                items.push(self.reply(&pair?.0, depth + 1)?);
+                flat.push(pair?.0);
             }
+            Rest::Flat(flat.into_iter())
         } else {
-            for index in 1.. {
-                match table.raw_get::<Value>(index)? {
-                    Value::Nil => break,
-                    value => items.push(self.reply(&value, depth + 1)?),
-                }
+            Rest::Array(table.clone(), 0)
+        };
+        Ok(One::Open(Open {
+            items: Vec::new(),
+            rest,
+        }))
+    }
+}
+
+enum One {
+    Reply(Reply),
+    Open(Open),
+}
+
+/// A table being answered: what is done of it, and what is to come.
+struct Open {
+    items: Vec<Reply>,
+    rest: Rest,
+}
+
+enum Rest {
+    /// The place of the last element answered.
+    Array(Table, usize),
+    Flat(std::vec::IntoIter<Value>),
+}
+
+impl Open {
+    fn next(&mut self) -> mlua::Result<Option<Value>> {
+        match &mut self.rest {
+            Rest::Flat(values) => Ok(values.next()),
+            Rest::Array(table, index) => {
+                *index += 1;
+                Ok(Some(table.raw_get(*index)?).filter(|value: &Value| !value.is_nil()))
             }
         }
-        Ok(Reply::Array(items))
     }
 }
 

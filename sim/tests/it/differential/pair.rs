@@ -154,7 +154,6 @@ fn simulated(prepare: impl FnOnce(&mut Redis) + Send + 'static) -> u16 {
     let port = listener.local_addr().unwrap().port();
     listener.set_nonblocking(true).unwrap();
     std::thread::Builder::new()
-        .stack_size(64 << 20)
         .spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()

@@ -2,7 +2,7 @@
 
 use super::DEEPEST;
 use crate::redis::script::raise;
-use mlua::{Lua, LuaString, Value};
+use mlua::{Lua, LuaString, Table, Value};
 
 enum Token {
     ObjectBegin,
@@ -64,8 +64,7 @@ pub(super) fn decode(lua: &Lua, text: &LuaString) -> mlua::Result<Value> {
         token_at: 0,
         depth: 0,
     };
-    let token = reader.next();
-    let value = reader.value(token)?;
+    let value = reader.value()?;
     match reader.next() {
         Token::End => Ok(value),
         token => Err(reader.unexpected("the end", &token)),
@@ -81,7 +80,76 @@ impl Reader<'_> {
         )
     }
 
-    fn descend(&mut self) -> mlua::Result<()> {
+    /// Reads a whole value. The containers it is in are on a stack of our own: a thread's might be too small.
+    fn value(&mut self) -> mlua::Result<Value> {
+        let mut open: Vec<(Table, Option<Vec<u8>>)> = Vec::new();
+        let mut token = self.next();
+        loop {
+            let mut value = match token {
+                Token::Text(text) => Value::String(self.lua.create_string(text)?),
+                Token::Number(value) => Value::Number(value),
+                Token::Boolean(value) => Value::Boolean(value),
+                Token::Null => Value::NULL,
+                Token::ObjectBegin => {
+                    let table = self.descend()?;
+                    match self.next() {
+                        Token::ObjectEnd => self.ascend(table),
+                        name => {
+                            open.push((table, Some(self.key(name)?)));
+                            token = self.next();
+                            continue;
+                        }
+                    }
+                }
+                Token::ArrayBegin => {
+                    let table = self.descend()?;
+                    match self.next() {
+                        Token::ArrayEnd => self.ascend(table),
+                        first => {
+                            open.push((table, None));
+                            token = first;
+                            continue;
+                        }
+                    }
+                }
+                token => return Err(self.unexpected("value", &token)),
+            };
+            // The value may be the last of its container, and that of its own.
+            loop {
+                let Some((table, key)) = open.pop() else {
+                    return Ok(value);
+                };
+                match key {
+                    Some(key) => {
+                        table.raw_set(self.lua.create_string(key)?, value)?;
+                        match self.next() {
+                            Token::ObjectEnd => value = self.ascend(table),
+                            Token::Comma => {
+                                let name = self.next();
+                                open.push((table, Some(self.key(name)?)));
+                                break;
+                            }
+                            token => return Err(self.unexpected("comma or object end", &token)),
+                        }
+                    }
+                    None => {
+                        table.raw_push(value)?;
+                        match self.next() {
+                            Token::ArrayEnd => value = self.ascend(table),
+                            Token::Comma => {
+                                open.push((table, None));
+                                break;
+                            }
+                            token => return Err(self.unexpected("comma or array end", &token)),
+                        }
+                    }
+                }
+            }
+            token = self.next();
+        }
+    }
+
+    fn descend(&mut self) -> mlua::Result<Table> {
         self.depth += 1;
         if self.depth > DEEPEST {
             let text = format!(
@@ -90,64 +158,23 @@ impl Reader<'_> {
             );
             return Err(raise::at_caller(self.lua, &text));
         }
-        Ok(())
+        self.lua.create_table()
     }
 
-    fn value(&mut self, token: Token) -> mlua::Result<Value> {
-        Ok(match token {
-            Token::Text(text) => Value::String(self.lua.create_string(text)?),
-            Token::Number(value) => Value::Number(value),
-            Token::Boolean(value) => Value::Boolean(value),
-            Token::Null => Value::NULL,
-            Token::ObjectBegin => self.object()?,
-            Token::ArrayBegin => self.array()?,
-            token => return Err(self.unexpected("value", &token)),
-        })
-    }
-
-    fn object(&mut self) -> mlua::Result<Value> {
-        self.descend()?;
-        let table = self.lua.create_table()?;
-        let mut token = self.next();
-        if !matches!(token, Token::ObjectEnd) {
-            loop {
-                let Token::Text(key) = token else {
-                    return Err(self.unexpected("object key string", &token));
-                };
-                token = self.next();
-                if !matches!(token, Token::Colon) {
-                    return Err(self.unexpected("colon", &token));
-                }
-                token = self.next();
-                let value = self.value(token)?;
-                table.raw_set(self.lua.create_string(key)?, value)?;
-                match self.next() {
-                    Token::ObjectEnd => break,
-                    Token::Comma => token = self.next(),
-                    token => return Err(self.unexpected("comma or object end", &token)),
-                }
-            }
-        }
+    fn ascend(&mut self, table: Table) -> Value {
         self.depth -= 1;
-        Ok(Value::Table(table))
+        Value::Table(table)
     }
 
-    fn array(&mut self) -> mlua::Result<Value> {
-        self.descend()?;
-        let table = self.lua.create_table()?;
-        let mut token = self.next();
-        if !matches!(token, Token::ArrayEnd) {
-            loop {
-                table.raw_push(self.value(token)?)?;
-                match self.next() {
-                    Token::ArrayEnd => break,
-                    Token::Comma => token = self.next(),
-                    token => return Err(self.unexpected("comma or array end", &token)),
-                }
-            }
+    /// A member's name, and the colon after it.
+    fn key(&mut self, token: Token) -> mlua::Result<Vec<u8>> {
+        let Token::Text(key) = token else {
+            return Err(self.unexpected("object key string", &token));
+        };
+        match self.next() {
+            Token::Colon => Ok(key),
+            token => Err(self.unexpected("colon", &token)),
         }
-        self.depth -= 1;
-        Ok(Value::Table(table))
     }
 
     fn next(&mut self) -> Token {

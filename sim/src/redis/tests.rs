@@ -1,0 +1,240 @@
+//! What the comparison with redis-server cannot show: determinism, the engine shared by all, the controls.
+
+use super::*;
+
+fn redis() -> (Redis, Session) {
+    let mut redis = Redis::new(Config::default());
+    redis.set_now(1_000_000);
+    let session = redis.connect().unwrap();
+    (redis, session)
+}
+
+fn ask(redis: &mut Redis, session: &mut Session, words: &[&str]) -> Reply {
+    let command = Command::new(words.iter().map(|word| word.as_bytes().to_vec())).unwrap();
+    redis.execute(session, &command)
+}
+
+fn eval(text: &str) -> Reply {
+    let (mut redis, mut session) = redis();
+    ask(&mut redis, &mut session, &["EVAL", text, "0"])
+}
+
+#[test]
+fn no_script_changes_what_the_next_one_sees() {
+    for attempt in [
+        "x = 1",
+        "_G.x = 1",
+        "rawset(_G, 'x', 1)",
+        "setmetatable(_G, {__index = function() return 1 end})",
+        "string.x = 1",
+        "getmetatable('').__index = function() return 1 end",
+        "redis.call = function() return 1 end",
+        "rawset(redis, 'call', 1)",
+        "loadstring('x = 1')()",
+        "KEYS.x = 1",
+        "ARGV = nil",
+    ] {
+        let _ = eval(attempt);
+        for probe in [
+            "return x",
+            "return ('').x",
+            "return KEYS.x",
+            "return string.x",
+        ] {
+            let reply = eval(probe);
+            assert!(
+                reply.is_error() || reply == Reply::Nil,
+                "{attempt}: {probe}: {reply:?}"
+            );
+        }
+        assert_eq!(
+            eval("return redis.call('PING').ok"),
+            Reply::text("PONG"),
+            "{attempt}"
+        );
+        assert_eq!(
+            eval("return {#KEYS, #ARGV}"),
+            Reply::Array(vec![Reply::Integer(0), Reply::Integer(0)])
+        );
+    }
+}
+
+/// Everything that could tell one run from another.
+const CURIOUS: &[&str] = &[
+    "return tostring({}) .. tostring(tostring) .. tostring(print)",
+    "return {tostring({}), tostring(function() end), tostring(coroutine.create(function() end))}",
+    "return {math.random(1000), math.random(1000), collectgarbage('count'), gcinfo()}",
+    "return {pcall(error, {})}",
+    "local t = {} for k in pairs({a=1, b=2, c=3, d=4, 1, 2}) do t[#t + 1] = k end return t",
+    "return redis.call('TIME')",
+    "return redis.call('INFO')",
+    "return {pcall(string.rep)}",
+];
+
+fn curious() -> Vec<Reply> {
+    let (mut redis, mut session) = redis();
+    CURIOUS
+        .iter()
+        .map(|text| ask(&mut redis, &mut session, &["EVAL", text, "0"]))
+        .collect()
+}
+
+#[test]
+#[allow(
+    clippy::disallowed_methods,
+    reason = "an engine of its own is a thread of its own"
+)]
+fn an_engine_that_has_run_answers_as_a_new_one() {
+    for round in 0..50 {
+        let _ = eval(&format!(
+            "local t = {{}} for i = 1, {round}00 do t['k' .. i] = {{i}} end return #t"
+        ));
+    }
+    let used = curious();
+    assert_eq!(std::thread::spawn(curious).join().unwrap(), used);
+    assert_eq!(curious(), used);
+}
+
+#[test]
+fn servers_of_one_thread_share_the_engine_and_nothing_else() {
+    let (mut one, mut at_one) = redis();
+    let (mut two, mut at_two) = redis();
+    let text = "return redis.call('INCR', KEYS[1])";
+    let Reply::Bulk(sha) = ask(&mut one, &mut at_one, &["SCRIPT", "LOAD", text]) else {
+        panic!("a name")
+    };
+    let call = ["EVALSHA", std::str::from_utf8(&sha).unwrap(), "1", "n"];
+    assert_eq!(ask(&mut one, &mut at_one, &call), Reply::Integer(1));
+    assert_eq!(
+        ask(&mut two, &mut at_two, &call),
+        Reply::fail("NOSCRIPT No matching script. Please use EVAL.")
+    );
+    ask(&mut two, &mut at_two, &["EVAL", text, "1", "n"]);
+    assert_eq!(ask(&mut one, &mut at_one, &call), Reply::Integer(2));
+    assert_eq!(ask(&mut two, &mut at_two, &call), Reply::Integer(2));
+}
+
+#[test]
+fn a_snapshot_keeps_what_later_writes_change() {
+    let (mut redis, mut session) = redis();
+    ask(&mut redis, &mut session, &["RPUSH", "l", "a"]);
+    let snapshot = redis.snapshot();
+    ask(&mut redis, &mut session, &["WATCH", "l"]);
+    ask(&mut redis, &mut session, &["RPUSH", "l", "b"]);
+    assert_eq!(
+        ask(&mut redis, &mut session, &["LLEN", "l"]),
+        Reply::Integer(2)
+    );
+    redis.restore(&snapshot);
+    assert_eq!(redis.snapshot(), snapshot);
+    ask(&mut redis, &mut session, &["MULTI"]);
+    assert_eq!(
+        ask(&mut redis, &mut session, &["EXEC"]),
+        Reply::NilArray,
+        "what was watched has changed"
+    );
+    assert_eq!(
+        ask(&mut redis, &mut session, &["LLEN", "l"]),
+        Reply::Integer(1)
+    );
+}
+
+#[test]
+fn a_restart_keeps_data_and_forgets_scripts_and_connections() {
+    let (mut redis, mut session) = redis();
+    ask(&mut redis, &mut session, &["SET", "a", "1"]);
+    ask(&mut redis, &mut session, &["SCRIPT", "LOAD", "return 1"]);
+    redis.restart();
+    assert!(!redis.is_current(&session));
+    let mut session = redis.connect().unwrap();
+    assert_eq!(session.id(), 1);
+    assert_eq!(
+        ask(&mut redis, &mut session, &["GET", "a"]),
+        Reply::text("1")
+    );
+    let exists = [
+        "SCRIPT",
+        "EXISTS",
+        "e0e1f9fabfc9d4800c877a703b823ac0578ff8db",
+    ];
+    assert_eq!(
+        ask(&mut redis, &mut session, &exists),
+        Reply::Array(vec![Reply::Integer(0)])
+    );
+}
+
+#[test]
+fn the_injected_clock_expires_keys_and_a_checker_does_not() {
+    let (mut redis, mut session) = redis();
+    ask(
+        &mut redis,
+        &mut session,
+        &["SET", "lock", "me", "PX", "100"],
+    );
+    redis.set_now(1_000_099);
+    assert_eq!(
+        ask(&mut redis, &mut session, &["PTTL", "lock"]),
+        Reply::Integer(1)
+    );
+    redis.set_now(1_000_100);
+    assert!(redis.keyspace().peek(b"lock").is_some());
+    assert_eq!(ask(&mut redis, &mut session, &["GET", "lock"]), Reply::Nil);
+    assert!(redis.keyspace().peek(b"lock").is_none());
+}
+
+#[test]
+fn loading_misconf_and_busy_answer_before_anything_runs() {
+    let (mut redis, mut session) = redis();
+    let mut code = |redis: &mut Redis, words: &[&str]| match ask(redis, &mut session, words) {
+        Reply::Error(text) => String::from_utf8_lossy(&text)
+            .split(' ')
+            .next()
+            .unwrap_or_default()
+            .to_owned(),
+        other => format!("{other:?}"),
+    };
+    redis.modes().loading = true;
+    assert_eq!(code(&mut redis, &["GET", "a"]), "LOADING");
+    assert_eq!(code(&mut redis, &["EVAL", "return 1", "0"]), "LOADING");
+    assert!(code(&mut redis, &["INFO", "persistence"]).contains("loading:1"));
+    redis.modes().loading = false;
+    redis.modes().busy = true;
+    assert_eq!(code(&mut redis, &["GET", "a"]), "BUSY");
+    assert_eq!(
+        code(&mut redis, &["SCRIPT", "KILL"]),
+        format!("{:?}", Reply::OK)
+    );
+    redis.modes().misconf = true;
+    assert_eq!(code(&mut redis, &["SET", "a", "1"]), "MISCONF");
+    assert_eq!(code(&mut redis, &["PING"]), "MISCONF");
+    assert_eq!(code(&mut redis, &["GET", "a"]), format!("{:?}", Reply::Nil));
+    assert_eq!(
+        code(&mut redis, &["EVAL", "redis.call('SET', 'a', '1')", "0"]),
+        "MISCONF"
+    );
+}
+
+#[test]
+fn permission_missing_amid_a_script_leaves_what_was_written() {
+    let (mut redis, mut session) = redis();
+    redis.modes().denied.insert("set".to_owned());
+    let text = "redis.call('RPUSH', 'l', 'a') redis.call('SET', 'h', 'a')";
+    assert!(ask(&mut redis, &mut session, &["EVAL", text, "0"]).is_error());
+    assert_eq!(
+        ask(&mut redis, &mut session, &["LLEN", "l"]),
+        Reply::Integer(1)
+    );
+}
+
+#[test]
+fn the_deepest_values_fit_a_thread_s_stack() {
+    // Test threads have 2 MiB, unoptimized frames are large: anything else is easier.
+    let deep = "local t = {} for i = 1, 999 do t = {t} end ";
+    assert_eq!(
+        eval(&format!("{deep} return #cjson.encode(t)")),
+        Reply::Integer(2000)
+    );
+    assert!(matches!(eval(&format!("{deep} return t")), Reply::Array(_)));
+    let text = "return #cjson.decode(('['):rep(1000) .. (']'):rep(1000))";
+    assert_eq!(eval(text), Reply::Integer(1));
+}

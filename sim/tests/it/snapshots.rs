@@ -1,0 +1,48 @@
+//! What a person looks at: a plan, a trace, the help.
+
+use std::process::Command;
+
+use haechi_sim::world::{Config, WorldOptions};
+
+/// Catches a knob that is drawn but not printed, and a plan nobody can read.
+#[test]
+fn a_world_says_what_it_is_made_of() {
+    let config = Config::draw(7, &WorldOptions::default());
+    insta::assert_snapshot!("world", config.to_string());
+}
+
+/// Catches a command or an option that vanishes.
+#[test]
+fn the_help_names_every_command_and_option() {
+    for command in ["", "run", "replay", "check", "mutants"] {
+        let words: Vec<&str> = command.split_whitespace().chain(["--help"]).collect();
+        let output = Command::new(env!("CARGO_BIN_EXE_haechi-sim"))
+            .args(words)
+            .env("COLUMNS", "100")
+            .output()
+            .unwrap();
+        let name = format!(
+            "help_{}",
+            if command.is_empty() {
+                "program"
+            } else {
+                command
+            }
+        );
+        insta::assert_snapshot!(name, String::from_utf8(output.stdout).unwrap());
+    }
+}
+
+/// Catches a stub that looks done: what is not built says so and exits 2.
+#[test]
+fn what_is_not_built_says_so() {
+    for command in ["shrink", "torture", "serve", "merge"] {
+        let output = Command::new(env!("CARGO_BIN_EXE_haechi-sim"))
+            .args([command, "--seed", "1"])
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(2));
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(said.contains("not built yet"), "{said}");
+    }
+}
