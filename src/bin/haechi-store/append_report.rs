@@ -39,6 +39,8 @@ pub(crate) enum Stop {
 /// results must not keep Redis' replies waiting past their time.
 pub(crate) struct Report {
     clock: SystemClock,
+    /// Where Redis is.
+    place: String,
     stdout: Stdout,
     buffer: String,
     stdout_is_gone: bool,
@@ -75,9 +77,11 @@ struct FailureLine<'a> {
 const LONG: usize = 1 << 16;
 
 impl Report {
-    pub(crate) fn new() -> Self {
+    /// Of appends to the Redis at `place`.
+    pub(crate) fn new(place: String) -> Self {
         Self {
             clock: SystemClock::new(),
+            place,
             stdout: tokio::io::stdout(),
             buffer: String::with_capacity(2 * LONG),
             stdout_is_gone: false,
@@ -245,7 +249,7 @@ impl Report {
         let Some((line, error)) = &self.first_failure else {
             return;
         };
-        console.error(&format!("line {line}: {error}"));
+        console.error(&format!("line {line}, Redis at {}: {error}", self.place));
         let Sums {
             not_applied,
             unknown,

@@ -17,6 +17,7 @@ use haechi_store_redis::{
     audit::{Appended, AuditSink, FileAnchors},
     chain::Event,
 };
+use redis::Client;
 
 use crate::{
     append_report::{Report, Stop},
@@ -60,8 +61,9 @@ pub(crate) type Ending = Result<Appended, AppendError>;
 type InFlight = VecDeque<(u64, Pin<Box<dyn Future<Output = Ending>>>)>;
 
 pub(crate) async fn run(args: Args, global: &Global, console: &Console) -> Result<Exit, Failure> {
-    let sink = start(&args, global).await?;
-    let mut report = Report::new();
+    let client = global.client()?;
+    let mut report = Report::new(place(&client));
+    let sink = start(&args, global, client).await?;
     let mut progress = console.progress("events appended");
     let mut events = Events::from_stdin();
     let mut in_flight = InFlight::with_capacity(args.writers.get().min(1 << 16));
@@ -117,8 +119,7 @@ pub(crate) async fn run(args: Args, global: &Global, console: &Console) -> Resul
     report.finish(&stop.unwrap_or(Stop::End), console).await
 }
 
-async fn start(args: &Args, global: &Global) -> Result<AuditSink, Failure> {
-    let client = global.client()?;
+async fn start(args: &Args, global: &Global, client: Client) -> Result<AuditSink, Failure> {
     let mut builder = global.builder();
     if let Some(path) = &args.anchor {
         let anchors = FileAnchors::open(path).map_err(|error| {

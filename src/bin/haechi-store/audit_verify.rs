@@ -308,8 +308,8 @@ impl Verification {
             .hint
             .map_or_else(String::new, |hint| format!(" ({hint})"));
         let good = match (line.or(element), answer.records) {
-            (Some(_), good) => format!("{good} records before it are good"),
-            (None, good) => format!("the list's own {good} records are good"),
+            (Some(_), good) => format!("The {good} records before it are good"),
+            (None, good) => format!("The list's own {good} records are good"),
         };
         let all = if self.lists_all {
             ""

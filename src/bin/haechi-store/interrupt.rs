@@ -23,11 +23,11 @@ async fn terminate() {
         Ok(mut terminate) => {
             terminate.recv().await;
         }
-        Err(_) => pending().await,
+        Err(_) => pending::<()>().await,
     }
 }
 
 #[cfg(not(unix))]
 async fn terminate() {
-    pending().await
+    pending::<()>().await;
 }

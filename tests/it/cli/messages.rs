@@ -62,14 +62,14 @@ fn messages() {
         "verify: no file",
         on(&server, &["audit", "verify", "--file", "/none"], b""),
     );
-    tell(&server, &["DEL", "haechi:audit:head"]);
-    tell_of("append: diverged", append(b"{}\n"));
-    tell_of("verify: diverged", on(&server, &["audit", "verify"], b""));
     tell(
         &server,
         &["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"],
     );
     tell_of("append: evicting", append(b"{}\n"));
+    tell(&server, &["DEL", "haechi:audit:head"]);
+    tell_of("append: diverged", append(b"{}\n"));
+    tell_of("verify: diverged", on(&server, &["audit", "verify"], b""));
     tell_of("vault", on(&server, &["vault", "list"], b""));
     let told = told.replace(&server.port().to_string(), "PORT");
     insta::assert_snapshot!("messages", told);
