@@ -3,9 +3,9 @@
 -- exceeded, but never before the first element.
 
 local from, to, budget = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
-local page, bytes = {}, 0
+local page, bytes, width = {}, 0, 16
 while from < to do
-  local slice = redis.call('LRANGE', KEYS[1], from, math.min(from + 16, to) - 1)
+  local slice = redis.call('LRANGE', KEYS[1], from, math.min(from + width, to) - 1)
   if #slice == 0 then break end
   for _, record in ipairs(slice) do
     if bytes + #record > budget and #page > 0 then return page end
@@ -13,5 +13,8 @@ while from < to do
     page[#page + 1] = record
   end
   from = from + #slice
+  -- Every slice walks to its place in the list again, so few and wide ones are
+  -- better; but what comes next may be larger than what came before.
+  width = math.min(width * 2, 256)
 end
 return page
