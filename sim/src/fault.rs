@@ -73,7 +73,7 @@ fault_kinds! {
     LateCommand = "late_command" in Network;
     /// A reply arrives long after its command ran.
     LateReply = "late_reply" in Network;
-    /// The process dies and starts again with no memory.
+    /// The process loses power, and starts again with no memory.
     Crash = "crash" in Replica;
     /// The process stands still, longer than its lock lives.
     Pause = "pause" in Replica;

@@ -101,7 +101,9 @@ impl Nemesis {
                 let count = self.crashed.entry(replica).or_default();
                 *count += 1;
                 if *count == 1 {
+                    shared.power(replica).cut();
                     sim.crash(host);
+                    shared.power(replica).restore();
                     shared.crashed(replica);
                 }
             }

@@ -4,7 +4,7 @@
 use std::{
     io,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll, ready},
 };
 
@@ -30,6 +30,43 @@ pub(crate) const REDIS_PORT: u16 = 6379;
 #[derive(Clone)]
 pub(crate) struct SimConnect {
     pub(crate) gate: PauseGate,
+    pub(crate) power: Power,
+}
+
+/// Whether a process still has power. The sockets of one that has lost it
+/// vanish without a word to their peers.
+///
+/// A crash drops a runtime's tasks in an order that depends on their numbers,
+/// which all worlds of a thread pool share: were each socket to say good-bye
+/// as it is dropped, the network's draws would depend on other worlds.
+#[derive(Clone, Default)]
+pub(crate) struct Power(Arc<Mutex<PowerState>>);
+
+#[derive(Default)]
+struct PowerState {
+    lost: bool,
+    silenced: Vec<TcpStream>,
+}
+
+impl Power {
+    /// From here on sockets that are dropped are kept, and say nothing.
+    pub(crate) fn cut(&self) {
+        self.state().lost = true;
+    }
+
+    /// Drops what was kept; outside of any host, where a socket is mute.
+    pub(crate) fn restore(&self) {
+        let silenced = {
+            let mut state = self.state();
+            state.lost = false;
+            std::mem::take(&mut state.silenced)
+        };
+        drop(silenced);
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, PowerState> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Connect for SimConnect {
@@ -45,9 +82,10 @@ impl Connect for SimConnect {
             }
             Err(error) => return Err(error.into()),
         };
-        let stream = PausableStream {
-            stream,
+        let stream = ProcessStream {
+            stream: Some(stream),
             gate: self.gate.clone(),
+            power: self.power.clone(),
         };
         let info = RedisConnectionInfo::default().set_skip_set_lib_name();
         // The store's own clock bounds every wait.
@@ -98,38 +136,59 @@ impl ConnectionLike for SimConnection {
     }
 }
 
-/// A stream that stands still while its process is paused.
-struct PausableStream {
-    stream: TcpStream,
+/// A stream that stands still while its process is paused, and falls silent
+/// when it loses power.
+struct ProcessStream {
+    /// `None` only while it is dropped.
+    stream: Option<TcpStream>,
     gate: PauseGate,
+    power: Power,
 }
 
-impl AsyncRead for PausableStream {
+impl ProcessStream {
+    fn stream(&mut self) -> io::Result<Pin<&mut TcpStream>> {
+        match &mut self.stream {
+            Some(stream) => Ok(Pin::new(stream)),
+            None => Err(io::ErrorKind::NotConnected.into()),
+        }
+    }
+}
+
+impl Drop for ProcessStream {
+    fn drop(&mut self) {
+        let mut power = self.power.state();
+        if power.lost {
+            power.silenced.extend(self.stream.take());
+        }
+    }
+}
+
+impl AsyncRead for ProcessStream {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         ready!(self.gate.poll_running(cx));
-        Pin::new(&mut self.stream).poll_read(cx, buffer)
+        self.stream()?.poll_read(cx, buffer)
     }
 }
 
-impl AsyncWrite for PausableStream {
+impl AsyncWrite for ProcessStream {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         ready!(self.gate.poll_running(cx));
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+        self.stream()?.poll_write(cx, bytes)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        self.stream()?.poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        self.stream()?.poll_shutdown(cx)
     }
 }

@@ -14,7 +14,6 @@ use rand::{Rng, RngExt};
 use super::{
     clock::{SeededEntropy, SimClock, generator, sleep},
     config::Config,
-    net::SimConnect,
     shared::Shared,
 };
 use crate::{history::Function, mutants::Variant};
@@ -60,9 +59,7 @@ pub(crate) async fn run(shared: Shared, config: Config, replica: usize, variant:
     let draw = |purpose: &str| generator(config.seed, &format!("{purpose} {process}"));
     let clock = shared.clock(replica);
     let entropy = SeededEntropy::new(draw("entropy"));
-    let connect = SimConnect {
-        gate: shared.gate(Some(replica)),
-    };
+    let connect = shared.connect(replica);
     shared.trace(|| format!("{process} starts"));
 
     let sink = loop {

@@ -19,6 +19,7 @@ use haechi_store_redis::{
 use super::{
     clock::{EPOCH, PauseGate, SimClock, generator},
     config::Config,
+    net::{Power, SimConnect},
     trace::Trace,
     weather::Weather,
 };
@@ -71,6 +72,7 @@ pub struct Outcomes {
 
 struct Replica {
     gate: PauseGate,
+    power: Power,
     skew: Arc<AtomicI64>,
     life: Mutex<Life>,
 }
@@ -109,6 +111,7 @@ impl Shared {
             replicas: (0..config.replicas)
                 .map(|_| Replica {
                     gate: PauseGate::default(),
+                    power: Power::default(),
                     skew: Arc::default(),
                     life: Mutex::default(),
                 })
@@ -172,6 +175,19 @@ impl Shared {
             .and_then(|replica| self.0.replicas.get(replica))
             .map(|replica| replica.gate.clone())
             .unwrap_or_default()
+    }
+
+    /// How a process of this replica reaches Redis.
+    pub(crate) fn connect(&self, replica: usize) -> SimConnect {
+        let replica = &self.0.replicas[replica];
+        SimConnect {
+            gate: replica.gate.clone(),
+            power: replica.power.clone(),
+        }
+    }
+
+    pub(crate) fn power(&self, replica: usize) -> &Power {
+        &self.0.replicas[replica].power
     }
 
     pub(crate) fn skew(&self, replica: Option<usize>, millis: i64) {

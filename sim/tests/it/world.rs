@@ -43,7 +43,7 @@ fn two_seeds_give_two_traces() {
 fn the_correct_store_is_never_accused_and_every_fault_strikes() {
     let options = WorldOptions::default();
     let mut summary = Summary::default();
-    run_seeds(1000..1250, 2, 0, &options, Variant::Correct, |report| {
+    run_seeds(1000..1250, 2, 5, &options, Variant::Correct, |report| {
         assert!(
             report.is_ok(),
             "seed {}: {:?}",
