@@ -72,6 +72,9 @@ const FAILURE_WAIT: (Duration, Duration) = (Duration::from_millis(5), Duration::
 /// lost twice starved among writers that had not.
 const SPRINT: u64 = 3;
 
+/// Why the fate of a batch can no longer be read.
+const TRIMMED: &str = "the chain was trimmed past the append's position before its reply came";
+
 /// What became of a batch.
 enum Fate {
     /// In the chain, as sealed.
@@ -298,13 +301,14 @@ impl<S: AuditStore, C: Clock, E: Entropy> AppendLoop<S, C, E> {
             return Fate::NotApplied(Again::AfterConflict);
         }
         if tail.seen == Seen::Trimmed {
-            return Fate::Unknown(Cause::new(
-                "the chain was trimmed past the append's position before its reply came",
-            ));
+            return Fate::Unknown(Cause::new(TRIMMED));
         }
-        self.queue.0.count(|stats| stats.settled_by_reading += 1);
         // A batch is appended whole, so its first record speaks for all.
         let first = records.first().map(Record::position);
+        if landed.is_empty() && tail.is_trimmed_at(first) {
+            return Fate::Unknown(Cause::new(TRIMMED));
+        }
+        self.queue.0.count(|stats| stats.settled_by_reading += 1);
         if first.is_some() && landed.first().copied() == first {
             Fate::Applied
         } else {

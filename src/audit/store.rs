@@ -102,6 +102,20 @@ pub struct Tail {
     pub seen: Seen,
 }
 
+impl Tail {
+    /// Whether the list begins after `position`, which may have been trimmed
+    /// away.
+    pub(super) fn is_trimmed_at(&self, position: Option<Position>) -> bool {
+        match (self.head, position) {
+            (Head::At(head), Some(position)) => {
+                let gone = head.sequence.get().saturating_sub(self.length);
+                position.sequence.get() <= gone
+            }
+            _ => false,
+        }
+    }
+}
+
 /// What stands at a position that a writer had seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Seen {

@@ -57,7 +57,7 @@ async fn what_the_readme_lists_is_enough() {
 /// Catches a script that finds out in the middle: RPUSH done, SET denied.
 #[tokio::test]
 async fn a_missing_permission_is_found_before_the_first_write() {
-    for denied in ["rpush", "set", "evalsha", "lindex"] {
+    for denied in ["rpush", "set", "evalsha", "llen", "get"] {
         let server = server();
         let url = user_without(&server, denied).await;
         let said = refusal(&sink(&url).await).await;
@@ -77,6 +77,19 @@ async fn a_missing_permission_is_found_before_the_first_write() {
             .collect();
         assert!(left.is_empty(), "{denied}: {left:?}");
     }
+}
+
+/// Catches a denied reading that is taken for a lost reply: an empty chain
+/// needs no LINDEX, the next append does.
+#[tokio::test]
+async fn a_missing_permission_to_read_is_named() {
+    let server = server();
+    let url = user_without(&server, "lindex").await;
+    let sink = sink(&url).await;
+    sink.record(event("first")).await.unwrap();
+    let said = refusal(&sink).await;
+    assert!(said.contains("LINDEX"), "{said}");
+    assert_eq!(verified(&store(&server)).await.len(), 1);
 }
 
 /// Catches a password in a message, and a wrong one that is retried for ever.

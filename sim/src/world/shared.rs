@@ -160,8 +160,7 @@ impl Shared {
 
     pub(crate) fn trace(&self, line: impl FnOnce() -> String) {
         let mut log = lock(&self.0.log);
-        let line = format!("{:>9.3} {}", log.now.as_secs_f64() * 1e3, line());
-        log.trace.event(&line);
+        log.note(line);
     }
 
     // Processes.
@@ -430,7 +429,8 @@ impl Log {
     }
 
     fn note(&mut self, line: impl FnOnce() -> String) {
-        let line = format!("{:>9.3} {}", self.now.as_secs_f64() * 1e3, line());
+        // The world's clock moves in whole milliseconds.
+        let line = format!("{:>6} {}", self.now.as_millis(), line());
         self.trace.event(&line);
     }
 }

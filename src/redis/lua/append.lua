@@ -14,10 +14,7 @@
 -- {what stands at the batch's places}} · {'diverged', detail} ·
 -- {'wrongtype', key, type} · {'denied', command}. Only the first one writes.
 
-local fault = denied(READS) or denied(WRITES)
-if fault then return fault end
-local tail
-tail, fault = chain_end()
+local tail, fault = chain_end()
 if fault then return fault end
 
 if tail.hash ~= ARGV[1] then
@@ -35,6 +32,8 @@ if tail.hash ~= ARGV[1] then
   return reply
 end
 
+fault = denied(WRITES)
+if fault then return fault end
 -- Should one of these fail on a server that could not tell, the list ends
 -- with a record that no head names: found as diverged, and never a fork.
 redis.call('RPUSH', KEYS[1], unpack(ARGV, 7))

@@ -5,12 +5,11 @@
 --
 -- Replies: {'ready'} · {'denied', command} or one of tail.lua's faults.
 
-local fault = denied(READS) or denied(WRITES) or denied({{'SET', KEYS[4], ''}})
-if fault then return fault end
-local tail
-tail, fault = chain_end()
+local tail, fault = chain_end()
 if fault then return fault end
 local reply, last = describe('tail', tail, 0)
 if not last then return reply end
+fault = denied(WRITES) or denied({{'SET', KEYS[4]}})
+if fault then return fault end
 redis.call('SET', KEYS[4], '1', 'PX', 2000)
 return {'ready'}

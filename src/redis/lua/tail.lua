@@ -2,31 +2,35 @@
 --
 -- KEYS[1] chain (LIST), KEYS[2] head (STRING), KEYS[3] head:hash (STRING).
 
--- The first command of `commands` that the user may not run, as a reply; nil
--- if there is none, or if this server cannot tell (before 7.0). Asked before
--- anything else, because an error does not undo the writes before it.
-local function denied(commands)
+-- The first write that the user may not do, as a reply; nil if there is none,
+-- or if this server cannot tell (before 7.0). Asked before the first write,
+-- because an error does not undo the writes before it.
+local function denied(writes)
   if not redis.acl_check_cmd then return nil end
-  for _, command in ipairs(commands) do
-    if not redis.acl_check_cmd(unpack(command)) then return {'denied', command[1]} end
+  for _, write in ipairs(writes) do
+    if not redis.acl_check_cmd(write[1], write[2], '') then return {'denied', write[1]} end
   end
   return nil
 end
 
-local READS = {{'LLEN', KEYS[1]}, {'LINDEX', KEYS[1], 0}, {'GET', KEYS[2]}, {'GET', KEYS[3]}}
-local WRITES = {{'RPUSH', KEYS[1], ''}, {'SET', KEYS[2], ''}, {'SET', KEYS[3], ''}}
+-- What an append writes, in order.
+local WRITES = {{'RPUSH', KEYS[1]}, {'SET', KEYS[2]}, {'SET', KEYS[3]}}
 
--- A reading that meets a key of another type ends the script with a reply
--- that names the key, before anything was written.
+-- Ways in which servers say that a script's user may not do something.
+local DENIALS = {'NOPERM', 'ACL failure in script', 'user executing the script can'}
+
+-- A reading that is refused ends the script with a reply that says why: the
+-- key is of another type, or the user may not read it.
 local function read(command, key, ...)
   local reply = redis.pcall(command, key, ...)
-  if type(reply) == 'table' and reply.err then
-    if string.sub(reply.err, 1, 9) == 'WRONGTYPE' then
-      return nil, {'wrongtype', key, redis.call('TYPE', key).ok}
-    end
-    return nil, redis.error_reply(reply.err)
+  if type(reply) ~= 'table' or not reply.err then return reply end
+  if string.sub(reply.err, 1, 9) == 'WRONGTYPE' then
+    return nil, {'wrongtype', key, redis.call('TYPE', key).ok}
   end
-  return reply
+  for _, denial in ipairs(DENIALS) do
+    if string.find(reply.err, denial, 1, true) then return nil, {'denied', command} end
+  end
+  return nil, redis.error_reply(reply.err)
 end
 
 -- Whether the text of a record names `hash` as its own eventHash. The quick
@@ -80,7 +84,10 @@ local function chain_end()
       return nil, {'diverged', 'head and head:hash name different records'}
     end
   end
-  if not is_sealed_as(redis.call('LINDEX', KEYS[1], -1), head, hash) then
+  local last
+  last, fault = read('LINDEX', KEYS[1], -1)
+  if fault then return nil, fault end
+  if not is_sealed_as(last, head, hash) then
     return nil, {'diverged', 'the last record of the list is not the one that head:hash names'}
   end
   return {length = length, hash = hash, head = head}

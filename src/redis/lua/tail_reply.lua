@@ -5,10 +5,7 @@
 -- Replies: {'tail', hash, head, length, state, record} or one of the faults
 -- of append.lua.
 
-local fault = denied(READS)
-if fault then return fault end
-local tail
-tail, fault = chain_end()
+local tail, fault = chain_end()
 if fault then return fault end
 local reply = describe('tail', tail, tonumber(ARGV[1]))
 return reply
