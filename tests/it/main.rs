@@ -7,6 +7,7 @@ mod cli;
 mod contract;
 mod corrupt;
 mod exactly_once;
+mod foreign;
 mod refusals;
 mod sink;
 mod support;
