@@ -21,7 +21,7 @@ use crate::{
 Example: the worlds of the seeds 0 to 999, with network faults only
   haechi-sim run --seeds 0..1000 --faults network")]
 pub struct RunArgs {
-    /// Seeds to run; B is not one of them [default: 0..2000]
+    /// Seeds to run; B is not one of them [default: 0..1500]
     #[arg(long, value_name = "A..B", value_parser = range, conflicts_with = "seed")]
     pub seeds: Option<Range<u64>>,
     /// One seed
@@ -66,7 +66,7 @@ pub fn run(args: &RunArgs) -> io::Result<Exit> {
     let seeds = match (args.seed, &args.seeds) {
         (Some(seed), _) => seed..seed.saturating_add(1),
         (None, Some(seeds)) => seeds.clone(),
-        (None, None) => 0..2000,
+        (None, None) => 0..1500,
     };
     let options = args.world.options();
     let jobs = args
