@@ -13,6 +13,9 @@
 //!    └──withdraw──▶ Withdrawn ◀──withdraw──┘
 //! ```
 //!
+//! A slot whose caller leaves while it is in flight is withdrawn when it is
+//! returned.
+//!
 //! A caller can withdraw as long as nothing of its event has been sent. Lock
 //! order: the queue's state, then a slot's.
 
@@ -43,6 +46,10 @@ pub(crate) struct Slot {
 
 struct SlotState {
     phase: Phase,
+    /// Whether the caller has gone while the slot was in flight. It may know
+    /// the one place where the record can come to stand, so that if the batch
+    /// turns out not to be applied, the event must not be sent anywhere else.
+    left: bool,
     waker: Option<Waker>,
 }
 
@@ -163,6 +170,7 @@ impl Queue {
             ticket: state.issued,
             state: Mutex::new(SlotState {
                 phase: Phase::Queued,
+                left: false,
                 waker: None,
             }),
         });
@@ -249,13 +257,18 @@ impl Queue {
             .retain(|slot| slot.in_flight().is_some());
     }
 
-    /// Takes what is in hand out of flight: its callers can withdraw again.
+    /// Takes what is in hand out of flight: its callers can withdraw again, and
+    /// those who have gone have withdrawn.
     pub(crate) fn take_back(&self, cause: Option<Cause>) {
         let mut state = lock(&self.state);
         for slot in &state.in_hand {
             let mut slot = lock(&slot.state);
             if matches!(slot.phase, Phase::InFlight(_)) {
-                slot.phase = Phase::Taken;
+                slot.phase = if slot.left {
+                    Phase::Withdrawn
+                } else {
+                    Phase::Taken
+                };
             }
         }
         if cause.is_some() {
@@ -391,15 +404,19 @@ impl Ticket {
             Phase::Settled(outcome) => outcome
                 .take()
                 .unwrap_or_else(|| Err(NotApplied::Closed.into())),
-            Phase::InFlight(handle) => Err(AppendError::Unknown {
-                handle: Box::new(*handle),
-                cause: heard,
-            }),
+            Phase::InFlight(handle) => {
+                let handle = Box::new(*handle);
+                state.left = true;
+                Err(AppendError::Unknown {
+                    handle,
+                    cause: heard,
+                })
+            }
             phase => {
                 let queued = matches!(phase, Phase::Queued);
                 *phase = Phase::Withdrawn;
                 drop(state);
-                let room = queue.gone + self.queue.capacity as u64;
+                let room = queue.gone.saturating_add(self.queue.capacity as u64);
                 if queued {
                     queue.withdrawn += 1;
                     queue.compact();

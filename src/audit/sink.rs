@@ -44,7 +44,8 @@ pub struct SinkConfig {
     pub deadline: Duration,
     /// Events that may be queued before callers wait for room. Default: 4096.
     pub queue_capacity: usize,
-    /// Records in one batch. Default: 256.
+    /// Records in one batch, at most 4096: Lua cannot pass on many more.
+    /// Default: 256.
     pub batch_records: usize,
     /// Bytes of record text in one batch; a larger record travels alone.
     /// Default: 1 MiB.
@@ -53,6 +54,9 @@ pub struct SinkConfig {
     /// in an anchor, say: a chain without it is reported as rolled back.
     pub seen: Option<Position>,
 }
+
+/// Lua 5.1 unpacks at most 8,000 values.
+const MOST_BATCH_RECORDS: usize = 4096;
 
 impl Default for SinkConfig {
     fn default() -> Self {
@@ -158,7 +162,7 @@ impl<C: Clock, E: Entropy> AuditSink<C, E> {
             entropy,
             queue: QueueEnd(queue),
             limits: BatchLimits {
-                records: config.batch_records.max(1),
+                records: config.batch_records.clamp(1, MOST_BATCH_RECORDS),
                 bytes: config.batch_bytes,
             },
             anchoring: anchors.map(|(sink, every)| Anchoring { sink, every }),
@@ -173,7 +177,8 @@ impl<C: Clock, E: Entropy> AuditSink<C, E> {
     ///
     /// The event takes its place in the queue when this is called, not when
     /// the future is first polled. Dropping the future withdraws the event if
-    /// nothing of it has been sent; what has been sent is carried to its end.
+    /// nothing of it has been sent. The fate of what has been sent is still
+    /// found out: it stands at the place it was sealed for, or nowhere.
     ///
     /// # Errors
     ///
@@ -218,7 +223,7 @@ impl<C: Clock, E: Entropy> AuditSink<C, E> {
         entered: Result<Ticket, AppendError>,
     ) -> impl Future<Output = Result<Appended, AppendError>> + Send + use<C, E> {
         let clock = self.clock.clone();
-        let deadline = clock.now() + self.deadline;
+        let deadline = clock.now().saturating_add(self.deadline);
         async move {
             let ticket = entered?;
             let left = deadline.saturating_sub(clock.now());

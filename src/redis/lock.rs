@@ -101,7 +101,7 @@ impl ContentionLock {
         call.arg(&token)
             .arg(u64::try_from(times.ttl.as_millis()).unwrap_or(u64::MAX));
 
-        let until = clock.now() + times.wait;
+        let until = clock.now().saturating_add(times.wait);
         let mut jitter = Jitter::new(times.retry / 2, times.retry * 2);
         let mut has_waited = false;
         loop {

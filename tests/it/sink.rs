@@ -11,7 +11,7 @@ use haechi_store_redis::{
 };
 use tokio::sync::Semaphore;
 
-use crate::support::{event, verified};
+use crate::support::{client, event, server, verified};
 
 /// A chain in memory whose appends wait for a permit each, after they have
 /// been sent as far as the sink can tell.
@@ -128,6 +128,61 @@ async fn a_deadline_tells_what_was_sent_from_what_was_not() {
         chain[0].position, handle.position,
         "the handle named its place"
     );
+}
+
+/// Catches a record that lands elsewhere than the handle says: the caller has
+/// left, and then the batch turns out to have met a moved head.
+#[tokio::test]
+async fn what_a_handle_names_lands_there_or_nowhere() {
+    let store = Held::new();
+    let config = SinkConfig {
+        deadline: Duration::from_millis(50),
+        ..SinkConfig::default()
+    };
+    let sink = sink(&store, config);
+    let call = tokio::spawn(sink.record(event("left")));
+    store.sent().await;
+    let Err(AppendError::Unknown { handle, .. }) = call.await.unwrap() else {
+        panic!("what is in flight is unknown");
+    };
+    let other = Builder::new().start_over(store.store.clone());
+    other.record(event("other")).await.unwrap();
+    store.let_through();
+    sink.record(event("next")).await.unwrap();
+    let chain = verified(&store).await;
+    assert_eq!(
+        chain.len(),
+        2,
+        "the event of the caller that left is not sent again"
+    );
+    assert!(
+        chain
+            .iter()
+            .all(|record| record.append_id != Some(handle.append_id))
+    );
+}
+
+/// Catches arithmetic on times and sizes that a caller may choose.
+#[tokio::test]
+async fn extreme_settings_are_bounded() {
+    let server = server();
+    let config = SinkConfig {
+        deadline: Duration::MAX,
+        batch_records: usize::MAX,
+        batch_bytes: usize::MAX,
+        queue_capacity: usize::MAX,
+        ..SinkConfig::default()
+    };
+    let sink = Builder::new()
+        .sink(config)
+        .start(client(&server))
+        .await
+        .unwrap();
+    let calls: Vec<_> = (0..9000).map(|_| sink.record(event("e"))).collect();
+    for call in calls {
+        call.await.unwrap();
+    }
+    assert_eq!(verified(&crate::support::store(&server)).await.len(), 9000);
 }
 
 /// Catches a close that hangs, or that leaves a caller without an answer.
