@@ -397,8 +397,13 @@ impl Ticket {
     pub(crate) fn give_up(&self) -> Outcome {
         let mut queue = lock(&self.queue.state);
         let mut state = lock(&self.slot.state);
+        let in_flight = matches!(state.phase, Phase::InFlight(_));
         let heard = queue.last_cause.clone().unwrap_or_else(|| {
-            Cause::new("nothing; the events before it took all the time there was")
+            Cause::new(if in_flight {
+                "no reply yet"
+            } else {
+                "nothing; the events before it took all the time there was"
+            })
         });
         match &mut state.phase {
             Phase::Settled(outcome) => outcome

@@ -121,9 +121,11 @@ pub(crate) fn judge(error: &RedisError, stage: Stage) -> AttemptError {
         (Stage::Sent, ErrorKind::Server(ServerErrorKind::NoScript)) => {
             AttemptError::Refused(said("something flushes the scripts of this Redis"))
         }
-        (Stage::Sent, ErrorKind::Server(_) | ErrorKind::Extension) if !said_by_script(error) => {
+        (Stage::Sent, _) if is_refused_unread(error) => {
             AttemptError::Denied(said("this server cannot run the store's commands"))
         }
+        // Also an error reply of no known kind: a proxy may have made it up
+        // after the command ran.
         (Stage::Sent, _) => AttemptError::Ambiguous(said("its effect is not known")),
     }
 }
@@ -149,14 +151,20 @@ fn is_out_of_clients(error: &RedisError) -> bool {
         .is_some_and(|detail| detail.contains("max number of clients"))
 }
 
-fn said_by_script(error: &RedisError) -> bool {
+/// Errors that a server raises over a command it has not begun to run.
+fn is_refused_unread(error: &RedisError) -> bool {
+    let refused = [
+        "unknown command",
+        "wrong number of arguments",
+        "Protocol error",
+    ];
     error
         .detail()
-        .is_some_and(|detail| detail.contains("script"))
+        .is_some_and(|detail| refused.iter().any(|text| detail.starts_with(text)))
 }
 
-/// The error in one line. Redis' own messages never repeat the arguments of
-/// the commands that the store sends.
+/// The error in one line. Redis repeats at most the beginning of a command's
+/// arguments in its own messages: hashes and the names of keys.
 fn said(error: &RedisError) -> String {
     match (error.code(), error.detail()) {
         (Some(code), Some(detail)) => format!("{code} {detail}"),

@@ -80,6 +80,24 @@ async fn keys_that_disagree_are_found_at_once() {
     }
 }
 
+/// Catches a head that names the right record under another sequence.
+#[tokio::test]
+async fn a_head_with_another_sequence_is_diverged() {
+    let server = server();
+    let mut tamper = raw(&server).await;
+    let sink = Builder::new().start(client(&server)).await.unwrap();
+    record(&sink, 3).await;
+    let head: String = cmd("GET")
+        .arg("haechi:audit:head")
+        .query_async(&mut tamper)
+        .await
+        .unwrap();
+    let head = head.replace("\"sequence\":3", "\"sequence\":999");
+    run(&mut tamper, &["SET", "haechi:audit:head", &head]).await;
+    assert!(matches!(corrupt(&sink).await, Corrupt::Diverged { .. }));
+    assert_eq!(length(&mut tamper).await, 3);
+}
+
 /// Catches a key of another type that is written to, or that is not named.
 #[tokio::test]
 async fn a_key_of_another_type_is_named() {

@@ -267,8 +267,8 @@ impl Verification {
                 torn: verdict.torn_anchors,
             }),
         };
-        console::json_line(&mut self.out, &answer)?;
-        self.out.flush()?;
+        let written = console::json_line(&mut self.out, &answer).and_then(|()| self.out.flush());
+        console::unless_closed(written)?;
         Ok(self.tell(&answer, console))
     }
 

@@ -33,12 +33,14 @@ impl Global {
     /// Everything the options say about a sink or a store.
     pub(crate) fn builder(&self) -> Builder {
         let usual = Timeouts::default();
+        // A lost reply has to leave time to find out what became of it.
+        let most = self.deadline / 4;
         Builder::new()
             .prefix(AuditPrefix::new(self.audit_prefix.as_str()))
             .deadline(self.deadline)
             .timeouts(Timeouts {
-                connect: usual.connect.min(self.deadline),
-                reply: usual.reply.min(self.deadline),
+                connect: usual.connect.min(most),
+                reply: usual.reply.min(most),
             })
     }
 

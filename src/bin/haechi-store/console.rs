@@ -151,6 +151,19 @@ fn without_urls(text: &str) -> String {
     kept
 }
 
+/// Whether a question's answer was printed, or nobody reads stdout any more:
+/// the exit code and stderr still tell it then.
+///
+/// # Errors
+///
+/// When stdout cannot be written for another reason.
+pub(crate) fn unless_closed(written: io::Result<()>) -> io::Result<()> {
+    match written {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::without_urls;

@@ -50,8 +50,8 @@ pub(crate) async fn run(_: Args, global: &Global, console: &Console) -> Result<E
             .collect(),
     };
     let mut out = console::stdout();
-    console::json_line(&mut out, &answer)?;
-    out.flush()?;
+    let written = console::json_line(&mut out, &answer).and_then(|()| out.flush());
+    console::unless_closed(written)?;
     for (reason, cause) in &readiness.faults {
         console.error(&format!(
             "Redis at {} is not ready: {reason}: {cause}",

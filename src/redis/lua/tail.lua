@@ -44,13 +44,19 @@ local function is_sealed_as(text, head, hash)
       and not string.find(text, member, last + 1, true) then
     return true
   end
+  local sealed, integrity = pcall(cjson.decode, head)
+  if not sealed or type(integrity) ~= 'table' or type(integrity.sequence) ~= 'number' then
+    return false
+  end
   local parsed, record = pcall(cjson.decode, text)
   if parsed then
     return type(record) == 'table' and type(record.auditIntegrity) == 'table'
       and record.auditIntegrity.eventHash == hash
+      and record.auditIntegrity.sequence == integrity.sequence
   end
   -- Deeper than cjson reads, or with a lone surrogate in it.
-  return string.find(text, '"eventHash":"' .. hash .. '"', 1, true) ~= nil
+  return string.find(text, '"eventHash"%s*:%s*"' .. string.gsub(hash, '%-', '%%-') .. '"') ~= nil
+    and string.find(text, '"sequence"%s*:%s*' .. string.format('%.0f', integrity.sequence) .. '[^%d]') ~= nil
 end
 
 -- The end of the chain, in constant time: {length, hash, head}, hash and head
