@@ -14,7 +14,7 @@ use crate::{
 
 /// Enters the chain into the history, and holds the keys against each other.
 pub(super) fn final_state(shared: &Shared, keys: &AuditKeys) -> Vec<Violation> {
-    let mut violations = Vec::new();
+    let (mut violations, mut elsewhere) = (Vec::new(), Vec::new());
     let mut broken = |reason: String| {
         violations.push(Violation {
             invariant: Invariant::ChainIntegrity,
@@ -39,6 +39,19 @@ pub(super) fn final_state(shared: &Shared, keys: &AuditKeys) -> Vec<Violation> {
         let Ok(stored) = StoredRecord::parse(text) else {
             continue;
         };
+        if let Some(id) = stored.append_id
+            && let Some(named) = shared.handle_of(id)
+            && named != stored.position
+        {
+            elsewhere.push(Violation {
+                invariant: Invariant::WrongOutcome,
+                ops: shared.append_of(id).into_iter().collect(),
+                reason: format!(
+                    "a handle named sequence {}, and the record stands at {}",
+                    named.sequence, stored.position.sequence
+                ),
+            });
+        }
         let event_hash = stored.position.event_hash.to_string();
         chain.push((
             stored.append_id.and_then(|id| shared.append_of(id)),
@@ -81,6 +94,7 @@ pub(super) fn final_state(shared: &Shared, keys: &AuditKeys) -> Vec<Violation> {
             })
             .collect(),
     );
+    violations.append(&mut elsewhere);
     violations
 }
 

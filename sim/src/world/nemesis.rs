@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     fault::{Fault, FaultKind},
-    redis::Redis,
+    redis::{Redis, Reply},
 };
 
 /// The one who makes trouble.
@@ -110,24 +110,21 @@ impl Nemesis {
             FaultKind::Pause => shared.gate(fault.replica).pause(),
             FaultKind::ClockJump => shared.skew(fault.replica, fault.amount * 1000),
             FaultKind::LockDeleted => {
-                strikes = self.lock.is_some();
-                shared.run(&[b"DEL", self.lock_key.as_bytes()]);
+                strikes = took(shared.run(&[b"DEL", self.lock_key.as_bytes()]));
             }
             FaultKind::LockStolen => {
-                strikes = self.lock.is_some();
                 let (token, ttl) = (self.token(), self.lock.unwrap_or(1).to_string());
-                shared.run(&[
+                strikes = took(shared.run(&[
                     b"SET",
                     self.lock_key.as_bytes(),
                     token.as_bytes(),
                     b"XX",
                     b"PX",
                     ttl.as_bytes(),
-                ]);
+                ]));
             }
             FaultKind::LockLapsed => {
-                strikes = self.lock.is_some();
-                shared.run(&[b"PEXPIRE", self.lock_key.as_bytes(), b"1"]);
+                strikes = took(shared.run(&[b"PEXPIRE", self.lock_key.as_bytes(), b"1"]));
             }
             FaultKind::LockHolderDead => {
                 strikes = self.lock.is_some();
@@ -212,6 +209,12 @@ impl Nemesis {
     fn token(&mut self) -> String {
         format!("foreign-{:016x}", self.rng.next_u64())
     }
+}
+
+/// Whether a command of the nemesis changed anything: a lock that nobody
+/// holds cannot be taken away, and a server in a bad mood refuses.
+fn took(reply: Option<Reply>) -> bool {
+    matches!(reply, Some(Reply::Integer(1) | Reply::Status(_)))
 }
 
 /// Switches a condition that the whole server is in.

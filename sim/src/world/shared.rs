@@ -13,7 +13,7 @@ use std::{
 use haechi_store_redis::{
     AppendError, Corrupt,
     audit::{Appended, Stats},
-    chain::AppendId,
+    chain::{AppendId, Position},
 };
 
 use super::{
@@ -52,6 +52,8 @@ struct Log {
     now: Duration,
     /// The append behind each identity.
     appends: BTreeMap<AppendId, OpId>,
+    /// The one place that each append of unknown outcome can have.
+    handles: BTreeMap<AppendId, Position>,
     stats: Stats,
     outcomes: Outcomes,
     healed: bool,
@@ -103,6 +105,7 @@ impl Shared {
                 trace: Trace::new(keep_trace),
                 now: Duration::ZERO,
                 appends: BTreeMap::new(),
+                handles: BTreeMap::new(),
                 stats: Stats::default(),
                 outcomes: Outcomes::default(),
                 healed: false,
@@ -298,6 +301,11 @@ impl Shared {
                     self.rollback(process, rolled_back);
                 }
                 let text = error.to_string();
+                if let AppendError::Unknown { handle, .. } = error {
+                    lock(&self.0.log)
+                        .handles
+                        .insert(handle.append_id, handle.position);
+                }
                 let end = match error {
                     AppendError::Unknown { .. } => End::Unknown {
                         error: Some(text.as_str().into()),
@@ -373,6 +381,12 @@ impl Shared {
     /// The append that wrote a record of this identity.
     pub(crate) fn append_of(&self, append_id: AppendId) -> Option<OpId> {
         lock(&self.0.log).appends.get(&append_id).copied()
+    }
+
+    /// The only place that a handle, if one was given out, allows a record of
+    /// this identity.
+    pub(crate) fn handle_of(&self, append_id: AppendId) -> Option<Position> {
+        lock(&self.0.log).handles.get(&append_id).copied()
     }
 
     pub(crate) fn final_chain(&self, chain: Vec<ChainEntry<'_>>) {
