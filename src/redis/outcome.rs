@@ -171,3 +171,43 @@ fn said(error: &RedisError) -> String {
         _ => error.to_string(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use redis::make_extension_error;
+
+    use super::*;
+
+    fn judged(code: &str, detail: &str) -> AttemptError {
+        let error = make_extension_error(code.to_owned(), Some(detail.to_owned()));
+        judge(&error, Stage::Sent)
+    }
+
+    /// Catches "not applied" said of a command that ran: proxies answer errors
+    /// of their own after they have passed a command on.
+    #[test]
+    fn an_error_of_no_known_kind_leaves_the_effect_open() {
+        for (code, detail) in [
+            ("ERR", "Operation timed out"),
+            ("ERR", "upstream failure"),
+            ("TIMEOUT", "server did not answer"),
+        ] {
+            let judged = judged(code, detail);
+            assert!(matches!(judged, AttemptError::Ambiguous(_)), "{judged:?}");
+        }
+    }
+
+    /// Catches a command that never ran taken for one that may have.
+    #[test]
+    fn what_redis_refuses_unread_or_before_the_first_write_is_certain() {
+        let unknown = judged(
+            "ERR",
+            "unknown command 'EVALSHA', with args beginning with: ",
+        );
+        assert!(matches!(unknown, AttemptError::Denied(_)), "{unknown:?}");
+        let oom = judged("OOM", "command not allowed when used memory > 'maxmemory'.");
+        assert!(matches!(oom, AttemptError::Refused(_)), "{oom:?}");
+        let auth = judged("NOAUTH", "Authentication required.");
+        assert!(matches!(auth, AttemptError::Denied(_)), "{auth:?}");
+    }
+}

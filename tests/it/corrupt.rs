@@ -9,16 +9,7 @@ use haechi_store_redis::{
 };
 use redis::{aio::MultiplexedConnection, cmd};
 
-use crate::support::{client, event, raw, server, store, verified};
-
-async fn run(connection: &mut MultiplexedConnection, words: &[&str]) {
-    let mut command = cmd(words[0]);
-    command.arg(&words[1..]);
-    command
-        .query_async::<redis::Value>(connection)
-        .await
-        .unwrap();
-}
+use crate::support::{client, event, raw, run, server, store, verified};
 
 async fn length(connection: &mut MultiplexedConnection) -> u64 {
     cmd("LLEN")

@@ -1,23 +1,12 @@
 //! A chain begun by replicas in another language: other member orders, text
 //! that is no Rust string, and records that quote records.
 
+use crate::support::{client, event, raw, run, server, store, verified};
 use haechi_store_redis::{
     Builder,
     audit::{AuditStore, Seen},
     chain::{Event, Head, Position, StoredRecord},
 };
-use redis::{aio::MultiplexedConnection, cmd};
-
-use crate::support::{client, event, raw, server, store, verified};
-
-async fn run(connection: &mut MultiplexedConnection, words: &[&str]) {
-    let mut command = cmd(words[0]);
-    command.arg(&words[1..]);
-    command
-        .query_async::<redis::Value>(connection)
-        .await
-        .unwrap();
-}
 
 /// The `auditIntegrity` of a record as JavaScript's JSON.stringify orders it.
 fn integrity(at: Position, previous: Option<&str>) -> String {

@@ -69,6 +69,16 @@ pub(crate) async fn raw(server: &RedisServer) -> redis::aio::MultiplexedConnecti
         .unwrap()
 }
 
+/// Runs one command for its effect.
+pub(crate) async fn run(connection: &mut redis::aio::MultiplexedConnection, words: &[&str]) {
+    let mut command = redis::cmd(words[0]);
+    command.arg(&words[1..]);
+    command
+        .query_async::<redis::Value>(connection)
+        .await
+        .unwrap();
+}
+
 /// The store as production assembles it.
 pub(crate) fn store(server: &RedisServer) -> impl AuditStore + use<> {
     Builder::new().store(client(server))

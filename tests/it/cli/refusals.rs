@@ -153,3 +153,21 @@ fn what_is_not_built_says_so_and_does_nothing() {
         run(program(args), b"").exits(2);
     }
 }
+
+/// Catches a program that says "fine" because nobody reads its answer.
+#[test]
+fn the_answer_is_in_the_exit_code_also_when_stdout_is_closed() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_haechi-store"))
+        .args(["--redis", "redis://127.0.0.1:1", "ready"])
+        .stdout(writer)
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap()
+        .wait_with_output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("redis_unreachable"), "{said}");
+}
