@@ -9,7 +9,11 @@ use crate::{
     clock::{Clock, SystemClock},
     entropy::{Entropy, SystemEntropy},
     error::Cause,
-    redis::{AuditPrefix, Connect, LockPolicy, NotReady, RedisAuditStore, RedisConfig, Timeouts},
+    redis::{
+        AuditPrefix, Connect, LockPolicy, NotReady, RedisAuditStore, RedisConfig, RedisVaultConfig,
+        RedisVaultStore, Timeouts, VaultPrefix,
+    },
+    vault::{TokenStore, TokenStoreConfig, VaultStore},
 };
 
 /// Assembles an [`AuditSink`] from its parts; every part has a default.
@@ -31,6 +35,8 @@ pub struct Builder<C = SystemClock, E = SystemEntropy> {
     clock: C,
     entropy: E,
     redis: RedisConfig,
+    vault_prefix: VaultPrefix,
+    tokens: TokenStoreConfig,
     sink: SinkConfig,
     anchors: Option<(Box<dyn AnchorSink>, NonZeroU64)>,
     tolerated: Vec<NotReady>,
@@ -54,6 +60,8 @@ impl Builder {
             clock: SystemClock::new(),
             entropy: SystemEntropy,
             redis: RedisConfig::default(),
+            vault_prefix: VaultPrefix::default(),
+            tokens: TokenStoreConfig::default(),
             sink: SinkConfig::default(),
             anchors: None,
             tolerated: Vec::new(),
@@ -74,6 +82,8 @@ impl<C: Clock, E: Entropy> Builder<C, E> {
             clock,
             entropy: self.entropy,
             redis: self.redis,
+            vault_prefix: self.vault_prefix,
+            tokens: self.tokens,
             sink: self.sink,
             anchors: self.anchors,
             tolerated: self.tolerated,
@@ -86,19 +96,33 @@ impl<C: Clock, E: Entropy> Builder<C, E> {
             clock: self.clock,
             entropy,
             redis: self.redis,
+            vault_prefix: self.vault_prefix,
+            tokens: self.tokens,
             sink: self.sink,
             anchors: self.anchors,
             tolerated: self.tolerated,
         }
     }
 
-    /// Begins the names of all keys with `prefix`.
+    /// Begins the names of the chain's keys with `prefix`.
     pub fn prefix(mut self, prefix: AuditPrefix) -> Self {
         self.redis.prefix = prefix;
         self
     }
 
-    /// When to take the contention lock.
+    /// Begins the names of the vault's keys with `prefix`.
+    pub fn vault_prefix(mut self, prefix: VaultPrefix) -> Self {
+        self.vault_prefix = prefix;
+        self
+    }
+
+    /// The deadline of mutations, and their patience with foreign locks.
+    pub fn tokens(mut self, config: TokenStoreConfig) -> Self {
+        self.tokens = config;
+        self
+    }
+
+    /// When to take the contention locks.
     pub fn lock(mut self, policy: LockPolicy) -> Self {
         self.redis.lock = policy;
         self
@@ -110,9 +134,11 @@ impl<C: Clock, E: Entropy> Builder<C, E> {
         self
     }
 
-    /// How long one [`AuditSink::record`] may take.
+    /// How long one [`AuditSink::record`] may take, or one mutation of the
+    /// vault.
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.sink.deadline = deadline;
+        self.tokens.deadline = deadline;
         self
     }
 
@@ -150,6 +176,26 @@ impl<C: Clock, E: Entropy> Builder<C, E> {
             self.redis.clone(),
             self.clock.clone(),
             self.entropy.clone(),
+        )
+    }
+
+    /// The vault's store alone, without keys to its envelopes.
+    pub fn vault_store<N: Connect>(&self, connect: N) -> RedisVaultStore<N, C, E> {
+        let config = RedisVaultConfig {
+            prefix: self.vault_prefix.clone(),
+            timeouts: self.redis.timeouts,
+            lock: self.redis.lock,
+        };
+        RedisVaultStore::new(connect, config, self.clock.clone(), self.entropy.clone())
+    }
+
+    /// Mutations of stored tokens over any store.
+    pub fn token_store<S: VaultStore>(&self, store: S) -> TokenStore<S, C, E> {
+        TokenStore::new(
+            store,
+            self.clock.clone(),
+            self.entropy.clone(),
+            self.tokens.clone(),
         )
     }
 

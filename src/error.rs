@@ -138,6 +138,47 @@ pub enum Corrupt {
     /// A record that this process had seen is no longer in the chain.
     #[error(transparent)]
     RolledBack(Box<RolledBack>),
+
+    /// A key of the vault holds what the store cannot have written.
+    #[error(
+        "the key {key} holds {detail}; nothing was applied, and the tokens are as they were: \
+         stop every writer and find out what wrote it"
+    )]
+    Unreadable {
+        /// The key, in full.
+        key: String,
+        /// What was found, without any token's content.
+        detail: String,
+    },
+
+    /// A field of the vault that is no token record.
+    #[error(
+        "the field {token} of {key} is not a token record ({detail}); the other tokens are whole: \
+         restore this one from a backup, or purge it"
+    )]
+    Token {
+        /// The hash's key, in full.
+        key: String,
+        /// The field.
+        token: String,
+        /// What is wrong, without the field's content.
+        detail: String,
+    },
+
+    /// A mutation that this process had seen is no longer in the vault.
+    #[error(
+        "rolled back: this process has seen version {seen} of the vault under {prefix} and its own \
+         mutations up to there, of which some are gone; version is {met} now. Tokens made since may \
+         be lost: restore them, then restart this process to go on"
+    )]
+    VaultRolledBack {
+        /// The prefix of the vault's keys.
+        prefix: String,
+        /// The highest version that this process had seen.
+        seen: u64,
+        /// The version that was met.
+        met: u64,
+    },
 }
 
 /// The chain is not the one that this process has seen.
@@ -239,4 +280,32 @@ pub enum ReadError {
     /// Redis answered, and what it holds is not a chain.
     #[error(transparent)]
     Corrupt(#[from] Corrupt),
+}
+
+/// What an attempt without a reply can have done.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum AttemptError {
+    /// It never ran and never will; trying again may help.
+    #[error("{0}")]
+    Refused(Cause),
+    /// It never ran and never will, and trying again will not help.
+    #[error("{0}")]
+    Denied(Cause),
+    /// It may have run, or may run later.
+    #[error("{0}")]
+    Ambiguous(Cause),
+    /// It changed nothing, because what stands in Redis cannot be written to.
+    #[error(transparent)]
+    Corrupt(#[from] Corrupt),
+}
+
+impl From<AttemptError> for ReadError {
+    fn from(error: AttemptError) -> Self {
+        match error {
+            AttemptError::Refused(cause)
+            | AttemptError::Denied(cause)
+            | AttemptError::Ambiguous(cause) => Self::Unavailable(cause),
+            AttemptError::Corrupt(corrupt) => Self::Corrupt(corrupt),
+        }
+    }
 }

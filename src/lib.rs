@@ -56,8 +56,10 @@ pub mod entropy;
 mod error;
 pub mod redis;
 mod sync;
+pub mod vault;
 
 pub use builder::{Builder, StartError};
 pub use error::{
-    AppendError, Cause, Corrupt, Handle, InvalidHandle, NotApplied, ReadError, RolledBack,
+    AppendError, AttemptError, Cause, Corrupt, Handle, InvalidHandle, NotApplied, ReadError,
+    RolledBack,
 };

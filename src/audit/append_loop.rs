@@ -17,13 +17,13 @@ use super::{
     AnchorSink,
     queue::{BatchLimits, Queue},
     sink::{Anchored, Appended},
-    store::{AttemptError, AuditStore, Batch, Reply, Seen, Tail},
+    store::{AuditStore, Batch, Reply, Seen, Tail},
 };
 use crate::{
     chain::{Anchor, Head, Position, Record},
     clock::{Clock, iso8601},
     entropy::{Entropy, Jitter},
-    error::{AppendError, Cause, Corrupt, Handle, NotApplied, RolledBack},
+    error::{AppendError, AttemptError, Cause, Corrupt, Handle, NotApplied, RolledBack},
     sync::Arc,
 };
 

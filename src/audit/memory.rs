@@ -1,10 +1,10 @@
 //! A chain in this process's memory, under the same contract as in Redis: for
 //! tests of what is built on the store, and as its simplest description.
 
-use super::store::{AttemptError, AuditStore, Batch, Reply, Seen, Tail};
+use super::store::{AuditStore, Batch, Reply, Seen, Tail};
 use crate::{
     chain::{Head, Position, Record},
-    error::ReadError,
+    error::{AttemptError, ReadError},
     sync::{Arc, Mutex, lock},
 };
 

@@ -17,4 +17,4 @@ pub use append_loop::AppendLoop;
 pub use memory::MemoryStore;
 pub use read::Pages;
 pub use sink::{Anchored, Appended, AuditSink, CloseReport, SinkConfig, Stats};
-pub use store::{AttemptError, AuditStore, Batch, Reply, Seen, Tail};
+pub use store::{AuditStore, Batch, Reply, Seen, Tail};

@@ -8,7 +8,7 @@ use std::future::Future;
 
 use crate::{
     chain::{EventHash, Head, Position, Record},
-    error::{Cause, Corrupt, ReadError},
+    error::{AttemptError, ReadError},
 };
 
 /// A place that holds one chain, shared with other writers.
@@ -128,32 +128,4 @@ pub enum Seen {
     },
     /// The list no longer reaches back that far; nobody can tell.
     Trimmed,
-}
-
-/// What an attempt that got no [`Reply`] can have done.
-#[derive(Clone, Debug, thiserror::Error)]
-pub enum AttemptError {
-    /// It never ran and never will; trying again may help.
-    #[error("{0}")]
-    Refused(Cause),
-    /// It never ran and never will, and trying again will not help.
-    #[error("{0}")]
-    Denied(Cause),
-    /// It may have run, or may run later.
-    #[error("{0}")]
-    Ambiguous(Cause),
-    /// It changed nothing, because the chain cannot be appended to.
-    #[error(transparent)]
-    Corrupt(#[from] Corrupt),
-}
-
-impl From<AttemptError> for ReadError {
-    fn from(error: AttemptError) -> Self {
-        match error {
-            AttemptError::Refused(cause)
-            | AttemptError::Denied(cause)
-            | AttemptError::Ambiguous(cause) => Self::Unavailable(cause),
-            AttemptError::Corrupt(corrupt) => Self::Corrupt(corrupt),
-        }
-    }
 }

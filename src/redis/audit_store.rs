@@ -11,11 +11,11 @@ use super::{
     script::{SCRIPTS, append_call, append_reply, sequence_or_zero},
 };
 use crate::{
-    audit::{AttemptError, AuditStore, Batch, Reply, Tail},
+    audit::{AuditStore, Batch, Reply, Tail},
     chain::Position,
     clock::Clock,
     entropy::Entropy,
-    error::{Cause, ReadError},
+    error::{AttemptError, Cause, ReadError},
 };
 
 /// What a Redis store needs to know besides where Redis is.
@@ -53,7 +53,7 @@ impl<N: Connect, C: Clock, E: Entropy> RedisAuditStore<N, C, E> {
             link: Link::new(connect, clock.clone(), config.timeouts),
             clock,
             entropy,
-            lock: ContentionLock::new(config.lock, keys.lock.clone()),
+            lock: ContentionLock::new(config.lock, keys.lock.clone(), &SCRIPTS.acquire, ""),
             keys,
         }
     }

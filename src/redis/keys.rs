@@ -2,48 +2,55 @@
 
 use std::fmt;
 
-/// The prefix of the keys of one audit chain.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AuditPrefix(String);
+macro_rules! prefix {
+    ($name:ident, $default:literal, $what:literal) => {
+        #[doc = concat!("The prefix of the keys of one ", $what, ".")]
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        pub struct $name(String);
 
-impl AuditPrefix {
-    /// The prefix unless another is chosen.
-    pub const DEFAULT: &'static str = "haechi:audit:";
+        impl $name {
+            /// The prefix unless another is chosen.
+            pub const DEFAULT: &'static str = $default;
 
-    /// A prefix, used as it is: no separator is added.
-    #[must_use]
-    pub fn new(prefix: impl Into<String>) -> Self {
-        Self(prefix.into())
-    }
+            /// A prefix, used as it is: no separator is added.
+            #[must_use]
+            pub fn new(prefix: impl Into<String>) -> Self {
+                Self(prefix.into())
+            }
 
-    /// Whether the prefix pins all its keys to one slot of a Redis Cluster:
-    /// whether it carries a hash tag, `{…}` with something in it.
-    #[must_use]
-    pub fn is_tagged(&self) -> bool {
-        self.0
-            .split_once('{')
-            .and_then(|(_, rest)| rest.find('}'))
-            .is_some_and(|length| length > 0)
-    }
+            /// Whether the prefix pins all its keys to one slot of a Redis Cluster:
+            /// whether it carries a hash tag, `{…}` with something in it.
+            #[must_use]
+            pub fn is_tagged(&self) -> bool {
+                self.0
+                    .split_once('{')
+                    .and_then(|(_, rest)| rest.find('}'))
+                    .is_some_and(|length| length > 0)
+            }
 
-    /// The same prefix with all of it made the hash tag.
-    #[must_use]
-    pub fn tagged(&self) -> Self {
-        Self(format!("{{{}}}:", self.0.trim_end_matches(':')))
-    }
+            /// The same prefix with all of it made the hash tag.
+            #[must_use]
+            pub fn tagged(&self) -> Self {
+                Self(format!("{{{}}}:", self.0.trim_end_matches(':')))
+            }
+        }
+
+        impl Default for $name {
+            fn default() -> Self {
+                Self::new(Self::DEFAULT)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
 }
 
-impl Default for AuditPrefix {
-    fn default() -> Self {
-        Self::new(Self::DEFAULT)
-    }
-}
-
-impl fmt::Display for AuditPrefix {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
+prefix!(AuditPrefix, "haechi:audit:", "audit chain");
+prefix!(VaultPrefix, "haechi:tv:", "token vault");
 
 /// The keys of one audit chain, in full.
 #[derive(Clone, Debug)]
@@ -80,5 +87,50 @@ impl AuditKeys {
     #[must_use]
     pub fn fenced(&self) -> [&str; 3] {
         [&self.chain, &self.head, &self.head_hash]
+    }
+}
+
+/// The keys of one token vault, in full.
+#[derive(Clone, Debug)]
+pub struct VaultKeys {
+    /// What they all begin with.
+    pub prefix: VaultPrefix,
+    /// HASH: token id → token record.
+    pub tokens: String,
+    /// STRING: how many mutations there were: the fence of the whole-snapshot
+    /// protocol.
+    pub version: String,
+    /// STRING with a time to live: the contention lock.
+    pub lock: String,
+    /// HASH: mutation id → what became of it.
+    pub receipts: String,
+    /// ZSET: token id by the time it expires; advisory.
+    pub expiry: String,
+}
+
+impl VaultKeys {
+    /// The keys under `prefix`.
+    #[must_use]
+    pub fn new(prefix: VaultPrefix) -> Self {
+        Self {
+            tokens: format!("{prefix}tokens"),
+            version: format!("{prefix}version"),
+            lock: format!("{prefix}lock"),
+            receipts: format!("{prefix}receipts"),
+            expiry: format!("{prefix}expiry"),
+            prefix,
+        }
+    }
+
+    /// All of them, as the scripts take them.
+    #[must_use]
+    pub fn all(&self) -> [&str; 5] {
+        [
+            &self.tokens,
+            &self.version,
+            &self.lock,
+            &self.receipts,
+            &self.expiry,
+        ]
     }
 }

@@ -15,9 +15,8 @@ use super::{
     script::Script,
 };
 use crate::{
-    audit::AttemptError,
     clock::{Clock, within},
-    error::Cause,
+    error::{AttemptError, Cause},
     sync::{Arc, Mutex, lock},
 };
 

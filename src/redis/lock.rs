@@ -7,20 +7,24 @@ use std::time::Duration;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use redis::Value;
 
-use super::{connect::Connect, link::Link, script::SCRIPTS};
+use super::{
+    connect::Connect,
+    link::Link,
+    script::{SCRIPTS, Script},
+};
 use crate::{
     clock::Clock,
     entropy::{Entropy, Jitter},
     sync::{Arc, Mutex, lock},
 };
 
-/// When to take the lock before appending.
+/// When to take the lock before writing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LockPolicy {
-    /// Never: batches and jitter keep contention low enough.
+    /// Never: batches, fences on values and jitter keep contention low enough.
     #[default]
     None,
-    /// Before every batch, for at most this long.
+    /// Before every batch or mutation, for at most this long.
     Always(LockTimes),
 }
 
@@ -65,16 +69,28 @@ impl LockWaits {
 pub(crate) struct ContentionLock {
     policy: LockPolicy,
     key: String,
+    acquire: &'static Script,
+    /// What its tokens begin with.
+    mark: &'static str,
     waits: LockWaits,
     /// A holder that was waited for in vain, and is not waited for again.
     outlived: Mutex<Option<Vec<u8>>>,
 }
 
 impl ContentionLock {
-    pub(crate) fn new(policy: LockPolicy, key: String) -> Self {
+    /// A lock at `key`, taken by the script `acquire` with tokens that begin
+    /// with `mark`.
+    pub(crate) fn new(
+        policy: LockPolicy,
+        key: String,
+        acquire: &'static Script,
+        mark: &'static str,
+    ) -> Self {
         Self {
             policy,
             key,
+            acquire,
+            mark,
             waits: LockWaits::default(),
             outlived: Mutex::new(None),
         }
@@ -96,8 +112,8 @@ impl ContentionLock {
         };
         let mut token = [0; 16];
         entropy.fill(&mut token).ok()?;
-        let token = URL_SAFE_NO_PAD.encode(token);
-        let mut call = SCRIPTS.acquire.call(&[&self.key]);
+        let token = format!("{}{}", self.mark, URL_SAFE_NO_PAD.encode(token));
+        let mut call = self.acquire.call(&[&self.key]);
         call.arg(&token)
             .arg(u64::try_from(times.ttl.as_millis()).unwrap_or(u64::MAX));
 
@@ -106,7 +122,7 @@ impl ContentionLock {
         let mut has_waited = false;
         loop {
             // Whatever goes wrong here, the fence still stands.
-            let holder = match link.run(&SCRIPTS.acquire, &call).await.ok()? {
+            let holder = match link.run(self.acquire, &call).await.ok()? {
                 Value::Array(reply) => match reply.as_slice() {
                     [Value::Int(1)] => return Some(Lease(token)),
                     [Value::Int(0), Value::BulkString(holder)] => Some(holder.clone()),

@@ -1,7 +1,9 @@
-//! The chain's home in Redis: connection, keys, scripts, lock, readiness.
+//! The home of chain and vault in Redis: connection, keys, scripts, lock,
+//! readiness.
 //!
-//! [`RedisAuditStore`] implements [`AuditStore`](crate::audit::AuditStore);
-//! how an append came about, and who waits for it, is not known here.
+//! [`RedisAuditStore`] implements [`AuditStore`](crate::audit::AuditStore),
+//! [`RedisVaultStore`] [`VaultStore`](crate::vault::VaultStore); how an append
+//! or a mutation came about, and who waits for it, is not known here.
 
 mod audit_store;
 mod connect;
@@ -12,10 +14,13 @@ mod outcome;
 mod ready;
 mod reply;
 pub mod script;
+mod vault_reply;
+mod vault_store;
 
 pub use audit_store::{RedisAuditStore, RedisConfig};
 pub use connect::Connect;
-pub use keys::{AuditKeys, AuditPrefix};
+pub use keys::{AuditKeys, AuditPrefix, VaultKeys, VaultPrefix};
 pub use link::{Link, Timeouts};
 pub use lock::{Lease, LockPolicy, LockTimes, LockWaits};
 pub use ready::{Eviction, NotReady, Readiness};
+pub use vault_store::{RedisVaultConfig, RedisVaultStore};

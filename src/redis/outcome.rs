@@ -6,7 +6,7 @@
 
 use redis::{ErrorKind, RedisError, ServerErrorKind};
 
-use crate::{audit::AttemptError, error::Cause};
+use crate::error::{AttemptError, Cause};
 
 /// How far a command had got when its error came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,10 +6,9 @@ use redis::{Value, cmd};
 
 use super::{audit_store::RedisAuditStore, connect::Connect, reply, script::SCRIPTS};
 use crate::{
-    audit::AttemptError,
     clock::Clock,
     entropy::Entropy,
-    error::{Cause, Corrupt},
+    error::{AttemptError, Cause, Corrupt},
 };
 
 /// Why a Redis is not ready. The names are what programs print.
@@ -178,7 +177,11 @@ fn judge(error: AttemptError) -> (NotReady, Cause) {
         AttemptError::Corrupt(corrupt) => {
             let reason = match corrupt {
                 Corrupt::WrongType { .. } => NotReady::WrongType,
-                Corrupt::Diverged { .. } | Corrupt::RolledBack(_) => NotReady::Diverged,
+                Corrupt::Diverged { .. }
+                | Corrupt::RolledBack(_)
+                | Corrupt::Unreadable { .. }
+                | Corrupt::Token { .. }
+                | Corrupt::VaultRolledBack { .. } => NotReady::Diverged,
             };
             (reason, Cause::new(corrupt.to_string()))
         }

@@ -1,13 +1,14 @@
-//! Reading the replies of the chain's scripts. Nothing that Redis says may
+//! Reading the replies of the chain's scripts, and of what all scripts reply
+//! alike. Nothing that Redis says may
 //! make this module panic.
 
 use redis::Value;
 
 use super::keys::AuditKeys;
 use crate::{
-    audit::{AttemptError, Reply, Seen, Tail},
+    audit::{Reply, Seen, Tail},
     chain::{EventHash, Head, Position, StoredRecord},
-    error::{Cause, Corrupt},
+    error::{AttemptError, Cause, Corrupt},
 };
 
 /// The reply of the append script.
@@ -52,33 +53,46 @@ pub(super) fn ready(reply: Value, keys: &AuditKeys) -> Result<(), AttemptError> 
     }
 }
 
-/// The parts of a reply that is not one of the faults every script can give.
+/// The parts of a reply that is not one of the chain's faults.
 fn parts(reply: Value, keys: &AuditKeys) -> Result<Vec<Value>, AttemptError> {
+    let parts = unfaulted(reply, &keys.prefix)?;
+    match kind(&parts) {
+        b"diverged" => Err(diverged(keys, text(&parts, 1)).into()),
+        _ => Ok(parts),
+    }
+}
+
+/// The parts of a reply that is not one of the faults every script can give;
+/// `prefix` is that of its keys.
+pub(super) fn unfaulted(
+    reply: Value,
+    prefix: &impl std::fmt::Display,
+) -> Result<Vec<Value>, AttemptError> {
     let Value::Array(parts) = reply else {
         return Err(strange());
     };
-    let text = |index: usize| {
-        parts.get(index).map_or_else(String::new, |part| {
-            String::from_utf8_lossy(bytes(part)).into_owned()
-        })
-    };
     match kind(&parts) {
-        b"diverged" => Err(diverged(keys, text(1)).into()),
         b"wrongtype" => Err(Corrupt::WrongType {
-            key: text(1),
-            found: text(2),
+            key: text(&parts, 1),
+            found: text(&parts, 2),
         }
         .into()),
         b"denied" => Err(AttemptError::Denied(Cause::of_reply(
             "NOPERM",
             format!(
-                "NOPERM the Redis user may not run {} on the keys {}* (grant the user what the store needs; the README lists it)",
-                text(1),
-                keys.prefix,
+                "NOPERM the Redis user may not run {} on the keys {prefix}* (grant the user what the store needs; the README lists it)",
+                text(&parts, 1),
             ),
         ))),
         _ => Ok(parts),
     }
+}
+
+/// A part of a reply as text, for a message.
+pub(super) fn text(parts: &[Value], place: usize) -> String {
+    parts.get(place).map_or_else(String::new, |part| {
+        String::from_utf8_lossy(bytes(part)).into_owned()
+    })
 }
 
 /// `{kind, hash, head, length, state, record, …}`, as tail.lua describes it.
@@ -127,11 +141,11 @@ fn end(parts: &[Value], keys: &AuditKeys, seen: Option<Position>) -> Result<Tail
     })
 }
 
-fn kind(parts: &[Value]) -> &[u8] {
+pub(super) fn kind(parts: &[Value]) -> &[u8] {
     parts.first().map_or(b"", bytes)
 }
 
-fn bytes(value: &Value) -> &[u8] {
+pub(super) fn bytes(value: &Value) -> &[u8] {
     match value {
         Value::BulkString(bytes) => bytes,
         Value::SimpleString(text) => text.as_bytes(),
@@ -147,7 +161,7 @@ fn diverged(keys: &AuditKeys, detail: String) -> Corrupt {
 }
 
 /// The script ran, but what it said cannot be read: its effect is open.
-fn strange() -> AttemptError {
+pub(super) fn strange() -> AttemptError {
     AttemptError::Ambiguous(Cause::new(
         "the reply has another shape than the script's (does a proxy stand between?)",
     ))

@@ -7,10 +7,15 @@ use std::{borrow::Cow, sync::LazyLock};
 
 use redis::{Cmd, Value, cmd};
 
-use super::{keys::AuditKeys, reply};
+use super::{
+    keys::{AuditKeys, VaultKeys},
+    reply, vault_reply,
+};
 use crate::{
-    audit::{AttemptError, Batch, Reply},
+    audit::{Batch, Reply},
     chain::Position,
+    error::AttemptError,
+    vault::{Applied, Attempt, Belief, Change, Fence, Patience, Stored, TokenId},
 };
 
 /// A Lua script and the name Redis caches it under.
@@ -52,20 +57,54 @@ impl Script {
 }
 
 /// Compare-and-append.
-pub const APPEND: &str = concat!(include_str!("lua/tail.lua"), include_str!("lua/append.lua"));
+pub const APPEND: &str = concat!(
+    include_str!("lua/guard.lua"),
+    include_str!("lua/tail.lua"),
+    include_str!("lua/append.lua")
+);
 /// Reads the end of the chain.
 pub const TAIL: &str = concat!(
+    include_str!("lua/guard.lua"),
     include_str!("lua/tail.lua"),
     include_str!("lua/tail_reply.lua")
 );
 /// Reads a page of the chain, bounded in bytes.
 pub const PAGE: &str = include_str!("lua/page.lua");
 /// Asks whether an append would be let through.
-pub const READY: &str = concat!(include_str!("lua/tail.lua"), include_str!("lua/ready.lua"));
+pub const READY: &str = concat!(
+    include_str!("lua/guard.lua"),
+    include_str!("lua/tail.lua"),
+    include_str!("lua/ready.lua")
+);
 /// Takes the contention lock.
 pub const ACQUIRE: &str = include_str!("lua/acquire.lua");
 /// Releases the contention lock.
 pub const RELEASE: &str = include_str!("lua/release.lua");
+
+macro_rules! vault_script {
+    ($file:literal) => {
+        concat!(
+            include_str!("lua/guard.lua"),
+            include_str!("lua/vault/state.lua"),
+            include_str!(concat!("lua/vault/", $file))
+        )
+    };
+}
+
+/// Reads tokens.
+pub const VAULT_LOAD: &str = vault_script!("load.lua");
+/// Compare-and-apply.
+pub const VAULT_APPLY: &str = vault_script!("apply.lua");
+/// Ends a mutation that may have been applied.
+pub const VAULT_SETTLE: &str = vault_script!("settle.lua");
+/// Reads the expiry index.
+pub const VAULT_DUE: &str = vault_script!("due.lua");
+/// Corrects the expiry index.
+pub const VAULT_INDEX: &str = vault_script!("index.lua");
+/// Reads a slice of all tokens.
+pub const VAULT_SCAN: &str = vault_script!("scan.lua");
+/// Takes the vault's contention lock.
+pub const VAULT_ACQUIRE: &str = include_str!("lua/vault/acquire.lua");
 
 /// The scripts, hashed once a process.
 pub(super) struct Scripts {
@@ -75,6 +114,13 @@ pub(super) struct Scripts {
     pub(super) ready: Script,
     pub(super) acquire: Script,
     pub(super) release: Script,
+    pub(super) vault_load: Script,
+    pub(super) vault_apply: Script,
+    pub(super) vault_settle: Script,
+    pub(super) vault_due: Script,
+    pub(super) vault_index: Script,
+    pub(super) vault_scan: Script,
+    pub(super) vault_acquire: Script,
 }
 
 pub(super) static SCRIPTS: LazyLock<Scripts> = LazyLock::new(|| Scripts {
@@ -84,6 +130,13 @@ pub(super) static SCRIPTS: LazyLock<Scripts> = LazyLock::new(|| Scripts {
     ready: Script::new(READY),
     acquire: Script::new(ACQUIRE),
     release: Script::new(RELEASE),
+    vault_load: Script::new(VAULT_LOAD),
+    vault_apply: Script::new(VAULT_APPLY),
+    vault_settle: Script::new(VAULT_SETTLE),
+    vault_due: Script::new(VAULT_DUE),
+    vault_index: Script::new(VAULT_INDEX),
+    vault_scan: Script::new(VAULT_SCAN),
+    vault_acquire: Script::new(VAULT_ACQUIRE),
 });
 
 /// The call of an [`APPEND`] script for `batch`; `None` for an empty one.
@@ -119,6 +172,92 @@ pub fn append_reply(
     seen: Option<Position>,
 ) -> Result<Reply, AttemptError> {
     reply::append(reply, keys, seen)
+}
+
+/// The call of a [`VAULT_APPLY`] script for `attempt`.
+#[must_use]
+pub fn apply_call(
+    script: &Script,
+    keys: &VaultKeys,
+    attempt: &Attempt<'_>,
+    belief: &Belief,
+) -> Cmd {
+    let mut call = script.call(&keys.all());
+    believe(&mut call, belief);
+    call.arg(attempt.mutation.to_string())
+        .arg(attempt.number)
+        .arg(attempt.begun.get());
+    match attempt.patience {
+        Patience::Respects { outlived } => call.arg(outlived.unwrap_or_default()),
+        Patience::Exhausted => call.arg("*"),
+    };
+    match attempt.fence {
+        Fence::Values => call.arg(""),
+        Fence::Snapshot(version) => call.arg(version.get()),
+    };
+    let deletes = |change: &Change| *change == Change::Delete;
+    let deleted = attempt
+        .diff
+        .iter()
+        .filter(|(_, change)| deletes(change))
+        .count();
+    call.arg(attempt.read.len())
+        .arg(attempt.diff.len() - deleted)
+        .arg(deleted);
+    for (token, value) in attempt.read {
+        compared(&mut call, token, value.as_ref());
+    }
+    for (token, change) in attempt.diff {
+        if let Change::Set(value) = change {
+            call.arg(token.as_str()).arg(value.bytes());
+            millis(&mut call, change.expires_at_millis());
+        }
+    }
+    for (token, _) in attempt.diff.iter().filter(|(_, change)| deletes(change)) {
+        call.arg(token.as_str());
+    }
+    call
+}
+
+/// Reads the reply of a [`VAULT_APPLY`] script.
+///
+/// # Errors
+///
+/// [`AttemptError`], for the faults that the script reports and for a reply
+/// that is none of its own.
+pub fn apply_reply(
+    reply: Value,
+    keys: &VaultKeys,
+    attempt: &Attempt<'_>,
+    belief: &Belief,
+) -> Result<Applied, AttemptError> {
+    vault_reply::applied(reply, keys, attempt, belief)
+}
+
+/// What the caller's process has seen, as the vault's scripts take it.
+pub(super) fn believe(call: &mut Cmd, belief: &Belief) {
+    call.arg(belief.version.get());
+    match belief.receipt {
+        Some((mutation, mark)) => call.arg(mutation.to_string()).arg(mark.get()),
+        None => call.arg("").arg(0),
+    };
+}
+
+/// A token and what it is compared with.
+pub(super) fn compared(call: &mut Cmd, token: &TokenId, value: Option<&Stored>) {
+    call.arg(token.as_str());
+    match value {
+        Some(value) => call.arg("1").arg(value.bytes()),
+        None => call.arg("0").arg(""),
+    };
+}
+
+/// A time, or none.
+pub(super) fn millis(call: &mut Cmd, time: Option<u64>) {
+    match time {
+        Some(time) => call.arg(time),
+        None => call.arg(""),
+    };
 }
 
 /// How the scripts are told of a position that was seen.

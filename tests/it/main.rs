@@ -11,3 +11,4 @@ mod foreign;
 mod refusals;
 mod sink;
 mod support;
+mod vault;

@@ -3,10 +3,8 @@
 use std::{num::NonZeroU64, sync::Arc, time::Duration};
 
 use haechi_store_redis::{
-    AppendError, Builder, Handle, NotApplied, ReadError,
-    audit::{
-        Anchored, AttemptError, AuditSink, AuditStore, Batch, MemoryStore, Reply, SinkConfig, Tail,
-    },
+    AppendError, AttemptError, Builder, Handle, NotApplied, ReadError,
+    audit::{Anchored, AuditSink, AuditStore, Batch, MemoryStore, Reply, SinkConfig, Tail},
     chain::{Anchor, Position},
 };
 use tokio::sync::Semaphore;

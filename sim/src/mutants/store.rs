@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use haechi_store_redis::{
-    Cause, ReadError,
-    audit::{AttemptError, AuditStore, Batch, Reply, Seen, Tail},
+    AttemptError, Cause, ReadError,
+    audit::{AuditStore, Batch, Reply, Seen, Tail},
     chain::{Head, Position},
     redis::{
         Lease, LockTimes, RedisAuditStore,

@@ -1,0 +1,89 @@
+-- Compare-and-apply: the whole diff, once, or nothing.
+--
+-- ARGV[1..3] the caller's belief
+-- ARGV[4]    the mutation; it is applied at most once, by whichever attempt
+-- ARGV[5]    the attempt's number
+-- ARGV[6]    the mark at which the mutation began
+-- ARGV[7]    the foreign lock token that is not to be waited for, '*' for any
+-- ARGV[8]    the fence: '' for the values below, or the version of the whole
+--            vault that the open receipt names
+-- ARGV[9]    how many tokens are compared, then how many are set and deleted:
+-- ARGV[10], ARGV[11]
+-- ARGV[12] … id, '1' and the value it had, or '0' and ''; id, value, the time
+--            it expires in milliseconds or ''; id
+--
+-- Replies: {'committed', version, mark} · {'conflict', 'value'|'version',
+-- version, mark, the compared tokens' values} · {'held', token} ·
+-- {'settled', receipt} · {'forgotten'} · {'lost', version} · a fault as in
+-- load.lua. Only the first one writes.
+
+local id = ARGV[4]
+local state, fault = vault_state(id, {ARGV[1], ARGV[2], ARGV[3]})
+if fault then return fault end
+if settled(state) then return {'settled', state.receipt} end
+if state.lost or tonumber(ARGV[6]) > state.next_mark then return lost(state) end
+if outlived(state, tonumber(ARGV[6])) then return {'forgotten'} end
+
+-- Replicas that follow the whole-snapshot protocol fail when version moves
+-- too often while they hold the lock. Locks of this store begin with 'own:'.
+local holder = redis.pcall('GET', KEYS[3])
+if type(holder) == 'string' and ARGV[7] ~= '*' and ARGV[7] ~= holder
+    and string.sub(holder, 1, 4) ~= 'own:' then
+  return {'held', holder}
+end
+
+local compared, set, deleted = tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11])
+local ids = {}
+for place = 1, compared do ids[place] = ARGV[9 + 3 * place] end
+local found
+found, fault = values(ids)
+if fault then return fault end
+local moved = nil
+if ARGV[8] ~= '' and (state.text ~= ARGV[8] or string.match(state.receipt or '', '^open (%d+) ') ~= ARGV[8]) then
+  moved = 'version'
+end
+for place = 1, compared do
+  local expected = ARGV[10 + 3 * place] == '1' and ARGV[11 + 3 * place]
+  if found[place] ~= expected then moved = moved or 'value' end
+end
+if moved then return {'conflict', moved, state.version, state.next_mark, found} end
+
+fault = denied(WRITES)
+if fault then return fault end
+
+local sets, scores, gone = {}, {}, {}
+local first_set = 12 + 3 * compared
+for place = 0, set - 1 do
+  local at = first_set + 3 * place
+  sets[#sets + 1], sets[#sets + 2] = ARGV[at], ARGV[at + 1]
+  if ARGV[at + 2] == '' then
+    gone[#gone + 1] = ARGV[at]
+  else
+    scores[#scores + 1], scores[#scores + 2] = ARGV[at + 2], ARGV[at]
+  end
+end
+local deletes = {}
+for place = 0, deleted - 1 do
+  local token = ARGV[first_set + 3 * set + place]
+  deletes[#deletes + 1], gone[#gone + 1] = token, token
+end
+
+-- Runs `command` on `key` with all of `words`, as few times as `unpack` allows.
+local function all(call, command, key, words)
+  for first = 1, #words, 4000 do
+    local reply = call(command, key, unpack(words, first, math.min(first + 3999, #words)))
+    if type(reply) == 'table' and reply.err then return false end
+  end
+  return true
+end
+
+all(redis.call, 'HDEL', KEYS[1], deletes)
+all(redis.call, 'HSET', KEYS[1], sets)
+local version = redis.call('INCR', KEYS[2])
+-- The index is advisory: what cannot be indexed is found when it is rebuilt,
+-- which an own count that lags behind version asks for.
+local indexed = all(redis.pcall, 'ZADD', KEYS[5], scores)
+indexed = all(redis.pcall, 'ZREM', KEYS[5], gone) and indexed
+local own = indexed and state.own + 1 or state.own
+local mark = note(state, id, 'done ' .. decimal(version) .. ' ' .. ARGV[5], {'#own', decimal(own)})
+return {'committed', version, mark}

@@ -1,0 +1,33 @@
+-- Reads tokens, and the state that a mutation of them begins with.
+--
+-- ARGV[1..3] the caller's belief
+-- ARGV[4]    '' or the mutation that will fence on the whole vault: an open
+--            receipt then proves, at the fence, that the version it names is
+--            the one read here, and not one that came round again
+-- ARGV[5]    'all' for every token, 'some' for those named
+-- ARGV[6] …  token ids
+--
+-- Replies: {'loaded', version, mark, values} with values in the order of the
+-- ids, or ids and values by turns · {'lost', version} · a fault:
+-- {'wrongtype', key, type}, {'denied', command}, {'unreadable', key, what}.
+
+local state, fault = vault_state(ARGV[4], {ARGV[1], ARGV[2], ARGV[3]})
+if fault then return fault end
+if state.lost then return lost(state) end
+
+local found
+if ARGV[5] == 'all' then
+  found, fault = read('HGETALL', KEYS[1])
+else
+  local ids = {}
+  for place = 6, #ARGV do ids[place - 5] = ARGV[place] end
+  found, fault = values(ids)
+end
+if fault then return fault end
+local mark = state.next_mark
+if ARGV[4] ~= '' and not settled(state) then
+  fault = denied(WRITES)
+  if fault then return fault end
+  note(state, ARGV[4], 'open ' .. state.text, {})
+end
+return {'loaded', state.version, mark, found}

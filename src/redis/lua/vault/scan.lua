@@ -1,0 +1,9 @@
+-- A slice of the tokens: ARGV[1] the cursor, ARGV[2] about how many.
+--
+-- Replies: {'page', cursor, ids and values by turns} · a fault. Every token
+-- that is there from the first slice to the last is in one of them; one may
+-- be in two.
+
+local page, fault = read('HSCAN', KEYS[1], ARGV[1], 'COUNT', ARGV[2])
+if fault then return fault end
+return {'page', page[1], page[2]}

@@ -1,0 +1,18 @@
+-- Ends a mutation: applied, if an attempt was; otherwise dropped, by a receipt
+-- that no late attempt gets past.
+--
+-- ARGV[1..3] the caller's belief; ARGV[4] the mutation; ARGV[5] the mark at
+-- which it began.
+--
+-- Replies: {'settled', receipt} · {'forgotten'} · {'lost', version} · a fault
+-- as in load.lua.
+
+local state, fault = vault_state(ARGV[4], {ARGV[1], ARGV[2], ARGV[3]})
+if fault then return fault end
+if settled(state) then return {'settled', state.receipt} end
+if state.lost or tonumber(ARGV[5]) > state.next_mark then return lost(state) end
+if outlived(state, tonumber(ARGV[5])) then return {'forgotten'} end
+fault = denied({{'HSET', KEYS[4]}, {'HDEL', KEYS[4]}})
+if fault then return fault end
+local mark = note(state, ARGV[4], 'dropped', {})
+return {'settled', 'dropped ' .. decimal(mark)}

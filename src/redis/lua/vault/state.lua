@@ -1,0 +1,111 @@
+-- Shared by every script of the token vault, after guard.lua; it only reads.
+--
+-- KEYS[1] tokens (HASH), KEYS[2] version (STRING), KEYS[3] lock (STRING),
+-- KEYS[4] receipts (HASH), KEYS[5] expiry (ZSET).
+--
+-- receipts holds, beside one field for each mutation kept:
+--   #next    how many receipts were ever written: the mark of the next one
+--   #{slot}  the mutation whose receipt has this place, mark modulo KEPT
+--   #own     how often version was moved by this store
+-- A receipt is 'open {version} {mark}' (the mutation means to fence on the
+-- whole vault as it was then), 'done {version} {attempt} {mark}' or
+-- 'dropped {mark}'.
+
+-- Receipts kept. Every replica has to agree on it.
+local KEPT = 10000
+
+-- From here on %.14g, which Lua prints numbers with, would no longer be exact.
+local MOST_VERSION = 9e13
+
+-- What a mutation writes. Asked for before the first write.
+local WRITES = {
+  {'HSET', KEYS[1]}, {'HDEL', KEYS[1]}, {'INCR', KEYS[2]}, {'HSET', KEYS[4]}, {'HDEL', KEYS[4]},
+}
+
+local function decimal(number) return string.format('%.0f', number) end
+
+-- The number in a plain decimal text, nil for any other.
+local function plain(text)
+  if text == '0' then return 0 end
+  if #text > 15 or not string.find(text, '^[1-9]%d*$') then return nil end
+  return tonumber(text)
+end
+
+local function unreadable(key, what) return {'unreadable', key, what} end
+
+-- The vault as the mutation `id` ('' for none) meets it, or nil and the reply
+-- to give. `belief` is what the caller's process has seen: {version, the id
+-- of its last receipt or '', that receipt's mark}. state.lost tells that some
+-- of it is gone: a rollback.
+local function vault_state(id, belief)
+  local text, fault = read('GET', KEYS[2])
+  if fault then return nil, fault end
+  text = text or '0'
+  local version = plain(text)
+  if not version or version >= MOST_VERSION then
+    return nil, unreadable(KEYS[2], 'a version that is not a decimal number below 90000000000000')
+  end
+  local kept
+  kept, fault = read('HMGET', KEYS[4], id, belief[2], '#next', '#own')
+  if fault then return nil, fault end
+  local next_mark, own = plain(kept[3] or '0'), plain(kept[4] or '0')
+  if not next_mark or not own then
+    return nil, unreadable(KEYS[4], 'a counter (#next or #own) that is not a decimal number')
+  end
+
+  local mark = tonumber(belief[3])
+  local lost = version < tonumber(belief[1])
+  if belief[2] ~= '' then
+    lost = lost or next_mark <= mark or (not kept[2] and mark >= next_mark - KEPT)
+  end
+  return {
+    version = version, text = text, next_mark = next_mark, own = own, lost = lost,
+    receipt = id ~= '' and kept[1] or nil,
+  }
+end
+
+-- Whether the mutation has ended, applied or dropped.
+local function settled(state)
+  return state.receipt and string.sub(state.receipt, 1, 5) ~= 'open '
+end
+
+local function lost(state) return {'lost', state.version} end
+
+-- Whether a mutation that began at `mark` may have had a receipt that is no
+-- longer kept, or began in a vault that knew more than this one.
+local function outlived(state, mark) return mark < state.next_mark - KEPT end
+
+-- Reads these fields of tokens; `unpack` takes no more than some 8,000.
+local function values(ids)
+  local found = {}
+  for first = 1, #ids, 4000 do
+    local slice, fault = read('HMGET', KEYS[1], unpack(ids, first, math.min(first + 3999, #ids)))
+    if fault then return nil, fault end
+    for place = 1, #slice do found[first + place - 1] = slice[place] end
+  end
+  return found
+end
+
+-- Writes the receipt of `id`, beside `fields`; its text ends with its mark,
+-- which is returned. One that is open keeps its place. Call this last: what
+-- it needs has to be permitted.
+local function note(state, id, text, fields)
+  local mark
+  if state.receipt then
+    mark = tonumber(string.match(state.receipt, '(%d+)$'))
+  else
+    mark = state.next_mark
+    local slot = '#' .. decimal(mark % KEPT)
+    if mark >= KEPT then
+      local oldest = redis.call('HGET', KEYS[4], slot)
+      if oldest then redis.call('HDEL', KEYS[4], oldest) end
+    end
+    fields[#fields + 1] = slot
+    fields[#fields + 1] = id
+    fields[#fields + 1] = '#next'
+    fields[#fields + 1] = decimal(mark + 1)
+  end
+  redis.call('HSET', KEYS[4], id, text .. ' ' .. decimal(mark), unpack(fields))
+  return mark
+end
+

@@ -1,0 +1,233 @@
+//! Reading the replies of the vault's scripts. Nothing that Redis says may
+//! make this module panic.
+
+use std::collections::BTreeMap;
+
+use redis::Value;
+
+use super::{
+    keys::VaultKeys,
+    reply::{bytes, kind, strange, text, unfaulted},
+};
+use crate::{
+    error::{AttemptError, Corrupt},
+    vault::{
+        Applied, Attempt, Belief, Due, Fate, Loaded, Mark, Moved, Page, Stored, TokenId, Version,
+    },
+};
+
+/// The reply of the load script for `tokens`, `None` for all.
+pub(super) fn loaded(
+    reply: Value,
+    keys: &VaultKeys,
+    tokens: Option<&[TokenId]>,
+    belief: &Belief,
+) -> Result<Loaded, AttemptError> {
+    let mut parts = parts(reply, keys, belief)?;
+    let Some(Value::Array(values)) = (parts.len() == 4).then(|| parts.pop()).flatten() else {
+        return Err(strange());
+    };
+    let (b"loaded", [_, version, mark]) = (kind(&parts), parts.as_slice()) else {
+        return Err(strange());
+    };
+    let (version, mark) = (Version::new(count(version)?), Mark::new(count(mark)?));
+    let Some(tokens) = tokens else {
+        let (tokens, unnameable) = pairs(values);
+        return Ok(Loaded {
+            version,
+            mark,
+            tokens: tokens
+                .into_iter()
+                .map(|(token, value)| (token, Some(value)))
+                .collect(),
+            unnameable,
+        });
+    };
+    Ok(Loaded {
+        version,
+        mark,
+        tokens: named(tokens.iter(), values)?,
+        unnameable: Vec::new(),
+    })
+}
+
+/// The reply of the apply script.
+pub(super) fn applied(
+    reply: Value,
+    keys: &VaultKeys,
+    attempt: &Attempt<'_>,
+    belief: &Belief,
+) -> Result<Applied, AttemptError> {
+    let mut parts = parts(reply, keys, belief)?;
+    let kind = kind(&parts).to_vec();
+    match (kind.as_slice(), parts.as_mut_slice()) {
+        (b"committed", [_, version, mark]) => Ok(Applied::Committed {
+            version: Version::new(count(version)?),
+            mark: Mark::new(count(mark)?),
+        }),
+        (b"conflict", [_, moved, version, mark, Value::Array(values)]) => Ok(Applied::Conflict {
+            moved: match bytes(moved) {
+                b"version" => Moved::Version,
+                b"value" => Moved::Value,
+                _ => return Err(strange()),
+            },
+            now: Loaded {
+                version: Version::new(count(version)?),
+                mark: Mark::new(count(mark)?),
+                tokens: named(attempt.read.keys(), std::mem::take(values))?,
+                unnameable: Vec::new(),
+            },
+        }),
+        (b"held", [_, holder]) => Ok(Applied::Held {
+            holder: bytes(holder).to_vec(),
+        }),
+        (b"settled", [_, receipt]) => Ok(Applied::Settled(fate(bytes(receipt), keys)?)),
+        (b"forgotten", _) => Ok(Applied::Forgotten),
+        _ => Err(strange()),
+    }
+}
+
+/// The reply of the settle script.
+pub(super) fn settled(
+    reply: Value,
+    keys: &VaultKeys,
+    belief: &Belief,
+) -> Result<Option<Fate>, AttemptError> {
+    let parts = parts(reply, keys, belief)?;
+    match (kind(&parts), parts.as_slice()) {
+        (b"settled", [_, receipt]) => Ok(Some(fate(bytes(receipt), keys)?)),
+        (b"forgotten", _) => Ok(None),
+        _ => Err(strange()),
+    }
+}
+
+/// The reply of the due script.
+pub(super) fn due(reply: Value, keys: &VaultKeys) -> Result<Due, AttemptError> {
+    let parts = parts(reply, keys, &Belief::default())?;
+    match (kind(&parts), parts.as_slice()) {
+        (b"due", [_, Value::Int(whole), drift, Value::Array(tokens)]) => Ok(Due {
+            tokens: tokens
+                .iter()
+                .filter_map(|token| TokenId::new(std::str::from_utf8(bytes(token)).ok()?).ok())
+                .collect(),
+            is_whole: *whole == 1,
+            drift: count(drift)?,
+        }),
+        _ => Err(strange()),
+    }
+}
+
+/// The reply of the index script.
+pub(super) fn indexed(reply: Value, keys: &VaultKeys) -> Result<(), AttemptError> {
+    match kind(&parts(reply, keys, &Belief::default())?) {
+        b"indexed" => Ok(()),
+        _ => Err(strange()),
+    }
+}
+
+/// The reply of the scan script.
+pub(super) fn page(reply: Value, keys: &VaultKeys) -> Result<Page, AttemptError> {
+    let mut parts = parts(reply, keys, &Belief::default())?;
+    let kind = kind(&parts).to_vec();
+    match (kind.as_slice(), parts.as_mut_slice()) {
+        (b"page", [_, cursor, Value::Array(values)]) => {
+            let (tokens, unnameable) = pairs(std::mem::take(values));
+            Ok(Page {
+                cursor: std::str::from_utf8(bytes(cursor))
+                    .ok()
+                    .and_then(|cursor| cursor.parse().ok())
+                    .ok_or_else(strange)?,
+                tokens,
+                unnameable,
+            })
+        }
+        _ => Err(strange()),
+    }
+}
+
+/// The parts of a reply that is not one of the vault's faults.
+fn parts(reply: Value, keys: &VaultKeys, belief: &Belief) -> Result<Vec<Value>, AttemptError> {
+    let parts = unfaulted(reply, &keys.prefix)?;
+    match kind(&parts) {
+        b"unreadable" => Err(Corrupt::Unreadable {
+            key: text(&parts, 1),
+            detail: text(&parts, 2),
+        }
+        .into()),
+        b"lost" => Err(Corrupt::VaultRolledBack {
+            prefix: keys.prefix.to_string(),
+            seen: belief.version.get(),
+            met: parts.get(1).map_or(Ok(0), count)?,
+        }
+        .into()),
+        _ => Ok(parts),
+    }
+}
+
+fn count(value: &Value) -> Result<u64, AttemptError> {
+    match value {
+        Value::Int(count) => u64::try_from(*count).map_err(|_| strange()),
+        _ => Err(strange()),
+    }
+}
+
+/// The values of `tokens`, in their order.
+fn named<'a>(
+    tokens: impl ExactSizeIterator<Item = &'a TokenId>,
+    values: Vec<Value>,
+) -> Result<BTreeMap<TokenId, Option<Stored>>, AttemptError> {
+    if tokens.len() != values.len() {
+        return Err(strange());
+    }
+    tokens
+        .zip(values)
+        .map(|(token, value)| match value {
+            Value::Nil => Ok((token.clone(), None)),
+            Value::BulkString(value) => Ok((token.clone(), Some(value.into()))),
+            _ => Err(strange()),
+        })
+        .collect()
+}
+
+/// Ids and values by turns; fields that no token can have are set apart.
+fn pairs(values: Vec<Value>) -> (Vec<(TokenId, Stored)>, Vec<String>) {
+    let (mut tokens, mut unnameable) = (Vec::with_capacity(values.len() / 2), Vec::new());
+    let mut values = values.into_iter();
+    while let (Some(field), Some(Value::BulkString(value))) = (values.next(), values.next()) {
+        let token = std::str::from_utf8(bytes(&field))
+            .ok()
+            .and_then(|name| TokenId::new(name).ok());
+        match token {
+            Some(token) => tokens.push((token, value.into())),
+            None => unnameable.push(String::from_utf8_lossy(bytes(&field)).into_owned()),
+        }
+    }
+    (tokens, unnameable)
+}
+
+/// `done {version} {attempt} {mark}` or `dropped {mark}`.
+fn fate(receipt: &[u8], keys: &VaultKeys) -> Result<Fate, AttemptError> {
+    let words: Vec<_> = std::str::from_utf8(receipt)
+        .unwrap_or_default()
+        .split(' ')
+        .collect();
+    let fate = match words.as_slice() {
+        ["dropped", _] => Some(Fate::Dropped),
+        ["done", version, number, mark] => match (version.parse(), number.parse(), mark.parse()) {
+            (Ok(version), Ok(number), Ok(mark)) => Some(Fate::Applied {
+                version: Version::new(version),
+                number,
+                mark: Mark::new(mark),
+            }),
+            _ => None,
+        },
+        _ => None,
+    };
+    fate.ok_or_else(|| {
+        Corrupt::Unreadable {
+            key: keys.receipts.clone(),
+            detail: "a receipt that this store cannot have written".to_owned(),
+        }
+        .into()
+    })
+}

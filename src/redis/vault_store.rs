@@ -1,0 +1,184 @@
+//! The token vault in Redis: five keys, and the scripts that keep them one.
+
+use std::time::Duration;
+
+use super::{
+    connect::Connect,
+    keys::{VaultKeys, VaultPrefix},
+    link::{Link, Timeouts},
+    lock::{ContentionLock, Lease, LockPolicy, LockWaits},
+    script::{SCRIPTS, apply_call, apply_reply, believe, compared, millis},
+    vault_reply,
+};
+use crate::{
+    clock::Clock,
+    entropy::Entropy,
+    error::AttemptError,
+    vault::{
+        Applied, Attempt, Belief, Change, Due, Fate, Indexed, Load, Loaded, Mark, MutationId, Page,
+        VaultStore,
+    },
+};
+
+/// What a Redis vault needs to know besides where Redis is.
+#[derive(Clone, Debug, Default)]
+pub struct RedisVaultConfig {
+    /// What the names of all its keys begin with.
+    pub prefix: VaultPrefix,
+    /// How long it waits for Redis.
+    pub timeouts: Timeouts,
+    /// When it takes the contention lock.
+    pub lock: LockPolicy,
+}
+
+/// A token vault in Redis.
+///
+/// A mutation is two scripts and two round trips, one to read its tokens and
+/// one to apply its changes, whatever else the vault holds. A conflict's reply
+/// carries what the next attempt has to read.
+pub struct RedisVaultStore<N: Connect, C, E> {
+    link: Link<N, C>,
+    clock: C,
+    entropy: E,
+    keys: VaultKeys,
+    lock: ContentionLock,
+}
+
+impl<N: Connect, C: Clock, E: Entropy> RedisVaultStore<N, C, E> {
+    /// A vault that connects at its first use.
+    pub fn new(connect: N, config: RedisVaultConfig, clock: C, entropy: E) -> Self {
+        let link = Link::new(connect, clock.clone(), config.timeouts);
+        Self::over(link, config, clock, entropy)
+    }
+
+    /// A vault that shares a connection; the time-outs are the link's.
+    pub fn over(link: Link<N, C>, config: RedisVaultConfig, clock: C, entropy: E) -> Self {
+        let keys = VaultKeys::new(config.prefix);
+        Self {
+            link,
+            clock,
+            entropy,
+            lock: ContentionLock::new(
+                config.lock,
+                keys.lock.clone(),
+                &SCRIPTS.vault_acquire,
+                // By which apply.lua knows a lock that is not a foreign one.
+                "own:",
+            ),
+            keys,
+        }
+    }
+
+    /// The names of its keys.
+    #[must_use]
+    pub fn keys(&self) -> &VaultKeys {
+        &self.keys
+    }
+
+    /// Its connection.
+    #[must_use]
+    pub fn link(&self) -> &Link<N, C> {
+        &self.link
+    }
+
+    /// Counts the waits for its own lock.
+    #[must_use]
+    pub fn lock_waits(&self) -> LockWaits {
+        self.lock.waits().clone()
+    }
+}
+
+impl<N: Connect, C: Clock, E: Entropy> VaultStore for RedisVaultStore<N, C, E> {
+    type Lease = Option<Lease>;
+
+    fn tokens_key(&self) -> &str {
+        &self.keys.tokens
+    }
+
+    async fn load(&self, what: Load<'_>, belief: &Belief) -> Result<Loaded, AttemptError> {
+        let mut call = SCRIPTS.vault_load.call(&self.keys.all());
+        believe(&mut call, belief);
+        let tokens = match what {
+            Load::Some(tokens) => {
+                call.arg("").arg("some");
+                for token in tokens {
+                    call.arg(token.as_str());
+                }
+                Some(tokens)
+            }
+            Load::All { intent } => {
+                let intent = intent.map(|mutation| mutation.to_string());
+                call.arg(intent.unwrap_or_default()).arg("all");
+                None
+            }
+        };
+        let reply = self.link.run(&SCRIPTS.vault_load, &call).await?;
+        vault_reply::loaded(reply, &self.keys, tokens, belief)
+    }
+
+    async fn apply(&self, attempt: &Attempt<'_>, belief: &Belief) -> Result<Applied, AttemptError> {
+        let call = apply_call(&SCRIPTS.vault_apply, &self.keys, attempt, belief);
+        let reply = self.link.run(&SCRIPTS.vault_apply, &call).await?;
+        apply_reply(reply, &self.keys, attempt, belief)
+    }
+
+    async fn settle(
+        &self,
+        mutation: MutationId,
+        begun: Mark,
+        belief: &Belief,
+    ) -> Result<Option<Fate>, AttemptError> {
+        let mut call = SCRIPTS.vault_settle.call(&self.keys.all());
+        believe(&mut call, belief);
+        call.arg(mutation.to_string()).arg(begun.get());
+        let reply = self.link.run(&SCRIPTS.vault_settle, &call).await?;
+        vault_reply::settled(reply, &self.keys, belief)
+    }
+
+    async fn due(&self, now: Duration, limit: usize) -> Result<Due, AttemptError> {
+        let mut call = SCRIPTS.vault_due.call(&self.keys.all());
+        call.arg(u64::try_from(now.as_millis()).unwrap_or(u64::MAX))
+            .arg(limit);
+        let reply = self.link.run(&SCRIPTS.vault_due, &call).await?;
+        vault_reply::due(reply, &self.keys)
+    }
+
+    async fn index(&self, tokens: &[Indexed], whole: Option<u64>) -> Result<(), AttemptError> {
+        let mut call = SCRIPTS.vault_index.call(&self.keys.all());
+        millis(&mut call, whole);
+        for Indexed { token, read } in tokens {
+            compared(&mut call, token, read.as_ref());
+            let change = read.clone().map_or(Change::Delete, Change::Set);
+            millis(&mut call, change.expires_at_millis());
+        }
+        let reply = self.link.run(&SCRIPTS.vault_index, &call).await?;
+        vault_reply::indexed(reply, &self.keys)
+    }
+
+    async fn scan(&self, cursor: u64, count: usize) -> Result<Page, AttemptError> {
+        let mut call = SCRIPTS.vault_scan.call(&self.keys.all());
+        call.arg(cursor).arg(count.max(1));
+        let reply = self.link.run(&SCRIPTS.vault_scan, &call).await?;
+        vault_reply::page(reply, &self.keys)
+    }
+
+    async fn lease(&self) -> Option<Lease> {
+        self.lock
+            .acquire(&self.link, &self.clock, &self.entropy)
+            .await
+    }
+
+    async fn release(&self, lease: Option<Lease>) {
+        if let Some(lease) = lease {
+            self.lock.release(&self.link, lease).await;
+        }
+    }
+}
+
+impl<N: Connect, C, E> std::fmt::Debug for RedisVaultStore<N, C, E> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RedisVaultStore")
+            .field("keys", &self.keys)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,97 @@
+//! What one mutation does to the vault, applied whole or not at all.
+
+use std::collections::{BTreeMap, btree_map};
+
+use super::{
+    record::expires_at_millis,
+    token::{Stored, TokenId},
+};
+
+/// What a mutation does to one token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// It stands with this value from now on.
+    Set(Stored),
+    /// It is gone.
+    Delete,
+}
+
+impl Change {
+    /// When the index is to find the token expired, in milliseconds since the
+    /// epoch; `None` for a delete, and for a value without a time.
+    pub(crate) fn expires_at_millis(&self) -> Option<u64> {
+        match self {
+            Self::Set(value) => expires_at_millis(value.bytes()),
+            Self::Delete => None,
+        }
+    }
+}
+
+/// Sets and deletes, disjoint by construction: one change a token, the last
+/// one that was asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Diff(BTreeMap<TokenId, Change>);
+
+impl Diff {
+    /// A diff that changes nothing.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets `token`, instead of whatever was to happen to it.
+    pub fn set(&mut self, token: TokenId, value: Stored) {
+        self.0.insert(token, Change::Set(value));
+    }
+
+    /// Deletes `token`, instead of whatever was to happen to it.
+    pub fn delete(&mut self, token: TokenId) {
+        self.0.insert(token, Change::Delete);
+    }
+
+    /// What happens to `token`; `None` if nothing does.
+    #[must_use]
+    pub fn change(&self, token: &TokenId) -> Option<&Change> {
+        self.0.get(token)
+    }
+
+    /// The changes, in the order of their tokens.
+    pub fn iter(&self) -> btree_map::Iter<'_, TokenId, Change> {
+        self.0.iter()
+    }
+
+    /// How many tokens change.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether nothing changes.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl<'a> IntoIterator for &'a Diff {
+    type Item = (&'a TokenId, &'a Change);
+    type IntoIter = btree_map::Iter<'a, TokenId, Change>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.iter()
+    }
+}
+
+/// From each token to its new value, or to `None` for a delete.
+impl FromIterator<(TokenId, Option<Stored>)> for Diff {
+    fn from_iter<I: IntoIterator<Item = (TokenId, Option<Stored>)>>(changes: I) -> Self {
+        let mut diff = Self::new();
+        for (token, value) in changes {
+            match value {
+                Some(value) => diff.set(token, value),
+                None => diff.delete(token),
+            }
+        }
+        diff
+    }
+}

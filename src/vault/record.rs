@@ -1,0 +1,103 @@
+//! A token record: what is stored, as JSON, under a token's name.
+//!
+//! `{ type, createdAt, expiresAt, metadata, envelope, aad }`; times are
+//! ISO-8601. Metadata and aad are kept as the text that they came in, whoever
+//! wrote it.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::token::Stored;
+use crate::clock::iso8601;
+
+/// A token record, read from its stored text.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct TokenRecord {
+    #[serde(rename = "type")]
+    pub(super) token_type: String,
+    pub(super) created_at: String,
+    pub(super) expires_at: String,
+    pub(super) metadata: Box<RawValue>,
+    pub(super) envelope: Box<RawValue>,
+    pub(super) aad: Box<RawValue>,
+}
+
+impl TokenRecord {
+    /// The record in `stored`, or what is wrong with it, without its content.
+    pub(super) fn parse(stored: &Stored) -> Result<Self, String> {
+        let record: Self = serde_json::from_slice(stored.bytes()).map_err(|error| {
+            format!(
+                "{} at line {} column {}",
+                match error.classify() {
+                    serde_json::error::Category::Data =>
+                        "a member of a token record is absent or of another type",
+                    _ => "not JSON",
+                },
+                error.line(),
+                error.column()
+            )
+        })?;
+        let is_object = |value: &RawValue| value.get().starts_with('{');
+        if !is_object(&record.envelope) || !is_object(&record.aad) {
+            return Err("envelope or aad is not an object".to_owned());
+        }
+        if parse_millis(&record.expires_at).is_none() {
+            return Err("expiresAt is not a time".to_owned());
+        }
+        Ok(record)
+    }
+
+    pub(super) fn stored(&self) -> Stored {
+        // A record is text and raw JSON: there is nothing that cannot be written.
+        serde_json::to_vec(self).unwrap_or_default().into()
+    }
+
+    /// Whether it has expired by `now`, a time since the epoch.
+    pub(super) fn is_expired(&self, now: Duration) -> bool {
+        parse_millis(&self.expires_at).is_none_or(|expires| u128::from(expires) <= now.as_millis())
+    }
+}
+
+/// The time in a text that JavaScript's `Date` wrote, in milliseconds since
+/// the epoch; times before it count as the epoch.
+pub(super) fn parse_millis(text: &str) -> Option<u64> {
+    let time: jiff::Timestamp = text.parse().ok()?;
+    Some(u64::try_from(time.as_millisecond()).unwrap_or(0))
+}
+
+/// When the stored token expires, in milliseconds since the epoch; `None` if
+/// it does not say.
+pub(super) fn expires_at_millis(stored: &[u8]) -> Option<u64> {
+    #[derive(Deserialize)]
+    struct Expiry<'a> {
+        #[serde(rename = "expiresAt", borrow)]
+        expires_at: std::borrow::Cow<'a, str>,
+    }
+    let expiry: Expiry<'_> = serde_json::from_slice(stored).ok()?;
+    parse_millis(&expiry.expires_at)
+}
+
+/// `now` and `days` later, as they are stored; `None` beyond the year 9999.
+pub(super) fn lifetime(now: Duration, days: f64) -> Option<(String, String, Duration)> {
+    let millis = days * 86_400_000.0;
+    if !(millis >= 0.0 && millis < 253_402_300_800_000.0) {
+        return None;
+    }
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "checked above"
+    )]
+    let expires = Duration::from_millis(
+        u64::try_from(now.as_millis())
+            .ok()?
+            .checked_add(millis as u64)?,
+    );
+    if expires.as_millis() >= 253_402_300_800_000 {
+        return None;
+    }
+    Some((iso8601(now), iso8601(expires), expires))
+}

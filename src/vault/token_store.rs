@@ -1,0 +1,761 @@
+//! Mutations of the vault, each applied exactly once or not at all.
+//!
+//! The rules that make it so, whatever replies are lost, are all in
+//! [`Drive`]. This module must not know what a token is for.
+
+use std::{
+    collections::BTreeSet,
+    future::{Future, ready},
+    time::Duration,
+};
+
+use super::{
+    store::{
+        Applied, Attempt, Belief, Due, Fate, Fence, Indexed, Load, Loaded, Mark, Moved, MutationId,
+        Page, Patience, VaultStore, Version,
+    },
+    token::TokenId,
+    view::{Lacking, Run, View},
+};
+use crate::{
+    clock::{Clock, SystemClock, within},
+    entropy::{Entropy, Jitter, SystemEntropy},
+    error::{AttemptError, Cause, Corrupt, NotApplied, ReadError},
+    sync::{Arc, Mutex, lock},
+};
+
+/// Waits between attempts after a conflict, and after a failure.
+const CONFLICT_WAIT: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(20));
+const FAILURE_WAIT: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(500));
+/// Waits for a foreign lock: short ones, for its holders are in and out.
+const HELD_WAIT: (Duration, Duration) = (Duration::from_millis(4), Duration::from_millis(16));
+
+/// What a token store holds itself to. Every field has a default.
+#[derive(Clone, Debug)]
+pub struct TokenStoreConfig {
+    /// How long a mutation or a read may take. Of a mutation's time the last
+    /// quarter is kept for finding out what became of it. Default: 10 s.
+    pub deadline: Duration,
+    /// How long, in all, a mutation waits for locks of replicas that follow
+    /// the whole-snapshot protocol. Default: 250 ms.
+    pub patience: Duration,
+}
+
+impl Default for TokenStoreConfig {
+    fn default() -> Self {
+        Self {
+            deadline: Duration::from_secs(10),
+            patience: Duration::from_millis(250),
+        }
+    }
+}
+
+/// How a mutation ended, when it did not end well.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum MutateError {
+    /// Nothing of it was applied and nothing ever will be: try again when the
+    /// reason has gone.
+    #[error("not applied: {0}")]
+    NotApplied(#[from] NotApplied),
+
+    /// It may have been applied, whole, or may still be.
+    #[error(
+        "outcome unknown: the mutation may or may not have been applied, whole ({cause}); \
+         read the tokens again before repeating it (its receipt is {mutation})"
+    )]
+    Unknown {
+        /// The mutation's receipt has this name.
+        mutation: MutationId,
+        /// What was last heard.
+        cause: Cause,
+    },
+
+    /// What stands in Redis is no vault that can be changed. Nothing was.
+    #[error("corrupt state, nothing was applied: {0}")]
+    Corrupt(#[from] Corrupt),
+}
+
+/// What a mutation came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Done<T> {
+    /// What the run that was applied gave.
+    pub output: T,
+    /// The version that it made; `None` if it changed nothing.
+    pub version: Option<Version>,
+}
+
+/// What reads tokens and decides on their changes; a closure over a [`View`]
+/// is one.
+///
+/// It may run several times, each time over a fresh view, until the changes of
+/// one run have been applied; only that run's output counts.
+pub trait Mutation: Send {
+    /// What a run gives.
+    type Output: Send;
+
+    /// Reads and changes `view`.
+    fn run(&mut self, view: &mut View) -> impl Future<Output = Self::Output> + Send;
+}
+
+impl<F, T> Mutation for F
+where
+    F: FnMut(&mut View) -> T + Send,
+    T: Send,
+{
+    type Output = T;
+
+    fn run(&mut self, view: &mut View) -> impl Future<Output = T> + Send {
+        ready(self(view))
+    }
+}
+
+/// What a token store has done so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct VaultStats {
+    /// Mutations applied.
+    pub committed: u64,
+    /// Attempts stopped by a value that had moved.
+    pub value_conflicts: u64,
+    /// Attempts stopped by a version that had moved.
+    pub version_conflicts: u64,
+    /// Attempts that met a foreign lock.
+    pub held: u64,
+    /// Attempts repeated after a failure.
+    pub retries: u64,
+    /// Attempts whose reply never came.
+    pub lost_replies: u64,
+    /// Mutations whose receipt told what had become of them.
+    pub settled_by_receipt: u64,
+    /// The most attempts that one mutation took.
+    pub most_attempts: u64,
+}
+
+impl VaultStats {
+    /// Adds the counts of another store.
+    pub fn add(&mut self, other: Self) {
+        self.committed += other.committed;
+        self.value_conflicts += other.value_conflicts;
+        self.version_conflicts += other.version_conflicts;
+        self.held += other.held;
+        self.retries += other.retries;
+        self.lost_replies += other.lost_replies;
+        self.settled_by_receipt += other.settled_by_receipt;
+        self.most_attempts = self.most_attempts.max(other.most_attempts);
+    }
+}
+
+/// Changes and reads a vault that other processes change as well. Cheap to
+/// clone; clones share what they have seen of the vault.
+pub struct TokenStore<S, C = SystemClock, E = SystemEntropy> {
+    store: Arc<S>,
+    clock: C,
+    entropy: E,
+    config: TokenStoreConfig,
+    memory: Arc<Mutex<Memory>>,
+}
+
+impl<S, C: Clone, E: Clone> Clone for TokenStore<S, C, E> {
+    fn clone(&self) -> Self {
+        Self {
+            store: self.store.clone(),
+            clock: self.clock.clone(),
+            entropy: self.entropy.clone(),
+            config: self.config.clone(),
+            memory: self.memory.clone(),
+        }
+    }
+}
+
+impl<S, C, E> std::fmt::Debug for TokenStore<S, C, E> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TokenStore").finish_non_exhaustive()
+    }
+}
+
+/// What a process remembers of the vault.
+#[derive(Default)]
+struct Memory {
+    belief: Belief,
+    /// A foreign lock that was waited for in vain.
+    outlived: Option<Vec<u8>>,
+    /// Once a rollback was met, nothing is changed any more.
+    rolled_back: Option<Corrupt>,
+    stats: VaultStats,
+}
+
+impl Memory {
+    fn saw(&mut self, version: Version) {
+        self.belief.version = self.belief.version.max(version);
+    }
+
+    fn committed(&mut self, mutation: MutationId, version: Version, mark: Mark) {
+        self.saw(version);
+        self.stats.committed += 1;
+        if self.belief.receipt.is_none_or(|(_, last)| last < mark) {
+            self.belief.receipt = Some((mutation, mark));
+        }
+    }
+}
+
+impl<S: VaultStore, C: Clock, E: Entropy> TokenStore<S, C, E> {
+    /// A token store over `store`.
+    pub fn new(store: S, clock: C, entropy: E, config: TokenStoreConfig) -> Self {
+        Self {
+            store: Arc::new(store),
+            clock,
+            entropy,
+            config,
+            memory: Arc::default(),
+        }
+    }
+
+    /// What is beneath.
+    pub fn store(&self) -> &S {
+        &self.store
+    }
+
+    /// What was done so far.
+    #[must_use]
+    pub fn stats(&self) -> VaultStats {
+        lock(&self.memory).stats
+    }
+
+    /// Runs `mutation` over the whole vault and applies its changes, exactly
+    /// once.
+    ///
+    /// It is fenced on the tokens that it touched, or on the whole vault if it
+    /// called [`View::entries`]. O(tokens in the vault); see
+    /// [`transaction`](Self::transaction).
+    ///
+    /// # Errors
+    ///
+    /// [`MutateError`]: its variant tells whether it may be tried again.
+    pub async fn mutate<M: Mutation>(&self, mutation: M) -> Result<Done<M::Output>, MutateError> {
+        self.drive(Scope::Everything, mutation).await
+    }
+
+    /// Runs `mutation` over `tokens` and applies its changes, exactly once.
+    /// Costs what these tokens cost, whatever the vault holds beside them.
+    ///
+    /// Dropping the future leaves open whether the changes are applied.
+    ///
+    /// # Errors
+    ///
+    /// [`MutateError`]: its variant tells whether it may be tried again.
+    pub async fn transaction<M: Mutation>(
+        &self,
+        tokens: impl IntoIterator<Item = TokenId>,
+        mutation: M,
+    ) -> Result<Done<M::Output>, MutateError> {
+        let tokens = tokens.into_iter().collect();
+        self.drive(Scope::Tokens(tokens), mutation).await
+    }
+
+    /// The whole vault as it stood at one moment. O(tokens).
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`].
+    pub async fn read<T>(&self, read: impl FnOnce(&mut View) -> T) -> Result<T, ReadError> {
+        let loaded = self.load(Load::All { intent: None }).await?;
+        Ok(read(&mut View::new(loaded, true)))
+    }
+
+    /// These tokens as they stood at one moment.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`].
+    pub async fn read_tokens(&self, tokens: &[TokenId]) -> Result<Loaded, ReadError> {
+        self.load(Load::Some(tokens)).await
+    }
+
+    /// A slice of all tokens; see [`VaultStore::scan`].
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`].
+    pub async fn scan(&self, cursor: u64, count: usize) -> Result<Page, ReadError> {
+        self.reading(|| self.store.scan(cursor, count)).await
+    }
+
+    pub(super) async fn due(&self, now: Duration, limit: usize) -> Result<Due, ReadError> {
+        self.reading(|| self.store.due(now, limit)).await
+    }
+
+    pub(super) async fn index(
+        &self,
+        tokens: &[Indexed],
+        whole: Option<u64>,
+    ) -> Result<(), ReadError> {
+        self.reading(|| self.store.index(tokens, whole)).await
+    }
+
+    async fn load(&self, what: Load<'_>) -> Result<Loaded, ReadError> {
+        let loaded = self
+            .reading(|| {
+                let mut belief = lock(&self.memory).belief;
+                // Who knows of the rollback may look at what is left.
+                if lock(&self.memory).rolled_back.is_some() {
+                    belief = Belief::default();
+                }
+                async move { self.store.load(what, &belief).await }
+            })
+            .await?;
+        lock(&self.memory).saw(loaded.version);
+        Ok(loaded)
+    }
+
+    /// Asks until there is an answer or the deadline has passed.
+    async fn reading<T, F>(&self, ask: impl Fn() -> F) -> Result<T, ReadError>
+    where
+        F: Future<Output = Result<T, AttemptError>> + Send,
+    {
+        let until = self.clock.now().saturating_add(self.config.deadline);
+        let mut jitter = Jitter::new(FAILURE_WAIT.0, FAILURE_WAIT.1);
+        let mut last = Cause::new("no answer");
+        loop {
+            let left = until.saturating_sub(self.clock.now());
+            match within(&self.clock, left, ask()).await {
+                None => return Err(ReadError::Unavailable(last)),
+                Some(Ok(answer)) => return Ok(answer),
+                Some(Err(AttemptError::Denied(cause))) => {
+                    return Err(ReadError::Unavailable(cause));
+                }
+                Some(Err(AttemptError::Corrupt(corrupt))) => {
+                    return Err(ReadError::Corrupt(self.met(corrupt)));
+                }
+                Some(Err(AttemptError::Refused(cause) | AttemptError::Ambiguous(cause))) => {
+                    last = cause;
+                }
+            }
+            let left = until.saturating_sub(self.clock.now());
+            if left.is_zero() {
+                return Err(ReadError::Unavailable(last));
+            }
+            self.clock.sleep(jitter.next(&self.entropy).min(left)).await;
+        }
+    }
+
+    /// Remembers a rollback.
+    fn met(&self, corrupt: Corrupt) -> Corrupt {
+        if matches!(corrupt, Corrupt::VaultRolledBack { .. }) {
+            lock(&self.memory)
+                .rolled_back
+                .get_or_insert(corrupt)
+                .clone()
+        } else {
+            corrupt
+        }
+    }
+
+    fn new_mutation(&self) -> Result<MutationId, NotApplied> {
+        let mut id = [0; 16];
+        self.entropy
+            .fill(&mut id)
+            .map_err(|error| NotApplied::Entropy(error.to_string()))?;
+        Ok(MutationId::from_bytes(id))
+    }
+
+    async fn drive<M: Mutation>(
+        &self,
+        scope: Scope,
+        mutation: M,
+    ) -> Result<Done<M::Output>, MutateError> {
+        if let Some(corrupt) = lock(&self.memory).rolled_back.clone() {
+            return Err(corrupt.into());
+        }
+        let began = self.clock.now();
+        let deadline = began.saturating_add(self.config.deadline);
+        let drive = Drive {
+            tokens: self,
+            id: self.new_mutation()?,
+            begun: None,
+            number: 0,
+            open: Vec::new(),
+            deadline,
+            attempts_until: deadline.saturating_sub(self.config.deadline / 4),
+            patience: self.config.patience,
+            failures: Jitter::new(FAILURE_WAIT.0, FAILURE_WAIT.1),
+            heard: Cause::new("no answer"),
+        };
+        let lease = self.store.lease().await;
+        let done = drive.run(scope, mutation).await;
+        self.store.release(lease).await;
+        done
+    }
+}
+
+/// What a mutation reads before it runs.
+enum Scope {
+    Tokens(BTreeSet<TokenId>),
+    Everything,
+}
+
+/// One mutation on its way.
+///
+/// An attempt whose reply was lost is *open*: it may have been applied, or may
+/// still be. It is sent again as it was until an answer says which. Once
+/// another attempt of the same mutation is made, the mutation's receipt sees
+/// to it that only one of them is applied, and tells which. A mutation is given
+/// up as not applied only by a receipt that no late attempt gets past.
+struct Drive<'a, S, C, E, T> {
+    tokens: &'a TokenStore<S, C, E>,
+    id: MutationId,
+    begun: Option<Mark>,
+    number: u32,
+    /// What the attempts gave that may have been applied.
+    open: Vec<(u32, T)>,
+    deadline: Duration,
+    attempts_until: Duration,
+    /// What is left of the time to wait for foreign locks.
+    patience: Duration,
+    failures: Jitter,
+    /// The last failure.
+    heard: Cause,
+}
+
+/// What one attempt came to, copies of it included.
+enum Attempted {
+    Ended(Fate),
+    Moved(Loaded),
+    Forgotten,
+    /// Time is up, or Redis refuses for good.
+    GivenUp(GivenUp),
+}
+
+enum GivenUp {
+    Deadline,
+    Denied(Cause),
+    Corrupt(Corrupt),
+}
+
+impl<S: VaultStore, C: Clock, E: Entropy, T: Send> Drive<'_, S, C, E, T> {
+    async fn run<M: Mutation<Output = T>>(
+        mut self,
+        mut scope: Scope,
+        mut mutation: M,
+    ) -> Result<Done<T>, MutateError> {
+        let mut conflicts = Jitter::new(CONFLICT_WAIT.0, CONFLICT_WAIT.1);
+        let mut met: Option<Loaded> = None;
+        loop {
+            let loaded = match met.take() {
+                Some(loaded) => loaded,
+                None => match self.load(&scope).await {
+                    Ok(loaded) => loaded,
+                    Err(given_up) => return self.give_up(given_up).await,
+                },
+            };
+            let begun = *self.begun.get_or_insert(loaded.mark);
+
+            let mut view = View::new(loaded, matches!(scope, Scope::Everything));
+            let output = mutation.run(&mut view).await;
+            match (view.lacking(), &mut scope) {
+                (Lacking::Tokens, Scope::Tokens(tokens)) => {
+                    tokens.extend(view.into_touched());
+                    continue;
+                }
+                (Lacking::Nothing, _) => {}
+                _ => {
+                    scope = Scope::Everything;
+                    continue;
+                }
+            }
+            let run = view.end();
+            if run.diff.is_empty() {
+                return self.nothing_to_do(output).await;
+            }
+
+            self.number += 1;
+            self.open.push((self.number, output));
+            match self.attempt(begun, &run).await {
+                Attempted::Ended(fate) => return self.ended(fate),
+                Attempted::GivenUp(why) => return self.give_up(why).await,
+                Attempted::Forgotten if self.open.is_empty() => {
+                    // Every attempt is known to have done nothing.
+                    self.id = self.tokens.new_mutation()?;
+                    self.begun = None;
+                }
+                Attempted::Forgotten => {
+                    return Err(self.unknown(Cause::new(
+                        "the mutation took so long that its receipt is no longer kept",
+                    )));
+                }
+                Attempted::Moved(now) => {
+                    // Those whose whole vault moved read it again.
+                    if matches!(scope, Scope::Tokens(_)) {
+                        met = Some(now);
+                    }
+                    // The first try again is the cheapest way to win.
+                    if self.number > 1 {
+                        let wait = conflicts.next(&self.tokens.entropy);
+                        let left = self.attempts_until.saturating_sub(self.tokens.clock.now());
+                        self.tokens.clock.sleep(wait.min(left)).await;
+                    }
+                    if self.tokens.clock.now() >= self.attempts_until {
+                        self.heard = Cause::new(
+                            "other writers changed the same tokens before every attempt",
+                        );
+                        return self.give_up(GivenUp::Deadline).await;
+                    }
+                }
+            }
+        }
+    }
+
+    async fn load(&mut self, scope: &Scope) -> Result<Loaded, GivenUp> {
+        let named: Vec<TokenId>;
+        let what = match scope {
+            Scope::Tokens(tokens) => {
+                named = tokens.iter().cloned().collect();
+                Load::Some(&named)
+            }
+            Scope::Everything => Load::All {
+                intent: Some(self.id),
+            },
+        };
+        loop {
+            let belief = lock(&self.tokens.memory).belief;
+            let ask = self.tokens.store.load(what, &belief);
+            match self.by(self.attempts_until, ask).await? {
+                Ok(loaded) => {
+                    lock(&self.tokens.memory).saw(loaded.version);
+                    return Ok(loaded);
+                }
+                Err(error) => self.failed(error).await?,
+            };
+        }
+    }
+
+    /// Sends one attempt until it is known what became of it.
+    async fn attempt(&mut self, begun: Mark, run: &Run) -> Attempted {
+        let mut sent_in_vain = false;
+        let mut held = Jitter::new(HELD_WAIT.0, HELD_WAIT.1);
+        let fence = if run.saw_all {
+            Fence::Snapshot(run.version)
+        } else {
+            Fence::Values
+        };
+        loop {
+            let (belief, outlived) = {
+                let memory = lock(&self.tokens.memory);
+                (memory.belief, memory.outlived.clone())
+            };
+            let attempt = Attempt {
+                mutation: self.id,
+                number: self.number,
+                begun,
+                fence,
+                read: &run.read,
+                diff: &run.diff,
+                patience: if self.patience.is_zero() {
+                    Patience::Exhausted
+                } else {
+                    Patience::Respects {
+                        outlived: outlived.as_deref(),
+                    }
+                },
+            };
+            let ask = self.tokens.store.apply(&attempt, &belief);
+            let reply = match self.by(self.attempts_until, ask).await {
+                Ok(reply) => reply,
+                // Cut off on its way: it may still arrive.
+                Err(given_up) => return Attempted::GivenUp(given_up),
+            };
+            match reply {
+                Ok(Applied::Committed { version, mark }) => {
+                    return Attempted::Ended(Fate::Applied {
+                        version,
+                        number: self.number,
+                        mark,
+                    });
+                }
+                Ok(Applied::Settled(fate)) => {
+                    lock(&self.tokens.memory).stats.settled_by_receipt += 1;
+                    return Attempted::Ended(fate);
+                }
+                Ok(Applied::Conflict { moved, now }) => {
+                    self.conflicted(moved, &now);
+                    if !sent_in_vain {
+                        self.open.pop();
+                    }
+                    return Attempted::Moved(now);
+                }
+                Ok(Applied::Forgotten) => {
+                    if !sent_in_vain {
+                        self.open.pop();
+                    }
+                    return Attempted::Forgotten;
+                }
+                Ok(Applied::Held { holder }) => self.wait_for(holder, &mut held).await,
+                Err(error) => {
+                    let is_open = matches!(error, AttemptError::Ambiguous(_));
+                    sent_in_vain |= is_open;
+                    if is_open {
+                        lock(&self.tokens.memory).stats.lost_replies += 1;
+                    }
+                    if let Err(given_up) = self.failed(error).await {
+                        if !sent_in_vain {
+                            self.open.pop();
+                        }
+                        return Attempted::GivenUp(given_up);
+                    }
+                }
+            }
+        }
+    }
+
+    fn conflicted(&self, moved: Moved, now: &Loaded) {
+        let mut memory = lock(&self.tokens.memory);
+        memory.saw(now.version);
+        match moved {
+            Moved::Value => memory.stats.value_conflicts += 1,
+            Moved::Version => memory.stats.version_conflicts += 1,
+        }
+    }
+
+    /// Waits a little for a foreign lock, out of what patience is left.
+    async fn wait_for(&mut self, holder: Vec<u8>, held: &mut Jitter) {
+        lock(&self.tokens.memory).stats.held += 1;
+        let began = self.tokens.clock.now();
+        let wait = held.next(&self.tokens.entropy).min(self.patience);
+        self.tokens.clock.sleep(wait).await;
+        let waited = self.tokens.clock.now().saturating_sub(began);
+        self.patience = self.patience.saturating_sub(waited.max(wait));
+        if self.patience.is_zero() {
+            lock(&self.tokens.memory).outlived = Some(holder);
+        }
+    }
+
+    /// The answer of `ask` if it comes by `until`.
+    async fn by<R>(&self, until: Duration, ask: impl Future<Output = R>) -> Result<R, GivenUp> {
+        let left = until.saturating_sub(self.tokens.clock.now());
+        within(&self.tokens.clock, left, ask)
+            .await
+            .ok_or(GivenUp::Deadline)
+    }
+
+    /// Waits after a failure that may pass.
+    async fn failed(&mut self, error: AttemptError) -> Result<(), GivenUp> {
+        match error {
+            AttemptError::Denied(cause) => return Err(GivenUp::Denied(cause)),
+            AttemptError::Corrupt(corrupt) => {
+                return Err(GivenUp::Corrupt(self.tokens.met(corrupt)));
+            }
+            AttemptError::Refused(cause) | AttemptError::Ambiguous(cause) => self.heard = cause,
+        }
+        lock(&self.tokens.memory).stats.retries += 1;
+        let left = self.attempts_until.saturating_sub(self.tokens.clock.now());
+        if left.is_zero() {
+            return Err(GivenUp::Deadline);
+        }
+        let wait = self.failures.next(&self.tokens.entropy).min(left);
+        self.tokens.clock.sleep(wait).await;
+        Ok(())
+    }
+
+    /// A run that changes nothing is the answer, unless an earlier attempt may
+    /// have been applied.
+    async fn nothing_to_do(mut self, output: T) -> Result<Done<T>, MutateError> {
+        if self.open.is_empty() {
+            return Ok(Done {
+                output,
+                version: None,
+            });
+        }
+        match self.settle().await {
+            Ok(Fate::Dropped) => Ok(Done {
+                output,
+                version: None,
+            }),
+            Ok(fate) => self.ended(fate),
+            Err(unknown) => Err(unknown),
+        }
+    }
+
+    async fn give_up(mut self, why: GivenUp) -> Result<Done<T>, MutateError> {
+        if !self.open.is_empty() {
+            match (&why, self.settle().await) {
+                (_, Ok(Fate::Dropped)) => {}
+                (_, Ok(fate)) => return self.ended(fate),
+                (GivenUp::Corrupt(corrupt), Err(_)) => {
+                    return Err(self.unknown(Cause::new(corrupt.to_string())));
+                }
+                (_, Err(unknown)) => return Err(unknown),
+            }
+        }
+        Err(match why {
+            GivenUp::Deadline => NotApplied::Deadline(self.heard).into(),
+            GivenUp::Denied(cause) => NotApplied::Refused(cause).into(),
+            GivenUp::Corrupt(corrupt) => corrupt.into(),
+        })
+    }
+
+    /// Finds out how the mutation ended, and ends it if it has not.
+    async fn settle(&mut self) -> Result<Fate, MutateError> {
+        let Some(begun) = self.begun else {
+            return Ok(Fate::Dropped);
+        };
+        let mut jitter = Jitter::new(FAILURE_WAIT.0, FAILURE_WAIT.1);
+        loop {
+            let belief = lock(&self.tokens.memory).belief;
+            let ask = self.tokens.store.settle(self.id, begun, &belief);
+            match self.by(self.deadline, ask).await {
+                Ok(Ok(Some(fate))) => {
+                    lock(&self.tokens.memory).stats.settled_by_receipt += 1;
+                    return Ok(fate);
+                }
+                Ok(Ok(None)) => {
+                    return Err(self.unknown(Cause::new("its receipt is no longer kept")));
+                }
+                Ok(Err(AttemptError::Corrupt(corrupt))) => {
+                    let corrupt = self.tokens.met(corrupt);
+                    return Err(self.unknown(Cause::new(corrupt.to_string())));
+                }
+                Ok(Err(AttemptError::Denied(cause))) => return Err(self.unknown(cause)),
+                Ok(Err(AttemptError::Refused(cause) | AttemptError::Ambiguous(cause))) => {
+                    self.heard = cause;
+                }
+                Err(_) => return Err(self.unknown(self.heard.clone())),
+            }
+            let left = self.deadline.saturating_sub(self.tokens.clock.now());
+            if left.is_zero() {
+                return Err(self.unknown(self.heard.clone()));
+            }
+            let wait = jitter.next(&self.tokens.entropy).min(left);
+            self.tokens.clock.sleep(wait).await;
+        }
+    }
+
+    fn ended(mut self, fate: Fate) -> Result<Done<T>, MutateError> {
+        let Fate::Applied {
+            version,
+            number,
+            mark,
+        } = fate
+        else {
+            return Err(NotApplied::Refused(Cause::new(
+                "the mutation was ended by another request",
+            ))
+            .into());
+        };
+        let mut memory = lock(&self.tokens.memory);
+        memory.committed(self.id, version, mark);
+        memory.stats.most_attempts = memory.stats.most_attempts.max(u64::from(self.number));
+        drop(memory);
+        match self.open.iter().position(|(open, _)| *open == number) {
+            Some(place) => Ok(Done {
+                output: self.open.swap_remove(place).1,
+                version: Some(version),
+            }),
+            None => Err(self.unknown(Cause::new("a receipt names an attempt that was never made"))),
+        }
+    }
+
+    fn unknown(&self, cause: Cause) -> MutateError {
+        MutateError::Unknown {
+            mutation: self.id,
+            cause,
+        }
+    }
+}

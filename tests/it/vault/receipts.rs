@@ -1,0 +1,216 @@
+//! Lost replies, late copies and rollbacks, on redis-server.
+
+use haechi_store_redis::{
+    Builder, Corrupt, ReadError,
+    vault::{
+        Applied, Attempt, Belief, Fence, Mark, MutateError, MutationId, Patience, VaultStore, View,
+    },
+};
+
+use super::{diff, token};
+use crate::support::{client, cutting_proxy, raw, run, server};
+
+/// Catches increments that are lost or counted twice when replies are: values
+/// alone cannot tell, since the counter comes back to old values.
+#[tokio::test]
+async fn counters_behind_a_proxy_that_loses_replies_count_exactly() {
+    let server = server();
+    let (url, cut) = cutting_proxy(&server, 3).await;
+    let proxied = redis::Client::open(url).unwrap();
+    let mut tasks = Vec::new();
+    let stores: Vec<_> = (0..4)
+        .map(|_| {
+            let builder = Builder::new();
+            builder.token_store(builder.vault_store(proxied.clone()))
+        })
+        .collect();
+    for store in &stores {
+        let store = store.clone();
+        tasks.push(tokio::spawn(async move {
+            let mut net = 0_i64;
+            for round in 0..25_i64 {
+                // Up and down again, so that values recur.
+                let step = if round % 3 == 2 { -1 } else { 1 };
+                let counter = token("counter");
+                let add = |view: &mut View| {
+                    let before = view.get(&counter).map_or(0, |stored| {
+                        String::from_utf8_lossy(stored.bytes())
+                            .parse::<i64>()
+                            .unwrap()
+                    });
+                    view.set(&counter, (before + step).to_string());
+                };
+                store.transaction([token("counter")], add).await.unwrap();
+                net += step;
+            }
+            net
+        }));
+    }
+    let mut net = 0;
+    for task in tasks {
+        net += task.await.unwrap();
+    }
+    let direct = Builder::new().vault_store(client(&server));
+    let direct = Builder::new().token_store(direct);
+    let counted = direct
+        .read(|view| (view.get(&token("counter")).unwrap(), view.version()))
+        .await
+        .unwrap();
+    assert_eq!(counted.0.bytes(), net.to_string().as_bytes());
+    assert_eq!(counted.1.get(), 100);
+    let mut stats = haechi_store_redis::vault::VaultStats::default();
+    stores.iter().for_each(|store| stats.add(store.stats()));
+    println!(
+        "100 mutations, replies cut {}, lost replies seen {}, settled by receipt {}, conflicts {}",
+        cut.load(std::sync::atomic::Ordering::Relaxed),
+        stats.lost_replies,
+        stats.settled_by_receipt,
+        stats.value_conflicts
+    );
+    assert!(stats.settled_by_receipt > 0);
+}
+
+/// Catches a late copy let in when its receipt is no longer kept, receipts
+/// that grow without bound, and receipts dropped too early.
+#[tokio::test]
+async fn a_copy_that_outlived_its_receipt_is_refused() {
+    let server = server();
+    let store = Builder::new().vault_store(client(&server));
+    let nothing_read = std::collections::BTreeMap::new();
+    let change = diff(&[("a", Some("1"))]);
+    let attempt = |number: u64, begun: u64| {
+        let mut id = [0; 16];
+        id[..8].copy_from_slice(&number.to_le_bytes());
+        Attempt {
+            mutation: MutationId::from_bytes(id),
+            number: 1,
+            begun: Mark::new(begun),
+            fence: Fence::Values,
+            read: &nothing_read,
+            diff: &change,
+            patience: Patience::Exhausted,
+        }
+    };
+    let belief = Belief::default();
+    for number in 0..10_001 {
+        let applied = store.apply(&attempt(number, number), &belief).await;
+        assert!(matches!(applied.unwrap(), Applied::Committed { .. }));
+    }
+    let oldest_kept = store.apply(&attempt(1, 1), &belief).await.unwrap();
+    assert!(
+        matches!(oldest_kept, Applied::Settled(_)),
+        "{oldest_kept:?}"
+    );
+    let outlived = store.apply(&attempt(0, 0), &belief).await.unwrap();
+    assert_eq!(outlived, Applied::Forgotten);
+    let settled = store
+        .settle(attempt(0, 0).mutation, Mark::new(0), &belief)
+        .await;
+    assert_eq!(settled.unwrap(), None);
+    let kept: u64 = redis::cmd("HLEN")
+        .arg(&store.keys().receipts)
+        .query_async(&mut raw(&server).await)
+        .await
+        .unwrap();
+    assert_eq!(
+        kept,
+        10_000 + 10_000 + 2,
+        "receipts, their places, #next and #own"
+    );
+}
+
+/// Catches a rollback accepted without a word: also when the version has
+/// grown past what was seen, and when only foreign changes were lost.
+#[tokio::test]
+async fn a_vault_that_lost_what_was_seen_is_refused() {
+    let server = server();
+    let builder = Builder::new();
+    let mut connection = raw(&server).await;
+    for (name, tampering) in [
+        ("lower", vec![vec!["SET", "haechi:tv:version", "1"]]),
+        (
+            "regrown",
+            vec![
+                vec!["DEL", "haechi:tv:receipts"],
+                vec!["SET", "haechi:tv:version", "50"],
+            ],
+        ),
+        ("flushed", vec![vec!["FLUSHALL"]]),
+    ] {
+        run(&mut connection, &["FLUSHALL"]).await;
+        let store = builder.token_store(builder.vault_store(client(&server)));
+        for value in ["1", "2"] {
+            let set = |view: &mut View| view.set(&token("a"), value);
+            store.transaction([], set).await.unwrap();
+        }
+        for words in tampering {
+            run(&mut connection, &words).await;
+        }
+        let read = store.read_tokens(&[token("a")]).await;
+        assert!(
+            matches!(
+                read,
+                Err(ReadError::Corrupt(Corrupt::VaultRolledBack { seen: 2, .. }))
+            ),
+            "{name}: {read:?}"
+        );
+        let set = |view: &mut View| view.set(&token("a"), "3");
+        let refused = store.transaction([], set).await.unwrap_err();
+        assert!(
+            matches!(
+                refused,
+                MutateError::Corrupt(Corrupt::VaultRolledBack { .. })
+            ),
+            "{name}: {refused:?}"
+        );
+    }
+}
+
+/// Catches a version that came round again after a failover and lets a stale
+/// mutation of the whole vault in.
+#[tokio::test]
+async fn a_version_that_comes_round_again_fools_nobody() {
+    let server = server();
+    let builder = Builder::new();
+    let store = builder.vault_store(client(&server));
+    let mut connection = raw(&server).await;
+    run(&mut connection, &["HSET", "haechi:tv:tokens", "a", "1"]).await;
+    run(&mut connection, &["SET", "haechi:tv:version", "7"]).await;
+    let tokens = builder.token_store(store);
+    let mut runs = 0;
+    let server_url = server.url();
+    let done = tokens
+        .mutate(|view: &mut View| {
+            runs += 1;
+            let entries = view.entries();
+            if runs == 1 {
+                // Behind its back: back to before the mutation began, and
+                // forward again to the same version with another content.
+                let client = redis::Client::open(server_url.as_str()).unwrap();
+                let mut connection = client.get_connection().unwrap();
+                redis::cmd("DEL")
+                    .arg("haechi:tv:receipts")
+                    .exec(&mut connection)
+                    .unwrap();
+                redis::cmd("HSET")
+                    .arg("haechi:tv:tokens")
+                    .arg("a")
+                    .arg("2")
+                    .exec(&mut connection)
+                    .unwrap();
+            }
+            let sum: u64 = entries
+                .iter()
+                .map(|(_, value)| {
+                    String::from_utf8_lossy(value.bytes())
+                        .parse::<u64>()
+                        .unwrap()
+                })
+                .sum();
+            view.set(&token("sum"), sum.to_string());
+            sum
+        })
+        .await
+        .unwrap();
+    assert_eq!(done.output, 2, "the stale sum must not be written");
+}

@@ -1,0 +1,177 @@
+//! What a vault is refused for, and what is left as it was then.
+
+use haechi_store_redis::{
+    Builder, Corrupt, NotApplied,
+    vault::{MutateError, TokenStoreConfig, View},
+};
+use std::time::Duration;
+
+use super::token;
+use crate::support::{CountingClock, client, raw, run, server};
+
+fn increment(view: &mut View) {
+    view.set(&token("a"), "new");
+    view.delete(&token("b"));
+}
+
+/// Catches a version that is taken for another number, and a diff of which
+/// half is applied before the version turns out to be unreadable.
+#[tokio::test]
+async fn a_version_that_is_no_plain_decimal_is_corrupt() {
+    let server = server();
+    let builder = Builder::new();
+    let mut connection = raw(&server).await;
+    for version in [
+        "abc",
+        "007",
+        "0x10",
+        "1e3",
+        "",
+        " 1",
+        "-1",
+        "1.0",
+        "90000000000000",
+        "100000000000000",
+        "99999999999999999999999999",
+    ] {
+        run(&mut connection, &["FLUSHALL"]).await;
+        run(&mut connection, &["SET", "haechi:tv:version", version]).await;
+        run(&mut connection, &["HSET", "haechi:tv:tokens", "b", "1"]).await;
+        let tokens = builder.token_store(builder.vault_store(client(&server)));
+        let refused = tokens.transaction([], increment).await.unwrap_err();
+        let MutateError::Corrupt(Corrupt::Unreadable { key, .. }) = &refused else {
+            panic!("{version:?}: {refused:?}");
+        };
+        assert_eq!(key, "haechi:tv:version");
+        assert!(refused.to_string().contains("nothing was applied"));
+        let left: Vec<String> = redis::cmd("KEYS")
+            .arg("*")
+            .query_async(&mut connection)
+            .await
+            .unwrap();
+        assert_eq!(left.len(), 2, "{left:?}");
+        let stored: Vec<String> = redis::cmd("HGETALL")
+            .arg("haechi:tv:tokens")
+            .query_async(&mut connection)
+            .await
+            .unwrap();
+        assert_eq!(stored, ["b", "1"]);
+    }
+    // The highest that is let through.
+    run(
+        &mut connection,
+        &["SET", "haechi:tv:version", "89999999999999"],
+    )
+    .await;
+    let tokens = builder.token_store(builder.vault_store(client(&server)));
+    let done = tokens.transaction([], increment).await.unwrap();
+    assert_eq!(
+        done.version.map(|version| version.get()),
+        Some(90_000_000_000_000)
+    );
+    let full = builder.token_store(builder.vault_store(client(&server)));
+    full.transaction([], increment).await.unwrap_err();
+}
+
+/// Catches keys of another type that are overwritten, half a diff applied
+/// before they are met, and an advisory key that takes the vault down.
+#[tokio::test]
+async fn keys_of_another_type_are_named_and_kept() {
+    let server = server();
+    let builder = Builder::new();
+    let mut connection = raw(&server).await;
+    for key in ["tokens", "version", "receipts"] {
+        run(&mut connection, &["FLUSHALL"]).await;
+        let key = format!("haechi:tv:{key}");
+        run(&mut connection, &["SADD", &key, "x"]).await;
+        let tokens = builder.token_store(builder.vault_store(client(&server)));
+        let refused = tokens.transaction([], increment).await.unwrap_err();
+        assert!(
+            matches!(&refused, MutateError::Corrupt(Corrupt::WrongType { key: named, found })
+                if *named == key && found == "set"),
+            "{key}: {refused:?}"
+        );
+    }
+    for key in ["lock", "expiry"] {
+        run(&mut connection, &["FLUSHALL"]).await;
+        let key = format!("haechi:tv:{key}");
+        run(&mut connection, &["SADD", &key, "x"]).await;
+        let tokens = builder.token_store(builder.vault_store(client(&server)));
+        let set =
+            |view: &mut View| view.set(&token("a"), r#"{"expiresAt":"2030-01-01T00:00:00.000Z"}"#);
+        tokens.transaction([], set).await.unwrap();
+    }
+}
+
+/// Catches a diff of which half is applied when the user lacks a permission.
+#[tokio::test]
+async fn a_missing_permission_leaves_nothing_behind() {
+    let server = server();
+    let mut connection = raw(&server).await;
+    for missing in ["hset", "hdel", "incr", "hmget", "get"] {
+        run(&mut connection, &["FLUSHALL"]).await;
+        run(&mut connection, &["HSET", "haechi:tv:tokens", "b", "1"]).await;
+        run(
+            &mut connection,
+            &[
+                "ACL",
+                "SETUSER",
+                "few",
+                "reset",
+                "on",
+                ">pw",
+                "~haechi:tv:*",
+                "+@all",
+                &format!("-{missing}"),
+            ],
+        )
+        .await;
+        let url = format!("redis://few:pw@127.0.0.1:{}", server.port());
+        let builder = Builder::new();
+        let tokens = builder.token_store(builder.vault_store(redis::Client::open(url).unwrap()));
+        let refused = tokens.transaction([], increment).await.unwrap_err();
+        assert!(
+            matches!(&refused, MutateError::NotApplied(NotApplied::Refused(cause))
+                if cause.to_string().contains(&missing.to_uppercase())),
+            "{missing}: {refused:?}"
+        );
+        let left: Vec<String> = redis::cmd("KEYS")
+            .arg("*")
+            .query_async(&mut connection)
+            .await
+            .unwrap();
+        assert_eq!(left, ["haechi:tv:tokens"], "{missing}");
+    }
+}
+
+/// Catches a writer that fails under a foreign lock, waits for each of its
+/// tokens anew, or does not wait at all.
+#[tokio::test]
+async fn a_foreign_lock_is_waited_for_once() {
+    let server = server();
+    let mut connection = raw(&server).await;
+    run(
+        &mut connection,
+        &["SET", "haechi:tv:lock", "theirs", "PX", "30000"],
+    )
+    .await;
+    let clock = CountingClock::default();
+    let builder = Builder::new()
+        .clock(clock.clone())
+        .tokens(TokenStoreConfig::default());
+    let tokens = builder.token_store(builder.vault_store(client(&server)));
+    for _ in 0..100 {
+        tokens.transaction([], increment).await.unwrap();
+    }
+    let slept = clock.slept();
+    assert!(slept >= Duration::from_millis(200), "{slept:?}");
+    assert!(slept <= Duration::from_millis(400), "{slept:?}");
+    // An own lock is no reason to wait: the fence is enough.
+    run(
+        &mut connection,
+        &["SET", "haechi:tv:lock", "own:x", "PX", "30000"],
+    )
+    .await;
+    tokens.transaction([], increment).await.unwrap();
+    assert_eq!(clock.slept(), slept);
+}
