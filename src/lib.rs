@@ -52,6 +52,7 @@ pub mod audit;
 mod builder;
 pub mod chain;
 pub mod clock;
+pub mod crypto;
 pub mod entropy;
 mod error;
 pub mod redis;
