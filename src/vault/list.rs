@@ -9,7 +9,7 @@ use super::{
     record::TokenRecord,
     store::VaultStore,
     token::{TokenId, TokenType},
-    token_vault::TokenVault,
+    token_store::TokenStore,
 };
 use crate::{clock::Clock, entropy::Entropy, error::ReadError};
 
@@ -52,12 +52,7 @@ pub struct Listing {
     pub quarantined: Vec<Quarantined>,
 }
 
-impl<S, P, C, E> TokenVault<S, P, C, E>
-where
-    S: VaultStore,
-    C: Clock,
-    E: Entropy,
-{
+impl<S: VaultStore, C: Clock, E: Entropy> TokenStore<S, C, E> {
     /// Every live token, or those of one type, without their envelopes. O(all
     /// tokens), in slices; a token made or purged meanwhile may be in it or
     /// not.
@@ -72,10 +67,10 @@ where
         // A token may come in two slices.
         let mut tokens = BTreeMap::<TokenId, Result<TokenMetadata, Quarantined>>::new();
         let mut unnameable = Vec::new();
-        let now = self.clock.wall();
+        let now = self.wall();
         let mut cursor = 0;
         loop {
-            let page = self.tokens.scan(cursor, SLICE).await?;
+            let page = self.scan(cursor, SLICE).await?;
             for (token, stored) in page.tokens {
                 let listed = match TokenRecord::parse(&stored) {
                     Ok(record) if record.is_expired(now) => continue,
