@@ -45,6 +45,8 @@
 //!   [`AuditStore`](audit::AuditStore) beneath it.
 //! - [`redis`]: the store over Redis, and whether Redis is
 //!   [ready](redis::RedisAuditStore::ready) for it.
+//! - [`crypto`]: who holds the keys of the token vault: a key file, or a KMS
+//!   by way of [`CryptoProvider`](crypto::CryptoProvider).
 //! - [`clock`] and [`entropy`]: the two inputs that a simulation replaces.
 #![forbid(unsafe_code)]
 

@@ -10,5 +10,8 @@ fn main() {
         rng.fill_bytes(&mut data);
         haechi_sim::fuzzing::diff_apply(&data);
     }
-    println!("{:.0} runs a second", f64::from(runs) / began.elapsed().as_secs_f64());
+    println!(
+        "{:.0} runs a second",
+        f64::from(runs) / began.elapsed().as_secs_f64()
+    );
 }

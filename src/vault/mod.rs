@@ -6,6 +6,40 @@
 //! out; a [`TokenStore`] applies mutations of stored tokens, each exactly once,
 //! by the fence of a [`VaultStore`]. This module must not know what a store is
 //! made of.
+//!
+//! ```
+//! use haechi_store_redis::{
+//!     Builder,
+//!     audit::MemoryStore,
+//!     clock::SystemClock,
+//!     crypto::{Counting, LocalKeys, MemoryKeys, manage},
+//!     entropy::SystemEntropy,
+//!     vault::{Details, MemoryVault, RevealPolicy, TokenType, VaultPolicy},
+//! };
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! // In production: `KeyFile::new(path)`, made by `haechi-store keys init`,
+//! // and `builder.vault_store(redis::Client::open(url)?)`.
+//! let storage = MemoryKeys::new();
+//! manage::init(&storage, &SystemClock::new(), &SystemEntropy).await?;
+//! let keys = LocalKeys::open(storage, SystemClock::new(), SystemEntropy, Counting::Persisted);
+//! let policy = VaultPolicy {
+//!     reveal: RevealPolicy::Allowed("local-dev".to_owned()),
+//!     ..VaultPolicy::default()
+//! };
+//! let builder = Builder::new();
+//! let audit = Builder::new().start_over(MemoryStore::new());
+//! let vault = builder.vault(MemoryVault::new(), keys.await?.into(), audit, policy);
+//!
+//! let email = TokenType::new("email")?;
+//! let made = vault.tokenize(&email, "anna@example.com", Details::default()).await?;
+//! assert!(made.token.as_str().starts_with("tok_email_"));
+//! let revealed = vault.reveal(made.token.as_str(), None).await?;
+//! assert_eq!(revealed.expose(), "anna@example.com");
+//! # Ok(())
+//! # }
+//! ```
 
 mod audit_event;
 mod diff;

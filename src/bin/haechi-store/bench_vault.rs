@@ -21,8 +21,8 @@ use haechi_store_redis::{
     entropy::SystemEntropy,
     redis::{LockWaits, VaultPrefix},
     vault::{
-        Belief, Deterministic, Details, Load, TokenId, TokenType, TokenVault, TokenizeError,
-        VaultPolicy, VaultStats, VaultStore,
+        Belief, Details, Deterministic, Load, TokenType, TokenVault, TokenizeError, VaultPolicy,
+        VaultStats, VaultStore,
     },
 };
 use redis::Client;
@@ -176,7 +176,11 @@ async fn measure(
         lock_waits += waits.count();
     }
     let error = total.error.take();
-    Ok((answer(args, total, &stats, lock_waits, took), error, was_interrupted))
+    Ok((
+        answer(args, total, &stats, lock_waits, took),
+        error,
+        was_interrupted,
+    ))
 }
 
 fn builder_over_memory(global: &Global) -> AuditSink {
@@ -206,12 +210,7 @@ fn cannot_be_measured(client: &Client, error: &impl std::fmt::Display) -> Failur
 const FILLED_AT_ONCE: u64 = 500;
 
 /// Fills the vault with copies of one token's record.
-async fn fill(
-    vault: &Vault,
-    size: u64,
-    client: &Client,
-    console: &Console,
-) -> Result<(), Failure> {
+async fn fill(vault: &Vault, size: u64, client: &Client, console: &Console) -> Result<(), Failure> {
     let failed = |error: &dyn std::fmt::Display| cannot_be_measured(client, &error);
     let Ok(token_type) = TokenType::new("bench") else {
         return Ok(());
@@ -236,7 +235,11 @@ async fn fill(
             set.arg(format!("tok_bench_{number:032x}"))
                 .arg(record.bytes());
         }
-        store.link().send(&set).await.map_err(|error| failed(&error))?;
+        store
+            .link()
+            .send(&set)
+            .await
+            .map_err(|error| failed(&error))?;
         filled = until;
         progress.at(filled, Some(size));
     }

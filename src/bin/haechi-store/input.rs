@@ -194,7 +194,9 @@ pub(crate) struct Texts {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BadText {
     /// It is longer than a plaintext may be.
-    #[error("line {number}: longer than {MAX_PLAINTEXT} bytes; neither this line nor any after it was tried")]
+    #[error(
+        "line {number}: longer than {MAX_PLAINTEXT} bytes; neither this line nor any after it was tried"
+    )]
     TooLong {
         /// From 1.
         number: u64,

@@ -104,9 +104,7 @@ pub(crate) fn store(global: &Global, client: &Client) -> Store {
 pub(crate) fn mutate_failure(client: &Client, error: &MutateError) -> Failure {
     match error {
         MutateError::Unknown { mutation, .. } => unknown(mutation.to_string(), error),
-        MutateError::NotApplied(_) => {
-            Failure::no(format!("Redis at {}: {error}", place(client)))
-        }
+        MutateError::NotApplied(_) => Failure::no(format!("Redis at {}: {error}", place(client))),
         MutateError::Corrupt(_) => Failure::no(error.to_string()),
     }
 }

@@ -2,9 +2,7 @@
 
 use std::io::Write;
 
-use haechi_store_redis::vault::{
-    JsonObject, Refusal, RevealError, RevealPolicy, VaultPolicy,
-};
+use haechi_store_redis::vault::{JsonObject, Refusal, RevealError, RevealPolicy, VaultPolicy};
 
 use crate::{
     args::Global,

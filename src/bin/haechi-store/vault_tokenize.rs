@@ -3,8 +3,7 @@
 use std::{collections::VecDeque, io::Write};
 
 use haechi_store_redis::vault::{
-    Deterministic, Details, JsonObject, Retention, TokenType, TokenizeError, Tokenized,
-    VaultPolicy,
+    Details, Deterministic, JsonObject, Retention, TokenType, TokenizeError, Tokenized, VaultPolicy,
 };
 use tokio::task::JoinHandle;
 
@@ -95,9 +94,10 @@ async fn tokenize(args: &Args, open: &Open, console: &Console) -> Result<Exit, F
                 Ok(Some((line, text))) => {
                     let (vault, details) = (open.vault.clone(), details.clone());
                     let token_type = args.token_type.clone();
-                    let task = tokio::spawn(async move {
-                        vault.tokenize(&token_type, &text, details).await
-                    });
+                    let task =
+                        tokio::spawn(
+                            async move { vault.tokenize(&token_type, &text, details).await },
+                        );
                     in_flight.push_back((line, task));
                 }
                 Ok(None) => is_open = false,
