@@ -13,10 +13,12 @@
 mod canonical_json;
 mod chain_verify;
 mod diff_apply;
+mod envelope_open;
 mod in_process;
 mod resp;
 
 pub use canonical_json::canonical_json;
 pub use chain_verify::chain_verify;
 pub use diff_apply::diff_apply;
+pub use envelope_open::envelope_open;
 pub use resp::resp;

@@ -71,6 +71,11 @@ proptest! {
     }
 
     #[test]
+    fn envelope_open(data in bytes(200)) {
+        fuzzing::envelope_open(&data);
+    }
+
+    #[test]
     fn resp(data in prop_oneof![bytes(100), commands()]) {
         fuzzing::resp(&data);
     }

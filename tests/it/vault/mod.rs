@@ -2,6 +2,7 @@
 
 mod contract;
 mod foreign;
+mod model;
 mod receipts;
 mod refusals;
 mod tokens;
