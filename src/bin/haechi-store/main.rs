@@ -1,5 +1,5 @@
 //! The operator's program: append to a chain, verify it, export it, ask
-//! whether its Redis can be trusted, and measure it.
+//! whether its Redis can be trusted, measure it, and keep the vault's keys.
 //!
 //! One command, one file. Every command is `run(args, global, console)`, puts
 //! its results on stdout and everything else on stderr, and ends in an
@@ -17,6 +17,10 @@ mod console;
 mod exit;
 mod input;
 mod interrupt;
+mod key_file;
+mod keys_init;
+mod keys_rotate;
+mod keys_status;
 mod not_built;
 mod ready;
 
@@ -25,7 +29,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::{
-    args::{AuditCommand, BenchCommand, Cli, Command},
+    args::{AuditCommand, BenchCommand, Cli, Command, KeysCommand},
     console::Console,
     exit::{Exit, Failure},
 };
@@ -75,7 +79,11 @@ async fn run(cli: Cli, console: &Console) -> Result<Exit, Failure> {
             BenchCommand::Vault(_) => return Err(not_built::failure("bench vault")),
         },
         Command::Vault(_) => return Err(not_built::failure("vault")),
-        Command::Keys(_) => return Err(not_built::failure("keys")),
+        Command::Keys(keys) => match keys.command {
+            KeysCommand::Init(args) => Built::KeysInit(args),
+            KeysCommand::Rotate(args) => Built::KeysRotate(args),
+            KeysCommand::Status(args) => Built::KeysStatus(args),
+        },
     };
     global.check()?;
     match built {
@@ -85,6 +93,9 @@ async fn run(cli: Cli, console: &Console) -> Result<Exit, Failure> {
         Built::Head(args) => audit_head::run(args, global, console).await,
         Built::Ready(args) => ready::run(args, global, console).await,
         Built::BenchAudit(args) => bench_audit::run(args, global, console).await,
+        Built::KeysInit(args) => keys_init::run(args, global, console).await,
+        Built::KeysRotate(args) => keys_rotate::run(args, global, console).await,
+        Built::KeysStatus(args) => keys_status::run(args, global, console).await,
     }
 }
 
@@ -96,4 +107,7 @@ enum Built {
     Head(audit_head::Args),
     Ready(ready::Args),
     BenchAudit(bench_audit::Args),
+    KeysInit(keys_init::Args),
+    KeysRotate(keys_rotate::Args),
+    KeysStatus(keys_status::Args),
 }
