@@ -7,8 +7,11 @@ use std::{
     path::Path,
 };
 
-use haechi_store_redis::crypto::{
-    Aad, CryptoProvider as _, KeyFile, KeyStorage as _, KeysError, MemoryKeys, Status, manage,
+use haechi_store_redis::{
+    crypto::{
+        Aad, CryptoProvider as _, KeyFile, KeyStorage as _, KeysError, MemoryKeys, Status, manage,
+    },
+    entropy::Entropy as _,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -43,7 +46,7 @@ async fn only_the_owner_can_read_what_is_written() {
     let directory = tempfile::tempdir().unwrap();
     let file = made(&directory).await;
     let path = directory.path().join("keys.json");
-    manage::rotate(&file, &SetClock::new(), &Counted::default())
+    manage::rotate(&file, &SetClock::new(), &later())
         .await
         .unwrap();
     assert_eq!(names(&directory), ["keys.json", "keys.json.lock"]);
@@ -92,9 +95,7 @@ async fn a_rotation_adds_a_key_and_retires_the_others() {
     let keys = over(file.clone()).await;
     let old = keys.encrypt(b"x", &aad, None).await.unwrap();
     keys.close().await.unwrap();
-    let entropy = Counted::default();
-    entropy_skips(&entropy);
-    let rotated = manage::rotate(&file, &SetClock::new(), &entropy)
+    let rotated = manage::rotate(&file, &SetClock::new(), &later())
         .await
         .unwrap();
     let statuses: Vec<_> = rotated.iter().map(|key| (key.status, key.used)).collect();
@@ -106,10 +107,11 @@ async fn a_rotation_adds_a_key_and_retires_the_others() {
     assert_eq!((new.kid(), old.kid()), (&rotated[0].kid, &rotated[1].kid));
 }
 
-/// Draws what another generator has drawn already.
-fn entropy_skips(entropy: &Counted) {
-    use haechi_store_redis::entropy::Entropy as _;
+/// A generator that goes on where the first key's ended.
+fn later() -> Counted {
+    let entropy = Counted::default();
     entropy.fill(&mut [0; 128]).unwrap();
+    entropy
 }
 
 /// Would catch a crash that leaves a file in the way of every later change,
@@ -122,9 +124,7 @@ async fn what_a_crash_leaves_behind_is_in_nobodys_way() {
     let temporary = directory.path().join("keys.json.tmp");
     fs::write(&temporary, "{\"version\":1,\"keys\":[{\"k").unwrap();
     assert_eq!(stored(&file).await, before);
-    let entropy = Counted::default();
-    entropy_skips(&entropy);
-    manage::rotate(&file, &SetClock::new(), &entropy)
+    manage::rotate(&file, &SetClock::new(), &later())
         .await
         .unwrap();
     assert_eq!(names(&directory), ["keys.json", "keys.json.lock"]);
@@ -281,4 +281,26 @@ async fn the_first_active_key_encrypts_and_none_is_an_error() {
         .unwrap();
     keys.encrypt(b"", &aad, None).await.unwrap();
     assert_eq!(none.place(), "memory");
+}
+
+/// Would catch a change that waits for ever for a process that is stopped
+/// while it holds the lock, and one that does not wait at all.
+#[tokio::test]
+async fn a_lock_is_waited_for_but_not_for_ever() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = made(&directory).await;
+    let lock = fs::File::open(directory.path().join("keys.json.lock")).unwrap();
+    lock.lock().unwrap();
+    let rotate = async || manage::rotate(&file, &SetClock::new(), &later()).await;
+    let refused = rotate().await.unwrap_err();
+    assert!(matches!(refused, KeysError::Busy { .. }), "{refused}");
+    // Readers never wait.
+    assert_eq!(manage::status(&file).await.unwrap().len(), 1);
+    let waiting = tokio::join!(rotate(), async {
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        lock.unlock().unwrap();
+    });
+    assert_eq!(waiting.0.unwrap().len(), 2);
 }
