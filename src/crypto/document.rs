@@ -2,10 +2,12 @@
 //! must not know where it is kept. Members that this version does not know
 //! survive every change.
 
-use std::{fmt, sync::Arc};
+use std::fmt;
 
 use serde_json::{Map, Value, json};
 use zeroize::{Zeroize as _, Zeroizing};
+
+use crate::sync::Arc;
 
 use super::{
     KeyId,
@@ -145,16 +147,18 @@ impl Document {
     }
 
     /// The file's text, one member a line.
-    pub(crate) fn text(&self, room_for: usize) -> Zeroizing<String> {
+    pub(crate) fn text(&self, room_for: usize) -> Result<Zeroizing<String>, Defect> {
         // Room for the indentation of a file that had none: a buffer that
         // grows leaves a copy of the keys behind.
         let room = room_for.saturating_mul(2).saturating_add(4096);
         let mut text = Zeroizing::new(Vec::with_capacity(room));
-        // Neither a value nor a vector can fail.
-        let _ = serde_json::to_writer_pretty(&mut *text, &self.0);
+        let written = serde_json::to_writer_pretty(&mut *text, &self.0);
         text.push(b'\n');
-        let text = String::from_utf8(std::mem::take(&mut *text));
-        Zeroizing::new(text.unwrap_or_default())
+        // Neither fails; if one did, an empty file would take the keys' place.
+        match (written, String::from_utf8(std::mem::take(&mut *text))) {
+            (Ok(()), Ok(text)) => Ok(Zeroizing::new(text)),
+            _ => Err("it could not be written as JSON".to_owned()),
+        }
     }
 
     /// Makes every key retired, and puts an active one in front.

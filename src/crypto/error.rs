@@ -37,7 +37,14 @@ pub enum EncryptError {
     #[error("the plaintext is longer than can be encrypted at once, and nothing was; split it")]
     TooLong,
 
-    /// Whoever holds the keys cannot be asked, or cannot count.
+    /// The encryption could not be counted before it was made.
+    #[error(
+        "nothing was encrypted, for it could not be counted: {0}; \
+         or choose to count per process, where keys are rotated often"
+    )]
+    NotCounted(String),
+
+    /// Whoever holds the keys cannot be asked.
     #[error("nothing was encrypted: {0}")]
     Unavailable(String),
 }
@@ -166,14 +173,26 @@ pub enum KeysError {
 
     /// The place cannot be written, and holds what it held.
     #[error(
-        "{at} could not be written: {error}; it is as it was. Encryptions under a key are counted \
-         there: let the process write the file and its directory, or choose to count per process"
+        "{at} could not be written: {error}; it is as it was. \
+         Let the process write it and its directory"
     )]
     NotWritable {
         /// The place.
         at: String,
         /// What the system said.
         error: String,
+    },
+
+    /// Another process has been changing the keys for too long.
+    #[error(
+        "another process holds the lock {lock} for over five seconds, and {at} is as it was; \
+         see whether that process is stopped, and try again"
+    )]
+    Busy {
+        /// The place.
+        at: String,
+        /// The file that is locked.
+        lock: String,
     },
 
     /// The place was written, but may lose that with the power.

@@ -7,23 +7,30 @@
 //! synced, renamed over the key file, and the directory is synced.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, File, OpenOptions, TryLockError},
     io::{self, Read as _, Write as _},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use zeroize::{Zeroize as _, Zeroizing};
+
+use crate::clock::{Clock as _, SystemClock};
 
 use super::{KeyStorage, KeysError, storage::Changed};
 
 /// The longest file that is read: some 4,000 keys.
 const MAX_BYTES: u64 = 1 << 20;
 
+/// How long another process's change is waited for, and how often it is looked
+/// whether it has ended.
+const PATIENCE: Duration = Duration::from_secs(5);
+const RETRY: Duration = Duration::from_millis(5);
+
 /// Keys in a file that only its owner can read and write.
 ///
 /// A symbolic link is followed: what it points to is replaced, not the link.
-/// Waiting for another process's change is not bounded; none takes longer than
-/// writing a small file.
+/// Not for simulations: it uses threads, the disk and the system's clock.
 #[derive(Clone, Debug)]
 pub struct KeyFile {
     path: PathBuf,
@@ -58,58 +65,103 @@ impl KeyStorage for KeyFile {
         R: Send + 'static,
         F: FnOnce(Option<&str>) -> Result<Changed<R>, KeysError> + Send + 'static,
     {
-        let (path, place) = (self.path.clone(), self.place());
+        let place = self.place();
+        let (path, lock) = self.lock().await?;
         let unsettled = KeysError::Unsettled {
             at: place.clone(),
             error: "the runtime is shutting down".to_owned(),
         };
-        tokio::task::spawn_blocking(move || update(&path, &place, change))
-            .await
-            .unwrap_or(Err(unsettled))
+        tokio::task::spawn_blocking(move || {
+            let answer = replace(&path, &place, change);
+            // Closing the file releases the lock.
+            drop(lock);
+            answer
+        })
+        .await
+        .unwrap_or(Err(unsettled))
     }
 }
 
-fn update<R>(
-    path: &Path,
-    place: &str,
-    change: impl FnOnce(Option<&str>) -> Result<Changed<R>, KeysError>,
-) -> Result<R, KeysError> {
-    let not_writable = |error: io::Error| KeysError::NotWritable {
-        at: place.to_owned(),
-        error: error.to_string(),
-    };
+impl KeyFile {
+    /// The file itself, links followed, and the lock beside it.
+    async fn lock(&self) -> Result<(PathBuf, File), KeysError> {
+        let clock = SystemClock::new();
+        loop {
+            let (path, place) = (self.path.clone(), self.place());
+            let tried = tokio::task::spawn_blocking(move || try_lock(&path, &place));
+            match tried.await {
+                Ok(Ok((path, Ok(lock)))) => return Ok((path, lock)),
+                Ok(Ok((_, Err(lock)))) if clock.now() > PATIENCE => {
+                    return Err(KeysError::Busy {
+                        at: self.place(),
+                        lock,
+                    });
+                }
+                // Trying again costs less than a thread that waits for a
+                // process that is stopped.
+                Ok(Ok((_, Err(_)))) => clock.sleep(RETRY).await,
+                Ok(Err(error)) => return Err(error),
+                Err(_) => {
+                    let error = io::Error::other("the runtime is shutting down");
+                    return Err(not_writable(&self.place(), &error));
+                }
+            }
+        }
+    }
+}
+
+/// The file itself, and the lock; or the lock's path if another process has
+/// it.
+fn try_lock(path: &Path, place: &str) -> Result<(PathBuf, Result<File, String>), KeysError> {
     // Processes that know the file by different names share one lock.
     let path = match fs::canonicalize(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => path.to_owned(),
         resolved => resolved.map_err(|error| unreadable(place, &error))?,
     };
     let owner = fs::metadata(&path).ok();
-    let lock = private(beside(&path, ".lock"), owner.as_ref(), false).map_err(not_writable)?;
-    lock.lock().map_err(not_writable)?;
-    let text = read(&path, place)?;
-    let (changed, answer) = change(text.as_ref().map(|text| text.as_str()))?;
-    if let Some(changed) = changed {
-        let temporary = beside(&path, ".tmp");
-        // The lock is held, so one that is there is a crashed process's.
-        match fs::remove_file(&temporary) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(not_writable(error));
-            }
-            _ => {}
-        }
-        let written = write(&temporary, &changed, owner.as_ref())
-            .and_then(|()| fs::rename(&temporary, &path));
-        if let Err(error) = written {
-            let _ = fs::remove_file(&temporary);
-            return Err(not_writable(error));
-        }
-        sync_directory(&path).map_err(|error| KeysError::Unsettled {
-            at: place.to_owned(),
-            error: error.to_string(),
-        })?;
+    let lock = beside(&path, ".lock");
+    let failed = |error: io::Error| {
+        let error = io::Error::other(format!("{}: {error}", lock.display()));
+        not_writable(place, &error)
+    };
+    let file = private(lock.clone(), owner.as_ref(), false).map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => Ok((path, Ok(file))),
+        Err(TryLockError::WouldBlock) => Ok((path, Err(lock.display().to_string()))),
+        Err(TryLockError::Error(error)) => Err(failed(error)),
     }
-    // Closing the file releases the lock.
-    drop(lock);
+}
+
+/// Changes the file; the lock is held.
+fn replace<R>(
+    path: &Path,
+    place: &str,
+    change: impl FnOnce(Option<&str>) -> Result<Changed<R>, KeysError>,
+) -> Result<R, KeysError> {
+    let text = read(path, place)?;
+    let (changed, answer) = change(text.as_ref().map(|text| text.as_str()))?;
+    let Some(changed) = changed else {
+        return Ok(answer);
+    };
+    let owner = fs::metadata(path).ok();
+    let temporary = beside(path, ".tmp");
+    // One that is there is a crashed process's.
+    match fs::remove_file(&temporary) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return Err(not_writable(place, &error));
+        }
+        _ => {}
+    }
+    let written =
+        write(&temporary, &changed, owner.as_ref()).and_then(|()| fs::rename(&temporary, path));
+    if let Err(error) = written {
+        let _ = fs::remove_file(&temporary);
+        return Err(not_writable(place, &error));
+    }
+    sync_directory(path).map_err(|error| KeysError::Unsettled {
+        at: place.to_owned(),
+        error: error.to_string(),
+    })?;
     Ok(answer)
 }
 
@@ -152,6 +204,13 @@ fn read(path: &Path, place: &str) -> Result<Option<Zeroizing<String>>, KeysError
             error.into_bytes().zeroize();
             Err(corrupt("it is not UTF-8"))
         }
+    }
+}
+
+fn not_writable(place: &str, error: &io::Error) -> KeysError {
+    KeysError::NotWritable {
+        at: place.to_owned(),
+        error: error.to_string(),
     }
 }
 

@@ -9,27 +9,19 @@ use zeroize::Zeroizing;
 use crate::{
     clock::{Clock, iso8601},
     entropy::Entropy,
-    sync::{Arc, Mutex, lock},
+    sync::Arc,
 };
 
 use super::{
-    Aad, CryptoProvider, DecryptError, EncryptError, Envelope, KeyId, KeyStatus, KeyStorage,
-    KeyedMac, KeysError, MacError,
-    document::{ALG, Key, LIMIT, Ring},
+    Aad, CryptoProvider, DecryptError, EncryptError, Envelope, KeyStatus, KeyStorage, KeyedMac,
+    KeysError, MacError,
+    document::{ALG, Key},
     envelope::{decode, encode},
-    manage,
+    held::HeldKeys,
 };
 
 /// The AAD encoding that this version writes.
 const ENCODING: &str = "nfkc-json-v2";
-/// Encryptions in a process's first window, and in its largest. Small at
-/// first, so that many short runs do not use a key up; larger then, so that a
-/// long run seldom writes.
-const FIRST_WINDOW: u64 = 1 << 10;
-const LARGEST_WINDOW: u64 = 1 << 20;
-/// How long a rotation by another process may go unnoticed.
-const REFRESH: Duration = Duration::from_secs(5);
-
 /// Where the encryptions under a key are counted; a key may make 2^32.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Counting {
@@ -51,27 +43,9 @@ pub enum Counting {
 /// One value per process and storage, shared in an [`Arc`](std::sync::Arc);
 /// [`close`](Self::close) gives back what is not used of its window.
 pub struct LocalKeys<K, C, E> {
-    storage: K,
+    held: HeldKeys<K, C>,
     clock: C,
     entropy: E,
-    counting: Counting,
-    state: Mutex<State>,
-    /// Held while a window is reserved, so that waiting callers share it.
-    reserving: tokio::sync::Mutex<()>,
-}
-
-struct State {
-    ring: Arc<Ring>,
-    /// By the monotonic clock.
-    read_at: Duration,
-    window: Option<Window>,
-    next_size: u64,
-}
-
-/// Encryptions that are counted already and not yet made.
-struct Window {
-    kid: KeyId,
-    left: u64,
 }
 
 impl<K: KeyStorage, C: Clock, E: Entropy> LocalKeys<K, C, E> {
@@ -87,20 +61,10 @@ impl<K: KeyStorage, C: Clock, E: Entropy> LocalKeys<K, C, E> {
         entropy: E,
         counting: Counting,
     ) -> Result<Self, KeysError> {
-        let ring = Arc::new(manage::read(&storage).await?);
-        let state = State {
-            ring,
-            read_at: clock.now(),
-            window: None,
-            next_size: FIRST_WINDOW,
-        };
         Ok(Self {
-            storage,
+            held: HeldKeys::open(storage, clock.clone(), counting).await?,
             clock,
             entropy,
-            counting,
-            state: Mutex::new(state),
-            reserving: tokio::sync::Mutex::new(()),
         })
     }
 
@@ -113,156 +77,20 @@ impl<K: KeyStorage, C: Clock, E: Entropy> LocalKeys<K, C, E> {
     ///
     /// When the storage cannot be written; what is left counts as used then.
     pub async fn close(&self) -> Result<(), KeysError> {
-        let _reserving = self.reserving.lock().await;
-        let window = lock(&self.state).window.take();
-        match (window, self.counting) {
-            (Some(Window { kid, left }), Counting::Persisted) if left > 0 => {
-                manage::refund(&self.storage, kid, left).await
-            }
-            _ => Ok(()),
-        }
+        self.held.close().await
     }
 
     /// The keys as they were read last, the active one first. Under
     /// [`Counting::PerProcess`] the active one's count is this process's.
     #[must_use]
     pub fn status(&self) -> Vec<KeyStatus> {
-        let state = lock(&self.state);
-        let mut keys: Vec<_> = state
-            .ring
-            .keys()
-            .iter()
-            .map(|key| key.status.clone())
-            .collect();
-        if let (Counting::PerProcess, Some(window)) = (self.counting, &state.window) {
-            for key in keys.iter_mut().filter(|key| key.kid == window.kid) {
-                key.used = LIMIT - window.left;
-            }
-        }
-        keys
+        self.held.status()
     }
 
     /// Whether the active key has made half its encryptions: time to rotate.
     #[must_use]
     pub fn is_worn(&self) -> bool {
         self.status().first().is_some_and(KeyStatus::is_worn)
-    }
-
-    /// The active key, one encryption under it being counted.
-    async fn count_one(&self) -> Result<Arc<Key>, EncryptError> {
-        self.refresh().await;
-        if let Some(key) = self.take_one() {
-            return Ok(key);
-        }
-        let _reserving = self.reserving.lock().await;
-        if let Some(key) = self.take_one() {
-            return Ok(key);
-        }
-        self.reserve().await
-    }
-
-    fn take_one(&self) -> Option<Arc<Key>> {
-        let mut state = lock(&self.state);
-        let key = state.ring.active()?.clone();
-        let window = state.window.as_mut()?;
-        if window.kid != key.status.kid || window.left == 0 {
-            return None;
-        }
-        window.left -= 1;
-        Some(key)
-    }
-
-    /// Counts a window in the storage, then takes the first of it.
-    async fn reserve(&self) -> Result<Arc<Key>, EncryptError> {
-        let unavailable = |error: KeysError| EncryptError::Unavailable(error.to_string());
-        let (left_over, size) = {
-            let mut state = lock(&self.state);
-            // Taken before the storage is asked, so that what is given back is
-            // given back once, whatever becomes of this.
-            let window = match self.counting {
-                Counting::Persisted => state.window.take(),
-                Counting::PerProcess => None,
-            };
-            (window, state.next_size)
-        };
-        let (ring, granted) = match self.counting {
-            Counting::Persisted => {
-                let left_over = left_over.map(|Window { kid, left }| (kid, left));
-                manage::reserve(&self.storage, size, left_over)
-                    .await
-                    .map_err(unavailable)?
-            }
-            Counting::PerProcess => {
-                let ring = manage::read(&self.storage).await.map_err(unavailable)?;
-                let left = ring
-                    .active()
-                    .map(|key| LIMIT.saturating_sub(key.status.used));
-                (ring, left.unwrap_or(0))
-            }
-        };
-        let mut state = lock(&self.state);
-        state.ring = Arc::new(ring);
-        state.read_at = self.clock.now();
-        let key = state
-            .ring
-            .active()
-            .ok_or(EncryptError::NoActiveKey)?
-            .clone();
-        let kid = key.status.kid.clone();
-        let is_spent = self.counting == Counting::PerProcess
-            && state
-                .window
-                .as_ref()
-                .is_some_and(|window| window.kid == kid);
-        if granted == 0 || is_spent {
-            return Err(EncryptError::Exhausted { kid });
-        }
-        state.next_size = (size * 2).min(LARGEST_WINDOW);
-        state.window = Some(Window {
-            kid,
-            left: granted - 1,
-        });
-        Ok(key)
-    }
-
-    /// Reads the storage again if that is due.
-    async fn refresh(&self) {
-        let now = self.clock.now();
-        let is_due = {
-            let mut state = lock(&self.state);
-            let is_due = now.saturating_sub(state.read_at) >= REFRESH;
-            if is_due {
-                // Others need not read it at the same time.
-                state.read_at = now;
-            }
-            is_due
-        };
-        if is_due {
-            // The keys that are known outlive a storage that is away.
-            let _ = self.reload().await;
-        }
-    }
-
-    async fn reload(&self) -> Result<Arc<Ring>, KeysError> {
-        let ring = Arc::new(manage::read(&self.storage).await?);
-        let mut state = lock(&self.state);
-        state.read_at = self.clock.now();
-        state.ring = ring.clone();
-        Ok(ring)
-    }
-
-    async fn key(&self, kid: &KeyId) -> Result<Arc<Key>, DecryptError> {
-        let known = lock(&self.state).ring.get(kid).cloned();
-        if let Some(key) = known {
-            return Ok(key);
-        }
-        let ring = self
-            .reload()
-            .await
-            .map_err(|error| DecryptError::Unavailable(error.to_string()))?;
-        ring.get(kid)
-            .cloned()
-            .ok_or_else(|| DecryptError::UnknownKey { kid: kid.clone() })
     }
 }
 
@@ -273,7 +101,7 @@ impl<K: KeyStorage, C: Clock, E: Entropy> CryptoProvider for LocalKeys<K, C, E> 
         aad: &Aad,
         expires_at: Option<Duration>,
     ) -> Result<Envelope, EncryptError> {
-        let key = self.count_one().await?;
+        let key = self.held.count_one().await?;
         let mut iv = [0; 12];
         self.entropy
             .fill(&mut iv)
@@ -311,7 +139,7 @@ impl<K: KeyStorage, C: Clock, E: Entropy> CryptoProvider for LocalKeys<K, C, E> 
             Ok(Some(at)) if at <= self.clock.wall() => return Err(DecryptError::Expired { at }),
             Ok(_) => {}
         }
-        let key = self.key(&envelope.kid).await?;
+        let key = self.held.key(&envelope.kid).await?;
         if envelope.aad_hash != encode(&Sha256::digest(aad)) {
             return Err(DecryptError::AadMismatch);
         }
@@ -333,8 +161,8 @@ impl<K: KeyStorage, C: Clock, E: Entropy> CryptoProvider for LocalKeys<K, C, E> 
         if domain.is_empty() {
             return Err(MacError::EmptyDomain);
         }
-        self.refresh().await;
-        let ring = lock(&self.state).ring.clone();
+        self.held.refresh().await;
+        let ring = self.held.ring();
         let mac = |key: &Arc<Key>| KeyedMac {
             kid: key.status.kid.clone(),
             mac: key.secret.mac(data, domain),
@@ -357,12 +185,10 @@ fn canonical_aad<'a>(envelope: &Envelope, aad: &'a Aad) -> Result<&'a str, Decry
     }
 }
 
-impl<K, C, E> fmt::Debug for LocalKeys<K, C, E> {
+impl<K: KeyStorage, C: Clock, E: Entropy> fmt::Debug for LocalKeys<K, C, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let state = lock(&self.state);
         f.debug_struct("LocalKeys")
-            .field("counting", &self.counting)
-            .field("keys", &state.ring.keys())
+            .field("keys", &self.status())
             .finish_non_exhaustive()
     }
 }

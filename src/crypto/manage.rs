@@ -34,8 +34,8 @@ pub async fn init<K: KeyStorage>(
             }
             let mut document = Document::new(&now);
             document.add_active(&kid, &secret, &now);
-            let ring = document.ring().map_err(|what| corrupt(&at, what))?;
-            Ok((Some(document.text(0)), statuses(&ring)))
+            let (text, ring) = render(&at, &document, 0)?;
+            Ok((Some(text), statuses(&ring)))
         })
         .await
 }
@@ -50,15 +50,21 @@ pub async fn rotate<K: KeyStorage>(
     clock: &impl Clock,
     entropy: &impl Entropy,
 ) -> Result<Vec<KeyStatus>, KeysError> {
+    // Before anything is locked, which leaves a file where there are no keys.
+    read(storage).await?;
     let (at, now) = (storage.place(), iso8601(clock.wall()));
     let (kid, secret) = draw(entropy)?;
     storage
         .update(move |text| {
-            let (mut document, _) = parse(&at, text)?;
+            let (mut document, ring) = parse(&at, text)?;
+            // Never by chance: the generator repeats itself, and the key would
+            // be a repeated one too.
+            if ring.get(&kid).is_some() {
+                return Err(KeysError::Entropy("it repeats itself".to_owned()));
+            }
             document.add_active(&kid, &secret, &now);
-            let ring = document.ring().map_err(|what| corrupt(&at, what))?;
-            let room = text.map_or(0, str::len);
-            Ok((Some(document.text(room)), statuses(&ring)))
+            let (text, ring) = render(&at, &document, text.map_or(0, str::len))?;
+            Ok((Some(text), statuses(&ring)))
         })
         .await
 }
@@ -99,10 +105,9 @@ pub(crate) async fn reserve<K: KeyStorage>(
                 Some(key) => document.charge(&key.status.kid, size),
                 None => 0,
             };
-            let ring = document.ring().map_err(|what| corrupt(&at, what))?;
-            let room = text.map_or(0, str::len);
-            let changed = (is_changed || granted > 0).then(|| document.text(room));
-            Ok((changed, (ring, granted)))
+            let (text, ring) = render(&at, &document, text.map_or(0, str::len))?;
+            is_changed |= granted > 0;
+            Ok((is_changed.then_some(text), (ring, granted)))
         })
         .await
 }
@@ -118,8 +123,8 @@ pub(crate) async fn refund<K: KeyStorage>(
         .update(move |text| {
             let (mut document, _) = parse(&at, text)?;
             document.refund(&kid, unused);
-            let room = text.map_or(0, str::len);
-            Ok((Some(document.text(room)), ()))
+            let (text, _) = render(&at, &document, text.map_or(0, str::len))?;
+            Ok((Some(text), ()))
         })
         .await
 }
@@ -129,6 +134,17 @@ fn parse(at: &str, text: Option<&str>) -> Result<(Document, Ring), KeysError> {
     let document = Document::parse(text).map_err(|what| corrupt(at, what))?;
     let ring = document.ring().map_err(|what| corrupt(at, what))?;
     Ok((document, ring))
+}
+
+/// The text of a changed document, and its keys, read back.
+fn render(
+    at: &str,
+    document: &Document,
+    room: usize,
+) -> Result<(Zeroizing<String>, Ring), KeysError> {
+    let ring = document.ring().map_err(|what| corrupt(at, what))?;
+    let text = document.text(room).map_err(|what| corrupt(at, what))?;
+    Ok((text, ring))
 }
 
 fn corrupt(at: &str, what: String) -> KeysError {

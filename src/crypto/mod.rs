@@ -36,6 +36,7 @@ pub mod conformance;
 mod document;
 mod envelope;
 mod error;
+mod held;
 mod key_file;
 mod local;
 pub mod manage;

@@ -384,7 +384,8 @@ impl<S: VaultStore, C: Clock, E: Entropy> TokenStore<S, C, E> {
             heard: Cause::new("no answer"),
         };
         let lease = self.store.lease().await;
-        let done = drive.run(scope, mutation).await;
+        // On the heap: callers hold this future in theirs, and it is large.
+        let done = Box::pin(drive.run(scope, mutation)).await;
         self.store.release(lease).await;
         done
     }

@@ -6,6 +6,7 @@ mod chain;
 mod cli;
 mod contract;
 mod corrupt;
+mod crypto;
 mod exactly_once;
 mod foreign;
 mod refusals;

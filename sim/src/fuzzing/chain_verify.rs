@@ -86,7 +86,9 @@ fn event(data: &mut Unstructured<'_>) -> Event {
         .first()
         .copied()
         .map_or(0.0, |byte| f64::from(byte) / 7.0);
-    let (name, value) = text.split_at(text.floor_char_boundary(text.len() / 2));
+    let half = text.chars().count() / 2;
+    let name: String = text.chars().take(half).collect();
+    let value: String = text.chars().skip(half).collect();
     let members = serde_json::json!({ format!("m{name}"): [value, number, null, true] });
     Event::from_serialize(&members).expect("an object of strings and numbers")
 }

@@ -108,7 +108,7 @@ impl ConnectionLike for InProcess {
         };
         let mut encoded = BytesMut::new();
         reply.encode(&mut encoded);
-        let value = parse_redis_value(&encoded).map_err(Into::into);
+        let value = parse_redis_value(&encoded);
         Box::pin(async move { value.and_then(|value: Value| value.extract_error()) })
     }
 

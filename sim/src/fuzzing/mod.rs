@@ -4,7 +4,6 @@
 //! They drive production code and the simulated Redis only, without network,
 //! threads or clocks, so that a few bytes tell the whole story of a failure.
 #![expect(
-    clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
     reason = "a body fails by panicking"

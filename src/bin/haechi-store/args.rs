@@ -6,7 +6,8 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::{
     audit_append, audit_export, audit_head, audit_verify, bench_audit, bench_vault, exit::Failure,
-    not_built, ready, vault_detokenize, vault_list, vault_purge, vault_reveal, vault_tokenize,
+    keys_init, keys_rotate, keys_status, not_built, ready, vault_detokenize, vault_list,
+    vault_purge, vault_reveal, vault_tokenize,
 };
 
 /// A tamper-evident audit chain and a token vault that any number of replicas share in Redis
@@ -95,9 +96,8 @@ pub(crate) enum Command {
     Audit(Audit),
     /// The token vault: tokenize, reveal, purge
     Vault(VaultArgs),
-    /// The encryption keys of the vault (not built yet in this version)
-    #[command(disable_help_flag = true)]
-    Keys(not_built::Args),
+    /// The encryption keys of the vault: make, rotate, look at
+    Keys(Keys),
     /// Whether this Redis can be written to and trusted with a chain
     Ready(ready::Args),
     /// Measure this Redis, on keys of their own
@@ -179,6 +179,26 @@ pub(crate) enum BenchCommand {
     Audit(bench_audit::Args),
     /// Replicas that share one vault
     Vault(bench_vault::Args),
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Example:
+  haechi-store keys init --key-file keys.json
+  haechi-store keys status --key-file keys.json")]
+pub(crate) struct Keys {
+    #[command(subcommand)]
+    pub(crate) command: KeysCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeysCommand {
+    /// Make a new key file with one active key
+    Init(keys_init::Args),
+    /// Make a new active key; the others are retired and still decrypt
+    Rotate(keys_rotate::Args),
+    /// Print the keys' names, ages and use; never a key
+    Status(keys_status::Args),
 }
 
 /// A URL that may hold a password, and is therefore never shown.

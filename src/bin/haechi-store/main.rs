@@ -1,5 +1,5 @@
-//! The operator's program: append to a chain, verify it, export it; tokenize
-//! and reveal; ask whether Redis can be trusted, and measure it.
+//! The operator's program: append to a chain, verify it, export it; tokenize,
+//! reveal, and keep the keys; ask whether Redis can be trusted, and measure it.
 //!
 //! One command, one file. Every command is `run(args, global, console)`, puts
 //! its results on stdout and everything else on stderr, and ends in an
@@ -18,6 +18,10 @@ mod console;
 mod exit;
 mod input;
 mod interrupt;
+mod key_file;
+mod keys_init;
+mod keys_rotate;
+mod keys_status;
 mod not_built;
 mod ready;
 mod vault_detokenize;
@@ -32,7 +36,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::{
-    args::{AuditCommand, BenchCommand, Cli, Command, VaultCommand},
+    args::{AuditCommand, BenchCommand, Cli, Command, KeysCommand, VaultCommand},
     console::Console,
     exit::{Exit, Failure},
 };
@@ -89,7 +93,11 @@ async fn run(cli: Cli, console: &Console) -> Result<Exit, Failure> {
             VaultCommand::PurgeExpired(args) => Built::PurgeExpired(args),
             VaultCommand::List(args) => Built::List(args),
         },
-        Command::Keys(_) => return Err(not_built::failure("keys")),
+        Command::Keys(keys) => match keys.command {
+            KeysCommand::Init(args) => Built::KeysInit(args),
+            KeysCommand::Rotate(args) => Built::KeysRotate(args),
+            KeysCommand::Status(args) => Built::KeysStatus(args),
+        },
     };
     global.check()?;
     match built {
@@ -106,6 +114,9 @@ async fn run(cli: Cli, console: &Console) -> Result<Exit, Failure> {
         Built::Purge(args) => vault_purge::run(args, global, console).await,
         Built::PurgeExpired(args) => vault_purge::run_expired(args, global, console).await,
         Built::List(args) => vault_list::run(args, global, console).await,
+        Built::KeysInit(args) => keys_init::run(args, global, console).await,
+        Built::KeysRotate(args) => keys_rotate::run(args, global, console).await,
+        Built::KeysStatus(args) => keys_status::run(args, global, console).await,
     }
 }
 
@@ -124,4 +135,7 @@ enum Built {
     Purge(vault_purge::Args),
     PurgeExpired(vault_purge::ExpiredArgs),
     List(vault_list::Args),
+    KeysInit(keys_init::Args),
+    KeysRotate(keys_rotate::Args),
+    KeysStatus(keys_status::Args),
 }

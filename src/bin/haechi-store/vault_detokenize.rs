@@ -11,7 +11,8 @@ use crate::{
     console::{self, Console},
     exit::{Exit, Failure},
     input::Texts,
-    vault_open::{KeyArgs, Open, append_failure},
+    key_file::KeyFileArg,
+    vault_open::{Open, append_failure},
 };
 
 /// Restore the plaintexts of tokens from stdin; the audit chain says so
@@ -24,7 +25,7 @@ Example:
   haechi-store vault detokenize --key-file vault.keys < tokens.txt")]
 pub(crate) struct Args {
     #[command(flatten)]
-    keys: KeyArgs,
+    keys: KeyFileArg,
 }
 
 /// Tokens restored, and audited, together.

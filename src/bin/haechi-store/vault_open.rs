@@ -1,7 +1,7 @@
 //! What the vault's commands share: keys, chain and vault put together, and
 //! what their errors mean for an exit code.
 
-use std::{path::PathBuf, sync::Arc};
+use std::sync::Arc;
 
 use haechi_store_redis::{
     AppendError, StartError,
@@ -20,19 +20,12 @@ use crate::{
     connection::place,
     console::{self, Console},
     exit::{Exit, Failure},
+    key_file::KeyFileArg,
 };
 
 pub(crate) type Keys = LocalKeys<KeyFile, SystemClock, SystemEntropy>;
 pub(crate) type Store = RedisVaultStore<Client, SystemClock, SystemEntropy>;
 pub(crate) type Vault = TokenVault<Store, Keys>;
-
-/// Where the keys are.
-#[derive(clap::Args, Debug)]
-pub(crate) struct KeyArgs {
-    /// The key file, made by `haechi-store keys init`
-    #[arg(long, value_name = "K")]
-    pub(crate) key_file: PathBuf,
-}
 
 /// A vault, ready to be used and to be closed.
 pub(crate) struct Open {
@@ -45,12 +38,12 @@ pub(crate) struct Open {
 impl Open {
     /// Opens the key file and asks Redis whether it can be trusted.
     pub(crate) async fn new(
-        args: &KeyArgs,
+        keys: &KeyFileArg,
         global: &Global,
         policy: VaultPolicy,
     ) -> Result<Self, Failure> {
         let client = global.client()?;
-        let keys = open_keys(&args.key_file).await?;
+        let keys = open_keys(keys.open()).await?;
         let place = place(&client);
         let audit = global.builder().start(client.clone()).await;
         let audit = audit.map_err(|StartError { reason, cause }| {
@@ -82,16 +75,9 @@ impl Open {
     }
 }
 
-async fn open_keys(path: &std::path::Path) -> Result<Arc<Keys>, Failure> {
-    let keys = LocalKeys::open(
-        KeyFile::new(path),
-        SystemClock::new(),
-        SystemEntropy,
-        Counting::Persisted,
-    )
-    .await;
-    keys.map(Arc::new)
-        .map_err(|error| Failure::not_asked(error.to_string()))
+async fn open_keys(file: KeyFile) -> Result<Arc<Keys>, Failure> {
+    let keys = LocalKeys::open(file, SystemClock::new(), SystemEntropy, Counting::Persisted).await;
+    Ok(Arc::new(keys?))
 }
 
 /// The vault's store without keys.

@@ -10,7 +10,8 @@ use crate::{
     connection::read_failure,
     console::{self, Console},
     exit::{Exit, Failure},
-    vault_open::{KeyArgs, Open, append_failure, mutate_failure},
+    key_file::KeyFileArg,
+    vault_open::{Open, append_failure, mutate_failure},
 };
 
 /// Delete a token; the audit chain says so
@@ -27,7 +28,7 @@ pub(crate) struct Args {
     token: String,
 
     #[command(flatten)]
-    keys: KeyArgs,
+    keys: KeyFileArg,
 }
 
 /// What was given as a token may be a plaintext.
@@ -46,7 +47,7 @@ Example:
   haechi-store vault purge-expired --key-file vault.keys")]
 pub(crate) struct ExpiredArgs {
     #[command(flatten)]
-    keys: KeyArgs,
+    keys: KeyFileArg,
 }
 
 pub(crate) async fn run(args: Args, global: &Global, console: &Console) -> Result<Exit, Failure> {

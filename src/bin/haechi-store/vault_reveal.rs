@@ -9,7 +9,8 @@ use crate::{
     connection::read_failure,
     console::{self, Console},
     exit::{Exit, Failure},
-    vault_open::{KeyArgs, Open, append_failure},
+    key_file::KeyFileArg,
+    vault_open::{Open, append_failure},
 };
 
 /// Print what a token stands for; the audit chain says so
@@ -33,7 +34,7 @@ pub(crate) struct Args {
     context: Option<JsonObject>,
 
     #[command(flatten)]
-    keys: KeyArgs,
+    keys: KeyFileArg,
 }
 
 /// What was given as a token may be a plaintext.

@@ -12,7 +12,8 @@ use crate::{
     console::{self, Console},
     exit::{Exit, Failure},
     input::{BadText, Texts},
-    vault_open::{KeyArgs, Open, mutate_failure},
+    key_file::KeyFileArg,
+    vault_open::{Open, mutate_failure},
 };
 
 /// Turn plaintexts from stdin into tokens
@@ -48,7 +49,7 @@ pub(crate) struct Args {
     context: Option<JsonObject>,
 
     #[command(flatten)]
-    keys: KeyArgs,
+    keys: KeyFileArg,
 }
 
 /// Plaintexts on their way at once.

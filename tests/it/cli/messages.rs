@@ -14,6 +14,10 @@ fn helps() {
         &["ready"],
         &["bench"],
         &["bench", "audit"],
+        &["keys"],
+        &["keys", "init"],
+        &["keys", "rotate"],
+        &["keys", "status"],
     ] {
         let ran = run(program(&[args, &["--help"]].concat()), b"").exits(0);
         assert!(ran.stdout.contains("Example"), "{args:?} has no example");

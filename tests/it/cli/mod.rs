@@ -4,6 +4,7 @@
 mod append;
 mod bench;
 mod interrupted;
+mod keys;
 mod messages;
 mod refusals;
 mod verify;

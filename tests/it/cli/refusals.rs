@@ -127,7 +127,6 @@ fn what_is_not_built_says_so_and_does_nothing() {
         &["audit", "resume", "--accept", "1..2"],
         &["vault", "tokenize", "--type", "email"],
         &["vault", "reveal", PASSWORD, "--key-file", "k"],
-        &["keys", "init", "--key-file", "k"],
         &["bench", "vault"],
         &["--durability", "fsync", "audit", "append"],
         &["audit", "append", "--durability", "replicas:2"],

@@ -70,7 +70,10 @@ async fn deterministic_tokens_of_the_reference_are_found_and_refreshed() {
         let again = vault.tokenize(&token_type, plaintext, Details::default());
         let again = again.await.unwrap();
         assert_eq!((again.token.as_str(), again.reused), (name, true));
-        let stored = vault.tokens().read_tokens(&[again.token.clone()]).await;
+        let stored = vault
+            .tokens()
+            .read_tokens(std::slice::from_ref(&again.token))
+            .await;
         let stored = stored.unwrap().tokens[&again.token].clone().unwrap();
         let before: Value = serde_json::from_str(before.as_str().unwrap()).unwrap();
         let after: Value = serde_json::from_slice(stored.bytes()).unwrap();
@@ -174,7 +177,10 @@ async fn metadata_and_context_go_where_they_belong() {
     };
     let secret = TokenType::new("secret").unwrap();
     let made = vault.tokenize(&secret, "hunter2", details).await.unwrap();
-    let loaded = vault.tokens().read_tokens(&[made.token.clone()]).await;
+    let loaded = vault
+        .tokens()
+        .read_tokens(std::slice::from_ref(&made.token))
+        .await;
     let stored = loaded.unwrap().tokens[&made.token].clone().unwrap();
     let text = std::str::from_utf8(stored.bytes()).unwrap();
     assert!(!text.contains("hunter2"), "{text}");

@@ -1,0 +1,132 @@
+//! The suite that authors of providers run: it passes a good one and catches
+//! broken ones.
+
+use std::{io, time::Duration};
+
+use haechi_store_redis::{
+    crypto::{
+        Aad, Counting, CryptoProvider, DecryptError, EncryptError, Envelope, KeyedMac, LocalKeys,
+        MacError, MemoryKeys, Zeroizing, conformance::check,
+    },
+    entropy::Entropy,
+};
+
+use super::{Counted, Keys, SetClock, initialized, over};
+
+/// Would catch a suite that asks what no provider does, and a `LocalKeys` that
+/// does not do what it must.
+#[tokio::test]
+async fn local_keys_conform() {
+    let keys = over(initialized(&Counted::default()).await).await;
+    assert_eq!(check(&keys).await, []);
+    assert_eq!(check(&std::sync::Arc::new(keys)).await, []);
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Fault {
+    IgnoresAad,
+    IgnoresExpiry,
+    IgnoresAlg,
+    KeepsPlaintext,
+    IgnoresDomain,
+    LosesTheLastByte,
+    PassesForAnOutage,
+}
+
+/// `LocalKeys` with one fault.
+struct Broken(Keys<MemoryKeys>, Fault);
+
+impl Broken {
+    fn aad(&self, aad: &Aad) -> Aad {
+        match self.1 {
+            Fault::IgnoresAad => Aad::from_json("{}").unwrap(),
+            _ => aad.clone(),
+        }
+    }
+}
+
+impl CryptoProvider for Broken {
+    async fn encrypt(
+        &self,
+        plaintext: &[u8],
+        aad: &Aad,
+        expires_at: Option<Duration>,
+    ) -> Result<Envelope, EncryptError> {
+        let kept = match self.1 {
+            Fault::LosesTheLastByte => &plaintext[..plaintext.len().saturating_sub(1)],
+            _ => plaintext,
+        };
+        let mut envelope = self.0.encrypt(kept, &self.aad(aad), expires_at).await?;
+        if matches!(self.1, Fault::KeepsPlaintext) {
+            let text = String::from_utf8_lossy(plaintext).into_owned();
+            envelope.other.insert("hint".to_owned(), text.into());
+        }
+        Ok(envelope)
+    }
+
+    async fn decrypt(
+        &self,
+        envelope: &Envelope,
+        aad: &Aad,
+    ) -> Result<Zeroizing<Vec<u8>>, DecryptError> {
+        let mut envelope = envelope.clone();
+        match self.1 {
+            Fault::IgnoresExpiry => envelope.expires_at = None,
+            Fault::IgnoresAlg => envelope.alg = "AES-256-GCM".to_owned(),
+            _ => {}
+        }
+        let decrypted = self.0.decrypt(&envelope, &self.aad(aad)).await;
+        match (self.1, decrypted) {
+            (Fault::PassesForAnOutage, Err(DecryptError::Tampered)) => {
+                Err(DecryptError::Unavailable("try again".to_owned()))
+            }
+            (_, decrypted) => decrypted,
+        }
+    }
+
+    async fn hmacs(&self, data: &[u8], domain: &str) -> Result<Vec<KeyedMac>, MacError> {
+        match self.1 {
+            Fault::IgnoresDomain if !domain.is_empty() => self.0.hmacs(data, "one").await,
+            _ => self.0.hmacs(data, domain).await,
+        }
+    }
+}
+
+/// Would catch a suite that nods everything through.
+#[tokio::test]
+async fn broken_providers_are_caught() {
+    for (fault, expected) in [
+        (Fault::IgnoresAad, "aad"),
+        (Fault::IgnoresExpiry, "expiry"),
+        (Fault::IgnoresAlg, "members"),
+        (Fault::KeepsPlaintext, "secrecy"),
+        (Fault::IgnoresDomain, "hmac"),
+        (Fault::LosesTheLastByte, "round trip"),
+        (Fault::PassesForAnOutage, "members"),
+    ] {
+        let broken = Broken(over(initialized(&Counted::default()).await).await, fault);
+        let violations = check(&broken).await;
+        assert!(
+            violations.iter().any(|found| found.check == expected),
+            "{fault:?}: {violations:?}"
+        );
+    }
+}
+
+/// Would catch a suite that misses repeated vectors, the fault that gives two
+/// plaintexts away.
+#[tokio::test]
+async fn a_stuck_generator_is_caught() {
+    #[derive(Clone)]
+    struct Stuck;
+    impl Entropy for Stuck {
+        fn fill(&self, bytes: &mut [u8]) -> io::Result<()> {
+            bytes.fill(7);
+            Ok(())
+        }
+    }
+    let storage = initialized(&Counted::default()).await;
+    let keys = LocalKeys::open(storage, SetClock::new(), Stuck, Counting::Persisted);
+    let violations = check(&keys.await.unwrap()).await;
+    assert!(violations.iter().any(|found| found.check == "vectors"));
+}

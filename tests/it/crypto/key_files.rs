@@ -1,0 +1,306 @@
+//! Key files on disk: who may read them, how they are replaced, and what is
+//! said of one that is broken.
+
+use std::{
+    fs,
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink},
+    path::Path,
+};
+
+use haechi_store_redis::{
+    crypto::{
+        Aad, CryptoProvider as _, KeyFile, KeyStorage as _, KeysError, MemoryKeys, Status, manage,
+    },
+    entropy::Entropy as _,
+};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::{Counted, SetClock, over, stored};
+
+async fn made(directory: &TempDir) -> KeyFile {
+    let file = KeyFile::new(directory.path().join("keys.json"));
+    manage::init(&file, &SetClock::new(), &Counted::default())
+        .await
+        .unwrap();
+    file
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+fn names(directory: &TempDir) -> Vec<String> {
+    let names = fs::read_dir(directory.path()).unwrap();
+    let mut names: Vec<_> = names
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+/// Would catch a key that anyone on the machine can read, for however short a
+/// time, and a file left behind.
+#[tokio::test]
+async fn only_the_owner_can_read_what_is_written() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = made(&directory).await;
+    let path = directory.path().join("keys.json");
+    manage::rotate(&file, &SetClock::new(), &later())
+        .await
+        .unwrap();
+    assert_eq!(names(&directory), ["keys.json", "keys.json.lock"]);
+    assert_eq!(
+        (mode(&path), mode(&directory.path().join("keys.json.lock"))),
+        (0o600, 0o600)
+    );
+    let stored = stored(&file).await;
+    assert_eq!(stored["version"], 1);
+    assert_eq!(stored["keys"][0]["createdAt"], "2027-01-15T08:00:00.000Z");
+    for mode in [0o640, 0o604, 0o620, 0o602] {
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        let refused = manage::status(&file).await.unwrap_err();
+        assert!(matches!(refused, KeysError::Exposed { mode: found, .. } if found == mode));
+        let refused = manage::rotate(&file, &SetClock::new(), &Counted::default()).await;
+        assert!(matches!(refused, Err(KeysError::Exposed { .. })));
+    }
+}
+
+/// Would catch keys that are overwritten: all that they encrypted is lost.
+#[tokio::test]
+async fn keys_that_exist_are_never_replaced() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = made(&directory).await;
+    let path = directory.path().join("keys.json");
+    // Not even a file that holds none, or nonsense.
+    for text in [
+        fs::read_to_string(&path).unwrap(),
+        String::new(),
+        "x".to_owned(),
+    ] {
+        fs::write(&path, &text).unwrap();
+        let refused = manage::init(&file, &SetClock::new(), &Counted::default()).await;
+        assert!(matches!(refused, Err(KeysError::Exists { .. })));
+        assert_eq!(fs::read_to_string(&path).unwrap(), text);
+    }
+}
+
+/// Would catch a rotation after which old ciphertexts do not decrypt, or new
+/// ones are made with the old key.
+#[tokio::test]
+async fn a_rotation_adds_a_key_and_retires_the_others() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = made(&directory).await;
+    let aad = Aad::from_json("{}").unwrap();
+    let keys = over(file.clone()).await;
+    let old = keys.encrypt(b"x", &aad, None).await.unwrap();
+    keys.close().await.unwrap();
+    let rotated = manage::rotate(&file, &SetClock::new(), &later())
+        .await
+        .unwrap();
+    let statuses: Vec<_> = rotated.iter().map(|key| (key.status, key.used)).collect();
+    assert_eq!(statuses, [(Status::Active, 0), (Status::Retired, 1)]);
+    assert_eq!(manage::status(&file).await.unwrap(), rotated);
+    let keys = over(file).await;
+    assert_eq!(keys.decrypt(&old, &aad).await.unwrap().as_slice(), b"x");
+    let new = keys.encrypt(b"x", &aad, None).await.unwrap();
+    assert_eq!((new.kid(), old.kid()), (&rotated[0].kid, &rotated[1].kid));
+}
+
+/// A generator that goes on where the first key's ended.
+fn later() -> Counted {
+    let entropy = Counted::default();
+    entropy.fill(&mut [0; 128]).unwrap();
+    entropy
+}
+
+/// Would catch a crash that leaves a file in the way of every later change,
+/// and one whose half-written text is taken for the keys.
+#[tokio::test]
+async fn what_a_crash_leaves_behind_is_in_nobodys_way() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = made(&directory).await;
+    let before = stored(&file).await;
+    let temporary = directory.path().join("keys.json.tmp");
+    fs::write(&temporary, "{\"version\":1,\"keys\":[{\"k").unwrap();
+    assert_eq!(stored(&file).await, before);
+    manage::rotate(&file, &SetClock::new(), &later())
+        .await
+        .unwrap();
+    assert_eq!(names(&directory), ["keys.json", "keys.json.lock"]);
+}
+
+/// Would catch a link that becomes a file of its own, whose target another
+/// process goes on counting in.
+#[tokio::test]
+async fn a_link_stays_one() {
+    let directory = tempfile::tempdir().unwrap();
+    made(&directory).await;
+    let link = directory.path().join("link");
+    symlink("keys.json", &link).unwrap();
+    let inode = fs::metadata(&link).unwrap().ino();
+    let keys = over(KeyFile::new(&link)).await;
+    keys.encrypt(b"", &Aad::from_json("{}").unwrap(), None)
+        .await
+        .unwrap();
+    assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+    assert_ne!(fs::metadata(&link).unwrap().ino(), inode);
+    assert_eq!(names(&directory), ["keys.json", "keys.json.lock", "link"]);
+}
+
+/// Would catch a message that repeats a key, does not say what is wrong or
+/// what to do next, and a broken file that is written over.
+#[tokio::test]
+async fn messages() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = made(&directory).await;
+    let path = directory.path().join("keys.json");
+    let whole = stored(&file).await;
+    let k = whole["keys"][0]["k"].as_str().unwrap().to_owned();
+    let mut told = Vec::new();
+    let changed = |change: &dyn Fn(&mut Value)| {
+        let mut changed = whole.clone();
+        change(&mut changed);
+        changed.to_string()
+    };
+    let text = whole.to_string();
+    for (what, text) in [
+        ("empty", String::new()),
+        ("cut off", text[..text.len() - 7].to_owned()),
+        ("a key in the place of an object", format!("\"{k}\"")),
+        ("a key that is no member's", format!("{{{k}}}")),
+        ("no version", changed(&|file| file["version"] = Value::Null)),
+        ("version 2", changed(&|file| file["version"] = 2.into())),
+        ("no keys", changed(&|file| file["keys"] = json!([]))),
+        (
+            "keys no array",
+            changed(&|file| file["keys"] = k.clone().into()),
+        ),
+        (
+            "a key no object",
+            changed(&|file| file["keys"][0] = k.clone().into()),
+        ),
+        (
+            "a key twice",
+            changed(&|file| {
+                let key = file["keys"][0].clone();
+                file["keys"].as_array_mut().unwrap().push(key);
+            }),
+        ),
+        (
+            "no kid",
+            changed(&|file| file["keys"][0]["kid"] = "".into()),
+        ),
+        (
+            "alg",
+            changed(&|file| file["keys"][0]["alg"] = k.clone().into()),
+        ),
+        (
+            "kty",
+            changed(&|file| file["keys"][0]["kty"] = k.clone().into()),
+        ),
+        (
+            "status",
+            changed(&|file| file["keys"][0]["status"] = k.clone().into()),
+        ),
+        (
+            "k short",
+            changed(&|file| file["keys"][0]["k"] = k[..42].into()),
+        ),
+        (
+            "k padded",
+            changed(&|file| file["keys"][0]["k"] = format!("{k}=").into()),
+        ),
+        (
+            "k absent",
+            changed(&|file| file["keys"][0]["k"] = Value::Null),
+        ),
+        (
+            "usage",
+            changed(&|file| file["keys"][0]["usage"] = (-1).into()),
+        ),
+    ] {
+        fs::write(&path, &text).unwrap();
+        let error = manage::status(&file).await.unwrap_err();
+        let rotated = manage::rotate(&file, &SetClock::new(), &Counted::default()).await;
+        assert_eq!(rotated.unwrap_err(), error);
+        assert_eq!(fs::read_to_string(&path).unwrap(), text, "{what}");
+        let shown = format!("{error} {error:?}");
+        assert!(!shown.contains(&k[..42]), "{shown}");
+        told.push(format!("{what}: {error}"));
+    }
+    fs::write(&path, [0xff, 0x7b]).unwrap();
+    let mut tell = |what: &str, error: KeysError| told.push(format!("{what}: {error}"));
+    tell("bytes", manage::status(&file).await.unwrap_err());
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+    tell("open to others", manage::status(&file).await.unwrap_err());
+    let init = manage::init(&file, &SetClock::new(), &Counted::default()).await;
+    tell("init, open to others", init.unwrap_err());
+    fs::remove_file(&path).unwrap();
+    tell("absent", manage::status(&file).await.unwrap_err());
+    fs::remove_file(directory.path().join("keys.json.lock")).unwrap();
+    fs::create_dir(directory.path().join("keys.json.lock")).unwrap();
+    let init = manage::init(&file, &SetClock::new(), &Counted::default()).await;
+    tell("not writable", init.unwrap_err());
+    fs::create_dir(&path).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).unwrap();
+    tell("a directory", manage::status(&file).await.unwrap_err());
+    let told = told.join("\n");
+    insta::assert_snapshot!(told.replace(directory.path().to_str().unwrap(), "DIR"));
+}
+
+/// Would catch two keys that both encrypt, and a file without an active key
+/// that cannot even be read.
+#[tokio::test]
+async fn the_first_active_key_encrypts_and_none_is_an_error() {
+    let key = |kid: &str, status: &str, k: &str| json!({ "kid": kid, "kty": "oct", "alg": "AES-256-GCM", "status": status, "k": k.repeat(43) });
+    let file =
+        |keys: Value| MemoryKeys::from_text(json!({ "version": 1, "keys": keys }).to_string());
+    let aad = Aad::from_json("{}").unwrap();
+    let two = file(json!([
+        key("a", "retired", "A"),
+        key("b", "active", "E"),
+        key("c", "active", "I")
+    ]));
+    let order = |macs: Vec<haechi_store_redis::crypto::KeyedMac>| -> Vec<String> {
+        macs.iter().map(|mac| mac.kid.to_string()).collect()
+    };
+    let keys = over(two).await;
+    assert_eq!(
+        keys.encrypt(b"", &aad, None).await.unwrap().kid().as_str(),
+        "b"
+    );
+    assert_eq!(order(keys.hmacs(b"", "d").await.unwrap()), ["b", "a", "c"]);
+    let none = file(json!([key("a", "retired", "A"), key("b", "retired", "E")]));
+    let keys = over(none.clone()).await;
+    let refused = keys.encrypt(b"", &aad, None).await.unwrap_err();
+    assert!(refused.to_string().contains("keys rotate"), "{refused}");
+    assert_eq!(order(keys.hmacs(b"", "d").await.unwrap()), ["a", "b"]);
+    manage::rotate(&none, &SetClock::new(), &Counted::default())
+        .await
+        .unwrap();
+    keys.encrypt(b"", &aad, None).await.unwrap();
+    assert_eq!(none.place(), "memory");
+}
+
+/// Would catch a change that waits for ever for a process that is stopped
+/// while it holds the lock, and one that does not wait at all.
+#[tokio::test]
+async fn a_lock_is_waited_for_but_not_for_ever() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = made(&directory).await;
+    let lock = fs::File::open(directory.path().join("keys.json.lock")).unwrap();
+    lock.lock().unwrap();
+    let rotate = async || manage::rotate(&file, &SetClock::new(), &later()).await;
+    let refused = rotate().await.unwrap_err();
+    assert!(matches!(refused, KeysError::Busy { .. }), "{refused}");
+    // Readers never wait.
+    assert_eq!(manage::status(&file).await.unwrap().len(), 1);
+    let waiting = tokio::join!(rotate(), async {
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        lock.unlock().unwrap();
+    });
+    assert_eq!(waiting.0.unwrap().len(), 2);
+}
