@@ -124,7 +124,13 @@ fn try_lock(path: &Path, place: &str) -> Result<(PathBuf, Result<File, String>),
         let error = io::Error::other(format!("{}: {error}", lock.display()));
         not_writable(place, &error)
     };
-    let file = private(lock.clone(), owner.as_ref(), false).map_err(failed)?;
+    let file = match make_private(&lock, owner.as_ref()) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            OpenOptions::new().write(true).open(&lock)
+        }
+        made => made,
+    };
+    let file = file.map_err(failed)?;
     match file.try_lock() {
         Ok(()) => Ok((path, Ok(file))),
         Err(TryLockError::WouldBlock) => Ok((path, Err(lock.display().to_string()))),
@@ -222,20 +228,19 @@ fn unreadable(place: &str, error: &io::Error) -> KeysError {
 }
 
 fn write(path: &Path, text: &str, owner: Option<&fs::Metadata>) -> io::Result<()> {
-    let mut file = private(path.to_owned(), owner, true)?;
+    let mut file = make_private(path, owner)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()
 }
 
-/// Opens a file for its owner only, who is that of the key file: one that
-/// root rotates must not become root's.
-fn private(path: PathBuf, owner: Option<&fs::Metadata>, fresh: bool) -> io::Result<File> {
+/// Makes a file for its owner only, who is that of the key file: one that root
+/// rotates must not become root's.
+///
+/// Only what was made just now is given away: what is there already may be
+/// somebody's link to a file of root's.
+fn make_private(path: &Path, owner: Option<&fs::Metadata>) -> io::Result<File> {
     let mut options = OpenOptions::new();
-    options
-        .write(true)
-        .create(true)
-        .create_new(fresh)
-        .truncate(false);
+    options.write(true).create_new(true);
     #[cfg(unix)]
     {
         use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, fchown};
