@@ -7,6 +7,7 @@ mod interrupted;
 mod keys;
 mod messages;
 mod refusals;
+mod vault;
 mod verify;
 
 use std::{

@@ -125,9 +125,6 @@ fn what_is_not_built_says_so_and_does_nothing() {
         &["audit", "repair", "--yes", "--accept-loss", "1..2"],
         &["audit", "resolve", PASSWORD],
         &["audit", "resume", "--accept", "1..2"],
-        &["vault", "tokenize", "--type", "email"],
-        &["vault", "reveal", PASSWORD, "--key-file", "k"],
-        &["bench", "vault"],
         &["--durability", "fsync", "audit", "append"],
         &["audit", "append", "--durability", "replicas:2"],
     ] {
