@@ -7,7 +7,6 @@ use crate::history::{OpId, Operation, Outcome};
 use super::certain::partial;
 use super::plan::{NONE, Plan, Slot};
 use super::search::{Failure, Search};
-use super::slots::missing;
 
 impl Search<'_, '_> {
     pub(super) fn explain(&self, failure: &Failure) -> Vec<Violation> {
@@ -72,6 +71,7 @@ impl Search<'_, '_> {
         let observed = self.observed(look);
         let f = if this.whole { "read" } else { "mutate" };
         let mut nearest: Option<Vec<(u32, u32)>> = None;
+        let mut latest = None;
         for (_, cells) in self.states(look) {
             let wrong: Vec<(u32, u32)> = observed
                 .iter()
@@ -91,10 +91,9 @@ impl Search<'_, '_> {
             if let Some(failed) = wrote_though_failed(self.plan, &wrong) {
                 return wrong_outcome(failed, Some(op));
             }
-            if nearest
-                .as_ref()
-                .is_none_or(|known| wrong.len() < known.len())
-            {
+            latest.get_or_insert_with(|| wrong.clone());
+            let fewer = |known: &Vec<(u32, u32)>| wrong.len() < known.len();
+            if nearest.as_ref().is_none_or(fewer) {
                 nearest = Some(wrong);
             }
         }
@@ -103,15 +102,21 @@ impl Search<'_, '_> {
         } else {
             Invariant::StaleWrite
         };
-        match nearest.as_ref().and_then(|wrong| wrong.first()) {
+        // One that fits a state, but not in order with other reads, differs from the
+        // latest.
+        let (wrong, why) = match nearest {
+            Some(wrong) if wrong.is_empty() => (latest, "another read had seen as much before"),
+            nearest => (nearest, "no state while it ran was so"),
+        };
+        match wrong.as_ref().and_then(|wrong| wrong.first()) {
             Some((token, value)) => {
                 let what = self.differs(*token, *value);
-                let reason = format!("{f} {op} shows {what}; no state while it ran was so");
+                let reason = format!("{f} {op} shows {what}; {why}");
                 violation(invariant, self.blame(op, *token), reason)
             }
             None => {
                 let reason = format!(
-                    "{f} {op} shows a state that was gone before it began, or came after it ended"
+                    "{f} {op} shows a state that came after it ended, or was gone before it began"
                 );
                 violation(invariant, [op], reason)
             }
@@ -225,15 +230,6 @@ impl Search<'_, '_> {
             }) {
                 out.push(found_violation);
             }
-        }
-        if wrong.is_empty() {
-            let last = plan.slots.iter().rev().find_map(|(slot, _)| match slot {
-                Slot::Pinned(mv) => Some(*mv),
-                _ => None,
-            });
-            let name = last.map_or(Invariant::LostToken, |mv| missing(plan, mv));
-            let reason = "no order of the mutates leads to the final state".to_owned();
-            out.push(violation(name, last.map(|mv| self.id(mv)), reason));
         }
         out
     }
