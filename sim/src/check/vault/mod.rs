@@ -29,8 +29,9 @@
 //! named without acknowledgement may have been anyone's.
 
 mod certain;
-mod demands;
+mod choice;
 mod explain;
+mod foresight;
 mod plan;
 mod rollback;
 mod search;
