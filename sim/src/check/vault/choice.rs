@@ -1,7 +1,9 @@
 //! Choices: what to put at an empty slot, and the way back to the last one.
 
+use std::collections::BTreeSet;
+
 use super::foresight::Outlook;
-use super::plan::Slot;
+use super::plan::{Slot, signature};
 use super::search::{Failure, Search};
 
 /// A choice that was made.
@@ -39,8 +41,13 @@ impl Search<'_, '_> {
     /// Goes on with the first thing that may come here, if anything may.
     pub(super) fn choose(&mut self, horizon: u64, otherwise: Failure) -> Result<(), Failure> {
         let slot = self.at.min(self.plan.slots.len());
-        let (done, sign) = self.state.key();
-        if !self.state.fuzzy && !self.known.insert((slot, done, sign)) {
+        let (done, sign) = if self.bold {
+            self.state.bold_key()
+        } else {
+            self.state.key()
+        };
+        let remembers = self.bold || !self.state.fuzzy;
+        if remembers && !self.known.insert((slot, done, sign)) {
             return Err(Failure::Known);
         }
         let mut frame = Frame {
@@ -149,6 +156,7 @@ impl Search<'_, '_> {
             Stage::Excused | Stage::Done => return Vec::new(),
         };
         self.steps = self.steps.saturating_sub(list.len() as u64);
+        let free = self.excused || !plan.wild.is_empty();
         let mut unlikely = Vec::new();
         list.retain(|mv| {
             let possible = plan.moves[*mv as usize].start <= frame.horizon
@@ -157,7 +165,8 @@ impl Search<'_, '_> {
             if !possible {
                 return false;
             }
-            match self.foresight.outlook(plan, &self.gaps, *mv, slot) {
+            let left = (&self.gaps[..], &self.state.placed[..], free);
+            match self.foresight.outlook(plan, left, *mv, slot) {
                 Outlook::Likely => true,
                 Outlook::Unlikely => {
                     unlikely.push(*mv);
@@ -167,7 +176,21 @@ impl Search<'_, '_> {
             }
         });
         list.extend(unlikely);
+        if self.bold && list.len() > 1 {
+            let mut effects = BTreeSet::new();
+            list.retain(|mv| effects.insert(self.effect(*mv)));
+        }
         list
+    }
+
+    /// What a move would change here.
+    fn effect(&self, mv: u32) -> u128 {
+        let change = |(token, value): (u32, u32)| {
+            signature(token, self.state.cells[token as usize].value) ^ signature(token, value)
+        };
+        self.plan
+            .writes(mv)
+            .fold(0, |sum, write| sum ^ change(write))
     }
 
     /// Whether a move read what stands.

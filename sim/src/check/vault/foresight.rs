@@ -9,6 +9,9 @@ use super::state::Cell;
 /// How many empty slots an unexplained value is noted at.
 const SPREAD: usize = 64;
 
+/// How many mutates in a row are looked for; longer rows are taken to be there.
+const CHAIN: u32 = 5;
+
 /// What becomes of a mutate's writes at an empty slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Outlook {
@@ -129,8 +132,14 @@ impl Foresight {
 
     /// What becomes of a move's writes if it stands at an empty slot, or, behind the
     /// last slot, whether they are there in the end. `gaps` counts the empty slots
-    /// before each.
-    pub(super) fn outlook(&self, plan: &Plan<'_>, gaps: &[u32], mv: u32, slot: usize) -> Outlook {
+    /// before each; `free` says that one may be filled with anything.
+    pub(super) fn outlook(
+        &self,
+        plan: &Plan<'_>,
+        (gaps, placed, free): (&[u32], &[bool], bool),
+        mv: u32,
+        slot: usize,
+    ) -> Outlook {
         let mut outlook = Outlook::Likely;
         let end = plan.slots.len();
         for (token, value) in plan.writes(mv) {
@@ -152,8 +161,50 @@ impl Foresight {
             if !more {
                 return Outlook::Impossible;
             }
+            let between = match at < end || plan.closed {
+                true if slot < end => gaps[at] - gaps[slot + 1],
+                _ => u32::MAX,
+            };
+            let from = (token, value);
+            if !free && !leads(plan, placed, from, seen, between, 0) {
+                return Outlook::Impossible;
+            }
             outlook = Outlook::Unlikely;
         }
         outlook
     }
+}
+
+/// Whether at most `most` mutates that are left over may lead a token from one value
+/// to another, `depth` of them being found already.
+fn leads(
+    plan: &Plan<'_>,
+    placed: &[bool],
+    from: (u32, u32),
+    to: u32,
+    most: u32,
+    depth: u32,
+) -> bool {
+    if depth >= CHAIN {
+        return true;
+    }
+    if depth >= most {
+        return false;
+    }
+    let (token, value) = from;
+    let writers = plan.writers.get(&(token, to)).into_iter().flatten();
+    let mut left = writers.copied().filter(|mv| !placed[*mv as usize]);
+    left.any(|mv| {
+        let trusted = plan.moves[mv as usize].trusted;
+        let read = plan
+            .reads(mv)
+            .find(|read| read.0 == token)
+            .filter(|_| trusted);
+        match read {
+            None => true,
+            Some((_, read)) if read == value => true,
+            Some((_, read)) if read == to => false,
+            Some((_, read)) => leads(plan, placed, from, read, most, depth + 1),
+        }
+    })
 }

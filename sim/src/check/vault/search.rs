@@ -73,6 +73,9 @@ pub(super) struct Search<'p, 'h> {
     /// Whether a choice was made that cannot be taken back.
     committed: bool,
     pub(super) choices: bool,
+    /// Takes two ways to one state for one, though they leave different mutates over:
+    /// an order found so is one, but that none was found proves nothing.
+    pub(super) bold: bool,
     pub(super) known: HashSet<(usize, u128, u128)>,
     pub(super) steps: u64,
     accused: BTreeSet<(Invariant, Vec<OpId>)>,
@@ -80,7 +83,7 @@ pub(super) struct Search<'p, 'h> {
 }
 
 impl<'p, 'h> Search<'p, 'h> {
-    pub(super) fn new(plan: &'p Plan<'h>) -> Self {
+    pub(super) fn new(plan: &'p Plan<'h>, bold: bool) -> Self {
         let mut ends = vec![u64::MAX; plan.slots.len() + 1];
         let mut gaps = vec![0; plan.slots.len() + 1];
         for (index, (slot, _)) in plan.slots.iter().enumerate() {
@@ -110,6 +113,7 @@ impl<'p, 'h> Search<'p, 'h> {
             frames: Vec::new(),
             committed: false,
             choices: false,
+            bold,
             known: HashSet::new(),
             steps: STEPS + STEPS_EACH * plan.moves.len() as u64,
             accused: BTreeSet::new(),
