@@ -175,6 +175,11 @@ impl Search<'_, '_> {
                 Outlook::Impossible => false,
             }
         });
+        if frame.stage == Stage::May {
+            let by_start = |mv: &u32| (plan.moves[*mv as usize].start, *mv);
+            list.sort_unstable_by_key(by_start);
+            unlikely.sort_unstable_by_key(by_start);
+        }
         list.extend(unlikely);
         if self.bold && list.len() > 1 {
             let mut effects = BTreeSet::new();

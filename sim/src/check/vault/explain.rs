@@ -2,7 +2,7 @@
 
 use crate::check::verdict::{Invariant, Violation};
 use crate::check::view::violation;
-use crate::history::{OpId, Operation, Outcome};
+use crate::history::{KeptMutation, OpId, Operation};
 
 use super::certain::partial;
 use super::plan::{NONE, Plan, Slot};
@@ -159,23 +159,14 @@ impl Search<'_, '_> {
             })
             .next()
             .unwrap_or(0);
-        let failed = plan
-            .history
-            .operations()
-            .iter()
-            .enumerate()
-            .find(|(index, operation)| {
-                let attempt = plan.history.attempt(*index);
-                let fits = attempt.is_none_or(|attempt| {
-                    let mut reads = plan.pairs(&attempt.reads);
-                    reads.all(|(token, value)| token == NONE || self.agrees(token, value))
-                });
-                is_failed_mutate(operation)
-                    && operation.start <= horizon
-                    && operation.end >= began
-                    && fits
+        let failed = failed(plan).find(|(operation, attempt)| {
+            let fits = attempt.is_none_or(|attempt| {
+                let mut reads = plan.pairs(&attempt.reads);
+                reads.all(|(token, value)| token == NONE || self.agrees(token, value))
             });
-        if let Some((_, failed)) = failed {
+            operation.start <= horizon && operation.end >= began && fits
+        });
+        if let Some((failed, _)) = failed {
             return wrong_outcome(failed, None);
         }
         let after = plan.slots.get(self.at..).unwrap_or_default().iter();
@@ -235,8 +226,11 @@ impl Search<'_, '_> {
     }
 }
 
-fn is_failed_mutate(operation: &Operation) -> bool {
-    operation.f == crate::history::Function::Mutate && matches!(operation.outcome, Outcome::Failed)
+/// The mutates that failed, and what they would have done.
+fn failed<'h>(plan: &Plan<'h>) -> impl Iterator<Item = (&'h Operation, Option<&'h KeptMutation>)> {
+    let history = plan.history;
+    let failed = plan.failed.iter().map(|index| *index as usize);
+    failed.map(|index| (&history.operations()[index], history.attempt(index)))
 }
 
 fn wrong_outcome(failed: &Operation, by: Option<OpId>) -> Violation {
@@ -252,13 +246,11 @@ fn wrong_outcome(failed: &Operation, by: Option<OpId>) -> Violation {
 
 /// A failed mutate that would have written one of these.
 fn wrote_though_failed<'h>(plan: &Plan<'h>, wrong: &[(u32, u32)]) -> Option<&'h Operation> {
-    let operations = plan.history.operations();
-    let found = operations.iter().enumerate().find(|(index, operation)| {
-        is_failed_mutate(operation)
-            && plan.history.attempt(*index).is_some_and(|attempt| {
-                let mut writes = plan.pairs(&attempt.writes);
-                writes.any(|write| write.1 != 0 && wrong.contains(&write))
-            })
+    let found = failed(plan).find(|(_, attempt)| {
+        attempt.is_some_and(|attempt| {
+            let mut writes = plan.pairs(&attempt.writes);
+            writes.any(|write| write.1 != 0 && wrong.contains(&write))
+        })
     });
-    found.map(|(_, operation)| operation)
+    found.map(|(operation, _)| operation)
 }

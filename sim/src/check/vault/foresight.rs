@@ -116,7 +116,7 @@ impl Foresight {
         found
     }
 
-    /// Who of `may` can have read this state, and some that cannot; by start.
+    /// Who of `may` can have read this state, and some that cannot; in any order.
     pub(super) fn reading(&self, plan: &Plan<'_>, cells: &[Cell]) -> Vec<u32> {
         if cells.len() > plan.may.len() {
             return plan.may.clone();
@@ -126,7 +126,6 @@ impl Foresight {
         for (cell, token) in cells.iter().zip(0u32..) {
             found.extend(of((token, cell.value)));
         }
-        found.sort_unstable_by_key(|mv| (plan.moves[*mv as usize].start, *mv));
         found
     }
 
@@ -161,12 +160,16 @@ impl Foresight {
             if !more {
                 return Outlook::Impossible;
             }
-            let between = match at < end || plan.closed {
-                true if slot < end => gaps[at] - gaps[slot + 1],
-                _ => u32::MAX,
+            // Behind the last slot nothing is ruled out: it is the one that comes too
+            // late that a search has to get stuck at.
+            let bounded = slot < end && (at < end || plan.closed);
+            let between = if bounded {
+                gaps[at] - gaps[slot + 1]
+            } else {
+                0
             };
             let from = (token, value);
-            if !free && !leads(plan, placed, from, seen, between, 0) {
+            if bounded && !free && !leads(plan, placed, from, seen, between, 0) {
                 return Outlook::Impossible;
             }
             outlook = Outlook::Unlikely;

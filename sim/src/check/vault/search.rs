@@ -156,7 +156,9 @@ impl<'p, 'h> Search<'p, 'h> {
                 continue;
             }
             let deeper = |(depth, _): &(usize, Vec<Violation>)| self.at > *depth;
-            if !matches!(failure, Failure::Known) && self.stuck.as_ref().is_none_or(deeper) {
+            // Nobody hears of where a bold search got stuck.
+            let unheard = matches!(failure, Failure::Known) || (self.bold && self.choices);
+            if !unheard && self.stuck.as_ref().is_none_or(deeper) {
                 self.stuck = Some((self.at, self.explain(&failure)));
             }
             if !self.back_up() {
