@@ -30,6 +30,8 @@ enum Stage {
     Must,
     /// Unknown, with known effect.
     May,
+    /// The same, where only another of them makes it possible.
+    Unlikely,
     /// Unknown, with unknown effect.
     Wild,
     /// A version that a loss took may have been anyone's.
@@ -99,7 +101,8 @@ impl Search<'_, '_> {
             frame.stage = match frame.stage {
                 Stage::Seen => Stage::Must,
                 Stage::Must => Stage::May,
-                Stage::May => Stage::Wild,
+                Stage::May => Stage::Unlikely,
+                Stage::Unlikely => Stage::Wild,
                 Stage::Wild if self.is_excused() => Stage::Excused,
                 Stage::Wild | Stage::Excused | Stage::Done => Stage::Done,
             };
@@ -144,8 +147,8 @@ impl Search<'_, '_> {
         let mut list = match frame.stage {
             Stage::Seen => self.foresight.explaining(plan, slot),
             Stage::Must => by_start(&plan.must, frame.must_from),
-            Stage::May if self.state.fuzzy => by_start(&plan.may, 0),
-            Stage::May => self.foresight.reading(plan, &self.state.cells),
+            Stage::May | Stage::Unlikely if self.state.fuzzy => by_start(&plan.may, 0),
+            Stage::May | Stage::Unlikely => self.foresight.reading(plan, &self.state.cells),
             Stage::Wild => {
                 // One unknown write is as good as another.
                 let mut wild = by_start(&plan.wild, 0);
@@ -156,7 +159,6 @@ impl Search<'_, '_> {
             Stage::Excused | Stage::Done => return Vec::new(),
         };
         self.steps = self.steps.saturating_sub(list.len() as u64);
-        let free = self.excused || !plan.wild.is_empty();
         let mut unlikely = Vec::new();
         list.retain(|mv| {
             let possible = plan.moves[*mv as usize].start <= frame.horizon
@@ -165,22 +167,26 @@ impl Search<'_, '_> {
             if !possible {
                 return false;
             }
-            let left = (&self.gaps[..], &self.state.placed[..], free);
-            match self.foresight.outlook(plan, left, *mv, slot) {
-                Outlook::Likely => true,
-                Outlook::Unlikely => {
-                    unlikely.push(*mv);
-                    false
-                }
-                Outlook::Impossible => false,
+            let outlook = self.foresight.outlook(plan, &self.gaps, *mv, slot);
+            if outlook == Outlook::Unlikely {
+                unlikely.push(*mv);
             }
+            outlook == Outlook::Likely
         });
-        if frame.stage == Stage::May {
-            let by_start = |mv: &u32| (plan.moves[*mv as usize].start, *mv);
-            list.sort_unstable_by_key(by_start);
-            unlikely.sort_unstable_by_key(by_start);
+        match frame.stage {
+            Stage::May => unlikely.clear(),
+            Stage::Unlikely => list.clear(),
+            _ => {}
+        }
+        // Whatever one of unknown effect may do, it may do between.
+        if !self.excused && plan.wild.is_empty() {
+            let (gaps, placed) = (&self.gaps, &self.state.placed);
+            unlikely.retain(|mv| self.foresight.leads_on(plan, gaps, placed, *mv, slot));
         }
         list.extend(unlikely);
+        if matches!(frame.stage, Stage::May | Stage::Unlikely) {
+            list.sort_unstable_by_key(|mv| (plan.moves[*mv as usize].start, *mv));
+        }
         if self.bold && list.len() > 1 {
             let mut effects = BTreeSet::new();
             list.retain(|mv| effects.insert(self.effect(*mv)));

@@ -131,50 +131,64 @@ impl Foresight {
 
     /// What becomes of a move's writes if it stands at an empty slot, or, behind the
     /// last slot, whether they are there in the end. `gaps` counts the empty slots
-    /// before each; `free` says that one may be filled with anything.
-    pub(super) fn outlook(
-        &self,
-        plan: &Plan<'_>,
-        (gaps, placed, free): (&[u32], &[bool], bool),
-        mv: u32,
-        slot: usize,
-    ) -> Outlook {
-        let mut outlook = Outlook::Likely;
+    /// before each.
+    pub(super) fn outlook(&self, plan: &Plan<'_>, gaps: &[u32], mv: u32, slot: usize) -> Outlook {
         let end = plan.slots.len();
-        for (token, value) in plan.writes(mv) {
-            let touches = &self.touches[token as usize];
-            let next = touches.partition_point(|(at, _)| (*at as usize) <= slot);
-            let (at, seen) = match touches.get(next) {
-                Some((at, seen)) => (*at as usize, *seen),
-                None => (end, plan.found[token as usize]),
-            };
-            let from = self.breaks.partition_point(|at| (*at as usize) <= slot);
-            let broken = self
-                .breaks
-                .get(from)
-                .is_some_and(|index| (*index as usize) < at);
-            if seen == value || seen == NONE || broken {
+        let mut outlook = Outlook::Likely;
+        for write in plan.writes(mv) {
+            let Some((at, _)) = self.contradiction(plan, write, slot) else {
                 continue;
-            }
+            };
             let more = slot >= end || (at == end && !plan.closed) || gaps[at] > gaps[slot + 1];
             if !more {
-                return Outlook::Impossible;
-            }
-            // Behind the last slot nothing is ruled out: it is the one that comes too
-            // late that a search has to get stuck at.
-            let bounded = slot < end && (at < end || plan.closed);
-            let between = if bounded {
-                gaps[at] - gaps[slot + 1]
-            } else {
-                0
-            };
-            let from = (token, value);
-            if bounded && !free && !leads(plan, placed, from, seen, between, 0) {
                 return Outlook::Impossible;
             }
             outlook = Outlook::Unlikely;
         }
         outlook
+    }
+
+    /// Whether mutates that are left over may lead on from a move's writes to what is
+    /// seen next. Behind the last slot nothing is ruled out: it is the one that comes
+    /// too late that a search has to get stuck at.
+    pub(super) fn leads_on(
+        &self,
+        plan: &Plan<'_>,
+        gaps: &[u32],
+        placed: &[bool],
+        mv: u32,
+        slot: usize,
+    ) -> bool {
+        let end = plan.slots.len();
+        plan.writes(mv).all(|write| {
+            let Some((at, seen)) = self.contradiction(plan, write, slot) else {
+                return true;
+            };
+            let bounded = slot < end && (at < end || plan.closed);
+            !bounded || leads(plan, placed, write, seen, gaps[at] - gaps[slot + 1], 0)
+        })
+    }
+
+    /// Where the next that looks at a token after a slot sees something else than was
+    /// written there, and what.
+    fn contradiction(
+        &self,
+        plan: &Plan<'_>,
+        (token, value): (u32, u32),
+        slot: usize,
+    ) -> Option<(usize, u32)> {
+        let touches = &self.touches[token as usize];
+        let next = touches.partition_point(|(at, _)| (*at as usize) <= slot);
+        let (at, seen) = match touches.get(next) {
+            Some((at, seen)) => (*at as usize, *seen),
+            None => (plan.slots.len(), plan.found[token as usize]),
+        };
+        let from = self.breaks.partition_point(|at| (*at as usize) <= slot);
+        let broken = self
+            .breaks
+            .get(from)
+            .is_some_and(|index| (*index as usize) < at);
+        (seen != value && seen != NONE && !broken).then_some((at, seen))
     }
 }
 
