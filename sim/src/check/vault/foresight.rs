@@ -36,6 +36,9 @@ pub(super) struct Foresight {
     /// First token read, and its value → who of `may` read that. The others stand
     /// under [`NONE`].
     readers: HashMap<(u32, u32), Vec<u32>>,
+    /// A token that is written, and what it was before, [`NONE`] where that was not
+    /// looked at → who of `must` and `may` does so.
+    steps: HashMap<(u32, u32), Vec<u32>>,
 }
 
 impl Foresight {
@@ -60,6 +63,12 @@ impl Foresight {
         new.touches = vec![Vec::new(); plan.names.len()];
         if gaps.is_empty() || plan.writers.is_empty() {
             return new;
+        }
+        for mv in plan.must.iter().chain(&plan.may) {
+            for (token, _) in plan.writes(*mv) {
+                let key = (token, read_of(plan, *mv, token));
+                new.steps.entry(key).or_default().push(*mv);
+            }
         }
         // Token → its value as far as acknowledged mutates tell, and since when.
         let mut cells = vec![(0u32, 0u32); plan.names.len()];
@@ -165,7 +174,7 @@ impl Foresight {
                 return true;
             };
             let bounded = slot < end && (at < end || plan.closed);
-            !bounded || leads(plan, placed, write, seen, gaps[at] - gaps[slot + 1], 0)
+            !bounded || self.leads((plan, placed), write, seen, gaps[at] - gaps[slot + 1], 0)
         })
     }
 
@@ -190,38 +199,51 @@ impl Foresight {
             .is_some_and(|index| (*index as usize) < at);
         (seen != value && seen != NONE && !broken).then_some((at, seen))
     }
+
+    /// Whether at most `most` mutates that are left over may lead a token from one
+    /// value to another, `depth` of them being found already. Looks from the end that
+    /// fewer of them touch.
+    fn leads(
+        &self,
+        (plan, placed): (&Plan<'_>, &[bool]),
+        (token, from): (u32, u32),
+        to: u32,
+        most: u32,
+        depth: u32,
+    ) -> bool {
+        if depth >= CHAIN {
+            return true;
+        }
+        if depth >= most {
+            return false;
+        }
+        let none = Vec::new();
+        let ending = plan.writers.get(&(token, to)).unwrap_or(&none);
+        let reading = self.steps.get(&(token, from)).unwrap_or(&none);
+        let blind = self.steps.get(&(token, NONE)).unwrap_or(&none);
+        let deeper =
+            |from: u32, to: u32| self.leads((plan, placed), (token, from), to, most, depth + 1);
+        if ending.len() <= reading.len() + blind.len() {
+            let mut left = ending.iter().filter(|mv| !placed[**mv as usize]);
+            return left.any(|mv| match read_of(plan, *mv, token) {
+                NONE => true,
+                read => read == from || (read != to && deeper(from, read)),
+            });
+        }
+        let mut left = reading
+            .iter()
+            .chain(blind)
+            .filter(|mv| !placed[**mv as usize]);
+        left.any(|mv| {
+            let mut writes = plan.writes(*mv).filter(|write| write.0 == token);
+            writes.any(|(_, value)| value == to || (value != from && deeper(value, to)))
+        })
+    }
 }
 
-/// Whether at most `most` mutates that are left over may lead a token from one value
-/// to another, `depth` of them being found already.
-fn leads(
-    plan: &Plan<'_>,
-    placed: &[bool],
-    from: (u32, u32),
-    to: u32,
-    most: u32,
-    depth: u32,
-) -> bool {
-    if depth >= CHAIN {
-        return true;
-    }
-    if depth >= most {
-        return false;
-    }
-    let (token, value) = from;
-    let writers = plan.writers.get(&(token, to)).into_iter().flatten();
-    let mut left = writers.copied().filter(|mv| !placed[*mv as usize]);
-    left.any(|mv| {
-        let trusted = plan.moves[mv as usize].trusted;
-        let read = plan
-            .reads(mv)
-            .find(|read| read.0 == token)
-            .filter(|_| trusted);
-        match read {
-            None => true,
-            Some((_, read)) if read == value => true,
-            Some((_, read)) if read == to => false,
-            Some((_, read)) => leads(plan, placed, from, read, most, depth + 1),
-        }
-    })
+/// What a move certainly read of a token; [`NONE`] if it need not have read it.
+fn read_of(plan: &Plan<'_>, mv: u32, token: u32) -> u32 {
+    let trusted = plan.moves[mv as usize].trusted;
+    let mut reads = plan.reads(mv).filter(|read| trusted && read.0 == token);
+    reads.next().map_or(NONE, |read| read.1)
 }
