@@ -36,25 +36,21 @@ impl Search<'_, '_> {
     /// `at` slots: nothing that could have written another stands in between.
     fn is_fixed(&self, token: u32, value: u32, cell: &Cell, at: usize) -> bool {
         let plan = self.plan;
-        if at > plan.slots.len() || (at == plan.slots.len() && !plan.closed) {
-            // Anything left over may stand behind the last slot.
-            let writers = plan.writers.contains_key(&(token, value));
-            return at == plan.slots.len()
-                && !writers
-                && plan.wild.is_empty()
-                && !self.excused
-                && self.is_pinned(cell);
-        }
-        if cell.value == value || cell.any {
+        if cell.value == value || cell.any || !self.is_pinned(cell) {
             return false;
         }
-        if !self.is_pinned(cell) {
-            return false;
-        }
-        if self.gaps[at] == self.gaps[(cell.at as usize).min(at)] {
+        // Anything left over may stand behind the last slot.
+        let most = if at < plan.slots.len() || (at == plan.slots.len() && plan.closed) {
+            self.gaps[at] - self.gaps[(cell.at as usize).min(at)]
+        } else {
+            u32::MAX
+        };
+        if most == 0 {
             return true;
         }
-        !plan.writers.contains_key(&(token, value)) && plan.wild.is_empty() && !self.excused
+        let anyone = (plan, &self.nobody[..]);
+        let from = (token, cell.value);
+        plan.wild.is_empty() && !self.excused && !self.foresight.leads(anyone, from, value, most, 0)
     }
 
     /// Whether a token was last written by someone whose place is given.
@@ -141,7 +137,7 @@ pub(super) fn partial(
     observed: impl Fn(u32) -> Option<u32>,
     wrong: &[(u32, u32)],
 ) -> Option<u32> {
-    let (token, value) = *wrong.first()?;
+    let (token, _) = *wrong.first()?;
     let cell = |token: u32| &cells[token as usize];
     let standing = cell(token).writer;
     if standing != super::plan::NONE {
@@ -157,7 +153,9 @@ pub(super) fn partial(
             return Some(standing);
         }
     }
-    let writers = plan.writers.get(&(token, value))?;
+    // A value tells who wrote it; that nothing is there does not.
+    let written = wrong.iter().find(|(_, value)| *value != 0)?;
+    let writers = plan.writers.get(written)?;
     writers.iter().copied().find(|mv| {
         let has = |pair: &(u32, u32)| plan.writes(*mv).any(|write| write == *pair);
         let absent = |(token, value): (u32, u32)| observed(token).is_some_and(|seen| seen != value);

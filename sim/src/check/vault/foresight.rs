@@ -52,6 +52,12 @@ impl Foresight {
             let key = first.unwrap_or((NONE, 0));
             new.readers.entry(key).or_default().push(*mv);
         }
+        for mv in plan.must.iter().chain(&plan.may) {
+            for (token, _) in plan.writes(*mv) {
+                let key = (token, read_of(plan, *mv, token));
+                new.steps.entry(key).or_default().push(*mv);
+            }
+        }
         let mut gaps: Vec<u32> = Vec::new();
         for ((slot, _), index) in plan.slots.iter().zip(0u32..) {
             match slot {
@@ -63,12 +69,6 @@ impl Foresight {
         new.touches = vec![Vec::new(); plan.names.len()];
         if gaps.is_empty() || plan.writers.is_empty() {
             return new;
-        }
-        for mv in plan.must.iter().chain(&plan.may) {
-            for (token, _) in plan.writes(*mv) {
-                let key = (token, read_of(plan, *mv, token));
-                new.steps.entry(key).or_default().push(*mv);
-            }
         }
         // Token → its value as far as acknowledged mutates tell, and since when.
         let mut cells = vec![(0u32, 0u32); plan.names.len()];
@@ -203,7 +203,7 @@ impl Foresight {
     /// Whether at most `most` mutates that are left over may lead a token from one
     /// value to another, `depth` of them being found already. Looks from the end that
     /// fewer of them touch.
-    fn leads(
+    pub(super) fn leads(
         &self,
         (plan, placed): (&Plan<'_>, &[bool]),
         (token, from): (u32, u32),

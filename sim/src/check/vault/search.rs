@@ -64,6 +64,8 @@ pub(super) struct Search<'p, 'h> {
     /// Whether an empty slot may stay unexplained.
     pub(super) excused: bool,
     pub(super) foresight: Foresight,
+    /// That nobody has a place yet.
+    pub(super) nobody: Vec<bool>,
     /// How many slots are behind, and moves after the last slot.
     pub(super) at: usize,
     /// Reads from the first unsatisfied one to the last that may be open.
@@ -107,6 +109,7 @@ impl<'p, 'h> Search<'p, 'h> {
             gaps,
             excused: plan.slots.iter().any(excused),
             foresight: Foresight::new(plan),
+            nobody: vec![false; plan.moves.len()],
             at: 0,
             open: (0, 0),
             must_from: 0,
