@@ -59,6 +59,7 @@ fn time_of(view: &View<'_>, entry: LogEntry) -> u64 {
         LogEntry::End(index) => view.operation(index as usize).end,
         LogEntry::Loss(index) => view.history.losses()[index as usize].time,
         LogEntry::Rollback(index) => view.history.rollbacks()[index as usize].time,
+        LogEntry::VaultRollback(index) => view.history.vault_rollbacks()[index as usize].time,
     }
 }
 

@@ -130,8 +130,13 @@ pub enum Answer<'a> {
     Chain(Vec<Cow<'a, str>>),
     /// Of a mutate.
     Mutated(Mutation<'a>),
-    /// Of a read: every token and its value.
-    Tokens(Vec<(Cow<'a, str>, Cow<'a, str>)>),
+    /// Of a read: the whole vault.
+    Tokens {
+        /// Every token and its value.
+        tokens: Vec<(Cow<'a, str>, Cow<'a, str>)>,
+        /// The live tokens among them that did not reveal.
+        undecryptable: Vec<Cow<'a, str>>,
+    },
 }
 
 /// How an operation ended.
@@ -222,6 +227,9 @@ pub enum Event<'a> {
         op: OpId,
         /// How.
         end: End<'a>,
+        /// Of a mutate that failed: what it would have done, where that was
+        /// decided. Seen all the same, it proves the failure wrong.
+        attempt: Option<Mutation<'a>>,
     },
     /// A fault took acknowledged data.
     Loss {
@@ -240,6 +248,15 @@ pub enum Event<'a> {
         sequence: u64,
         /// The event hash it had seen there.
         event_hash: Cow<'a, str>,
+    },
+    /// A process says that the version of the vault it had seen is gone.
+    VaultRollback {
+        /// When.
+        time: u64,
+        /// Who.
+        process: Cow<'a, str>,
+        /// The version it had seen.
+        version: u64,
     },
     /// The state found at the end; the last line.
     Final(FinalState<'a>),

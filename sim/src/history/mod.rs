@@ -13,6 +13,23 @@
 //! {"type":"final","chain":[{"op":1,"sequence":1,"previousHash":null,"eventHash":"h1"}]}
 //! ```
 //!
+//! Of the vault, whose versions count its mutations, `null` being an absent token
+//! or a delete:
+//!
+//! ```text
+//! {"time":50,"process":"r0","op":2,"type":"invoke","f":"mutate"}
+//! {"time":59,"process":"r0","op":2,"type":"ok","value":{"reads":{"t1":null},"writes":{"t1":"v1"},"version":1}}
+//! {"time":60,"process":"r1","op":3,"type":"invoke","f":"read"}
+//! {"time":69,"process":"r1","op":3,"type":"ok","value":{"tokens":{"t1":"v1"},"undecryptable":["t1"]}}
+//! {"time":70,"type":"loss","fault":"failover","tokens":["t1"],"versions":[1]}
+//! {"time":74,"process":"r0","type":"rollback","version":1}
+//! {"type":"final","tokens":{},"version":0}
+//! ```
+//!
+//! A mutate may carry its value on a line of type unknown or fail, too: what it
+//! would have done, where that was decided. `undecryptable` names the live tokens
+//! that did not reveal.
+//!
 //! A process name stands for one memory: a replica that restarts without its
 //! memory goes on under a new name. `"foreign":true` on an invoke line marks its
 //! process as one that follows the reference's protocol. Members that the format
@@ -36,10 +53,10 @@ pub use event::{
 };
 pub use parse::{ReadError, read};
 pub use paths::{PathId, Paths};
-pub use recorder::Recorder;
+pub use recorder::{Recorder, mutation};
 pub use store::{
-    ChainRecord, History, KeptMutation, KeptTokens, LogEntry, LossRecord, Malformed, Operation,
-    Outcome, ProcessId, RollbackRecord,
+    ChainRecord, History, KeptMutation, KeptRead, KeptTokens, LogEntry, LossRecord, Malformed,
+    Operation, Outcome, ProcessId, RollbackRecord, VaultRollbackRecord,
 };
 pub use symbols::{Symbol, Symbols};
 pub use write::{write, write_event};

@@ -218,6 +218,8 @@ struct MutateValue<'a> {
 struct ReadValue<'a> {
     #[serde(borrow)]
     tokens: Pairs<'a, Text<'a>>,
+    #[serde(borrow)]
+    undecryptable: Option<Vec<Text<'a>>>,
 }
 
 #[derive(Deserialize)]
@@ -295,9 +297,14 @@ fn parse<'a>(text: &'a str, history: &History) -> Result<Event<'a>, Problem> {
                 return Err(Problem::Format(format!("{cause}; name one f on both")));
             }
             let error = line.error.and_then(error_text);
+            let mut attempt = None;
             let end = match kind {
                 "ok" => End::Ok(answer(f, need(line.value, "value", kind)?)?),
-                "fail" => End::Fail { error },
+                "fail" => {
+                    let value = line.value.filter(|_| f == Function::Mutate);
+                    attempt = value.map(mutation).transpose()?;
+                    End::Fail { error }
+                }
                 _ => {
                     let value = line.value.filter(|_| f == Function::Mutate);
                     End::Unknown {
@@ -311,6 +318,7 @@ fn parse<'a>(text: &'a str, history: &History) -> Result<Event<'a>, Problem> {
                 process,
                 op,
                 end,
+                attempt,
             })
         }
         "loss" => {
@@ -334,6 +342,13 @@ fn parse<'a>(text: &'a str, history: &History) -> Result<Event<'a>, Problem> {
             Ok(Event::Loss {
                 time: need(line.time, "time", kind)?,
                 loss,
+            })
+        }
+        "rollback" if line.sequence.is_none() && line.version.is_some() => {
+            Ok(Event::VaultRollback {
+                time: need(line.time, "time", kind)?,
+                process: need(line.process, "process", kind)?.0,
+                version: need(line.version, "version", kind)?,
             })
         }
         "rollback" => Ok(Event::Rollback {
@@ -393,7 +408,10 @@ fn answer<'a>(f: Function, value: &'a RawValue) -> Result<Answer<'a>, Problem> {
         Function::Mutate => Ok(Answer::Mutated(mutation(value)?)),
         Function::Read => {
             let value: ReadValue<'a> = serde_json::from_str(value.get())?;
-            Ok(Answer::Tokens(plain(value.tokens)))
+            Ok(Answer::Tokens {
+                tokens: plain(value.tokens),
+                undecryptable: value.undecryptable.map(texts).unwrap_or_default(),
+            })
         }
     }
 }

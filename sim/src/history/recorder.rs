@@ -1,7 +1,26 @@
 //! Recording a history in process.
 
-use super::event::{End, Event, FinalState, Function, Loss, OpId};
+use super::event::{Answer, End, Event, FinalState, Function, Loss, Mutation, OpId, TokenValues};
 use super::store::{History, Malformed};
+
+/// A mutation from plain texts; `None` is an absent token (read) or a delete (written).
+pub fn mutation<'a>(
+    reads: &[(&'a str, Option<&'a str>)],
+    writes: &[(&'a str, Option<&'a str>)],
+    version: Option<u64>,
+) -> Mutation<'a> {
+    let values = |values: &[(&'a str, Option<&'a str>)]| -> TokenValues<'a> {
+        let one =
+            |(token, value): &(&'a str, Option<&'a str>)| ((*token).into(), value.map(Into::into));
+        values.iter().map(one).collect()
+    };
+    Mutation {
+        reads: values(reads),
+        writes: values(writes),
+        version,
+        durability: None,
+    }
+}
 
 /// Records what a simulation's processes ask and are told.
 ///
@@ -69,6 +88,86 @@ impl Recorder {
     /// An operation ends. An end that does not fit its operation is refused.
     /// Linear in the answer.
     pub fn end(&mut self, time: u64, op: OpId, end: End<'_>) -> Result<(), Malformed> {
+        self.end_with(time, op, end, None)
+    }
+
+    /// A mutate is acknowledged. Its version is the vault's after it.
+    pub fn mutate_ok(
+        &mut self,
+        time: u64,
+        op: OpId,
+        mutation: Mutation<'_>,
+    ) -> Result<(), Malformed> {
+        self.end(time, op, End::Ok(Answer::Mutated(mutation)))
+    }
+
+    /// A mutate was certainly not applied; `attempt` is what it would have done,
+    /// if it got as far as deciding that.
+    pub fn mutate_fail(
+        &mut self,
+        time: u64,
+        op: OpId,
+        attempt: Option<Mutation<'_>>,
+        error: &str,
+    ) -> Result<(), Malformed> {
+        let error = Some(error.into());
+        self.end_with(time, op, End::Fail { error }, attempt)
+    }
+
+    /// A mutate may or may not have been applied; `mutation` is what it would have
+    /// done, if it got as far as deciding that. Without it, a checker has to let
+    /// the mutate explain any one version.
+    pub fn mutate_unknown(
+        &mut self,
+        time: u64,
+        op: OpId,
+        mutation: Option<Mutation<'_>>,
+        error: &str,
+    ) -> Result<(), Malformed> {
+        let error = Some(error.into());
+        self.end(time, op, End::Unknown { error, mutation })
+    }
+
+    /// A read of the whole vault returns `tokens`, of which `undecryptable` live
+    /// ones did not reveal.
+    pub fn read_ok(
+        &mut self,
+        time: u64,
+        op: OpId,
+        tokens: &[(&str, &str)],
+        undecryptable: &[&str],
+    ) -> Result<(), Malformed> {
+        let tokens = tokens.iter().map(|(t, v)| ((*t).into(), (*v).into()));
+        let answer = Answer::Tokens {
+            tokens: tokens.collect(),
+            undecryptable: undecryptable.iter().map(|t| (*t).into()).collect(),
+        };
+        self.end(time, op, End::Ok(answer))
+    }
+
+    /// A process says that the version of the vault that it had seen is gone.
+    pub fn vault_rollback(
+        &mut self,
+        time: u64,
+        process: &str,
+        version: u64,
+    ) -> Result<(), Malformed> {
+        let time = self.at(time);
+        let process = process.into();
+        self.history.push(&Event::VaultRollback {
+            time,
+            process,
+            version,
+        })
+    }
+
+    fn end_with(
+        &mut self,
+        time: u64,
+        op: OpId,
+        end: End<'_>,
+        attempt: Option<Mutation<'_>>,
+    ) -> Result<(), Malformed> {
         let time = self.at(time);
         let index = self
             .history
@@ -81,6 +180,7 @@ impl Recorder {
             process,
             op,
             end,
+            attempt,
         })
     }
 

@@ -1,7 +1,7 @@
 //! A whole history in memory: about 200 bytes an operation, texts interned.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use thiserror::Error;
 
@@ -112,6 +112,17 @@ pub struct RollbackRecord {
     pub event_hash: Symbol,
 }
 
+/// A process's word that a version of the vault it had seen is gone, as kept.
+#[derive(Clone, Copy, Debug)]
+pub struct VaultRollbackRecord {
+    /// When, in nanoseconds.
+    pub time: u64,
+    /// Who.
+    pub process: ProcessId,
+    /// The version it had seen.
+    pub version: u64,
+}
+
 /// A line of the history, by the index of what it is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogEntry {
@@ -123,6 +134,8 @@ pub enum LogEntry {
     Loss(u32),
     /// The rollback of that index was reported.
     Rollback(u32),
+    /// The vault's rollback of that index was reported.
+    VaultRollback(u32),
 }
 
 /// A line that does not fit what stood before it. Nothing a store can do wrong
@@ -186,6 +199,15 @@ pub struct KeptMutation {
     pub durability: Option<Durability>,
 }
 
+/// What a read of the vault returned, as kept.
+#[derive(Clone, Debug, Default)]
+pub struct KeptRead {
+    /// Every token and its value.
+    pub tokens: Vec<(Symbol, Symbol)>,
+    /// The live tokens that did not reveal.
+    pub undecryptable: Vec<Symbol>,
+}
+
 /// A well-formed history.
 #[derive(Clone, Debug, Default)]
 pub struct History {
@@ -195,8 +217,11 @@ pub struct History {
     pub(super) log: Vec<LogEntry>,
     pub(super) losses: Vec<LossRecord>,
     pub(super) rollbacks: Vec<RollbackRecord>,
+    pub(super) vault_rollbacks: Vec<VaultRollbackRecord>,
     pub(super) mutations: Vec<KeptMutation>,
-    pub(super) token_sets: Vec<Vec<(Symbol, Symbol)>>,
+    pub(super) token_sets: Vec<KeptRead>,
+    /// What failed mutates would have done, by the index of the operation.
+    pub(super) attempts: BTreeMap<u32, u32>,
     pub(super) chain: Option<Vec<ChainRecord>>,
     pub(super) final_tokens: Option<Vec<(Symbol, Symbol)>>,
     pub(super) final_version: Option<u64>,
@@ -253,10 +278,15 @@ impl History {
                 process,
                 op,
                 end,
+                attempt,
             } => {
                 self.check_time(*time)?;
                 let index = self.index_of(*op).ok_or(Malformed::EndWithoutInvoke(*op))?;
-                self.check_end(index, process, end)?;
+                self.check_end(index, process, end, attempt.is_some())?;
+                if let Some(attempt) = attempt {
+                    let number = self.keep_mutation(attempt);
+                    self.attempts.insert(index as u32, number);
+                }
                 let (outcome, error) = self.outcome(end);
                 let error = error.as_deref().map(|text| self.symbols.intern(text));
                 let operation = &mut self.operations[index];
@@ -293,6 +323,23 @@ impl History {
                 });
                 self.last_time = time;
             }
+            Event::VaultRollback {
+                time,
+                process,
+                version,
+            } => {
+                self.check_time(*time)?;
+                let index = self.vault_rollbacks.len() as u32;
+                self.log.push(LogEntry::VaultRollback(index));
+                let process = self.process(process);
+                let (time, version) = (*time, *version);
+                self.vault_rollbacks.push(VaultRollbackRecord {
+                    time,
+                    process,
+                    version,
+                });
+                self.last_time = time;
+            }
             Event::Final(state) => self.keep_final(state),
         }
         Ok(())
@@ -308,7 +355,13 @@ impl History {
         Ok(())
     }
 
-    fn check_end(&self, index: usize, process: &str, end: &End<'_>) -> Result<(), Malformed> {
+    fn check_end(
+        &self,
+        index: usize,
+        process: &str,
+        end: &End<'_>,
+        has_attempt: bool,
+    ) -> Result<(), Malformed> {
         let operation = &self.operations[index];
         if !matches!(operation.outcome, Outcome::Open) {
             return Err(Malformed::EndedTwice(operation.id));
@@ -325,13 +378,14 @@ impl History {
             End::Ok(Answer::Appended { .. }) => operation.f == Function::Append,
             End::Ok(Answer::Chain(_)) => operation.f == Function::ReadChain,
             End::Ok(Answer::Mutated(_)) => operation.f == Function::Mutate,
-            End::Ok(Answer::Tokens(_)) => operation.f == Function::Read,
+            End::Ok(Answer::Tokens { .. }) => operation.f == Function::Read,
             End::Unknown {
                 mutation: Some(_), ..
             } => operation.f == Function::Mutate,
             End::Fail { .. } | End::Unknown { .. } => true,
         };
-        if fits {
+        let is_failed_mutate = operation.f == Function::Mutate && matches!(end, End::Fail { .. });
+        if fits && (is_failed_mutate || !has_attempt) {
             Ok(())
         } else {
             Err(Malformed::WrongAnswer {
@@ -365,9 +419,17 @@ impl History {
             End::Ok(Answer::Mutated(mutation)) => {
                 (Outcome::Mutated(self.keep_mutation(mutation)), &None)
             }
-            End::Ok(Answer::Tokens(tokens)) => {
-                let kept = self.keep_tokens(tokens);
-                self.token_sets.push(kept);
+            End::Ok(Answer::Tokens {
+                tokens,
+                undecryptable,
+            }) => {
+                let tokens = self.keep_tokens(tokens);
+                let unread = undecryptable.iter();
+                let undecryptable = unread.map(|token| self.symbols.intern(token)).collect();
+                self.token_sets.push(KeptRead {
+                    tokens,
+                    undecryptable,
+                });
                 (Outcome::Tokens(self.token_sets.len() as u32 - 1), &None)
             }
             End::Fail { error } => (Outcome::Failed, error),
@@ -518,6 +580,11 @@ impl History {
         &self.rollbacks
     }
 
+    /// Every reported rollback of the vault, in order of time.
+    pub fn vault_rollbacks(&self) -> &[VaultRollbackRecord] {
+        &self.vault_rollbacks
+    }
+
     /// The final chain, if the final line carried one.
     pub fn chain(&self) -> Option<&[ChainRecord]> {
         self.chain.as_deref()
@@ -544,8 +611,14 @@ impl History {
     }
 
     /// What a read of the vault returned: the number is an [`Outcome`]'s.
-    pub fn tokens(&self, number: u32) -> &[(Symbol, Symbol)] {
+    pub fn vault_read(&self, number: u32) -> &KeptRead {
         &self.token_sets[number as usize]
+    }
+
+    /// What the failed mutate of that index would have done, if it said.
+    pub fn attempt(&self, index: usize) -> Option<&KeptMutation> {
+        let number = self.attempts.get(&u32::try_from(index).ok()?)?;
+        Some(self.mutation(*number))
     }
 
     /// What reads of the chain returned.

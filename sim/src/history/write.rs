@@ -60,13 +60,14 @@ pub fn write_event(event: &Event<'_>, output: &mut impl Write) -> io::Result<()>
             process,
             op,
             end,
+            attempt,
         } => {
             put("time", json!(time));
             put("process", json!(process));
             put("op", json!(op.0));
             let (kind, value, error) = match end {
                 End::Ok(answer) => ("ok", Some(answer_value(answer)), &None),
-                End::Fail { error } => ("fail", None, error),
+                End::Fail { error } => ("fail", attempt.as_ref().map(mutation_value), error),
                 End::Unknown { error, mutation } => {
                     ("unknown", mutation.as_ref().map(mutation_value), error)
                 }
@@ -102,6 +103,16 @@ pub fn write_event(event: &Event<'_>, output: &mut impl Write) -> io::Result<()>
             put("type", json!("rollback"));
             put("sequence", json!(sequence));
             put("eventHash", json!(event_hash));
+        }
+        Event::VaultRollback {
+            time,
+            process,
+            version,
+        } => {
+            put("time", json!(time));
+            put("process", json!(process));
+            put("type", json!("rollback"));
+            put("version", json!(version));
         }
         Event::Final(state) => {
             put("type", json!("final"));
@@ -144,7 +155,16 @@ fn answer_value(answer: &Answer<'_>) -> Value {
         }
         Answer::Chain(hashes) => json!({ "hashes": hashes }),
         Answer::Mutated(mutation) => mutation_value(mutation),
-        Answer::Tokens(tokens) => json!({ "tokens": pairs_value(tokens) }),
+        Answer::Tokens {
+            tokens,
+            undecryptable,
+        } => {
+            let mut value = json!({ "tokens": pairs_value(tokens) });
+            if !undecryptable.is_empty() {
+                value["undecryptable"] = json!(undecryptable);
+            }
+            value
+        }
     }
 }
 
@@ -217,10 +237,12 @@ fn event(history: &History, entry: LogEntry) -> Event<'_> {
                 }
                 Outcome::Mutated(number) => End::Ok(Answer::Mutated(mutation(history, number))),
                 Outcome::Tokens(number) => {
-                    let tokens = history.tokens(number).iter();
-                    End::Ok(Answer::Tokens(
-                        tokens.map(|(t, v)| (text(*t), text(*v))).collect(),
-                    ))
+                    let read = history.vault_read(number);
+                    let tokens = read.tokens.iter();
+                    End::Ok(Answer::Tokens {
+                        tokens: tokens.map(|(t, v)| (text(*t), text(*v))).collect(),
+                        undecryptable: read.undecryptable.iter().copied().map(text).collect(),
+                    })
                 }
                 Outcome::Failed => End::Fail { error },
                 Outcome::Unknown(number) => {
@@ -233,11 +255,13 @@ fn event(history: &History, entry: LogEntry) -> Event<'_> {
                 },
             };
             let process = history.process_name(operation.process).into();
+            let attempt = history.attempts.get(&index);
             Event::End {
                 time: operation.end,
                 process,
                 op: operation.id,
                 end,
+                attempt: attempt.map(|number| mutation(history, *number)),
             }
         }
         LogEntry::Loss(index) => {
@@ -252,6 +276,14 @@ fn event(history: &History, entry: LogEntry) -> Event<'_> {
             Event::Loss {
                 time: kept.time,
                 loss,
+            }
+        }
+        LogEntry::VaultRollback(index) => {
+            let kept = &history.vault_rollbacks[index as usize];
+            Event::VaultRollback {
+                time: kept.time,
+                process: history.process_name(kept.process).into(),
+                version: kept.version,
             }
         }
         LogEntry::Rollback(index) => {

@@ -4,7 +4,7 @@
 
 use haechi_sim::history::{
     Answer, ChainEntry, Durability, End, FinalState, Function, History, Loss, Malformed, Outcome,
-    ReadError, Recorder, read, write,
+    ReadError, Recorder, mutation, read, write,
 };
 
 const ALL: &str = r#"{"time":0,"process":"r0","op":7,"type":"invoke","f":"append","value":{"id":"e\"1"}}
@@ -21,6 +21,11 @@ const ALL: &str = r#"{"time":0,"process":"r0","op":7,"type":"invoke","f":"append
 {"time":30,"process":"r0","op":22,"type":"ok","value":{"tokens":{"t2":"v2"}}}
 {"time":40,"type":"loss","fault":"failover","hashes":["a"],"tokens":["t2"],"versions":[3],"coveredBy":["replicas:3"]}
 {"time":44,"process":"r0","type":"rollback","sequence":1,"eventHash":"a"}
+{"time":45,"process":"r1","type":"rollback","version":3}
+{"time":46,"process":"r1","op":23,"type":"invoke","f":"mutate"}
+{"time":47,"process":"r1","op":23,"type":"fail","value":{"reads":{},"writes":{"t4":"v4"}},"error":"OOM"}
+{"time":48,"process":"r1","op":24,"type":"invoke","f":"read"}
+{"time":49,"process":"r1","op":24,"type":"ok","value":{"tokens":{"t1":"v1"},"undecryptable":["t1"]}}
 {"type":"final","chain":[{"op":7,"sequence":1,"previousHash":null,"eventHash":"a"}],"tokens":{"t1":"v1"},"version":1}
 "#;
 
@@ -33,7 +38,7 @@ fn text_of(history: &History) -> String {
 #[test]
 fn what_is_written_reads_back() {
     let history = read(ALL.as_bytes()).unwrap();
-    assert_eq!(history.operations().len(), 6);
+    assert_eq!(history.operations().len(), 8);
     assert_eq!((history.losses().len(), history.rollbacks().len()), (1, 1));
     assert!(history.is_foreign(history.operations()[1].process));
     let once = text_of(&history);
@@ -202,6 +207,41 @@ fn a_recording_keeps_the_order_of_calls_at_one_time() {
         text_of(&history),
         text_of(&super::history::read(text_of(&history).as_bytes()).unwrap())
     );
+}
+
+/// What a simulation records of the vault is what a file would have held.
+#[test]
+fn a_recorded_vault_reads_back() {
+    let mut recorder = Recorder::new();
+    let invoke =
+        |recorder: &mut Recorder, f| recorder.invoke(5, "r0", f, None).expect("not ended");
+    let write = |version| mutation(&[("t1", None)], &[("t1", Some("v1"))], version);
+    let first = invoke(&mut recorder, Function::Mutate);
+    recorder.mutate_ok(6, first, write(Some(1))).unwrap();
+    let second = invoke(&mut recorder, Function::Mutate);
+    recorder
+        .mutate_fail(7, second, Some(write(None)), "OOM")
+        .unwrap();
+    let third = invoke(&mut recorder, Function::Mutate);
+    recorder.mutate_unknown(8, third, None, "reset").unwrap();
+    let fourth = invoke(&mut recorder, Function::Read);
+    recorder
+        .read_ok(9, fourth, &[("t1", "v1")], &["t1"])
+        .unwrap();
+    recorder.vault_rollback(10, "r0", 1).unwrap();
+    let tokens = Some(vec![("t1".into(), "v1".into())]);
+    let state = FinalState {
+        tokens,
+        version: Some(1),
+        ..FinalState::default()
+    };
+    recorder.final_state(state).unwrap();
+    let history = recorder.into_history();
+    assert_eq!(history.attempt(1).expect("it said").writes.len(), 1);
+    assert!(history.attempt(0).is_none());
+    let text = text_of(&history);
+    assert_eq!(text, text_of(&read(text.as_bytes()).unwrap()));
+    assert!(text.contains(r#""undecryptable":["t1"]"#), "{text}");
 }
 
 #[test]
