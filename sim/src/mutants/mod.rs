@@ -4,14 +4,43 @@
 //! append loop, and differs from the real store in one thing. Nothing of this
 //! is known to the store crate.
 
+macro_rules! planted {
+    ($(#[$doc:meta])* $name:ident {
+        $($mutant:ident = $text:literal: $what:literal;)+
+    }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum $name {
+            $(#[doc = $what] $mutant,)+
+        }
+
+        impl $name {
+            pub(super) const ALL: &'static [Self] = &[$(Self::$mutant,)+];
+
+            pub(super) fn name(self) -> &'static str {
+                match self { $(Self::$mutant => $text,)+ }
+            }
+
+            pub(super) fn describe(self) -> &'static str {
+                match self { $(Self::$mutant => $what,)+ }
+            }
+        }
+    };
+}
+use planted;
+
 mod store;
+mod vault;
 
 use std::{fmt, str::FromStr};
 
 use haechi_store_redis::{Builder, StartError, audit::AuditSink, redis::LockPolicy};
 
-use crate::world::{SeededEntropy, SimClock, SimConnect};
+use crate::world::{SeededEntropy, SimClock, SimConnect, Workload};
 use store::{Mutant, MutantStore};
+use vault::VaultMutant;
+
+pub(crate) use vault::VaultUnderTest;
 
 /// Which store the replicas of a world run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -19,14 +48,38 @@ pub enum Variant {
     /// The production store.
     #[default]
     Correct,
-    /// One with a planted bug.
+    /// One with a planted bug in what keeps the chain.
     Planted(Mutant),
+    /// One with a planted bug in what keeps the vault.
+    PlantedInVault(VaultMutant),
 }
 
 impl Variant {
     /// Every planted bug.
     pub fn planted() -> impl Iterator<Item = Self> {
-        Mutant::ALL.iter().copied().map(Self::Planted)
+        let chain = Mutant::ALL.iter().copied().map(Self::Planted);
+        let vault = VaultMutant::ALL.iter().copied().map(Self::PlantedInVault);
+        chain.chain(vault)
+    }
+
+    /// The workload in which the bug shows.
+    #[must_use]
+    pub fn workload(self) -> Workload {
+        match self {
+            Self::Correct => Workload::Mixed,
+            Self::Planted(_) => Workload::Audit,
+            Self::PlantedInVault(_) => Workload::Vault,
+        }
+    }
+
+    /// When the vault's lock is taken, by what the world has drawn.
+    pub(crate) fn vault_lock(self, drawn: LockPolicy) -> LockPolicy {
+        match self {
+            Self::PlantedInVault(VaultMutant::VaultLockTrusted) => {
+                LockPolicy::Always(store::SHORT_LOCK)
+            }
+            _ => drawn,
+        }
     }
 
     /// The name in reports and on the command line.
@@ -35,6 +88,7 @@ impl Variant {
         match self {
             Self::Correct => "correct",
             Self::Planted(mutant) => mutant.name(),
+            Self::PlantedInVault(mutant) => mutant.name(),
         }
     }
 
@@ -44,6 +98,7 @@ impl Variant {
         match self {
             Self::Correct => "the production store",
             Self::Planted(mutant) => mutant.describe(),
+            Self::PlantedInVault(mutant) => mutant.describe(),
         }
     }
 
@@ -54,7 +109,7 @@ impl Variant {
         connect: SimConnect,
     ) -> Result<AuditSink<SimClock, SeededEntropy>, StartError> {
         match self {
-            Self::Correct => builder.start(connect).await,
+            Self::Correct | Self::PlantedInVault(_) => builder.start(connect).await,
             Self::Planted(mutant) => {
                 let builder = match mutant {
                     Mutant::LockTrusted => builder.lock(LockPolicy::Always(store::SHORT_LOCK)),

@@ -14,6 +14,7 @@ use haechi_store_redis::{
     AppendError, Corrupt,
     audit::{Appended, Stats},
     chain::{AppendId, Position},
+    vault::VaultStats,
 };
 
 use super::{
@@ -21,11 +22,12 @@ use super::{
     config::Config,
     net::{Power, SimConnect},
     trace::Trace,
+    vault::notes::Notes,
     weather::Weather,
 };
 use crate::{
     fault::FaultKind,
-    history::{Answer, ChainEntry, End, FinalState, Function, History, Malformed, OpId, Recorder},
+    history::{Answer, End, FinalState, Function, History, Malformed, Mutation, OpId, Recorder},
     redis::{Command, Redis, Reply, server},
 };
 
@@ -46,16 +48,24 @@ struct Inner {
 }
 
 /// What is written down.
-struct Log {
-    recorder: Recorder,
+pub(super) struct Log {
+    pub(super) recorder: Recorder,
     trace: Trace,
-    now: Duration,
+    pub(super) now: Duration,
     /// The append behind each identity.
     appends: BTreeMap<AppendId, OpId>,
     /// The one place that each append of unknown outcome can have.
     handles: BTreeMap<AppendId, Position>,
+    /// The calls into the vault that go on, by their first operation.
+    pub(super) calls: BTreeMap<OpId, Notes>,
+    /// Attempts at the vault that no call has made: a fault of the harness.
+    pub(super) stray_attempts: u64,
+    /// Why mutations of processes that follow the reference's protocol failed.
+    foreign_failures: Vec<String>,
     stats: Stats,
+    vault_stats: VaultStats,
     outcomes: Outcomes,
+    pub(super) vault_outcomes: Outcomes,
     healed: bool,
     /// The first thing that the history refused: a fault of the harness.
     malformed: Option<Malformed>,
@@ -73,6 +83,8 @@ pub struct Outcomes {
 }
 
 struct Replica {
+    /// How many operations it is to begin.
+    ops: usize,
     gate: PauseGate,
     power: Power,
     skew: Arc<AtomicI64>,
@@ -106,13 +118,19 @@ impl Shared {
                 now: Duration::ZERO,
                 appends: BTreeMap::new(),
                 handles: BTreeMap::new(),
+                calls: BTreeMap::new(),
+                stray_attempts: 0,
+                foreign_failures: Vec::new(),
                 stats: Stats::default(),
+                vault_stats: VaultStats::default(),
                 outcomes: Outcomes::default(),
+                vault_outcomes: Outcomes::default(),
                 healed: false,
                 malformed: None,
             }),
-            replicas: (0..config.replicas)
-                .map(|_| Replica {
+            replicas: (0..config.processes())
+                .map(|replica| Replica {
+                    ops: config.ops_of(replica),
                     gate: PauseGate::default(),
                     power: Power::default(),
                     skew: Arc::default(),
@@ -215,11 +233,12 @@ impl Shared {
         let mut life = lock(&self.0.replicas[replica].life);
         let open = std::mem::take(&mut life.open);
         lock(&self.0.log).outcomes.unknown += open as u64;
+        self.abandon_calls(replica);
     }
 
-    /// Takes the next of `ops` operations of a replica; `false` when none is
-    /// left.
-    pub(crate) fn take_operation(&self, replica: usize, ops: usize) -> bool {
+    /// Takes the next of a replica's operations; `false` when none is left.
+    pub(crate) fn take_operation(&self, replica: usize) -> bool {
+        let ops = self.0.replicas[replica].ops;
         let mut life = lock(&self.0.replicas[replica].life);
         let left = life.begun < ops;
         life.begun += usize::from(left);
@@ -244,10 +263,10 @@ impl Shared {
     }
 
     /// Whether every replica has begun all its operations and is in none.
-    pub(crate) fn is_idle(&self, ops: usize) -> bool {
+    pub(crate) fn is_idle(&self) -> bool {
         self.0.replicas.iter().all(|replica| {
             let life = lock(&replica.life);
-            life.begun >= ops && life.open == 0
+            life.begun >= replica.ops && life.open == 0
         })
     }
 
@@ -261,10 +280,23 @@ impl Shared {
         f: Function,
         append_id: Option<AppendId>,
     ) -> Option<OpId> {
+        self.invoke_as(replica, process, f, append_id, false)
+    }
+
+    /// An operation begins, of a process that may follow the reference's
+    /// protocol.
+    pub(crate) fn invoke_as(
+        &self,
+        replica: usize,
+        process: &str,
+        f: Function,
+        append_id: Option<AppendId>,
+        foreign: bool,
+    ) -> Option<OpId> {
         lock(&self.0.replicas[replica].life).open += 1;
         let mut log = lock(&self.0.log);
         let now = nanos(log.now);
-        let invoked = log.recorder.invoke(now, process, f, None);
+        let invoked = log.recorder.invoke_as(now, process, f, None, foreign);
         let op = log.accept(invoked)?;
         if let Some(append_id) = append_id {
             log.appends.insert(append_id, op);
@@ -349,20 +381,55 @@ impl Shared {
         }
     }
 
-    fn end(&self, replica: usize, op: OpId, end: End<'_>, line: impl FnOnce() -> String) {
-        let mut life = lock(&self.0.replicas[replica].life);
-        life.open = life.open.saturating_sub(1);
-        drop(life);
-        let mut log = lock(&self.0.log);
-        match end {
-            End::Ok(_) => log.outcomes.ok += 1,
-            End::Fail { .. } => log.outcomes.fail += 1,
-            End::Unknown { .. } => log.outcomes.unknown += 1,
-        }
+    /// An operation ends.
+    pub(crate) fn end(
+        &self,
+        replica: usize,
+        op: OpId,
+        end: End<'_>,
+        line: impl FnOnce() -> String,
+    ) {
+        let mut log = self.ending(replica);
+        log.count(op, |outcomes| match end {
+            End::Ok(_) => outcomes.ok += 1,
+            End::Fail { .. } => outcomes.fail += 1,
+            End::Unknown { .. } => outcomes.unknown += 1,
+        });
         let now = nanos(log.now);
         let ended = log.recorder.end(now, op, end);
         log.accept(ended);
         log.note(line);
+    }
+
+    /// A mutation of the vault ends without having been applied; `attempt` is
+    /// what it would have done.
+    pub(crate) fn end_fail(
+        &self,
+        replica: usize,
+        op: OpId,
+        attempt: Option<Mutation<'_>>,
+        error: &str,
+        line: impl FnOnce() -> String,
+    ) {
+        let mut log = self.ending(replica);
+        log.count(op, |outcomes| outcomes.fail += 1);
+        let now = nanos(log.now);
+        let ended = log.recorder.mutate_fail(now, op, attempt, error);
+        log.accept(ended);
+        log.note(line);
+    }
+
+    fn ending(&self, replica: usize) -> MutexGuard<'_, Log> {
+        let mut life = lock(&self.0.replicas[replica].life);
+        life.open = life.open.saturating_sub(1);
+        drop(life);
+        lock(&self.0.log)
+    }
+
+    /// A mutation of a process that follows the reference's protocol failed.
+    pub(crate) fn foreign_failed(&self, process: &str, error: &str) {
+        let failure = format!("{process}: {error}");
+        self.log().foreign_failures.push(failure);
     }
 
     fn rollback(&self, process: &str, rolled_back: &haechi_store_redis::RolledBack) {
@@ -389,19 +456,22 @@ impl Shared {
         lock(&self.0.log).handles.get(&append_id).copied()
     }
 
-    pub(crate) fn final_chain(&self, chain: Vec<ChainEntry<'_>>) {
+    pub(crate) fn final_state(&self, state: FinalState<'_>) {
         let mut log = lock(&self.0.log);
-        let state = FinalState {
-            chain: Some(chain),
-            tokens: None,
-            version: None,
-        };
         let finished = log.recorder.final_state(state);
         log.accept(finished);
     }
 
     pub(crate) fn add_stats(&self, stats: Stats) {
         lock(&self.0.log).stats.add(stats);
+    }
+
+    pub(crate) fn add_vault_stats(&self, stats: VaultStats) {
+        lock(&self.0.log).vault_stats.add(stats);
+    }
+
+    pub(super) fn log(&self) -> MutexGuard<'_, Log> {
+        lock(&self.0.log)
     }
 
     /// Takes the log out of the world.
@@ -414,7 +484,11 @@ impl Shared {
             trace_hash,
             trace,
             stats: log.stats,
+            vault_stats: log.vault_stats,
             outcomes: log.outcomes,
+            vault_outcomes: log.vault_outcomes,
+            foreign_failures: std::mem::take(&mut log.foreign_failures),
+            stray_attempts: log.stray_attempts,
             faults: self.weather(|weather| weather.strikes().clone()),
         }
     }
@@ -427,12 +501,33 @@ pub(crate) struct Closed {
     pub(crate) trace_hash: u64,
     pub(crate) trace: Vec<String>,
     pub(crate) stats: Stats,
+    pub(crate) vault_stats: VaultStats,
     pub(crate) outcomes: Outcomes,
+    pub(crate) vault_outcomes: Outcomes,
+    pub(crate) foreign_failures: Vec<String>,
+    pub(crate) stray_attempts: u64,
     pub(crate) faults: BTreeMap<FaultKind, u64>,
 }
 
 impl Log {
-    fn accept<T>(&mut self, result: Result<T, Malformed>) -> Option<T> {
+    /// Counts how an operation ended.
+    fn count(&mut self, op: OpId, add: impl Fn(&mut Outcomes)) {
+        add(&mut self.outcomes);
+        let history = self.recorder.history();
+        let is_vault = history
+            .index_of(op)
+            .map(|index| history.operations()[index].f)
+            .is_some_and(|f| matches!(f, Function::Mutate | Function::Read));
+        if is_vault {
+            add(&mut self.vault_outcomes);
+        }
+    }
+
+    pub(super) fn malformed(&mut self, malformed: Malformed) {
+        self.malformed.get_or_insert(malformed);
+    }
+
+    pub(super) fn accept<T>(&mut self, result: Result<T, Malformed>) -> Option<T> {
         match result {
             Ok(value) => Some(value),
             Err(malformed) => {
@@ -442,13 +537,13 @@ impl Log {
         }
     }
 
-    fn note(&mut self, line: impl FnOnce() -> String) {
+    pub(super) fn note(&mut self, line: impl FnOnce() -> String) {
         // The world's clock moves in whole milliseconds.
         let line = format!("{:>6} {}", self.now.as_millis(), line());
         self.trace.event(&line);
     }
 }
 
-fn nanos(duration: Duration) -> u64 {
+pub(super) fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

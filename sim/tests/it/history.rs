@@ -213,8 +213,7 @@ fn a_recording_keeps_the_order_of_calls_at_one_time() {
 #[test]
 fn a_recorded_vault_reads_back() {
     let mut recorder = Recorder::new();
-    let invoke =
-        |recorder: &mut Recorder, f| recorder.invoke(5, "r0", f, None).expect("not ended");
+    let invoke = |recorder: &mut Recorder, f| recorder.invoke(5, "r0", f, None).expect("not ended");
     let write = |version| mutation(&[("t1", None)], &[("t1", Some("v1"))], version);
     let first = invoke(&mut recorder, Function::Mutate);
     recorder.mutate_ok(6, first, write(Some(1))).unwrap();
