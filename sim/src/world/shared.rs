@@ -82,6 +82,21 @@ pub struct Outcomes {
     pub unknown: u64,
 }
 
+impl Outcomes {
+    /// Adds other counts.
+    pub fn add(&mut self, other: Self) {
+        self.ok += other.ok;
+        self.fail += other.fail;
+        self.unknown += other.unknown;
+    }
+
+    /// All operations.
+    #[must_use]
+    pub fn total(self) -> u64 {
+        self.ok + self.fail + self.unknown
+    }
+}
+
 struct Replica {
     /// How many operations it is to begin.
     ops: usize,

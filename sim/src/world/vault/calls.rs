@@ -13,7 +13,7 @@ use super::{
     Tokens,
     knobs::{Action, VaultKnobs},
     noted::CALL,
-    notes::text,
+    notes::{Values as Seen, text},
 };
 use crate::{
     history::{Function, OpId},
@@ -77,6 +77,7 @@ impl Caller<'_> {
     pub(crate) async fn act(&self, rng: &mut impl Rng) {
         match self.knobs.action(rng) {
             Action::Read => self.read().await,
+            Action::Peek => self.peek(rng).await,
             action => {
                 self.change(action, rng).await;
             }
@@ -104,6 +105,21 @@ impl Caller<'_> {
         });
         self.shared
             .end_vault_read(self.replica, self.process, op, outcome);
+    }
+
+    /// Reads some tokens: in the history, a mutate without writes.
+    async fn peek(&self, rng: &mut impl Rng) {
+        let contended = self.contended(rng);
+        let Some(op) = self.shared.call(self.replica, self.process) else {
+            return;
+        };
+        let outcome = self.tokens.read_tokens(&contended).await.map(|loaded| {
+            let tokens = loaded.tokens.iter();
+            tokens
+                .map(|(token, value)| (token.as_str().to_owned(), value.as_ref().map(text)))
+                .collect()
+        });
+        self.shared.end_peek(self.process, op, outcome);
     }
 
     async fn change(&self, action: Action, rng: &mut impl Rng) -> bool {
@@ -141,9 +157,11 @@ impl Caller<'_> {
         let named = named.to_vec();
         let mutation = |view: &mut View| {
             values.run();
+            let mut seen = Vec::new();
             for (token, deletes) in contended.iter().zip(&deletes) {
-                change(action, view, token, *deletes, &mut values, &now);
+                change(action, view, token, *deletes, &mut values, &now, &mut seen);
             }
+            seen
         };
         let call = async {
             if action == Action::Sweep {
@@ -152,10 +170,10 @@ impl Caller<'_> {
                 self.tokens.transaction(named, mutation).await
             }
         };
-        let outcome: Result<Done<()>, MutateError> = CALL.scope(op, call).await;
-        let outcome = outcome.map(|done| done.version);
-        self.shared.end_mutate(self.process, op, &outcome);
-        outcome.is_ok()
+        let outcome: Result<Done<Seen>, MutateError> = CALL.scope(op, call).await;
+        let is_ok = outcome.is_ok();
+        self.shared.end_mutate(self.process, op, outcome);
+        is_ok
     }
 
     /// A few of the contended tokens, in the order they were drawn.
@@ -175,7 +193,7 @@ fn token(name: &str) -> Option<TokenId> {
     TokenId::new(name).ok()
 }
 
-/// What one action does to one of its tokens.
+/// What one action does to one of its tokens; adds what it has read to `seen`.
 fn change(
     action: Action,
     view: &mut View,
@@ -183,35 +201,30 @@ fn change(
     deletes: bool,
     values: &mut Values,
     now: &str,
+    seen: &mut Seen,
 ) {
-    match action {
-        Action::Several if deletes => {
-            view.delete(token);
-        }
-        Action::Count | Action::Own | Action::Several => {
-            let before = view.get(token);
-            view.set(token, values.next(before.as_ref()));
-        }
-        Action::Drop | Action::Purge => {
-            view.delete(token);
-        }
-        Action::Create => {
-            if view.get(token).is_none() {
-                view.set(token, values.next(None));
+    if action == Action::Sweep {
+        for (token, value) in view.entries() {
+            if kept(&value).is_some_and(|kept| kept.expires_at.as_str() <= now) {
+                view.delete(&token);
             }
+            seen.push((token.as_str().to_owned(), Some(text(&value))));
         }
-        Action::Refresh => {
-            if let Some(before) = view.get(token) {
-                view.set(token, values.next(Some(&before)));
-            }
-        }
-        Action::Sweep => {
-            for (token, value) in view.entries() {
-                if kept(&value).is_some_and(|kept| kept.expires_at.as_str() <= now) {
-                    view.delete(&token);
-                }
-            }
-        }
-        Action::Read => {}
+        return;
+    }
+    let before = view.get(token);
+    seen.push((token.as_str().to_owned(), before.as_ref().map(text)));
+    let sets = match action {
+        Action::Count | Action::Own => true,
+        Action::Several => !deletes,
+        Action::Create => before.is_none(),
+        Action::Refresh => before.is_some(),
+        _ => false,
+    };
+    if sets {
+        view.set(token, values.next(before.as_ref()));
+    } else if deletes && action == Action::Several || matches!(action, Action::Drop | Action::Purge)
+    {
+        view.delete(token);
     }
 }

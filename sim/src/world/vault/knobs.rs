@@ -65,6 +65,7 @@ actions! {
     Sweep: "delete whatever has expired, looking at the whole vault";
     Refresh: "put off the expiry of a contended token";
     Own: "change a token that nobody else changes";
+    Peek: "read some contended tokens";
     Read: "read the whole vault";
 }
 

@@ -2,7 +2,7 @@
 
 use haechi_store_redis::{
     Corrupt, ReadError,
-    vault::{Attempt, MutateError, Version},
+    vault::{Attempt, Done, MutateError},
 };
 
 use super::notes::{Notes, Values};
@@ -13,8 +13,10 @@ use crate::{
 
 /// How a call that changes tokens ended.
 pub(crate) enum Ended<'a> {
-    /// Applied, and what made this version; `None`: there was nothing to do.
-    Done(Option<u64>),
+    /// Applied, and what made this version.
+    Done(u64),
+    /// There was nothing to do, with this in sight.
+    Idle(Values),
     /// Certainly not applied.
     NotApplied(&'a str),
     /// Nobody knows.
@@ -85,9 +87,9 @@ impl Shared {
     }
 
     /// A call ends.
-    pub(crate) fn end_call(&self, call: OpId, ended: &Ended<'_>) {
-        if let Ended::Done(Some(version)) = ended {
-            self.end_applied(call, Some(*version));
+    pub(crate) fn end_call(&self, call: OpId, ended: Ended<'_>) {
+        if let Ended::Done(version) = ended {
+            self.end_applied(call, Some(version));
             self.log().calls.remove(&call);
             return;
         }
@@ -95,10 +97,17 @@ impl Shared {
             return;
         };
         let (replica, process, op) = (notes.replica, notes.process.as_str(), notes.op);
-        match *ended {
-            Ended::Done(_) => {
-                // It has changed nothing, and never will.
-                self.end_fail(replica, op, None, "nothing to do", || {
+        match ended {
+            Ended::Done(_) => {}
+            Ended::Idle(seen) => {
+                let seen = Mutation {
+                    reads: seen
+                        .into_iter()
+                        .map(|(token, value)| (token.into(), value.map(Into::into)))
+                        .collect(),
+                    ..Mutation::default()
+                };
+                self.end(replica, op, End::Ok(Answer::Mutated(seen)), || {
                     format!("{process} op {op} has nothing to do")
                 });
             }
@@ -122,13 +131,19 @@ impl Shared {
         &self,
         process: &str,
         call: OpId,
-        outcome: &Result<Option<Version>, MutateError>,
+        outcome: Result<Done<Values>, MutateError>,
     ) {
         let error = match outcome {
-            Ok(version) => return self.end_call(call, &Ended::Done(version.map(Version::get))),
+            Ok(done) => {
+                let ended = match done.version {
+                    Some(version) => Ended::Done(version.get()),
+                    None => Ended::Idle(done.output),
+                };
+                return self.end_call(call, ended);
+            }
             Err(error) => error,
         };
-        if let MutateError::Corrupt(corrupt) = error {
+        if let MutateError::Corrupt(corrupt) = &error {
             self.met(process, corrupt);
         }
         let text = error.to_string();
@@ -136,7 +151,20 @@ impl Shared {
             MutateError::Unknown { .. } => Ended::Unknown(&text),
             _ => Ended::NotApplied(&text),
         };
-        self.end_call(call, &ended);
+        self.end_call(call, ended);
+    }
+
+    /// A reading of some tokens ends.
+    pub(crate) fn end_peek(&self, process: &str, call: OpId, outcome: Result<Values, ReadError>) {
+        match outcome {
+            Ok(seen) => self.end_call(call, Ended::Idle(seen)),
+            Err(error) => {
+                if let ReadError::Corrupt(corrupt) = &error {
+                    self.met(process, corrupt);
+                }
+                self.end_call(call, Ended::NotApplied(&error.to_string()));
+            }
+        }
     }
 
     /// A reading of the whole vault ends.
