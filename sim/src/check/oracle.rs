@@ -10,6 +10,7 @@
 use std::collections::HashSet;
 use std::hash::Hash;
 
+pub use super::oracle_vault::is_one_vault;
 use crate::history::{Function, History, OpId, Outcome, Symbol};
 
 /// What operations do to a state.
@@ -17,9 +18,9 @@ pub trait Model {
     /// A state, compared and remembered by value.
     type State: Clone + Eq + Hash;
 
-    /// The state that the call of that index leads to, or none if its answer does
-    /// not fit this one.
-    fn step(&self, state: &Self::State, call: usize) -> Option<Self::State>;
+    /// The states that the call of that index may lead to: none if its answer does
+    /// not fit this one, several if nobody knows what it did.
+    fn step(&self, state: &Self::State, call: usize) -> Vec<Self::State>;
 
     /// Whether what was found at the end fits this state.
     fn accepts(&self, state: &Self::State) -> bool;
@@ -59,7 +60,7 @@ pub fn search<M: Model>(model: &M, calls: &[Call], initial: M::State) -> Option<
             if !is_left(index) || first_end.is_some_and(|end| end < call.start) {
                 continue;
             }
-            if let Some(next) = model.step(&state, index) {
+            for next in model.step(&state, index) {
                 let pair = (done | (1 << index), next);
                 if known.insert(pair.clone()) {
                     open.push(pair);
@@ -147,7 +148,17 @@ struct Log {
 impl Model for Log {
     type State = Vec<(Option<OpId>, Symbol)>;
 
-    fn step(&self, state: &Self::State, call: usize) -> Option<Self::State> {
+    fn step(&self, state: &Self::State, call: usize) -> Vec<Self::State> {
+        self.next(state, call).into_iter().collect()
+    }
+
+    fn accepts(&self, state: &Self::State) -> bool {
+        *state == self.chain
+    }
+}
+
+impl Log {
+    fn next(&self, state: &<Self as Model>::State, call: usize) -> Option<<Self as Model>::State> {
         match &self.steps[call] {
             Step::Append { op, answer } => {
                 // An append of unknown outcome that happened gave its record the
@@ -168,9 +179,5 @@ impl Model for Log {
                 .eq(hashes)
                 .then(|| state.clone()),
         }
-    }
-
-    fn accepts(&self, state: &Self::State) -> bool {
-        *state == self.chain
     }
 }
