@@ -124,7 +124,8 @@ impl Config {
             // Two rounds a mutation.
             chaos *= 2;
             let rng = &mut generator(seed, "vault config");
-            VaultKnobs::draw(rng, options.ops, options.faults.is_empty())
+            let quiet = options.faults.is_empty();
+            VaultKnobs::draw(rng, options.ops, quiet, deadline, reply_timeout)
         });
         let chaos = chaos.clamp(100, 20_000);
         let foreign = vault.as_ref().map_or(0, |vault| vault.foreign);

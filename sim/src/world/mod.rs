@@ -146,7 +146,11 @@ pub fn run(seed: u64, options: &WorldOptions, variant: Variant) -> WorldReport {
         if (0..config.processes()).all(|replica| shared.is_alive(replica)) {
             break;
         }
-        let bound = PROGRESS_BOUND + Duration::from_millis(config.deadline) * 3;
+        let deadline = config
+            .vault
+            .as_ref()
+            .map_or(config.deadline, |vault| vault.deadline);
+        let bound = PROGRESS_BOUND + Duration::from_millis(deadline) * 3;
         if let Some(healed) = healed_at
             && now > healed + bound
         {

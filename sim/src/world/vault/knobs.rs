@@ -79,6 +79,8 @@ pub struct VaultKnobs {
     pub foreign_ops: usize,
     /// Tokens that everybody contends for.
     pub tokens: usize,
+    /// How long a mutation may take, in milliseconds.
+    pub deadline: u64,
     /// How long a mutation waits for foreign locks, in milliseconds.
     pub patience: u64,
     /// The weight of each action.
@@ -87,7 +89,17 @@ pub struct VaultKnobs {
 
 impl VaultKnobs {
     /// Draws a vault; `quiet` if no fault will strike.
-    pub(crate) fn draw(rng: &mut impl Rng, ops: usize, quiet: bool) -> Self {
+    ///
+    /// `deadline` is the world's; `reply_timeout` is what a silent connection
+    /// is given up after. A mutation has to live to see that: one that is cut
+    /// off before leaves the silent connection to the next one.
+    pub(crate) fn draw(
+        rng: &mut impl Rng,
+        ops: usize,
+        quiet: bool,
+        deadline: u64,
+        reply_timeout: u64,
+    ) -> Self {
         let mut mix: Vec<u32> = Action::ALL
             .iter()
             .map(|_| [0, 1, 1, 2, 6][rng.random_range(0..5)])
@@ -98,6 +110,7 @@ impl VaultKnobs {
         Self {
             foreign: [0, 0, 1, 1, 2][rng.random_range(0..5)],
             foreign_ops: ops.div_ceil(4),
+            deadline: deadline.max(2 * reply_timeout),
             tokens: [1, 2, 4, 8][rng.random_range(0..4)],
             // What is promised to foreign writers is promised for the default.
             patience: if quiet { 250 } else { patience },
@@ -122,8 +135,8 @@ impl fmt::Display for VaultKnobs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} contended tokens, {} foreign writers x {} mutations, patience {} ms, mix",
-            self.tokens, self.foreign, self.foreign_ops, self.patience
+            "{} contended tokens, {} foreign writers x {} mutations, deadline {} ms, patience {} ms, mix",
+            self.tokens, self.foreign, self.foreign_ops, self.deadline, self.patience
         )?;
         for (action, weight) in Action::ALL.iter().zip(&self.mix) {
             write!(f, " {action:?} {weight}")?;

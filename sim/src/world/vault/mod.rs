@@ -58,13 +58,18 @@ pub(super) fn open(
         clock.clone(),
         entropy.clone(),
     );
-    let patience = config.vault.as_ref().map_or(250, |vault| vault.patience);
+    let (deadline, patience) = config
+        .vault
+        .as_ref()
+        .map_or((config.deadline, 250), |vault| {
+            (vault.deadline, vault.patience)
+        });
     TokenStore::new(
         Noted::new(VaultUnderTest::new(variant, redis), shared.clone()),
         clock,
         entropy,
         TokenStoreConfig {
-            deadline: Duration::from_millis(config.deadline),
+            deadline: Duration::from_millis(deadline),
             patience: Duration::from_millis(patience),
         },
     )
