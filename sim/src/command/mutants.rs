@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::Exit;
-use crate::{mutants::Variant, runner::run_seeds, world::WorldOptions};
+use crate::{mutants::Variant, runner::run_seeds};
 
 /// Runs every planted bug until a seed catches it
 #[derive(Args, Clone, Debug)]
@@ -44,10 +44,8 @@ pub fn mutants(args: &MutantsArgs) -> io::Result<Exit> {
         let seeds = args.from..args.from.saturating_add(args.budget);
         let mut tried = 0_u64;
         let mut caught = None;
-        let options = WorldOptions {
-            workload: variant.workload(),
-            ..WorldOptions::default()
-        };
+        let options = variant.options();
+        let workload = options.workload.name();
         run_seeds(seeds, jobs, 0, &options, variant, |report| {
             tried += 1;
             caught = report
@@ -61,14 +59,14 @@ pub fn mutants(args: &MutantsArgs) -> io::Result<Exit> {
             "variant": variant.name(),
             "caught": caught.is_some(),
             "seeds": tried,
-            "workload": variant.workload().name(),
+            "workload": workload,
             "invariant": caught,
         });
         writeln!(stdout, "{line}")?;
         eprintln!(
             "{:<30}{:<7}{:<34}{}",
             variant.name(),
-            variant.workload().name(),
+            workload,
             caught.map_or_else(
                 || format!("survived {tried} seeds"),
                 |invariant| format!("seed {tried}: {invariant}")

@@ -35,7 +35,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "J")]
     pub jobs: Option<usize>,
     /// Run every K-th seed a second time and compare the traces; 0 for none
-    #[arg(long, value_name = "K", default_value_t = 1)]
+    #[arg(long, value_name = "K", default_value_t = 3)]
     pub twice: u64,
     /// Print a JSON line for every seed, and the summary as the last one
     #[arg(long)]

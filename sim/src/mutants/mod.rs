@@ -36,7 +36,10 @@ use std::{fmt, str::FromStr};
 
 use haechi_store_redis::{Builder, StartError, audit::AuditSink, redis::LockPolicy};
 
-use crate::world::{SeededEntropy, SimClock, SimConnect, Workload};
+use crate::{
+    fault::FaultClass,
+    world::{SeededEntropy, SimClock, SimConnect, Workload, WorldOptions},
+};
 use store::{Mutant, MutantStore};
 use vault::VaultMutant;
 
@@ -62,13 +65,27 @@ impl Variant {
         chain.chain(vault)
     }
 
-    /// The workload in which the bug shows.
+    /// The worlds in which the bug shows soon.
     #[must_use]
-    pub fn workload(self) -> Workload {
-        match self {
+    pub fn options(self) -> WorldOptions {
+        let workload = match self {
             Self::Correct => Workload::Mixed,
             Self::Planted(_) => Workload::Audit,
             Self::PlantedInVault(_) => Workload::Vault,
+        };
+        let options = WorldOptions {
+            workload,
+            ..WorldOptions::default()
+        };
+        match self {
+            // It takes a command that is late, of a token that nobody changes
+            // in the meantime.
+            Self::PlantedInVault(VaultMutant::NoTombstone) => WorldOptions {
+                faults: vec![FaultClass::Network],
+                ops: 100,
+                ..options
+            },
+            _ => options,
         }
     }
 

@@ -37,7 +37,7 @@ super::planted! {
         PurgeAgain = "purge_again": "a purge whose reply was lost is sent again without fence and receipt";
         VaultBlindRetry = "vault_blind_retry": "an attempt whose reply was lost is sent again as another mutation";
         VaultLostReplyNotApplied = "vault_lost_reply_not_applied": "a lost reply is reported as not applied";
-        NoTombstone = "no_tombstone": "a mutation is given up without a receipt that stops its late attempts";
+        NoTombstone = "no_tombstone": "a mutation whose reply was lost is given up without a receipt that stops its late attempts";
     }
 }
 
@@ -216,6 +216,26 @@ impl VaultUnderTest {
         self.store.apply(&stale, belief).await
     }
 
+    /// Takes a mutation that was not applied so far for one that never will be.
+    async fn apply_or_give_up(
+        &self,
+        attempt: &Attempt<'_>,
+        belief: &Belief,
+    ) -> Result<Applied, AttemptError> {
+        let cause = match self.store.apply(attempt, belief).await {
+            Err(AttemptError::Ambiguous(cause)) => cause,
+            answer => return answer,
+        };
+        let mut call = self.settle.call(&self.store.keys().all());
+        call.arg(belief.version.get()).arg("").arg(0);
+        call.arg(attempt.mutation.to_string())
+            .arg(attempt.begun.get());
+        match self.store.link().run(&self.settle, &call).await {
+            Ok(Value::Array(parts)) if is_dropped(&parts) => Err(AttemptError::Denied(cause)),
+            _ => Err(AttemptError::Ambiguous(cause)),
+        }
+    }
+
     /// Sends attempts whose predecessor's reply was lost as another mutation's.
     async fn apply_disguised(
         &self,
@@ -338,9 +358,10 @@ impl VaultStore for VaultUnderTest {
                     other => other,
                 }
             }
-            VaultMutant::SnapshotBeforeVersion
-            | VaultMutant::PruneUnfenced
-            | VaultMutant::NoTombstone => self.store.apply(attempt, belief).await,
+            VaultMutant::NoTombstone => self.apply_or_give_up(attempt, belief).await,
+            VaultMutant::SnapshotBeforeVersion | VaultMutant::PruneUnfenced => {
+                self.store.apply(attempt, belief).await
+            }
         }
     }
 
@@ -351,16 +372,6 @@ impl VaultStore for VaultUnderTest {
         belief: &Belief,
     ) -> Result<Option<Fate>, AttemptError> {
         match self.mutant {
-            Some(VaultMutant::NoTombstone) => {
-                let mut call = self.settle.call(&self.store.keys().all());
-                call.arg(belief.version.get()).arg("").arg(0);
-                call.arg(mutation.to_string()).arg(begun.get());
-                match self.store.link().run(&self.settle, &call).await? {
-                    // Nothing had been applied so far.
-                    Value::Array(parts) if is_dropped(&parts) => Ok(Some(Fate::Dropped)),
-                    _ => self.store.settle(mutation, begun, belief).await,
-                }
-            }
             Some(VaultMutant::VaultBlindRetry | VaultMutant::PurgeAgain) => {
                 let disguise = self.memory().disguises.get(&mutation).copied();
                 let belief = Belief {

@@ -202,8 +202,9 @@ impl fmt::Display for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "seed {}: {} replicas x {} operations, {} writers each, {}% reads, {}% identical events, think {} ms",
+            "seed {}: {}, {} replicas x {} operations, {} writers each, {}% reads, {}% identical events, think {} ms",
             self.seed,
+            self.workload.name(),
             self.replicas,
             self.ops,
             self.writers,

@@ -8,3 +8,4 @@ mod real_client;
 mod snapshots;
 mod speed;
 mod world;
+mod world_vault;

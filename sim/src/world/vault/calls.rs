@@ -128,7 +128,7 @@ impl Caller<'_> {
         let deletes: Vec<bool> = contended.iter().map(|_| rng.random_bool(0.4)).collect();
         let lifetime = DAY.mul_f64(rng.random_range(0.5..6.0));
         let unforeseen = rng.random_ratio(1, 8);
-        let own = rng.random_range(0..2_u32);
+        let own = rng.random_range(0..4_u32);
 
         let Some(op) = self.shared.call(self.replica, self.process) else {
             return false;
@@ -145,9 +145,13 @@ impl Caller<'_> {
             contended.truncate(1);
         }
         if action == Action::Own {
-            contended = token(&format!("own-{}-{}-{own}", self.process, self.writer))
-                .into_iter()
-                .collect();
+            // One of two that it has had, or a new one: what was given up as not
+            // applied would still be, if it came late.
+            let name = match own {
+                0 | 1 => format!("own-{}-{}-{own}", self.process, self.writer),
+                _ => format!("own-{}-{op}", self.process),
+            };
+            contended = token(&name).into_iter().collect();
         }
         let named = if unforeseen {
             &[]

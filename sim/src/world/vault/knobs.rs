@@ -106,6 +106,7 @@ impl VaultKnobs {
             .collect();
         // Something has to be written.
         mix[Action::Count as usize] += 1;
+        mix[Action::Own as usize] += 2;
         let patience = [20, 100, 250, 250][rng.random_range(0..4)];
         Self {
             foreign: [0, 0, 1, 1, 2][rng.random_range(0..5)],
