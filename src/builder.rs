@@ -7,13 +7,15 @@ use crate::{
     audit::{AnchorSink, AuditSink, AuditStore, SinkConfig},
     chain::Position,
     clock::{Clock, SystemClock},
+    crypto::CryptoProvider,
     entropy::{Entropy, SystemEntropy},
     error::Cause,
     redis::{
         AuditPrefix, Connect, LockPolicy, NotReady, RedisAuditStore, RedisConfig, RedisVaultConfig,
         RedisVaultStore, Timeouts, VaultPrefix,
     },
-    vault::{TokenStore, TokenStoreConfig, VaultStore},
+    sync::Arc,
+    vault::{TokenStore, TokenStoreConfig, TokenVault, VaultPolicy, VaultStore},
 };
 
 /// Assembles an [`AuditSink`] from its parts; every part has a default.
@@ -196,6 +198,24 @@ impl<C: Clock, E: Entropy> Builder<C, E> {
             self.clock.clone(),
             self.entropy.clone(),
             self.tokens.clone(),
+        )
+    }
+
+    /// A vault over any store, audited by `audit`.
+    pub fn vault<S: VaultStore, P: CryptoProvider>(
+        &self,
+        store: S,
+        crypto: Arc<P>,
+        audit: AuditSink<C, E>,
+        policy: VaultPolicy,
+    ) -> TokenVault<S, P, C, E> {
+        TokenVault::new(
+            self.token_store(store),
+            crypto,
+            audit,
+            self.clock.clone(),
+            self.entropy.clone(),
+            policy,
         )
     }
 

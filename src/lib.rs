@@ -45,6 +45,8 @@
 //!   [`AuditStore`](audit::AuditStore) beneath it.
 //! - [`redis`]: the store over Redis, and whether Redis is
 //!   [ready](redis::RedisAuditStore::ready) for it.
+//! - [`crypto`]: who holds the keys of the token vault: a key file, or a KMS
+//!   by way of [`CryptoProvider`](crypto::CryptoProvider).
 //! - [`clock`] and [`entropy`]: the two inputs that a simulation replaces.
 #![forbid(unsafe_code)]
 
@@ -52,6 +54,7 @@ pub mod audit;
 mod builder;
 pub mod chain;
 pub mod clock;
+pub mod crypto;
 pub mod entropy;
 mod error;
 pub mod redis;

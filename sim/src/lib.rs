@@ -3,6 +3,7 @@
 pub mod check;
 pub mod command;
 pub mod fault;
+pub mod fuzzing;
 pub mod history;
 pub mod mutants;
 pub mod redis;

@@ -4,15 +4,15 @@
 //! randomness, and no input, however hostile, overflows the stack or panics.
 
 mod anchor;
-mod canonical;
+pub(crate) mod canonical;
 mod event;
-mod json;
-mod number;
+pub(crate) mod json;
+pub(crate) mod number;
 mod outline;
 mod position;
 mod record;
 mod sanitize;
-mod text;
+pub(crate) mod text;
 mod verdict;
 mod verify;
 

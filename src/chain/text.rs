@@ -142,8 +142,13 @@ pub(crate) fn write_string(text: Text<'_>, out: &mut String) {
 /// Appends `text` with its quotes, from a string that was never JSON.
 pub(crate) fn write_plain_string(text: &str, out: &mut String) {
     out.push('"');
-    text.chars().for_each(|c| write_char(c, out));
+    write_escaped(text, out);
     out.push('"');
+}
+
+/// Appends what stands between the quotes of `text`.
+pub(crate) fn write_escaped(text: &str, out: &mut String) {
+    text.chars().for_each(|c| write_char(c, out));
 }
 
 fn write_char(c: char, out: &mut String) {
@@ -160,7 +165,8 @@ fn write_char(c: char, out: &mut String) {
     }
 }
 
-fn write_unit(unit: u16, out: &mut String) {
+/// Appends a code unit as its escape, `\u` and four digits.
+pub(crate) fn write_unit(unit: u16, out: &mut String) {
     out.push_str("\\u");
     for shift in [12, 8, 4, 0] {
         let digit = char::from_digit(u32::from(unit >> shift & 0xf), 16);

@@ -1,24 +1,80 @@
 //! From a plaintext to its token and back: diffs, fences, receipts, and the
 //! vault that callers use.
 //!
-//! A [`TokenStore`] applies mutations of stored tokens, each exactly once, by
-//! the fence of a [`VaultStore`]. This module must not know what a store is
+//! A [`TokenVault`] makes and opens token records, with a
+//! [`CryptoProvider`](crate::crypto::CryptoProvider), and audits what it gives
+//! out; a [`TokenStore`] applies mutations of stored tokens, each exactly once,
+//! by the fence of a [`VaultStore`]. This module must not know what a store is
 //! made of.
+//!
+//! ```
+//! use haechi_store_redis::{
+//!     Builder,
+//!     audit::MemoryStore,
+//!     clock::SystemClock,
+//!     crypto::{Counting, LocalKeys, MemoryKeys, manage},
+//!     entropy::SystemEntropy,
+//!     vault::{Details, MemoryVault, RevealPolicy, TokenType, VaultPolicy},
+//! };
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! // In production: `KeyFile::new(path)`, made by `haechi-store keys init`,
+//! // and `builder.vault_store(redis::Client::open(url)?)`.
+//! let storage = MemoryKeys::new();
+//! manage::init(&storage, &SystemClock::new(), &SystemEntropy).await?;
+//! let keys = LocalKeys::open(storage, SystemClock::new(), SystemEntropy, Counting::Persisted);
+//! let policy = VaultPolicy {
+//!     reveal: RevealPolicy::Allowed("local-dev".to_owned()),
+//!     ..VaultPolicy::default()
+//! };
+//! let builder = Builder::new();
+//! let audit = Builder::new().start_over(MemoryStore::new());
+//! let vault = builder.vault(MemoryVault::new(), keys.await?.into(), audit, policy);
+//!
+//! let email = TokenType::new("email")?;
+//! let made = vault.tokenize(&email, "anna@example.com", Details::default()).await?;
+//! assert!(made.token.as_str().starts_with("tok_email_"));
+//! let revealed = vault.reveal(made.token.as_str(), None).await?;
+//! assert_eq!(revealed.expose(), "anna@example.com");
+//! # Ok(())
+//! # }
+//! ```
 
+mod audit_event;
 mod diff;
+mod list;
 mod memory;
+mod object;
+mod plaintext;
+mod policy;
+mod purge;
 mod record;
+mod reveal;
 mod store;
 mod token;
 mod token_store;
+mod token_vault;
+mod tokenize;
 mod view;
 
 pub use diff::{Change, Diff};
+pub use list::{Listing, Quarantined, TokenMetadata};
 pub use memory::MemoryVault;
+pub use object::{InvalidObject, JsonObject};
+pub use plaintext::Plaintext;
+pub use policy::{
+    Deterministic, InvalidRetention, MAX_PLAINTEXT, Retention, RevealPolicy, VaultPolicy,
+};
+pub use purge::Pruned;
 pub use store::{
     Applied, Attempt, Belief, Due, Fate, Fence, Indexed, Load, Loaded, Mark, Moved, MutationId,
     Page, Patience, VaultStore, Version,
 };
 pub use token::{InvalidTokenId, InvalidTokenType, Stored, TokenId, TokenType};
 pub use token_store::{Done, MutateError, Mutation, TokenStore, TokenStoreConfig, VaultStats};
+pub use token_vault::{
+    Details, DetokenizeError, InvalidInput, PurgeError, Refusal, Restored, RevealError, TokenVault,
+    TokenizeError, Tokenized,
+};
 pub use view::View;

@@ -10,7 +10,6 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::token::Stored;
-use crate::clock::iso8601;
 
 /// A token record, read from its stored text.
 #[derive(Clone, Serialize, Deserialize)]
@@ -55,9 +54,14 @@ impl TokenRecord {
         serde_json::to_vec(self).unwrap_or_default().into()
     }
 
+    /// When it expires, since the epoch.
+    pub(super) fn expires(&self) -> Duration {
+        Duration::from_millis(parse_millis(&self.expires_at).unwrap_or(0))
+    }
+
     /// Whether it has expired by `now`, a time since the epoch.
     pub(super) fn is_expired(&self, now: Duration) -> bool {
-        parse_millis(&self.expires_at).is_none_or(|expires| u128::from(expires) <= now.as_millis())
+        self.expires().as_millis() <= now.as_millis()
     }
 }
 
@@ -78,26 +82,4 @@ pub(super) fn expires_at_millis(stored: &[u8]) -> Option<u64> {
     }
     let expiry: Expiry<'_> = serde_json::from_slice(stored).ok()?;
     parse_millis(&expiry.expires_at)
-}
-
-/// `now` and `days` later, as they are stored; `None` beyond the year 9999.
-pub(super) fn lifetime(now: Duration, days: f64) -> Option<(String, String, Duration)> {
-    let millis = days * 86_400_000.0;
-    if !(millis >= 0.0 && millis < 253_402_300_800_000.0) {
-        return None;
-    }
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "checked above"
-    )]
-    let expires = Duration::from_millis(
-        u64::try_from(now.as_millis())
-            .ok()?
-            .checked_add(millis as u64)?,
-    );
-    if expires.as_millis() >= 253_402_300_800_000 {
-        return None;
-    }
-    Some((iso8601(now), iso8601(expires), expires))
 }

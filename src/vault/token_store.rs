@@ -279,6 +279,10 @@ impl<S: VaultStore, C: Clock, E: Entropy> TokenStore<S, C, E> {
         self.reading(|| self.store.scan(cursor, count)).await
     }
 
+    pub(super) fn wall(&self) -> Duration {
+        self.clock.wall()
+    }
+
     pub(super) async fn due(&self, now: Duration, limit: usize) -> Result<Due, ReadError> {
         self.reading(|| self.store.due(now, limit)).await
     }

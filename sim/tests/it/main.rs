@@ -3,6 +3,7 @@
 
 mod check;
 mod differential;
+mod fuzzing;
 mod history;
 mod real_client;
 mod snapshots;

@@ -5,11 +5,11 @@ use std::{fmt, str::FromStr, time::Duration};
 use clap::{Args, Parser, Subcommand};
 
 use crate::{
-    audit_append, audit_export, audit_head, audit_verify, bench_audit, exit::Failure, not_built,
-    ready,
+    audit_append, audit_export, audit_head, audit_verify, bench_audit, bench_vault, exit::Failure,
+    not_built, ready, vault_detokenize, vault_list, vault_purge, vault_reveal, vault_tokenize,
 };
 
-/// A tamper-evident audit chain that any number of replicas share in Redis
+/// A tamper-evident audit chain and a token vault that any number of replicas share in Redis
 #[derive(Debug, Parser)]
 #[command(
     name = "haechi-store",
@@ -93,9 +93,8 @@ impl Global {
 pub(crate) enum Command {
     /// The audit chain: append, verify, export
     Audit(Audit),
-    /// The token vault (not built yet in this version)
-    #[command(disable_help_flag = true)]
-    Vault(not_built::Args),
+    /// The token vault: tokenize, reveal, purge
+    Vault(VaultArgs),
     /// The encryption keys of the vault (not built yet in this version)
     #[command(disable_help_flag = true)]
     Keys(not_built::Args),
@@ -142,6 +141,32 @@ pub(crate) enum AuditCommand {
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Example:
+  haechi-store keys init --key-file vault.keys
+  printf 'anna@example.com\\n' | haechi-store vault tokenize --type email --key-file vault.keys")]
+pub(crate) struct VaultArgs {
+    #[command(subcommand)]
+    pub(crate) command: VaultCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum VaultCommand {
+    /// Turn plaintexts from stdin into tokens
+    Tokenize(vault_tokenize::Args),
+    /// Print what a token stands for; the audit chain says so
+    Reveal(vault_reveal::Args),
+    /// Restore the plaintexts of tokens from stdin; the audit chain says so
+    Detokenize(vault_detokenize::Args),
+    /// Delete a token; the audit chain says so
+    Purge(vault_purge::Args),
+    /// Delete every token whose retention has ended; the audit chain says so
+    PurgeExpired(vault_purge::ExpiredArgs),
+    /// List live tokens, without their plaintexts; needs no key
+    List(vault_list::Args),
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Example:
   haechi-store bench audit --replicas 4 --writers 16")]
 pub(crate) struct Bench {
     #[command(subcommand)]
@@ -152,9 +177,8 @@ pub(crate) struct Bench {
 pub(crate) enum BenchCommand {
     /// Replicas that append to one chain at the same time
     Audit(bench_audit::Args),
-    /// Replicas that share one vault (not built yet in this version)
-    #[command(disable_help_flag = true)]
-    Vault(not_built::Args),
+    /// Replicas that share one vault
+    Vault(bench_vault::Args),
 }
 
 /// A URL that may hold a password, and is therefore never shown.

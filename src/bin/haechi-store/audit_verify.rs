@@ -338,6 +338,6 @@ fn reason_of(corrupt: &Corrupt) -> String {
             format!("wrong type: the key {key} holds a {found}")
         }
         Corrupt::Diverged { detail, .. } => format!("diverged: {detail}"),
-        Corrupt::RolledBack(rolled_back) => rolled_back.to_string(),
+        corrupt => corrupt.to_string(),
     }
 }

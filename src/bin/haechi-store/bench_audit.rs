@@ -60,10 +60,27 @@ pub(crate) struct Args {
     ops: NonZeroU64,
 }
 
+/// Whether benchmarks take the contention lock.
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum Lock {
+pub(crate) enum Lock {
     None,
     Always,
+}
+
+impl Lock {
+    pub(crate) fn policy(self) -> LockPolicy {
+        match self {
+            Self::None => LockPolicy::None,
+            Self::Always => LockPolicy::Always(LockTimes::default()),
+        }
+    }
+
+    pub(crate) fn words(self) -> &'static str {
+        match self {
+            Self::None => "no lock",
+            Self::Always => "lock always",
+        }
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -123,7 +140,7 @@ pub(crate) async fn run(args: Args, global: &Global, console: &Console) -> Resul
 
 /// A prefix that nobody else has, with a hash tag, so that a cluster keeps
 /// its keys together.
-fn own_prefix() -> Result<AuditPrefix, Failure> {
+pub(crate) fn own_prefix() -> Result<AuditPrefix, Failure> {
     let mut random = [0; 8];
     SystemEntropy.fill(&mut random).map_err(|error| {
         Failure::not_asked(format!(
@@ -142,11 +159,10 @@ async fn measure(
     console: &Console,
 ) -> Result<(Answer, Option<AppendError>, bool), Failure> {
     let builder = || -> Builder {
-        let lock = match args.lock {
-            Lock::None => LockPolicy::None,
-            Lock::Always => LockPolicy::Always(LockTimes::default()),
-        };
-        global.builder().prefix(prefix.clone()).lock(lock)
+        global
+            .builder()
+            .prefix(prefix.clone())
+            .lock(args.lock.policy())
     };
     let mut replicas: Vec<(AuditSink, LockWaits)> = Vec::with_capacity(args.replicas.get());
     for _ in 0..args.replicas.get() {
@@ -277,20 +293,22 @@ async fn gather(
     }
 }
 
+/// Which of the sorted microseconds `per_mille` of them reach, in milliseconds.
+pub(crate) fn quantile(latencies: &[u32], per_mille: usize) -> f64 {
+    let rank = (latencies.len() * per_mille).div_ceil(1000).max(1) - 1;
+    f64::from(latencies.get(rank).copied().unwrap_or(0)) / 1000.0
+}
+
 fn answer(total: Tally, stats: &Stats, lock_waits: u64, took: Duration) -> Answer {
     let mut latencies = total.latencies;
     latencies.sort_unstable();
     let committed = latencies.len() as u64;
-    let quantile = |per_mille: usize| {
-        let rank = (latencies.len() * per_mille).div_ceil(1000).max(1) - 1;
-        f64::from(latencies.get(rank).copied().unwrap_or(0)) / 1000.0
-    };
     let seconds = took.as_secs_f64();
     Answer {
         ops_per_second: (committed as f64 / seconds).round(),
-        p50_ms: quantile(500),
-        p99_ms: quantile(990),
-        max_ms: quantile(1000),
+        p50_ms: quantile(&latencies, 500),
+        p99_ms: quantile(&latencies, 990),
+        max_ms: quantile(&latencies, 1000),
         committed,
         batches: stats.batches,
         conflicts: stats.conflicts,
@@ -303,10 +321,7 @@ fn answer(total: Tally, stats: &Stats, lock_waits: u64, took: Duration) -> Answe
 }
 
 fn table(args: &Args, answer: &Answer) -> String {
-    let lock = match args.lock {
-        Lock::None => "no lock",
-        Lock::Always => "lock always",
-    };
+    let lock = args.lock.words();
     format!(
         "{} replicas × {} writers, {lock}: {} appends in {:.2} s\n\
          {:>12} appends a second\n\

@@ -4,7 +4,7 @@ use haechi_store_redis::{
     Builder, Corrupt, ReadError,
     clock::SystemClock,
     entropy::SystemEntropy,
-    redis::{AuditPrefix, RedisAuditStore, Timeouts},
+    redis::{AuditPrefix, RedisAuditStore, Timeouts, VaultPrefix},
 };
 use redis::{Client, IntoConnectionInfo};
 
@@ -37,6 +37,7 @@ impl Global {
         let most = self.deadline / 4;
         Builder::new()
             .prefix(AuditPrefix::new(self.audit_prefix.as_str()))
+            .vault_prefix(VaultPrefix::new(self.vault_prefix.as_str()))
             .deadline(self.deadline)
             .timeouts(Timeouts {
                 connect: usual.connect.min(most),

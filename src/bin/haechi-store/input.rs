@@ -6,8 +6,12 @@ use std::{
     path::Path,
 };
 
-use haechi_store_redis::chain::{Event, InvalidEvent, Limits};
+use haechi_store_redis::{
+    chain::{Event, InvalidEvent, Limits},
+    vault::MAX_PLAINTEXT,
+};
 use tokio::sync::mpsc;
+use zeroize::Zeroizing;
 
 /// Bytes read ahead of the line at hand.
 const READ_AHEAD: usize = 1 << 16;
@@ -178,6 +182,80 @@ fn read_events(sender: &mpsc::Sender<Result<Vec<Numbered>, BadInput>>) {
     }
     if let Some(end) = end {
         let _ = sender.blocking_send(Err(end));
+    }
+}
+
+/// Plaintexts or tokens from stdin, one a line, read on a thread of their own.
+pub(crate) struct Texts {
+    lines: mpsc::Receiver<Result<(u64, Zeroizing<String>), BadText>>,
+}
+
+/// Why the texts end before the input's end. What stood there is not shown.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BadText {
+    /// It is longer than a plaintext may be.
+    #[error(
+        "line {number}: longer than {MAX_PLAINTEXT} bytes; neither this line nor any after it was tried"
+    )]
+    TooLong {
+        /// From 1.
+        number: u64,
+    },
+    /// It is not UTF-8.
+    #[error("line {number}: not UTF-8; neither this line nor any after it was tried")]
+    NotText {
+        /// From 1.
+        number: u64,
+    },
+    /// Reading failed after so many lines.
+    #[error("stdin could not be read after line {after}: {error}; no line after it was tried")]
+    Read {
+        /// From 1.
+        after: u64,
+        /// What the system said.
+        error: io::Error,
+    },
+}
+
+impl Texts {
+    /// Begins to read. Dropping it ends the reading at the next line.
+    pub(crate) fn from_stdin() -> Self {
+        let (sender, lines) = mpsc::channel(GROUP);
+        tokio::task::spawn_blocking(move || {
+            let mut lines = Lines::new(io::stdin(), MAX_PLAINTEXT);
+            let mut last = 0;
+            loop {
+                let next = match lines.next() {
+                    Ok(None) => return,
+                    Ok(Some(line)) => {
+                        last = line.number;
+                        text(&line)
+                    }
+                    Err(error) => Err(BadText::Read { after: last, error }),
+                };
+                let is_last = next.is_err();
+                if sender.blocking_send(next).is_err() || is_last {
+                    return;
+                }
+            }
+        });
+        Self { lines }
+    }
+
+    /// Waits for the next line; `None` at the end.
+    pub(crate) async fn next(&mut self) -> Result<Option<(u64, Zeroizing<String>)>, BadText> {
+        self.lines.recv().await.transpose()
+    }
+}
+
+fn text(line: &Line<'_>) -> Result<(u64, Zeroizing<String>), BadText> {
+    let number = line.number;
+    if line.cut {
+        return Err(BadText::TooLong { number });
+    }
+    match std::str::from_utf8(line.text) {
+        Ok(text) => Ok((number, Zeroizing::new(text.to_owned()))),
+        Err(_) => Err(BadText::NotText { number }),
     }
 }
 

@@ -1,5 +1,5 @@
-//! The operator's program: append to a chain, verify it, export it, ask
-//! whether its Redis can be trusted, and measure it.
+//! The operator's program: append to a chain, verify it, export it; tokenize
+//! and reveal; ask whether Redis can be trusted, and measure it.
 //!
 //! One command, one file. Every command is `run(args, global, console)`, puts
 //! its results on stdout and everything else on stderr, and ends in an
@@ -12,6 +12,7 @@ mod audit_export;
 mod audit_head;
 mod audit_verify;
 mod bench_audit;
+mod bench_vault;
 mod connection;
 mod console;
 mod exit;
@@ -19,13 +20,19 @@ mod input;
 mod interrupt;
 mod not_built;
 mod ready;
+mod vault_detokenize;
+mod vault_list;
+mod vault_open;
+mod vault_purge;
+mod vault_reveal;
+mod vault_tokenize;
 
 use std::process::ExitCode;
 
 use clap::Parser;
 
 use crate::{
-    args::{AuditCommand, BenchCommand, Cli, Command},
+    args::{AuditCommand, BenchCommand, Cli, Command, VaultCommand},
     console::Console,
     exit::{Exit, Failure},
 };
@@ -72,9 +79,16 @@ async fn run(cli: Cli, console: &Console) -> Result<Exit, Failure> {
         Command::Ready(args) => Built::Ready(args),
         Command::Bench(bench) => match bench.command {
             BenchCommand::Audit(args) => Built::BenchAudit(args),
-            BenchCommand::Vault(_) => return Err(not_built::failure("bench vault")),
+            BenchCommand::Vault(args) => Built::BenchVault(args),
         },
-        Command::Vault(_) => return Err(not_built::failure("vault")),
+        Command::Vault(vault) => match vault.command {
+            VaultCommand::Tokenize(args) => Built::Tokenize(args),
+            VaultCommand::Reveal(args) => Built::Reveal(args),
+            VaultCommand::Detokenize(args) => Built::Detokenize(args),
+            VaultCommand::Purge(args) => Built::Purge(args),
+            VaultCommand::PurgeExpired(args) => Built::PurgeExpired(args),
+            VaultCommand::List(args) => Built::List(args),
+        },
         Command::Keys(_) => return Err(not_built::failure("keys")),
     };
     global.check()?;
@@ -85,6 +99,13 @@ async fn run(cli: Cli, console: &Console) -> Result<Exit, Failure> {
         Built::Head(args) => audit_head::run(args, global, console).await,
         Built::Ready(args) => ready::run(args, global, console).await,
         Built::BenchAudit(args) => bench_audit::run(args, global, console).await,
+        Built::BenchVault(args) => bench_vault::run(args, global, console).await,
+        Built::Tokenize(args) => vault_tokenize::run(args, global, console).await,
+        Built::Reveal(args) => vault_reveal::run(args, global, console).await,
+        Built::Detokenize(args) => vault_detokenize::run(args, global, console).await,
+        Built::Purge(args) => vault_purge::run(args, global, console).await,
+        Built::PurgeExpired(args) => vault_purge::run_expired(args, global, console).await,
+        Built::List(args) => vault_list::run(args, global, console).await,
     }
 }
 
@@ -96,4 +117,11 @@ enum Built {
     Head(audit_head::Args),
     Ready(ready::Args),
     BenchAudit(bench_audit::Args),
+    BenchVault(bench_vault::Args),
+    Tokenize(vault_tokenize::Args),
+    Reveal(vault_reveal::Args),
+    Detokenize(vault_detokenize::Args),
+    Purge(vault_purge::Args),
+    PurgeExpired(vault_purge::ExpiredArgs),
+    List(vault_list::Args),
 }

@@ -1,0 +1,32 @@
+//! Canonical JSON against another implementation of RFC 8785.
+
+use haechi_store_redis::chain::{Event, Head, InvalidEvent};
+use serde_json::Value;
+
+/// One run on `data`.
+pub fn canonical_json(data: &[u8]) {
+    let accepted = Event::from_json_slice(data, &Default::default());
+    let other: Result<Value, _> = serde_json::from_slice(data);
+    match (accepted, other) {
+        (Ok(event), other) => {
+            let record = event.seal(None, &Head::Empty).expect("far from the end");
+            let text = record.text();
+            // Lone surrogates are all that the other cannot read.
+            if let Ok(value) = serde_json::from_str::<Value>(text) {
+                assert!(other.is_ok(), "accepted what is no JSON");
+                let canonical = serde_json_canonicalizer::to_string(&value);
+                assert_eq!(canonical.expect("it was read"), text);
+            } else {
+                assert!(text.contains("\\ud"), "unreadable: {text}");
+            }
+            let again = Event::from_json(text).expect("what was written can be read");
+            let again = again.seal(None, &Head::Empty).expect("far from the end");
+            assert_eq!(again.text(), text, "a canonical text changed");
+        }
+        (Err(InvalidEvent::NotJson { .. }), Ok(value)) => {
+            // It reads what serde_json does not mind: nothing.
+            panic!("refused as no JSON: {value}")
+        }
+        (Err(_), _) => {}
+    }
+}

@@ -1,0 +1,136 @@
+//! What the vault's commands share: keys, chain and vault put together, and
+//! what their errors mean for an exit code.
+
+use std::{path::PathBuf, sync::Arc};
+
+use haechi_store_redis::{
+    AppendError, StartError,
+    audit::AuditSink,
+    clock::SystemClock,
+    crypto::{Counting, KeyFile, LocalKeys},
+    entropy::SystemEntropy,
+    redis::RedisVaultStore,
+    vault::{MutateError, TokenVault, VaultPolicy},
+};
+use redis::Client;
+use serde::Serialize;
+
+use crate::{
+    args::Global,
+    connection::place,
+    console::{self, Console},
+    exit::{Exit, Failure},
+};
+
+pub(crate) type Keys = LocalKeys<KeyFile, SystemClock, SystemEntropy>;
+pub(crate) type Store = RedisVaultStore<Client, SystemClock, SystemEntropy>;
+pub(crate) type Vault = TokenVault<Store, Keys>;
+
+/// Where the keys are.
+#[derive(clap::Args, Debug)]
+pub(crate) struct KeyArgs {
+    /// The key file, made by `haechi-store keys init`
+    #[arg(long, value_name = "K")]
+    pub(crate) key_file: PathBuf,
+}
+
+/// A vault, ready to be used and to be closed.
+pub(crate) struct Open {
+    pub(crate) client: Client,
+    pub(crate) vault: Vault,
+    keys: Arc<Keys>,
+    audit: AuditSink,
+}
+
+impl Open {
+    /// Opens the key file and asks Redis whether it can be trusted.
+    pub(crate) async fn new(
+        args: &KeyArgs,
+        global: &Global,
+        policy: VaultPolicy,
+    ) -> Result<Self, Failure> {
+        let client = global.client()?;
+        let keys = open_keys(&args.key_file).await?;
+        let place = place(&client);
+        let audit = global.builder().start(client.clone()).await;
+        let audit = audit.map_err(|StartError { reason, cause }| {
+            Failure::no(format!(
+                "Redis at {place} is not fit for a vault, nothing was done: {reason}: {cause}"
+            ))
+        })?;
+        let builder = global.builder();
+        let store = builder.vault_store(client.clone());
+        let vault = builder.vault(store, keys.clone(), audit.clone(), policy);
+        Ok(Self {
+            client,
+            vault,
+            keys,
+            audit,
+        })
+    }
+
+    /// Gives back what was reserved. Failing costs nothing but encryptions
+    /// that the key could have made.
+    pub(crate) async fn close(self, global: &Global, console: &Console) {
+        self.audit.close(global.deadline).await;
+        drop(self.vault);
+        if let Err(error) = self.keys.close().await {
+            console.warn(&format!(
+                "the key file's count of encryptions is higher than it need be: {error}"
+            ));
+        }
+    }
+}
+
+async fn open_keys(path: &std::path::Path) -> Result<Arc<Keys>, Failure> {
+    let keys = LocalKeys::open(
+        KeyFile::new(path),
+        SystemClock::new(),
+        SystemEntropy,
+        Counting::Persisted,
+    )
+    .await;
+    keys.map(Arc::new)
+        .map_err(|error| Failure::not_asked(error.to_string()))
+}
+
+/// The vault's store without keys.
+pub(crate) fn store(global: &Global, client: &Client) -> Store {
+    global.builder().vault_store(client.clone())
+}
+
+/// What a mutation's failure means: its exit code, after stdout has the
+/// handle of one whose outcome is unknown.
+pub(crate) fn mutate_failure(client: &Client, error: &MutateError) -> Failure {
+    match error {
+        MutateError::Unknown { mutation, .. } => unknown(mutation.to_string(), error),
+        MutateError::NotApplied(_) => Failure::no(format!("Redis at {}: {error}", place(client))),
+        MutateError::Corrupt(_) => Failure::no(error.to_string()),
+    }
+}
+
+/// As [`mutate_failure`], of an audit event that is not known to be applied.
+pub(crate) fn append_failure(client: &Client, error: &AppendError, what: &str) -> Failure {
+    match error {
+        AppendError::Unknown { handle, .. } => unknown(handle.to_string(), what),
+        _ => Failure::no(format!("Redis at {}: {what}", place(client))),
+    }
+}
+
+fn unknown(handle: String, message: impl std::fmt::Display) -> Failure {
+    #[derive(Serialize)]
+    struct Unknown {
+        outcome: &'static str,
+        handle: String,
+    }
+    let line = Unknown {
+        outcome: "unknown",
+        handle,
+    };
+    // Should stdout be gone, exit code and stderr still say it.
+    let _ = console::json_line(&mut console::stdout(), &line);
+    Failure::Said {
+        exit: Exit::Unknown,
+        message: message.to_string(),
+    }
+}

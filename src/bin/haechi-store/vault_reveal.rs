@@ -1,0 +1,74 @@
+//! `vault reveal`: one token's plaintext, audited.
+
+use std::io::Write;
+
+use haechi_store_redis::vault::{JsonObject, Refusal, RevealError, RevealPolicy, VaultPolicy};
+
+use crate::{
+    args::Global,
+    connection::read_failure,
+    console::{self, Console},
+    exit::{Exit, Failure},
+    vault_open::{KeyArgs, Open, append_failure},
+};
+
+/// Print what a token stands for; the audit chain says so
+#[derive(clap::Args)]
+#[command(after_help = "\
+Prints the plaintext, and a newline. Without --reveal-policy it is denied, and that is audited too.
+
+Example:
+  haechi-store vault reveal tok_email_5f8e… --key-file vault.keys --reveal-policy local-dev")]
+pub(crate) struct Args {
+    /// The token
+    #[arg(value_name = "TOKEN")]
+    token: String,
+
+    /// Why it may be revealed, as the audit chain will say; `disabled` denies
+    #[arg(long, value_name = "POLICY", default_value = "disabled")]
+    reveal_policy: String,
+
+    /// A JSON object to open the envelope under, instead of the stored context
+    #[arg(long, value_name = "JSON", value_parser = JsonObject::from_json)]
+    context: Option<JsonObject>,
+
+    #[command(flatten)]
+    keys: KeyArgs,
+}
+
+/// What was given as a token may be a plaintext.
+impl std::fmt::Debug for Args {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Args").finish_non_exhaustive()
+    }
+}
+
+pub(crate) async fn run(args: Args, global: &Global, console: &Console) -> Result<Exit, Failure> {
+    let policy = VaultPolicy {
+        reveal: match args.reveal_policy.as_str() {
+            "disabled" => RevealPolicy::Disabled,
+            name => RevealPolicy::Allowed(name.to_owned()),
+        },
+        ..VaultPolicy::default()
+    };
+    let open = Open::new(&args.keys, global, policy).await?;
+    let revealed = open.vault.reveal(&args.token, args.context.as_ref()).await;
+    let client = open.client.clone();
+    open.close(global, console).await;
+    match revealed {
+        Ok(plaintext) => {
+            let mut out = console::stdout();
+            writeln!(out, "{}", plaintext.expose())?;
+            out.flush()?;
+            Ok(Exit::Fine)
+        }
+        Err(RevealError::Refused(Refusal::Unavailable(error))) => {
+            Err(read_failure(&client, &error))
+        }
+        Err(RevealError::NotAudited(error)) => {
+            let what = RevealError::NotAudited(error.clone()).to_string();
+            Err(append_failure(&client, &error, &what))
+        }
+        Err(refused) => Err(Failure::no(refused.to_string())),
+    }
+}

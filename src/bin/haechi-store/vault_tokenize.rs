@@ -1,0 +1,179 @@
+//! `vault tokenize`: plaintexts from stdin, their tokens in input order.
+
+use std::{collections::VecDeque, io::Write};
+
+use haechi_store_redis::vault::{
+    Details, Deterministic, JsonObject, Retention, TokenType, TokenizeError, Tokenized, VaultPolicy,
+};
+use tokio::task::JoinHandle;
+
+use crate::{
+    args::Global,
+    console::{self, Console},
+    exit::{Exit, Failure},
+    input::{BadText, Texts},
+    vault_open::{KeyArgs, Open, mutate_failure},
+};
+
+/// Turn plaintexts from stdin into tokens
+#[derive(clap::Args, Debug)]
+#[command(after_help = "\
+One plaintext a line, of at most 1 MiB; its newline is not part of it, everything else is. Prints one
+token for each, in the order of the input. At the first that fails it stops: the tokens before it
+stand, and the line's number is on stderr.
+
+Example:
+  haechi-store keys init --key-file vault.keys
+  printf 'anna@example.com\\n' | haechi-store vault tokenize --type email --deterministic \\
+    --key-file vault.keys")]
+pub(crate) struct Args {
+    /// What the plaintexts are: a to z, 0 to 9 and _
+    #[arg(long = "type", value_name = "T", value_parser = TokenType::new)]
+    token_type: TokenType,
+
+    /// The same plaintext gives the same token while that lives
+    #[arg(long)]
+    deterministic: bool,
+
+    /// How long the tokens live, in days, fractions allowed
+    #[arg(long, value_name = "D", default_value = "30", value_parser = retention)]
+    retention_days: Retention,
+
+    /// A JSON object that is kept readable beside each token
+    #[arg(long, value_name = "JSON", value_parser = JsonObject::from_json)]
+    metadata: Option<JsonObject>,
+
+    /// A JSON object that each envelope is bound to
+    #[arg(long, value_name = "JSON", value_parser = JsonObject::from_json)]
+    context: Option<JsonObject>,
+
+    #[command(flatten)]
+    keys: KeyArgs,
+}
+
+/// Plaintexts on their way at once.
+const IN_FLIGHT: usize = 32;
+
+fn retention(text: &str) -> Result<Retention, String> {
+    let days: f64 = text.parse().map_err(|_| "give a number of days")?;
+    Retention::days(days).map_err(|error| error.to_string())
+}
+
+pub(crate) async fn run(args: Args, global: &Global, console: &Console) -> Result<Exit, Failure> {
+    let policy = VaultPolicy {
+        retention: args.retention_days,
+        deterministic: if args.deterministic {
+            Deterministic::All
+        } else {
+            Deterministic::None
+        },
+        ..VaultPolicy::default()
+    };
+    let open = Open::new(&args.keys, global, policy).await?;
+    let ended = tokenize(&args, &open, console).await;
+    open.close(global, console).await;
+    ended
+}
+
+type Ending = Result<Tokenized, TokenizeError>;
+
+async fn tokenize(args: &Args, open: &Open, console: &Console) -> Result<Exit, Failure> {
+    let mut texts = Texts::from_stdin();
+    let mut in_flight: VecDeque<(u64, JoinHandle<Ending>)> = VecDeque::new();
+    let mut progress = console.progress("tokenized");
+    let (mut made, mut reused) = (0_u64, 0_u64);
+    let mut bad = None;
+    let mut is_open = true;
+    let details = Details {
+        context: args.context.clone().unwrap_or_default(),
+        metadata: args.metadata.clone().unwrap_or_default(),
+    };
+    loop {
+        while is_open && in_flight.len() < IN_FLIGHT {
+            match texts.next().await {
+                Ok(Some((line, text))) => {
+                    let (vault, details) = (open.vault.clone(), details.clone());
+                    let token_type = args.token_type.clone();
+                    let task =
+                        tokio::spawn(
+                            async move { vault.tokenize(&token_type, &text, details).await },
+                        );
+                    in_flight.push_back((line, task));
+                }
+                Ok(None) => is_open = false,
+                Err(error) => {
+                    bad = Some(error);
+                    is_open = false;
+                }
+            }
+        }
+        let Some((line, task)) = in_flight.pop_front() else {
+            break;
+        };
+        match task.await {
+            Ok(Ok(tokenized)) => {
+                made += 1;
+                reused += u64::from(tokenized.reused);
+                let mut out = console::stdout();
+                writeln!(out, "{}", tokenized.token)?;
+                out.flush()?;
+                progress.at(made, None);
+            }
+            Ok(Err(error)) => {
+                return Err(failed(open, line, &error, in_flight).await);
+            }
+            Err(_) => return Err(Failure::no(format!("line {line}: interrupted"))),
+        }
+    }
+    drop(progress);
+    if console.json() {
+        let mut out = console::stdout();
+        let summary = serde_json::json!({"summary": {"tokenized": made, "reused": reused}});
+        console::json_line(&mut out, &summary)?;
+        out.flush()?;
+    }
+    console.note(&format!("{made} tokenized, {reused} of them had a token"));
+    match bad {
+        None => Ok(Exit::Fine),
+        Some(bad) => {
+            console.error(&bad.to_string());
+            Ok(match bad {
+                BadText::Read { after: 0, .. } => Exit::NotAsked,
+                _ => Exit::No,
+            })
+        }
+    }
+}
+
+/// Those behind the one that failed are let end: they may be tokens already.
+async fn failed(
+    open: &Open,
+    line: u64,
+    error: &TokenizeError,
+    in_flight: VecDeque<(u64, JoinHandle<Ending>)>,
+) -> Failure {
+    let mut last = line;
+    for (behind, task) in in_flight {
+        let _ = task.await;
+        last = behind;
+    }
+    let failure = match error {
+        TokenizeError::Unknown(unknown) => mutate_failure(&open.client, unknown),
+        _ => Failure::no(error.to_string()),
+    };
+    let Failure::Said { exit, message } = failure else {
+        return failure;
+    };
+    let behind = match last - line {
+        0 => format!("no line after {line} was tried"),
+        _ => format!(
+            "lines {} to {last} were under way and may have tokens that were not printed; \
+             they expire",
+            line + 1
+        ),
+    };
+    Failure::Said {
+        exit,
+        message: format!("line {line}: {message}; {behind}"),
+    }
+}

@@ -1,0 +1,131 @@
+//! Additional authenticated data: what a ciphertext is bound to. It must not
+//! know what the vault puts into it.
+
+use std::fmt;
+
+use crate::chain::{
+    canonical::{Members, Renderer},
+    json::{Refusal, RefusalKind},
+};
+
+use super::nfkc;
+
+/// The longest AAD, in bytes of its JSON text.
+const MAX_BYTES: usize = 1 << 20;
+/// The deepest nesting.
+const MAX_DEPTH: usize = 128;
+
+/// A JSON object that a ciphertext is bound to: decrypting needs an equal one.
+///
+/// Two texts are equal when their nfkc-json-v2 text is: white space, the order
+/// of members and compatibility variants of characters do not count.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Aad {
+    nfkc_v2: String,
+    stable_v1: String,
+}
+
+impl Aad {
+    /// Reads a JSON object of at most 1 MiB, nested at most 128 deep.
+    ///
+    /// # Errors
+    ///
+    /// When it is no such object, or a name is repeated in one object, also
+    /// when only normalization makes two names equal.
+    pub fn from_json(json: impl Into<String>) -> Result<Self, InvalidAad> {
+        let json = json.into();
+        if json.len() > MAX_BYTES {
+            return Err(InvalidAad::TooLarge { bytes: json.len() });
+        }
+        let nfkc_v2 = nfkc::render(&json, MAX_DEPTH)?.ok_or(InvalidAad::NotAnObject)?;
+        let mut stable = Renderer::default();
+        stable.render(&json, MAX_DEPTH, &mut All)?;
+        Ok(Self {
+            nfkc_v2,
+            stable_v1: stable.into_text(),
+        })
+    }
+
+    /// What envelopes are bound to: nfkc-json-v2.
+    #[must_use]
+    pub fn nfkc_v2(&self) -> &str {
+        &self.nfkc_v2
+    }
+
+    /// What envelopes older than version 2 are bound to: json-stable-v1.
+    #[must_use]
+    pub fn stable_v1(&self) -> &str {
+        &self.stable_v1
+    }
+}
+
+/// AAD may name people; only its length is shown.
+impl fmt::Debug for Aad {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Aad({} bytes)", self.nfkc_v2.len())
+    }
+}
+
+struct All;
+
+impl Members for All {
+    fn keep(&mut self, _: usize, _: &[u8], _: &mut String, _: usize) -> bool {
+        true
+    }
+}
+
+/// Why a text is no AAD. Nothing was encrypted or decrypted with it; the
+/// message holds byte offsets and no content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidAad {
+    /// Not JSON in UTF-8.
+    #[error("the AAD is not JSON: reading stopped at byte {offset}; give one JSON object")]
+    NotJson {
+        /// Where reading stopped.
+        offset: usize,
+    },
+    /// JSON, but no object.
+    #[error("the AAD is not a JSON object; wrap it in one")]
+    NotAnObject,
+    /// Two members of one object have one name, or come to have one.
+    #[error(
+        "the name at byte {offset} of the AAD is another's once both are normalized (NFKC); \
+         rename one of the two"
+    )]
+    RepeatedName {
+        /// Where the later name stands.
+        offset: usize,
+    },
+    /// Reading the number would change it, or it is larger than any double.
+    #[error("the number at byte {offset} of the AAD is no exact IEEE double; give it as a string")]
+    NumberChanges {
+        /// Where the number stands.
+        offset: usize,
+    },
+    /// Nested deeper than 128.
+    #[error("the AAD is nested deeper than 128 at byte {offset}; flatten it")]
+    TooDeep {
+        /// Where the container one too deep opens.
+        offset: usize,
+    },
+    /// Longer than 1 MiB.
+    #[error("the AAD has {bytes} bytes and the limit is 1048576; shorten it")]
+    TooLarge {
+        /// The text's length.
+        bytes: usize,
+    },
+}
+
+impl From<Refusal> for InvalidAad {
+    fn from(Refusal { offset, kind }: Refusal) -> Self {
+        match kind {
+            RefusalKind::NotJson => Self::NotJson { offset },
+            RefusalKind::TooDeep => Self::TooDeep { offset },
+            RefusalKind::Repeated => Self::RepeatedName { offset },
+            RefusalKind::NumberChanges | RefusalKind::NumberOverflows => {
+                Self::NumberChanges { offset }
+            }
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! The envelope: a ciphertext and all that decrypting it needs but the key. It
+//! must not know any key; whether its members are what they claim to be is
+//! for a provider to decide.
+
+use std::{fmt, time::Duration};
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde::{
+    Deserialize, Deserializer, Serialize, Serializer, de::Error as _, ser::SerializeMap as _,
+};
+use serde_json::{Map, Value};
+
+use super::KeyId;
+
+/// A ciphertext with its key's name, its vector, its tag and its times.
+///
+/// Its JSON is `{"v":2,"alg","kid","iv","ct","tag","aadHash","aadEncoding",
+/// "createdAt","expiresAt"?}`, binary members in base64url without padding.
+/// Further members are kept and written back after these. Reading checks the
+/// members' JSON types; what they mean is checked when it is decrypted.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Envelope {
+    /// 2; 1 or absent for the oldest.
+    pub version: Option<u64>,
+    /// The cipher, such as `AES-256-GCM`.
+    pub alg: String,
+    /// The key's name.
+    pub kid: KeyId,
+    /// The initialization vector, base64url.
+    pub iv: String,
+    /// The ciphertext, base64url.
+    pub ct: String,
+    /// The authentication tag, base64url.
+    pub tag: String,
+    /// SHA-256 of the AAD's canonical text, base64url.
+    pub aad_hash: String,
+    /// Which canonical text: `nfkc-json-v2`; absent for the oldest.
+    pub aad_encoding: Option<String>,
+    /// When it was made, ISO-8601 in UTC.
+    pub created_at: Option<String>,
+    /// From when on it does not decrypt, ISO-8601 in UTC.
+    pub expires_at: Option<String>,
+    /// Members of other names, such as a KMS's wrapped data key.
+    pub other: Map<String, Value>,
+}
+
+impl Envelope {
+    /// Reads an envelope from JSON in UTF-8.
+    ///
+    /// # Errors
+    ///
+    /// When it is no object, or a member is absent or of another JSON type.
+    pub fn from_json(json: impl AsRef<[u8]>) -> Result<Self, InvalidEnvelope> {
+        let value = serde_json::from_slice(json.as_ref()).map_err(|_| InvalidEnvelope::NotJson)?;
+        Self::from_value(value)
+    }
+
+    /// Reads an envelope from a JSON value.
+    ///
+    /// # Errors
+    ///
+    /// As [`Envelope::from_json`].
+    pub fn from_value(value: Value) -> Result<Self, InvalidEnvelope> {
+        let Value::Object(mut map) = value else {
+            return Err(InvalidEnvelope::NotJson);
+        };
+        let mut optional = |name| match map.remove(name) {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text)),
+            Some(_) => Err(InvalidEnvelope::Member(name)),
+        };
+        let aad_encoding = optional("aadEncoding")?;
+        let created_at = optional("createdAt")?;
+        let expires_at = optional("expiresAt")?;
+        let mut string = |name| optional(name)?.ok_or(InvalidEnvelope::Member(name));
+        Ok(Self {
+            alg: string("alg")?,
+            kid: string("kid")?.into(),
+            iv: string("iv")?,
+            ct: string("ct")?,
+            tag: string("tag")?,
+            aad_hash: string("aadHash")?,
+            aad_encoding,
+            created_at,
+            expires_at,
+            version: match map.remove("v") {
+                None => None,
+                Some(version) => Some(version.as_u64().ok_or(InvalidEnvelope::Member("v"))?),
+            },
+            other: map,
+        })
+    }
+
+    /// The envelope as JSON, without white space.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        // Maps with string keys always serialize.
+        serde_json::to_string(self).unwrap_or_default()
+    }
+
+    /// The name of the key that it was encrypted with.
+    #[must_use]
+    pub fn kid(&self) -> &KeyId {
+        &self.kid
+    }
+
+    /// From when on it does not decrypt, as wall time since the epoch; `None`
+    /// if it never expires. Times before the epoch are the epoch.
+    ///
+    /// # Errors
+    ///
+    /// When the member is no time; it does not decrypt then either.
+    pub fn expires_at(&self) -> Result<Option<Duration>, UnreadableTime> {
+        let Some(text) = &self.expires_at else {
+            return Ok(None);
+        };
+        let time: jiff::Timestamp = text.parse().map_err(|_| UnreadableTime)?;
+        let millis = u64::try_from(time.as_millisecond()).unwrap_or(0);
+        Ok(Some(Duration::from_millis(millis)))
+    }
+}
+
+/// The ciphertext says nothing to a reader of logs, and is long.
+impl fmt::Debug for Envelope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Envelope")
+            .field("version", &self.version)
+            .field("alg", &self.alg)
+            .field("kid", &self.kid)
+            .field("ct", &format_args!("{} characters", self.ct.len()))
+            .field("created_at", &self.created_at)
+            .field("expires_at", &self.expires_at)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Serialize for Envelope {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        if let Some(version) = self.version {
+            map.serialize_entry("v", &version)?;
+        }
+        for (name, text) in [
+            ("alg", Some(self.alg.as_str())),
+            ("kid", Some(self.kid.as_str())),
+            ("iv", Some(&self.iv)),
+            ("ct", Some(&self.ct)),
+            ("tag", Some(&self.tag)),
+            ("aadHash", Some(&self.aad_hash)),
+            ("aadEncoding", self.aad_encoding.as_deref()),
+            ("createdAt", self.created_at.as_deref()),
+            ("expiresAt", self.expires_at.as_deref()),
+        ] {
+            if let Some(text) = text {
+                map.serialize_entry(name, text)?;
+            }
+        }
+        for (name, value) in &self.other {
+            map.serialize_entry(name, value)?;
+        }
+        map.end()
+    }
+}
+
+impl<'de> Deserialize<'de> for Envelope {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::from_value(Value::deserialize(deserializer)?).map_err(D::Error::custom)
+    }
+}
+
+/// Why a text is no envelope. It was not changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidEnvelope {
+    /// Not a JSON object.
+    #[error("the envelope is not a JSON object; restore it from a copy")]
+    NotJson,
+    /// A member is absent, or of another JSON type.
+    #[error("the envelope's `{0}` is absent or of another type; restore it from a copy")]
+    Member(&'static str),
+}
+
+/// An `expiresAt` that is no ISO-8601 time with its offset from UTC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the envelope's `expiresAt` is no time; it does not decrypt. Restore it from a copy")]
+pub struct UnreadableTime;
+
+/// Bytes as the envelope and the key file write them.
+pub(crate) fn encode(bytes: &[u8]) -> String {
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+/// The bytes of a member, if it is base64url in its only spelling.
+pub(crate) fn decode(text: &str) -> Option<Vec<u8>> {
+    URL_SAFE_NO_PAD.decode(text).ok()
+}

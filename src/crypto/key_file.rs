@@ -1,0 +1,212 @@
+//! The key file on disk: who may read it, and how it is replaced. It must not
+//! know what is in it.
+//!
+//! A change holds an advisory lock on a file beside it, `{name}.lock`, which
+//! is never removed: the key file itself is replaced, and a lock on it would
+//! be a lock on the file that was. The new text goes to `{name}.tmp`, is
+//! synced, renamed over the key file, and the directory is synced.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, Read as _, Write as _},
+    path::{Path, PathBuf},
+};
+
+use zeroize::{Zeroize as _, Zeroizing};
+
+use super::{KeyStorage, KeysError, storage::Changed};
+
+/// The longest file that is read: some 4,000 keys.
+const MAX_BYTES: u64 = 1 << 20;
+
+/// Keys in a file that only its owner can read and write.
+///
+/// A symbolic link is followed: what it points to is replaced, not the link.
+/// Waiting for another process's change is not bounded; none takes longer than
+/// writing a small file.
+#[derive(Clone, Debug)]
+pub struct KeyFile {
+    path: PathBuf,
+}
+
+impl KeyFile {
+    /// The file at `path`, which need not exist yet; its directory must.
+    #[must_use]
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into() }
+    }
+}
+
+impl KeyStorage for KeyFile {
+    fn place(&self) -> String {
+        format!("the key file {}", self.path.display())
+    }
+
+    async fn load(&self) -> Result<Option<Zeroizing<String>>, KeysError> {
+        let (path, place) = (self.path.clone(), self.place());
+        let unreadable = KeysError::Unreadable {
+            at: place.clone(),
+            error: "the runtime is shutting down".to_owned(),
+        };
+        tokio::task::spawn_blocking(move || read(&path, &place))
+            .await
+            .unwrap_or(Err(unreadable))
+    }
+
+    async fn update<R, F>(&self, change: F) -> Result<R, KeysError>
+    where
+        R: Send + 'static,
+        F: FnOnce(Option<&str>) -> Result<Changed<R>, KeysError> + Send + 'static,
+    {
+        let (path, place) = (self.path.clone(), self.place());
+        let unsettled = KeysError::Unsettled {
+            at: place.clone(),
+            error: "the runtime is shutting down".to_owned(),
+        };
+        tokio::task::spawn_blocking(move || update(&path, &place, change))
+            .await
+            .unwrap_or(Err(unsettled))
+    }
+}
+
+fn update<R>(
+    path: &Path,
+    place: &str,
+    change: impl FnOnce(Option<&str>) -> Result<Changed<R>, KeysError>,
+) -> Result<R, KeysError> {
+    let not_writable = |error: io::Error| KeysError::NotWritable {
+        at: place.to_owned(),
+        error: error.to_string(),
+    };
+    // Processes that know the file by different names share one lock.
+    let path = match fs::canonicalize(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => path.to_owned(),
+        resolved => resolved.map_err(|error| unreadable(place, &error))?,
+    };
+    let owner = fs::metadata(&path).ok();
+    let lock = private(beside(&path, ".lock"), owner.as_ref(), false).map_err(not_writable)?;
+    lock.lock().map_err(not_writable)?;
+    let text = read(&path, place)?;
+    let (changed, answer) = change(text.as_ref().map(|text| text.as_str()))?;
+    if let Some(changed) = changed {
+        let temporary = beside(&path, ".tmp");
+        // The lock is held, so one that is there is a crashed process's.
+        match fs::remove_file(&temporary) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(not_writable(error));
+            }
+            _ => {}
+        }
+        let written = write(&temporary, &changed, owner.as_ref())
+            .and_then(|()| fs::rename(&temporary, &path));
+        if let Err(error) = written {
+            let _ = fs::remove_file(&temporary);
+            return Err(not_writable(error));
+        }
+        sync_directory(&path).map_err(|error| KeysError::Unsettled {
+            at: place.to_owned(),
+            error: error.to_string(),
+        })?;
+    }
+    // Closing the file releases the lock.
+    drop(lock);
+    Ok(answer)
+}
+
+fn read(path: &Path, place: &str) -> Result<Option<Zeroizing<String>>, KeysError> {
+    let file = match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        opened => opened.map_err(|error| unreadable(place, &error))?,
+    };
+    let corrupt = |what: &str| KeysError::Corrupt {
+        at: place.to_owned(),
+        what: what.to_owned(),
+    };
+    let metadata = file.metadata().map_err(|error| unreadable(place, &error))?;
+    if !metadata.is_file() {
+        return Err(corrupt("it is not a regular file"));
+    }
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        let mode = metadata.permissions().mode() & 0o777;
+        if mode & 0o077 != 0 {
+            return Err(KeysError::Exposed {
+                at: place.to_owned(),
+                mode,
+            });
+        }
+    }
+    if metadata.len() > MAX_BYTES {
+        return Err(corrupt("it is longer than 1 MiB"));
+    }
+    // Room for all of it: a buffer that grows leaves a copy behind.
+    let room = usize::try_from(metadata.len()).unwrap_or(0) + 1;
+    let mut bytes = Zeroizing::new(Vec::with_capacity(room));
+    file.take(MAX_BYTES + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|error| unreadable(place, &error))?;
+    match String::from_utf8(std::mem::take(&mut *bytes)) {
+        Ok(text) => Ok(Some(Zeroizing::new(text))),
+        Err(error) => {
+            error.into_bytes().zeroize();
+            Err(corrupt("it is not UTF-8"))
+        }
+    }
+}
+
+fn unreadable(place: &str, error: &io::Error) -> KeysError {
+    KeysError::Unreadable {
+        at: place.to_owned(),
+        error: error.to_string(),
+    }
+}
+
+fn write(path: &Path, text: &str, owner: Option<&fs::Metadata>) -> io::Result<()> {
+    let mut file = private(path.to_owned(), owner, true)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()
+}
+
+/// Opens a file for its owner only, who is that of the key file: one that
+/// root rotates must not become root's.
+fn private(path: PathBuf, owner: Option<&fs::Metadata>, fresh: bool) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options
+        .write(true)
+        .create(true)
+        .create_new(fresh)
+        .truncate(false);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, fchown};
+        let file = options.mode(0o600).open(path)?;
+        if let Some(owner) = owner
+            && file.metadata()?.uid() != owner.uid()
+        {
+            fchown(&file, Some(owner.uid()), Some(owner.gid()))?;
+        }
+        Ok(file)
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = owner;
+        options.open(path)
+    }
+}
+
+/// `path` with `suffix` after its name.
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+/// Makes a rename in the directory of `path` last.
+fn sync_directory(path: &Path) -> io::Result<()> {
+    if cfg!(not(unix)) {
+        return Ok(());
+    }
+    let parent = path.parent().filter(|parent| *parent != Path::new(""));
+    File::open(parent.unwrap_or(Path::new(".")))?.sync_all()
+}

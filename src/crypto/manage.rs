@@ -1,0 +1,153 @@
+//! What is done to keys: made, rotated, looked at, counted. It must not know
+//! where they are kept; all of it goes through one [`KeyStorage`].
+
+use zeroize::Zeroizing;
+
+use crate::{
+    clock::{Clock, iso8601},
+    entropy::Entropy,
+};
+
+use super::{
+    KeyId, KeyStatus, KeyStorage, KeysError,
+    document::{Document, Ring},
+    envelope::encode,
+};
+
+/// Makes the first key.
+///
+/// # Errors
+///
+/// [`KeysError::Exists`] if there is anything in the storage already, and
+/// those of the storage.
+pub async fn init<K: KeyStorage>(
+    storage: &K,
+    clock: &impl Clock,
+    entropy: &impl Entropy,
+) -> Result<Vec<KeyStatus>, KeysError> {
+    let (at, now) = (storage.place(), iso8601(clock.wall()));
+    let (kid, secret) = draw(entropy)?;
+    storage
+        .update(move |text| {
+            if text.is_some() {
+                return Err(KeysError::Exists { at });
+            }
+            let mut document = Document::new(&now);
+            document.add_active(&kid, &secret, &now);
+            let ring = document.ring().map_err(|what| corrupt(&at, what))?;
+            Ok((Some(document.text(0)), statuses(&ring)))
+        })
+        .await
+}
+
+/// Makes a new active key and retires the others, which still decrypt.
+///
+/// # Errors
+///
+/// [`KeysError::Absent`] if there are no keys, and those of the storage.
+pub async fn rotate<K: KeyStorage>(
+    storage: &K,
+    clock: &impl Clock,
+    entropy: &impl Entropy,
+) -> Result<Vec<KeyStatus>, KeysError> {
+    let (at, now) = (storage.place(), iso8601(clock.wall()));
+    let (kid, secret) = draw(entropy)?;
+    storage
+        .update(move |text| {
+            let (mut document, _) = parse(&at, text)?;
+            document.add_active(&kid, &secret, &now);
+            let ring = document.ring().map_err(|what| corrupt(&at, what))?;
+            let room = text.map_or(0, str::len);
+            Ok((Some(document.text(room)), statuses(&ring)))
+        })
+        .await
+}
+
+/// What may be known of the keys, the active one first.
+///
+/// # Errors
+///
+/// [`KeysError::Absent`] if there are none, and those of the storage.
+pub async fn status<K: KeyStorage>(storage: &K) -> Result<Vec<KeyStatus>, KeysError> {
+    read(storage).await.map(|ring| statuses(&ring))
+}
+
+/// The keys.
+pub(crate) async fn read<K: KeyStorage>(storage: &K) -> Result<Ring, KeysError> {
+    let text = storage.load().await?;
+    let text = text.as_ref().map(|text| text.as_str());
+    parse(&storage.place(), text).map(|(_, ring)| ring)
+}
+
+/// Counts up to `size` encryptions under the active key, and `left_over` less
+/// under the key that it names. Gives the keys, and how many were counted.
+pub(crate) async fn reserve<K: KeyStorage>(
+    storage: &K,
+    size: u64,
+    left_over: Option<(KeyId, u64)>,
+) -> Result<(Ring, u64), KeysError> {
+    let at = storage.place();
+    storage
+        .update(move |text| {
+            let (mut document, ring) = parse(&at, text)?;
+            let mut is_changed = false;
+            if let Some((kid, unused)) = left_over.filter(|(_, unused)| *unused > 0) {
+                document.refund(&kid, unused);
+                is_changed = true;
+            }
+            let granted = match ring.active() {
+                Some(key) => document.charge(&key.status.kid, size),
+                None => 0,
+            };
+            let ring = document.ring().map_err(|what| corrupt(&at, what))?;
+            let room = text.map_or(0, str::len);
+            let changed = (is_changed || granted > 0).then(|| document.text(room));
+            Ok((changed, (ring, granted)))
+        })
+        .await
+}
+
+/// Counts `unused` encryptions less under `kid`.
+pub(crate) async fn refund<K: KeyStorage>(
+    storage: &K,
+    kid: KeyId,
+    unused: u64,
+) -> Result<(), KeysError> {
+    let at = storage.place();
+    storage
+        .update(move |text| {
+            let (mut document, _) = parse(&at, text)?;
+            document.refund(&kid, unused);
+            let room = text.map_or(0, str::len);
+            Ok((Some(document.text(room)), ()))
+        })
+        .await
+}
+
+fn parse(at: &str, text: Option<&str>) -> Result<(Document, Ring), KeysError> {
+    let text = text.ok_or_else(|| KeysError::Absent { at: at.to_owned() })?;
+    let document = Document::parse(text).map_err(|what| corrupt(at, what))?;
+    let ring = document.ring().map_err(|what| corrupt(at, what))?;
+    Ok((document, ring))
+}
+
+fn corrupt(at: &str, what: String) -> KeysError {
+    KeysError::Corrupt {
+        at: at.to_owned(),
+        what,
+    }
+}
+
+fn statuses(ring: &Ring) -> Vec<KeyStatus> {
+    ring.keys().iter().map(|key| key.status.clone()).collect()
+}
+
+/// A key and a name for it: `local-` and 96 random bits.
+fn draw(entropy: &impl Entropy) -> Result<(KeyId, Zeroizing<[u8; 32]>), KeysError> {
+    let failed = |error: std::io::Error| KeysError::Entropy(error.to_string());
+    let mut name = [0; 12];
+    let mut secret = Zeroizing::new([0; 32]);
+    entropy.fill(&mut name).map_err(failed)?;
+    entropy.fill(&mut *secret).map_err(failed)?;
+    Ok((format!("local-{}", encode(&name)).into(), secret))
+}

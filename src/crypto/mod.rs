@@ -1,0 +1,54 @@
+//! Encryption for the token vault: envelopes, and who holds the keys.
+//!
+//! The vault asks a [`CryptoProvider`] and knows nothing of keys. This module
+//! brings one provider, [`LocalKeys`], over a key file or over memory; a KMS
+//! can stand in, and proves that it does what the vault relies on with
+//! [`conformance::check`].
+//!
+//! ```
+//! use haechi_store_redis::{
+//!     clock::SystemClock,
+//!     crypto::{Aad, Counting, CryptoProvider as _, LocalKeys, MemoryKeys, manage},
+//!     entropy::SystemEntropy,
+//! };
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let (clock, entropy) = (SystemClock::new(), SystemEntropy);
+//! // `KeyFile::new(path)` in production.
+//! let storage = MemoryKeys::new();
+//! manage::init(&storage, &clock, &entropy).await?;
+//! let keys = LocalKeys::open(storage, clock, entropy, Counting::Persisted).await?;
+//!
+//! let aad = Aad::from_json(r#"{"purpose":"token-vault","token":"tok_email_0"}"#)?;
+//! let envelope = keys.encrypt(b"ada@example.org", &aad, None).await?;
+//! assert_eq!(keys.decrypt(&envelope, &aad).await?.as_slice(), b"ada@example.org");
+//! keys.close().await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! No message and no `Debug` of this module holds a key or a plaintext.
+
+mod aad;
+mod cipher;
+pub mod conformance;
+mod document;
+mod envelope;
+mod error;
+mod key_file;
+mod local;
+pub mod manage;
+mod nfkc;
+mod provider;
+mod storage;
+
+pub use aad::{Aad, InvalidAad};
+pub use document::{KeyStatus, Status};
+pub use envelope::{Envelope, InvalidEnvelope, UnreadableTime};
+pub use error::{DecryptError, EncryptError, KeysError, MacError};
+pub use key_file::KeyFile;
+pub use local::{Counting, LocalKeys};
+pub use provider::{CryptoProvider, KeyId, KeyedMac};
+pub use storage::{Changed, KeyStorage, MemoryKeys};
+pub use zeroize::Zeroizing;

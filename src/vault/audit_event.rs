@@ -1,0 +1,151 @@
+//! What the vault writes to the audit chain: that something was asked for and
+//! what was decided, never a plaintext.
+
+use serde::Serialize;
+
+use super::{
+    policy::RevealPolicy,
+    token::{TokenType, has_token_form},
+};
+use crate::{
+    chain::{Event, InvalidEvent},
+    clock::{Clock, iso8601},
+    crypto::CryptoProvider,
+    entropy::Entropy,
+};
+
+/// The domain of the codes that stand for what is no token.
+const AUDIT_ID_DOMAIN: &str = "haechi:token-vault:audit-id:v1";
+
+/// What was asked of the vault.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Operation {
+    Reveal,
+    Detokenize,
+    Purge,
+    PurgeExpired,
+}
+
+impl Operation {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Reveal => "token-vault:reveal",
+            Self::Detokenize => "token-vault:detokenize",
+            Self::Purge => "token-vault:purge",
+            Self::PurgeExpired => "token-vault:purge-expired",
+        }
+    }
+}
+
+/// One decision.
+#[derive(Clone, Debug)]
+pub(super) struct Decision {
+    pub(super) operation: Operation,
+    /// `reveal_allowed` and the like.
+    pub(super) decision: &'static str,
+    pub(super) reason: Option<String>,
+    /// As [`audit_id`] gives it.
+    pub(super) token: Option<String>,
+    pub(super) token_type: Option<String>,
+    pub(super) count: Option<u64>,
+}
+
+/// How an event names what a caller handed in as a token: by itself if it has
+/// a token's form, otherwise by a code that only the holder of the key can
+/// make, since it may be a plaintext handed in by mistake. `None` if the
+/// provider cannot be asked.
+pub(super) async fn audit_id<P: CryptoProvider>(crypto: &P, token: &str) -> Option<String> {
+    if has_token_form(token) {
+        return Some(token.to_owned());
+    }
+    let codes = crypto.hmacs(token.as_bytes(), AUDIT_ID_DOMAIN).await.ok()?;
+    let code = codes.first()?.hex();
+    Some(format!("nontoken_{}", code.get(..32)?))
+}
+
+impl Decision {
+    /// The event of this decision, made now.
+    pub(super) fn event(
+        &self,
+        policy: &RevealPolicy,
+        clock: &impl Clock,
+        entropy: &impl Entropy,
+    ) -> Result<Event, InvalidEvent> {
+        #[derive(Serialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Text<'a> {
+            id: String,
+            timestamp: String,
+            protocol: &'static str,
+            operation: &'static str,
+            identity: Option<()>,
+            mode: &'static str,
+            enforced: bool,
+            blocked: bool,
+            decision: &'static str,
+            reason: Option<&'a str>,
+            token: Option<&'a str>,
+            // Only what passed as a type may be repeated here.
+            token_type: Option<&'a str>,
+            count: Option<u64>,
+            reveal_policy: String,
+            summary: Summary,
+        }
+        #[derive(Serialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Summary {
+            detection_count: u64,
+            by_type: Empty,
+            by_action: std::collections::BTreeMap<&'static str, u64>,
+        }
+        #[derive(Serialize)]
+        struct Empty {}
+
+        let text = Text {
+            id: uuid(entropy),
+            timestamp: iso8601(clock.wall()),
+            protocol: "token-vault",
+            operation: self.operation.name(),
+            identity: None,
+            mode: "n/a",
+            enforced: true,
+            blocked: self.decision.ends_with("_denied"),
+            decision: self.decision,
+            reason: self.reason.as_deref(),
+            token: self.token.as_deref(),
+            token_type: self
+                .token_type
+                .as_deref()
+                .filter(|name| TokenType::new(name).is_ok()),
+            count: self.count,
+            reveal_policy: policy.to_string(),
+            summary: Summary {
+                detection_count: 0,
+                by_type: Empty {},
+                by_action: [(self.decision, 1)].into(),
+            },
+        };
+        Event::from_serialize(&text)
+    }
+}
+
+/// A random UUID (RFC 9562, version 4). Without randomness the nil UUID: the
+/// record's own identity does not depend on it.
+fn uuid(entropy: &impl Entropy) -> String {
+    let mut bytes = [0; 16];
+    if entropy.fill(&mut bytes).is_ok() {
+        bytes[6] = bytes[6] & 0x0f | 0x40;
+        bytes[8] = bytes[8] & 0x3f | 0x80;
+    } else {
+        bytes = [0; 16];
+    }
+    let mut text = String::with_capacity(36);
+    for (place, byte) in bytes.iter().enumerate() {
+        use std::fmt::Write;
+        if matches!(place, 4 | 6 | 8 | 10) {
+            text.push('-');
+        }
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
+}

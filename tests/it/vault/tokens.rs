@@ -1,0 +1,324 @@
+//! What callers of a vault rely on, over time and against each other.
+
+use haechi_store_redis::{
+    AppendError, AttemptError, Builder, Cause, Corrupt, ReadError,
+    audit::{AuditStore, Batch, MemoryStore, Reply, Tail},
+    chain::Position,
+    vault::{
+        Details, Deterministic, DetokenizeError, InvalidInput, MAX_PLAINTEXT, MemoryVault,
+        PurgeError, Refusal, RevealError, TokenType, TokenizeError, Tokenized, VaultStore, View,
+    },
+};
+
+use super::{Vault, Wall, keys, new_keys, token, vault};
+use crate::support::{InMemory, client, server};
+
+const NOW: u64 = 1_760_000_000_000;
+
+/// Tokenizes an e-mail address without details.
+async fn emailed<S: VaultStore>(
+    vault: &Vault<S>,
+    plaintext: &str,
+) -> Result<Tokenized, TokenizeError> {
+    let email = TokenType::new("email").unwrap();
+    vault.tokenize(&email, plaintext, Details::default()).await
+}
+
+/// Catches an envelope that keeps its first end when its token is refreshed:
+/// the refreshed token would stop revealing, which is a lost token.
+#[tokio::test]
+async fn a_refreshed_token_reveals_past_its_first_end() {
+    let clock = Wall::at(NOW);
+    let keys = keys(&new_keys(&clock).await, &clock).await;
+    let store = Builder::new().vault_store(InMemory::new());
+    let vault = vault(store, MemoryStore::new(), keys, &clock, Deterministic::All);
+    let made = emailed(&vault, "anna");
+    let made = made.await.unwrap();
+    assert!(!made.reused);
+    clock.advance_days(29.999);
+    let again = emailed(&vault, "anna");
+    let again = again.await.unwrap();
+    assert_eq!((&again.token, again.reused), (&made.token, true));
+    for _ in 0..2 {
+        clock.advance_days(14.9);
+        let revealed = vault.reveal(made.token.as_str(), None).await.unwrap();
+        assert_eq!(revealed.expose(), "anna");
+    }
+    // And then it ends: absent at once, though nobody has purged it.
+    clock.advance_days(0.3);
+    let ended = vault.reveal(made.token.as_str(), None).await;
+    assert!(
+        matches!(ended, Err(RevealError::Refused(Refusal::Expired))),
+        "{ended:?}"
+    );
+    let restored = vault.detokenize(&[made.token.to_string()]).await.unwrap();
+    assert!(restored[0].plaintext.is_none());
+    let anew = emailed(&vault, "anna");
+    let anew = anew.await.unwrap();
+    assert_eq!((&anew.token, anew.reused), (&made.token, false));
+    let revealed = vault.reveal(anew.token.as_str(), None).await.unwrap();
+    assert_eq!(revealed.expose(), "anna");
+}
+
+/// Catches two tokens of one value: a race between replicas, and one between
+/// the keys before and after a rotation.
+#[tokio::test]
+async fn replicas_agree_on_one_token() {
+    let server = server();
+    let clock = Wall::at(NOW);
+    let storage = new_keys(&clock).await;
+    let open = async || {
+        let store = Builder::new().vault_store(client(&server));
+        let keys = keys(&storage, &clock).await;
+        vault(store, MemoryStore::new(), keys, &clock, Deterministic::All)
+    };
+    let (one, two) = (open().await, open().await);
+    for round in 0..50 {
+        let value = format!("value {round}");
+        let (first, second) = (
+            {
+                let (vault, value) = (one.clone(), value.clone());
+                tokio::spawn(async move { emailed(&vault, &value).await })
+            },
+            {
+                let (vault, value) = (two.clone(), value.clone());
+                tokio::spawn(async move { emailed(&vault, &value).await })
+            },
+        );
+        let (first, second) = (
+            first.await.unwrap().unwrap(),
+            second.await.unwrap().unwrap(),
+        );
+        assert_eq!(first.token, second.token);
+        assert!(first.reused != second.reused, "one makes it, one finds it");
+    }
+    let listing = one.tokens().export_metadata(None).await.unwrap();
+    assert_eq!(listing.tokens.len(), 50);
+
+    haechi_store_redis::crypto::manage::rotate(
+        &storage,
+        &clock,
+        &haechi_store_redis::entropy::SystemEntropy,
+    )
+    .await
+    .unwrap();
+    let rotated = open().await;
+    let found = emailed(&rotated, "value 7");
+    let found = found.await.unwrap();
+    assert!(found.reused, "made under the key before the rotation");
+    let new = emailed(&rotated, "value new");
+    assert!(!new.await.unwrap().reused);
+    let revealed = rotated.reveal(found.token.as_str(), None).await.unwrap();
+    assert_eq!(revealed.expose(), "value 7");
+    // It has learnt of the new key by then, and names the value as they do.
+    one.reveal(found.token.as_str(), None).await.unwrap();
+    let agreed = emailed(&one, "value 7");
+    assert_eq!(agreed.await.unwrap().token, found.token);
+}
+
+/// Catches a purge that removes what lives, leaves what expired, or does not
+/// count; also for tokens that the index never heard of.
+#[tokio::test]
+async fn what_has_expired_is_purged_and_counted() {
+    let clock = Wall::at(NOW);
+    let keys = keys(&new_keys(&clock).await, &clock).await;
+    let store = Builder::new().vault_store(InMemory::new());
+    let vault = vault(store, MemoryStore::new(), keys, &clock, Deterministic::None);
+    for number in 0..700 {
+        let plaintext = number.to_string();
+        let made = emailed(&vault, &plaintext);
+        made.await.unwrap();
+        if number == 599 {
+            clock.advance_days(10.0);
+        }
+    }
+    // As a replica does that knows of no index: a copy under another name,
+    // and version.
+    let page = vault.tokens().scan(0, 10).await.unwrap();
+    let stored = page.tokens[0].1.clone();
+    let link = vault.tokens().store().link().clone();
+    let mut set = redis::cmd("HSET");
+    set.arg("haechi:tv:tokens")
+        .arg("theirs")
+        .arg(stored.bytes());
+    link.send(&set).await.unwrap();
+    link.send(redis::cmd("INCR").arg("haechi:tv:version"))
+        .await
+        .unwrap();
+
+    assert_eq!(vault.purge_expired().await.unwrap(), 0);
+    clock.advance_days(20.5);
+    let pruned = vault.prune(100).await.unwrap();
+    assert_eq!((pruned.purged, pruned.more), (100, true));
+    assert_eq!(vault.purge_expired().await.unwrap(), 501);
+    assert_eq!(vault.purge_expired().await.unwrap(), 0);
+    let listing = vault.tokens().export_metadata(None).await.unwrap();
+    assert_eq!(listing.tokens.len(), 100);
+    clock.advance_days(10.0);
+    assert_eq!(vault.purge_expired().await.unwrap(), 100);
+    let left = vault.tokens().read(View::entries).await.unwrap();
+    assert_eq!(left, []);
+}
+
+/// A chain that takes nothing.
+#[derive(Clone)]
+struct Refusing;
+
+impl AuditStore for Refusing {
+    type Lease = ();
+
+    async fn append(&self, _: &Batch<'_>) -> Result<Reply, AttemptError> {
+        Err(AttemptError::Denied(Cause::new("no audit today")))
+    }
+
+    async fn tail(&self, seen: Option<Position>) -> Result<Tail, AttemptError> {
+        MemoryStore::new().tail(seen).await
+    }
+
+    async fn read(&self, _: u64, _: u64) -> Result<Vec<Vec<u8>>, ReadError> {
+        Ok(Vec::new())
+    }
+
+    async fn lease(&self) {}
+
+    async fn release(&self, (): ()) {}
+}
+
+/// Catches a plaintext that leaves unaudited, and a purge called failed that
+/// has happened.
+#[tokio::test]
+async fn nothing_leaves_that_is_not_audited() {
+    let clock = Wall::at(NOW);
+    let keys = keys(&new_keys(&clock).await, &clock).await;
+    let vault = vault(
+        MemoryVault::new(),
+        Refusing,
+        keys,
+        &clock,
+        Deterministic::All,
+    );
+    let made = emailed(&vault, "hunter2");
+    let made = made.await.unwrap().token.to_string();
+    let withheld = vault.reveal(&made, None).await.unwrap_err();
+    assert!(
+        matches!(
+            withheld,
+            RevealError::NotAudited(AppendError::NotApplied(_))
+        ),
+        "{withheld:?}"
+    );
+    let all = vault.detokenize(std::slice::from_ref(&made)).await;
+    assert!(matches!(all, Err(DetokenizeError::NotAudited(_))));
+    let purged = vault.purge(&made).await.unwrap_err();
+    assert!(matches!(purged, PurgeError::NotAudited { purged: 1, .. }));
+    assert!(purged.to_string().starts_with("applied, not audited"));
+    let left = vault.tokens().read(View::entries).await.unwrap();
+    assert_eq!(left, []);
+    for message in [
+        format!("{withheld:?}{withheld}"),
+        format!("{purged:?}{purged}"),
+    ] {
+        assert!(!message.contains("hunter2"));
+    }
+}
+
+/// Catches input that is cut, changed or half written instead of refused, and
+/// a limit that is off by one.
+#[tokio::test]
+async fn the_sizes_at_the_edge() {
+    let clock = Wall::at(NOW);
+    let keys = keys(&new_keys(&clock).await, &clock).await;
+    let store = Builder::new().vault_store(InMemory::new());
+    let vault = vault(store, MemoryStore::new(), keys, &clock, Deterministic::All);
+    for plaintext in [
+        String::new(),
+        "\0\u{10ffff}".to_owned(),
+        "x".repeat(MAX_PLAINTEXT),
+    ] {
+        let made = emailed(&vault, &plaintext);
+        let made = made.await.unwrap();
+        let revealed = vault.reveal(made.token.as_str(), None).await.unwrap();
+        assert!(revealed.expose() == plaintext);
+    }
+    for bytes in [MAX_PLAINTEXT + 1, 10_000_000] {
+        let refused = emailed(&vault, &"x".repeat(bytes)).await.unwrap_err();
+        assert!(
+            matches!(refused, TokenizeError::Invalid(InvalidInput::TooLong { bytes: named }) if named == bytes)
+        );
+    }
+    let tokens = vault.tokens().read(View::entries).await.unwrap();
+    assert_eq!(tokens.len(), 3);
+}
+
+/// Catches one bad field that takes the vault down, and one that is written
+/// over.
+#[tokio::test]
+async fn a_field_of_garbage_is_quarantined_and_named() {
+    let clock = Wall::at(NOW);
+    let keys = keys(&new_keys(&clock).await, &clock).await;
+    let store = Builder::new().vault_store(InMemory::new());
+    let vault = vault(store, MemoryStore::new(), keys, &clock, Deterministic::All);
+    let made = emailed(&vault, "anna");
+    let made = made.await.unwrap().token;
+    for garbage in [
+        "",
+        "garbage",
+        "{}",
+        "[1]",
+        "\u{1}",
+        r#"{"type":"email","expiresAt":1}"#,
+    ] {
+        let spoil = |view: &mut View| {
+            view.set(&made, garbage);
+            view.set(&token("alsobad"), garbage);
+        };
+        vault.tokens().transaction([], spoil).await.unwrap();
+        let refused = emailed(&vault, "anna");
+        let refused = refused.await.unwrap_err();
+        assert!(
+            matches!(&refused, TokenizeError::Corrupt(Corrupt::Token { token, .. }) if *token == made.as_str()),
+            "{refused:?}"
+        );
+        let unread = vault.reveal(made.as_str(), None).await.unwrap_err();
+        assert!(matches!(
+            unread,
+            RevealError::Refused(Refusal::Unreadable(_))
+        ));
+        let other = emailed(&vault, garbage);
+        let other = other.await.unwrap().token;
+        vault.reveal(other.as_str(), None).await.unwrap();
+        assert_eq!(vault.purge_expired().await.unwrap(), 0);
+        let listing = vault.tokens().export_metadata(None).await.unwrap();
+        let fields: Vec<_> = listing.quarantined.iter().map(|bad| &bad.field).collect();
+        assert_eq!(fields, [&"alsobad".to_owned(), &made.to_string()]);
+        assert!(vault.purge(other.as_str()).await.unwrap());
+    }
+    // Purging it heals.
+    assert!(vault.purge(made.as_str()).await.unwrap());
+    let anew = emailed(&vault, "anna");
+    assert!(!anew.await.unwrap().reused);
+}
+
+/// Catches a disabled policy that reveals, or that leaves no trace.
+#[tokio::test]
+async fn a_disabled_policy_denies_and_says_so() {
+    let clock = Wall::at(NOW);
+    let keys = keys(&new_keys(&clock).await, &clock).await;
+    let chain = MemoryStore::new();
+    let builder = || Builder::new().clock(clock.clone());
+    let audit = builder().start_over(chain.clone());
+    let vault = builder().vault(MemoryVault::new(), keys, audit, Default::default());
+    let made = emailed(&vault, "anna");
+    let made = made.await.unwrap().token;
+    let denied = vault.reveal(made.as_str(), None).await.unwrap_err();
+    assert!(matches!(
+        denied,
+        RevealError::Refused(Refusal::PolicyDisabled)
+    ));
+    let event = chain.read(0, 1).await.unwrap().remove(0);
+    let event: serde_json::Value = serde_json::from_slice(&event).unwrap();
+    assert_eq!(event["decision"], "reveal_denied");
+    assert_eq!(event["reason"], "reveal_policy_disabled");
+    assert_eq!(event["blocked"], true);
+    assert_eq!(event["revealPolicy"], "disabled");
+}
