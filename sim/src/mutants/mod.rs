@@ -119,6 +119,11 @@ impl Variant {
         }
     }
 
+    /// Whether a refreshed token keeps the end of its first envelope.
+    pub(crate) fn keeps_envelope_ends(self) -> bool {
+        matches!(self, Self::PlantedInVault(VaultMutant::EnvelopeEndKept))
+    }
+
     /// Starts a sink over the store.
     pub(crate) async fn start(
         self,

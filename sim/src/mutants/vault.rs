@@ -37,6 +37,7 @@ super::planted! {
         PurgeAgain = "purge_again": "a purge whose reply was lost is sent again without fence and receipt";
         VaultBlindRetry = "vault_blind_retry": "an attempt whose reply was lost is sent again as another mutation";
         VaultLostReplyNotApplied = "vault_lost_reply_not_applied": "a lost reply is reported as not applied";
+        EnvelopeEndKept = "envelope_end_kept": "a refreshed token keeps the end of its first envelope";
         NoTombstone = "no_tombstone": "a mutation whose reply was lost is given up without a receipt that stops its late attempts";
     }
 }
@@ -359,9 +360,9 @@ impl VaultStore for VaultUnderTest {
                 }
             }
             VaultMutant::NoTombstone => self.apply_or_give_up(attempt, belief).await,
-            VaultMutant::SnapshotBeforeVersion | VaultMutant::PruneUnfenced => {
-                self.store.apply(attempt, belief).await
-            }
+            VaultMutant::SnapshotBeforeVersion
+            | VaultMutant::PruneUnfenced
+            | VaultMutant::EnvelopeEndKept => self.store.apply(attempt, belief).await,
         }
     }
 

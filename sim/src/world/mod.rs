@@ -179,6 +179,15 @@ pub fn run(seed: u64, options: &WorldOptions, variant: Variant) -> WorldReport {
     }
     if workload.has_vault() {
         let vault = vault::final_vault(&shared, &vault_keys);
+        for (token, value) in &vault.tokens {
+            if token.contains(vault::PLAINTEXT) || value.contains(vault::PLAINTEXT) {
+                violations.push(Violation {
+                    invariant: Invariant::Leak,
+                    ops: Vec::new(),
+                    reason: format!("{token} holds a plaintext outside of its envelope"),
+                });
+            }
+        }
         let tokens = vault.tokens.into_iter();
         state.tokens = Some(
             tokens
@@ -212,6 +221,11 @@ pub fn run(seed: u64, options: &WorldOptions, variant: Variant) -> WorldReport {
             reason: format!("a foreign writer failed though nothing was wrong: {failure}"),
         }));
     }
+    violations.extend(closed.undecryptable.into_iter().map(|reason| Violation {
+        invariant: Invariant::UndecryptableToken,
+        ops: Vec::new(),
+        reason,
+    }));
     if closed.stray_attempts > 0 {
         violations.push(Violation {
             invariant: Invariant::PhantomAppend,

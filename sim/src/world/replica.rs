@@ -16,7 +16,7 @@ use super::{
     clock::{SeededEntropy, SimClock, generator, sleep},
     config::Config,
     shared::Shared,
-    vault::{self, Caller, Tokens},
+    vault::{self, Caller, Secrets, Tokens},
 };
 use crate::{history::Function, mutants::Variant};
 
@@ -69,6 +69,14 @@ pub(crate) async fn run(shared: Shared, config: Config, replica: usize, variant:
         vault::open(&shared, &config, variant, connect, clock.clone(), entropy)
     };
     let tokens = config.workload.has_vault().then(open_vault);
+    let secrets = match (&tokens, &config.vault) {
+        (Some(tokens), Some(knobs)) => {
+            let (retention, keeps) = (knobs.retention, variant.keeps_envelope_ends());
+            let (clock, entropy) = (clock.clone(), entropy.clone());
+            Secrets::open(&shared, tokens, retention, keeps, clock, entropy).await
+        }
+        _ => None,
+    };
     let sink = loop {
         if !config.workload.has_chain() {
             break None;
@@ -88,6 +96,7 @@ pub(crate) async fn run(shared: Shared, config: Config, replica: usize, variant:
         Some(Caller {
             shared: &shared,
             tokens: tokens.as_ref()?,
+            secrets: secrets.as_ref(),
             clock: &clock,
             knobs: config.vault.as_ref()?,
             replica,

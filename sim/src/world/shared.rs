@@ -22,7 +22,7 @@ use super::{
     config::Config,
     net::{Power, SimConnect},
     trace::Trace,
-    vault::notes::Notes,
+    vault::{Safe, notes::Notes},
     weather::Weather,
 };
 use crate::{
@@ -43,6 +43,7 @@ pub(crate) struct Shared(Arc<Inner>);
 struct Inner {
     redis: server::Shared<Redis>,
     weather: Mutex<Weather>,
+    safe: Safe,
     log: Mutex<Log>,
     replicas: Vec<Replica>,
 }
@@ -62,6 +63,8 @@ pub(super) struct Log {
     pub(super) stray_attempts: u64,
     /// Why mutations of processes that follow the reference's protocol failed.
     foreign_failures: Vec<String>,
+    /// Tokens that do not reveal as they should.
+    undecryptable: Vec<String>,
     stats: Stats,
     vault_stats: VaultStats,
     outcomes: Outcomes,
@@ -127,6 +130,7 @@ impl Shared {
         Self(Arc::new(Inner {
             redis: Arc::new(Mutex::new(redis)),
             weather: Mutex::new(Weather::new(generator(config.seed, "weather"))),
+            safe: Safe::default(),
             log: Mutex::new(Log {
                 recorder: Recorder::new(),
                 trace: Trace::new(keep_trace),
@@ -136,6 +140,7 @@ impl Shared {
                 calls: BTreeMap::new(),
                 stray_attempts: 0,
                 foreign_failures: Vec::new(),
+                undecryptable: Vec::new(),
                 stats: Stats::default(),
                 vault_stats: VaultStats::default(),
                 outcomes: Outcomes::default(),
@@ -177,6 +182,11 @@ impl Shared {
 
     pub(crate) fn weather<T>(&self, f: impl FnOnce(&mut Weather) -> T) -> T {
         f(&mut lock(&self.0.weather))
+    }
+
+    /// What the processes share beside Redis.
+    pub(crate) fn safe(&self) -> &Safe {
+        &self.0.safe
     }
 
     pub(crate) fn struck(&self, kind: FaultKind) {
@@ -460,6 +470,11 @@ impl Shared {
         log.note(|| format!("{process}: {rolled_back}"));
     }
 
+    /// A token does not reveal as it should.
+    pub(crate) fn undecryptable(&self, reason: String) {
+        self.log().undecryptable.push(reason);
+    }
+
     /// The append that wrote a record of this identity.
     pub(crate) fn append_of(&self, append_id: AppendId) -> Option<OpId> {
         lock(&self.0.log).appends.get(&append_id).copied()
@@ -503,6 +518,7 @@ impl Shared {
             outcomes: log.outcomes,
             vault_outcomes: log.vault_outcomes,
             foreign_failures: std::mem::take(&mut log.foreign_failures),
+            undecryptable: std::mem::take(&mut log.undecryptable),
             stray_attempts: log.stray_attempts,
             faults: self.weather(|weather| weather.strikes().clone()),
         }
@@ -520,6 +536,7 @@ pub(crate) struct Closed {
     pub(crate) outcomes: Outcomes,
     pub(crate) vault_outcomes: Outcomes,
     pub(crate) foreign_failures: Vec<String>,
+    pub(crate) undecryptable: Vec<String>,
     pub(crate) stray_attempts: u64,
     pub(crate) faults: BTreeMap<FaultKind, u64>,
 }

@@ -14,6 +14,7 @@ use super::{
     knobs::{Action, VaultKnobs},
     noted::CALL,
     notes::{Values as Seen, text},
+    secrets::Secrets,
 };
 use crate::{
     history::{Function, OpId},
@@ -26,6 +27,7 @@ const DAY: Duration = Duration::from_secs(86_400);
 pub(crate) struct Caller<'a> {
     pub(crate) shared: &'a Shared,
     pub(crate) tokens: &'a Tokens,
+    pub(crate) secrets: Option<&'a Secrets>,
     pub(crate) clock: &'a SimClock,
     pub(crate) knobs: &'a VaultKnobs,
     pub(crate) replica: usize,
@@ -78,6 +80,14 @@ impl Caller<'_> {
         match self.knobs.action(rng) {
             Action::Read => self.read().await,
             Action::Peek => self.peek(rng).await,
+            action @ (Action::Tokenize
+            | Action::Reveal
+            | Action::PurgeKnown
+            | Action::PurgeExpired) => {
+                if let Some(secrets) = self.secrets {
+                    self.act_on_secrets(secrets, action, rng).await;
+                }
+            }
             action => {
                 self.change(action, rng).await;
             }
@@ -96,13 +106,20 @@ impl Caller<'_> {
         else {
             return;
         };
-        let outcome = self.tokens.read(View::entries).await.map(|entries| {
-            let tokens = entries
-                .iter()
-                .map(|(token, value)| (token.as_str().to_owned(), Some(text(value))))
-                .collect();
-            (tokens, Vec::new())
-        });
+        let outcome = match self.tokens.read(View::entries).await {
+            Ok(entries) => {
+                let closed = match self.secrets {
+                    Some(secrets) => secrets.undecryptable(&entries).await,
+                    None => Vec::new(),
+                };
+                let tokens = entries
+                    .iter()
+                    .map(|(token, value)| (token.as_str().to_owned(), Some(text(value))))
+                    .collect();
+                Ok((tokens, closed))
+            }
+            Err(error) => Err(error),
+        };
         self.shared
             .end_vault_read(self.replica, self.process, op, outcome);
     }

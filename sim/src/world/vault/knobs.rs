@@ -65,6 +65,10 @@ actions! {
     Sweep: "delete whatever has expired, looking at the whole vault";
     Refresh: "put off the expiry of a contended token";
     Own: "change a token that nobody else changes";
+    Tokenize: "have a plaintext made a token, random or deterministic";
+    Reveal: "have tokens made plaintexts again, one or many";
+    PurgeKnown: "purge a token that was made here";
+    PurgeExpired: "purge all that has expired, by the index";
     Peek: "read some contended tokens";
     Read: "read the whole vault";
 }
@@ -81,6 +85,8 @@ pub struct VaultKnobs {
     pub tokens: usize,
     /// How long a mutation may take, in milliseconds.
     pub deadline: u64,
+    /// How long tokens are kept, in days.
+    pub retention: f64,
     /// How long a mutation waits for foreign locks, in milliseconds.
     pub patience: u64,
     /// The weight of each action.
@@ -111,6 +117,7 @@ impl VaultKnobs {
         Self {
             foreign: [0, 0, 1, 1, 2][rng.random_range(0..5)],
             foreign_ops: ops.div_ceil(4),
+            retention: rng.random_range(0.5..3.0),
             deadline: deadline.max(2 * reply_timeout),
             tokens: [1, 2, 4, 8][rng.random_range(0..4)],
             // What is promised to foreign writers is promised for the default.
@@ -136,8 +143,13 @@ impl fmt::Display for VaultKnobs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} contended tokens, {} foreign writers x {} mutations, deadline {} ms, patience {} ms, mix",
-            self.tokens, self.foreign, self.foreign_ops, self.deadline, self.patience
+            "{} contended tokens, {} foreign writers x {} mutations, deadline {} ms, patience {} ms, retention {:.2} days, mix",
+            self.tokens,
+            self.foreign,
+            self.foreign_ops,
+            self.deadline,
+            self.patience,
+            self.retention
         )?;
         for (action, weight) in Action::ALL.iter().zip(&self.mix) {
             write!(f, " {action:?} {weight}")?;

@@ -8,6 +8,8 @@ mod knobs;
 mod noted;
 pub(super) mod notes;
 mod record;
+mod secret_calls;
+mod secrets;
 
 use std::time::Duration;
 
@@ -21,6 +23,7 @@ pub use knobs::{VaultKnobs, Workload};
 pub(super) use calls::Caller;
 pub(super) use foreign::run as run_foreign;
 pub(super) use judge::vault as final_vault;
+pub(super) use secrets::{PLAINTEXT, Safe, Secrets};
 
 use super::{
     clock::{SeededEntropy, SimClock},

@@ -5,7 +5,10 @@ use haechi_store_redis::{
     vault::{Attempt, Done, MutateError},
 };
 
-use super::notes::{Notes, Values};
+use super::{
+    notes::{Notes, Values},
+    secret_calls::Failure,
+};
 use crate::{
     history::{Answer, End, Function, Malformed, Mutation, OpId},
     world::shared::{Shared, nanos},
@@ -152,6 +155,27 @@ impl Shared {
             _ => Ended::NotApplied(&text),
         };
         self.end_call(call, ended);
+    }
+
+    /// A call of the vault of plaintexts ends: with the last mutation that it
+    /// applied, or without one.
+    pub(super) fn end_vault_call(&self, call: OpId, ended: Result<(), Failure>) {
+        let has_applied = {
+            let log = self.log();
+            let notes = log.calls.get(&call);
+            notes.is_some_and(|notes| notes.applied().is_some())
+        };
+        match ended {
+            _ if has_applied => {
+                self.end_applied(call, None);
+                self.log().calls.remove(&call);
+            }
+            Ok(()) => self.end_call(call, Ended::Idle(Vec::new())),
+            Err(failure) if failure.is_unknown => {
+                self.end_call(call, Ended::Unknown(&failure.error));
+            }
+            Err(failure) => self.end_call(call, Ended::NotApplied(&failure.error)),
+        }
     }
 
     /// A reading of some tokens ends.
