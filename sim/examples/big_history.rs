@@ -5,9 +5,13 @@
 //! time target/release/haechi-sim check /tmp/h.jsonl
 //! ```
 //!
+//! `--vault N` writes one of the vault: 100 tokens, a read of all of them in every 200
+//! operations.
+//!
 //! 64 processes with one operation open each; 3 in 100 appends end unknown, half of
 //! them applied. A second argument R adds R reads of the whole chain so far.
 
+use std::collections::BTreeMap;
 use std::io::{self, BufWriter, Write};
 
 use rand::{RngExt, SeedableRng};
@@ -16,10 +20,18 @@ use rand_chacha::ChaCha8Rng;
 const PROCESSES: u64 = 64;
 
 fn main() -> io::Result<()> {
+    let mut arguments = std::env::args().skip(1).peekable();
+    if arguments.next_if_eq("--vault").is_some()
+        && let Some(Ok(operations)) = arguments.next().map(|text| text.parse())
+    {
+        let mut output = BufWriter::with_capacity(1 << 20, io::stdout().lock());
+        write_vault_history(operations, true, &mut output)?;
+        return output.flush();
+    }
     let mut numbers = std::env::args().skip(1).map(|text| text.parse::<u64>());
     let (Some(Ok(operations)), reads) = (numbers.next(), numbers.next().and_then(Result::ok))
     else {
-        eprintln!("usage: big_history OPERATIONS [READS], both numbers");
+        eprintln!("usage: big_history OPERATIONS [READS] | --vault OPERATIONS, all numbers");
         std::process::exit(2);
     };
     let mut output = BufWriter::with_capacity(1 << 20, io::stdout().lock());
@@ -125,6 +137,83 @@ pub(crate) fn write_history(
         )?;
     }
     writeln!(output, "]}}")
+}
+
+/// A history of the vault, with or without versions.
+pub(crate) fn write_vault_history(
+    operations: u64,
+    versions: bool,
+    output: &mut impl Write,
+) -> io::Result<()> {
+    let mut random = ChaCha8Rng::seed_from_u64(operations);
+    let mut tokens: BTreeMap<u64, u64> = BTreeMap::new();
+    let mut version = 0u64;
+    let text = |value: Option<&u64>| value.map_or("null".into(), |value| format!("\"v{value}\""));
+    let all = |tokens: &BTreeMap<u64, u64>| {
+        let one = |(token, value): (&u64, &u64)| format!("\"t{token}\":\"v{value}\"");
+        tokens.iter().map(one).collect::<Vec<_>>().join(",")
+    };
+    // What each process has open, and how it will end once it has taken effect.
+    let mut open: Vec<Option<(u64, Option<String>)>> = (0..PROCESSES).map(|_| None).collect();
+    let (mut next, mut ended, mut time) = (1, 0, 0u64);
+    while ended < operations {
+        time += random.random_range(1..1_000u64);
+        let process = random.random_range(0..PROCESSES);
+        let start = format!("{{\"time\":{time},\"process\":\"r{process}\",\"op\":");
+        match open[process as usize].take() {
+            None if next <= operations => {
+                let f = if next % 200 == 0 { "read" } else { "mutate" };
+                writeln!(output, "{start}{next},\"type\":\"invoke\",\"f\":\"{f}\"}}")?;
+                open[process as usize] = Some((next, None));
+                next += 1;
+            }
+            None => {}
+            Some((op, None)) if op % 200 == 0 => {
+                let end = format!("\"ok\",\"value\":{{\"tokens\":{{{}}}}}", all(&tokens));
+                open[process as usize] = Some((op, Some(end)));
+            }
+            Some((op, None)) => {
+                let unknown = random.random_range(0..100) < 3;
+                let first = random.random_range(0..100u64);
+                let mut both = vec![first, (first + random.random_range(0..3)) % 100];
+                both.dedup();
+                let pairs = |tokens: &BTreeMap<u64, u64>| {
+                    let one = |token: &u64| format!("\"t{token}\":{}", text(tokens.get(token)));
+                    both.iter().map(one).collect::<Vec<_>>().join(",")
+                };
+                let reads = pairs(&tokens);
+                let mut after = tokens.clone();
+                for token in &both {
+                    if random.random_range(0..4) == 0 {
+                        after.remove(token);
+                    } else {
+                        after.insert(*token, op);
+                    }
+                }
+                let writes = pairs(&after);
+                if !unknown || random.random_bool(0.5) {
+                    tokens = after;
+                    version += 1;
+                }
+                let mut end = if unknown { "\"unknown\"" } else { "\"ok\"" }.to_owned();
+                end += &format!(",\"value\":{{\"reads\":{{{reads}}},\"writes\":{{{writes}}}");
+                if !unknown && versions {
+                    end += &format!(",\"version\":{version}");
+                }
+                open[process as usize] = Some((op, Some(end + "}")));
+            }
+            Some((op, Some(end))) => {
+                ended += 1;
+                writeln!(output, "{start}{op},\"type\":{end}}}")?;
+            }
+        }
+    }
+    let tokens = all(&tokens);
+    write!(output, "{{\"type\":\"final\",\"tokens\":{{{tokens}}}")?;
+    if versions {
+        write!(output, ",\"version\":{version}")?;
+    }
+    writeln!(output, "}}")
 }
 
 /// What an open operation has done so far.

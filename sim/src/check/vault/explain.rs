@@ -2,12 +2,11 @@
 
 use crate::check::verdict::{Invariant, Violation};
 use crate::check::view::violation;
-use crate::history::{OpId, Operation, Outcome};
+use crate::history::{KeptMutation, OpId, Operation};
 
 use super::certain::partial;
 use super::plan::{NONE, Plan, Slot};
 use super::search::{Failure, Search};
-use super::slots::missing;
 
 impl Search<'_, '_> {
     pub(super) fn explain(&self, failure: &Failure) -> Vec<Violation> {
@@ -72,6 +71,7 @@ impl Search<'_, '_> {
         let observed = self.observed(look);
         let f = if this.whole { "read" } else { "mutate" };
         let mut nearest: Option<Vec<(u32, u32)>> = None;
+        let mut latest = None;
         for (_, cells) in self.states(look) {
             let wrong: Vec<(u32, u32)> = observed
                 .iter()
@@ -91,10 +91,9 @@ impl Search<'_, '_> {
             if let Some(failed) = wrote_though_failed(self.plan, &wrong) {
                 return wrong_outcome(failed, Some(op));
             }
-            if nearest
-                .as_ref()
-                .is_none_or(|known| wrong.len() < known.len())
-            {
+            latest.get_or_insert_with(|| wrong.clone());
+            let fewer = |known: &Vec<(u32, u32)>| wrong.len() < known.len();
+            if nearest.as_ref().is_none_or(fewer) {
                 nearest = Some(wrong);
             }
         }
@@ -103,15 +102,21 @@ impl Search<'_, '_> {
         } else {
             Invariant::StaleWrite
         };
-        match nearest.as_ref().and_then(|wrong| wrong.first()) {
+        // One that fits a state, but not in order with other reads, differs from the
+        // latest.
+        let (wrong, why) = match nearest {
+            Some(wrong) if wrong.is_empty() => (latest, "another read had seen as much before"),
+            nearest => (nearest, "no state while it ran was so"),
+        };
+        match wrong.as_ref().and_then(|wrong| wrong.first()) {
             Some((token, value)) => {
                 let what = self.differs(*token, *value);
-                let reason = format!("{f} {op} shows {what}; no state while it ran was so");
+                let reason = format!("{f} {op} shows {what}; {why}");
                 violation(invariant, self.blame(op, *token), reason)
             }
             None => {
                 let reason = format!(
-                    "{f} {op} shows a state that was gone before it began, or came after it ended"
+                    "{f} {op} shows a state that came after it ended, or was gone before it began"
                 );
                 violation(invariant, [op], reason)
             }
@@ -154,23 +159,14 @@ impl Search<'_, '_> {
             })
             .next()
             .unwrap_or(0);
-        let failed = plan
-            .history
-            .operations()
-            .iter()
-            .enumerate()
-            .find(|(index, operation)| {
-                let attempt = plan.history.attempt(*index);
-                let fits = attempt.is_none_or(|attempt| {
-                    let mut reads = plan.pairs(&attempt.reads);
-                    reads.all(|(token, value)| token == NONE || self.agrees(token, value))
-                });
-                is_failed_mutate(operation)
-                    && operation.start <= horizon
-                    && operation.end >= began
-                    && fits
+        let failed = failed(plan).find(|(operation, attempt)| {
+            let fits = attempt.is_none_or(|attempt| {
+                let mut reads = plan.pairs(&attempt.reads);
+                reads.all(|(token, value)| token == NONE || self.agrees(token, value))
             });
-        if let Some((_, failed)) = failed {
+            operation.start <= horizon && operation.end >= began && fits
+        });
+        if let Some((failed, _)) = failed {
             return wrong_outcome(failed, None);
         }
         let after = plan.slots.get(self.at..).unwrap_or_default().iter();
@@ -226,21 +222,15 @@ impl Search<'_, '_> {
                 out.push(found_violation);
             }
         }
-        if wrong.is_empty() {
-            let last = plan.slots.iter().rev().find_map(|(slot, _)| match slot {
-                Slot::Pinned(mv) => Some(*mv),
-                _ => None,
-            });
-            let name = last.map_or(Invariant::LostToken, |mv| missing(plan, mv));
-            let reason = "no order of the mutates leads to the final state".to_owned();
-            out.push(violation(name, last.map(|mv| self.id(mv)), reason));
-        }
         out
     }
 }
 
-fn is_failed_mutate(operation: &Operation) -> bool {
-    operation.f == crate::history::Function::Mutate && matches!(operation.outcome, Outcome::Failed)
+/// The mutates that failed, and what they would have done.
+fn failed<'h>(plan: &Plan<'h>) -> impl Iterator<Item = (&'h Operation, Option<&'h KeptMutation>)> {
+    let history = plan.history;
+    let failed = plan.failed.iter().map(|index| *index as usize);
+    failed.map(|index| (&history.operations()[index], history.attempt(index)))
 }
 
 fn wrong_outcome(failed: &Operation, by: Option<OpId>) -> Violation {
@@ -256,13 +246,11 @@ fn wrong_outcome(failed: &Operation, by: Option<OpId>) -> Violation {
 
 /// A failed mutate that would have written one of these.
 fn wrote_though_failed<'h>(plan: &Plan<'h>, wrong: &[(u32, u32)]) -> Option<&'h Operation> {
-    let operations = plan.history.operations();
-    let found = operations.iter().enumerate().find(|(index, operation)| {
-        is_failed_mutate(operation)
-            && plan.history.attempt(*index).is_some_and(|attempt| {
-                let mut writes = plan.pairs(&attempt.writes);
-                writes.any(|write| write.1 != 0 && wrong.contains(&write))
-            })
+    let found = failed(plan).find(|(_, attempt)| {
+        attempt.is_some_and(|attempt| {
+            let mut writes = plan.pairs(&attempt.writes);
+            writes.any(|write| write.1 != 0 && wrong.contains(&write))
+        })
     });
-    found.map(|(_, operation)| operation)
+    found.map(|(operation, _)| operation)
 }

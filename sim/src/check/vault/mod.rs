@@ -29,8 +29,9 @@
 //! named without acknowledgement may have been anyone's.
 
 mod certain;
-mod demands;
+mod choice;
 mod explain;
+mod foresight;
 mod plan;
 mod rollback;
 mod search;
@@ -40,6 +41,7 @@ mod undecryptable;
 
 use crate::history::{Function, History, Symbol};
 
+use self::search::Found;
 use super::CheckError;
 use super::verdict::Violation;
 
@@ -66,9 +68,19 @@ pub(super) fn check(history: &History, out: &mut Vec<Violation>) -> Result<(), C
                    nothing tells which were lost; record \"version\"";
         return undecided(out.len() > before, why);
     }
-    match search::Search::new(&plan).run(out) {
-        search::Found::Order | search::Found::Nothing => Ok(()),
-        search::Found::GaveUp => {
+    // Boldly first: it cannot run for long, and nearly always finds an order that is
+    // there.
+    let first = out.len();
+    let mut bold = search::Search::new(&plan, true);
+    let mut found = bold.run(out);
+    if found != Found::Order && bold.choices {
+        out.truncate(first);
+        drop(bold);
+        found = search::Search::new(&plan, false).run(out);
+    }
+    match found {
+        Found::Order | Found::Nothing => Ok(()),
+        Found::GaveUp => {
             let why = "too many orders of the vault's mutates are possible; record \"version\" on \
                        every acknowledged mutate, and the value on every unknown one";
             undecided(out.len() > before, why)

@@ -68,6 +68,8 @@ pub(super) struct Plan<'h> {
     pub(super) wild: Vec<u32>,
     /// By start.
     pub(super) looks: Vec<Look>,
+    /// Operations that failed.
+    pub(super) failed: Vec<u32>,
     /// Move → the loss that took it.
     pub(super) lost: Vec<u32>,
     /// (Token, value) → who of `must` and `may` writes it.
@@ -96,6 +98,7 @@ impl<'h> Plan<'h> {
             may: Vec::new(),
             wild: Vec::new(),
             looks: Vec::new(),
+            failed: Vec::new(),
             lost: Vec::new(),
             writers: HashMap::new(),
             found: Vec::new(),
@@ -169,6 +172,7 @@ impl<'h> Plan<'h> {
                 let mv = self.push(index, start, u64::MAX, NONE, false);
                 self.wild.push(mv);
             }
+            Outcome::Failed if operation.f == Function::Mutate => self.failed.push(index),
             Outcome::Tokens(number) if judged => {
                 let kept = self.history.vault_read(number);
                 let mut sign = 0;

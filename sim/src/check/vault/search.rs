@@ -17,7 +17,8 @@ use std::collections::{BTreeSet, HashSet};
 use crate::check::verdict::{Invariant, Violation};
 use crate::history::OpId;
 
-use super::demands::Demands;
+use super::choice::Frame;
+use super::foresight::Foresight;
 use super::plan::{Look, Plan, Slot};
 use super::state::State;
 
@@ -53,18 +54,6 @@ pub(super) enum Failure {
     Known,
 }
 
-struct Frame {
-    at: usize,
-    length: usize,
-    /// Nothing that begins after this may come next.
-    horizon: u64,
-    open: (usize, usize),
-    must_from: usize,
-    likely: Vec<u32>,
-    stage: u8,
-    next: usize,
-}
-
 pub(super) struct Search<'p, 'h> {
     pub(super) plan: &'p Plan<'h>,
     pub(super) state: State,
@@ -74,24 +63,27 @@ pub(super) struct Search<'p, 'h> {
     pub(super) gaps: Vec<u32>,
     /// Whether an empty slot may stay unexplained.
     pub(super) excused: bool,
-    demands: Demands,
+    pub(super) foresight: Foresight,
     /// How many slots are behind, and moves after the last slot.
     pub(super) at: usize,
     /// Reads from the first unsatisfied one to the last that may be open.
-    open: (usize, usize),
-    must_from: usize,
-    frames: Vec<Frame>,
+    pub(super) open: (usize, usize),
+    pub(super) must_from: usize,
+    pub(super) frames: Vec<Frame>,
     /// Whether a choice was made that cannot be taken back.
     committed: bool,
     pub(super) choices: bool,
-    known: HashSet<(usize, u128, u128)>,
-    steps: u64,
+    /// Takes two ways to one state for one, though they leave different mutates over:
+    /// an order found so is one, but that none was found proves nothing.
+    pub(super) bold: bool,
+    pub(super) known: HashSet<(usize, u128, u128)>,
+    pub(super) steps: u64,
     accused: BTreeSet<(Invariant, Vec<OpId>)>,
     stuck: Option<(usize, Vec<Violation>)>,
 }
 
 impl<'p, 'h> Search<'p, 'h> {
-    pub(super) fn new(plan: &'p Plan<'h>) -> Self {
+    pub(super) fn new(plan: &'p Plan<'h>, bold: bool) -> Self {
         let mut ends = vec![u64::MAX; plan.slots.len() + 1];
         let mut gaps = vec![0; plan.slots.len() + 1];
         for (index, (slot, _)) in plan.slots.iter().enumerate() {
@@ -114,13 +106,14 @@ impl<'p, 'h> Search<'p, 'h> {
             ends,
             gaps,
             excused: plan.slots.iter().any(excused),
-            demands: Demands::new(plan),
+            foresight: Foresight::new(plan),
             at: 0,
             open: (0, 0),
             must_from: 0,
             frames: Vec::new(),
             committed: false,
             choices: false,
+            bold,
             known: HashSet::new(),
             steps: STEPS + STEPS_EACH * plan.moves.len() as u64,
             accused: BTreeSet::new(),
@@ -163,7 +156,9 @@ impl<'p, 'h> Search<'p, 'h> {
                 continue;
             }
             let deeper = |(depth, _): &(usize, Vec<Violation>)| self.at > *depth;
-            if !matches!(failure, Failure::Known) && self.stuck.as_ref().is_none_or(deeper) {
+            // Nobody hears of where a bold search got stuck.
+            let unheard = matches!(failure, Failure::Known) || (self.bold && self.choices);
+            if !unheard && self.stuck.as_ref().is_none_or(deeper) {
                 self.stuck = Some((self.at, self.explain(&failure)));
             }
             if !self.back_up() {
@@ -372,111 +367,6 @@ impl<'p, 'h> Search<'p, 'h> {
             return Err(failure);
         }
         self.choose(horizon, failure).map(|()| false)
-    }
-
-    /// Goes on with the first thing that may come here, if anything may.
-    fn choose(&mut self, horizon: u64, otherwise: Failure) -> Result<(), Failure> {
-        let slot = self.at.min(self.plan.slots.len());
-        let (done, sign) = self.state.key();
-        if !self.state.fuzzy && !self.known.insert((slot, done, sign)) {
-            return Err(Failure::Known);
-        }
-        self.frames.push(Frame {
-            at: self.at,
-            length: self.state.length(),
-            horizon,
-            open: self.open,
-            must_from: self.must_from,
-            likely: self.demands.likely(self.plan, slot as u32),
-            stage: 0,
-            next: 0,
-        });
-        if self.next_choice() {
-            self.choices = true;
-            return Ok(());
-        }
-        self.frames.pop();
-        Err(otherwise)
-    }
-
-    /// Takes the last choice that has another way back, and goes that way.
-    fn back_up(&mut self) -> bool {
-        while let Some(frame) = self.frames.last() {
-            self.state.undo(frame.length);
-            self.at = frame.at;
-            self.open = frame.open;
-            self.must_from = frame.must_from;
-            if self.next_choice() {
-                return true;
-            }
-            self.frames.pop();
-        }
-        false
-    }
-
-    /// Goes the next way of the last choice.
-    fn next_choice(&mut self) -> bool {
-        let Some(mut frame) = self.frames.pop() else {
-            return false;
-        };
-        let plan = self.plan;
-        let chosen = loop {
-            let list: &[u32] = match frame.stage {
-                0 => &frame.likely,
-                1 => &plan.must,
-                2 => &plan.may,
-                3 => &plan.wild,
-                _ => break None,
-            };
-            let Some(mv) = list.get(frame.next).copied() else {
-                frame.stage += 1;
-                frame.next = if frame.stage == 1 { frame.must_from } else { 0 };
-                continue;
-            };
-            frame.next += 1;
-            self.steps = self.steps.saturating_sub(1);
-            if plan.moves[mv as usize].start > frame.horizon {
-                if frame.stage > 0 {
-                    frame.next = usize::MAX;
-                }
-                continue;
-            }
-            if self.state.placed[mv as usize] || !self.disagreements(mv).is_empty() {
-                continue;
-            }
-            if frame.stage == 3 {
-                // One unknown write is as good as another.
-                frame.next = usize::MAX;
-            }
-            break Some(mv);
-        };
-        let excused = matches!(
-            plan.slots.get(self.at),
-            Some((Slot::Gap { excused: true }, _))
-        );
-        if chosen.is_none() && (!excused || frame.stage > 4) {
-            self.frames.push(frame);
-            return false;
-        }
-        self.at += 1;
-        let at = self.at as u32;
-        match chosen {
-            None => {
-                frame.stage = 5;
-                self.state.write_wild(at);
-            }
-            Some(mv) => {
-                self.state.place(mv);
-                if frame.stage == 3 {
-                    self.state.write_wild(at);
-                }
-                for (token, value) in plan.writes(mv) {
-                    self.state.write(token, value, mv, at);
-                }
-            }
-        }
-        self.frames.push(frame);
-        true
     }
 
     /// Takes a violation for granted.

@@ -235,7 +235,7 @@ fn past_the_end(plan: &Plan<'_>, mv: u32, version: u64, end: u64) -> Violation {
 }
 
 /// The name for a mutate that is gone: what it only deleted is back.
-pub(super) fn missing(plan: &Plan<'_>, mv: u32) -> Invariant {
+fn missing(plan: &Plan<'_>, mv: u32) -> Invariant {
     if plan.writes(mv).all(|(_, value)| value == 0) {
         Invariant::ResurrectedToken
     } else {

@@ -36,8 +36,9 @@ pub(super) struct State {
     pub(super) placed: Vec<bool>,
     /// Reads that were satisfied.
     pub(super) seen: Vec<bool>,
-    /// What `placed` and `seen` hold, as one number.
-    pub(super) done: u128,
+    /// What `placed` and `seen` hold, as one number each.
+    moved: u128,
+    looked: u128,
     /// A write after which every token not written since may have any value.
     wild: u32,
     /// Whether some tokens may have any value, or had at a time.
@@ -62,7 +63,8 @@ impl State {
             sign: 0,
             placed: vec![false; plan.moves.len()],
             seen: vec![false; plan.looks.len()],
-            done: 0,
+            moved: 0,
+            looked: 0,
             wild: 0,
             fuzzy: false,
             changes: Vec::new(),
@@ -125,13 +127,13 @@ impl State {
     pub(super) fn place(&mut self, mv: u32) {
         self.changes.push(Change::Placed(mv));
         self.placed[mv as usize] = true;
-        self.done ^= key(u64::from(mv));
+        self.moved ^= key(u64::from(mv));
     }
 
     pub(super) fn see(&mut self, look: u32) {
         self.changes.push(Change::Seen(look));
         self.seen[look as usize] = true;
-        self.done ^= key(!u64::from(look));
+        self.looked ^= key(!u64::from(look));
     }
 
     pub(super) fn length(&self) -> usize {
@@ -154,11 +156,11 @@ impl State {
                 Some(Change::Token(token, cell)) => self.put(token, cell),
                 Some(Change::Placed(mv)) => {
                     self.placed[mv as usize] = false;
-                    self.done ^= key(u64::from(mv));
+                    self.moved ^= key(u64::from(mv));
                 }
                 Some(Change::Seen(look)) => {
                     self.seen[look as usize] = false;
-                    self.done ^= key(!u64::from(look));
+                    self.looked ^= key(!u64::from(look));
                 }
                 Some(Change::Wild(before)) => self.wild = before,
                 None => return,
@@ -194,7 +196,12 @@ impl State {
 
     /// The whole of what the rest of a search depends on, but for the slot.
     pub(super) fn key(&self) -> (u128, u128) {
-        (self.done ^ u128::from(self.wild), self.sign)
+        (self.moved ^ self.looked ^ u128::from(self.wild), self.sign)
+    }
+
+    /// The same without the moves that led there.
+    pub(super) fn bold_key(&self) -> (u128, u128) {
+        (self.looked ^ u128::from(self.wild), self.sign)
     }
 }
 

@@ -126,9 +126,8 @@ impl History {
                 }
             }
             1 => {
-                self.version = self
-                    .version
-                    .map(|v| (v + random.random_range(0..3)).max(1) - 1)
+                let more = random.random_range(0..3);
+                self.version = self.version.map(|v| (v + more).max(1) - 1);
             }
             // Two operations trade what they did: versions out of order, among others.
             2 => {
@@ -161,7 +160,7 @@ impl History {
                             .reads
                             .insert(token, random.random_bool(0.6).then_some(value));
                     }
-                    3 => mutation.version = mutation.version.map(|v| (v + 1) / 2 * 2),
+                    3 => mutation.version = mutation.version.map(|v| v.div_ceil(2) * 2),
                     _ => {
                         let mutation = mutation.clone();
                         self.operations[at].kind = Kind::Unknown(mutation);

@@ -1,0 +1,213 @@
+//! What acknowledged mutates see later on, so that an empty slot is filled with what
+//! explains it, and with nothing that cannot.
+
+use std::collections::HashMap;
+
+use super::plan::{NONE, Plan, Slot};
+use super::state::Cell;
+
+/// How many empty slots an unexplained value is noted at.
+const SPREAD: usize = 64;
+
+/// How many mutates in a row are looked for; longer rows are taken to be there.
+const CHAIN: u32 = 5;
+
+/// What becomes of a mutate's writes at an empty slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outlook {
+    /// The next that looks sees every one of them.
+    Likely,
+    /// The next that looks sees something else, which another empty slot may explain.
+    Unlikely,
+    /// The next that looks sees something else, and nothing comes between.
+    Impossible,
+}
+
+#[derive(Default)]
+pub(super) struct Foresight {
+    /// Slot, the slot by which it was seen, token, value; sorted. What was seen that
+    /// no acknowledged write explains.
+    unexplained: Vec<(u32, u32, u32, u32)>,
+    /// Token → the slots that touch it, and what they saw; [`NONE`] for a write
+    /// without a look.
+    touches: Vec<Vec<(u32, u32)>>,
+    /// Slots at which a loss changes tokens.
+    breaks: Vec<u32>,
+    /// First token read, and its value → who of `may` read that. The others stand
+    /// under [`NONE`].
+    readers: HashMap<(u32, u32), Vec<u32>>,
+}
+
+impl Foresight {
+    /// Linear in what was read and written, but for sorting; nothing where no slot is
+    /// empty.
+    pub(super) fn new(plan: &Plan<'_>) -> Self {
+        let mut new = Foresight::default();
+        for mv in &plan.may {
+            let trusted = plan.moves[*mv as usize].trusted;
+            let first = plan.reads(*mv).next().filter(|_| trusted);
+            let key = first.unwrap_or((NONE, 0));
+            new.readers.entry(key).or_default().push(*mv);
+        }
+        let mut gaps: Vec<u32> = Vec::new();
+        for ((slot, _), index) in plan.slots.iter().zip(0u32..) {
+            match slot {
+                Slot::Gap { .. } => gaps.push(index),
+                Slot::Cut { .. } | Slot::Evicted { .. } => new.breaks.push(index),
+                Slot::Pinned(_) | Slot::Hole { .. } => {}
+            }
+        }
+        new.touches = vec![Vec::new(); plan.names.len()];
+        if gaps.is_empty() || plan.writers.is_empty() {
+            return new;
+        }
+        // Token → its value as far as acknowledged mutates tell, and since when.
+        let mut cells = vec![(0u32, 0u32); plan.names.len()];
+        for ((slot, _), index) in plan.slots.iter().zip(0u32..) {
+            let Slot::Pinned(mv) = *slot else { continue };
+            let trusted = plan.moves[mv as usize].trusted;
+            for (token, value) in plan.reads(mv).filter(|_| trusted) {
+                new.note(&gaps, &mut cells[token as usize], (token, value), index);
+                new.touches[token as usize].push((index, value));
+            }
+            for (token, value) in plan.writes(mv) {
+                cells[token as usize] = (value, index + 1);
+                let touches = &mut new.touches[token as usize];
+                if touches.last().is_none_or(|(last, _)| *last != index) {
+                    touches.push((index, NONE));
+                }
+            }
+        }
+        let end = plan.slots.len() as u32;
+        for (value, token) in plan.found.iter().zip(0u32..) {
+            new.note(&gaps, &mut cells[token as usize], (token, *value), end);
+        }
+        new.unexplained.sort_unstable();
+        new
+    }
+
+    fn note(&mut self, gaps: &[u32], cell: &mut (u32, u32), seen: (u32, u32), slot: u32) {
+        let (token, value) = seen;
+        if cell.0 == value {
+            return;
+        }
+        let first = gaps.partition_point(|gap| *gap < cell.1);
+        let within = gaps[first..].iter().take_while(|gap| **gap < slot);
+        let noted = within.take(SPREAD).map(|gap| (*gap, slot, token, value));
+        self.unexplained.extend(noted);
+        *cell = (value, slot);
+    }
+
+    /// Who would explain something that was seen after a slot, by when it was seen.
+    pub(super) fn explaining(&self, plan: &Plan<'_>, slot: usize) -> Vec<u32> {
+        let slot = slot as u32;
+        let from = self.unexplained.partition_point(|seen| seen.0 < slot);
+        let here = self.unexplained[from..]
+            .iter()
+            .take_while(|seen| seen.0 == slot);
+        let mut found = Vec::new();
+        for (_, _, token, value) in here {
+            for mv in plan.writers.get(&(*token, *value)).into_iter().flatten() {
+                if !found.contains(mv) {
+                    found.push(*mv);
+                }
+            }
+        }
+        found
+    }
+
+    /// Who of `may` can have read this state, and some that cannot; in any order.
+    pub(super) fn reading(&self, plan: &Plan<'_>, cells: &[Cell]) -> Vec<u32> {
+        if cells.len() > plan.may.len() {
+            return plan.may.clone();
+        }
+        let of = |key: (u32, u32)| self.readers.get(&key).into_iter().flatten().copied();
+        let mut found: Vec<u32> = of((NONE, 0)).collect();
+        for (cell, token) in cells.iter().zip(0u32..) {
+            found.extend(of((token, cell.value)));
+        }
+        found
+    }
+
+    /// What becomes of a move's writes if it stands at an empty slot, or, behind the
+    /// last slot, whether they are there in the end. `gaps` counts the empty slots
+    /// before each; `free` says that one may be filled with anything.
+    pub(super) fn outlook(
+        &self,
+        plan: &Plan<'_>,
+        (gaps, placed, free): (&[u32], &[bool], bool),
+        mv: u32,
+        slot: usize,
+    ) -> Outlook {
+        let mut outlook = Outlook::Likely;
+        let end = plan.slots.len();
+        for (token, value) in plan.writes(mv) {
+            let touches = &self.touches[token as usize];
+            let next = touches.partition_point(|(at, _)| (*at as usize) <= slot);
+            let (at, seen) = match touches.get(next) {
+                Some((at, seen)) => (*at as usize, *seen),
+                None => (end, plan.found[token as usize]),
+            };
+            let from = self.breaks.partition_point(|at| (*at as usize) <= slot);
+            let broken = self
+                .breaks
+                .get(from)
+                .is_some_and(|index| (*index as usize) < at);
+            if seen == value || seen == NONE || broken {
+                continue;
+            }
+            let more = slot >= end || (at == end && !plan.closed) || gaps[at] > gaps[slot + 1];
+            if !more {
+                return Outlook::Impossible;
+            }
+            // Behind the last slot nothing is ruled out: it is the one that comes too
+            // late that a search has to get stuck at.
+            let bounded = slot < end && (at < end || plan.closed);
+            let between = if bounded {
+                gaps[at] - gaps[slot + 1]
+            } else {
+                0
+            };
+            let from = (token, value);
+            if bounded && !free && !leads(plan, placed, from, seen, between, 0) {
+                return Outlook::Impossible;
+            }
+            outlook = Outlook::Unlikely;
+        }
+        outlook
+    }
+}
+
+/// Whether at most `most` mutates that are left over may lead a token from one value
+/// to another, `depth` of them being found already.
+fn leads(
+    plan: &Plan<'_>,
+    placed: &[bool],
+    from: (u32, u32),
+    to: u32,
+    most: u32,
+    depth: u32,
+) -> bool {
+    if depth >= CHAIN {
+        return true;
+    }
+    if depth >= most {
+        return false;
+    }
+    let (token, value) = from;
+    let writers = plan.writers.get(&(token, to)).into_iter().flatten();
+    let mut left = writers.copied().filter(|mv| !placed[*mv as usize]);
+    left.any(|mv| {
+        let trusted = plan.moves[mv as usize].trusted;
+        let read = plan
+            .reads(mv)
+            .find(|read| read.0 == token)
+            .filter(|_| trusted);
+        match read {
+            None => true,
+            Some((_, read)) if read == value => true,
+            Some((_, read)) if read == to => false,
+            Some((_, read)) => leads(plan, placed, from, read, most, depth + 1),
+        }
+    })
+}
