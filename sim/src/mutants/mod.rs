@@ -82,7 +82,12 @@ impl Variant {
             // in the meantime.
             Self::PlantedInVault(VaultMutant::NoTombstone) => WorldOptions {
                 faults: vec![FaultClass::Network],
-                ops: 100,
+                ops: 200,
+                ..options
+            },
+            // It takes clocks that are days apart.
+            Self::PlantedInVault(VaultMutant::EnvelopeEndKept) => WorldOptions {
+                faults: vec![FaultClass::Replica],
                 ..options
             },
             _ => options,

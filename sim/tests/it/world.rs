@@ -49,9 +49,9 @@ fn two_seeds_give_two_traces() {
 #[test]
 fn the_correct_store_is_never_accused_and_every_fault_strikes() {
     for (workload, seeds) in [
-        (Workload::Audit, 250),
-        (Workload::Vault, 150),
-        (Workload::Mixed, 150),
+        (Workload::Audit, 200),
+        (Workload::Vault, 120),
+        (Workload::Mixed, 100),
     ] {
         let options = WorldOptions {
             workload,

@@ -1,5 +1,7 @@
 //! The vault's part of the history: how calls into it begin and end.
 
+use std::fmt::Write;
+
 use haechi_store_redis::{
     Corrupt, ReadError,
     vault::{Attempt, Done, MutateError},
@@ -11,7 +13,10 @@ use super::{
 };
 use crate::{
     history::{Answer, End, Function, Malformed, Mutation, OpId},
-    world::shared::{Shared, nanos},
+    world::{
+        shared::{Shared, nanos},
+        trace::fnv1a,
+    },
 };
 
 /// How a call that changes tokens ended.
@@ -78,10 +83,9 @@ impl Shared {
             Some(mut mutation) => {
                 mutation.version = version.or(mutation.version);
                 let line = format!(
-                    "{} op {op} ok at version {}: {:?}",
-                    process,
+                    "{process} op {op} ok at version {}:{}",
                     mutation.version.unwrap_or_default(),
-                    mutation.writes
+                    brief(&mutation)
                 );
                 self.end(replica, op, End::Ok(Answer::Mutated(mutation)), || line);
             }
@@ -265,4 +269,16 @@ impl Shared {
             log.accept(ended);
         }
     }
+}
+
+/// What a mutation has written, in a word each: a value by its hash.
+fn brief(mutation: &Mutation<'_>) -> String {
+    let mut words = String::new();
+    for (token, value) in &mutation.writes {
+        let _ = match value {
+            Some(value) => write!(words, " {token}=#{:08x}", fnv1a(value.as_bytes()) as u32),
+            None => write!(words, " {token} gone"),
+        };
+    }
+    words
 }

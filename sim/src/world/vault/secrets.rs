@@ -37,18 +37,21 @@ pub(crate) const PLAINTEXT: &str = "hush-";
 
 type Vault = TokenVault<Noted<VaultUnderTest>, Keys, SimClock, SeededEntropy>;
 
+/// When envelopes end, by what they are bound to.
+type Ends = Arc<Mutex<BTreeMap<String, Option<Duration>>>>;
+
 /// What the processes of a world share beside Redis.
 #[derive(Clone, Default)]
 pub(crate) struct Safe {
     keys: MemoryKeys,
-    first_ends: Arc<Mutex<BTreeMap<String, Option<Duration>>>>,
+    first_ends: Ends,
 }
 
 /// The keys, or keys that forget to let a refreshed envelope live longer.
 pub(crate) struct Keys {
     keys: LocalKeys<MemoryKeys, SimClock, SeededEntropy>,
     /// The end of the first envelope of each token, if that is kept.
-    first_ends: Option<Arc<Mutex<BTreeMap<String, Option<Duration>>>>>,
+    first_ends: Option<Ends>,
 }
 
 impl CryptoProvider for Keys {
