@@ -31,6 +31,7 @@ use planted;
 
 mod store;
 mod vault;
+mod vault_scripts;
 
 use std::{fmt, str::FromStr};
 

@@ -10,7 +10,7 @@ use haechi_store_redis::{
     AttemptError,
     redis::{
         Lease, RedisVaultStore,
-        script::{Script, VAULT_APPLY, VAULT_SETTLE, apply_call, apply_reply},
+        script::{Script, apply_call, apply_reply},
     },
     vault::{
         Applied, Attempt, Belief, Change, Diff, Due, Fate, Fence, Indexed, Load, Loaded, Mark,
@@ -19,7 +19,7 @@ use haechi_store_redis::{
 };
 use redis::{Value, cmd};
 
-use super::Variant;
+use super::{Variant, vault_scripts as scripts};
 use crate::world::{SeededEntropy, SimClock, SimConnect};
 
 super::planted! {
@@ -43,15 +43,6 @@ super::planted! {
 }
 
 type Production = RedisVaultStore<SimConnect, SimClock, SeededEntropy>;
-
-const FENCE: &str = "if moved then return";
-const CHANGES: &str = "\
-all(redis.call, 'HDEL', KEYS[1], deletes)
-all(redis.call, 'HSET', KEYS[1], sets)
-";
-const BUMP: &str = "local version = redis.call('INCR', KEYS[2])";
-const RECEIPT: &str = "if settled(state) then return {'settled', state.receipt} end";
-const TOMBSTONE: &str = "local mark = note(state, ARGV[4], 'dropped', {})";
 
 /// The vault store of a variant: the production store, or one with a planted
 /// bug in between.
@@ -78,36 +69,11 @@ impl VaultUnderTest {
             Variant::PlantedInVault(mutant) => Some(mutant),
             _ => None,
         };
-        let apply = match mutant {
-            Some(VaultMutant::VaultNoFence | VaultMutant::VaultLockTrusted) => {
-                broken(VAULT_APPLY, FENCE, "if false then return")
-            }
-            Some(VaultMutant::DeleteKeepsVersion) => broken(
-                VAULT_APPLY,
-                BUMP,
-                "local version = state.version
-                 if #sets > 0 then version = redis.call('INCR', KEYS[2]) end",
-            ),
-            Some(VaultMutant::DeletesAfterSets) => broken(
-                VAULT_APPLY,
-                CHANGES,
-                "for place = 1, compared do
-                   for at = 1, #sets, 2 do
-                     if found[place] and sets[at] == ids[place] then deletes[#deletes + 1] = ids[place] end
-                   end
-                 end
-                 all(redis.call, 'HSET', KEYS[1], sets)
-                 all(redis.call, 'HDEL', KEYS[1], deletes)
-                 ",
-            ),
-            Some(VaultMutant::ScriptRunTwice) => broken(VAULT_APPLY, RECEIPT, ""),
-            _ => VAULT_APPLY.to_owned(),
-        };
         Self {
             mutant,
             store,
-            apply: Script::new(apply),
-            settle: Script::new(broken(VAULT_SETTLE, TOMBSTONE, "local mark = 0")),
+            apply: Script::new(scripts::apply(mutant)),
+            settle: Script::new(scripts::settle_without_tombstone()),
             memory: Mutex::default(),
         }
     }
@@ -271,13 +237,6 @@ impl VaultUnderTest {
             other => other,
         }
     }
-}
-
-/// `script` with `line` replaced: one that is not there any more would leave
-/// the production script, which no check would catch.
-fn broken(script: &str, line: &str, by: &str) -> String {
-    debug_assert!(script.contains(line), "{line:?} is no part of the script");
-    script.replace(line, by)
 }
 
 /// Another identity for the same mutation.

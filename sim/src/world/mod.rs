@@ -8,6 +8,7 @@
 mod clock;
 mod config;
 mod judge;
+mod log;
 mod nemesis;
 mod net;
 mod replica;
@@ -29,7 +30,7 @@ use haechi_store_redis::{
 };
 
 pub use config::{Config, WorldOptions};
-pub use shared::Outcomes;
+pub use log::Outcomes;
 pub use vault::{VaultKnobs, Workload};
 
 pub(crate) use clock::{SeededEntropy, SimClock};

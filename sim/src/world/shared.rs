@@ -2,7 +2,6 @@
 //! and what the nemesis can do to each process.
 
 use std::{
-    collections::BTreeMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicI64, Ordering},
@@ -20,14 +19,15 @@ use haechi_store_redis::{
 use super::{
     clock::{EPOCH, PauseGate, SimClock, generator},
     config::Config,
+    log::{Closed, Log, nanos},
     net::{Power, SimConnect},
     trace::Trace,
-    vault::{Safe, notes::Notes},
+    vault::Safe,
     weather::Weather,
 };
 use crate::{
     fault::FaultKind,
-    history::{Answer, End, FinalState, Function, History, Malformed, Mutation, OpId, Recorder},
+    history::{Answer, End, FinalState, Function, Mutation, OpId},
     redis::{Command, Redis, Reply, server},
 };
 
@@ -46,58 +46,6 @@ struct Inner {
     safe: Safe,
     log: Mutex<Log>,
     replicas: Vec<Replica>,
-}
-
-/// What is written down.
-pub(super) struct Log {
-    pub(super) recorder: Recorder,
-    trace: Trace,
-    pub(super) now: Duration,
-    /// The append behind each identity.
-    appends: BTreeMap<AppendId, OpId>,
-    /// The one place that each append of unknown outcome can have.
-    handles: BTreeMap<AppendId, Position>,
-    /// The calls into the vault that go on, by their first operation.
-    pub(super) calls: BTreeMap<OpId, Notes>,
-    /// Attempts at the vault that no call has made: a fault of the harness.
-    pub(super) stray_attempts: u64,
-    /// Why mutations of processes that follow the reference's protocol failed.
-    foreign_failures: Vec<String>,
-    /// Tokens that do not reveal as they should.
-    undecryptable: Vec<String>,
-    stats: Stats,
-    vault_stats: VaultStats,
-    outcomes: Outcomes,
-    pub(super) vault_outcomes: Outcomes,
-    healed: bool,
-    /// The first thing that the history refused: a fault of the harness.
-    malformed: Option<Malformed>,
-}
-
-/// How many operations ended in which way.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
-pub struct Outcomes {
-    /// Applied.
-    pub ok: u64,
-    /// Certainly not applied.
-    pub fail: u64,
-    /// Open.
-    pub unknown: u64,
-}
-
-impl Outcomes {
-    /// Adds other counts.
-    pub fn add(&mut self, other: Self) {
-        self.ok += other.ok;
-        self.fail += other.fail;
-        self.unknown += other.unknown;
-    }
-
-    /// All operations.
-    #[must_use]
-    pub fn total(self) -> u64 {
-        self.ok + self.fail + self.unknown
-    }
 }
 
 struct Replica {
@@ -131,23 +79,7 @@ impl Shared {
             redis: Arc::new(Mutex::new(redis)),
             weather: Mutex::new(Weather::new(generator(config.seed, "weather"))),
             safe: Safe::default(),
-            log: Mutex::new(Log {
-                recorder: Recorder::new(),
-                trace: Trace::new(keep_trace),
-                now: Duration::ZERO,
-                appends: BTreeMap::new(),
-                handles: BTreeMap::new(),
-                calls: BTreeMap::new(),
-                stray_attempts: 0,
-                foreign_failures: Vec::new(),
-                undecryptable: Vec::new(),
-                stats: Stats::default(),
-                vault_stats: VaultStats::default(),
-                outcomes: Outcomes::default(),
-                vault_outcomes: Outcomes::default(),
-                healed: false,
-                malformed: None,
-            }),
+            log: Mutex::new(Log::new(keep_trace)),
             replicas: (0..config.processes())
                 .map(|replica| Replica {
                     ops: config.ops_of(replica),
@@ -523,59 +455,4 @@ impl Shared {
             faults: self.weather(|weather| weather.strikes().clone()),
         }
     }
-}
-
-/// What is left of a world.
-pub(crate) struct Closed {
-    pub(crate) history: History,
-    pub(crate) malformed: Option<Malformed>,
-    pub(crate) trace_hash: u64,
-    pub(crate) trace: Vec<String>,
-    pub(crate) stats: Stats,
-    pub(crate) vault_stats: VaultStats,
-    pub(crate) outcomes: Outcomes,
-    pub(crate) vault_outcomes: Outcomes,
-    pub(crate) foreign_failures: Vec<String>,
-    pub(crate) undecryptable: Vec<String>,
-    pub(crate) stray_attempts: u64,
-    pub(crate) faults: BTreeMap<FaultKind, u64>,
-}
-
-impl Log {
-    /// Counts how an operation ended.
-    fn count(&mut self, op: OpId, add: impl Fn(&mut Outcomes)) {
-        add(&mut self.outcomes);
-        let history = self.recorder.history();
-        let is_vault = history
-            .index_of(op)
-            .map(|index| history.operations()[index].f)
-            .is_some_and(|f| matches!(f, Function::Mutate | Function::Read));
-        if is_vault {
-            add(&mut self.vault_outcomes);
-        }
-    }
-
-    pub(super) fn malformed(&mut self, malformed: Malformed) {
-        self.malformed.get_or_insert(malformed);
-    }
-
-    pub(super) fn accept<T>(&mut self, result: Result<T, Malformed>) -> Option<T> {
-        match result {
-            Ok(value) => Some(value),
-            Err(malformed) => {
-                self.malformed.get_or_insert(malformed);
-                None
-            }
-        }
-    }
-
-    pub(super) fn note(&mut self, line: impl FnOnce() -> String) {
-        // The world's clock moves in whole milliseconds.
-        let line = format!("{:>6} {}", self.now.as_millis(), line());
-        self.trace.event(&line);
-    }
-}
-
-pub(super) fn nanos(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

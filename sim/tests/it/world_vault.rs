@@ -66,7 +66,7 @@ fn expired(history: &History) -> usize {
 #[test]
 fn tokens_expire_when_and_only_when_clocks_jump() {
     let count = |faults: &[FaultClass]| -> usize {
-        (0..20)
+        (0..12)
             .map(|seed| run_seed(seed, &vault(faults), Variant::Correct).world)
             .map(|world| expired(&world.history))
             .sum()

@@ -1,12 +1,12 @@
 //! What a seed decides about the vault's part of a world.
 
-use std::fmt;
+use std::{fmt, str::FromStr};
 
 use rand::{Rng, RngExt};
 use serde::Serialize;
 
 /// What the replicas of a world do.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Workload {
     /// Append to the audit chain, and read it.
@@ -39,6 +39,17 @@ impl Workload {
             Self::Vault => "vault",
             Self::Mixed => "mixed",
         }
+    }
+}
+
+impl FromStr for Workload {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        [Self::Audit, Self::Vault, Self::Mixed]
+            .into_iter()
+            .find(|workload| workload.name() == name)
+            .ok_or_else(|| format!("{name:?} is no workload; there are audit, vault and mixed"))
     }
 }
 

@@ -13,10 +13,7 @@ use super::{
 };
 use crate::{
     history::{Answer, End, Function, Malformed, Mutation, OpId},
-    world::{
-        shared::{Shared, nanos},
-        trace::fnv1a,
-    },
+    world::{log::nanos, shared::Shared, trace::fnv1a},
 };
 
 /// How a call that changes tokens ended.
