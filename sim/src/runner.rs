@@ -9,6 +9,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use haechi_store_redis::vault::VaultStats;
+
 use crate::{
     check::{Invariant, Violation},
     fault::FaultKind,
@@ -140,6 +142,10 @@ pub struct Summary {
     pub failed: Vec<u64>,
     /// How all operations ended.
     pub outcomes: Outcomes,
+    /// How those of the vault ended.
+    pub vault_outcomes: Outcomes,
+    /// What all token stores counted.
+    pub vault_stats: VaultStats,
     /// How often each fault struck.
     pub faults: BTreeMap<FaultKind, u64>,
     /// Conflicts met by all sinks.
@@ -164,9 +170,9 @@ impl Summary {
         if !report.is_ok() {
             self.failed.push(report.seed);
         }
-        self.outcomes.ok += world.outcomes.ok;
-        self.outcomes.fail += world.outcomes.fail;
-        self.outcomes.unknown += world.outcomes.unknown;
+        self.outcomes.add(world.outcomes);
+        self.vault_outcomes.add(world.vault_outcomes);
+        self.vault_stats.add(world.vault_stats);
         for (kind, count) in &world.faults {
             *self.faults.entry(*kind).or_default() += count;
         }
@@ -181,7 +187,7 @@ impl Summary {
     /// All operations.
     #[must_use]
     pub fn operations(&self) -> u64 {
-        self.outcomes.ok + self.outcomes.fail + self.outcomes.unknown
+        self.outcomes.total()
     }
 
     /// The faults of the given options that never struck.

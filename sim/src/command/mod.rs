@@ -7,7 +7,11 @@ pub mod run;
 
 use clap::Args;
 
-use crate::{fault::FaultClass, mutants::Variant, world::WorldOptions};
+use crate::{
+    fault::FaultClass,
+    mutants::Variant,
+    world::{Workload, WorldOptions},
+};
 
 /// How a command ends; the program's exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,8 +33,9 @@ pub struct WorldArgs {
     /// Operations a replica
     #[arg(long, value_name = "N", default_value_t = 40)]
     pub ops: usize,
-    /// What the replicas do: audit. (vault and mixed are not built yet)
-    #[arg(long, value_name = "audit", default_value = "audit", value_parser = workload)]
+    /// What the replicas do: append to the chain, change the vault, or both on
+    /// one Redis
+    #[arg(long, value_name = "audit|vault|mixed", default_value = "mixed")]
     pub workload: Workload,
     /// Classes of faults that strike: none, all, or a list of network,
     /// replica, lock, redis
@@ -39,13 +44,6 @@ pub struct WorldArgs {
     /// The store that is tested: correct, or one with a planted bug (see mutants)
     #[arg(long, value_name = "correct|VARIANT", default_value = "correct")]
     pub store: Variant,
-}
-
-/// What the replicas of a world do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Workload {
-    /// Append to the audit chain, and read it.
-    Audit,
 }
 
 /// Classes of faults.
@@ -67,16 +65,6 @@ fn classes(text: &str) -> Result<Classes, String> {
     }
 }
 
-fn workload(text: &str) -> Result<Workload, String> {
-    match text {
-        "audit" => Ok(Workload::Audit),
-        "vault" | "mixed" => Err(format!(
-            "the workload {text} is not built yet; this version has audit"
-        )),
-        _ => Err(format!("{text:?} is no workload; this version has audit")),
-    }
-}
-
 impl WorldArgs {
     /// The options of a world.
     #[must_use]
@@ -84,6 +72,7 @@ impl WorldArgs {
         WorldOptions {
             replicas: self.replicas,
             ops: self.ops,
+            workload: self.workload,
             faults: self.faults.0.clone(),
             keep_trace: false,
         }
@@ -96,7 +85,7 @@ impl WorldArgs {
         if let Some(replicas) = self.replicas {
             words += &format!(" --replicas {replicas}");
         }
-        words += &format!(" --ops {}", self.ops);
+        words += &format!(" --ops {} --workload {}", self.ops, self.workload.name());
         if self.faults.0.len() != FaultClass::ALL.len() {
             let names: Vec<_> = self
                 .faults

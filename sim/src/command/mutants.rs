@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::Exit;
-use crate::{mutants::Variant, runner::run_seeds, world::WorldOptions};
+use crate::{mutants::Variant, runner::run_seeds};
 
 /// Runs every planted bug until a seed catches it
 #[derive(Args, Clone, Debug)]
@@ -38,13 +38,14 @@ pub fn mutants(args: &MutantsArgs) -> io::Result<Exit> {
         .jobs
         .or_else(|| std::thread::available_parallelism().ok().map(usize::from))
         .unwrap_or(1);
-    let options = WorldOptions::default();
     let mut survivors = Vec::new();
     let mut stdout = io::stdout().lock();
     for variant in Variant::planted() {
         let seeds = args.from..args.from.saturating_add(args.budget);
         let mut tried = 0_u64;
         let mut caught = None;
+        let options = variant.options();
+        let workload = options.workload.name();
         run_seeds(seeds, jobs, 0, &options, variant, |report| {
             tried += 1;
             caught = report
@@ -58,12 +59,14 @@ pub fn mutants(args: &MutantsArgs) -> io::Result<Exit> {
             "variant": variant.name(),
             "caught": caught.is_some(),
             "seeds": tried,
+            "workload": workload,
             "invariant": caught,
         });
         writeln!(stdout, "{line}")?;
         eprintln!(
-            "{:<26}{:<34}{}",
+            "{:<30}{:<7}{:<34}{}",
             variant.name(),
+            workload,
             caught.map_or_else(
                 || format!("survived {tried} seeds"),
                 |invariant| format!("seed {tried}: {invariant}")

@@ -7,6 +7,7 @@ use std::{
 };
 
 use clap::Args;
+use haechi_store_redis::vault::VaultStats;
 use serde_json::{Map, Value, json};
 
 use super::{Exit, WorldArgs};
@@ -34,7 +35,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "J")]
     pub jobs: Option<usize>,
     /// Run every K-th seed a second time and compare the traces; 0 for none
-    #[arg(long, value_name = "K", default_value_t = 1)]
+    #[arg(long, value_name = "K", default_value_t = 3)]
     pub twice: u64,
     /// Print a JSON line for every seed, and the summary as the last one
     #[arg(long)]
@@ -126,9 +127,11 @@ fn seed_line(report: &SeedReport) -> Value {
         "verdict": if report.is_ok() { "ok" } else { "violation" },
         "violations": violations(report),
         "ops": world.outcomes,
+        "vaultOps": world.vault_outcomes,
         "faults": faults,
         "conflicts": world.stats.conflicts,
         "retries": world.stats.retries,
+        "vault": vault_value(&world.vault_stats),
         "simulatedMs": millis(world.simulated),
         "wallMs": millis(report.wall),
         "traceHash": format!("{:016x}", world.trace_hash),
@@ -168,16 +171,32 @@ fn summary_value(summary: &Summary, options: &WorldOptions, wall: Duration, jobs
         "failedSeeds": summary.failed,
         "operations": summary.operations(),
         "ops": summary.outcomes,
+        "vaultOps": summary.vault_outcomes,
         "faults": faults,
         "faultsNotExercised": unexercised,
         "conflicts": summary.conflicts,
         "retries": summary.retries,
         "lostReplies": summary.lost_replies,
         "settledByReading": summary.settled_by_reading,
+        "vault": vault_value(&summary.vault_stats),
         "simulatedMs": millis(summary.simulated),
         "wallMs": millis(wall),
         "jobs": jobs,
         "seedsPerCoreSecond": (summary.seeds_per_core_second() * 10.0).round() / 10.0,
+    })
+}
+
+/// What token stores counted, as reports print it.
+fn vault_value(stats: &VaultStats) -> Value {
+    json!({
+        "committed": stats.committed,
+        "valueConflicts": stats.value_conflicts,
+        "versionConflicts": stats.version_conflicts,
+        "held": stats.held,
+        "retries": stats.retries,
+        "lostReplies": stats.lost_replies,
+        "settledByReceipt": stats.settled_by_receipt,
+        "mostAttempts": stats.most_attempts,
     })
 }
 
@@ -221,6 +240,27 @@ fn tell(summary: &Summary, options: &WorldOptions, wall: Duration, jobs: usize) 
         "{} conflicts, {} retries, {} lost replies, {} fates found by reading back",
         summary.conflicts, summary.retries, summary.lost_replies, summary.settled_by_reading
     );
+    if summary.vault_outcomes.total() > 0 {
+        let vault = summary.vault_stats;
+        eprintln!(
+            "of these on the vault: {} operations ({} ok, {} fail, {} unknown), {} mutations applied",
+            summary.vault_outcomes.total(),
+            summary.vault_outcomes.ok,
+            summary.vault_outcomes.fail,
+            summary.vault_outcomes.unknown,
+            vault.committed
+        );
+        eprintln!(
+            "{} conflicts of values and {} of versions, {} foreign locks met, {} retries, {} lost \
+             replies, {} fates told by receipts",
+            vault.value_conflicts,
+            vault.version_conflicts,
+            vault.held,
+            vault.retries,
+            vault.lost_replies,
+            vault.settled_by_receipt
+        );
+    }
     eprintln!(
         "{:.0} worlds a second a core ({jobs} at a time)",
         summary.seeds_per_core_second()

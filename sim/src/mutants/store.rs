@@ -15,37 +15,18 @@ use redis::{Value, cmd};
 
 use crate::world::{SeededEntropy, SimClock, SimConnect};
 
-macro_rules! mutants {
-    ($($mutant:ident = $name:literal: $what:literal;)+) => {
-        /// A planted bug.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub enum Mutant {
-            $(#[doc = $what] $mutant,)+
-        }
-
-        impl Mutant {
-            pub(super) const ALL: &'static [Self] = &[$(Self::$mutant,)+];
-
-            pub(super) fn name(self) -> &'static str {
-                match self { $(Self::$mutant => $name,)+ }
-            }
-
-            pub(super) fn describe(self) -> &'static str {
-                match self { $(Self::$mutant => $what,)+ }
-            }
-        }
-    };
-}
-
-mutants! {
-    NoFence = "no_fence": "the append script does not compare the head";
-    FenceInTwoCommands = "fence_in_two_commands": "the head is compared by one command and moved by another";
-    HeadHashNotAdvanced = "head_hash_not_advanced": "head moves without head:hash";
-    LockTrusted = "lock_trusted": "whoever holds the lock appends without the fence";
-    BlindRetry = "blind_retry": "a lost reply is taken for a refusal, and the batch is built anew";
-    LostReplyNotApplied = "lost_reply_not_applied": "a lost reply is reported as not applied";
-    CachedHeadKept = "cached_head_kept": "the head met in a conflict is not taken over";
-    BatchCutInTwo = "batch_cut_in_two": "a batch travels as two scripts";
+super::planted! {
+    /// A planted bug of the chain.
+    Mutant {
+        NoFence = "no_fence": "the append script does not compare the head";
+        FenceInTwoCommands = "fence_in_two_commands": "the head is compared by one command and moved by another";
+        HeadHashNotAdvanced = "head_hash_not_advanced": "head moves without head:hash";
+        LockTrusted = "lock_trusted": "whoever holds the lock appends without the fence";
+        BlindRetry = "blind_retry": "a lost reply is taken for a refusal, and the batch is built anew";
+        LostReplyNotApplied = "lost_reply_not_applied": "a lost reply is reported as not applied";
+        CachedHeadKept = "cached_head_kept": "the head met in a conflict is not taken over";
+        BatchCutInTwo = "batch_cut_in_two": "a batch travels as two scripts";
+    }
 }
 
 /// The lock of the variant that trusts it: short enough to lapse in a pause.

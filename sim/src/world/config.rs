@@ -6,7 +6,11 @@ use haechi_store_redis::redis::{LockPolicy, LockTimes, Timeouts};
 use rand::{Rng, RngExt};
 use serde::Serialize;
 
-use super::{TICK_MS, clock::generator};
+use super::{
+    TICK_MS,
+    clock::generator,
+    vault::{VaultKnobs, Workload},
+};
 use crate::fault::{self, Fault, FaultClass, Scale};
 
 /// What the person who runs a world decides; the seed decides the rest.
@@ -16,6 +20,8 @@ pub struct WorldOptions {
     pub replicas: Option<usize>,
     /// Operations a replica.
     pub ops: usize,
+    /// What the replicas do.
+    pub workload: Workload,
     /// Classes of faults that may strike.
     pub faults: Vec<FaultClass>,
     /// Keep the trace's lines.
@@ -27,6 +33,7 @@ impl Default for WorldOptions {
         Self {
             replicas: None,
             ops: 40,
+            workload: Workload::default(),
             faults: FaultClass::ALL.to_vec(),
             keep_trace: false,
         }
@@ -66,6 +73,10 @@ pub struct Config {
     pub batch_records: usize,
     /// Events that may be queued.
     pub queue_capacity: usize,
+    /// What the replicas do.
+    pub workload: Workload,
+    /// The vault, if there is one.
+    pub vault: Option<VaultKnobs>,
     /// How long faults strike.
     pub chaos: u64,
     /// The faults.
@@ -108,8 +119,16 @@ impl Config {
         // About as long as the operations take when nothing goes wrong, and
         // the start before them.
         let round = (latency.0 + latency.1).max(2 * TICK_MS) + think / 2;
-        let chaos =
-            (round * (options.ops / writers + 1) as u64 * 3 / 2 + 4 * round).clamp(100, 20_000);
+        let mut chaos = round * (options.ops / writers + 1) as u64 * 3 / 2 + 4 * round;
+        let vault = options.workload.has_vault().then(|| {
+            // Two rounds a mutation.
+            chaos *= 2;
+            let rng = &mut generator(seed, "vault config");
+            let quiet = options.faults.is_empty();
+            VaultKnobs::draw(rng, options.ops, quiet, deadline, reply_timeout)
+        });
+        let chaos = chaos.clamp(100, 20_000);
+        let foreign = vault.as_ref().map_or(0, |vault| vault.foreign);
         let scale = Scale {
             chaos,
             reply_timeout,
@@ -118,7 +137,7 @@ impl Config {
         let plan = fault::draw(
             &mut generator(seed, "faults"),
             &options.faults,
-            replicas,
+            replicas + foreign,
             scale,
         );
         Self {
@@ -136,8 +155,25 @@ impl Config {
             timeouts: (reply_timeout, reply_timeout),
             batch_records: [1, 2, 8, 256][rng.random_range(0..4)],
             queue_capacity: [2, 64, 4096][rng.random_range(0..3)],
+            workload: options.workload,
+            vault,
             chaos,
             plan,
+        }
+    }
+
+    /// All processes: the replicas, and after them those that follow the
+    /// reference's protocol.
+    #[must_use]
+    pub fn processes(&self) -> usize {
+        self.replicas + self.vault.as_ref().map_or(0, |vault| vault.foreign)
+    }
+
+    /// How many operations a process begins.
+    pub(crate) fn ops_of(&self, process: usize) -> usize {
+        match &self.vault {
+            Some(vault) if process >= self.replicas => vault.foreign_ops,
+            _ => self.ops,
         }
     }
 
@@ -166,8 +202,9 @@ impl fmt::Display for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "seed {}: {} replicas x {} operations, {} writers each, {}% reads, {}% identical events, think {} ms",
+            "seed {}: {}, {} replicas x {} operations, {} writers each, {}% reads, {}% identical events, think {} ms",
             self.seed,
+            self.workload.name(),
             self.replicas,
             self.ops,
             self.writers,
@@ -198,6 +235,12 @@ impl fmt::Display for Config {
                     f,
                     "always taken: ttl {ttl} ms, wait {wait} ms, retry {retry} ms"
                 )?;
+            }
+        }
+        if let Some(vault) = &self.vault {
+            writeln!(f, "  vault: {vault}")?;
+            for process in self.replicas..self.processes() {
+                writeln!(f, "  r{process} follows the reference's protocol")?;
             }
         }
         writeln!(f, "  {} faults within {} ms:", self.plan.len(), self.chaos)?;

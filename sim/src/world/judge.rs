@@ -12,8 +12,12 @@ use crate::{
     redis::Reply,
 };
 
-/// Enters the chain into the history, and holds the keys against each other.
-pub(super) fn final_state(shared: &Shared, keys: &AuditKeys) -> Vec<Violation> {
+/// The chain for the history, and what shows when its keys are held against
+/// each other.
+pub(super) fn chain(
+    shared: &Shared,
+    keys: &AuditKeys,
+) -> (Vec<ChainEntry<'static>>, Vec<Violation>) {
     let (mut violations, mut elsewhere) = (Vec::new(), Vec::new());
     let mut broken = |reason: String| {
         violations.push(Violation {
@@ -83,27 +87,25 @@ pub(super) fn final_state(shared: &Shared, keys: &AuditKeys) -> Vec<Violation> {
         ));
     }
 
-    shared.final_chain(
-        chain
-            .iter()
-            .map(|(op, sequence, previous, event_hash)| ChainEntry {
-                op: *op,
-                sequence: *sequence,
-                previous_hash: previous.as_deref().map(Into::into),
-                event_hash: event_hash.as_str().into(),
-            })
-            .collect(),
-    );
+    let chain = chain
+        .into_iter()
+        .map(|(op, sequence, previous, event_hash)| ChainEntry {
+            op,
+            sequence,
+            previous_hash: previous.map(Into::into),
+            event_hash: event_hash.into(),
+        })
+        .collect();
     violations.append(&mut elsewhere);
-    violations
+    (chain, violations)
 }
 
-fn ask(shared: &Shared, command: &[&str]) -> Reply {
+pub(super) fn ask(shared: &Shared, command: &[&str]) -> Reply {
     let words: Vec<&[u8]> = command.iter().map(|word| word.as_bytes()).collect();
     shared.run(&words).unwrap_or(Reply::Nil)
 }
 
-fn text(reply: Reply) -> Option<String> {
+pub(super) fn text(reply: Reply) -> Option<String> {
     match reply {
         Reply::Bulk(text) => Some(String::from_utf8_lossy(&text).into_owned()),
         _ => None,

@@ -8,12 +8,14 @@
 mod clock;
 mod config;
 mod judge;
+mod log;
 mod nemesis;
 mod net;
 mod replica;
 mod server;
 mod shared;
 mod trace;
+mod vault;
 mod weather;
 
 use std::{
@@ -21,10 +23,15 @@ use std::{
     time::{Duration, UNIX_EPOCH},
 };
 
-use haechi_store_redis::{audit::Stats, redis::AuditKeys};
+use haechi_store_redis::{
+    audit::Stats,
+    redis::{AuditKeys, VaultKeys},
+    vault::VaultStats,
+};
 
 pub use config::{Config, WorldOptions};
-pub use shared::Outcomes;
+pub use log::Outcomes;
+pub use vault::{VaultKnobs, Workload};
 
 pub(crate) use clock::{SeededEntropy, SimClock};
 pub(crate) use net::SimConnect;
@@ -32,7 +39,7 @@ pub(crate) use net::SimConnect;
 use crate::{
     check::{Invariant, Violation},
     fault::FaultKind,
-    history::History,
+    history::{FinalState, History},
     mutants::Variant,
     redis::{self, Redis},
 };
@@ -57,10 +64,14 @@ pub struct WorldReport {
     pub violations: Vec<Violation>,
     /// How the operations ended.
     pub outcomes: Outcomes,
+    /// How those of the vault ended.
+    pub vault_outcomes: Outcomes,
     /// How often each fault struck.
     pub faults: BTreeMap<FaultKind, u64>,
     /// What the sinks counted, all together.
     pub stats: Stats,
+    /// What the token stores counted, all together.
+    pub vault_stats: VaultStats,
     /// Simulated time.
     pub simulated: Duration,
     /// A hash of everything that happened, in order.
@@ -75,7 +86,9 @@ pub struct WorldReport {
 #[must_use]
 pub fn run(seed: u64, options: &WorldOptions, variant: Variant) -> WorldReport {
     let config = Config::draw(seed, options);
-    let keys = AuditKeys::new(replica::prefix());
+    let audit_keys = AuditKeys::new(replica::prefix());
+    let vault_keys = VaultKeys::new(vault::prefix());
+    let workload = config.workload;
     let shared = Shared::new(
         &config,
         Redis::new(redis::Config::default()),
@@ -94,18 +107,25 @@ pub fn run(seed: u64, options: &WorldOptions, variant: Variant) -> WorldReport {
         let shared = shared.clone();
         sim.host(net::REDIS_HOST, move || server::run(shared.clone()));
     }
-    for replica in 0..config.replicas {
+    for replica in 0..config.processes() {
         let (shared, config) = (shared.clone(), config.clone());
         sim.host(replica_name(replica), move || {
             let (shared, config) = (shared.clone(), config.clone());
             async move {
-                replica::run(shared, config, replica, variant).await;
+                if replica < config.replicas {
+                    replica::run(shared, config, replica, variant).await;
+                } else {
+                    vault::run_foreign(shared, config, replica).await;
+                }
                 Ok(())
             }
         });
     }
 
-    let mut nemesis = Nemesis::new(&config, &keys.lock);
+    let mut locks = Vec::new();
+    locks.extend(workload.has_chain().then(|| audit_keys.lock.clone()));
+    locks.extend(workload.has_vault().then(|| vault_keys.lock.clone()));
+    let mut nemesis = Nemesis::new(&config, locks);
     let mut stuck = None;
     let mut healed_at = None;
     loop {
@@ -114,7 +134,7 @@ pub fn run(seed: u64, options: &WorldOptions, variant: Variant) -> WorldReport {
         if healed_at.is_none() {
             nemesis.step(&mut sim, &shared, millis(now));
             // Nothing is left to disturb, or nothing is left to disturb with.
-            if shared.is_idle(config.ops) || nemesis.is_done() {
+            if shared.is_idle() || nemesis.is_done() {
                 nemesis.heal(&mut sim, &shared);
                 shared.heal();
                 healed_at = Some(now);
@@ -124,19 +144,23 @@ pub fn run(seed: u64, options: &WorldOptions, variant: Variant) -> WorldReport {
             stuck = Some(format!("a host of the simulation failed: {error}"));
             break;
         }
-        if (0..config.replicas).all(|replica| shared.is_alive(replica)) {
+        if (0..config.processes()).all(|replica| shared.is_alive(replica)) {
             break;
         }
-        let bound = PROGRESS_BOUND + Duration::from_millis(config.deadline) * 3;
+        let deadline = config
+            .vault
+            .as_ref()
+            .map_or(config.deadline, |vault| vault.deadline);
+        let bound = PROGRESS_BOUND + Duration::from_millis(deadline) * 3;
         if let Some(healed) = healed_at
             && now > healed + bound
         {
-            let waiting: Vec<_> = (0..config.replicas)
+            let waiting: Vec<_> = (0..config.processes())
                 .filter(|replica| !shared.is_alive(*replica))
                 .map(replica_name)
                 .collect();
             stuck = Some(format!(
-                "{} ms after the last fault healed, {} had not appended again",
+                "{} ms after the last fault healed, {} had not got anything done again",
                 millis(now - healed),
                 waiting.join(", ")
             ));
@@ -147,7 +171,33 @@ pub fn run(seed: u64, options: &WorldOptions, variant: Variant) -> WorldReport {
     let simulated = sim.elapsed();
     // The hosts go first: what they hold must not outlive the world.
     drop(sim);
-    let mut violations = judge::final_state(&shared, &keys);
+    let mut violations = Vec::new();
+    let mut state = FinalState::default();
+    if workload.has_chain() {
+        let (chain, broken) = judge::chain(&shared, &audit_keys);
+        violations.extend(broken);
+        state.chain = Some(chain);
+    }
+    if workload.has_vault() {
+        let vault = vault::final_vault(&shared, &vault_keys);
+        for (token, value) in &vault.tokens {
+            if token.contains(vault::PLAINTEXT) || value.contains(vault::PLAINTEXT) {
+                violations.push(Violation {
+                    invariant: Invariant::Leak,
+                    ops: Vec::new(),
+                    reason: format!("{token} holds a plaintext outside of its envelope"),
+                });
+            }
+        }
+        let tokens = vault.tokens.into_iter();
+        state.tokens = Some(
+            tokens
+                .map(|(token, value)| (token.into(), value.into()))
+                .collect(),
+        );
+        state.version = Some(vault.version);
+    }
+    shared.final_state(state);
     let closed = shared.close();
     match crate::check::check(&closed.history) {
         Ok(verdict) => violations.extend(verdict.violations),
@@ -164,6 +214,29 @@ pub fn run(seed: u64, options: &WorldOptions, variant: Variant) -> WorldReport {
             reason,
         });
     }
+    // Beside replicas at full load, and with nothing wrong.
+    if config.plan.is_empty() {
+        violations.extend(closed.foreign_failures.iter().map(|failure| Violation {
+            invariant: Invariant::NoProgress,
+            ops: Vec::new(),
+            reason: format!("a foreign writer failed though nothing was wrong: {failure}"),
+        }));
+    }
+    violations.extend(closed.undecryptable.into_iter().map(|reason| Violation {
+        invariant: Invariant::UndecryptableToken,
+        ops: Vec::new(),
+        reason,
+    }));
+    if closed.stray_attempts > 0 {
+        violations.push(Violation {
+            invariant: Invariant::PhantomAppend,
+            ops: Vec::new(),
+            reason: format!(
+                "the harness lost sight of {} attempts",
+                closed.stray_attempts
+            ),
+        });
+    }
     if let Some(malformed) = closed.malformed {
         violations.push(Violation {
             invariant: Invariant::ChainIntegrity,
@@ -175,8 +248,10 @@ pub fn run(seed: u64, options: &WorldOptions, variant: Variant) -> WorldReport {
         config,
         violations,
         outcomes: closed.outcomes,
+        vault_outcomes: closed.vault_outcomes,
         faults: closed.faults,
         stats: closed.stats,
+        vault_stats: closed.vault_stats,
         simulated,
         trace_hash: closed.trace_hash,
         trace: closed.trace,

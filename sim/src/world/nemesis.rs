@@ -18,6 +18,9 @@ use crate::{
     redis::{Redis, Reply},
 };
 
+/// How long a foreign lock lives that replicas respect, though they take none.
+const FOREIGN_LOCK_MS: u64 = 500;
+
 /// The one who makes trouble.
 pub(crate) struct Nemesis {
     plan: Vec<Fault>,
@@ -25,21 +28,26 @@ pub(crate) struct Nemesis {
     active: Vec<Fault>,
     rng: ChaCha8Rng,
     latency: (u64, u64),
+    /// How long a lock lives; `None` if nobody takes or respects one.
     lock: Option<u64>,
-    lock_key: String,
+    lock_keys: Vec<String>,
     crashed: BTreeMap<usize, u64>,
 }
 
 impl Nemesis {
-    pub(crate) fn new(config: &Config, lock_key: &str) -> Self {
+    pub(crate) fn new(config: &Config, lock_keys: Vec<String>) -> Self {
         Self {
             plan: config.plan.clone(),
             next: 0,
             active: Vec::new(),
             rng: generator(config.seed, "nemesis"),
             latency: config.latency,
-            lock: config.lock.map(|(ttl, ..)| ttl),
-            lock_key: lock_key.to_owned(),
+            lock: match (config.lock, &config.vault) {
+                (Some((ttl, ..)), _) => Some(ttl),
+                (None, Some(_)) => Some(FOREIGN_LOCK_MS),
+                (None, None) => None,
+            },
+            lock_keys,
             crashed: BTreeMap::new(),
         }
     }
@@ -110,21 +118,19 @@ impl Nemesis {
             FaultKind::Pause => shared.gate(fault.replica).pause(),
             FaultKind::ClockJump => shared.skew(fault.replica, fault.amount * 1000),
             FaultKind::LockDeleted => {
-                strikes = took(shared.run(&[b"DEL", self.lock_key.as_bytes()]));
+                strikes = self.at_locks(shared, |key| vec![b"DEL".to_vec(), key]);
             }
             FaultKind::LockStolen => {
                 let (token, ttl) = (self.token(), self.lock.unwrap_or(1).to_string());
-                strikes = took(shared.run(&[
-                    b"SET",
-                    self.lock_key.as_bytes(),
-                    token.as_bytes(),
-                    b"XX",
-                    b"PX",
-                    ttl.as_bytes(),
-                ]));
+                let words = [token.as_bytes(), b"XX", b"PX", ttl.as_bytes()];
+                strikes = self.at_locks(shared, |key| {
+                    let set = [b"SET".to_vec(), key];
+                    set.into_iter().chain(words.map(<[u8]>::to_vec)).collect()
+                });
             }
             FaultKind::LockLapsed => {
-                strikes = took(shared.run(&[b"PEXPIRE", self.lock_key.as_bytes(), b"1"]));
+                strikes =
+                    self.at_locks(shared, |key| vec![b"PEXPIRE".to_vec(), key, b"1".to_vec()]);
             }
             FaultKind::LockHolderDead => {
                 strikes = self.lock.is_some();
@@ -197,13 +203,22 @@ impl Nemesis {
 
     fn occupy_lock(&mut self, shared: &Shared, ttl: u64) {
         let (token, ttl) = (self.token(), ttl.to_string());
-        shared.run(&[
-            b"SET",
-            self.lock_key.as_bytes(),
-            token.as_bytes(),
-            b"PX",
-            ttl.as_bytes(),
-        ]);
+        let words = [token.as_bytes(), b"PX", ttl.as_bytes()];
+        self.at_locks(shared, |key| {
+            let set = [b"SET".to_vec(), key];
+            set.into_iter().chain(words.map(<[u8]>::to_vec)).collect()
+        });
+    }
+
+    /// Does something to every lock's key; whether that changed anything.
+    fn at_locks(&self, shared: &Shared, command: impl Fn(Vec<u8>) -> Vec<Vec<u8>>) -> bool {
+        let mut strikes = false;
+        for key in &self.lock_keys {
+            let words = command(key.as_bytes().to_vec());
+            let words: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
+            strikes |= took(shared.run(&words));
+        }
+        strikes
     }
 
     fn token(&mut self) -> String {
@@ -230,6 +245,7 @@ fn set_mode(shared: &Shared, kind: FaultKind, on: bool) {
             FaultKind::MaxClients => modes.max_clients = on.then_some(0),
             FaultKind::NoPerm if on => {
                 modes.denied.insert("rpush".to_owned());
+                modes.denied.insert("hset".to_owned());
             }
             FaultKind::NoPerm => modes.denied.clear(),
             _ => {}

@@ -1,4 +1,5 @@
-//! One simulated process: the production sink, and callers that keep it busy.
+//! One simulated process: the production sink, the production token store, and
+//! callers that keep them busy.
 
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use super::{
     clock::{SeededEntropy, SimClock, generator, sleep},
     config::Config,
     shared::Shared,
+    vault::{self, Caller, Secrets, Tokens},
 };
 use crate::{history::Function, mutants::Variant};
 
@@ -62,28 +64,64 @@ pub(crate) async fn run(shared: Shared, config: Config, replica: usize, variant:
     let connect = shared.connect(replica);
     shared.trace(|| format!("{process} starts"));
 
+    let open_vault = || {
+        let (connect, entropy) = (connect.clone(), entropy.clone());
+        vault::open(&shared, &config, variant, connect, clock.clone(), entropy)
+    };
+    let tokens = config.workload.has_vault().then(open_vault);
+    let secrets = match (&tokens, &config.vault) {
+        (Some(tokens), Some(knobs)) => {
+            let (retention, keeps) = (knobs.retention, variant.keeps_envelope_ends());
+            let (clock, entropy) = (clock.clone(), entropy.clone());
+            Secrets::open(&shared, tokens, retention, keeps, clock, entropy).await
+        }
+        _ => None,
+    };
     let sink = loop {
+        if !config.workload.has_chain() {
+            break None;
+        }
         let builder = builder(&config, clock.clone(), entropy.clone());
         match variant.start(builder, connect.clone()).await {
-            Ok(sink) => break sink,
+            Ok(sink) => break Some(sink),
             Err(error) => {
                 shared.trace(|| format!("{process}: {error}"));
                 sleep(AGAIN).await;
             }
         }
     };
-    let stats = StatsOnDrop(&shared, &sink);
-    let reader = builder(&config, clock.clone(), entropy.clone()).store(connect);
+    let stats = StatsOnDrop(&shared, sink.as_ref(), tokens.as_ref());
+    let reader = builder(&config, clock.clone(), entropy.clone()).store(connect.clone());
+    let caller = |writer| {
+        Some(Caller {
+            shared: &shared,
+            tokens: tokens.as_ref()?,
+            secrets: secrets.as_ref(),
+            clock: &clock,
+            knobs: config.vault.as_ref()?,
+            replica,
+            process,
+            writer,
+        })
+    };
 
     let writers = (0..config.writers).map(|writer| {
         let mut rng = draw(&format!("writer {writer}"));
         let (shared, config, sink, reader) = (&shared, &config, &sink, &reader);
         let entropy = entropy.clone();
+        let caller = caller(writer);
         async move {
-            while shared.take_operation(replica, config.ops) {
+            while shared.take_operation(replica) {
                 if config.think > 0 {
                     sleep(Duration::from_millis(rng.random_range(0..=config.think))).await;
                 }
+                let sink = sink.as_ref();
+                let Some(sink) = sink.filter(|_| caller.is_none() || rng.random()) else {
+                    if let Some(caller) = &caller {
+                        caller.act(&mut rng).await;
+                    }
+                    continue;
+                };
                 if rng.random_range(0..100) < config.reads_percent {
                     read(shared, replica, process, reader).await;
                 } else {
@@ -96,10 +134,20 @@ pub(crate) async fn run(shared: Shared, config: Config, replica: usize, variant:
     join_all(writers).await;
 
     // The liveness phase: nothing counts but that it succeeds.
+    let caller = caller(0);
+    let (mut appends, mut mutates) = (sink.is_none(), caller.is_none());
     while !shared.is_alive(replica) {
         let mut rng = draw("liveness");
         let event = event(&mut rng, &config, process);
-        if shared.is_healed() && append(&shared, replica, process, &sink, &entropy, event).await {
+        if shared.is_healed() {
+            if let Some(caller) = caller.as_ref().filter(|_| !mutates) {
+                mutates = caller.prove_alive(&mut rng).await;
+            }
+            if let Some(sink) = sink.as_ref().filter(|_| !appends) {
+                appends = append(&shared, replica, process, sink, &entropy, event).await;
+            }
+        }
+        if appends && mutates {
             shared.prove_alive(replica);
         } else {
             sleep(AGAIN / 5).await;
@@ -109,13 +157,22 @@ pub(crate) async fn run(shared: Shared, config: Config, replica: usize, variant:
     std::future::pending::<()>().await;
 }
 
-/// Adds the sink's counts to the world's when the process ends, however it
+/// Adds the stores' counts to the world's when the process ends, however it
 /// ends.
-struct StatsOnDrop<'a>(&'a Shared, &'a AuditSink<SimClock, SeededEntropy>);
+struct StatsOnDrop<'a>(
+    &'a Shared,
+    Option<&'a AuditSink<SimClock, SeededEntropy>>,
+    Option<&'a Tokens>,
+);
 
 impl Drop for StatsOnDrop<'_> {
     fn drop(&mut self) {
-        self.0.add_stats(self.1.stats());
+        if let Some(sink) = self.1 {
+            self.0.add_stats(sink.stats());
+        }
+        if let Some(tokens) = self.2 {
+            self.0.add_vault_stats(tokens.stats());
+        }
     }
 }
 

@@ -2,7 +2,6 @@
 //! and what the nemesis can do to each process.
 
 use std::{
-    collections::BTreeMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicI64, Ordering},
@@ -14,18 +13,21 @@ use haechi_store_redis::{
     AppendError, Corrupt,
     audit::{Appended, Stats},
     chain::{AppendId, Position},
+    vault::VaultStats,
 };
 
 use super::{
     clock::{EPOCH, PauseGate, SimClock, generator},
     config::Config,
+    log::{Closed, Log, nanos},
     net::{Power, SimConnect},
     trace::Trace,
+    vault::Safe,
     weather::Weather,
 };
 use crate::{
     fault::FaultKind,
-    history::{Answer, ChainEntry, End, FinalState, Function, History, Malformed, OpId, Recorder},
+    history::{Answer, End, FinalState, Function, Mutation, OpId},
     redis::{Command, Redis, Reply, server},
 };
 
@@ -41,38 +43,14 @@ pub(crate) struct Shared(Arc<Inner>);
 struct Inner {
     redis: server::Shared<Redis>,
     weather: Mutex<Weather>,
+    safe: Safe,
     log: Mutex<Log>,
     replicas: Vec<Replica>,
 }
 
-/// What is written down.
-struct Log {
-    recorder: Recorder,
-    trace: Trace,
-    now: Duration,
-    /// The append behind each identity.
-    appends: BTreeMap<AppendId, OpId>,
-    /// The one place that each append of unknown outcome can have.
-    handles: BTreeMap<AppendId, Position>,
-    stats: Stats,
-    outcomes: Outcomes,
-    healed: bool,
-    /// The first thing that the history refused: a fault of the harness.
-    malformed: Option<Malformed>,
-}
-
-/// How many operations ended in which way.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
-pub struct Outcomes {
-    /// Applied.
-    pub ok: u64,
-    /// Certainly not applied.
-    pub fail: u64,
-    /// Open.
-    pub unknown: u64,
-}
-
 struct Replica {
+    /// How many operations it is to begin.
+    ops: usize,
     gate: PauseGate,
     power: Power,
     skew: Arc<AtomicI64>,
@@ -100,19 +78,11 @@ impl Shared {
         Self(Arc::new(Inner {
             redis: Arc::new(Mutex::new(redis)),
             weather: Mutex::new(Weather::new(generator(config.seed, "weather"))),
-            log: Mutex::new(Log {
-                recorder: Recorder::new(),
-                trace: Trace::new(keep_trace),
-                now: Duration::ZERO,
-                appends: BTreeMap::new(),
-                handles: BTreeMap::new(),
-                stats: Stats::default(),
-                outcomes: Outcomes::default(),
-                healed: false,
-                malformed: None,
-            }),
-            replicas: (0..config.replicas)
-                .map(|_| Replica {
+            safe: Safe::default(),
+            log: Mutex::new(Log::new(keep_trace)),
+            replicas: (0..config.processes())
+                .map(|replica| Replica {
+                    ops: config.ops_of(replica),
                     gate: PauseGate::default(),
                     power: Power::default(),
                     skew: Arc::default(),
@@ -144,6 +114,11 @@ impl Shared {
 
     pub(crate) fn weather<T>(&self, f: impl FnOnce(&mut Weather) -> T) -> T {
         f(&mut lock(&self.0.weather))
+    }
+
+    /// What the processes share beside Redis.
+    pub(crate) fn safe(&self) -> &Safe {
+        &self.0.safe
     }
 
     pub(crate) fn struck(&self, kind: FaultKind) {
@@ -215,11 +190,12 @@ impl Shared {
         let mut life = lock(&self.0.replicas[replica].life);
         let open = std::mem::take(&mut life.open);
         lock(&self.0.log).outcomes.unknown += open as u64;
+        self.abandon_calls(replica);
     }
 
-    /// Takes the next of `ops` operations of a replica; `false` when none is
-    /// left.
-    pub(crate) fn take_operation(&self, replica: usize, ops: usize) -> bool {
+    /// Takes the next of a replica's operations; `false` when none is left.
+    pub(crate) fn take_operation(&self, replica: usize) -> bool {
+        let ops = self.0.replicas[replica].ops;
         let mut life = lock(&self.0.replicas[replica].life);
         let left = life.begun < ops;
         life.begun += usize::from(left);
@@ -244,10 +220,10 @@ impl Shared {
     }
 
     /// Whether every replica has begun all its operations and is in none.
-    pub(crate) fn is_idle(&self, ops: usize) -> bool {
+    pub(crate) fn is_idle(&self) -> bool {
         self.0.replicas.iter().all(|replica| {
             let life = lock(&replica.life);
-            life.begun >= ops && life.open == 0
+            life.begun >= replica.ops && life.open == 0
         })
     }
 
@@ -261,10 +237,23 @@ impl Shared {
         f: Function,
         append_id: Option<AppendId>,
     ) -> Option<OpId> {
+        self.invoke_as(replica, process, f, append_id, false)
+    }
+
+    /// An operation begins, of a process that may follow the reference's
+    /// protocol.
+    pub(crate) fn invoke_as(
+        &self,
+        replica: usize,
+        process: &str,
+        f: Function,
+        append_id: Option<AppendId>,
+        foreign: bool,
+    ) -> Option<OpId> {
         lock(&self.0.replicas[replica].life).open += 1;
         let mut log = lock(&self.0.log);
         let now = nanos(log.now);
-        let invoked = log.recorder.invoke(now, process, f, None);
+        let invoked = log.recorder.invoke_as(now, process, f, None, foreign);
         let op = log.accept(invoked)?;
         if let Some(append_id) = append_id {
             log.appends.insert(append_id, op);
@@ -349,20 +338,55 @@ impl Shared {
         }
     }
 
-    fn end(&self, replica: usize, op: OpId, end: End<'_>, line: impl FnOnce() -> String) {
-        let mut life = lock(&self.0.replicas[replica].life);
-        life.open = life.open.saturating_sub(1);
-        drop(life);
-        let mut log = lock(&self.0.log);
-        match end {
-            End::Ok(_) => log.outcomes.ok += 1,
-            End::Fail { .. } => log.outcomes.fail += 1,
-            End::Unknown { .. } => log.outcomes.unknown += 1,
-        }
+    /// An operation ends.
+    pub(crate) fn end(
+        &self,
+        replica: usize,
+        op: OpId,
+        end: End<'_>,
+        line: impl FnOnce() -> String,
+    ) {
+        let mut log = self.ending(replica);
+        log.count(op, |outcomes| match end {
+            End::Ok(_) => outcomes.ok += 1,
+            End::Fail { .. } => outcomes.fail += 1,
+            End::Unknown { .. } => outcomes.unknown += 1,
+        });
         let now = nanos(log.now);
         let ended = log.recorder.end(now, op, end);
         log.accept(ended);
         log.note(line);
+    }
+
+    /// A mutation of the vault ends without having been applied; `attempt` is
+    /// what it would have done.
+    pub(crate) fn end_fail(
+        &self,
+        replica: usize,
+        op: OpId,
+        attempt: Option<Mutation<'_>>,
+        error: &str,
+        line: impl FnOnce() -> String,
+    ) {
+        let mut log = self.ending(replica);
+        log.count(op, |outcomes| outcomes.fail += 1);
+        let now = nanos(log.now);
+        let ended = log.recorder.mutate_fail(now, op, attempt, error);
+        log.accept(ended);
+        log.note(line);
+    }
+
+    fn ending(&self, replica: usize) -> MutexGuard<'_, Log> {
+        let mut life = lock(&self.0.replicas[replica].life);
+        life.open = life.open.saturating_sub(1);
+        drop(life);
+        lock(&self.0.log)
+    }
+
+    /// A mutation of a process that follows the reference's protocol failed.
+    pub(crate) fn foreign_failed(&self, process: &str, error: &str) {
+        let failure = format!("{process}: {error}");
+        self.log().foreign_failures.push(failure);
     }
 
     fn rollback(&self, process: &str, rolled_back: &haechi_store_redis::RolledBack) {
@@ -378,6 +402,11 @@ impl Shared {
         log.note(|| format!("{process}: {rolled_back}"));
     }
 
+    /// A token does not reveal as it should.
+    pub(crate) fn undecryptable(&self, reason: String) {
+        self.log().undecryptable.push(reason);
+    }
+
     /// The append that wrote a record of this identity.
     pub(crate) fn append_of(&self, append_id: AppendId) -> Option<OpId> {
         lock(&self.0.log).appends.get(&append_id).copied()
@@ -389,19 +418,22 @@ impl Shared {
         lock(&self.0.log).handles.get(&append_id).copied()
     }
 
-    pub(crate) fn final_chain(&self, chain: Vec<ChainEntry<'_>>) {
+    pub(crate) fn final_state(&self, state: FinalState<'_>) {
         let mut log = lock(&self.0.log);
-        let state = FinalState {
-            chain: Some(chain),
-            tokens: None,
-            version: None,
-        };
         let finished = log.recorder.final_state(state);
         log.accept(finished);
     }
 
     pub(crate) fn add_stats(&self, stats: Stats) {
         lock(&self.0.log).stats.add(stats);
+    }
+
+    pub(crate) fn add_vault_stats(&self, stats: VaultStats) {
+        lock(&self.0.log).vault_stats.add(stats);
+    }
+
+    pub(super) fn log(&self) -> MutexGuard<'_, Log> {
+        lock(&self.0.log)
     }
 
     /// Takes the log out of the world.
@@ -414,41 +446,13 @@ impl Shared {
             trace_hash,
             trace,
             stats: log.stats,
+            vault_stats: log.vault_stats,
             outcomes: log.outcomes,
+            vault_outcomes: log.vault_outcomes,
+            foreign_failures: std::mem::take(&mut log.foreign_failures),
+            undecryptable: std::mem::take(&mut log.undecryptable),
+            stray_attempts: log.stray_attempts,
             faults: self.weather(|weather| weather.strikes().clone()),
         }
     }
-}
-
-/// What is left of a world.
-pub(crate) struct Closed {
-    pub(crate) history: History,
-    pub(crate) malformed: Option<Malformed>,
-    pub(crate) trace_hash: u64,
-    pub(crate) trace: Vec<String>,
-    pub(crate) stats: Stats,
-    pub(crate) outcomes: Outcomes,
-    pub(crate) faults: BTreeMap<FaultKind, u64>,
-}
-
-impl Log {
-    fn accept<T>(&mut self, result: Result<T, Malformed>) -> Option<T> {
-        match result {
-            Ok(value) => Some(value),
-            Err(malformed) => {
-                self.malformed.get_or_insert(malformed);
-                None
-            }
-        }
-    }
-
-    fn note(&mut self, line: impl FnOnce() -> String) {
-        // The world's clock moves in whole milliseconds.
-        let line = format!("{:>6} {}", self.now.as_millis(), line());
-        self.trace.event(&line);
-    }
-}
-
-fn nanos(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -9,3 +9,4 @@ mod real_client;
 mod snapshots;
 mod speed;
 mod world;
+mod world_vault;

@@ -4,12 +4,15 @@ use haechi_sim::{
     fault::{FaultClass, FaultKind},
     mutants::Variant,
     runner::{Summary, run_seed, run_seeds},
-    world::WorldOptions,
+    world::{Workload, WorldOptions},
 };
 
-fn kept() -> WorldOptions {
+const WORKLOADS: [Workload; 3] = [Workload::Audit, Workload::Vault, Workload::Mixed];
+
+fn kept(workload: Workload) -> WorldOptions {
     WorldOptions {
         keep_trace: true,
+        workload,
         ..WorldOptions::default()
     }
 }
@@ -19,7 +22,8 @@ fn kept() -> WorldOptions {
 #[test]
 fn a_one_seed_gives_one_trace() {
     for seed in 0..12 {
-        let [first, second] = [(); 2].map(|()| run_seed(seed, &kept(), Variant::Correct).world);
+        let options = kept(WORKLOADS[seed as usize % 3]);
+        let [first, second] = [(); 2].map(|()| run_seed(seed, &options, Variant::Correct).world);
         for (number, (one, other)) in first.trace.iter().zip(&second.trace).enumerate() {
             assert_eq!(one, other, "seed {seed} differs at event {number}");
         }
@@ -33,32 +37,57 @@ fn a_one_seed_gives_one_trace() {
 /// test above pass for nothing.
 #[test]
 fn two_seeds_give_two_traces() {
-    let [one, other] = [1, 2].map(|seed| run_seed(seed, &kept(), Variant::Correct).world);
-    assert_ne!(one.trace_hash, other.trace_hash);
+    for workload in WORKLOADS {
+        let [one, other] =
+            [1, 2].map(|seed| run_seed(seed, &kept(workload), Variant::Correct).world);
+        assert_ne!(one.trace_hash, other.trace_hash);
+    }
 }
 
 /// Catches an accusation of the correct store; and a fault that is drawn but
 /// never carried out.
 #[test]
 fn the_correct_store_is_never_accused_and_every_fault_strikes() {
-    let options = WorldOptions::default();
-    let mut summary = Summary::default();
-    run_seeds(1000..1250, 2, 5, &options, Variant::Correct, |report| {
-        assert!(
-            report.is_ok(),
-            "seed {}: {:?}",
-            report.seed,
-            report.world.violations
+    for (workload, seeds) in [
+        (Workload::Audit, 200),
+        (Workload::Vault, 120),
+        (Workload::Mixed, 100),
+    ] {
+        let options = WorldOptions {
+            workload,
+            ..WorldOptions::default()
+        };
+        let mut summary = Summary::default();
+        run_seeds(
+            1000..1000 + seeds,
+            2,
+            5,
+            &options,
+            Variant::Correct,
+            |report| {
+                assert!(
+                    report.is_ok(),
+                    "seed {} of {workload:?}: {:?}",
+                    report.seed,
+                    report.world.violations
+                );
+                summary.add(&report);
+                true
+            },
         );
-        summary.add(&report);
-        true
-    });
-    assert_eq!(summary.unexercised(&options), []);
-    assert!(
-        summary.settled_by_reading > 0,
-        "no fate was found by reading back"
-    );
-    assert!(summary.outcomes.ok > summary.outcomes.fail + summary.outcomes.unknown);
+        assert_eq!(summary.unexercised(&options), [], "{workload:?}");
+        assert!(
+            !workload.has_chain() || summary.settled_by_reading > 0,
+            "no fate was found by reading back"
+        );
+        let vault = summary.vault_stats;
+        assert!(
+            !workload.has_vault()
+                || vault.settled_by_receipt > 0 && vault.held > 0 && vault.version_conflicts > 0,
+            "what the vault is for was not exercised: {vault:?}"
+        );
+        assert!(summary.outcomes.ok > summary.outcomes.fail + summary.outcomes.unknown);
+    }
 }
 
 /// Catches a class that strikes though it was left out.
@@ -86,7 +115,7 @@ fn only_the_classes_asked_for_strike() {
 fn every_planted_bug_is_caught() {
     for variant in Variant::planted() {
         let mut caught = None;
-        run_seeds(0..200, 2, 0, &WorldOptions::default(), variant, |report| {
+        run_seeds(0..200, 2, 0, &variant.options(), variant, |report| {
             caught = (!report.is_ok()).then_some(report.seed);
             caught.is_none()
         });

@@ -1,0 +1,142 @@
+//! What is written down in one world: the history, the trace, the counts.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use haechi_store_redis::{
+    audit::Stats,
+    chain::{AppendId, Position},
+    vault::VaultStats,
+};
+
+use super::{trace::Trace, vault::notes::Notes};
+use crate::{
+    fault::FaultKind,
+    history::{Function, History, Malformed, OpId, Recorder},
+};
+
+/// What is written down.
+pub(super) struct Log {
+    pub(super) recorder: Recorder,
+    pub(super) trace: Trace,
+    pub(super) now: Duration,
+    /// The append behind each identity.
+    pub(super) appends: BTreeMap<AppendId, OpId>,
+    /// The one place that each append of unknown outcome can have.
+    pub(super) handles: BTreeMap<AppendId, Position>,
+    /// The calls into the vault that go on, by their first operation.
+    pub(super) calls: BTreeMap<OpId, Notes>,
+    /// Attempts at the vault that no call has made: a fault of the harness.
+    pub(super) stray_attempts: u64,
+    /// Why mutations of processes that follow the reference's protocol failed.
+    pub(super) foreign_failures: Vec<String>,
+    /// Tokens that do not reveal as they should.
+    pub(super) undecryptable: Vec<String>,
+    pub(super) stats: Stats,
+    pub(super) vault_stats: VaultStats,
+    pub(super) outcomes: Outcomes,
+    pub(super) vault_outcomes: Outcomes,
+    pub(super) healed: bool,
+    /// The first thing that the history refused: a fault of the harness.
+    pub(super) malformed: Option<Malformed>,
+}
+
+/// How many operations ended in which way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Outcomes {
+    /// Applied.
+    pub ok: u64,
+    /// Certainly not applied.
+    pub fail: u64,
+    /// Open.
+    pub unknown: u64,
+}
+
+impl Outcomes {
+    /// Adds other counts.
+    pub fn add(&mut self, other: Self) {
+        self.ok += other.ok;
+        self.fail += other.fail;
+        self.unknown += other.unknown;
+    }
+
+    /// All operations.
+    #[must_use]
+    pub fn total(self) -> u64 {
+        self.ok + self.fail + self.unknown
+    }
+}
+
+/// What is left of a world.
+pub(crate) struct Closed {
+    pub(crate) history: History,
+    pub(crate) malformed: Option<Malformed>,
+    pub(crate) trace_hash: u64,
+    pub(crate) trace: Vec<String>,
+    pub(crate) stats: Stats,
+    pub(crate) vault_stats: VaultStats,
+    pub(crate) outcomes: Outcomes,
+    pub(crate) vault_outcomes: Outcomes,
+    pub(crate) foreign_failures: Vec<String>,
+    pub(crate) undecryptable: Vec<String>,
+    pub(crate) stray_attempts: u64,
+    pub(crate) faults: BTreeMap<FaultKind, u64>,
+}
+
+impl Log {
+    pub(super) fn new(keep_trace: bool) -> Self {
+        Self {
+            recorder: Recorder::new(),
+            trace: Trace::new(keep_trace),
+            now: Duration::ZERO,
+            appends: BTreeMap::new(),
+            handles: BTreeMap::new(),
+            calls: BTreeMap::new(),
+            stray_attempts: 0,
+            foreign_failures: Vec::new(),
+            undecryptable: Vec::new(),
+            stats: Stats::default(),
+            vault_stats: VaultStats::default(),
+            outcomes: Outcomes::default(),
+            vault_outcomes: Outcomes::default(),
+            healed: false,
+            malformed: None,
+        }
+    }
+
+    /// Counts how an operation ended.
+    pub(super) fn count(&mut self, op: OpId, add: impl Fn(&mut Outcomes)) {
+        add(&mut self.outcomes);
+        let history = self.recorder.history();
+        let is_vault = history
+            .index_of(op)
+            .map(|index| history.operations()[index].f)
+            .is_some_and(|f| matches!(f, Function::Mutate | Function::Read));
+        if is_vault {
+            add(&mut self.vault_outcomes);
+        }
+    }
+
+    pub(super) fn malformed(&mut self, malformed: Malformed) {
+        self.malformed.get_or_insert(malformed);
+    }
+
+    pub(super) fn accept<T>(&mut self, result: Result<T, Malformed>) -> Option<T> {
+        match result {
+            Ok(value) => Some(value),
+            Err(malformed) => {
+                self.malformed.get_or_insert(malformed);
+                None
+            }
+        }
+    }
+
+    pub(super) fn note(&mut self, line: impl FnOnce() -> String) {
+        // The world's clock moves in whole milliseconds.
+        let line = format!("{:>6} {}", self.now.as_millis(), line());
+        self.trace.event(&line);
+    }
+}
+
+pub(super) fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}

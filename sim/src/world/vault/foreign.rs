@@ -1,0 +1,278 @@
+//! A process that follows the reference's whole-snapshot protocol: lock, read
+//! everything, run, apply if the version has not moved, give the lock back.
+//!
+//! It shares no code with the vault but the connection, and must not know of
+//! receipts, marks or fences on values.
+
+use std::time::Duration;
+
+use haechi_store_redis::{
+    AttemptError,
+    clock::Clock,
+    redis::{Link, VaultKeys, script::Script},
+};
+use rand::{Rng, RngExt};
+use redis::{Value, cmd};
+
+use super::{knobs::VaultKnobs, notes::Values, prefix};
+use crate::{
+    history::{Answer, End, Function, Mutation, OpId},
+    world::{
+        clock::{SimClock, generator, sleep},
+        config::Config,
+        net::SimConnect,
+        shared::Shared,
+    },
+};
+
+/// The protocol's own times.
+const LOCK_TTL_MS: u64 = 10_000;
+const LOCK_RETRY: Duration = Duration::from_millis(20);
+const LOCK_WAIT: Duration = Duration::from_secs(5);
+const MOST_RETRIES: usize = 64;
+
+const SNAPSHOT: &str = "return {redis.call('GET', KEYS[2]) or '0', redis.call('HGETALL', KEYS[1])}";
+const APPLY: &str = "
+if (redis.call('GET', KEYS[2]) or '0') ~= ARGV[1] then return 0 end
+local sets = tonumber(ARGV[2])
+for place = 0, sets - 1 do redis.call('HSET', KEYS[1], ARGV[3 + 2 * place], ARGV[4 + 2 * place]) end
+for place = 3 + 2 * sets, #ARGV do redis.call('HDEL', KEYS[1], ARGV[place]) end
+redis.call('SET', KEYS[2], string.format('%.0f', tonumber(ARGV[1]) + 1))
+return 1";
+const RELEASE: &str =
+    "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0";
+
+/// One foreign process.
+struct Foreign {
+    link: Link<SimConnect, SimClock>,
+    clock: SimClock,
+    keys: VaultKeys,
+    snapshot: Script,
+    apply: Script,
+    release: Script,
+}
+
+/// How a mutation failed.
+enum Failed {
+    /// It changed nothing.
+    Certainly(String),
+    /// The reply to this was lost.
+    Perhaps {
+        reads: Values,
+        writes: Values,
+        error: String,
+    },
+}
+
+/// The vault as it was read.
+struct Snapshot {
+    version: u64,
+    tokens: Values,
+}
+
+/// A process from its start to the end of the world, or to its crash.
+pub(crate) async fn run(shared: Shared, config: Config, replica: usize) {
+    let Some(knobs) = &config.vault else { return };
+    let life = shared.start_process(replica);
+    let process = match life {
+        1 => format!("r{replica}"),
+        _ => format!("r{replica}.{life}"),
+    };
+    let mut rng = generator(config.seed, &format!("foreign {process}"));
+    let clock = shared.clock(replica);
+    let foreign = Foreign {
+        link: Link::new(
+            shared.connect(replica),
+            clock.clone(),
+            config.store_timeouts(),
+        ),
+        clock,
+        keys: VaultKeys::new(prefix()),
+        snapshot: Script::new(SNAPSHOT),
+        apply: Script::new(APPLY),
+        release: Script::new(RELEASE),
+    };
+    shared.trace(|| format!("{process} starts, and follows the reference's protocol"));
+    // Only where nothing goes wrong is it promised to get its work done.
+    if !config.plan.is_empty() {
+        shared.prove_alive(replica);
+    }
+    while shared.take_operation(replica) {
+        if config.think > 0 {
+            sleep(Duration::from_millis(rng.random_range(0..=config.think))).await;
+        }
+        foreign
+            .mutate(&shared, knobs, replica, &process, &mut rng)
+            .await;
+    }
+    shared.prove_alive(replica);
+    std::future::pending::<()>().await;
+}
+
+impl Foreign {
+    async fn mutate(
+        &self,
+        shared: &Shared,
+        knobs: &VaultKnobs,
+        replica: usize,
+        process: &str,
+        rng: &mut impl Rng,
+    ) {
+        let changed = rng.random_range(0..knobs.tokens);
+        let purged = rng
+            .random_ratio(1, 4)
+            .then(|| rng.random_range(0..knobs.tokens));
+        let token = format!("{process}-{:016x}", rng.next_u64());
+        let Some(op) = shared.invoke_as(replica, process, Function::Mutate, None, true) else {
+            return;
+        };
+        let done = match self.lock(&token).await {
+            Err(why) => Err(Failed::Certainly(why)),
+            Ok(()) => {
+                let done = self.attempts(op, changed, purged).await;
+                self.release(&token).await;
+                done
+            }
+        };
+        match done {
+            Ok(mutation) => {
+                let version = mutation.version.unwrap_or_default();
+                shared.end(replica, op, End::Ok(Answer::Mutated(mutation)), || {
+                    format!(
+                        "{process} op {op} ok at version {version}, by the reference's protocol"
+                    )
+                });
+            }
+            Err(Failed::Certainly(error)) => {
+                shared.foreign_failed(process, &error);
+                shared.end_fail(replica, op, None, &error, || {
+                    format!("{process} op {op}: {error}")
+                });
+            }
+            Err(Failed::Perhaps {
+                reads,
+                writes,
+                error,
+            }) => {
+                let end = End::Unknown {
+                    error: Some(error.as_str().into()),
+                    mutation: Some(mutation(reads, writes, None)),
+                };
+                shared.foreign_failed(process, &error);
+                shared.end(replica, op, end, || format!("{process} op {op}: {error}"));
+            }
+        }
+    }
+
+    async fn lock(&self, token: &str) -> Result<(), String> {
+        let until = self.clock.now() + LOCK_WAIT;
+        let mut set = cmd("SET");
+        set.arg(&self.keys.lock).arg(token);
+        set.arg("NX").arg("PX").arg(LOCK_TTL_MS);
+        loop {
+            match self.link.send(&set).await {
+                Ok(Value::Okay) => return Ok(()),
+                Ok(_) => {}
+                Err(error) => return Err(error.to_string()),
+            }
+            if self.clock.now() >= until {
+                return Err("the lock was not to be had within 5 s".to_owned());
+            }
+            self.clock.sleep(LOCK_RETRY).await;
+        }
+    }
+
+    async fn release(&self, token: &str) {
+        let mut call = self.release.call(&[&self.keys.lock]);
+        call.arg(token);
+        let _ = self.link.run(&self.release, &call).await;
+    }
+
+    /// Reads, runs and applies until the version holds still.
+    async fn attempts(
+        &self,
+        op: OpId,
+        changed: usize,
+        purged: Option<usize>,
+    ) -> Result<Mutation<'static>, Failed> {
+        for run in 0..=MOST_RETRIES {
+            let snapshot = self.read().await.map_err(Failed::Certainly)?;
+            let changed = format!("t{changed}");
+            let mut writes = vec![(
+                changed.clone(),
+                Some(format!(
+                    r#"{{"expiresAt":"2026-01-01T00:00:00.000Z","by":"{op}.{run}","count":1}}"#
+                )),
+            )];
+            let purged = purged.map(|purged| format!("t{purged}"));
+            let stands = |token: &String| snapshot.tokens.iter().any(|(other, _)| other == token);
+            if let Some(purged) = purged.filter(|token| *token != changed && stands(token)) {
+                writes.push((purged, None));
+            }
+            let mut call = self.apply.call(&[&self.keys.tokens, &self.keys.version]);
+            call.arg(snapshot.version).arg(1);
+            for (token, value) in &writes {
+                call.arg(token).arg(value.as_deref());
+            }
+            match self.link.run(&self.apply, &call).await {
+                Ok(Value::Int(1)) => {
+                    let version = Some(snapshot.version + 1);
+                    return Ok(mutation(snapshot.tokens, writes, version));
+                }
+                Ok(_) => {}
+                Err(AttemptError::Ambiguous(cause)) => {
+                    return Err(Failed::Perhaps {
+                        reads: snapshot.tokens,
+                        writes,
+                        error: cause.to_string(),
+                    });
+                }
+                Err(error) => return Err(Failed::Certainly(error.to_string())),
+            }
+        }
+        Err(Failed::Certainly("64 version conflicts".to_owned()))
+    }
+
+    async fn read(&self) -> Result<Snapshot, String> {
+        let call = self.snapshot.call(&[&self.keys.tokens, &self.keys.version]);
+        let reply = self.link.run(&self.snapshot, &call).await;
+        let Value::Array(parts) = reply.map_err(|error| error.to_string())? else {
+            return Err("a strange snapshot".to_owned());
+        };
+        let [version, Value::Array(pairs)] = parts.as_slice() else {
+            return Err("a strange snapshot".to_owned());
+        };
+        let words: Vec<String> = pairs.iter().filter_map(word).collect();
+        Ok(Snapshot {
+            version: word(version)
+                .and_then(|version| version.parse().ok())
+                .ok_or("a strange version")?,
+            tokens: words
+                .chunks_exact(2)
+                .map(|pair| (pair[0].clone(), Some(pair[1].clone())))
+                .collect(),
+        })
+    }
+}
+
+fn word(value: &Value) -> Option<String> {
+    match value {
+        Value::BulkString(bytes) => Some(String::from_utf8_lossy(bytes).into_owned()),
+        _ => None,
+    }
+}
+
+fn mutation(reads: Values, writes: Values, version: Option<u64>) -> Mutation<'static> {
+    let values = |values: Values| {
+        values
+            .into_iter()
+            .map(|(token, value)| (token.into(), value.map(Into::into)))
+            .collect()
+    };
+    Mutation {
+        reads: values(reads),
+        writes: values(writes),
+        version,
+        durability: None,
+    }
+}

@@ -1,0 +1,98 @@
+//! A vault store that notes, for the history, what goes through it. It changes
+//! nothing.
+
+use std::time::Duration;
+
+use haechi_store_redis::{
+    AttemptError,
+    vault::{
+        Applied, Attempt, Belief, Due, Fate, Indexed, Load, Loaded, Mark, MutationId, Page,
+        VaultStore,
+    },
+};
+
+use crate::{history::OpId, world::shared::Shared};
+
+tokio::task_local! {
+    /// The call that the task is busy with, by its first operation.
+    pub(crate) static CALL: OpId;
+}
+
+/// A store whose attempts are noted under the call that makes them.
+pub(crate) struct Noted<S> {
+    store: S,
+    shared: Shared,
+}
+
+impl<S> Noted<S> {
+    pub(crate) fn new(store: S, shared: Shared) -> Self {
+        Self { store, shared }
+    }
+
+    fn call() -> Option<OpId> {
+        CALL.try_with(|call| *call).ok()
+    }
+}
+
+impl<S: VaultStore> VaultStore for Noted<S> {
+    type Lease = S::Lease;
+
+    fn tokens_key(&self) -> &str {
+        self.store.tokens_key()
+    }
+
+    async fn load(&self, what: Load<'_>, belief: &Belief) -> Result<Loaded, AttemptError> {
+        let loaded = self.store.load(what, belief).await;
+        if let (Load::All { intent: Some(_) }, Ok(loaded)) = (what, &loaded) {
+            self.shared
+                .note(Self::call(), |notes| notes.saw_all(loaded));
+        }
+        loaded
+    }
+
+    async fn apply(&self, attempt: &Attempt<'_>, belief: &Belief) -> Result<Applied, AttemptError> {
+        let call = Self::call();
+        self.shared.attempt(call, attempt);
+        let answer = self.store.apply(attempt, belief).await;
+        self.shared.note(call, |notes| match &answer {
+            Ok(applied) => notes.answered(attempt, Some(applied)),
+            Err(AttemptError::Ambiguous(_)) => notes.answered(attempt, None),
+            Err(_) => notes.refused(attempt),
+        });
+        answer
+    }
+
+    async fn settle(
+        &self,
+        mutation: MutationId,
+        begun: Mark,
+        belief: &Belief,
+    ) -> Result<Option<Fate>, AttemptError> {
+        let answer = self.store.settle(mutation, begun, belief).await;
+        if let Ok(Some(fate)) = answer {
+            self.shared
+                .note(Self::call(), |notes| notes.settled(mutation, fate));
+        }
+        answer
+    }
+
+    async fn due(&self, now: Duration, limit: usize) -> Result<Due, AttemptError> {
+        self.store.due(now, limit).await
+    }
+
+    async fn index(&self, tokens: &[Indexed], whole: Option<u64>) -> Result<(), AttemptError> {
+        self.store.index(tokens, whole).await
+    }
+
+    async fn scan(&self, cursor: u64, count: usize) -> Result<Page, AttemptError> {
+        self.store.scan(cursor, count).await
+    }
+
+    async fn lease(&self) -> S::Lease {
+        self.store.lease().await
+    }
+
+    async fn release(&self, lease: S::Lease) {
+        self.store.release(lease).await;
+    }
+}

@@ -1,0 +1,212 @@
+//! What is known of one call into the vault while it goes on: the attempts it
+//! made, and which of them was applied. It must not know what a token is for.
+
+use haechi_store_redis::vault::{Applied, Attempt, Change, Fate, Loaded, MutationId, Stored};
+
+use crate::history::{Mutation, OpId};
+
+/// Tokens and values as a history has them; `None`: absent, or deleted.
+pub(crate) type Values = Vec<(String, Option<String>)>;
+
+/// One call of one process, and the operation of the history that it is in:
+/// a call that applies several mutations is several operations, one after the
+/// other.
+#[derive(Debug)]
+pub(crate) struct Notes {
+    pub(crate) replica: usize,
+    pub(crate) process: String,
+    pub(crate) op: OpId,
+    attempts: Vec<Tried>,
+    /// The whole vault, as the mutation that fences on it has read it.
+    whole: Values,
+    applied: Option<Landed>,
+}
+
+#[derive(Debug)]
+struct Tried {
+    mutation: MutationId,
+    number: u32,
+    reads: Values,
+    writes: Values,
+    /// Whether it may have been applied, or may still be.
+    open: bool,
+    /// Whether a copy of it was sent whose reply never came.
+    doubtful: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Landed {
+    mutation: MutationId,
+    number: u32,
+    version: u64,
+}
+
+impl Notes {
+    pub(crate) fn new(replica: usize, process: &str, op: OpId) -> Self {
+        Self {
+            replica,
+            process: process.to_owned(),
+            op,
+            attempts: Vec::new(),
+            whole: Vec::new(),
+            applied: None,
+        }
+    }
+
+    /// The whole vault was read.
+    pub(crate) fn saw_all(&mut self, loaded: &Loaded) {
+        self.whole = loaded
+            .tokens
+            .iter()
+            .map(|(token, value)| (token.as_str().to_owned(), value.as_ref().map(text)))
+            .collect();
+    }
+
+    /// Whether this attempt is of another mutation than the one that was
+    /// applied: the call's next operation begins.
+    pub(crate) fn is_next(&self, mutation: MutationId) -> bool {
+        self.applied
+            .is_some_and(|applied| applied.mutation != mutation)
+    }
+
+    /// The next operation of the call.
+    pub(crate) fn go_on(&mut self, op: OpId) {
+        self.op = op;
+        self.attempts.clear();
+        self.applied = None;
+    }
+
+    /// An attempt is on its way.
+    pub(crate) fn sent(&mut self, attempt: &Attempt<'_>) {
+        if self.tried(attempt.mutation, attempt.number).is_some() {
+            return;
+        }
+        let reads = if attempt.read.is_empty() {
+            self.whole.clone()
+        } else {
+            attempt
+                .read
+                .iter()
+                .map(|(token, value)| (token.as_str().to_owned(), value.as_ref().map(text)))
+                .collect()
+        };
+        let writes = attempt
+            .diff
+            .iter()
+            .map(|(token, change)| {
+                let value = match change {
+                    Change::Set(value) => Some(text(value)),
+                    Change::Delete => None,
+                };
+                (token.as_str().to_owned(), value)
+            })
+            .collect();
+        self.attempts.push(Tried {
+            mutation: attempt.mutation,
+            number: attempt.number,
+            reads,
+            writes,
+            open: true,
+            doubtful: false,
+        });
+    }
+
+    /// An attempt was answered; `None`: nobody knows what came of it.
+    pub(crate) fn answered(&mut self, attempt: &Attempt<'_>, answer: Option<&Applied>) {
+        match answer {
+            Some(Applied::Committed { version, .. }) => {
+                self.landed(attempt.mutation, attempt.number, version.get());
+            }
+            Some(Applied::Settled(fate)) => self.settled(attempt.mutation, *fate),
+            Some(Applied::Conflict { .. } | Applied::Held { .. } | Applied::Forgotten) => {
+                self.refused(attempt);
+            }
+            None => {
+                if let Some(tried) = self.tried(attempt.mutation, attempt.number) {
+                    tried.doubtful = true;
+                }
+            }
+        }
+    }
+
+    /// An attempt certainly did nothing; earlier copies of it may have.
+    pub(crate) fn refused(&mut self, attempt: &Attempt<'_>) {
+        if let Some(tried) = self.tried(attempt.mutation, attempt.number) {
+            tried.open = tried.doubtful;
+        }
+    }
+
+    /// How a mutation ended is known.
+    pub(crate) fn settled(&mut self, mutation: MutationId, fate: Fate) {
+        match fate {
+            Fate::Applied {
+                version, number, ..
+            } => self.landed(mutation, number, version.get()),
+            Fate::Dropped => {
+                for tried in &mut self.attempts {
+                    tried.open &= tried.mutation != mutation;
+                }
+            }
+        }
+    }
+
+    fn landed(&mut self, mutation: MutationId, number: u32, version: u64) {
+        self.applied = Some(Landed {
+            mutation,
+            number,
+            version,
+        });
+    }
+
+    fn tried(&mut self, mutation: MutationId, number: u32) -> Option<&mut Tried> {
+        self.attempts
+            .iter_mut()
+            .find(|tried| tried.mutation == mutation && tried.number == number)
+    }
+
+    /// What was applied, and at which version.
+    pub(crate) fn applied(&self) -> Option<Mutation<'static>> {
+        let applied = self.applied?;
+        let tried = self
+            .attempts
+            .iter()
+            .find(|tried| tried.mutation == applied.mutation && tried.number == applied.number)?;
+        Some(tried.mutation(Some(applied.version)))
+    }
+
+    /// What may have been applied, if that is one thing.
+    pub(crate) fn open(&self) -> Option<Mutation<'static>> {
+        let mut open = self.attempts.iter().filter(|tried| tried.open);
+        match (open.next(), open.next()) {
+            (Some(tried), None) => Some(tried.mutation(None)),
+            _ => None,
+        }
+    }
+
+    /// What was tried last.
+    pub(crate) fn last(&self) -> Option<Mutation<'static>> {
+        Some(self.attempts.last()?.mutation(None))
+    }
+}
+
+impl Tried {
+    fn mutation(&self, version: Option<u64>) -> Mutation<'static> {
+        let values = |values: &Values| {
+            values
+                .iter()
+                .map(|(token, value)| (token.clone().into(), value.clone().map(Into::into)))
+                .collect()
+        };
+        Mutation {
+            reads: values(&self.reads),
+            writes: values(&self.writes),
+            version,
+            durability: None,
+        }
+    }
+}
+
+/// A stored value as a history has it.
+pub(crate) fn text(value: &Stored) -> String {
+    String::from_utf8_lossy(value.bytes()).into_owned()
+}

@@ -1,0 +1,281 @@
+//! The vault's part of the history: how calls into it begin and end.
+
+use std::fmt::Write;
+
+use haechi_store_redis::{
+    Corrupt, ReadError,
+    vault::{Attempt, Done, MutateError},
+};
+
+use super::{
+    notes::{Notes, Values},
+    secret_calls::Failure,
+};
+use crate::{
+    history::{Answer, End, Function, Malformed, Mutation, OpId},
+    world::{log::nanos, shared::Shared, trace::fnv1a},
+};
+
+/// How a call that changes tokens ended.
+pub(crate) enum Ended<'a> {
+    /// Applied, and what made this version.
+    Done(u64),
+    /// There was nothing to do, with this in sight.
+    Idle(Values),
+    /// Certainly not applied.
+    NotApplied(&'a str),
+    /// Nobody knows.
+    Unknown(&'a str),
+}
+
+impl Shared {
+    /// A call that changes tokens begins.
+    pub(crate) fn call(&self, replica: usize, process: &str) -> Option<OpId> {
+        let op = self.invoke(replica, process, Function::Mutate, None)?;
+        let mut log = self.log();
+        log.calls.insert(op, Notes::new(replica, process, op));
+        Some(op)
+    }
+
+    /// Writes something down about a call.
+    pub(crate) fn note(&self, call: Option<OpId>, note: impl FnOnce(&mut Notes)) {
+        let mut log = self.log();
+        match call.and_then(|call| log.calls.get_mut(&call)) {
+            Some(notes) => note(notes),
+            // Whatever is applied outside of every call would go unjudged.
+            None => log.stray_attempts += 1,
+        }
+    }
+
+    /// An attempt is on its way. If the call has applied a mutation already,
+    /// its next operation begins.
+    pub(crate) fn attempt(&self, call: Option<OpId>, attempt: &Attempt<'_>) {
+        let next = {
+            let log = self.log();
+            let notes = call.and_then(|call| log.calls.get(&call));
+            notes
+                .filter(|notes| notes.is_next(attempt.mutation))
+                .map(|notes| (notes.replica, notes.process.clone()))
+        };
+        if let (Some(call), Some((replica, process))) = (call, next) {
+            self.end_applied(call, None);
+            if let Some(op) = self.invoke(replica, &process, Function::Mutate, None) {
+                self.note(Some(call), |notes| notes.go_on(op));
+            }
+        }
+        self.note(call, |notes| notes.sent(attempt));
+    }
+
+    /// Ends the operation that a call is in as applied, at the version that the
+    /// caller was told or else the one that was noted.
+    fn end_applied(&self, call: OpId, version: Option<u64>) {
+        let log = self.log();
+        let Some(notes) = log.calls.get(&call) else {
+            return;
+        };
+        let (replica, process, op) = (notes.replica, notes.process.clone(), notes.op);
+        let applied = notes.applied();
+        drop(log);
+        match applied {
+            Some(mut mutation) => {
+                mutation.version = version.or(mutation.version);
+                let line = format!(
+                    "{process} op {op} ok at version {}:{}",
+                    mutation.version.unwrap_or_default(),
+                    brief(&mutation)
+                );
+                self.end(replica, op, End::Ok(Answer::Mutated(mutation)), || line);
+            }
+            None => self.log().malformed(Malformed::EndWithoutInvoke(op)),
+        }
+    }
+
+    /// A call ends.
+    pub(crate) fn end_call(&self, call: OpId, ended: Ended<'_>) {
+        if let Ended::Done(version) = ended {
+            self.end_applied(call, Some(version));
+            self.log().calls.remove(&call);
+            return;
+        }
+        let Some(notes) = self.log().calls.remove(&call) else {
+            return;
+        };
+        let (replica, process, op) = (notes.replica, notes.process.as_str(), notes.op);
+        match ended {
+            Ended::Done(_) => {}
+            Ended::Idle(seen) => {
+                let seen = Mutation {
+                    reads: seen
+                        .into_iter()
+                        .map(|(token, value)| (token.into(), value.map(Into::into)))
+                        .collect(),
+                    ..Mutation::default()
+                };
+                self.end(replica, op, End::Ok(Answer::Mutated(seen)), || {
+                    format!("{process} op {op} has nothing to do")
+                });
+            }
+            Ended::NotApplied(error) => {
+                self.end_fail(replica, op, notes.last(), error, || {
+                    format!("{process} op {op}: {error}")
+                });
+            }
+            Ended::Unknown(error) => {
+                let end = End::Unknown {
+                    error: Some(error.into()),
+                    mutation: notes.open(),
+                };
+                self.end(replica, op, end, || format!("{process} op {op}: {error}"));
+            }
+        }
+    }
+
+    /// A call of the token store ends.
+    pub(crate) fn end_mutate(
+        &self,
+        process: &str,
+        call: OpId,
+        outcome: Result<Done<Values>, MutateError>,
+    ) {
+        let error = match outcome {
+            Ok(done) => {
+                let ended = match done.version {
+                    Some(version) => Ended::Done(version.get()),
+                    None => Ended::Idle(done.output),
+                };
+                return self.end_call(call, ended);
+            }
+            Err(error) => error,
+        };
+        if let MutateError::Corrupt(corrupt) = &error {
+            self.met(process, corrupt);
+        }
+        let text = error.to_string();
+        let ended = match error {
+            MutateError::Unknown { .. } => Ended::Unknown(&text),
+            _ => Ended::NotApplied(&text),
+        };
+        self.end_call(call, ended);
+    }
+
+    /// A call of the vault of plaintexts ends: with the last mutation that it
+    /// applied, or without one.
+    pub(super) fn end_vault_call(&self, call: OpId, ended: Result<(), Failure>) {
+        let has_applied = {
+            let log = self.log();
+            let notes = log.calls.get(&call);
+            notes.is_some_and(|notes| notes.applied().is_some())
+        };
+        match ended {
+            _ if has_applied => {
+                self.end_applied(call, None);
+                self.log().calls.remove(&call);
+            }
+            Ok(()) => self.end_call(call, Ended::Idle(Vec::new())),
+            Err(failure) if failure.is_unknown => {
+                self.end_call(call, Ended::Unknown(&failure.error));
+            }
+            Err(failure) => self.end_call(call, Ended::NotApplied(&failure.error)),
+        }
+    }
+
+    /// A reading of some tokens ends.
+    pub(crate) fn end_peek(&self, process: &str, call: OpId, outcome: Result<Values, ReadError>) {
+        match outcome {
+            Ok(seen) => self.end_call(call, Ended::Idle(seen)),
+            Err(error) => {
+                if let ReadError::Corrupt(corrupt) = &error {
+                    self.met(process, corrupt);
+                }
+                self.end_call(call, Ended::NotApplied(&error.to_string()));
+            }
+        }
+    }
+
+    /// A reading of the whole vault ends.
+    pub(crate) fn end_vault_read(
+        &self,
+        replica: usize,
+        process: &str,
+        op: OpId,
+        outcome: Result<(Values, Vec<String>), ReadError>,
+    ) {
+        match outcome {
+            Ok((tokens, undecryptable)) => {
+                let count = tokens.len();
+                let answer = Answer::Tokens {
+                    tokens: tokens
+                        .into_iter()
+                        .filter_map(|(token, value)| Some((token.into(), value?.into())))
+                        .collect(),
+                    undecryptable: undecryptable.into_iter().map(Into::into).collect(),
+                };
+                self.end(replica, op, End::Ok(answer), || {
+                    format!("{process} op {op} read {count} tokens")
+                });
+            }
+            Err(error) => {
+                if let ReadError::Corrupt(corrupt) = &error {
+                    self.met(process, corrupt);
+                }
+                let error = error.to_string();
+                let end = End::Fail {
+                    error: Some(error.as_str().into()),
+                };
+                self.end(replica, op, end, || format!("{process} op {op}: {error}"));
+            }
+        }
+    }
+
+    fn met(&self, process: &str, corrupt: &Corrupt) {
+        let mut log = self.log();
+        if let Corrupt::VaultRolledBack { seen, .. } = corrupt {
+            let now = nanos(log.now);
+            let said = log.recorder.vault_rollback(now, process, *seen);
+            log.accept(said);
+        }
+        log.note(|| format!("{process}: {corrupt}"));
+    }
+
+    /// The calls of a process that died: what they may have done, they may
+    /// have done or may still do.
+    pub(crate) fn abandon_calls(&self, replica: usize) {
+        let mut log = self.log();
+        let calls: Vec<OpId> = log
+            .calls
+            .iter()
+            .filter(|(_, notes)| notes.replica == replica)
+            .map(|(call, _)| *call)
+            .collect();
+        for call in calls {
+            let Some(notes) = log.calls.remove(&call) else {
+                continue;
+            };
+            let mutation = match notes.applied() {
+                Some(applied) => Some(Mutation {
+                    version: None,
+                    ..applied
+                }),
+                None => notes.open(),
+            };
+            log.vault_outcomes.unknown += 1;
+            let now = nanos(log.now);
+            let ended = log
+                .recorder
+                .mutate_unknown(now, notes.op, mutation, "the process died");
+            log.accept(ended);
+        }
+    }
+}
+
+/// What a mutation has written, in a word each: a value by its hash.
+fn brief(mutation: &Mutation<'_>) -> String {
+    let mut words = String::new();
+    for (token, value) in &mutation.writes {
+        let _ = match value {
+            Some(value) => write!(words, " {token}=#{:08x}", fnv1a(value.as_bytes()) as u32),
+            None => write!(words, " {token} gone"),
+        };
+    }
+    words
+}

@@ -1,0 +1,198 @@
+//! The vault that turns plaintexts into tokens, in one process: the production
+//! [`TokenVault`] over the same token store, with keys that all processes of
+//! the world share.
+//!
+//! What it audits goes to memory: a record without an operation of its own
+//! would be a phantom in the history of the chain.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use haechi_store_redis::{
+    Builder,
+    audit::{AuditSink, MemoryStore},
+    clock::{Clock, iso8601},
+    crypto::{
+        Aad, Counting, CryptoProvider, DecryptError, EncryptError, Envelope, KeyStorage, KeyedMac,
+        LocalKeys, MacError, MemoryKeys, Zeroizing, manage,
+    },
+    vault::{
+        Deterministic, Retention, RevealPolicy, Stored, TokenId, TokenType, TokenVault, VaultPolicy,
+    },
+};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::{Tokens, VaultUnderTest, noted::Noted};
+use crate::world::{
+    clock::{SeededEntropy, SimClock},
+    shared::Shared,
+};
+
+/// What every plaintext begins with, so that it is found wherever it leaks.
+pub(crate) const PLAINTEXT: &str = "hush-";
+
+type Vault = TokenVault<Noted<VaultUnderTest>, Keys, SimClock, SeededEntropy>;
+
+/// When envelopes end, by what they are bound to.
+type Ends = Arc<Mutex<BTreeMap<String, Option<Duration>>>>;
+
+/// What the processes of a world share beside Redis.
+#[derive(Clone, Default)]
+pub(crate) struct Safe {
+    keys: MemoryKeys,
+    first_ends: Ends,
+}
+
+/// The keys, or keys that forget to let a refreshed envelope live longer.
+pub(crate) struct Keys {
+    keys: LocalKeys<MemoryKeys, SimClock, SeededEntropy>,
+    /// The end of the first envelope of each token, if that is kept.
+    first_ends: Option<Ends>,
+}
+
+impl CryptoProvider for Keys {
+    async fn encrypt(
+        &self,
+        plaintext: &[u8],
+        aad: &Aad,
+        expires_at: Option<Duration>,
+    ) -> Result<Envelope, EncryptError> {
+        let expires_at = match &self.first_ends {
+            None => expires_at,
+            Some(ends) => *ends
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .entry(aad.nfkc_v2().to_owned())
+                .or_insert(expires_at),
+        };
+        self.keys.encrypt(plaintext, aad, expires_at).await
+    }
+
+    async fn decrypt(
+        &self,
+        envelope: &Envelope,
+        aad: &Aad,
+    ) -> Result<Zeroizing<Vec<u8>>, DecryptError> {
+        self.keys.decrypt(envelope, aad).await
+    }
+
+    async fn hmacs(&self, data: &[u8], domain: &str) -> Result<Vec<KeyedMac>, MacError> {
+        self.keys.hmacs(data, domain).await
+    }
+}
+
+/// The vault of one process.
+pub(crate) struct Secrets {
+    pub(crate) vault: Vault,
+    keys: Arc<Keys>,
+    clock: SimClock,
+    /// Tokens that this process was given, and what they stand for.
+    known: Mutex<Vec<(TokenId, String)>>,
+    /// Kept for as long as the vault records in it.
+    _audit: AuditSink<SimClock, SeededEntropy>,
+}
+
+/// The type whose tokens are deterministic.
+pub(crate) fn deterministic() -> Option<TokenType> {
+    TokenType::new("email").ok()
+}
+
+/// The type whose tokens are random.
+pub(crate) fn random() -> Option<TokenType> {
+    TokenType::new("note").ok()
+}
+
+impl Secrets {
+    /// Opens the vault; `keeps_ends` for keys with a planted bug.
+    pub(crate) async fn open(
+        shared: &Shared,
+        tokens: &Tokens,
+        retention_days: f64,
+        keeps_ends: bool,
+        clock: SimClock,
+        entropy: SeededEntropy,
+    ) -> Option<Self> {
+        let safe = shared.safe();
+        if safe.keys.load().await.ok()?.is_none() {
+            manage::init(&safe.keys, &clock, &entropy).await.ok()?;
+        }
+        let (storage, counting) = (safe.keys.clone(), Counting::PerProcess);
+        let keys = LocalKeys::open(storage, clock.clone(), entropy.clone(), counting);
+        let keys = Arc::new(Keys {
+            keys: keys.await.ok()?,
+            first_ends: keeps_ends.then(|| safe.first_ends.clone()),
+        });
+        let audit = Builder::new()
+            .clock(clock.clone())
+            .entropy(entropy.clone())
+            .start_over(MemoryStore::new());
+        let policy = VaultPolicy {
+            retention: Retention::days(retention_days).ok()?,
+            deterministic: Deterministic::Types(deterministic().into_iter().collect()),
+            reveal: RevealPolicy::Allowed("simulation".to_owned()),
+        };
+        Some(Self {
+            vault: TokenVault::new(
+                tokens.clone(),
+                keys.clone(),
+                audit.clone(),
+                clock.clone(),
+                entropy,
+                policy,
+            ),
+            keys,
+            clock,
+            known: Mutex::default(),
+            _audit: audit,
+        })
+    }
+
+    /// Remembers what a token stands for.
+    pub(crate) fn learn(&self, token: TokenId, plaintext: String) {
+        self.known
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push((token, plaintext));
+    }
+
+    /// The tokens that this process was given last.
+    pub(crate) fn known(&self, most: usize) -> Vec<(TokenId, String)> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.iter().rev().take(most).cloned().collect()
+    }
+
+    /// The live tokens among `entries` that do not reveal.
+    pub(crate) async fn undecryptable(&self, entries: &[(TokenId, Stored)]) -> Vec<String> {
+        #[derive(Deserialize)]
+        struct Record {
+            #[serde(rename = "expiresAt")]
+            expires_at: String,
+            envelope: Box<RawValue>,
+            aad: Box<RawValue>,
+        }
+        let mut closed = Vec::new();
+        for (token, stored) in entries {
+            let Ok(record) = serde_json::from_slice::<Record>(stored.bytes()) else {
+                continue;
+            };
+            if record.expires_at <= iso8601(self.clock.wall()) {
+                continue;
+            }
+            let opens = match (
+                Envelope::from_json(record.envelope.get()),
+                Aad::from_json(record.aad.get()),
+            ) {
+                (Ok(envelope), Ok(aad)) => self.keys.decrypt(&envelope, &aad).await.is_ok(),
+                _ => false,
+            };
+            if !opens {
+                closed.push(token.to_string());
+            }
+        }
+        closed
+    }
+}
