@@ -104,6 +104,13 @@ impl<N: Connect, C: Clock> Link<N, C> {
     /// The reply, or the error that came instead of one.
     async fn try_send(&self, command: &Cmd) -> Result<Result<Value, RedisError>, AttemptError> {
         let (mut connection, generation) = self.connection().await?;
+        // Also when the caller's time is up first and this future is dropped:
+        // a connection that has gone silent must not be left for the next.
+        let mut answered = DropUnlessAnswered {
+            link: self,
+            generation,
+            is_answered: false,
+        };
         let reply = within(
             &self.clock,
             self.timeouts.reply,
@@ -112,20 +119,15 @@ impl<N: Connect, C: Clock> Link<N, C> {
         .await;
         match reply {
             Some(reply) => {
-                if reply.as_ref().is_err_and(spoils_connection) {
-                    self.drop_connection(generation);
-                }
+                answered.is_answered = !reply.as_ref().is_err_and(spoils_connection);
                 Ok(reply)
             }
-            None => {
-                // The command may still run, and its reply still come: on
-                // this connection it would be taken for another's.
-                self.drop_connection(generation);
-                Err(AttemptError::Ambiguous(Cause::new(format!(
-                    "no reply within {} ms",
-                    self.timeouts.reply.as_millis()
-                ))))
-            }
+            // The command may still run, and its reply still come: on this
+            // connection it would be taken for another's.
+            None => Err(AttemptError::Ambiguous(Cause::new(format!(
+                "no reply within {} ms",
+                self.timeouts.reply.as_millis()
+            )))),
         }
     }
 
@@ -150,10 +152,20 @@ impl<N: Connect, C: Clock> Link<N, C> {
             )))),
         }
     }
+}
 
-    fn drop_connection(&self, generation: u64) {
-        let mut slot = lock(&self.slot);
-        if slot.generation == generation {
+/// Lets go of a connection that has not answered.
+struct DropUnlessAnswered<'a, N: Connect, C> {
+    link: &'a Link<N, C>,
+    generation: u64,
+    is_answered: bool,
+}
+
+impl<N: Connect, C> Drop for DropUnlessAnswered<'_, N, C> {
+    fn drop(&mut self) {
+        let mut slot = lock(&self.link.slot);
+        // A late failure does not close a successor.
+        if !self.is_answered && slot.generation == self.generation {
             slot.open = None;
         }
     }

@@ -125,7 +125,7 @@ impl Config {
             chaos *= 2;
             let rng = &mut generator(seed, "vault config");
             let quiet = options.faults.is_empty();
-            VaultKnobs::draw(rng, options.ops, quiet, deadline, reply_timeout)
+            VaultKnobs::draw(rng, options.ops, quiet, deadline)
         });
         let chaos = chaos.clamp(100, 20_000);
         let foreign = vault.as_ref().map_or(0, |vault| vault.foreign);

@@ -1,5 +1,7 @@
 //! Lost replies, late copies and rollbacks, on redis-server.
 
+use std::time::Duration;
+
 use haechi_store_redis::{
     Builder, Corrupt, ReadError,
     vault::{
@@ -213,4 +215,38 @@ async fn a_version_that_comes_round_again_fools_nobody() {
         .await
         .unwrap();
     assert_eq!(done.output, 2, "the stale sum must not be written");
+}
+
+/// Catches a connection that went silent and is kept for ever, because every
+/// caller's time is up before the reply is overdue.
+#[tokio::test]
+async fn a_silent_connection_is_not_left_for_the_next() {
+    let server = server();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("redis://{}", listener.local_addr().unwrap());
+    let upstream = format!("127.0.0.1:{}", server.port());
+    tokio::spawn(async move {
+        let mut silent = Vec::new();
+        while let Ok((mut theirs, _)) = listener.accept().await {
+            if silent.is_empty() {
+                silent.push(theirs);
+                continue;
+            }
+            let upstream = upstream.clone();
+            tokio::spawn(async move {
+                let mut ours = tokio::net::TcpStream::connect(upstream).await.unwrap();
+                let _ = tokio::io::copy_bidirectional(&mut theirs, &mut ours).await;
+            });
+        }
+    });
+    let builder = Builder::new().deadline(Duration::from_millis(400));
+    let store = builder.vault_store(redis::Client::open(url).unwrap());
+    let store = builder.token_store(store);
+    let set = |view: &mut View| view.set(&token("a"), "1");
+    let first = store.transaction([], set).await;
+    assert!(
+        matches!(first, Err(MutateError::NotApplied(_))),
+        "{first:?}"
+    );
+    store.transaction([], set).await.unwrap();
 }

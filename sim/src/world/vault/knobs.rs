@@ -105,18 +105,9 @@ pub struct VaultKnobs {
 }
 
 impl VaultKnobs {
-    /// Draws a vault; `quiet` if no fault will strike.
-    ///
-    /// `deadline` is the world's; `reply_timeout` is what a silent connection
-    /// is given up after. A mutation has to live to see that: one that is cut
-    /// off before leaves the silent connection to the next one.
-    pub(crate) fn draw(
-        rng: &mut impl Rng,
-        ops: usize,
-        quiet: bool,
-        deadline: u64,
-        reply_timeout: u64,
-    ) -> Self {
+    /// Draws a vault; `quiet` if no fault will strike, `deadline` is the
+    /// world's.
+    pub(crate) fn draw(rng: &mut impl Rng, ops: usize, quiet: bool, deadline: u64) -> Self {
         let mut mix: Vec<u32> = Action::ALL
             .iter()
             .map(|_| [0, 1, 1, 2, 6][rng.random_range(0..5)])
@@ -129,7 +120,7 @@ impl VaultKnobs {
             foreign: [0, 0, 1, 1, 2][rng.random_range(0..5)],
             foreign_ops: ops.div_ceil(4),
             retention: rng.random_range(0.5..3.0),
-            deadline: deadline.max(2 * reply_timeout),
+            deadline,
             tokens: [1, 2, 4, 8][rng.random_range(0..4)],
             // What is promised to foreign writers is promised for the default.
             patience: if quiet { 250 } else { patience },
