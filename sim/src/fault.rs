@@ -4,7 +4,7 @@
 use std::fmt;
 
 use rand::{Rng, RngExt};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// A group of faults that is switched on and off together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, clap::ValueEnum)]
@@ -28,7 +28,7 @@ impl FaultClass {
 macro_rules! fault_kinds {
     ($($(#[doc = $doc:literal])+ $kind:ident = $name:literal in $class:ident;)+) => {
         /// One kind of fault.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         pub enum FaultKind {
             $($(#[doc = $doc])+ #[serde(rename = $name)] $kind,)+
         }
@@ -140,19 +140,33 @@ impl fmt::Display for FaultKind {
 }
 
 /// One fault of a plan.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Fault {
     /// When it begins, in milliseconds of simulated time.
     pub at: u64,
     /// How long it lasts, in milliseconds; 0 for what is over at once.
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub lasts: u64,
     /// What it is.
     pub kind: FaultKind,
     /// The replica it strikes; `None` for all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replica: Option<usize>,
     /// How much: a probability in percent for faults of single commands,
     /// milliseconds for delays, seconds for jumps.
+    #[serde(default, skip_serializing_if = "is_none")]
     pub amount: i64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
+fn is_zero(time: &u64) -> bool {
+    *time == 0
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
+fn is_none(amount: &i64) -> bool {
+    *amount == 0
 }
 
 impl fmt::Display for Fault {

@@ -8,5 +8,7 @@ pub mod history;
 pub mod mutants;
 pub mod redis;
 pub mod runner;
+pub mod schedule;
 pub mod server_process;
+pub mod shrink;
 pub mod world;

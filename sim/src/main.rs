@@ -3,7 +3,7 @@
 use std::{io, process::ExitCode};
 
 use clap::{Parser, Subcommand};
-use haechi_sim::command::{Exit, check, mutants, replay, run};
+use haechi_sim::command::{Exit, check, mutants, replay, run, shrink};
 
 /// A world is many small allocations: this is worth a tenth of its time.
 #[global_allocator]
@@ -23,6 +23,7 @@ struct Cli {
 enum Command {
     Run(run::RunArgs),
     Replay(replay::ReplayArgs),
+    Shrink(shrink::ShrinkArgs),
     Mutants(mutants::MutantsArgs),
     Check(check::CheckArgs),
     #[command(flatten)]
@@ -32,8 +33,6 @@ enum Command {
 /// Commands that later versions will have.
 #[derive(Subcommand)]
 enum NotBuilt {
-    /// (not built yet) The smallest schedule of a seed that still fails
-    Shrink(Words),
     /// (not built yet) The same workloads against real redis-server processes
     Torture(Words),
     /// (not built yet) The simulated Redis on a real TCP port
@@ -52,17 +51,17 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Run(args) => run::run(&args),
         Command::Replay(args) => replay::replay(&args),
+        Command::Shrink(args) => shrink::shrink(&args),
         Command::Mutants(args) => mutants::mutants(&args),
         Command::Check(args) => check::run(&args, &mut io::stdout(), &mut io::stderr()),
         Command::NotBuilt(command) => {
             let name = match command {
-                NotBuilt::Shrink(_) => "shrink",
                 NotBuilt::Torture(_) => "torture",
                 NotBuilt::Serve(_) => "serve",
                 NotBuilt::Merge(_) => "merge",
             };
             eprintln!(
-                "error: {name} is not built yet; this version has run, replay, mutants and check"
+                "error: {name} is not built yet; this version has run, replay, shrink, mutants and check"
             );
             Ok(Exit::NotAsked)
         }

@@ -4,6 +4,8 @@ pub mod check;
 pub mod mutants;
 pub mod replay;
 pub mod run;
+pub mod shrink;
+mod source;
 
 use clap::Args;
 

@@ -1,6 +1,9 @@
 //! `haechi-sim replay`: everything that happened in one world.
 
-use std::io::{self, Write};
+use std::{
+    io::{self, Write},
+    time::Duration,
+};
 
 use clap::Args;
 use serde_json::json;
@@ -8,21 +11,36 @@ use serde_json::json;
 use super::{
     Exit, WorldArgs,
     run::{tell_violations, violations},
+    source::Source,
 };
-use crate::{history, runner::run_seed};
+use crate::{
+    history,
+    mutants::Variant,
+    runner::SeedReport,
+    world::{self, Watch},
+};
 
-/// Runs one seed again and prints everything that happened in it
+/// Runs one world again and prints everything that happened in it
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "\
-Example: what the replicas asked and were told, as a history that check reads
-  haechi-sim replay --seed 42 --history > h.jsonl")]
+Examples: what the replicas asked and were told, as a history that check reads; the state
+after the 40th event of a schedule that shrink wrote
+  haechi-sim replay --seed 42 --history > h.jsonl
+  haechi-sim replay s.json --until 40")]
 pub struct ReplayArgs {
-    /// The seed
-    #[arg(long, value_name = "N")]
-    pub seed: u64,
-    /// What the worlds are made of
+    /// What to replay
+    #[command(flatten)]
+    pub source: Source,
+    /// What the worlds are made of; a schedule says so itself
     #[command(flatten)]
     pub world: WorldArgs,
+    /// The store to use rather than the one that the schedule names
+    #[arg(long, value_name = "correct|VARIANT", conflicts_with = "seed")]
+    pub with: Option<Variant>,
+    /// Stop at this event of the trace, the first being 1, and print the state:
+    /// keys, locks, and what each process believes
+    #[arg(long, value_name = "EVENT")]
+    pub until: Option<u64>,
     /// Print the history instead of the trace
     #[arg(long)]
     pub history: bool,
@@ -37,30 +55,65 @@ pub struct ReplayArgs {
 ///
 /// When standard output cannot be written to.
 pub fn replay(args: &ReplayArgs) -> io::Result<Exit> {
-    let mut options = args.world.options();
-    options.keep_trace = true;
-    let report = run_seed(args.seed, &options, args.world.store);
+    let document = match args.source.document(&args.world) {
+        Ok(document) => document,
+        Err(error) => {
+            eprintln!("error: {error}");
+            return Ok(Exit::NotAsked);
+        }
+    };
+    let watch = Watch {
+        keep_trace: true,
+        until: args.until,
+    };
+    let store = args.with.unwrap_or(document.store);
+    let world = world::carry_out(&document.schedule, store, watch);
+    let report = SeedReport {
+        seed: world.config.seed,
+        world,
+        wall: Duration::ZERO,
+    };
+    let world = &report.world;
     let mut stdout = io::stdout().lock();
+    if let Some(event) = args.until {
+        let Some(state) = &world.seen else {
+            eprintln!(
+                "error: there is no event {event}; the trace has {}",
+                world.trace.len()
+            );
+            return Ok(Exit::NotAsked);
+        };
+        let shown = usize::try_from(event).unwrap_or(usize::MAX).max(1);
+        for (number, line) in world.trace.iter().enumerate().take(shown) {
+            writeln!(stdout, "{:>5} {line}", number + 1)?;
+        }
+        write!(stdout, "{state}")?;
+        stdout.flush()?;
+        return Ok(Exit::Fine);
+    }
     if args.history {
-        history::write(&report.world.history, &mut stdout)?;
+        history::write(&world.history, &mut stdout)?;
     } else {
-        write!(stdout, "{}", report.world.config)?;
-        for line in &report.world.trace {
+        if args.source.schedule.is_none() {
+            write!(stdout, "{}", world.config)?;
+        }
+        for line in &world.trace {
             writeln!(stdout, "{line}")?;
         }
     }
     let verdict = if report.is_ok() { "ok" } else { "violation" };
     if args.json {
         let line = json!({
-            "seed": args.seed,
+            "seed": report.seed,
+            "store": store.name(),
             "verdict": verdict,
             "violations": violations(&report),
-            "traceHash": format!("{:016x}", report.world.trace_hash),
+            "traceHash": format!("{:016x}", world.trace_hash),
         });
         writeln!(stdout, "{line}")?;
     }
     stdout.flush()?;
-    eprintln!("{verdict}, trace {:016x}", report.world.trace_hash);
+    eprintln!("{verdict}, trace {:016x}", world.trace_hash);
     tell_violations(&report);
     Ok(if report.is_ok() { Exit::Fine } else { Exit::No })
 }

@@ -4,7 +4,7 @@ use std::{fmt, time::Duration};
 
 use haechi_store_redis::redis::{LockPolicy, LockTimes, Timeouts};
 use rand::{Rng, RngExt};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{
     TICK_MS,
@@ -42,25 +42,31 @@ impl Default for WorldOptions {
 
 /// Everything about one world that is fixed before it starts. Times are in
 /// milliseconds of simulated time.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Config {
-    /// The seed it was drawn from.
+    /// The seed it was drawn from, and that jitter and identities still are.
     pub seed: u64,
     /// Replicas, each a process of its own.
     pub replicas: usize,
-    /// Operations a replica.
+    /// Operations that are drawn for a replica.
+    #[serde(skip)]
     pub ops: usize,
     /// Tasks in a replica that call the store at the same time.
     pub writers: usize,
-    /// Of a hundred operations, how many read the whole chain.
+    /// Of a hundred operations that are drawn, how many read the whole chain.
+    #[serde(skip)]
     pub reads_percent: u32,
-    /// Of a hundred events, how many are byte for byte the same.
+    /// Of a hundred events that are drawn, how many are byte for byte the same.
+    #[serde(skip)]
     pub identical_percent: u32,
-    /// The longest pause of a writer between two operations.
+    /// The longest pause of a writer between two operations that is drawn.
+    #[serde(skip)]
     pub think: u64,
     /// Least and most latency of one direction.
     pub latency: (u64, u64),
     /// Whether times are those of production rather than scaled down.
+    #[serde(skip)]
     pub production_times: bool,
     /// The lock's time to live, the wait for it and the retry interval;
     /// `None` when the policy is not to take it.
@@ -77,9 +83,16 @@ pub struct Config {
     pub workload: Workload,
     /// The vault, if there is one.
     pub vault: Option<VaultKnobs>,
-    /// How long faults strike.
+    /// Whether nothing at all is to go wrong, so that foreign writers are
+    /// promised to get on.
+    pub quiet: bool,
+    /// Whether every process has to show at the end that it gets on.
+    pub settles: bool,
+    /// How long faults are drawn to strike.
+    #[serde(skip)]
     pub chaos: u64,
-    /// The faults.
+    /// The faults, by the time at which they begin.
+    #[serde(skip)]
     pub plan: Vec<Fault>,
 }
 
@@ -157,6 +170,8 @@ impl Config {
             queue_capacity: [2, 64, 4096][rng.random_range(0..3)],
             workload: options.workload,
             vault,
+            quiet: plan.is_empty(),
+            settles: true,
             chaos,
             plan,
         }
@@ -169,11 +184,53 @@ impl Config {
         self.replicas + self.vault.as_ref().map_or(0, |vault| vault.foreign)
     }
 
-    /// How many operations a process begins.
+    /// How many operations are drawn for a process.
     pub(crate) fn ops_of(&self, process: usize) -> usize {
         match &self.vault {
             Some(vault) if process >= self.replicas => vault.foreign_ops,
             _ => self.ops,
+        }
+    }
+
+    /// Whether a world can be made of this: nothing that was drawn is not.
+    ///
+    /// # Errors
+    ///
+    /// What stands against it.
+    pub(crate) fn ready(&self) -> Result<(), String> {
+        let vault = self.vault.as_ref();
+        let wrong = [
+            (self.replicas == 0, "there is no replica"),
+            (self.writers == 0, "a replica has no writers"),
+            (
+                self.latency.0 > self.latency.1,
+                "the latencies are the wrong way round",
+            ),
+            (
+                self.batch_records == 0 || self.queue_capacity == 0,
+                "batch_records or queue_capacity is 0",
+            ),
+            (
+                self.workload.has_vault() != vault.is_some(),
+                "the workload has a vault, or the world, but not both",
+            ),
+            (
+                vault.is_some_and(|vault| vault.tokens == 0),
+                "the vault has no contended tokens",
+            ),
+        ];
+        if let Some((_, why)) = wrong.into_iter().find(|(is_wrong, _)| *is_wrong) {
+            return Err(why.to_owned());
+        }
+        let is_placed = |fault: &&Fault| {
+            fault.replica.is_some() == fault.kind.strikes_one()
+                && fault
+                    .replica
+                    .is_none_or(|replica| replica < self.processes())
+        };
+        match self.plan.iter().find(|fault| !is_placed(fault)) {
+            Some(fault) => Err(format!("a fault strikes nobody there is: {fault}")),
+            None => Ok(()),
         }
     }
 

@@ -8,10 +8,11 @@ use haechi_store_redis::{
     vault::VaultStats,
 };
 
-use super::{trace::Trace, vault::notes::Notes};
+use super::{state, trace::Trace, vault::notes::Notes};
 use crate::{
     fault::FaultKind,
     history::{Function, History, Malformed, OpId, Recorder},
+    redis::{Redis, server},
 };
 
 /// What is written down.
@@ -38,6 +39,11 @@ pub(super) struct Log {
     pub(super) healed: bool,
     /// The first thing that the history refused: a fault of the harness.
     pub(super) malformed: Option<Malformed>,
+    events: u64,
+    /// The event after which to look at the server.
+    look: Option<(u64, server::Shared<Redis>)>,
+    /// The state of the world after that event.
+    pub(super) seen: Option<String>,
 }
 
 /// How many operations ended in which way.
@@ -68,6 +74,7 @@ impl Outcomes {
 
 /// What is left of a world.
 pub(crate) struct Closed {
+    pub(crate) seen: Option<String>,
     pub(crate) history: History,
     pub(crate) malformed: Option<Malformed>,
     pub(crate) trace_hash: u64,
@@ -100,7 +107,15 @@ impl Log {
             vault_outcomes: Outcomes::default(),
             healed: false,
             malformed: None,
+            events: 0,
+            look: None,
+            seen: None,
         }
+    }
+
+    /// Puts the state of the world down once it has come to this event.
+    pub(super) fn looks_at(&mut self, event: Option<u64>, redis: &server::Shared<Redis>) {
+        self.look = event.map(|event| (event, redis.clone()));
     }
 
     /// Counts how an operation ended.
@@ -134,6 +149,17 @@ impl Log {
         // The world's clock moves in whole milliseconds.
         let line = format!("{:>6} {}", self.now.as_millis(), line());
         self.trace.event(&line);
+        self.events += 1;
+        // Whoever has the server at this moment gives it back before the next
+        // event.
+        if let Some((event, redis)) = self.look.take() {
+            match redis.try_lock() {
+                Ok(redis) if event <= self.events => {
+                    self.seen = Some(state::describe(redis.keyspace(), self));
+                }
+                _ => self.look = Some((event, redis.clone())),
+            }
+        }
     }
 }
 

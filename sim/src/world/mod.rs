@@ -14,6 +14,7 @@ mod net;
 mod replica;
 mod server;
 mod shared;
+mod state;
 mod trace;
 mod vault;
 mod weather;
@@ -31,9 +32,9 @@ use haechi_store_redis::{
 
 pub use config::{Config, WorldOptions};
 pub use log::Outcomes;
-pub use vault::{VaultKnobs, Workload};
+pub use vault::{Action, VaultKnobs, Workload};
 
-pub(crate) use clock::{SeededEntropy, SimClock};
+pub(crate) use clock::{SeededEntropy, SimClock, generator};
 pub(crate) use net::SimConnect;
 
 use crate::{
@@ -42,6 +43,7 @@ use crate::{
     history::{FinalState, History},
     mutants::Variant,
     redis::{self, Redis},
+    schedule::Schedule,
 };
 use nemesis::Nemesis;
 use shared::{Shared, replica_name};
@@ -60,6 +62,10 @@ const PROGRESS_BOUND: Duration = Duration::from_secs(30);
 pub struct WorldReport {
     /// What the seed had drawn.
     pub config: Config,
+    /// When each process began each of its operations, in milliseconds.
+    pub begun: Vec<Vec<Option<u64>>>,
+    /// The state after the event that was to be looked at.
+    pub seen: Option<String>,
     /// What does not hold; empty if all does.
     pub violations: Vec<Violation>,
     /// How the operations ended.
@@ -82,21 +88,36 @@ pub struct WorldReport {
     pub history: History,
 }
 
+/// What is to be kept of a world besides its report.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Watch {
+    /// The trace's lines.
+    pub keep_trace: bool,
+    /// The state of the world after this event of the trace, counted from 1.
+    pub until: Option<u64>,
+}
+
 /// Runs the world of a seed.
 #[must_use]
 pub fn run(seed: u64, options: &WorldOptions, variant: Variant) -> WorldReport {
-    let config = Config::draw(seed, options);
+    let watch = Watch {
+        keep_trace: options.keep_trace,
+        until: None,
+    };
+    carry_out(&Schedule::draw(seed, options), variant, watch)
+}
+
+/// Runs the world of a schedule.
+#[must_use]
+pub fn carry_out(schedule: &Schedule, variant: Variant, watch: Watch) -> WorldReport {
+    let config = schedule.config.clone();
     let audit_keys = AuditKeys::new(replica::prefix());
     let vault_keys = VaultKeys::new(vault::prefix());
     let workload = config.workload;
-    let shared = Shared::new(
-        &config,
-        Redis::new(redis::Config::default()),
-        options.keep_trace,
-    );
+    let shared = Shared::new(schedule, Redis::new(redis::Config::default()), watch);
     let mut sim = turmoil::Builder::new()
         .epoch(UNIX_EPOCH + Duration::from_secs(1_760_000_000))
-        .rng_seed(seed)
+        .rng_seed(config.seed)
         .tick_duration(Duration::from_millis(TICK_MS))
         .simulation_duration(Duration::MAX)
         .min_message_latency(Duration::from_millis(config.latency.0))
@@ -215,7 +236,7 @@ pub fn run(seed: u64, options: &WorldOptions, variant: Variant) -> WorldReport {
         });
     }
     // Beside replicas at full load, and with nothing wrong.
-    if config.plan.is_empty() {
+    if config.quiet {
         violations.extend(closed.foreign_failures.iter().map(|failure| Violation {
             invariant: Invariant::NoProgress,
             ops: Vec::new(),
@@ -246,6 +267,8 @@ pub fn run(seed: u64, options: &WorldOptions, variant: Variant) -> WorldReport {
     }
     WorldReport {
         config,
+        begun: shared.begun(),
+        seen: closed.seen,
         violations,
         outcomes: closed.outcomes,
         vault_outcomes: closed.vault_outcomes,

@@ -10,7 +10,6 @@ use haechi_store_redis::{
     entropy::Entropy,
     redis::AuditPrefix,
 };
-use rand::{Rng, RngExt};
 
 use super::{
     clock::{SeededEntropy, SimClock, generator, sleep},
@@ -18,7 +17,11 @@ use super::{
     shared::Shared,
     vault::{self, Caller, Secrets, Tokens},
 };
-use crate::{history::Function, mutants::Variant};
+use crate::{
+    history::Function,
+    mutants::Variant,
+    schedule::{self, Act},
+};
 
 /// How long a process waits before it tries something again that is not the
 /// store's to repeat.
@@ -106,27 +109,20 @@ pub(crate) async fn run(shared: Shared, config: Config, replica: usize, variant:
     };
 
     let writers = (0..config.writers).map(|writer| {
-        let mut rng = draw(&format!("writer {writer}"));
-        let (shared, config, sink, reader) = (&shared, &config, &sink, &reader);
+        let (shared, sink, reader) = (&shared, &sink, &reader);
         let entropy = entropy.clone();
         let caller = caller(writer);
         async move {
-            while shared.take_operation(replica) {
-                if config.think > 0 {
-                    sleep(Duration::from_millis(rng.random_range(0..=config.think))).await;
-                }
-                let sink = sink.as_ref();
-                let Some(sink) = sink.filter(|_| caller.is_none() || rng.random()) else {
-                    if let Some(caller) = &caller {
-                        caller.act(&mut rng).await;
+            while let Some((number, operation)) = shared.take_operation(replica) {
+                shared.begins(replica, number, &operation).await;
+                match (&operation.act, sink, &caller) {
+                    (Act::Append { event: number }, Some(sink), _) => {
+                        let event = event(*number, process);
+                        append(shared, replica, process, sink, &entropy, event).await;
                     }
-                    continue;
-                };
-                if rng.random_range(0..100) < config.reads_percent {
-                    read(shared, replica, process, reader).await;
-                } else {
-                    let event = event(&mut rng, config, process);
-                    append(shared, replica, process, sink, &entropy, event).await;
+                    (Act::ReadChain, Some(_), _) => read(shared, replica, process, reader).await,
+                    (act, _, Some(caller)) => caller.act(act).await,
+                    _ => {}
                 }
             }
         }
@@ -134,11 +130,14 @@ pub(crate) async fn run(shared: Shared, config: Config, replica: usize, variant:
     join_all(writers).await;
 
     // The liveness phase: nothing counts but that it succeeds.
+    if !config.settles {
+        shared.prove_alive(replica);
+    }
     let caller = caller(0);
     let (mut appends, mut mutates) = (sink.is_none(), caller.is_none());
     while !shared.is_alive(replica) {
         let mut rng = draw("liveness");
-        let event = event(&mut rng, &config, process);
+        let event = event(schedule::event(&mut rng, &config), process);
         if shared.is_healed() {
             if let Some(caller) = caller.as_ref().filter(|_| !mutates) {
                 mutates = caller.prove_alive(&mut rng).await;
@@ -227,14 +226,14 @@ async fn read(
     shared.end_read(replica, process, op, hashes.await);
 }
 
-/// An event: one of its own, or one that other replicas record as well, byte
-/// for byte.
-fn event(rng: &mut impl Rng, config: &Config, process: &str) -> Option<Event> {
-    let text = if rng.random_range(0..100) < config.identical_percent {
-        r#"{"operation":"heartbeat"}"#.to_owned()
-    } else {
-        let number = rng.next_u32();
-        format!(r#"{{"id":"{process}-{number:08x}","operation":"protect","message":"secret"}}"#)
+/// An event: the one of this number, or the one that all processes record,
+/// byte for byte.
+fn event(number: Option<u32>, process: &str) -> Option<Event> {
+    let text = match number {
+        None => r#"{"operation":"heartbeat"}"#.to_owned(),
+        Some(number) => {
+            format!(r#"{{"id":"{process}-{number:08x}","operation":"protect","message":"secret"}}"#)
+        }
     };
     Event::from_json(&text).ok()
 }

@@ -17,8 +17,8 @@ use haechi_store_redis::{
 };
 
 use super::{
-    clock::{EPOCH, PauseGate, SimClock, generator},
-    config::Config,
+    Watch,
+    clock::{EPOCH, PauseGate, SimClock, generator, sleep},
     log::{Closed, Log, nanos},
     net::{Power, SimConnect},
     trace::Trace,
@@ -29,6 +29,7 @@ use crate::{
     fault::FaultKind,
     history::{Answer, End, FinalState, Function, Mutation, OpId},
     redis::{Command, Redis, Reply, server},
+    schedule::{Operation, Schedule},
 };
 
 /// The host name of a replica.
@@ -49,8 +50,8 @@ struct Inner {
 }
 
 struct Replica {
-    /// How many operations it is to begin.
-    ops: usize,
+    /// What it is to do.
+    operations: Vec<Operation>,
     gate: PauseGate,
     power: Power,
     skew: Arc<AtomicI64>,
@@ -61,8 +62,12 @@ struct Replica {
 struct Life {
     /// How often the process has started.
     incarnation: u64,
-    /// Operations that have begun.
-    begun: usize,
+    /// Operations that a caller has taken.
+    taken: usize,
+    /// Operations that a caller has taken and not begun.
+    waiting: usize,
+    /// When each operation began, in milliseconds.
+    begun: Vec<Option<u64>>,
     /// Operations in which a live task is busy.
     open: usize,
     /// Whether the process has proved that it makes progress again.
@@ -74,19 +79,28 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Shared {
-    pub(crate) fn new(config: &Config, redis: Redis, keep_trace: bool) -> Self {
+    pub(crate) fn new(schedule: &Schedule, redis: Redis, watch: Watch) -> Self {
+        let config = &schedule.config;
+        let redis = Arc::new(Mutex::new(redis));
+        let mut log = Log::new(watch.keep_trace);
+        log.looks_at(watch.until, &redis);
         Self(Arc::new(Inner {
-            redis: Arc::new(Mutex::new(redis)),
+            redis,
             weather: Mutex::new(Weather::new(generator(config.seed, "weather"))),
             safe: Safe::default(),
-            log: Mutex::new(Log::new(keep_trace)),
-            replicas: (0..config.processes())
-                .map(|replica| Replica {
-                    ops: config.ops_of(replica),
+            log: Mutex::new(log),
+            replicas: schedule
+                .operations
+                .iter()
+                .map(|operations| Replica {
+                    operations: operations.clone(),
                     gate: PauseGate::default(),
                     power: Power::default(),
                     skew: Arc::default(),
-                    life: Mutex::default(),
+                    life: Mutex::new(Life {
+                        begun: vec![None; operations.len()],
+                        ..Life::default()
+                    }),
                 })
                 .collect(),
         }))
@@ -189,17 +203,46 @@ impl Shared {
     pub(crate) fn crashed(&self, replica: usize) {
         let mut life = lock(&self.0.replicas[replica].life);
         let open = std::mem::take(&mut life.open);
+        life.waiting = 0;
         lock(&self.0.log).outcomes.unknown += open as u64;
         self.abandon_calls(replica);
     }
 
-    /// Takes the next of a replica's operations; `false` when none is left.
-    pub(crate) fn take_operation(&self, replica: usize) -> bool {
-        let ops = self.0.replicas[replica].ops;
+    /// Takes the next of a replica's operations and its number; `None` when
+    /// none is left.
+    pub(crate) fn take_operation(&self, replica: usize) -> Option<(usize, Operation)> {
+        let replica = &self.0.replicas[replica];
+        let mut life = lock(&replica.life);
+        let number = life.taken;
+        let operation = replica.operations.get(number)?.clone();
+        life.taken += 1;
+        life.waiting += 1;
+        Some((number, operation))
+    }
+
+    /// Waits until an operation that was taken is to begin.
+    pub(crate) async fn begins(&self, replica: usize, number: usize, operation: &Operation) {
+        if operation.think > 0 {
+            sleep(Duration::from_millis(operation.think)).await;
+        }
+        if let Some(early) = Duration::from_millis(operation.at).checked_sub(self.now())
+            && !early.is_zero()
+        {
+            sleep(early).await;
+        }
+        let now = u64::try_from(self.now().as_millis()).unwrap_or(u64::MAX);
         let mut life = lock(&self.0.replicas[replica].life);
-        let left = life.begun < ops;
-        life.begun += usize::from(left);
-        left
+        life.waiting = life.waiting.saturating_sub(1);
+        life.begun[number] = Some(now);
+    }
+
+    /// When the operations of each replica began; `None` for those that never
+    /// did.
+    pub(crate) fn begun(&self) -> Vec<Vec<Option<u64>>> {
+        let replicas = self.0.replicas.iter();
+        replicas
+            .map(|replica| lock(&replica.life).begun.clone())
+            .collect()
     }
 
     pub(crate) fn is_alive(&self, replica: usize) -> bool {
@@ -223,7 +266,7 @@ impl Shared {
     pub(crate) fn is_idle(&self) -> bool {
         self.0.replicas.iter().all(|replica| {
             let life = lock(&replica.life);
-            life.begun >= replica.ops && life.open == 0
+            life.taken == replica.operations.len() && life.waiting == 0 && life.open == 0
         })
     }
 
@@ -441,6 +484,7 @@ impl Shared {
         let mut log = lock(&self.0.log);
         let (trace_hash, trace) = std::mem::replace(&mut log.trace, Trace::new(false)).finish();
         Closed {
+            seen: log.seen.take(),
             history: std::mem::take(&mut log.recorder).into_history(),
             malformed: log.malformed.take(),
             trace_hash,

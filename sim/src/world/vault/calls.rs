@@ -6,7 +6,7 @@ use haechi_store_redis::{
     clock::{Clock, iso8601},
     vault::{Done, MutateError, Stored, TokenId, View},
 };
-use rand::{Rng, RngExt};
+use rand::Rng;
 use serde::Deserialize;
 
 use super::{
@@ -18,10 +18,11 @@ use super::{
 };
 use crate::{
     history::{Function, OpId},
+    schedule::{Act, Change},
     world::{clock::SimClock, shared::Shared},
 };
 
-const DAY: Duration = Duration::from_secs(86_400);
+const MINUTE: Duration = Duration::from_secs(60);
 
 /// One task of one process that calls the vault.
 pub(crate) struct Caller<'a> {
@@ -75,28 +76,31 @@ fn kept(value: &Stored) -> Option<Kept> {
 }
 
 impl Caller<'_> {
-    /// Does what the dice say.
-    pub(crate) async fn act(&self, rng: &mut impl Rng) {
-        match self.knobs.action(rng) {
-            Action::Read => self.read().await,
-            Action::Peek => self.peek(rng).await,
-            action @ (Action::Tokenize
-            | Action::Reveal
-            | Action::PurgeKnown
-            | Action::PurgeExpired) => {
+    /// Does one thing to the vault.
+    pub(crate) async fn act(&self, act: &Act) {
+        match act {
+            Act::Read => self.read().await,
+            Act::Peek { tokens } => self.peek(tokens).await,
+            Act::Secret {
+                action,
+                coin,
+                number,
+            } => {
                 if let Some(secrets) = self.secrets {
-                    self.act_on_secrets(secrets, action, rng).await;
+                    self.act_on_secrets(secrets, *action, *coin, *number).await;
                 }
             }
-            action => {
-                self.change(action, rng).await;
+            Act::Change(change) => {
+                self.change(change).await;
             }
+            Act::Append { .. } | Act::ReadChain | Act::Foreign { .. } => {}
         }
     }
 
     /// Changes one contended token; whether that worked.
     pub(crate) async fn prove_alive(&self, rng: &mut impl Rng) -> bool {
-        self.change(Action::Count, rng).await
+        let change = Change::draw(rng, self.knobs, Action::Count);
+        self.change(&change).await
     }
 
     async fn read(&self) {
@@ -125,8 +129,8 @@ impl Caller<'_> {
     }
 
     /// Reads some tokens: in the history, a mutate without writes.
-    async fn peek(&self, rng: &mut impl Rng) {
-        let contended = self.contended(rng);
+    async fn peek(&self, tokens: &[usize]) {
+        let contended = contended(tokens);
         let Some(op) = self.shared.call(self.replica, self.process) else {
             return;
         };
@@ -139,14 +143,8 @@ impl Caller<'_> {
         self.shared.end_peek(self.process, op, outcome);
     }
 
-    async fn change(&self, action: Action, rng: &mut impl Rng) -> bool {
-        // All that is drawn is drawn before the mutation runs, and runs again.
-        let mut contended = self.contended(rng);
-        let deletes: Vec<bool> = contended.iter().map(|_| rng.random_bool(0.4)).collect();
-        let lifetime = DAY.mul_f64(rng.random_range(0.5..6.0));
-        let unforeseen = rng.random_ratio(1, 8);
-        let own = rng.random_range(0..4_u32);
-
+    async fn change(&self, to_do: &Change) -> bool {
+        let action = to_do.action;
         let Some(op) = self.shared.call(self.replica, self.process) else {
             return false;
         };
@@ -155,32 +153,34 @@ impl Caller<'_> {
             op,
             run: 0,
             made: 0,
-            expires_at: iso8601(wall + lifetime),
+            expires_at: iso8601(wall + MINUTE * u32::try_from(to_do.lifetime).unwrap_or(0)),
         };
         let now = iso8601(wall);
-        if !matches!(action, Action::Several | Action::Drop) {
-            contended.truncate(1);
-        }
-        if action == Action::Own {
-            // One of two that it has had, or a new one: what was given up as not
-            // applied would still be, if it came late.
-            let name = match own {
-                0 | 1 => format!("own-{}-{}-{own}", self.process, self.writer),
-                _ => format!("own-{}-{op}", self.process),
-            };
-            contended = token(&name).into_iter().collect();
-        }
-        let named = if unforeseen {
-            &[]
-        } else {
-            contended.as_slice()
+        let contended = match (action, to_do.own) {
+            (Action::Own, Some(own)) => {
+                let name = format!("own-{}-{}-{own}", self.process, self.writer);
+                token(&name).into_iter().collect()
+            }
+            (Action::Own, None) => {
+                let name = format!("own-{}-{op}", self.process);
+                token(&name).into_iter().collect()
+            }
+            _ => contended(&to_do.tokens),
         };
-        let named = named.to_vec();
+        let named = if to_do.unforeseen {
+            Vec::new()
+        } else {
+            contended.clone()
+        };
         let mutation = |view: &mut View| {
             values.run();
             let mut seen = Vec::new();
-            for (token, deletes) in contended.iter().zip(&deletes) {
-                change(action, view, token, *deletes, &mut values, &now, &mut seen);
+            if action == Action::Sweep {
+                sweep(view, &now, &mut seen);
+            }
+            for (number, token) in contended.iter().enumerate() {
+                let deletes = to_do.deletes.get(number).copied().unwrap_or(false);
+                change(action, view, token, deletes, &mut values, &mut seen);
             }
             seen
         };
@@ -196,22 +196,28 @@ impl Caller<'_> {
         self.shared.end_mutate(self.process, op, outcome);
         is_ok
     }
+}
 
-    /// A few of the contended tokens, in the order they were drawn.
-    fn contended(&self, rng: &mut impl Rng) -> Vec<TokenId> {
-        let mut numbers: Vec<usize> = (0..self.knobs.tokens).collect();
-        let count = rng.random_range(1..=numbers.len().min(4));
-        (0..count)
-            .filter_map(|_| {
-                let drawn = numbers.swap_remove(rng.random_range(0..numbers.len()));
-                token(&format!("t{drawn}"))
-            })
-            .collect()
-    }
+/// The contended tokens of these numbers.
+fn contended(numbers: &[usize]) -> Vec<TokenId> {
+    numbers
+        .iter()
+        .filter_map(|number| token(&format!("t{number}")))
+        .collect()
 }
 
 fn token(name: &str) -> Option<TokenId> {
     TokenId::new(name).ok()
+}
+
+/// Deletes what has expired; adds what it has read to `seen`.
+fn sweep(view: &mut View, now: &str, seen: &mut Seen) {
+    for (token, value) in view.entries() {
+        if kept(&value).is_some_and(|kept| kept.expires_at.as_str() <= now) {
+            view.delete(&token);
+        }
+        seen.push((token.as_str().to_owned(), Some(text(&value))));
+    }
 }
 
 /// What one action does to one of its tokens; adds what it has read to `seen`.
@@ -221,18 +227,8 @@ fn change(
     token: &TokenId,
     deletes: bool,
     values: &mut Values,
-    now: &str,
     seen: &mut Seen,
 ) {
-    if action == Action::Sweep {
-        for (token, value) in view.entries() {
-            if kept(&value).is_some_and(|kept| kept.expires_at.as_str() <= now) {
-                view.delete(&token);
-            }
-            seen.push((token.as_str().to_owned(), Some(text(&value))));
-        }
-        return;
-    }
     let before = view.get(token);
     seen.push((token.as_str().to_owned(), before.as_ref().map(text)));
     let sets = match action {

@@ -11,14 +11,15 @@ use haechi_store_redis::{
     clock::Clock,
     redis::{Link, VaultKeys, script::Script},
 };
-use rand::{Rng, RngExt};
+use rand::Rng;
 use redis::{Value, cmd};
 
-use super::{knobs::VaultKnobs, notes::Values, prefix};
+use super::{notes::Values, prefix};
 use crate::{
     history::{Answer, End, Function, Mutation, OpId},
+    schedule::Act,
     world::{
-        clock::{SimClock, generator, sleep},
+        clock::{SimClock, generator},
         config::Config,
         net::SimConnect,
         shared::Shared,
@@ -72,7 +73,6 @@ struct Snapshot {
 
 /// A process from its start to the end of the world, or to its crash.
 pub(crate) async fn run(shared: Shared, config: Config, replica: usize) {
-    let Some(knobs) = &config.vault else { return };
     let life = shared.start_process(replica);
     let process = match life {
         1 => format!("r{replica}"),
@@ -94,16 +94,17 @@ pub(crate) async fn run(shared: Shared, config: Config, replica: usize) {
     };
     shared.trace(|| format!("{process} starts, and follows the reference's protocol"));
     // Only where nothing goes wrong is it promised to get its work done.
-    if !config.plan.is_empty() {
+    if !config.quiet {
         shared.prove_alive(replica);
     }
-    while shared.take_operation(replica) {
-        if config.think > 0 {
-            sleep(Duration::from_millis(rng.random_range(0..=config.think))).await;
+    while let Some((number, operation)) = shared.take_operation(replica) {
+        shared.begins(replica, number, &operation).await;
+        if let Act::Foreign { sets, deletes } = operation.act {
+            let token = format!("{process}-{:016x}", rng.next_u64());
+            foreign
+                .mutate(&shared, (sets, deletes), replica, &process, &token)
+                .await;
         }
-        foreign
-            .mutate(&shared, knobs, replica, &process, &mut rng)
-            .await;
     }
     shared.prove_alive(replica);
     std::future::pending::<()>().await;
@@ -113,24 +114,19 @@ impl Foreign {
     async fn mutate(
         &self,
         shared: &Shared,
-        knobs: &VaultKnobs,
+        (changed, purged): (usize, Option<usize>),
         replica: usize,
         process: &str,
-        rng: &mut impl Rng,
+        token: &str,
     ) {
-        let changed = rng.random_range(0..knobs.tokens);
-        let purged = rng
-            .random_ratio(1, 4)
-            .then(|| rng.random_range(0..knobs.tokens));
-        let token = format!("{process}-{:016x}", rng.next_u64());
         let Some(op) = shared.invoke_as(replica, process, Function::Mutate, None, true) else {
             return;
         };
-        let done = match self.lock(&token).await {
+        let done = match self.lock(token).await {
             Err(why) => Err(Failed::Certainly(why)),
             Ok(()) => {
                 let done = self.attempts(op, changed, purged).await;
-                self.release(&token).await;
+                self.release(token).await;
                 done
             }
         };

@@ -3,10 +3,10 @@
 use std::{fmt, str::FromStr};
 
 use rand::{Rng, RngExt};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// What the replicas of a world do.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Workload {
     /// Append to the audit chain, and read it.
@@ -56,8 +56,9 @@ impl FromStr for Workload {
 macro_rules! actions {
     ($($action:ident: $what:literal;)+) => {
         /// What a caller of the vault may do next.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub(crate) enum Action {
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+        #[serde(rename_all = "snake_case")]
+        pub enum Action {
             $(#[doc = $what] $action,)+
         }
 
@@ -85,12 +86,14 @@ actions! {
 }
 
 /// Everything about a vault that is fixed before its world starts.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct VaultKnobs {
     /// Processes, beside the replicas, that follow the reference's
     /// whole-snapshot protocol.
     pub foreign: usize,
-    /// Operations of each of them.
+    /// Operations that are drawn for each of them.
+    #[serde(skip)]
     pub foreign_ops: usize,
     /// Tokens that everybody contends for.
     pub tokens: usize,
@@ -100,7 +103,8 @@ pub struct VaultKnobs {
     pub retention: f64,
     /// How long a mutation waits for foreign locks, in milliseconds.
     pub patience: u64,
-    /// The weight of each action.
+    /// The weight of each action when operations are drawn.
+    #[serde(skip)]
     pub mix: Vec<u32>,
 }
 
@@ -119,7 +123,8 @@ impl VaultKnobs {
         Self {
             foreign: [0, 0, 1, 1, 2][rng.random_range(0..5)],
             foreign_ops: ops.div_ceil(4),
-            retention: rng.random_range(0.5..3.0),
+            // Of few digits, so that it is the same when it is read again.
+            retention: f64::from(rng.random_range(50..300_u32)) / 100.0,
             deadline,
             tokens: [1, 2, 4, 8][rng.random_range(0..4)],
             // What is promised to foreign writers is promised for the default.
@@ -128,7 +133,7 @@ impl VaultKnobs {
         }
     }
 
-    /// What a caller does next.
+    /// Draws what a caller does next.
     pub(crate) fn action(&self, rng: &mut impl Rng) -> Action {
         let mut drawn = rng.random_range(0..self.mix.iter().sum::<u32>().max(1));
         for (action, weight) in Action::ALL.iter().zip(&self.mix) {

@@ -18,7 +18,7 @@ use haechi_store_redis::{
     vault::{TokenStore, TokenStoreConfig},
 };
 
-pub use knobs::{VaultKnobs, Workload};
+pub use knobs::{Action, VaultKnobs, Workload};
 
 pub(super) use calls::Caller;
 pub(super) use foreign::run as run_foreign;

@@ -3,7 +3,6 @@
 use haechi_store_redis::vault::{
     Details, MutateError, PurgeError, Refusal, RevealError, TokenizeError,
 };
-use rand::{Rng, RngExt};
 
 use super::{
     calls::Caller,
@@ -20,10 +19,9 @@ impl Caller<'_> {
         &self,
         secrets: &Secrets,
         action: Action,
-        rng: &mut impl Rng,
+        coin: bool,
+        number: usize,
     ) {
-        let coin: bool = rng.random();
-        let number = rng.random_range(0..self.knobs.tokens);
         let Some(call) = self.shared.call(self.replica, self.process) else {
             return;
         };

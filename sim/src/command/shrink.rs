@@ -1,0 +1,120 @@
+//! `haechi-sim shrink`: the least that still goes wrong.
+
+use std::{
+    io::{self, Write},
+    path::PathBuf,
+};
+
+use clap::Args;
+
+use super::{Exit, WorldArgs, source::Source};
+use crate::{
+    schedule::{Document, Schedule},
+    shrink::shrink as search,
+    world::{self, Watch},
+};
+
+/// Cuts a failing seed down to the smallest schedule that still fails
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Example: what is left of a seed that catches a planted bug, and what happens in it
+  haechi-sim shrink --seed 0 --store no_fence --workload audit --out s.json
+  haechi-sim replay s.json")]
+pub struct ShrinkArgs {
+    /// What to shrink
+    #[command(flatten)]
+    pub source: Source,
+    /// What the worlds are made of
+    #[command(flatten)]
+    pub world: WorldArgs,
+    /// Worlds to run at most
+    #[arg(long, value_name = "N", default_value_t = 3000)]
+    pub budget: u64,
+    /// Where to write the schedule, rather than to standard output
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+}
+
+/// Runs the command.
+///
+/// # Errors
+///
+/// When standard output cannot be written to.
+pub fn shrink(args: &ShrinkArgs) -> io::Result<Exit> {
+    let document = match args.source.document(&args.world) {
+        Ok(document) => document,
+        Err(error) => {
+            eprintln!("error: {error}");
+            return Ok(Exit::NotAsked);
+        }
+    };
+    let store = document.store;
+    let report = world::carry_out(&document.schedule, store, Watch::default());
+    let wanted = document.violates;
+    let found = report.violations.iter().map(|found| found.invariant);
+    let Some(invariant) = found
+        .clone()
+        .find(|found| Some(*found) == wanted)
+        .or(found.clone().next())
+    else {
+        eprintln!("nothing to shrink: {store} violates nothing here (run finds seeds that fail)");
+        return Ok(Exit::Fine);
+    };
+    eprintln!(
+        "{store} violates {}, with {}",
+        invariant.name(),
+        parts(&document.schedule)
+    );
+    let mut tell = |step: &str, left: &Schedule, runs: u64| {
+        eprintln!("{runs:>6} worlds, {step:<10} {}", parts(left));
+    };
+    let shrunk = search(document.schedule, store, invariant, args.budget, &mut tell);
+    if shrunk.is_exhausted {
+        eprintln!(
+            "stopped after {} worlds; a larger --budget may leave less",
+            shrunk.runs
+        );
+    }
+    let left = Document {
+        store,
+        violates: Some(invariant),
+        schedule: shrunk.schedule,
+    };
+    let text = left.to_text().map_err(io::Error::other)?;
+    let file = match &args.out {
+        None => {
+            io::stdout().lock().write_all(text.as_bytes())?;
+            "FILE (what is on standard output)".to_owned()
+        }
+        Some(path) => {
+            if let Err(error) = std::fs::write(path, text) {
+                eprintln!("error: {} cannot be written: {error}", path.display());
+                return Ok(Exit::NotAsked);
+            }
+            path.display().to_string()
+        }
+    };
+    eprintln!(
+        "left after {} worlds: {}",
+        shrunk.runs,
+        parts(&left.schedule)
+    );
+    eprintln!("to see it: haechi-sim replay {file}");
+    Ok(Exit::No)
+}
+
+/// What a schedule consists of, for people.
+fn parts(schedule: &Schedule) -> String {
+    let config = &schedule.config;
+    let mut parts = format!(
+        "{} events: {} faults, {} operations of {} processes",
+        schedule.events(),
+        config.plan.len(),
+        schedule.operation_count(),
+        config.processes(),
+    );
+    if config.settles {
+        parts += ", and one each at the end";
+    }
+    parts
+}

@@ -1,0 +1,146 @@
+//! A schedule as a file: JSON with one fault or operation a line, so that it
+//! can be read, edited and compared.
+
+use std::fmt::Write;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::{Operation, Schedule};
+use crate::{check::Invariant, fault::Fault, mutants::Variant, world::Config};
+
+/// The format that this version reads and writes.
+const FORMAT: u32 = 1;
+
+/// A schedule, the store it is for, and what it shows.
+#[derive(Clone, Debug)]
+pub struct Document {
+    /// The store.
+    pub store: Variant,
+    /// What that store violates under it, as far as it is known.
+    pub violates: Option<Invariant>,
+    /// What happens.
+    pub schedule: Schedule,
+}
+
+/// Why a file is no schedule.
+#[derive(Debug, thiserror::Error)]
+#[error("this is no schedule that haechi-sim can replay: {0}")]
+pub struct Unreadable(String);
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    format: u32,
+    store: String,
+    #[serde(default)]
+    violates: Option<String>,
+    world: Config,
+    faults: Vec<Fault>,
+    operations: Vec<Placed>,
+}
+
+#[derive(Deserialize, Serialize)]
+struct Placed {
+    replica: usize,
+    #[serde(flatten)]
+    operation: Operation,
+}
+
+impl Document {
+    /// Reads a schedule, and refuses one that no world can carry out.
+    ///
+    /// # Errors
+    ///
+    /// When the text is not one.
+    pub fn parse(text: &str) -> Result<Self, Unreadable> {
+        let written: Written =
+            serde_json::from_str(text).map_err(|error| Unreadable(error.to_string()))?;
+        if written.format != FORMAT {
+            return Err(Unreadable(format!(
+                "its format is {}, and this version reads {FORMAT}",
+                written.format
+            )));
+        }
+        let mut config = written.world;
+        config.plan = written.faults;
+        config.plan.sort_by_key(|fault| fault.at);
+        config.ready().map_err(Unreadable)?;
+        let mut operations = vec![Vec::new(); config.processes()];
+        for Placed { replica, operation } in written.operations {
+            operations
+                .get_mut(replica)
+                .ok_or_else(|| {
+                    Unreadable(format!("an operation is of r{replica}, which there is not"))
+                })?
+                .push(operation);
+        }
+        Ok(Self {
+            store: written.store.parse().map_err(Unreadable)?,
+            violates: match written.violates {
+                Some(name) => Some(name.parse().map_err(Unreadable)?),
+                None => None,
+            },
+            schedule: Schedule { config, operations },
+        })
+    }
+
+    /// The text of the file.
+    ///
+    /// # Errors
+    ///
+    /// When a number in it is none that JSON has.
+    pub fn to_text(&self) -> serde_json::Result<String> {
+        let schedule = &self.schedule;
+        let mut text = String::from("{\n");
+        let _ = writeln!(text, "  \"format\": {FORMAT},");
+        let _ = writeln!(text, "  \"store\": \"{}\",", self.store);
+        if let Some(invariant) = self.violates {
+            let _ = writeln!(text, "  \"violates\": \"{}\",", invariant.name());
+        }
+        let knobs: Map<String, Value> =
+            serde_json::from_str(&serde_json::to_string(&schedule.config)?)?;
+        let knobs = knobs
+            .iter()
+            .map(|(name, value)| format!("\"{name}\": {value}"))
+            .collect();
+        list(&mut text, "world", ['{', '}'], knobs);
+        let faults: serde_json::Result<_> = schedule
+            .config
+            .plan
+            .iter()
+            .map(serde_json::to_string)
+            .collect();
+        text.push_str(",\n");
+        list(&mut text, "faults", ['[', ']'], faults?);
+        let operations: serde_json::Result<_> = schedule
+            .operations
+            .iter()
+            .enumerate()
+            .flat_map(|(replica, operations)| {
+                operations.iter().map(move |operation| Placed {
+                    replica,
+                    operation: operation.clone(),
+                })
+            })
+            .map(|placed| serde_json::to_string(&placed))
+            .collect();
+        text.push_str(",\n");
+        list(&mut text, "operations", ['[', ']'], operations?);
+        text.push_str("\n}\n");
+        Ok(text)
+    }
+}
+
+/// A member that spans one line for each of its parts.
+fn list(text: &mut String, name: &str, brackets: [char; 2], lines: Vec<String>) {
+    let _ = write!(text, "  \"{name}\": {}", brackets[0]);
+    for (number, line) in lines.iter().enumerate() {
+        let comma = if number == 0 { "" } else { "," };
+        let _ = write!(text, "{comma}\n    {line}");
+    }
+    if !lines.is_empty() {
+        text.push_str("\n  ");
+    }
+    text.push(brackets[1]);
+}

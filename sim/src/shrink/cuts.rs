@@ -1,0 +1,132 @@
+//! What can be cut from a schedule, one kind of thing after the other.
+
+use super::{Shrink, ddmin::minimize};
+use crate::{
+    check::Invariant,
+    fault::Fault,
+    schedule::{Operation, Schedule},
+};
+
+impl Shrink<'_> {
+    /// The proof that every process gets on again at the end: operations that
+    /// no schedule names.
+    pub(super) fn leave_out_the_end(&mut self) {
+        if self.best.config.settles && self.invariant != Invariant::NoProgress {
+            let mut candidate = self.best.clone();
+            candidate.config.settles = false;
+            self.offer(candidate);
+        }
+    }
+
+    /// Has every operation begin when it did, rather than when the one before
+    /// it ended, so that it still does when that one is left out.
+    pub(super) fn fix_times(&mut self) {
+        let all = || self.best.operations.iter().flatten();
+        if all().all(|operation| operation.at > 0) {
+            return;
+        }
+        let schedule = self.best.clone();
+        let Some(report) = self.world(&schedule) else {
+            return;
+        };
+        let mut candidate = schedule;
+        for (operations, begun) in candidate.operations.iter_mut().zip(&report.begun) {
+            *operations = std::iter::zip(operations.drain(..), begun)
+                .filter_map(|(operation, begun)| {
+                    Some(Operation {
+                        at: (*begun)?,
+                        think: 0,
+                        ..operation
+                    })
+                })
+                .collect();
+            operations.sort_by_key(|operation| operation.at);
+        }
+        self.offer(candidate);
+    }
+
+    pub(super) fn leave_out_faults(&mut self) {
+        let schedule = self.best.clone();
+        let with = |faults: &[Fault]| {
+            let mut schedule = schedule.clone();
+            schedule.config.plan = faults.to_vec();
+            schedule
+        };
+        let left = minimize(schedule.config.plan.clone(), |faults| {
+            self.fails(&with(faults))
+        });
+        self.best = with(&left);
+    }
+
+    pub(super) fn leave_out_operations(&mut self) {
+        let schedule = self.best.clone();
+        let with = |chosen: &[(usize, Operation)]| {
+            let mut schedule = schedule.clone();
+            schedule.operations.iter_mut().for_each(Vec::clear);
+            for (process, operation) in chosen {
+                schedule.operations[*process].push(operation.clone());
+            }
+            schedule
+        };
+        let all = |(process, operations): (usize, &Vec<Operation>)| {
+            let own = operations.iter().cloned();
+            own.map(|operation| (process, operation))
+                .collect::<Vec<_>>()
+        };
+        let all = schedule.operations.iter().enumerate().flat_map(all);
+        let left = minimize(all.collect(), |chosen| self.fails(&with(chosen)));
+        self.best = with(&left);
+    }
+
+    pub(super) fn leave_out_processes(&mut self) {
+        for process in (0..self.best.config.processes()).rev() {
+            if let Some(candidate) = without(&self.best, process) {
+                self.offer(candidate);
+            }
+        }
+    }
+
+    /// Makes knobs, delays and durations plain.
+    pub(super) fn simplify(&mut self) {
+        let plainer: [fn(&mut Schedule); 4] = [
+            |schedule| schedule.config.writers = 1,
+            |schedule| schedule.config.latency.1 = schedule.config.latency.0,
+            |schedule| schedule.config.lock = None,
+            |schedule| schedule.config.batch_records = 256,
+        ];
+        for change in plainer {
+            let mut candidate = self.best.clone();
+            change(&mut candidate);
+            self.offer(candidate);
+        }
+        for number in 0..self.best.config.plan.len() {
+            loop {
+                let mut candidate = self.best.clone();
+                let fault = &mut candidate.config.plan[number];
+                fault.lasts /= 2;
+                if fault.lasts == 0 || !self.offer(candidate) {
+                    break;
+                }
+            }
+        }
+    }
+}
+
+/// The schedule without one process and all that it does and suffers.
+fn without(schedule: &Schedule, process: usize) -> Option<Schedule> {
+    let mut left = schedule.clone();
+    let config = &mut left.config;
+    if process < config.replicas {
+        config.replicas = config.replicas.checked_sub(1).filter(|left| *left > 0)?;
+    } else {
+        config.vault.as_mut()?.foreign -= 1;
+    }
+    left.operations.remove(process);
+    config.plan.retain(|fault| fault.replica != Some(process));
+    for fault in &mut config.plan {
+        fault.replica = fault
+            .replica
+            .map(|replica| replica - usize::from(replica > process));
+    }
+    Some(left)
+}

@@ -1,0 +1,121 @@
+//! Cuts a failing schedule down: to the fewest faults, operations and
+//! processes that still violate the same invariant.
+//!
+//! A cut is kept if the world that is left violates it, whatever else changes:
+//! nothing here knows why a schedule fails. The same schedule and budget give
+//! the same result.
+
+mod cuts;
+mod ddmin;
+
+use crate::{
+    check::Invariant,
+    mutants::Variant,
+    schedule::Schedule,
+    world::{self, Watch, WorldReport},
+};
+
+/// A search for a smaller schedule.
+pub struct Shrink<'a> {
+    variant: Variant,
+    invariant: Invariant,
+    /// The smallest that fails so far.
+    best: Schedule,
+    budget: u64,
+    runs: u64,
+    /// Hears of every step forward.
+    tell: &'a mut dyn FnMut(&str, &Schedule, u64),
+}
+
+/// What came of a search.
+#[derive(Debug)]
+pub struct Shrunk {
+    /// What is left.
+    pub schedule: Schedule,
+    /// The worlds it took.
+    pub runs: u64,
+    /// Whether the budget was not enough to show that nothing more can go.
+    pub is_exhausted: bool,
+}
+
+/// Shrinks a schedule under which `variant` violates `invariant`; in at most
+/// `budget` worlds.
+pub fn shrink(
+    schedule: Schedule,
+    variant: Variant,
+    invariant: Invariant,
+    budget: u64,
+    tell: &mut dyn FnMut(&str, &Schedule, u64),
+) -> Shrunk {
+    let mut search = Shrink {
+        variant,
+        invariant,
+        best: schedule,
+        budget,
+        runs: 0,
+        tell,
+    };
+    search.run();
+    Shrunk {
+        schedule: search.best,
+        runs: search.runs,
+        is_exhausted: search.runs >= budget,
+    }
+}
+
+impl Shrink<'_> {
+    fn run(&mut self) {
+        loop {
+            let before = self.size();
+            self.step("end", Self::leave_out_the_end);
+            self.step("times", Self::fix_times);
+            self.step("faults", Self::leave_out_faults);
+            self.step("operations", Self::leave_out_operations);
+            self.step("processes", Self::leave_out_processes);
+            self.step("knobs", Self::simplify);
+            if self.size() >= before || self.runs >= self.budget {
+                break;
+            }
+        }
+    }
+
+    fn step(&mut self, name: &str, step: impl Fn(&mut Self)) {
+        step(self);
+        (self.tell)(name, &self.best, self.runs);
+    }
+
+    /// What a round has to make smaller to be worth another.
+    fn size(&self) -> (usize, usize) {
+        (self.best.events(), self.best.config.processes())
+    }
+
+    /// Takes a candidate over if it fails.
+    fn offer(&mut self, candidate: Schedule) -> bool {
+        let fails = self.fails(&candidate);
+        if fails {
+            self.best = candidate;
+        }
+        fails
+    }
+
+    fn fails(&mut self, candidate: &Schedule) -> bool {
+        self.world(candidate)
+            .is_some_and(|report| violates(&report, self.invariant))
+    }
+
+    /// Runs a candidate, for as long as there is a budget.
+    fn world(&mut self, candidate: &Schedule) -> Option<WorldReport> {
+        if self.runs >= self.budget {
+            return None;
+        }
+        self.runs += 1;
+        Some(world::carry_out(candidate, self.variant, Watch::default()))
+    }
+}
+
+/// Whether a world shows a violation of this kind.
+#[must_use]
+pub fn violates(report: &WorldReport, invariant: Invariant) -> bool {
+    let mut violations = report.violations.iter();
+    violations.any(|violation| violation.invariant == invariant)
+}

@@ -1,0 +1,168 @@
+//! The state of a world at one moment, for people: the server's keys, the
+//! locks, and what each process believes, as far as it was told.
+//!
+//! It looks, and changes nothing: a world that was looked at goes on as if it
+//! had not been.
+
+use std::{collections::BTreeMap, fmt::Write};
+
+use haechi_store_redis::redis::{AuditKeys, VaultKeys};
+
+use super::{clock::EPOCH, log::Log, replica, vault};
+use crate::{
+    history::{Function, Outcome},
+    redis::{Keyspace, Value},
+};
+
+/// The longest part of a text that is shown.
+const MOST: usize = 72;
+/// The most parts of a value that are shown.
+const PARTS: usize = 8;
+
+/// Describes the state.
+pub(super) fn describe(keys: &Keyspace, log: &Log) -> String {
+    let mut text = String::new();
+    let now = u64::try_from((EPOCH + log.now).as_millis()).unwrap_or(u64::MAX);
+    let _ = writeln!(text, "state at {} ms", log.now.as_millis());
+    let left = |key: &[u8]| keys.expires_at(key).map(|at| at.saturating_sub(now));
+    let is_live = |key: &[u8]| left(key) != Some(0);
+
+    let _ = writeln!(text, "keys:");
+    for (key, value) in keys.iter().filter(|(key, _)| is_live(key)) {
+        let ttl = left(key).map_or_else(String::new, |left| format!(", {left} ms to live"));
+        let name = String::from_utf8_lossy(key);
+        let _ = write!(text, "  {name} ({}{ttl})", value.type_name());
+        parts(&mut text, value);
+    }
+    let _ = writeln!(text, "locks:");
+    for lock in [
+        AuditKeys::new(replica::prefix()).lock,
+        VaultKeys::new(vault::prefix()).lock,
+    ] {
+        let held = keys
+            .peek(lock.as_bytes())
+            .filter(|_| is_live(lock.as_bytes()));
+        let _ = match (held, left(lock.as_bytes())) {
+            (Some(Value::Text(holder)), Some(left)) => {
+                writeln!(text, "  {lock}: held by {}, {left} ms left", brief(holder))
+            }
+            (Some(Value::Text(holder)), None) => {
+                writeln!(text, "  {lock}: held by {}, for ever", brief(holder))
+            }
+            _ => writeln!(text, "  {lock}: free"),
+        };
+    }
+    beliefs(&mut text, log);
+    text
+}
+
+fn parts(text: &mut String, value: &Value) {
+    let shown: Vec<String> = match value {
+        Value::Text(value) => {
+            let _ = writeln!(text, " {}", brief(value));
+            return;
+        }
+        Value::List(list) => list
+            .iter()
+            .enumerate()
+            .map(|(place, item)| format!("{}: {}", place + 1, brief(item)))
+            .collect(),
+        Value::Hash(hash) => hash
+            .iter()
+            .map(|(field, value)| format!("{}: {}", brief(field), brief(value)))
+            .collect(),
+        Value::Sorted(sorted) => sorted
+            .iter()
+            .map(|(member, score)| format!("{}: {score}", brief(member)))
+            .collect(),
+    };
+    let _ = writeln!(text, " of {}", shown.len());
+    let hidden = shown.len().saturating_sub(PARTS);
+    if hidden > 0 {
+        let _ = writeln!(text, "    … {hidden} before");
+    }
+    for part in shown.iter().skip(hidden) {
+        let _ = writeln!(text, "    {part}");
+    }
+}
+
+/// What a process was told last, and what it waits for.
+#[derive(Default)]
+struct Belief {
+    appended: Option<(u64, String)>,
+    version: Option<u64>,
+    read: Option<String>,
+    open: Vec<String>,
+}
+
+fn beliefs(text: &mut String, log: &Log) {
+    let history = log.recorder.history();
+    let mut beliefs: BTreeMap<&str, Belief> = BTreeMap::new();
+    for operation in history.operations() {
+        let belief = beliefs
+            .entry(history.process_name(operation.process))
+            .or_default();
+        match operation.outcome {
+            Outcome::Open => belief.open.push(format!(
+                "op {} {} since {} ms",
+                operation.id,
+                operation.f.name(),
+                operation.start / 1_000_000
+            )),
+            Outcome::Appended {
+                sequence,
+                event_hash,
+                ..
+            } if belief
+                .appended
+                .as_ref()
+                .is_none_or(|(last, _)| *last < sequence) =>
+            {
+                let hash = history.text(event_hash).to_owned();
+                belief.appended = Some((sequence, hash));
+            }
+            Outcome::Mutated(number) => {
+                belief.version = belief.version.max(history.mutation(number).version);
+            }
+            Outcome::Chain(_) | Outcome::Tokens(_) => {
+                let what = match operation.f {
+                    Function::ReadChain => "the chain",
+                    _ => "the vault",
+                };
+                belief.read = Some(format!("{what} by op {}", operation.id));
+            }
+            _ => {}
+        }
+    }
+    let _ = writeln!(text, "beliefs:");
+    for (process, belief) in beliefs {
+        let mut said = Vec::new();
+        said.extend(
+            belief
+                .appended
+                .map(|(sequence, hash)| format!("appended at {sequence} {hash}")),
+        );
+        said.extend(
+            belief
+                .version
+                .map(|version| format!("made version {version}")),
+        );
+        said.extend(belief.read.map(|read| format!("read {read}")));
+        if said.is_empty() {
+            said.push("nothing acknowledged".to_owned());
+        }
+        let open = match belief.open.len() {
+            0 => "nothing open".to_owned(),
+            _ => format!("open: {}", belief.open.join(", ")),
+        };
+        let _ = writeln!(text, "  {process}: {}; {open}", said.join(", "));
+    }
+}
+
+fn brief(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    match text.char_indices().nth(MOST) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.into_owned(),
+    }
+}
