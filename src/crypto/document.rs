@@ -2,7 +2,7 @@
 //! must not know where it is kept. Members that this version does not know
 //! survive every change.
 
-use std::{fmt, sync::Arc};
+use std::fmt;
 
 use serde_json::{Map, Value, json};
 use zeroize::{Zeroize as _, Zeroizing};
@@ -12,6 +12,7 @@ use super::{
     cipher::SecretKey,
     envelope::{decode, encode},
 };
+use crate::sync::Arc;
 
 /// The encryptions that a key with random vectors may make: NIST SP 800-38D,
 /// section 8.3.

@@ -1,0 +1,129 @@
+//! The fence protocol of the chain: the production sinks and append loops of
+//! two replicas over one chain, each of whose commands is one atomic step,
+//! while a third thread lets the lock lapse and a late copy arrive.
+//!
+//! Proves, for the schedules with at most [`PREEMPTIONS`] preemptions and one
+//! append a replica, of which the first attempt of one is answered, loses its
+//! reply, or arrives at any later moment: the chain is linear, every append is
+//! acknowledged and stands in it exactly once, and no attempt that arrives
+//! late adds a second copy. It cannot show that Redis runs a script as one
+//! step, anything about a chain that is rolled back or trimmed, or more than
+//! one lost reply.
+//!
+//! [`PREEMPTIONS`]: crate::explore::PREEMPTIONS
+
+use haechi_store_redis::audit::{AuditSink, SinkConfig};
+use loom::{future::block_on, thread};
+
+use crate::{
+    chain_backend::{Chain, First, Flaw, Replica},
+    explore::{Shown, catches, proves, show},
+    inputs::{FOREVER, Numbered, Prompt, append_id, event},
+};
+
+/// Two replicas append one event each; `lapses` with the third thread.
+fn two_replicas(flaw: Flaw, first: First, lapses: bool) -> Shown {
+    let chain = Chain::new();
+    let third = lapses.then(|| {
+        let chain = chain.clone();
+        thread::spawn(move || {
+            chain.lapse();
+            chain.deliver();
+        })
+    });
+    let mut told = Vec::new();
+    let mut loops = Vec::new();
+    for (number, first) in [(1, first), (2, First::Answered)] {
+        let (sink, append_loop) = AuditSink::new(
+            Replica::new(&chain, number, flaw, first),
+            Prompt,
+            Numbered::of(number),
+            SinkConfig {
+                deadline: FOREVER,
+                ..SinkConfig::default()
+            },
+            None,
+        );
+        told.push((
+            append_id(number),
+            sink.record_as(append_id(number), event()?),
+        ));
+        loops.push(append_loop);
+    }
+    // The sinks are closed already, so a loop ends with its one event.
+    let mine = loops.pop();
+    let others: Vec<_> = loops
+        .into_iter()
+        .map(|append_loop| thread::spawn(move || block_on(append_loop.run())))
+        .collect();
+    if let Some(append_loop) = mine {
+        block_on(append_loop.run());
+    }
+    for thread in others.into_iter().chain(third) {
+        thread.join().map_err(|_| "a thread panicked")?;
+    }
+    chain.deliver();
+    let told: Vec<_> = told
+        .into_iter()
+        .map(|(append_id, outcome)| (append_id, block_on(outcome)))
+        .collect();
+    chain.bears_out(&told)?;
+    show!(
+        told.iter().all(|(_, outcome)| outcome.is_ok()),
+        "an append was not acknowledged"
+    );
+    Ok(())
+}
+
+/// Catches a fence that lets two records onto one head.
+#[test]
+fn two_replicas_make_one_chain() {
+    proves("append: answered", || {
+        two_replicas(Flaw::None, First::Answered, true)
+    });
+}
+
+/// Catches an append that is repeated after it was applied.
+#[test]
+fn a_lost_reply_makes_no_second_copy() {
+    proves("append: reply lost", || {
+        two_replicas(Flaw::None, First::ReplyLost, true)
+    });
+}
+
+/// Catches an event that is sealed anew while a copy of it is on its way.
+#[test]
+fn a_late_copy_makes_no_second_copy() {
+    proves("append: late copy", || {
+        two_replicas(Flaw::None, First::Late, true)
+    });
+}
+
+/// The lock alone would do if it never lapsed: what breaks it is the third
+/// thread, so that the models above do exercise the fence.
+#[test]
+fn planted_a_lock_that_is_trusted_breaks_when_it_lapses() {
+    proves("append, lock trusted, no lapse", || {
+        two_replicas(Flaw::TrustsLock, First::Answered, false)
+    });
+    catches("append, lock trusted", "not linear", || {
+        two_replicas(Flaw::TrustsLock, First::Answered, true)
+    });
+}
+
+#[test]
+fn planted_a_lost_reply_taken_for_a_refusal() {
+    catches("append, loss is refusal", "twice", || {
+        two_replicas(Flaw::LossIsRefusal, First::ReplyLost, true)
+    });
+    catches("append, loss is refusal, late", "twice", || {
+        two_replicas(Flaw::LossIsRefusal, First::Late, true)
+    });
+}
+
+#[test]
+fn planted_a_conflict_that_does_not_tell_what_landed() {
+    catches("append, landed forgotten", "twice", || {
+        two_replicas(Flaw::ForgetsLanded, First::ReplyLost, true)
+    });
+}
