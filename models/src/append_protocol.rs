@@ -2,11 +2,11 @@
 //! two replicas over one chain, each of whose commands is one atomic step,
 //! while a third thread lets the lock lapse and a late copy arrive.
 //!
-//! Proves, for the schedules with at most [`PREEMPTIONS`] preemptions and one
-//! append a replica, of which the first attempt of one is answered, loses its
-//! reply, or arrives at any later moment: the chain is linear, every append is
-//! acknowledged and stands in it exactly once, and no attempt that arrives
-//! late adds a second copy. It cannot show that Redis runs a script as one
+//! Proves, for the schedules with at most [`PREEMPTIONS`] preemptions and two
+//! appends a replica, each in a batch of its own, where the first attempt of
+//! one replica is answered, loses its reply, or arrives at any later moment:
+//! the chain is linear, every append is acknowledged and stands in it exactly
+//! once, and no attempt that arrives late adds a second copy. It cannot show that Redis runs a script as one
 //! step, anything about a chain that is rolled back or trimmed, or more than
 //! one lost reply.
 //!
@@ -21,8 +21,8 @@ use crate::{
     inputs::{FOREVER, Numbered, Prompt, append_id, event},
 };
 
-/// Two replicas append one event each; `lapses` with the third thread.
-fn two_replicas(flaw: Flaw, first: First, lapses: bool) -> Shown {
+/// Two replicas append events, one a batch; `lapses` with the third thread.
+fn two_replicas(flaw: Flaw, first: First, appends: u8, lapses: bool) -> Shown {
     let chain = Chain::new();
     let third = lapses.then(|| {
         let chain = chain.clone();
@@ -40,17 +40,17 @@ fn two_replicas(flaw: Flaw, first: First, lapses: bool) -> Shown {
             Numbered::of(number),
             SinkConfig {
                 deadline: FOREVER,
+                batch_records: 1,
                 ..SinkConfig::default()
             },
             None,
         );
-        told.push((
-            append_id(number),
-            sink.record_as(append_id(number), event()?),
-        ));
+        for id in (0..appends).map(|append| 10 * append + number) {
+            told.push((append_id(id), sink.record_as(append_id(id), event()?)));
+        }
         loops.push(append_loop);
     }
-    // The sinks are closed already, so a loop ends with its one event.
+    // The sinks are gone already, so a loop ends with its events.
     let mine = loops.pop();
     let others: Vec<_> = loops
         .into_iter()
@@ -79,7 +79,7 @@ fn two_replicas(flaw: Flaw, first: First, lapses: bool) -> Shown {
 #[test]
 fn two_replicas_make_one_chain() {
     proves("append: answered", || {
-        two_replicas(Flaw::None, First::Answered, true)
+        two_replicas(Flaw::None, First::Answered, 2, true)
     });
 }
 
@@ -87,7 +87,7 @@ fn two_replicas_make_one_chain() {
 #[test]
 fn a_lost_reply_makes_no_second_copy() {
     proves("append: reply lost", || {
-        two_replicas(Flaw::None, First::ReplyLost, true)
+        two_replicas(Flaw::None, First::ReplyLost, 2, true)
     });
 }
 
@@ -95,35 +95,35 @@ fn a_lost_reply_makes_no_second_copy() {
 #[test]
 fn a_late_copy_makes_no_second_copy() {
     proves("append: late copy", || {
-        two_replicas(Flaw::None, First::Late, true)
+        two_replicas(Flaw::None, First::Late, 2, true)
     });
 }
 
-/// The lock alone would do if it never lapsed: what breaks it is the third
-/// thread, so that the models above do exercise the fence.
+/// For one append each, the lock alone would do if it never lapsed: what
+/// breaks it is the third thread, which the models above have too.
 #[test]
 fn planted_a_lock_that_is_trusted_breaks_when_it_lapses() {
     proves("append, lock trusted, no lapse", || {
-        two_replicas(Flaw::TrustsLock, First::Answered, false)
+        two_replicas(Flaw::TrustsLock, First::Answered, 1, false)
     });
     catches("append, lock trusted", "not linear", || {
-        two_replicas(Flaw::TrustsLock, First::Answered, true)
+        two_replicas(Flaw::TrustsLock, First::Answered, 1, true)
     });
 }
 
 #[test]
 fn planted_a_lost_reply_taken_for_a_refusal() {
     catches("append, loss is refusal", "twice", || {
-        two_replicas(Flaw::LossIsRefusal, First::ReplyLost, true)
+        two_replicas(Flaw::LossIsRefusal, First::ReplyLost, 2, true)
     });
     catches("append, loss is refusal, late", "twice", || {
-        two_replicas(Flaw::LossIsRefusal, First::Late, true)
+        two_replicas(Flaw::LossIsRefusal, First::Late, 2, true)
     });
 }
 
 #[test]
 fn planted_a_conflict_that_does_not_tell_what_landed() {
     catches("append, landed forgotten", "twice", || {
-        two_replicas(Flaw::ForgetsLanded, First::ReplyLost, true)
+        two_replicas(Flaw::ForgetsLanded, First::ReplyLost, 2, true)
     });
 }

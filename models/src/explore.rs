@@ -13,7 +13,7 @@ use std::{
 
 /// Preemptions that a schedule may hold: switches away from a thread that
 /// could have gone on. Any number of switches at a wait come on top.
-pub(crate) const PREEMPTIONS: usize = 2;
+pub(crate) const PREEMPTIONS: usize = 3;
 
 /// What one execution shows: `Err` says what was broken.
 ///

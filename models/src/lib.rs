@@ -17,7 +17,13 @@
 mod append_protocol;
 #[cfg(haechi_loom)]
 #[cfg(test)]
+mod apply_protocol;
+#[cfg(haechi_loom)]
+#[cfg(test)]
 mod chain_backend;
+#[cfg(haechi_loom)]
+#[cfg(test)]
+mod counters;
 #[cfg(haechi_loom)]
 #[cfg(test)]
 mod explore;
@@ -26,4 +32,13 @@ mod explore;
 mod inputs;
 #[cfg(haechi_loom)]
 #[cfg(test)]
+mod late_copy;
+#[cfg(haechi_loom)]
+#[cfg(test)]
+mod shared_belief;
+#[cfg(haechi_loom)]
+#[cfg(test)]
 mod sink_queue;
+#[cfg(haechi_loom)]
+#[cfg(test)]
+mod vault_backend;

@@ -1,0 +1,142 @@
+//! The fence protocol of the vault: the production token stores of two
+//! replicas add to one token of one vault, each of whose commands is one
+//! atomic step, while a third thread lets the lock lapse and a late copy
+//! arrive.
+//!
+//! Proves, for the schedules with at most [`PREEMPTIONS`] preemptions, where
+//! the first attempt of one replica is answered, loses its reply, or arrives
+//! at any later moment: every addition is acknowledged and counted exactly
+//! once, the two give different sums, and no attempt that arrives late adds
+//! again, also when the value is by then the one it was fenced on. It cannot
+//! show that Redis runs a script as one step, that the store's Lua is what
+//! the backend here is written after, or anything about mutations of the
+//! whole vault.
+//!
+//! [`PREEMPTIONS`]: crate::explore::PREEMPTIONS
+
+use loom::thread;
+
+use crate::{
+    counters::{add, count, counter, tokens},
+    explore::{Shown, catches, proves, show},
+    vault_backend::{First, Flaw, Vault},
+};
+
+/// More receipts than a model writes.
+const ALL: u64 = 100;
+
+fn two_replicas(flaw: Flaw, first: First, lapses: bool) -> Shown {
+    let vault = Vault::new(flaw, ALL);
+    let token = counter("n")?;
+    let third = lapses.then(|| {
+        let vault = vault.clone();
+        thread::spawn(move || {
+            vault.lapse();
+            vault.deliver();
+        })
+    });
+    let other = {
+        let (vault, token) = (vault.clone(), token.clone());
+        thread::spawn(move || add(&tokens(&vault, 2, First::Answered), &token, 1))
+    };
+    let mine = add(&tokens(&vault, 1, first), &token, 1);
+    let other = other.join().map_err(|_| "a thread panicked")?;
+    if let Some(third) = third {
+        third.join().map_err(|_| "a thread panicked")?;
+    }
+    let (mine, other) = match (mine, other) {
+        (Ok(mine), Ok(other)) => (mine, other),
+        (mine, other) => return Err(format!("not acknowledged: {mine:?}, {other:?}")),
+    };
+    vault.deliver();
+    let sum = count(&vault, &token);
+    show!(sum == 2, "two additions count as {sum}");
+    show!(
+        mine.output + other.output == 3,
+        "two additions were told {} and {}",
+        mine.output,
+        other.output
+    );
+    show!(
+        mine.version != other.version,
+        "two mutations made one version"
+    );
+    Ok(())
+}
+
+/// The other replica adds and takes away again: an attempt that arrives after
+/// that finds the value it was fenced on.
+fn there_and_back(flaw: Flaw) -> Shown {
+    let vault = Vault::new(flaw, ALL);
+    let token = counter("n")?;
+    let third = {
+        let vault = vault.clone();
+        thread::spawn(move || vault.deliver())
+    };
+    let other = {
+        let (vault, token) = (vault.clone(), token.clone());
+        thread::spawn(move || {
+            let tokens = tokens(&vault, 2, First::Answered);
+            add(&tokens, &token, 5).is_ok() && add(&tokens, &token, -5).is_ok()
+        })
+    };
+    let mine = add(&tokens(&vault, 1, First::Late), &token, 1);
+    let other = other.join().map_err(|_| "a thread panicked")?;
+    third.join().map_err(|_| "a thread panicked")?;
+    show!(mine.is_ok() && other, "not acknowledged: {mine:?}");
+    vault.deliver();
+    let sum = count(&vault, &token);
+    show!(sum == 1, "one addition counts as {sum}");
+    Ok(())
+}
+
+/// Catches an addition that overwrites another.
+#[test]
+fn two_replicas_count_to_two() {
+    proves("apply: answered", || {
+        two_replicas(Flaw::None, First::Answered, true)
+    });
+}
+
+/// Catches an addition that is repeated after it was applied.
+#[test]
+fn a_lost_reply_adds_nothing() {
+    proves("apply: reply lost", || {
+        two_replicas(Flaw::None, First::ReplyLost, true)
+    });
+}
+
+/// Catches two attempts of one mutation that are both applied.
+#[test]
+fn a_late_attempt_adds_nothing() {
+    proves("apply: late copy", || {
+        two_replicas(Flaw::None, First::Late, true)
+    });
+    proves("apply: late copy, there and back", || {
+        there_and_back(Flaw::None)
+    });
+}
+
+/// The lock alone would do if it never lapsed: what breaks it is the third
+/// thread, which the models above have too.
+#[test]
+fn planted_a_lock_that_is_trusted_breaks_when_it_lapses() {
+    proves("apply, lock trusted, no lapse", || {
+        two_replicas(Flaw::TrustsLock, First::Answered, false)
+    });
+    catches("apply, lock trusted", "count as 1", || {
+        two_replicas(Flaw::TrustsLock, First::Answered, true)
+    });
+}
+
+#[test]
+fn planted_receipts_that_are_ignored() {
+    catches("apply, receipts ignored", "count as 3", || {
+        two_replicas(Flaw::IgnoresReceipts, First::ReplyLost, true)
+    });
+    catches(
+        "apply, receipts ignored, there and back",
+        "counts as 2",
+        || there_and_back(Flaw::IgnoresReceipts),
+    );
+}
