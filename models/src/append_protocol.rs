@@ -9,8 +9,6 @@
 //! once, and no attempt that arrives late adds a second copy. It cannot show that Redis runs a script as one
 //! step, anything about a chain that is rolled back or trimmed, or more than
 //! one lost reply.
-//!
-//! [`PREEMPTIONS`]: crate::explore::PREEMPTIONS
 
 use haechi_store_redis::audit::{AuditSink, SinkConfig};
 use loom::{future::block_on, thread};
@@ -20,6 +18,9 @@ use crate::{
     explore::{Shown, catches, proves, show},
     inputs::{FOREVER, Numbered, Prompt, append_id, event},
 };
+
+/// Preemptions that a schedule may hold.
+const PREEMPTIONS: usize = 3;
 
 /// Two replicas append events, one a batch; `lapses` with the third thread.
 fn two_replicas(flaw: Flaw, first: First, appends: u8, lapses: bool) -> Shown {
@@ -78,7 +79,7 @@ fn two_replicas(flaw: Flaw, first: First, appends: u8, lapses: bool) -> Shown {
 /// Catches a fence that lets two records onto one head.
 #[test]
 fn two_replicas_make_one_chain() {
-    proves("append: answered", || {
+    proves("append: answered", PREEMPTIONS, || {
         two_replicas(Flaw::None, First::Answered, 2, true)
     });
 }
@@ -86,7 +87,7 @@ fn two_replicas_make_one_chain() {
 /// Catches an append that is repeated after it was applied.
 #[test]
 fn a_lost_reply_makes_no_second_copy() {
-    proves("append: reply lost", || {
+    proves("append: reply lost", PREEMPTIONS, || {
         two_replicas(Flaw::None, First::ReplyLost, 2, true)
     });
 }
@@ -94,7 +95,7 @@ fn a_lost_reply_makes_no_second_copy() {
 /// Catches an event that is sealed anew while a copy of it is on its way.
 #[test]
 fn a_late_copy_makes_no_second_copy() {
-    proves("append: late copy", || {
+    proves("append: late copy", PREEMPTIONS, || {
         two_replicas(Flaw::None, First::Late, 2, true)
     });
 }
@@ -103,27 +104,30 @@ fn a_late_copy_makes_no_second_copy() {
 /// breaks it is the third thread, which the models above have too.
 #[test]
 fn planted_a_lock_that_is_trusted_breaks_when_it_lapses() {
-    proves("append, lock trusted, no lapse", || {
+    proves("append, lock trusted, no lapse", PREEMPTIONS, || {
         two_replicas(Flaw::TrustsLock, First::Answered, 1, false)
     });
-    catches("append, lock trusted", "not linear", || {
+    catches("append, lock trusted", PREEMPTIONS, "not linear", || {
         two_replicas(Flaw::TrustsLock, First::Answered, 1, true)
     });
 }
 
 #[test]
 fn planted_a_lost_reply_taken_for_a_refusal() {
-    catches("append, loss is refusal", "twice", || {
+    catches("append, loss is refusal", PREEMPTIONS, "twice", || {
         two_replicas(Flaw::LossIsRefusal, First::ReplyLost, 2, true)
     });
-    catches("append, loss is refusal, late", "twice", || {
-        two_replicas(Flaw::LossIsRefusal, First::Late, 2, true)
-    });
+    catches(
+        "append, loss is refusal, late",
+        PREEMPTIONS,
+        "twice",
+        || two_replicas(Flaw::LossIsRefusal, First::Late, 2, true),
+    );
 }
 
 #[test]
 fn planted_a_conflict_that_does_not_tell_what_landed() {
-    catches("append, landed forgotten", "twice", || {
+    catches("append, landed forgotten", PREEMPTIONS, "twice", || {
         two_replicas(Flaw::ForgetsLanded, First::ReplyLost, 2, true)
     });
 }

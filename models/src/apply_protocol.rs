@@ -11,8 +11,6 @@
 //! show that Redis runs a script as one step, that the store's Lua is what
 //! the backend here is written after, or anything about mutations of the
 //! whole vault.
-//!
-//! [`PREEMPTIONS`]: crate::explore::PREEMPTIONS
 
 use loom::thread;
 
@@ -21,6 +19,9 @@ use crate::{
     explore::{Shown, catches, proves, show},
     vault_backend::{First, Flaw, Vault},
 };
+
+/// Preemptions that a schedule may hold.
+const PREEMPTIONS: usize = 3;
 
 /// More receipts than a model writes.
 const ALL: u64 = 100;
@@ -93,7 +94,7 @@ fn there_and_back(flaw: Flaw) -> Shown {
 /// Catches an addition that overwrites another.
 #[test]
 fn two_replicas_count_to_two() {
-    proves("apply: answered", || {
+    proves("apply: answered", PREEMPTIONS, || {
         two_replicas(Flaw::None, First::Answered, true)
     });
 }
@@ -101,7 +102,7 @@ fn two_replicas_count_to_two() {
 /// Catches an addition that is repeated after it was applied.
 #[test]
 fn a_lost_reply_adds_nothing() {
-    proves("apply: reply lost", || {
+    proves("apply: reply lost", PREEMPTIONS, || {
         two_replicas(Flaw::None, First::ReplyLost, true)
     });
 }
@@ -109,10 +110,10 @@ fn a_lost_reply_adds_nothing() {
 /// Catches two attempts of one mutation that are both applied.
 #[test]
 fn a_late_attempt_adds_nothing() {
-    proves("apply: late copy", || {
+    proves("apply: late copy", PREEMPTIONS, || {
         two_replicas(Flaw::None, First::Late, true)
     });
-    proves("apply: late copy, there and back", || {
+    proves("apply: late copy, there and back", PREEMPTIONS, || {
         there_and_back(Flaw::None)
     });
 }
@@ -121,21 +122,22 @@ fn a_late_attempt_adds_nothing() {
 /// thread, which the models above have too.
 #[test]
 fn planted_a_lock_that_is_trusted_breaks_when_it_lapses() {
-    proves("apply, lock trusted, no lapse", || {
+    proves("apply, lock trusted, no lapse", PREEMPTIONS, || {
         two_replicas(Flaw::TrustsLock, First::Answered, false)
     });
-    catches("apply, lock trusted", "count as 1", || {
+    catches("apply, lock trusted", PREEMPTIONS, "count as 1", || {
         two_replicas(Flaw::TrustsLock, First::Answered, true)
     });
 }
 
 #[test]
 fn planted_receipts_that_are_ignored() {
-    catches("apply, receipts ignored", "count as 3", || {
+    catches("apply, receipts ignored", PREEMPTIONS, "count as 3", || {
         two_replicas(Flaw::IgnoresReceipts, First::ReplyLost, true)
     });
     catches(
         "apply, receipts ignored, there and back",
+        PREEMPTIONS,
         "counts as 2",
         || there_and_back(Flaw::IgnoresReceipts),
     );

@@ -21,6 +21,8 @@ pub(crate) enum Flaw {
     TrustsLock,
     /// A reply that is lost is reported as a refusal.
     LossIsRefusal,
+    /// A reply that is lost is reported as a refusal for good.
+    LossIsDenial,
     /// A conflict with a batch that was sent before does not tell whether
     /// that copy landed.
     ForgetsLanded,
@@ -194,6 +196,7 @@ impl AuditStore for Replica {
     async fn append(&self, batch: &Batch<'_>) -> Result<Reply, AttemptError> {
         let lost = || match self.flaw {
             Flaw::LossIsRefusal => AttemptError::Refused(Cause::new("lost")),
+            Flaw::LossIsDenial => AttemptError::Denied(Cause::new("lost")),
             _ => AttemptError::Ambiguous(Cause::new("lost")),
         };
         let mut state = self.chain.state();

@@ -9,8 +9,6 @@
 //! be applied is, once; and the mutation never ends as unknown, since settling
 //! is answered. It cannot show what happens once the receipts that are kept
 //! have all been replaced, or that a connection delivers late at all.
-//!
-//! [`PREEMPTIONS`]: crate::explore::PREEMPTIONS
 
 use haechi_store_redis::vault::MutateError;
 use loom::thread;
@@ -20,6 +18,9 @@ use crate::{
     explore::{Shown, catches, proves, show},
     vault_backend::{First, Flaw, Vault},
 };
+
+/// Preemptions that a schedule may hold.
+const PREEMPTIONS: usize = 3;
 
 fn given_up(flaw: Flaw, first: First, others: bool) -> Shown {
     let vault = Vault::new(flaw, 100);
@@ -61,26 +62,32 @@ fn what_is_not_applied_never_will_be() {
         ("then denied", First::LateThenDenied),
         ("lost, then denied", First::LostThenDenied),
     ] {
-        proves(&format!("late copy, {name}"), move || {
+        proves(&format!("late copy, {name}"), PREEMPTIONS, move || {
             given_up(Flaw::None, first, false)
         });
-        proves(&format!("late copy, {name}, there and back"), move || {
-            given_up(Flaw::None, first, true)
-        });
+        proves(
+            &format!("late copy, {name}, there and back"),
+            PREEMPTIONS,
+            move || given_up(Flaw::None, first, true),
+        );
     }
 }
 
 #[test]
 fn planted_a_drop_without_a_tombstone() {
-    catches("late copy, no tombstone", "said not to be applied", || {
-        given_up(Flaw::NoTombstone, First::LateAndSilent, false)
-    });
+    catches(
+        "late copy, no tombstone",
+        PREEMPTIONS,
+        "said not to be applied",
+        || given_up(Flaw::NoTombstone, First::LateAndSilent, false),
+    );
 }
 
 #[test]
 fn planted_receipts_that_are_ignored() {
     catches(
         "late copy, receipts ignored",
+        PREEMPTIONS,
         "said not to be applied",
         || given_up(Flaw::IgnoresReceipts, First::LateAndSilent, false),
     );
@@ -91,6 +98,7 @@ fn planted_a_lost_reply_taken_for_a_refusal() {
     for first in [First::LateThenDenied, First::LostThenDenied] {
         catches(
             "late copy, loss is refusal",
+            PREEMPTIONS,
             "said not to be applied",
             move || given_up(Flaw::LossIsRefusal, first, false),
         );

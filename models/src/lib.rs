@@ -29,10 +29,16 @@ mod counters;
 mod explore;
 #[cfg(haechi_loom)]
 #[cfg(test)]
+mod impatient;
+#[cfg(haechi_loom)]
+#[cfg(test)]
 mod inputs;
 #[cfg(haechi_loom)]
 #[cfg(test)]
 mod late_copy;
+#[cfg(haechi_loom)]
+#[cfg(test)]
+mod link_slot;
 #[cfg(haechi_loom)]
 #[cfg(test)]
 mod shared_belief;

@@ -7,8 +7,6 @@
 //! what is not there, so that no rollback is reported that was none; and both
 //! threads' additions count. It cannot show that a true rollback is noticed,
 //! or a replica that reads from another server.
-//!
-//! [`PREEMPTIONS`]: crate::explore::PREEMPTIONS
 
 use loom::thread;
 
@@ -17,6 +15,9 @@ use crate::{
     explore::{Shown, catches, proves, show},
     vault_backend::{First, Flaw, Vault},
 };
+
+/// Preemptions that a schedule may hold.
+const PREEMPTIONS: usize = 3;
 
 fn two_threads(flaw: Flaw, kept: u64) -> Shown {
     let vault = Vault::new(flaw, kept);
@@ -48,14 +49,21 @@ fn two_threads(flaw: Flaw, kept: u64) -> Shown {
 /// vault forgot what it names.
 #[test]
 fn nothing_is_claimed_that_was_not_seen() {
-    proves("belief, one receipt kept", || two_threads(Flaw::None, 1));
-    proves("belief, all receipts kept", || two_threads(Flaw::None, 100));
+    proves("belief, one receipt kept", PREEMPTIONS, || {
+        two_threads(Flaw::None, 1)
+    });
+    proves("belief, all receipts kept", PREEMPTIONS, || {
+        two_threads(Flaw::None, 100)
+    });
 }
 
 /// Needs one thread's memory to be as old as the other's last receipt.
 #[test]
 fn planted_a_receipt_no_longer_kept_counts_as_lost() {
-    catches("belief, trimming forgotten", "rolled back", || {
-        two_threads(Flaw::ForgetsTrimming, 1)
-    });
+    catches(
+        "belief, trimming forgotten",
+        PREEMPTIONS,
+        "rolled back",
+        || two_threads(Flaw::ForgetsTrimming, 1),
+    );
 }
