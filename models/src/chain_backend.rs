@@ -7,7 +7,7 @@
 use haechi_store_redis::{
     AppendError, AttemptError, Cause, ReadError,
     audit::{Appended, AuditStore, Batch, Reply, Seen, Tail},
-    chain::{AppendId, Head, Position, Record, Verifier},
+    chain::{AppendId, Event, Head, Position, Record, Verifier},
 };
 use loom::sync::{Arc, Condvar, Mutex, MutexGuard};
 
@@ -81,6 +81,16 @@ impl Chain {
         {
             state.records.extend(records);
         }
+    }
+
+    /// A replica that is not modelled appends a record.
+    pub(crate) fn intrude(&self, append_id: AppendId, event: &Event) -> Shown {
+        let mut state = self.state();
+        let record = event
+            .seal(Some(&append_id), &state.head())
+            .map_err(|_| "the chain is full")?;
+        state.records.push(record);
+        Ok(())
     }
 
     /// Whether the chain is linear, and holds what callers were told it does:

@@ -41,7 +41,12 @@ fn count_in(view: &mut View, token: &TokenId) -> i64 {
 pub(crate) fn add(tokens: &Tokens, token: &TokenId, amount: i64) -> Result<Done<i64>, MutateError> {
     block_on(tokens.transaction([token.clone()], |view: &mut View| {
         let sum = count_in(view, token) + amount;
-        view.set(token, sum.to_string());
+        // Nothing is a token's first value, too.
+        if sum == 0 {
+            view.delete(token);
+        } else {
+            view.set(token, sum.to_string());
+        }
         sum
     }))
 }

@@ -1,9 +1,11 @@
 //! Callers that leave: two threads record through one production sink whose
 //! deadline is over at once, so that each gives up wherever its event has got
 //! to, while the append loop runs on a third and a late copy arrives from a
-//! fourth.
+//! fourth. In a second model one caller leaves while another replica takes the
+//! place that its event was sealed for.
 //!
-//! Proves, for the schedules with at most [`PREEMPTIONS`] preemptions: what a
+//! Proves, for the schedules with at most [`PREEMPTIONS`] preemptions, and
+//! [`INTRUDED`] in the second: what a
 //! caller is told when it leaves stays true. What is said not to be applied
 //! never comes to stand in the chain, what is of unknown outcome stands at
 //! the place that its handle names or nowhere, and nothing stands there twice.
@@ -12,8 +14,8 @@
 
 use std::time::Duration;
 
-use haechi_store_redis::audit::{AuditSink, SinkConfig};
-use loom::{future::block_on, thread};
+use haechi_store_redis::audit::{AppendLoop, AuditSink, SinkConfig};
+use loom::{future::block_on, sync::Arc, thread};
 
 use crate::{
     chain_backend::{Chain, First, Flaw, Replica},
@@ -24,10 +26,18 @@ use crate::{
 /// Preemptions that a schedule may hold.
 const PREEMPTIONS: usize = 2;
 
-fn two_callers(flaw: Flaw, first: First) -> Shown {
-    let chain = Chain::new();
-    let (sink, append_loop) = AuditSink::new(
-        Replica::new(&chain, 1, flaw, first),
+/// The same where there is one caller.
+const INTRUDED: usize = 3;
+
+type Sink = AuditSink<Prompt, Numbered>;
+
+fn sink(
+    chain: &Arc<Chain>,
+    flaw: Flaw,
+    first: First,
+) -> (Sink, AppendLoop<Replica, Prompt, Numbered>) {
+    AuditSink::new(
+        Replica::new(chain, 1, flaw, first),
         Prompt,
         Numbered::of(1),
         SinkConfig {
@@ -35,7 +45,12 @@ fn two_callers(flaw: Flaw, first: First) -> Shown {
             ..SinkConfig::default()
         },
         None,
-    );
+    )
+}
+
+fn two_callers(flaw: Flaw, first: First) -> Shown {
+    let chain = Chain::new();
+    let (sink, append_loop) = sink(&chain, flaw, first);
     let appending = thread::spawn(move || block_on(append_loop.run()));
     let late = (first == First::Late).then(|| {
         let chain = chain.clone();
@@ -56,6 +71,28 @@ fn two_callers(flaw: Flaw, first: First) -> Shown {
     chain.bears_out(&[(append_id(1), mine), (append_id(2), other)])
 }
 
+/// One caller, and another replica that takes the place its event was sealed
+/// for.
+fn one_caller(flaw: Flaw, first: First) -> Shown {
+    let chain = Chain::new();
+    let (sink, append_loop) = sink(&chain, flaw, first);
+    let appending = thread::spawn(move || block_on(append_loop.run()));
+    let intruding = {
+        let chain = chain.clone();
+        let event = event()?;
+        thread::spawn(move || {
+            let intruded = chain.intrude(append_id(9), &event);
+            chain.deliver();
+            intruded
+        })
+    };
+    let mine = block_on(sink.record_as(append_id(1), event()?));
+    drop(sink);
+    intruding.join().map_err(|_| "a thread panicked")??;
+    appending.join().map_err(|_| "a thread panicked")?;
+    chain.bears_out(&[(append_id(1), mine)])
+}
+
 /// Catches an event that is sent, or sent again, after its caller was told
 /// that it is not, and one whose handle names a place it does not stand at.
 #[test]
@@ -68,6 +105,11 @@ fn what_a_caller_was_told_stays_true() {
         proves(&format!("impatient: {name}"), PREEMPTIONS, move || {
             two_callers(Flaw::None, first)
         });
+        proves(
+            &format!("impatient, intruder: {name}"),
+            INTRUDED,
+            move || one_caller(Flaw::None, first),
+        );
     }
 }
 
