@@ -29,6 +29,8 @@ pub(crate) enum Flaw {
     LossIsRefusal,
     /// A mutation is said to be dropped without a receipt that says so.
     NoTombstone,
+    /// A mutation whose receipt may have been replaced is applied.
+    NothingIsForgotten,
     /// A receipt that is no longer kept counts as lost.
     ForgetsTrimming,
 }
@@ -197,7 +199,7 @@ impl State {
         if attempt.begun.get() > self.next_mark {
             return Err(self.lost(&attempt.belief));
         }
-        if attempt.begun.get() < self.oldest(kept) {
+        if attempt.begun.get() < self.oldest(kept) && flaw != Flaw::NothingIsForgotten {
             return Ok(Applied::Forgotten);
         }
         let moved = attempt
