@@ -8,8 +8,9 @@
 //! the first attempt of one replica is answered, loses its reply, or arrives
 //! at any later moment: every addition is acknowledged and counted exactly
 //! once, the two give different sums, and no attempt that arrives late adds
-//! again, also when the value is by then the one it was fenced on. It cannot
-//! show that Redis runs a script as one step, that the store's Lua is what
+//! again, also when the value is by then the one it was fenced on. Where
+//! its receipt has been replaced meanwhile, the addition may end as unknown, and
+//! is still counted at most once. It cannot show that Redis runs a script as one step, that the store's Lua is what
 //! the backend here is written after, or anything about mutations of the
 //! whole vault.
 
