@@ -8,11 +8,11 @@
 //! the first attempt of one replica is answered, loses its reply, or arrives
 //! at any later moment: every addition is acknowledged and counted exactly
 //! once, the two give different sums, and no attempt that arrives late adds
-//! again, also when the value is by then the one it was fenced on. Where
-//! its receipt has been replaced meanwhile, the addition may end as unknown, and
-//! is still counted at most once. It cannot show that Redis runs a script as one step, that the store's Lua is what
-//! the backend here is written after, or anything about mutations of the
-//! whole vault.
+//! again, also when the value is by then the one it was fenced on. Where its
+//! receipt has been replaced meanwhile, the addition may end as unknown, and
+//! is still counted at most once. It cannot show that Redis runs a script as
+//! one step, that the store's Lua is what the backend here is written after,
+//! or anything about mutations of the whole vault.
 
 use haechi_store_redis::vault::MutateError;
 use loom::thread;
