@@ -39,6 +39,9 @@ const PARTS: &[Part] = &[
             ) && cargo(
                 "clippy --manifest-path fuzz/Cargo.toml --target-dir target/fuzz -- -D warnings",
                 &[],
+            ) && cargo(
+                "clippy --release -p haechi-models --all-targets --target-dir target/models -- -D warnings",
+                MODELS,
             )
         },
     },
@@ -138,10 +141,12 @@ fn cargo(words: &str, environment: &[(&str, &str)]) -> bool {
 /// Setting RUSTFLAGS replaces the flags of .cargo/config.toml, which the
 /// models do not need; a target directory of their own keeps the two builds
 /// from undoing each other.
+const MODELS: &[(&str, &str)] = &[("RUSTFLAGS", "--cfg haechi_loom")];
+
 fn models() -> bool {
     cargo(
         "test --release -p haechi-models --lib --target-dir target/models",
-        &[("RUSTFLAGS", "--cfg haechi_loom")],
+        MODELS,
     )
 }
 
