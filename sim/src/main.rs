@@ -3,7 +3,7 @@
 use std::{io, process::ExitCode};
 
 use clap::{Parser, Subcommand};
-use haechi_sim::command::{Exit, check, mutants, replay, run};
+use haechi_sim::command::{Exit, check, merge, mutants, replay, run};
 
 /// A world is many small allocations: this is worth a tenth of its time.
 #[global_allocator]
@@ -25,6 +25,7 @@ enum Command {
     Replay(replay::ReplayArgs),
     Mutants(mutants::MutantsArgs),
     Check(check::CheckArgs),
+    Merge(merge::MergeArgs),
     #[command(flatten)]
     NotBuilt(NotBuilt),
 }
@@ -38,8 +39,6 @@ enum NotBuilt {
     Torture(Words),
     /// (not built yet) The simulated Redis on a real TCP port
     Serve(Words),
-    /// (not built yet) Merges the outputs of several runs
-    Merge(Words),
 }
 
 #[derive(clap::Args)]
@@ -54,16 +53,14 @@ fn main() -> ExitCode {
         Command::Replay(args) => replay::replay(&args),
         Command::Mutants(args) => mutants::mutants(&args),
         Command::Check(args) => check::run(&args, &mut io::stdout(), &mut io::stderr()),
+        Command::Merge(args) => merge::merge(&args),
         Command::NotBuilt(command) => {
             let name = match command {
                 NotBuilt::Shrink(_) => "shrink",
                 NotBuilt::Torture(_) => "torture",
                 NotBuilt::Serve(_) => "serve",
-                NotBuilt::Merge(_) => "merge",
             };
-            eprintln!(
-                "error: {name} is not built yet; this version has run, replay, mutants and check"
-            );
+            eprintln!("error: {name} is not built yet; `haechi-sim --help` lists what is");
             Ok(Exit::NotAsked)
         }
     };
