@@ -14,7 +14,6 @@ use super::{
     cipher::SecretKey,
     envelope::{decode, encode},
 };
-use crate::sync::Arc;
 
 /// The encryptions that a key with random vectors may make: NIST SP 800-38D,
 /// section 8.3.

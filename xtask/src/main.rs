@@ -68,7 +68,7 @@ const PARTS: &[Part] = &[
     },
     Part {
         name: "planted bugs",
-        run: || cargo("run --release -p haechi-sim -- mutants", &[]),
+        run: || cargo("run --release -p haechi-sim -- mutants --ranges 1", &[]),
     },
 ];
 

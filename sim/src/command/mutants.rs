@@ -74,8 +74,8 @@ pub fn mutants(args: &MutantsArgs) -> io::Result<Exit> {
     let mut survivors = Vec::new();
     let mut stdout = io::stdout().lock();
     eprintln!(
-        "{:<26}{:>6}{:>6}  {:<22}{}",
-        "variant", "median", "p95", "caught by", "what is broken"
+        "{:<26}{:>6}{:>6}  {:<22}what is broken",
+        "variant", "median", "p95", "caught by"
     );
     for variant in Variant::planted() {
         let caught = hunt(args, variant, jobs);
