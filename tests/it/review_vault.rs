@@ -307,3 +307,37 @@ async fn large_tokens_can_be_listed_and_purged() {
     println!("purged: {purged:?}");
     assert!(matches!(purged, Ok(256)), "{purged:?}");
 }
+
+/// What a process had read of others is gone, and the vault has grown to the
+/// same version again: it writes on without a word.
+#[tokio::test]
+async fn a_lost_foreign_mutation_that_was_seen_is_noticed_after_regrowth() {
+    let server = server();
+    let mut connection = raw(&server).await;
+    let open = || Builder::new().token_store(Builder::new().vault_store(client(&server)));
+    let (seer, other) = (open(), open());
+    seer.transaction([], count).await.unwrap();
+    for key in ["tokens", "version", "receipts", "expiry"] {
+        let (key, copy) = (format!("haechi:tv:{key}"), format!("copy:{key}"));
+        let _: i64 = redis::cmd("COPY").arg(&key).arg(&copy).query_async(&mut connection).await.unwrap();
+    }
+    other
+        .transaction([], |view: &mut View| view.set(&token("theirs"), "1"))
+        .await
+        .unwrap();
+    let seen = seer.read_tokens(&[token("theirs")]).await.unwrap();
+    assert!(seen.tokens[&token("theirs")].is_some());
+    // Failover to a replica that lagged by one mutation.
+    for key in ["tokens", "version", "receipts", "expiry"] {
+        let (key, copy) = (format!("haechi:tv:{key}"), format!("copy:{key}"));
+        let _: i64 = redis::cmd("COPY").arg(&copy).arg(&key).arg("REPLACE").query_async(&mut connection).await.unwrap();
+    }
+    open()
+        .transaction([], |view: &mut View| view.set(&token("new"), "1"))
+        .await
+        .unwrap();
+    let read = seer.read_tokens(&[token("theirs")]).await;
+    let written = seer.transaction([], count).await;
+    println!("it reads {read:?} and writes {written:?}");
+    assert!(written.is_err(), "a rollback accepted without a word");
+}
