@@ -142,6 +142,7 @@ impl Vault {
 impl State {
     fn loaded<'a>(&self, tokens: impl Iterator<Item = &'a TokenId>) -> Loaded {
         Loaded {
+            newest: None,
             version: Version::new(self.version),
             mark: Mark::new(self.next_mark),
             tokens: tokens

@@ -10,8 +10,6 @@ mod crypto;
 mod exactly_once;
 mod foreign;
 mod refusals;
-mod review_audit;
-mod review_vault;
 mod sink;
 mod support;
 mod vault;

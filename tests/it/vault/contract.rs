@@ -225,6 +225,7 @@ pub(crate) async fn tokens_are_found_again<S: VaultStore>(store: S) {
     let wrong = Indexed {
         token: token("t002"),
         read: Some(Stored::from("something else")),
+        expires: None,
     };
     store.index(&[wrong], None).await.unwrap();
     let due = store.due(Duration::from_secs(5), 100).await.unwrap();
