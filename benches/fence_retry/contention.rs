@@ -7,7 +7,7 @@ use haechi_store_redis::{clock::SystemClock, entropy::SystemEntropy, redis::Lock
 use crate::{
     Bench,
     table::{self, Attempts},
-    workload::{Kind, POLICIES, REPLICAS, policy_name},
+    workload::{Kind, REPLICAS, policies, policy_name},
 };
 
 /// What one cell came to.
@@ -75,25 +75,38 @@ async fn contend(
 
 pub(crate) type ServerReplica = crate::workload::Replica<redis::Client, SystemClock, SystemEntropy>;
 
+/// The cells are gone through several times, so that a slow moment of the
+/// machine does not fall on one of them alone.
+const ROUNDS: u32 = 3;
+
 pub(crate) fn tables(bench: &Bench, window: Duration) {
     for kind in Kind::ALL {
-        let mut rows = Vec::new();
-        let mut alone = None;
-        for replicas in REPLICAS {
-            for policy in POLICIES {
-                let cell = contend(bench, kind, policy, replicas, window);
-                let cell = bench.runtime.block_on(cell);
-                let alone = *alone.get_or_insert(cell.in_time);
-                rows.push(vec![
-                    replicas.to_string(),
-                    policy_name(policy).to_owned(),
-                    format!("{:.2}", cell.in_time as f64 / alone as f64),
-                    Attempts::new(cell.attempts).to_string(),
-                    cell.gave_up.to_string(),
-                ]);
+        let cells = REPLICAS.map(|replicas| policies().map(|policy| (replicas, policy)));
+        let mut cells: Vec<_> = cells
+            .into_iter()
+            .flatten()
+            .map(|cell| (cell, Cell::default()))
+            .collect();
+        for _ in 0..ROUNDS {
+            for ((replicas, policy), cell) in &mut cells {
+                let round = contend(bench, kind, *policy, *replicas, window / ROUNDS);
+                cell.add(bench.runtime.block_on(round));
             }
         }
-        let per_second = alone.unwrap_or(0) as f64 / window.as_secs_f64();
+        let alone = cells.first().map_or(0, |(_, cell)| cell.in_time) as f64;
+        let rows: Vec<_> = cells
+            .into_iter()
+            .map(|((replicas, policy), cell)| {
+                vec![
+                    replicas.to_string(),
+                    policy_name(policy).to_owned(),
+                    format!("{:.2}", cell.in_time as f64 / alone),
+                    Attempts::new(cell.attempts).to_string(),
+                    cell.gave_up.to_string(),
+                ]
+            })
+            .collect();
+        let per_second = alone / window.as_secs_f64();
         table::print(
             &format!(
                 "{}, redis-server: the rate 1 is {per_second:.0} operations a second",

@@ -15,18 +15,18 @@ use crate::{
     simulated::{Counter, Simulated, Traffic, World},
     table::{self, Attempts},
     virtual_time::{Executor, Seeded, VirtualClock},
-    workload::{Driver, Duel, Kind, POLICIES, REPLICAS, Replica, policy_name},
+    workload::{Driver, Duel, Kind, REPLICAS, Replica, policies, policy_name},
 };
 
 type SimulatedReplica = Replica<Simulated, VirtualClock, Seeded>;
 
 /// What one run came to.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Debug, PartialEq)]
 struct Figures {
+    committed: usize,
+    traffic: Traffic,
     attempts: Vec<u64>,
     gave_up: u64,
-    traffic: Traffic,
-    took: Duration,
 }
 
 fn replica(
@@ -46,23 +46,21 @@ fn replica(
     )
 }
 
-/// Replicas that contend until `commits` operations have been committed. It
-/// ends there, so that the last ones do not run in peace.
-fn contend(kind: Kind, policy: LockPolicy, replicas: usize, commits: usize) -> Figures {
+/// Replicas that contend for as long as `window`. What they have begun by then
+/// they finish, for the distribution of attempts; everything else is counted
+/// up to the window's end.
+fn contend(kind: Kind, policy: LockPolicy, replicas: usize, window: Duration) -> Figures {
     let (world, counter) = (World::new(), Counter::default());
-    let mut executor = Executor::new(world.clock.clone());
-    let mut all = Vec::new();
-    for _ in 0..replicas {
-        let (replica, driver) = replica(&world, &counter, kind, policy, "");
-        all.push(replica);
-        if let Some(driver) = driver {
-            executor.spawn(driver);
-        }
-    }
-    let all = all;
-    let is_warm = Cell::new(false);
     let (attempts, gave_up) = (RefCell::new(Vec::new()), Cell::new(0));
-    let mut executor = executor;
+    let (is_warm, at_work) = (Cell::new(false), Cell::new(replicas));
+    let (all, drivers): (Vec<_>, Vec<_>) = (0..replicas)
+        .map(|_| replica(&world, &counter, kind, policy, ""))
+        .unzip();
+    let mut executor = Executor::new(world.clock.clone());
+    drivers
+        .into_iter()
+        .flatten()
+        .for_each(|it| executor.spawn(it));
     // Scripts are loaded and heads are known before anything is counted.
     executor.spawn(async {
         all[0].found().await;
@@ -72,27 +70,30 @@ fn contend(kind: Kind, policy: LockPolicy, replicas: usize, commits: usize) -> F
         is_warm.set(true);
     });
     executor.run_until(|| is_warm.get());
-    let began = world.clock.now();
     *counter.lock().unwrap() = Traffic::default();
+    let end = world.clock.now() + window;
 
     for replica in &all {
-        let (attempts, gave_up) = (&attempts, &gave_up);
+        let (world, attempts, gave_up, at_work) = (&world, &attempts, &gave_up, &at_work);
         executor.spawn(async move {
-            loop {
+            while world.clock.now() < end {
                 match replica.operate().await {
                     Some(made) => attempts.borrow_mut().push(made),
                     None => gave_up.set(gave_up.get() + 1),
                 }
             }
+            at_work.set(at_work.get() - 1);
         });
     }
-    executor.run_until(|| attempts.borrow().len() >= commits);
+    executor.run_until(|| world.clock.now() >= end);
+    let (committed, traffic) = (attempts.borrow().len(), *counter.lock().unwrap());
+    executor.run_until(|| at_work.get() == 0);
     drop(executor);
     Figures {
+        committed,
+        traffic,
         attempts: attempts.into_inner(),
         gave_up: gave_up.get(),
-        traffic: *counter.lock().unwrap(),
-        took: world.clock.now() - began,
     }
 }
 
@@ -127,17 +128,17 @@ pub(crate) fn single(kind: Kind, conflict: bool) -> Traffic {
 }
 
 /// All of it, each cell run twice.
-pub(crate) fn tables(commits: usize) {
+pub(crate) fn tables(window: Duration) {
     for kind in Kind::ALL {
         let mut rows = Vec::new();
         let mut alone = None;
         for replicas in REPLICAS {
-            for policy in POLICIES {
-                let figures = contend(kind, policy, replicas, commits);
-                let again = contend(kind, policy, replicas, commits);
+            for policy in policies() {
+                let figures = contend(kind, policy, replicas, window);
+                let again = contend(kind, policy, replicas, window);
                 assert_eq!(figures, again, "two runs of one world differ");
-                let alone = *alone.get_or_insert(figures.took);
-                let each = |count: u64| format!("{:.2}", count as f64 / commits as f64);
+                let committed = figures.committed as f64;
+                let alone = *alone.get_or_insert(committed);
                 let Traffic {
                     round_trips,
                     scripts,
@@ -147,31 +148,33 @@ pub(crate) fn tables(commits: usize) {
                 rows.push(vec![
                     replicas.to_string(),
                     policy_name(policy).to_owned(),
-                    each(round_trips),
-                    each(scripts),
-                    each(sent),
-                    each(received),
+                    format!("{:.2}", committed / alone),
+                    format!("{:.2}", round_trips as f64 / committed),
+                    format!("{:.2}", scripts as f64 / committed),
+                    format!("{:.1}", sent as f64 / committed),
+                    format!("{:.1}", received as f64 / committed),
                     Attempts::new(figures.attempts).to_string(),
                     figures.gave_up.to_string(),
-                    format!("{:.2}", alone.as_secs_f64() / figures.took.as_secs_f64()),
                 ]);
             }
         }
         table::print(
             &format!(
-                "{}, simulated: per committed operation, over {commits} of them",
-                kind.name()
+                "{}, simulated for {window:?}: the rate 1 is {} operations; traffic is per \
+                 committed operation",
+                kind.name(),
+                alone.unwrap_or(0.0)
             ),
             &[
                 "replicas",
                 "lock",
+                "rate",
                 "round trips",
                 "scripts",
                 "bytes sent",
                 "bytes received",
                 "attempts mean/p50/p99/max",
                 "given up",
-                "rate",
             ],
             &rows,
         );

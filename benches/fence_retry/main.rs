@@ -58,10 +58,10 @@ fn main() {
     let said = |flag: &str| std::env::args().any(|argument| argument == flag);
     // Without --bench it is cargo test that runs it, to see that it runs.
     let is_test = said("--test") || !said("--bench");
-    let (window, commits) = match (is_test, said("--quick")) {
-        (true, _) => (Duration::from_millis(10), 32),
-        (_, true) => (Duration::from_millis(200), 128),
-        _ => (Duration::from_secs(1), 512),
+    let (window, simulated) = match (is_test, said("--quick")) {
+        (true, _) => (30, 10),
+        (_, true) => (300, 100),
+        _ => (1500, 1000),
     };
     let mut criterion = Criterion::default()
         .sample_size(20)
@@ -76,7 +76,7 @@ fn main() {
             .unwrap(),
     };
     retry::measure(&mut criterion, &bench);
-    contention::tables(&bench, window);
-    exact::tables(commits);
+    contention::tables(&bench, Duration::from_millis(window));
+    exact::tables(Duration::from_millis(simulated));
     criterion.final_summary();
 }

@@ -47,14 +47,9 @@ impl Kind {
 
 pub(crate) const REPLICAS: [usize; 7] = [1, 2, 4, 8, 16, 32, 64];
 
-pub(crate) const POLICIES: [LockPolicy; 2] = [
-    LockPolicy::None,
-    LockPolicy::Always(LockTimes {
-        ttl: Duration::from_secs(10),
-        wait: Duration::from_millis(250),
-        retry: Duration::from_millis(20),
-    }),
-];
+pub(crate) fn policies() -> [LockPolicy; 2] {
+    [LockPolicy::None, LockPolicy::Always(LockTimes::default())]
+}
 
 pub(crate) fn policy_name(policy: LockPolicy) -> &'static str {
     match policy {
