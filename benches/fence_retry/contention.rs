@@ -77,7 +77,7 @@ pub(crate) type ServerReplica = crate::workload::Replica<redis::Client, SystemCl
 
 /// The cells are gone through several times, so that a slow moment of the
 /// machine does not fall on one of them alone.
-const ROUNDS: u32 = 3;
+const ROUNDS: u32 = 5;
 
 pub(crate) fn tables(bench: &Bench, window: Duration) {
     for kind in Kind::ALL {
