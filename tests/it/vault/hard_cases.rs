@@ -284,7 +284,7 @@ async fn fields_that_are_no_records_do_not_hold_up_purging() {
     let again = within(
         &SystemClock::new(),
         Duration::from_secs(5),
-        vault.purge_expired(),
+        Box::pin(vault.purge_expired()),
     )
     .await;
     assert!(
