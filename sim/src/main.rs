@@ -3,7 +3,7 @@
 use std::{io, process::ExitCode};
 
 use clap::{Parser, Subcommand};
-use haechi_sim::command::{Exit, check, mutants, replay, run};
+use haechi_sim::command::{Exit, check, mutants, replay, run, serve};
 
 /// A world is many small allocations: this is worth a tenth of its time.
 #[global_allocator]
@@ -25,6 +25,7 @@ enum Command {
     Replay(replay::ReplayArgs),
     Mutants(mutants::MutantsArgs),
     Check(check::CheckArgs),
+    Serve(serve::ServeArgs),
     #[command(flatten)]
     NotBuilt(NotBuilt),
 }
@@ -36,8 +37,6 @@ enum NotBuilt {
     Shrink(Words),
     /// (not built yet) The same workloads against real redis-server processes
     Torture(Words),
-    /// (not built yet) The simulated Redis on a real TCP port
-    Serve(Words),
     /// (not built yet) Merges the outputs of several runs
     Merge(Words),
 }
@@ -54,15 +53,15 @@ fn main() -> ExitCode {
         Command::Replay(args) => replay::replay(&args),
         Command::Mutants(args) => mutants::mutants(&args),
         Command::Check(args) => check::run(&args, &mut io::stdout(), &mut io::stderr()),
+        Command::Serve(args) => serve::serve(&args),
         Command::NotBuilt(command) => {
             let name = match command {
                 NotBuilt::Shrink(_) => "shrink",
                 NotBuilt::Torture(_) => "torture",
-                NotBuilt::Serve(_) => "serve",
                 NotBuilt::Merge(_) => "merge",
             };
             eprintln!(
-                "error: {name} is not built yet; this version has run, replay, mutants and check"
+                "error: {name} is not built yet; this version has run, replay, mutants, check and serve"
             );
             Ok(Exit::NotAsked)
         }

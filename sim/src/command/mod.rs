@@ -4,6 +4,7 @@ pub mod check;
 pub mod mutants;
 pub mod replay;
 pub mod run;
+pub mod serve;
 
 use clap::Args;
 
