@@ -3,7 +3,7 @@
 use std::{io, process::ExitCode};
 
 use clap::{Parser, Subcommand};
-use haechi_sim::command::{Exit, check, merge, mutants, replay, run};
+use haechi_sim::command::{Exit, check, merge, mutants, replay, run, serve};
 
 /// A world is many small allocations: this is worth a tenth of its time.
 #[global_allocator]
@@ -26,6 +26,7 @@ enum Command {
     Mutants(mutants::MutantsArgs),
     Check(check::CheckArgs),
     Merge(merge::MergeArgs),
+    Serve(serve::ServeArgs),
     #[command(flatten)]
     NotBuilt(NotBuilt),
 }
@@ -37,8 +38,6 @@ enum NotBuilt {
     Shrink(Words),
     /// (not built yet) The same workloads against real redis-server processes
     Torture(Words),
-    /// (not built yet) The simulated Redis on a real TCP port
-    Serve(Words),
 }
 
 #[derive(clap::Args)]
@@ -54,11 +53,11 @@ fn main() -> ExitCode {
         Command::Mutants(args) => mutants::mutants(&args),
         Command::Check(args) => check::run(&args, &mut io::stdout(), &mut io::stderr()),
         Command::Merge(args) => merge::merge(&args),
+        Command::Serve(args) => serve::serve(&args),
         Command::NotBuilt(command) => {
             let name = match command {
                 NotBuilt::Shrink(_) => "shrink",
                 NotBuilt::Torture(_) => "torture",
-                NotBuilt::Serve(_) => "serve",
             };
             eprintln!("error: {name} is not built yet; `haechi-sim --help` lists what is");
             Ok(Exit::NotAsked)

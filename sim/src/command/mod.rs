@@ -5,6 +5,7 @@ pub mod merge;
 pub mod mutants;
 pub mod replay;
 pub mod run;
+pub mod serve;
 
 use clap::Args;
 
