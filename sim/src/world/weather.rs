@@ -86,12 +86,19 @@ impl Path {
 /// What a reply says, in a word.
 fn brief(reply: &Reply) -> String {
     match reply {
-        Reply::Status(text) | Reply::Error(text) | Reply::Bulk(text) => {
+        Reply::Status(text)
+        | Reply::Error(text)
+        | Reply::Bulk(text)
+        | Reply::BigNumber(text)
+        | Reply::Verbatim(_, text) => {
             String::from_utf8_lossy(&text[..text.len().min(40)]).into_owned()
         }
         Reply::Integer(value) => value.to_string(),
         Reply::Nil | Reply::NilArray => "nil".to_owned(),
-        Reply::Array(parts) => parts.first().map_or_else(|| "empty".to_owned(), brief),
+        Reply::Array(parts) | Reply::Map(parts) | Reply::Set(parts) => {
+            parts.first().map_or_else(|| "empty".to_owned(), brief)
+        }
+        Reply::Scored(_) | Reply::Double(_) | Reply::Boolean(_) => format!("{reply:?}"),
     }
 }
 

@@ -24,7 +24,7 @@ fn get(ctx: &mut Ctx<'_>, args: &[Bytes]) -> Outcome {
         .iter()
         .map(|(name, ..)| *name)
         .filter(|name| wanted(name));
-    Ok(Reply::Array(
+    Ok(Reply::Map(
         known
             .flat_map(|name| [Reply::text(name), Reply::text(ctx.state.setting(name))])
             .collect(),

@@ -91,7 +91,7 @@ mod prelude {
 
 use super::keyspace::Keyspace;
 use super::modes::text;
-use super::reply::Reply;
+use super::reply::{Protocol, Reply};
 use super::resp::Command;
 use super::session::Session;
 use super::state::State;
@@ -153,7 +153,11 @@ pub(super) fn execute(state: &mut Box<State>, session: &mut Session, command: &C
 }
 
 fn run(spec: &Spec, ctx: &mut Ctx<'_>, words: &[Bytes]) -> Reply {
-    (spec.run)(ctx, words).unwrap_or_else(|refusal| refusal)
+    let reply = (spec.run)(ctx, words).unwrap_or_else(|refusal| refusal);
+    match ctx.session.protocol() {
+        Protocol::Resp2 => reply.in_resp2(),
+        Protocol::Resp3 => reply,
+    }
 }
 
 /// The command these words are, with a number of words that it takes.

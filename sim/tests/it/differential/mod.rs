@@ -7,8 +7,10 @@ mod cases;
 mod generate;
 mod modes;
 mod pair;
+mod wire;
 
-use pair::{Item, Pair};
+use pair::Pair;
+use wire::Item;
 
 #[test]
 fn cases_written_by_hand() {
