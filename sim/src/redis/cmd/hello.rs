@@ -33,10 +33,7 @@ fn run(ctx: &mut Ctx<'_>, args: &[Bytes]) -> Outcome {
                 after
             }
             _ => {
-                let option = String::from_utf8_lossy(option);
-                return Err(Reply::error(format!(
-                    "ERR Syntax error in HELLO option '{option}'"
-                )));
+                return Err(echoing("ERR Syntax error in HELLO option '", option, "'"));
             }
         };
     }

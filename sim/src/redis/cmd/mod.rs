@@ -177,11 +177,12 @@ fn find(words: &[Bytes]) -> Result<&'static Spec, Reply> {
         .iter()
         .find(|sub| args::is(word, sub.short_name()))
     else {
-        let word = String::from_utf8_lossy(&word[..word.len().min(128)]);
         let container = spec.name.to_ascii_uppercase();
-        return Err(Reply::error(format!(
-            "ERR unknown subcommand '{word}'. Try {container} HELP."
-        )));
+        return Err(args::echoing(
+            "ERR unknown subcommand '",
+            &word[..word.len().min(128)],
+            &format!("'. Try {container} HELP."),
+        ));
     };
     if sub.takes(words.len()) {
         Ok(sub)
@@ -195,6 +196,7 @@ fn unknown(words: &[Bytes]) -> Reply {
     let (name, rest) = words
         .split_first()
         .map_or((&[][..], words), |(name, rest)| (name.as_ref(), rest));
+    let name = args::echo(name);
     text.extend(&name[..name.len().min(128)]);
     text.extend(b"', with args beginning with: ");
     let mut room = 128usize;
@@ -202,6 +204,7 @@ fn unknown(words: &[Bytes]) -> Reply {
         if room == 0 {
             break;
         }
+        let word = args::echo(word);
         let shown = word.len().min(room);
         text.push(b'\'');
         text.extend(&word[..shown]);

@@ -4,9 +4,13 @@
 //! to live, as the two are asked a moment apart.
 
 mod cases;
+mod conformance;
+mod corpus;
 mod generate;
+mod known;
 mod modes;
 mod pair;
+mod scripts;
 mod wire;
 
 use pair::Pair;

@@ -38,6 +38,21 @@ impl Item {
         }
     }
 
+    pub(super) fn is_error(&self) -> bool {
+        matches!(self, Item::Line(text) if text.starts_with(b"-"))
+    }
+
+    /// Drops the connection's number from a reply of HELLO.
+    pub(super) fn forget_id(&mut self) {
+        if let Item::Array(Some(items)) | Item::Map(items) = self
+            && let Some(at) = items
+                .iter()
+                .position(|item| *item == Item::Bulk(Some(b"id".to_vec())))
+        {
+            items.drain(at..items.len().min(at + 2));
+        }
+    }
+
     pub(super) fn sort(&mut self) {
         if let Item::Array(Some(items)) | Item::Map(items) | Item::Set(items) = self {
             items.iter_mut().for_each(Item::sort);
