@@ -179,7 +179,7 @@ impl Tally {
                 "{}",
                 difference
                     .lines()
-                    .map(|line| &line[..line.floor_char_boundary(400)])
+                    .map(|line| line.chars().take(400).collect::<String>())
                     .collect::<Vec<_>>()
                     .join("\n")
             );
