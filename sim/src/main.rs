@@ -3,7 +3,7 @@
 use std::{io, process::ExitCode};
 
 use clap::{Parser, Subcommand};
-use haechi_sim::command::{Exit, check, mutants, replay, run, shrink};
+use haechi_sim::command::{Exit, check, merge, mutants, replay, run, serve, shrink};
 
 /// A world is many small allocations: this is worth a tenth of its time.
 #[global_allocator]
@@ -26,6 +26,8 @@ enum Command {
     Shrink(shrink::ShrinkArgs),
     Mutants(mutants::MutantsArgs),
     Check(check::CheckArgs),
+    Merge(merge::MergeArgs),
+    Serve(serve::ServeArgs),
     #[command(flatten)]
     NotBuilt(NotBuilt),
 }
@@ -35,10 +37,6 @@ enum Command {
 enum NotBuilt {
     /// (not built yet) The same workloads against real redis-server processes
     Torture(Words),
-    /// (not built yet) The simulated Redis on a real TCP port
-    Serve(Words),
-    /// (not built yet) Merges the outputs of several runs
-    Merge(Words),
 }
 
 #[derive(clap::Args)]
@@ -54,15 +52,13 @@ fn main() -> ExitCode {
         Command::Shrink(args) => shrink::shrink(&args),
         Command::Mutants(args) => mutants::mutants(&args),
         Command::Check(args) => check::run(&args, &mut io::stdout(), &mut io::stderr()),
+        Command::Merge(args) => merge::merge(&args),
+        Command::Serve(args) => serve::serve(&args),
         Command::NotBuilt(command) => {
             let name = match command {
                 NotBuilt::Torture(_) => "torture",
-                NotBuilt::Serve(_) => "serve",
-                NotBuilt::Merge(_) => "merge",
             };
-            eprintln!(
-                "error: {name} is not built yet; this version has run, replay, shrink, mutants and check"
-            );
+            eprintln!("error: {name} is not built yet; `haechi-sim --help` lists what is");
             Ok(Exit::NotAsked)
         }
     };

@@ -4,7 +4,6 @@
 
 use std::{
     collections::BTreeMap,
-    ops::Range,
     sync::{Mutex, PoisonError, mpsc},
     time::{Duration, Instant},
 };
@@ -15,7 +14,7 @@ use crate::{
     check::{Invariant, Violation},
     fault::FaultKind,
     mutants::Variant,
-    world::{self, Outcomes, WorldOptions, WorldReport},
+    world::{self, Mark, Marks, Outcomes, WorldOptions, WorldReport},
 };
 
 /// A world's report, and how long it took to run.
@@ -90,7 +89,7 @@ pub fn recheck(report: &mut SeedReport, options: &WorldOptions, variant: Variant
 /// Every `twice`th seed is [checked again](recheck); 0 for none. At most a
 /// few reports a thread are held back.
 pub fn run_seeds(
-    seeds: Range<u64>,
+    seeds: impl Iterator<Item = u64> + Send,
     jobs: usize,
     twice: u64,
     options: &WorldOptions,
@@ -98,20 +97,25 @@ pub fn run_seeds(
     mut each: impl FnMut(SeedReport) -> bool,
 ) {
     let jobs = jobs.max(1);
-    let next = Mutex::new(seeds.clone());
+    // Numbered, so that reports can be put into their order again.
+    let next = Mutex::new(Some(seeds.enumerate()));
     let (sender, receiver) = mpsc::sync_channel(jobs * 4);
     std::thread::scope(|scope| {
         for _ in 0..jobs {
             let (sender, next) = (sender.clone(), &next);
             scope.spawn(move || {
                 loop {
-                    let seed = next.lock().unwrap_or_else(PoisonError::into_inner).next();
-                    let Some(seed) = seed else { return };
+                    let drawn = next
+                        .lock()
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .as_mut()
+                        .and_then(Iterator::next);
+                    let Some((number, seed)) = drawn else { return };
                     let mut report = run_seed(seed, options, variant);
                     if twice > 0 && seed.is_multiple_of(twice) {
                         recheck(&mut report, options, variant);
                     }
-                    if sender.send(report).is_err() {
+                    if sender.send((number, report)).is_err() {
                         return;
                     }
                 }
@@ -119,13 +123,13 @@ pub fn run_seeds(
         }
         drop(sender);
         let mut early = BTreeMap::new();
-        let mut expected = seeds.start;
-        'reports: for report in receiver {
-            early.insert(report.seed, report);
+        let mut expected = 0;
+        'reports: for (number, report) in receiver {
+            early.insert(number, report);
             while let Some(report) = early.remove(&expected) {
                 expected += 1;
                 if !each(report) {
-                    *next.lock().unwrap_or_else(PoisonError::into_inner) = 0..0;
+                    *next.lock().unwrap_or_else(PoisonError::into_inner) = None;
                     break 'reports;
                 }
             }
@@ -148,6 +152,8 @@ pub struct Summary {
     pub vault_stats: VaultStats,
     /// How often each fault struck.
     pub faults: BTreeMap<FaultKind, u64>,
+    /// How often each situation was met.
+    pub marks: Marks,
     /// Conflicts met by all sinks.
     pub conflicts: u64,
     /// Attempts repeated after a failure.
@@ -176,6 +182,9 @@ impl Summary {
         for (kind, count) in &world.faults {
             *self.faults.entry(*kind).or_default() += count;
         }
+        for (mark, count) in &world.marks {
+            *self.marks.entry(*mark).or_default() += count;
+        }
         self.conflicts += world.stats.conflicts;
         self.retries += world.stats.retries;
         self.lost_replies += world.stats.lost_replies;
@@ -198,6 +207,16 @@ impl Summary {
             .copied()
             .filter(|kind| options.faults.contains(&kind.class()))
             .filter(|kind| !self.faults.contains_key(kind))
+            .collect()
+    }
+
+    /// The situations that were never met, of those that a long run with the
+    /// given options meets.
+    #[must_use]
+    pub fn unreached(&self, options: &WorldOptions) -> Vec<Mark> {
+        Mark::all()
+            .filter(|mark| mark.is_reachable(options))
+            .filter(|mark| !self.marks.contains_key(mark))
             .collect()
     }
 

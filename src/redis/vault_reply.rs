@@ -12,7 +12,8 @@ use super::{
 use crate::{
     error::{AttemptError, Corrupt},
     vault::{
-        Applied, Attempt, Belief, Due, Fate, Loaded, Mark, Moved, Page, Stored, TokenId, Version,
+        Applied, Attempt, Belief, Due, Fate, Loaded, Mark, Moved, MutationId, Page, Stored,
+        TokenId, Version,
     },
 };
 
@@ -24,18 +25,20 @@ pub(super) fn loaded(
     belief: &Belief,
 ) -> Result<Loaded, AttemptError> {
     let mut parts = parts(reply, keys, belief)?;
-    let Some(Value::Array(values)) = (parts.len() == 4).then(|| parts.pop()).flatten() else {
+    let kind = kind(&parts).to_vec();
+    let (b"loaded", [_, version, mark, Value::Array(values), newest, next]) =
+        (kind.as_slice(), parts.as_mut_slice())
+    else {
         return Err(strange());
     };
-    let (b"loaded", [_, version, mark]) = (kind(&parts), parts.as_slice()) else {
-        return Err(strange());
-    };
+    let (values, newest) = (std::mem::take(values), self::newest(newest, next)?);
     let (version, mark) = (Version::new(count(version)?), Mark::new(count(mark)?));
     let Some(tokens) = tokens else {
         let (tokens, unnameable) = pairs(values);
         return Ok(Loaded {
             version,
             mark,
+            newest,
             tokens: tokens
                 .into_iter()
                 .map(|(token, value)| (token, Some(value)))
@@ -46,6 +49,7 @@ pub(super) fn loaded(
     Ok(Loaded {
         version,
         mark,
+        newest,
         tokens: named(tokens.iter(), values)?,
         unnameable: Vec::new(),
     })
@@ -65,19 +69,22 @@ pub(super) fn applied(
             version: Version::new(count(version)?),
             mark: Mark::new(count(mark)?),
         }),
-        (b"conflict", [_, moved, version, mark, Value::Array(values)]) => Ok(Applied::Conflict {
-            moved: match bytes(moved) {
-                b"version" => Moved::Version,
-                b"value" => Moved::Value,
-                _ => return Err(strange()),
-            },
-            now: Loaded {
-                version: Version::new(count(version)?),
-                mark: Mark::new(count(mark)?),
-                tokens: named(attempt.read.keys(), std::mem::take(values))?,
-                unnameable: Vec::new(),
-            },
-        }),
+        (b"conflict", [_, moved, version, mark, Value::Array(values), newest, next]) => {
+            Ok(Applied::Conflict {
+                moved: match bytes(moved) {
+                    b"version" => Moved::Version,
+                    b"value" => Moved::Value,
+                    _ => return Err(strange()),
+                },
+                now: Loaded {
+                    version: Version::new(count(version)?),
+                    mark: Mark::new(count(mark)?),
+                    newest: self::newest(newest, next)?,
+                    tokens: named(attempt.read.keys(), std::mem::take(values))?,
+                    unnameable: Vec::new(),
+                },
+            })
+        }
         (b"held", [_, holder]) => Ok(Applied::Held {
             holder: bytes(holder).to_vec(),
         }),
@@ -169,6 +176,13 @@ fn count(value: &Value) -> Result<u64, AttemptError> {
         Value::Int(count) => u64::try_from(*count).map_err(|_| strange()),
         _ => Err(strange()),
     }
+}
+
+/// The newest receipt, and its mark; `next` is the one after it.
+fn newest(id: &Value, next: &Value) -> Result<Option<(MutationId, Mark)>, AttemptError> {
+    let id = std::str::from_utf8(bytes(id)).unwrap_or_default();
+    let mark = count(next)?.checked_sub(1).map(Mark::new);
+    Ok(MutationId::parse(id).zip(mark))
 }
 
 /// The values of `tokens`, in their order.

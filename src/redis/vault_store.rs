@@ -15,7 +15,7 @@ use crate::{
     entropy::Entropy,
     error::AttemptError,
     vault::{
-        Applied, Attempt, Belief, Change, Due, Fate, Indexed, Load, Loaded, Mark, MutationId, Page,
+        Applied, Attempt, Belief, Due, Fate, Indexed, Load, Loaded, Mark, MutationId, Page,
         VaultStore,
     },
 };
@@ -146,10 +146,9 @@ impl<N: Connect, C: Clock, E: Entropy> VaultStore for RedisVaultStore<N, C, E> {
     async fn index(&self, tokens: &[Indexed], whole: Option<u64>) -> Result<(), AttemptError> {
         let mut call = SCRIPTS.vault_index.call(&self.keys.all());
         millis(&mut call, whole);
-        for Indexed { token, read } in tokens {
-            compared(&mut call, token, read.as_ref());
-            let change = read.clone().map_or(Change::Delete, Change::Set);
-            millis(&mut call, change.expires_at_millis());
+        for indexed in tokens {
+            compared(&mut call, &indexed.token, indexed.read.as_ref());
+            millis(&mut call, indexed.expires);
         }
         let reply = self.link.run(&SCRIPTS.vault_index, &call).await?;
         vault_reply::indexed(reply, &self.keys)

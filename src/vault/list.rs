@@ -7,14 +7,12 @@ use serde_json::value::RawValue;
 
 use super::{
     record::TokenRecord,
+    slice::SliceSize,
     store::VaultStore,
     token::{TokenId, TokenType},
     token_store::TokenStore,
 };
 use crate::{clock::Clock, entropy::Entropy, error::ReadError};
-
-/// Tokens read in one request.
-const SLICE: usize = 256;
 
 /// A token without its envelope. As JSON it is `{ token, type, createdAt,
 /// expiresAt, metadata }`.
@@ -68,9 +66,15 @@ impl<S: VaultStore, C: Clock, E: Entropy> TokenStore<S, C, E> {
         let mut tokens = BTreeMap::<TokenId, Result<TokenMetadata, Quarantined>>::new();
         let mut unnameable = Vec::new();
         let now = self.wall();
-        let mut cursor = 0;
+        let (mut cursor, mut size) = (0, SliceSize::default());
         loop {
-            let page = self.scan(cursor, SLICE).await?;
+            let page = self.scan(cursor, size.tokens()).await?;
+            size.met(
+                page.tokens
+                    .iter()
+                    .map(|(_, stored)| stored.bytes().len())
+                    .sum(),
+            );
             for (token, stored) in page.tokens {
                 let listed = match TokenRecord::parse(&stored) {
                     Ok(record) if record.is_expired(now) => continue,

@@ -36,6 +36,7 @@ impl State {
         Loaded {
             version: Version::new(self.version),
             mark: self.mark(),
+            newest: None,
             tokens: tokens
                 .map(|token| (token.clone(), self.tokens.get(token).cloned()))
                 .collect(),

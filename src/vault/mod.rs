@@ -51,6 +51,7 @@ mod policy;
 mod purge;
 mod record;
 mod reveal;
+mod slice;
 mod store;
 mod token;
 mod token_store;

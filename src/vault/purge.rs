@@ -3,16 +3,14 @@
 use super::{
     audit_event::{Decision, Operation, audit_id},
     record::TokenRecord,
+    slice::{MOST, SliceSize},
     store::{Indexed, VaultStore},
-    token::TokenId,
+    token::{Stored, TokenId},
     token_store::MutateError,
     token_vault::{PurgeError, TokenVault},
     view::View,
 };
 use crate::{clock::Clock, crypto::CryptoProvider, entropy::Entropy};
-
-/// Tokens looked at in one request.
-const SLICE: usize = 256;
 
 /// What a slice of [`TokenVault::prune`] did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,22 +85,16 @@ where
     /// [`PurgeError`]; what was purged until then stays so, and is audited.
     pub async fn purge_expired(&self) -> Result<u64, PurgeError> {
         let mut purged = 0;
-        let ended = loop {
-            match self.slice(SLICE).await {
-                Ok(slice) => {
-                    purged += slice.purged;
-                    if !slice.more {
-                        break Ok(());
-                    }
-                }
-                Err(error) => break Err(error),
-            }
-        };
-        let ended = match ended {
-            Ok(()) => self.rebuild_index(&mut purged).await,
-            Err(error) => Err(error),
-        };
-        self.audit_purged(purged, ended).await
+        let ended = self.purge_all(&mut purged).await;
+        // Also a purge of nothing is an answer that was given.
+        self.audit_purged(purged, ended.map(|()| true)).await?;
+        Ok(purged)
+    }
+
+    async fn purge_all(&self, purged: &mut u64) -> Result<(), PurgeError> {
+        let mut size = SliceSize::default();
+        while self.slice(&mut size, purged).await? {}
+        self.rebuild_index(purged).await
     }
 
     /// One slice of [`purge_expired`](Self::purge_expired), of at most `most`
@@ -113,48 +105,51 @@ where
     ///
     /// As for `purge_expired`.
     pub async fn prune(&self, most: usize) -> Result<Pruned, PurgeError> {
-        let slice = self.slice(most.clamp(1, SLICE)).await?;
-        if slice.purged > 0 {
-            self.audit_purged(slice.purged, Ok(())).await?;
-        }
-        Ok(slice)
+        let (mut size, mut purged) = (SliceSize::of(most), 0);
+        let ended = self.slice(&mut size, &mut purged).await;
+        let more = *ended.as_ref().unwrap_or(&false);
+        let is_told = purged > 0;
+        self.audit_purged(purged, ended.map(|_| is_told)).await?;
+        Ok(Pruned { purged, more })
     }
 
+    /// Says in the audit chain how many are gone, if there is anything to say.
     async fn audit_purged(
         &self,
         purged: u64,
-        ended: Result<(), PurgeError>,
-    ) -> Result<u64, PurgeError> {
-        if purged == 0 && ended.is_err() {
-            return ended.map(|()| 0);
+        ended: Result<bool, PurgeError>,
+    ) -> Result<(), PurgeError> {
+        let is_unknown = matches!(ended, Err(PurgeError::Mutate(MutateError::Unknown { .. })));
+        if matches!(ended, Ok(true)) || purged > 0 || is_unknown {
+            let audited = self
+                .record(Decision {
+                    operation: Operation::PurgeExpired,
+                    decision: "purge_expired",
+                    // More may be gone than are counted.
+                    reason: is_unknown.then(|| "outcome_unknown".to_owned()),
+                    token: None,
+                    token_type: None,
+                    count: Some(purged),
+                })
+                .await;
+            ended?;
+            return audited.map_err(|cause| PurgeError::NotAudited { purged, cause });
         }
-        let audited = self
-            .record(Decision {
-                operation: Operation::PurgeExpired,
-                decision: "purge_expired",
-                reason: None,
-                token: None,
-                token_type: None,
-                count: Some(purged),
-            })
-            .await;
-        ended?;
-        match audited {
-            Ok(()) => Ok(purged),
-            Err(cause) => Err(PurgeError::NotAudited { purged, cause }),
-        }
+        ended.map(drop)
     }
 
-    async fn slice(&self, most: usize) -> Result<Pruned, PurgeError> {
-        let due = self.tokens.due(self.clock.wall(), most).await?;
-        let more = due.tokens.len() == most;
-        let (purged, others) = self.purge_if_expired(due.tokens).await?;
+    /// Purges what the index holds to have expired; whether there may be more.
+    async fn slice(&self, size: &mut SliceSize, purged: &mut u64) -> Result<bool, PurgeError> {
+        let asked = size.tokens();
+        let due = self.tokens.due(self.clock.wall(), asked).await?;
+        let more = due.tokens.len() == asked;
+        let (gone, others) = self.purge_if_expired(due.tokens, size).await?;
+        *purged += gone;
         // Those are what the index had wrong; left as they are, they would be
-        // due again and again.
-        if !others.is_empty() {
-            self.tokens.index(&others, None).await?;
-        }
-        Ok(Pruned { purged, more })
+        // due again and again. The index is advisory: that it cannot be
+        // corrected takes nothing back, but going on would go round in circles.
+        let corrected = others.is_empty() || self.tokens.index(&others, None).await.is_ok();
+        Ok(more && (gone > 0 || corrected))
     }
 
     /// Deletes those of `tokens` that have expired; gives their number and the
@@ -162,6 +157,7 @@ where
     async fn purge_if_expired(
         &self,
         tokens: Vec<TokenId>,
+        size: &mut SliceSize,
     ) -> Result<(u64, Vec<Indexed>), MutateError> {
         if tokens.is_empty() {
             return Ok((0, Vec::new()));
@@ -169,23 +165,24 @@ where
         let now = self.clock.wall();
         let named = tokens.clone();
         let delete = move |view: &mut View| {
-            let (mut purged, mut others) = (0, Vec::new());
+            let (mut purged, mut bytes, mut others) = (0, 0, Vec::new());
             for token in &named {
                 let read = view.get(token);
-                let is_expired = read.as_ref().is_some_and(|stored| {
-                    TokenRecord::parse(stored).is_ok_and(|record| record.is_expired(now))
-                });
-                if is_expired {
+                bytes += read.as_ref().map_or(0, |stored| stored.bytes().len());
+                let record = read.as_ref().and_then(|read| TokenRecord::parse(read).ok());
+                if record.as_ref().is_some_and(|record| record.is_expired(now)) {
                     view.delete(token);
                     purged += 1;
                 } else {
-                    let token = token.clone();
-                    others.push(Indexed { token, read });
+                    others.push(indexed(token.clone(), read));
                 }
             }
-            (purged, others)
+            (purged, bytes, others)
         };
-        Ok(self.tokens.transaction(tokens, delete).await?.output)
+        let done = self.tokens.transaction(tokens, delete).await?;
+        let (purged, bytes, others) = done.output;
+        size.met(bytes);
+        Ok((purged, others))
     }
 
     /// Looks at every token, if others have changed the vault since the index
@@ -195,34 +192,52 @@ where
         if due.is_whole {
             return Ok(());
         }
-        let mut cursor = 0;
+        let (mut cursor, mut size, mut is_whole) = (0, SliceSize::default(), true);
         loop {
-            let page = self.tokens.scan(cursor, SLICE).await?;
+            let page = self.tokens.scan(cursor, size.tokens()).await?;
+            size.met(
+                page.tokens
+                    .iter()
+                    .map(|(_, stored)| stored.bytes().len())
+                    .sum(),
+            );
             let now = self.clock.wall();
             let (mut expired, mut others) = (Vec::new(), Vec::new());
             for (token, stored) in page.tokens {
                 if TokenRecord::parse(&stored).is_ok_and(|record| record.is_expired(now)) {
                     expired.push(token);
                 } else {
-                    others.push(Indexed {
-                        token,
-                        read: Some(stored),
-                    });
+                    others.push(indexed(token, Some(stored)));
                 }
             }
-            for some in others.chunks(SLICE) {
-                self.tokens.index(some, None).await?;
-            }
-            for some in expired.chunks(SLICE) {
-                let (gone, others) = self.purge_if_expired(some.to_vec()).await?;
+            for some in expired.chunks(size.tokens()) {
+                let (gone, left) = self.purge_if_expired(some.to_vec(), &mut size).await?;
                 *purged += gone;
-                self.tokens.index(&others, None).await?;
+                others.extend(left);
+            }
+            for some in others.chunks(MOST) {
+                is_whole &= self.tokens.index(some, None).await.is_ok();
             }
             cursor = page.cursor;
             if cursor == 0 {
                 break;
             }
         }
-        Ok(self.tokens.index(&[], Some(due.drift)).await?)
+        if is_whole {
+            // Without it the next purge looks at every token again.
+            let _ = self.tokens.index(&[], Some(due.drift)).await;
+        }
+        Ok(())
+    }
+}
+
+/// A token for the index. What is no record never expires.
+fn indexed(token: TokenId, read: Option<Stored>) -> Indexed {
+    let record = read.as_ref().and_then(|read| TokenRecord::parse(read).ok());
+    let expires = record.map(|record| record.expires().as_millis());
+    Indexed {
+        token,
+        read,
+        expires: expires.and_then(|millis| u64::try_from(millis).ok()),
     }
 }

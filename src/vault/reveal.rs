@@ -14,7 +14,7 @@ use crate::{
     clock::Clock,
     crypto::{Aad, CryptoProvider, DecryptError, Envelope},
     entropy::Entropy,
-    error::{AppendError, ReadError},
+    error::AppendError,
 };
 
 /// Tokens read in one request by a bulk restore: each may carry an envelope of
@@ -127,30 +127,42 @@ where
     pub async fn detokenize(&self, tokens: &[String]) -> Result<Vec<Restored>, DetokenizeError> {
         let mut restored = Vec::with_capacity(tokens.len());
         for some in tokens.chunks(RESTORED_AT_ONCE) {
-            self.restore(some, &mut restored).await?;
+            match self.restore(some, &mut restored).await {
+                Err(DetokenizeError::Keys(error)) => {
+                    self.record_restore(0, Some("keys_unavailable".to_owned()))
+                        .await?;
+                    return Err(DetokenizeError::Keys(error));
+                }
+                other => other?,
+            }
         }
         let missing = restored
             .iter()
             .filter(|restored| restored.plaintext.is_none())
             .count();
         let reason = (missing > 0).then(|| format!("{missing} tokens not restored"));
+        self.record_restore((restored.len() - missing) as u64, reason)
+            .await?;
+        Ok(restored)
+    }
+
+    async fn record_restore(&self, count: u64, reason: Option<String>) -> Result<(), AppendError> {
         self.record(Decision {
             operation: Operation::Detokenize,
             decision: "detokenize",
             reason,
             token: None,
             token_type: None,
-            count: Some((restored.len() - missing) as u64),
+            count: Some(count),
         })
-        .await?;
-        Ok(restored)
+        .await
     }
 
     async fn restore(
         &self,
         tokens: &[String],
         restored: &mut Vec<Restored>,
-    ) -> Result<(), ReadError> {
+    ) -> Result<(), DetokenizeError> {
         let ids: Vec<TokenId> = tokens
             .iter()
             .filter_map(|token| TokenId::new(token).ok())
@@ -163,7 +175,7 @@ where
             restored.push(Restored {
                 token: token.clone(),
                 plaintext: match stored {
-                    Some(stored) => self.open_stored(&stored).await,
+                    Some(stored) => self.open_stored(&stored).await?,
                     None => None,
                 },
             });
@@ -171,9 +183,18 @@ where
         Ok(())
     }
 
-    async fn open_stored(&self, stored: &Stored) -> Option<Plaintext> {
-        let record = TokenRecord::parse(stored).ok()?;
-        self.open(&record, None).await.ok()
+    /// `None` for what does not decrypt; an outage is not that.
+    async fn open_stored(&self, stored: &Stored) -> Result<Option<Plaintext>, DetokenizeError> {
+        let Ok(record) = TokenRecord::parse(stored) else {
+            return Ok(None);
+        };
+        match self.open(&record, None).await {
+            Ok(plaintext) => Ok(Some(plaintext)),
+            Err(Refusal::Decrypt(error @ DecryptError::Unavailable(_))) => {
+                Err(DetokenizeError::Keys(error))
+            }
+            Err(_) => Ok(None),
+        }
     }
 
     /// Writes a decision to the audit chain.

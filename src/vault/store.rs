@@ -68,6 +68,12 @@ impl MutationId {
     pub fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(bytes)
     }
+
+    /// The identity that a receipt's name tells; `None` for any other text.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        URL_SAFE_NO_PAD.decode(text).ok()?.try_into().ok().map(Self)
+    }
 }
 
 /// As receipts name it: base64url without padding, 22 characters.
@@ -89,7 +95,7 @@ impl fmt::Debug for MutationId {
 pub struct Belief {
     /// The highest version met.
     pub version: Version,
-    /// The latest receipt of a mutation of this process's own.
+    /// The newest receipt met, of whatever process.
     pub receipt: Option<(MutationId, Mark)>,
 }
 
@@ -113,6 +119,8 @@ pub struct Loaded {
     pub version: Version,
     /// The mark at that moment: what a mutation that begins now carries.
     pub mark: Mark,
+    /// The newest receipt at that moment, and its mark.
+    pub newest: Option<(MutationId, Mark)>,
     /// The tokens that were asked for and those that stand; `None`: absent.
     pub tokens: BTreeMap<TokenId, Option<Stored>>,
     /// Fields of the hash whose name is no token's, as far as it can be shown.
@@ -242,6 +250,9 @@ pub struct Indexed {
     pub token: TokenId,
     /// What was read.
     pub read: Option<Stored>,
+    /// When it expires, in milliseconds since the epoch; `None` leaves it out
+    /// of the index.
+    pub expires: Option<u64>,
 }
 
 /// A place that holds one vault, shared with other writers.

@@ -64,7 +64,8 @@ pub(super) fn has_token_form(text: &str) -> bool {
         && hex
             .bytes()
             .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
-        && TokenType::new(kind).is_ok()
+        && !kind.is_empty()
+        && kind.bytes().all(is_type_byte)
 }
 
 impl fmt::Display for TokenId {
@@ -94,6 +95,10 @@ pub struct TokenType(Arc<str>);
 #[error("a token type is 1 to 64 characters of a to z, 0 to 9 and _")]
 pub struct InvalidTokenType;
 
+fn is_type_byte(byte: u8) -> bool {
+    matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_')
+}
+
 impl TokenType {
     /// The type of this name.
     ///
@@ -102,8 +107,7 @@ impl TokenType {
     /// [`InvalidTokenType`] for any other character, for an empty name, and
     /// for one of more than 64.
     pub fn new(name: &str) -> Result<Self, InvalidTokenType> {
-        let is_plain = |byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_');
-        if name.is_empty() || name.len() > 64 || !name.bytes().all(is_plain) {
+        if name.is_empty() || name.len() > 64 || !name.bytes().all(is_type_byte) {
             return Err(InvalidTokenType);
         }
         Ok(Self(name.into()))

@@ -184,16 +184,17 @@ struct Memory {
 }
 
 impl Memory {
-    fn saw(&mut self, version: Version) {
+    fn saw(&mut self, version: Version, newest: Option<(MutationId, Mark)>) {
         self.belief.version = self.belief.version.max(version);
+        let Some((_, mark)) = newest else { return };
+        if self.belief.receipt.is_none_or(|(_, last)| last < mark) {
+            self.belief.receipt = newest;
+        }
     }
 
     fn committed(&mut self, mutation: MutationId, version: Version, mark: Mark) {
-        self.saw(version);
+        self.saw(version, Some((mutation, mark)));
         self.stats.committed += 1;
-        if self.belief.receipt.is_none_or(|(_, last)| last < mark) {
-            self.belief.receipt = Some((mutation, mark));
-        }
     }
 }
 
@@ -306,7 +307,7 @@ impl<S: VaultStore, C: Clock, E: Entropy> TokenStore<S, C, E> {
                 async move { self.store.load(what, &belief).await }
             })
             .await?;
-        lock(&self.memory).saw(loaded.version);
+        lock(&self.memory).saw(loaded.version, loaded.newest);
         Ok(loaded)
     }
 
@@ -383,10 +384,15 @@ impl<S: VaultStore, C: Clock, E: Entropy> TokenStore<S, C, E> {
             failures: Jitter::new(FAILURE_WAIT.0, FAILURE_WAIT.1),
             heard: Cause::new("no answer"),
         };
-        let lease = self.store.lease().await;
+        // The lock is never needed, so it may not cost more than its share.
+        let share = self.config.deadline / 4;
+        let lease = within(&self.clock, share, self.store.lease()).await;
         // On the heap: callers hold this future in theirs, and it is large.
         let done = Box::pin(drive.run(scope, mutation)).await;
-        self.store.release(lease).await;
+        if let Some(lease) = lease {
+            let left = deadline.saturating_sub(self.clock.now());
+            within(&self.clock, left, self.store.release(lease)).await;
+        }
         done
     }
 }
@@ -454,7 +460,14 @@ impl<S: VaultStore, C: Clock, E: Entropy, T: Send> Drive<'_, S, C, E, T> {
             let begun = *self.begun.get_or_insert(loaded.mark);
 
             let mut view = View::new(loaded, matches!(scope, Scope::Everything));
-            let output = mutation.run(&mut view).await;
+            let ran = self.by(self.attempts_until, mutation.run(&mut view)).await;
+            let output = match ran {
+                Ok(output) => output,
+                Err(given_up) => {
+                    self.heard = Cause::new("what decides on the changes took too long");
+                    return self.give_up(given_up).await;
+                }
+            };
             match (view.lacking(), &mut scope) {
                 (Lacking::Tokens, Scope::Tokens(tokens)) => {
                     tokens.extend(view.into_touched());
@@ -524,7 +537,7 @@ impl<S: VaultStore, C: Clock, E: Entropy, T: Send> Drive<'_, S, C, E, T> {
             let ask = self.tokens.store.load(what, &belief);
             match self.by(self.attempts_until, ask).await? {
                 Ok(loaded) => {
-                    lock(&self.tokens.memory).saw(loaded.version);
+                    lock(&self.tokens.memory).saw(loaded.version, loaded.newest);
                     return Ok(loaded);
                 }
                 Err(error) => self.failed(error).await?,
@@ -612,7 +625,7 @@ impl<S: VaultStore, C: Clock, E: Entropy, T: Send> Drive<'_, S, C, E, T> {
 
     fn conflicted(&self, moved: Moved, now: &Loaded) {
         let mut memory = lock(&self.tokens.memory);
-        memory.saw(now.version);
+        memory.saw(now.version, now.newest);
         match moved {
             Moved::Value => memory.stats.value_conflicts += 1,
             Moved::Version => memory.stats.version_conflicts += 1,

@@ -226,6 +226,9 @@ pub enum DetokenizeError {
     /// Redis could not be read.
     #[error("not restored: {0}")]
     Read(#[from] ReadError),
+    /// The keys' holder cannot be asked; the tokens are as they were.
+    #[error("not restored: {0}; ask again when the keys can be had")]
+    Keys(DecryptError),
     /// They are withheld: the restore is not known to be in the audit chain.
     #[error("withheld, because the restore could not be audited: {0}")]
     NotAudited(#[from] AppendError),

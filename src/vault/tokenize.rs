@@ -163,18 +163,13 @@ where
     /// A name that is taken, expired or not, is drawn again and never reused:
     /// somebody may still hold it.
     async fn make_random(&mut self, view: &mut View) -> Result<Tokenized, TokenizeError> {
-        let taken = match self.candidates.first() {
-            Some(token) => view.get(token).is_some(),
-            None => true,
-        };
-        if taken {
-            self.candidates = vec![self.vault.draw(self.token_type)?];
-        }
-        let Some(token) = self.candidates.first().cloned() else {
-            return self.vault.draw(self.token_type).map(|token| Tokenized {
-                token,
-                reused: false,
-            });
+        let token = match self.candidates.first() {
+            Some(token) if view.get(token).is_none() => token.clone(),
+            _ => {
+                let drawn = self.vault.draw(self.token_type)?;
+                self.candidates = vec![drawn.clone()];
+                drawn
+            }
         };
         // If it has not been read yet, touching it makes that happen.
         view.get(&token);

@@ -9,6 +9,7 @@ mod corrupt;
 mod crypto;
 mod exactly_once;
 mod foreign;
+mod layout;
 mod refusals;
 mod sink;
 mod support;

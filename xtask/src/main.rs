@@ -10,7 +10,10 @@ use std::{
 const USAGE: &str = "\
 usage: cargo xtask COMMAND
   test     everything that must hold: format, lints, documentation, tests, models, a simulation
-  models   the loom models, under their own cfg and in a target directory of their own";
+  models   the loom models, under their own cfg and in a target directory of their own
+  soak [--minutes M]   the long forms: simulated worlds for M minutes (default 30), of seeds that
+           no run before has had, then planted bugs from ten places, then the checkers against the
+           general search on a million histories";
 
 /// One part of `cargo xtask test`.
 struct Part {
@@ -39,6 +42,9 @@ const PARTS: &[Part] = &[
             ) && cargo(
                 "clippy --manifest-path fuzz/Cargo.toml --target-dir target/fuzz -- -D warnings",
                 &[],
+            ) && cargo(
+                "clippy --release -p haechi-models --all-targets --target-dir target/models -- -D warnings",
+                MODELS,
             )
         },
     },
@@ -65,7 +71,7 @@ const PARTS: &[Part] = &[
     },
     Part {
         name: "planted bugs",
-        run: || cargo("run --release -p haechi-sim -- mutants", &[]),
+        run: || cargo("run --release -p haechi-sim -- mutants --ranges 1", &[]),
     },
 ];
 
@@ -78,6 +84,13 @@ fn main() -> ExitCode {
     match env::args().nth(1).as_deref() {
         Some("test") => test(),
         Some("models") => exit(models()),
+        Some("soak") => match soak_minutes() {
+            Ok(minutes) => exit(soak(minutes)),
+            Err(wrong) => {
+                eprintln!("error: {wrong}\n{USAGE}");
+                ExitCode::from(2)
+            }
+        },
         _ => {
             eprintln!("{USAGE}");
             ExitCode::from(2)
@@ -138,11 +151,43 @@ fn cargo(words: &str, environment: &[(&str, &str)]) -> bool {
 /// Setting RUSTFLAGS replaces the flags of .cargo/config.toml, which the
 /// models do not need; a target directory of their own keeps the two builds
 /// from undoing each other.
+const MODELS: &[(&str, &str)] = &[("RUSTFLAGS", "--cfg haechi_loom")];
+
 fn models() -> bool {
     cargo(
         "test --release -p haechi-models --lib --target-dir target/models",
-        &[("RUSTFLAGS", "--cfg haechi_loom")],
+        MODELS,
     )
+}
+
+fn soak_minutes() -> Result<u64, String> {
+    match (env::args().nth(2).as_deref(), env::args().nth(3)) {
+        (None, _) => Ok(30),
+        (Some("--minutes"), Some(minutes)) => minutes
+            .parse()
+            .map_err(|_| format!("{minutes:?} is not a number of minutes")),
+        (Some(other), _) => Err(format!("what is {other:?}?")),
+    }
+}
+
+/// The long forms of what the tests do briefly.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the seeds begin where nobody has been: at the time"
+)]
+fn soak(minutes: u64) -> bool {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let from = now.map_or(0, |now| now.as_millis()) as u64;
+    let worlds = format!(
+        "run --release -p haechi-sim -- run --seeds {from}..{} --twice 20 --keep-going --minutes {minutes}",
+        from + 100_000_000,
+    );
+    cargo(&worlds, &[])
+        && cargo("run --release -p haechi-sim -- mutants", &[])
+        && cargo(
+            "test --release -p haechi-sim --test it cross_check",
+            &[("HAECHI_HISTORIES", "1000000")],
+        )
 }
 
 /// Whether there is a redis-server; installs one where that is possible.

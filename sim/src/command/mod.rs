@@ -1,9 +1,11 @@
 //! The program's commands, one file each.
 
 pub mod check;
+pub mod merge;
 pub mod mutants;
 pub mod replay;
 pub mod run;
+pub mod serve;
 pub mod shrink;
 mod source;
 
@@ -78,6 +80,12 @@ impl WorldArgs {
             faults: self.faults.0.clone(),
             keep_trace: false,
         }
+    }
+
+    /// Whether these are the worlds of a run that is asked for nothing.
+    #[must_use]
+    pub fn is_default(&self) -> bool {
+        self.words() == " --ops 40 --workload mixed"
     }
 
     /// The words that give a command line the same options.

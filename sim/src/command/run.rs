@@ -31,6 +31,13 @@ pub struct RunArgs {
     /// What the worlds are made of
     #[command(flatten)]
     pub world: WorldArgs,
+    /// Only every N-th seed, from the I-th on, counted from 1: a part of the
+    /// seeds for each of N machines
+    #[arg(long, value_name = "I/N", value_parser = shard)]
+    pub shard: Option<Shard>,
+    /// Stop beginning worlds after so many minutes
+    #[arg(long, value_name = "M")]
+    pub minutes: Option<u64>,
     /// Worlds at a time [default: one a core]
     #[arg(long, value_name = "J")]
     pub jobs: Option<usize>,
@@ -43,6 +50,27 @@ pub struct RunArgs {
     /// Go on after the first seed that fails
     #[arg(long)]
     pub keep_going: bool,
+}
+
+/// A part of the seeds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shard {
+    /// Which one, from 0.
+    pub index: u64,
+    /// Of how many.
+    pub of: u64,
+}
+
+fn shard(text: &str) -> Result<Shard, String> {
+    let wrong = || format!("{text:?} is not I/N with I from 1 to N, such as 3/8");
+    let (index, of) = text.split_once('/').ok_or_else(wrong)?;
+    match (index.parse::<u64>(), of.parse()) {
+        (Ok(index), Ok(of)) if (1..=of).contains(&index) => Ok(Shard {
+            index: index - 1,
+            of,
+        }),
+        _ => Err(wrong()),
+    }
 }
 
 fn range(text: &str) -> Result<Range<u64>, String> {
@@ -69,18 +97,23 @@ pub fn run(args: &RunArgs) -> io::Result<Exit> {
         (None, Some(seeds)) => seeds.clone(),
         (None, None) => 0..1500,
     };
+    let whole = args.shard.unwrap_or(Shard { index: 0, of: 1 });
+    let count = (seeds.end - seeds.start + whole.of - 1 - whole.index) / whole.of;
+    let budget = args
+        .minutes
+        .map(|minutes| Duration::from_secs(minutes * 60));
     let options = args.world.options();
     let jobs = args
         .jobs
         .or_else(|| std::thread::available_parallelism().ok().map(usize::from))
         .unwrap_or(1);
     let started = Instant::now();
-    let mut progress = Progress::new(seeds.end - seeds.start);
+    let mut progress = Progress::new(count);
     let mut summary = Summary::default();
     let mut written = Ok(());
     let mut stdout = io::stdout().lock();
     run_seeds(
-        seeds,
+        seeds.skip(whole.index as usize).step_by(whole.of as usize),
         jobs,
         args.twice,
         &options,
@@ -95,7 +128,8 @@ pub fn run(args: &RunArgs) -> io::Result<Exit> {
                 explain(&report, &args.world);
             }
             progress.show(&summary);
-            written.is_ok() && (report.is_ok() || args.keep_going)
+            let in_time = budget.is_none_or(|budget| started.elapsed() < budget);
+            written.is_ok() && in_time && (report.is_ok() || args.keep_going)
         },
     );
     progress.clear();
@@ -107,7 +141,17 @@ pub fn run(args: &RunArgs) -> io::Result<Exit> {
     }
     stdout.flush()?;
     tell(&summary, &options, wall, jobs);
-    Ok(if summary.failed.is_empty() {
+    // The default run is large enough to meet everything: if it does not, the
+    // harness has lost some of its bite.
+    let is_default = args.seed.is_none() && args.seeds.is_none() && whole.of == 1;
+    let blunt = is_default
+        && budget.is_none()
+        && args.world.is_default()
+        && !summary.unreached(&options).is_empty();
+    if blunt {
+        eprintln!("a run of all default worlds has to meet every situation");
+    }
+    Ok(if summary.failed.is_empty() && !blunt {
         Exit::Fine
     } else {
         Exit::No
@@ -165,6 +209,13 @@ fn summary_value(summary: &Summary, options: &WorldOptions, wall: Duration, jobs
         .iter()
         .map(|kind| kind.name())
         .collect();
+    let marks: Map<_, _> = summary
+        .marks
+        .iter()
+        .map(|(mark, count)| (mark.to_string(), json!(count)))
+        .collect();
+    let unreached = summary.unreached(options);
+    let unreached: Vec<_> = unreached.iter().map(ToString::to_string).collect();
     json!({
         "verdict": if summary.failed.is_empty() { "ok" } else { "violation" },
         "seeds": summary.seeds,
@@ -174,6 +225,8 @@ fn summary_value(summary: &Summary, options: &WorldOptions, wall: Duration, jobs
         "vaultOps": summary.vault_outcomes,
         "faults": faults,
         "faultsNotExercised": unexercised,
+        "marks": marks,
+        "marksNotReached": unreached,
         "conflicts": summary.conflicts,
         "retries": summary.retries,
         "lostReplies": summary.lost_replies,
@@ -270,6 +323,12 @@ fn tell(summary: &Summary, options: &WorldOptions, wall: Duration, jobs: usize) 
     }
     for kind in summary.unexercised(options) {
         eprintln!("  {kind:<24}   never (run more seeds)");
+    }
+    let unreached = summary.unreached(options);
+    let all = summary.marks.len() + unreached.len();
+    eprintln!("{} of {all} situations met", summary.marks.len());
+    for mark in unreached {
+        eprintln!("  {mark:<44}   never (run more seeds)");
     }
     if summary.failed.is_empty() {
         eprintln!("no violation");

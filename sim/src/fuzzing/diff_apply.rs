@@ -25,7 +25,7 @@ use crate::redis::{Keyspace, Value};
 
 const REPLICAS: usize = 3;
 const TOKENS: u8 = 6;
-const STEPS: usize = 8;
+const STEPS: usize = 6;
 /// Runs of one mutation that others get in between.
 const MOST_DISTURBED: usize = 3;
 

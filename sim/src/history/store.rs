@@ -40,7 +40,7 @@ pub enum Outcome {
     Chain(PathId),
     /// A mutate was acknowledged; see [`History::mutation`].
     Mutated(u32),
-    /// A read of the vault returned this; see [`History::tokens`].
+    /// A read of the vault returned this; see [`History::vault_read`].
     Tokens(u32),
     /// Certainly not applied, ever.
     Failed,

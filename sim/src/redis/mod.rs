@@ -4,7 +4,7 @@
 //! bytes, where the real client cannot tell it from redis-server 7.0, and where faults are injected. The production
 //! scripts run in a real Lua 5.1 (`script`). What a command does is in the file that has its name, under `cmd/`.
 //!
-//! Known to differ from redis-server 7.0: RESP3 is refused; one database; no `bit`, `struct` and `cmsgpack` in scripts;
+//! Known to differ from redis-server 7.0: one database; no `bit`, `struct` and `cmsgpack` in scripts;
 //! no evictions or limits of its own (see [`Modes`]); SCAN answers everything at once; a hash lists its fields in the
 //! order they were set, also when it is large.
 
@@ -24,7 +24,7 @@ mod value;
 
 pub use keyspace::{Keyspace, Snapshot};
 pub use modes::Modes;
-pub use reply::{Outcome, Reply};
+pub use reply::{Outcome, Protocol, Reply};
 pub use resp::{Command, next_command};
 pub use session::Session;
 pub use value::{Hash, List, Score, Sorted, Value};

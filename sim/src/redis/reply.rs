@@ -1,6 +1,18 @@
-//! What a command answers, in RESP2.
+//! What a command answers, in RESP2 or RESP3.
 
+use super::number::general;
+use super::value::Score;
 use bytes::{BufMut, Bytes, BytesMut};
+
+/// How replies are written; HELLO chooses, connection by connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Protocol {
+    /// What every connection starts with.
+    #[default]
+    Resp2,
+    /// With maps, sets, doubles, booleans and one null.
+    Resp3,
+}
 
 /// One reply. Texts of statuses and errors carry no line break: the encoder turns one into a space, as Redis does.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +31,20 @@ pub enum Reply {
     NilArray,
     /// `*n` and its elements.
     Array(Vec<Reply>),
+    /// Keys and values by turns: `%n`; in RESP2 an array of them all.
+    Map(Vec<Reply>),
+    /// `~n` and its elements; in RESP2 an array.
+    Set(Vec<Reply>),
+    /// Members and scores: an array of pairs; in RESP2 an array of both by turns.
+    Scored(Vec<(Bytes, Score)>),
+    /// `,1.5`; in RESP2 a bulk string.
+    Double(Score),
+    /// `#t` or `#f`; in RESP2 1 or 0.
+    Boolean(bool),
+    /// `(12`, kept as text; in RESP2 a bulk string.
+    BigNumber(Bytes),
+    /// `=7`, a format of three letters, a colon and a text; in RESP2 a bulk string of the text.
+    Verbatim([u8; 3], Bytes),
 }
 
 /// What a command's function returns: an `Err` is an error reply, so that `?` ends a command early.
@@ -63,26 +89,92 @@ impl Reply {
         matches!(self, Reply::Error(_))
     }
 
+    /// The reply with its outermost shape one that RESP2 has, so that who reads replies of RESP2 meets only those.
+    #[must_use]
+    pub(super) fn in_resp2(self) -> Reply {
+        match self {
+            Reply::Map(items) | Reply::Set(items) => Reply::Array(items),
+            Reply::Scored(pairs) => Reply::Array(
+                pairs
+                    .into_iter()
+                    .flat_map(|(member, score)| {
+                        [Reply::Bulk(member), Reply::text(general(score.0, 17))]
+                    })
+                    .collect(),
+            ),
+            Reply::Double(value) => Reply::text(general(value.0, 17)),
+            Reply::Boolean(value) => Reply::flag(value),
+            Reply::BigNumber(text) | Reply::Verbatim(_, text) => Reply::Bulk(text),
+            older => older,
+        }
+    }
+
     /// Writes the reply as RESP2.
     pub fn encode(&self, out: &mut BytesMut) {
+        self.encode_as(Protocol::Resp2, out);
+    }
+
+    /// Writes the reply.
+    pub fn encode_as(&self, protocol: Protocol, out: &mut BytesMut) {
+        let newer = protocol == Protocol::Resp3;
         match self {
             Reply::Status(text) => line(out, b'+', text),
             Reply::Error(text) => line(out, b'-', text),
             Reply::Integer(value) => header(out, b':', *value),
-            Reply::Bulk(bytes) => {
-                header(out, b'$', i64::try_from(bytes.len()).unwrap_or(i64::MAX));
-                out.reserve(bytes.len() + 2);
-                out.put_slice(bytes);
-                out.put_slice(b"\r\n");
-            }
+            Reply::Bulk(text) => bulk(out, text),
+            Reply::Nil | Reply::NilArray if newer => out.put_slice(b"_\r\n"),
             Reply::Nil => out.put_slice(b"$-1\r\n"),
             Reply::NilArray => out.put_slice(b"*-1\r\n"),
-            Reply::Array(items) => {
-                header(out, b'*', i64::try_from(items.len()).unwrap_or(i64::MAX));
-                items.iter().for_each(|item| item.encode(out));
+            Reply::Array(items) => aggregate(protocol, out, b'*', items.len(), items),
+            Reply::Map(items) if newer => aggregate(protocol, out, b'%', items.len() / 2, items),
+            Reply::Set(items) if newer => aggregate(protocol, out, b'~', items.len(), items),
+            Reply::Map(items) | Reply::Set(items) => {
+                aggregate(protocol, out, b'*', items.len(), items);
             }
+            Reply::Scored(pairs) => {
+                length(out, b'*', if newer { pairs.len() } else { 2 * pairs.len() });
+                for (member, score) in pairs {
+                    if newer {
+                        length(out, b'*', 2);
+                    }
+                    bulk(out, member);
+                    Reply::Double(*score).encode_as(protocol, out);
+                }
+            }
+            Reply::Double(value) if newer => line(out, b',', general(value.0, 17).as_bytes()),
+            Reply::Double(value) => bulk(out, general(value.0, 17).as_bytes()),
+            Reply::Boolean(value) if newer => {
+                out.put_slice(if *value { b"#t\r\n" } else { b"#f\r\n" });
+            }
+            Reply::Boolean(value) => header(out, b':', i64::from(*value)),
+            Reply::BigNumber(text) if newer => line(out, b'(', text),
+            Reply::BigNumber(text) => bulk(out, text),
+            Reply::Verbatim(format, text) if newer => {
+                length(out, b'=', text.len() + 4);
+                out.put_slice(format);
+                out.put_u8(b':');
+                out.put_slice(text);
+                out.put_slice(b"\r\n");
+            }
+            Reply::Verbatim(_, text) => bulk(out, text),
         }
     }
+}
+
+fn bulk(out: &mut BytesMut, text: &[u8]) {
+    length(out, b'$', text.len());
+    out.reserve(text.len() + 2);
+    out.put_slice(text);
+    out.put_slice(b"\r\n");
+}
+
+fn aggregate(protocol: Protocol, out: &mut BytesMut, kind: u8, count: usize, items: &[Reply]) {
+    length(out, kind, count);
+    items.iter().for_each(|item| item.encode_as(protocol, out));
+}
+
+fn length(out: &mut BytesMut, kind: u8, value: usize) {
+    header(out, kind, i64::try_from(value).unwrap_or(i64::MAX));
 }
 
 fn line(out: &mut BytesMut, kind: u8, text: &[u8]) {
@@ -150,6 +242,34 @@ mod tests {
             b"*2\r\n$-1\r\n$2\r\nab\r\n"
         );
         assert_eq!(encoded(Reply::NilArray), b"*-1\r\n");
+    }
+
+    #[test]
+    fn what_resp3_shows_resp2_flattens() {
+        let both = |reply: Reply| {
+            let mut newer = BytesMut::new();
+            reply.encode_as(Protocol::Resp3, &mut newer);
+            let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+            (text(encoded(reply)), text(newer.to_vec()))
+        };
+        let pair = |old: &str, new: &str| (old.to_owned(), new.to_owned());
+        let map = vec![Reply::text("a"), Reply::Nil];
+        assert_eq!(
+            both(Reply::Map(map)),
+            pair("*2\r\n$1\r\na\r\n$-1\r\n", "%1\r\n$1\r\na\r\n_\r\n")
+        );
+        let scored = vec![(Bytes::from_static(b"m"), Score(0.1))];
+        assert_eq!(
+            both(Reply::Scored(scored)),
+            pair(
+                "*2\r\n$1\r\nm\r\n$19\r\n0.10000000000000001\r\n",
+                "*1\r\n*2\r\n$1\r\nm\r\n,0.10000000000000001\r\n"
+            )
+        );
+        assert_eq!(both(Reply::Boolean(true)), pair(":1\r\n", "#t\r\n"));
+        let verbatim = Reply::Verbatim(*b"txt", Bytes::from_static(b"ab"));
+        assert_eq!(both(verbatim), pair("$2\r\nab\r\n", "=6\r\ntxt:ab\r\n"));
+        assert_eq!(both(Reply::NilArray), pair("*-1\r\n", "_\r\n"));
     }
 
     #[test]

@@ -227,13 +227,13 @@ where
         };
         let after = lock(self.gate).after(self.conn, command, &reply);
         match after {
-            After::Send => reply.encode(output),
+            After::Send => reply.encode_as(self.session.protocol(), output),
             After::Delay(delay) => {
                 // What was answered before is not held up with it.
                 stream.write_all(output).await?;
                 output.clear();
                 (self.sleep)(delay).await;
-                reply.encode(output);
+                reply.encode_as(self.session.protocol(), output);
             }
             After::Cut => {
                 // Earlier replies of the same batch were sent; only this one is lost.
@@ -242,7 +242,7 @@ where
             }
             After::CutMidReply => {
                 let whole = output.len();
-                reply.encode(output);
+                reply.encode_as(self.session.protocol(), output);
                 let half = whole + (output.len() - whole) / 2;
                 stream.write_all(&output[..half]).await?;
                 return Ok(Next::Close);

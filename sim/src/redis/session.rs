@@ -1,5 +1,6 @@
 //! What a server knows of one connection.
 
+use super::reply::Protocol;
 use super::resp::Command;
 use bytes::Bytes;
 
@@ -17,6 +18,7 @@ pub struct Session {
     /// Watched keys, and the stamp each had.
     pub(super) watching: Vec<(Bytes, u64)>,
     pub(super) closing: bool,
+    pub(super) protocol: Protocol,
     /// The server's life that this connection belongs to.
     pub(super) life: u64,
 }
@@ -30,6 +32,11 @@ impl Session {
     /// Whether the server closes this connection once the last reply is sent, as after QUIT.
     pub fn is_closing(&self) -> bool {
         self.closing
+    }
+
+    /// How replies to it are written.
+    pub fn protocol(&self) -> Protocol {
+        self.protocol
     }
 
     pub(super) fn end_transaction(&mut self) -> Option<Vec<Command>> {

@@ -7,6 +7,7 @@
 
 mod clock;
 mod config;
+mod coverage;
 mod judge;
 mod log;
 mod nemesis;
@@ -31,6 +32,7 @@ use haechi_store_redis::{
 };
 
 pub use config::{Config, WorldOptions};
+pub use coverage::{Mark, Marks};
 pub use log::Outcomes;
 pub use vault::{Action, VaultKnobs, Workload};
 
@@ -74,6 +76,8 @@ pub struct WorldReport {
     pub vault_outcomes: Outcomes,
     /// How often each fault struck.
     pub faults: BTreeMap<FaultKind, u64>,
+    /// What was met, and how often.
+    pub marks: Marks,
     /// What the sinks counted, all together.
     pub stats: Stats,
     /// What the token stores counted, all together.
@@ -219,7 +223,9 @@ pub fn carry_out(schedule: &Schedule, variant: Variant, watch: Watch) -> WorldRe
         state.version = Some(vault.version);
     }
     shared.final_state(state);
+    let watch = shared.weather(weather::Weather::take_watch);
     let closed = shared.close();
+    let marks = watch.close(&closed.history, &closed.stats, &closed.vault_stats);
     match crate::check::check(&closed.history) {
         Ok(verdict) => violations.extend(verdict.violations),
         Err(error) => violations.push(Violation {
@@ -273,6 +279,7 @@ pub fn carry_out(schedule: &Schedule, variant: Variant, watch: Watch) -> WorldRe
         outcomes: closed.outcomes,
         vault_outcomes: closed.vault_outcomes,
         faults: closed.faults,
+        marks,
         stats: closed.stats,
         vault_stats: closed.vault_stats,
         simulated,

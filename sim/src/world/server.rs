@@ -37,6 +37,7 @@ pub(crate) async fn run(shared: Shared) -> turmoil::Result {
         let path = Path {
             shared: shared.clone(),
             replica,
+            late: false,
         };
         let redis = shared.redis();
         tokio::task::spawn_local(async move {

@@ -142,6 +142,7 @@ impl Shared {
     /// Sets the time that everything from here on is recorded at.
     pub(crate) fn set_now(&self, now: Duration) {
         lock(&self.0.log).now = now;
+        self.weather(|weather| weather.set_now(now));
         let millis = u64::try_from((EPOCH + now).as_millis()).unwrap_or(u64::MAX);
         self.with_redis(|redis| redis.set_now(millis));
     }

@@ -7,7 +7,7 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use tokio::sync::Notify;
 
-use super::shared::Shared;
+use super::{coverage::Watch, log::nanos, shared::Shared};
 use crate::{
     fault::{Fault, FaultKind},
     redis::{
@@ -23,6 +23,9 @@ pub(crate) struct Weather {
     /// How to cut each connection.
     connections: BTreeMap<ConnId, Arc<Notify>>,
     struck: BTreeMap<FaultKind, u64>,
+    watch: Watch,
+    /// In nanoseconds.
+    now: u64,
     /// Until when a slow script keeps everybody waiting, in milliseconds.
     busy_until: u64,
 }
@@ -31,6 +34,8 @@ pub(crate) struct Weather {
 pub(crate) struct Path {
     pub(crate) shared: Shared,
     pub(crate) replica: usize,
+    /// Whether the command on its way was held back by a fault.
+    pub(crate) late: bool,
 }
 
 impl Gate for Path {
@@ -47,6 +52,7 @@ impl Gate for Path {
         let verdict = self
             .shared
             .weather(|weather| weather.arrival(self.replica, command, now));
+        self.late = matches!(verdict, Before::Delay(_));
         if verdict != Before::Run {
             self.note(command, &format!("{verdict:?}"));
         }
@@ -54,9 +60,10 @@ impl Gate for Path {
     }
 
     fn after(&mut self, _: ConnId, command: &Command, reply: &Reply) -> After {
-        let verdict = self
-            .shared
-            .weather(|weather| weather.departure(self.replica, reply));
+        let verdict = self.shared.weather(|weather| {
+            weather.watch.ran(command, reply, self.late);
+            weather.departure(self.replica, reply)
+        });
         self.note(command, &format!("{} {verdict:?}", brief(reply)));
         verdict
     }
@@ -79,12 +86,19 @@ impl Path {
 /// What a reply says, in a word.
 fn brief(reply: &Reply) -> String {
     match reply {
-        Reply::Status(text) | Reply::Error(text) | Reply::Bulk(text) => {
+        Reply::Status(text)
+        | Reply::Error(text)
+        | Reply::Bulk(text)
+        | Reply::BigNumber(text)
+        | Reply::Verbatim(_, text) => {
             String::from_utf8_lossy(&text[..text.len().min(40)]).into_owned()
         }
         Reply::Integer(value) => value.to_string(),
         Reply::Nil | Reply::NilArray => "nil".to_owned(),
-        Reply::Array(parts) => parts.first().map_or_else(|| "empty".to_owned(), brief),
+        Reply::Array(parts) | Reply::Map(parts) | Reply::Set(parts) => {
+            parts.first().map_or_else(|| "empty".to_owned(), brief)
+        }
+        Reply::Scored(_) | Reply::Double(_) | Reply::Boolean(_) => format!("{reply:?}"),
     }
 }
 
@@ -95,6 +109,8 @@ impl Weather {
             rng,
             connections: BTreeMap::new(),
             struck: BTreeMap::new(),
+            watch: Watch::default(),
+            now: 0,
             busy_until: 0,
         }
     }
@@ -113,6 +129,16 @@ impl Weather {
 
     pub(crate) fn struck(&mut self, kind: FaultKind) {
         *self.struck.entry(kind).or_default() += 1;
+        self.watch.struck(kind, self.now);
+    }
+
+    pub(crate) fn set_now(&mut self, now: Duration) {
+        self.now = nanos(now);
+    }
+
+    /// What was met until now.
+    pub(super) fn take_watch(&mut self) -> Watch {
+        std::mem::take(&mut self.watch)
     }
 
     /// How often each fault struck.

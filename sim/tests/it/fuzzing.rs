@@ -80,3 +80,25 @@ proptest! {
         fuzzing::resp(&data);
     }
 }
+
+/// Inputs that the fuzzer found worth keeping, a former failure among them.
+#[test]
+fn corpus() {
+    type Body = fn(&[u8]);
+    let targets = [
+        ("canonical_json", fuzzing::canonical_json as Body),
+        ("chain_verify", fuzzing::chain_verify),
+        ("diff_apply", fuzzing::diff_apply),
+        ("envelope_open", fuzzing::envelope_open),
+        ("resp", fuzzing::resp),
+    ];
+    for (name, body) in targets {
+        let path = format!("{}/../fuzz/corpus/{name}", env!("CARGO_MANIFEST_DIR"));
+        let mut inputs = 0;
+        for file in std::fs::read_dir(path).unwrap() {
+            body(&std::fs::read(file.unwrap().path()).unwrap());
+            inputs += 1;
+        }
+        assert!(inputs > 10, "{name} has {inputs} inputs");
+    }
+}

@@ -131,6 +131,11 @@ pub(crate) fn usage(error: &clap::Error) -> Exit {
             // The message repeats arguments, and one may be a URL that holds
             // a password and stands in the wrong place.
             let text = without_urls(&error.render().to_string());
+            // One that stands where a token belongs may be a plaintext.
+            let text = match std::env::args().any(|word| word == "vault") {
+                true => without_values(&text),
+                false => text,
+            };
             let _ = io::stderr().write_all(text.as_bytes());
             Exit::NotAsked
         }
@@ -151,6 +156,22 @@ fn without_urls(text: &str) -> String {
     kept
 }
 
+/// `text` with every quoted word left out that is no option's name.
+fn without_values(text: &str) -> String {
+    let mut kept = String::new();
+    for (place, part) in text.split('\'').enumerate() {
+        let is_quoted = place % 2 == 1;
+        if place > 0 {
+            kept.push('\'');
+        }
+        kept.push_str(match is_quoted && !part.starts_with(['-', '<']) {
+            true => "…",
+            false => part,
+        });
+    }
+    kept
+}
+
 /// Whether a question's answer was printed, or nobody reads stdout any more:
 /// the exit code and stderr still tell it then.
 ///
@@ -166,7 +187,7 @@ pub(crate) fn unless_closed(written: io::Result<()>) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::without_urls;
+    use super::{without_urls, without_values};
 
     /// Would catch a password that a usage message repeats.
     #[test]
@@ -176,5 +197,14 @@ mod tests {
             "unexpected argument 'redis://…' found\n\nrediss://… x"
         );
         assert_eq!(without_urls("no argument"), "no argument");
+    }
+
+    /// Would catch a plaintext that a usage message repeats.
+    #[test]
+    fn values_are_left_out_of_usage_messages() {
+        assert_eq!(
+            without_values("unexpected argument '4111' found; use '--help' or 'reveal'"),
+            "unexpected argument '…' found; use '--help' or '…'"
+        );
     }
 }

@@ -220,7 +220,8 @@ pub(crate) enum BadText {
 impl Texts {
     /// Begins to read. Dropping it ends the reading at the next line.
     pub(crate) fn from_stdin() -> Self {
-        let (sender, lines) = mpsc::channel(GROUP);
+        // Each may be as long as a plaintext may be.
+        let (sender, lines) = mpsc::channel(8);
         tokio::task::spawn_blocking(move || {
             let mut lines = Lines::new(io::stdin(), MAX_PLAINTEXT);
             let mut last = 0;

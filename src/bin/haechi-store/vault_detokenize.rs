@@ -63,6 +63,7 @@ async fn detokenize(open: &Open, console: &Console) -> Result<Exit, Failure> {
         let lines = open.vault.detokenize(&tokens).await;
         let lines = lines.map_err(|error| match &error {
             DetokenizeError::Read(error) => read_failure(&open.client, error),
+            DetokenizeError::Keys(_) => Failure::not_asked(error.to_string()),
             DetokenizeError::NotAudited(cause) => {
                 append_failure(&open.client, cause, &error.to_string())
             }

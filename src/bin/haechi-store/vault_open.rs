@@ -10,7 +10,7 @@ use haechi_store_redis::{
     crypto::{Counting, KeyFile, LocalKeys},
     entropy::SystemEntropy,
     redis::RedisVaultStore,
-    vault::{MutateError, TokenVault, VaultPolicy},
+    vault::{JsonObject, MutateError, TokenVault, VaultPolicy},
 };
 use redis::Client;
 use serde::Serialize;
@@ -26,6 +26,16 @@ use crate::{
 pub(crate) type Keys = LocalKeys<KeyFile, SystemClock, SystemEntropy>;
 pub(crate) type Store = RedisVaultStore<Client, SystemClock, SystemEntropy>;
 pub(crate) type Vault = TokenVault<Store, Keys>;
+
+/// The object in an option's value, which may hold something secret and is not
+/// repeated.
+pub(crate) fn object(option: &str, text: Option<&str>) -> Result<JsonObject, Failure> {
+    match text.map(JsonObject::from_json) {
+        None => Ok(JsonObject::default()),
+        Some(Ok(object)) => Ok(object),
+        Some(Err(error)) => Err(Failure::not_asked(format!("{option}: {error}"))),
+    }
+}
 
 /// A vault, ready to be used and to be closed.
 pub(crate) struct Open {

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use haechi_store_redis::vault::{JsonObject, Refusal, RevealError, RevealPolicy, VaultPolicy};
+use haechi_store_redis::vault::{Refusal, RevealError, RevealPolicy, VaultPolicy};
 
 use crate::{
     args::Global,
@@ -10,7 +10,7 @@ use crate::{
     console::{self, Console},
     exit::{Exit, Failure},
     key_file::KeyFileArg,
-    vault_open::{Open, append_failure},
+    vault_open::{Open, append_failure, object},
 };
 
 /// Print what a token stands for; the audit chain says so
@@ -30,8 +30,8 @@ pub(crate) struct Args {
     reveal_policy: String,
 
     /// A JSON object to open the envelope under, instead of the stored context
-    #[arg(long, value_name = "JSON", value_parser = JsonObject::from_json)]
-    context: Option<JsonObject>,
+    #[arg(long, value_name = "JSON")]
+    context: Option<String>,
 
     #[command(flatten)]
     keys: KeyFileArg,
@@ -52,8 +52,12 @@ pub(crate) async fn run(args: Args, global: &Global, console: &Console) -> Resul
         },
         ..VaultPolicy::default()
     };
+    let context = match &args.context {
+        None => None,
+        text => Some(object("--context", text.as_deref())?),
+    };
     let open = Open::new(&args.keys, global, policy).await?;
-    let revealed = open.vault.reveal(&args.token, args.context.as_ref()).await;
+    let revealed = open.vault.reveal(&args.token, context.as_ref()).await;
     let client = open.client.clone();
     open.close(global, console).await;
     match revealed {

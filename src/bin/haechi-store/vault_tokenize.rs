@@ -3,7 +3,7 @@
 use std::{collections::VecDeque, io::Write};
 
 use haechi_store_redis::vault::{
-    Details, Deterministic, JsonObject, Retention, TokenType, TokenizeError, Tokenized, VaultPolicy,
+    Details, Deterministic, Retention, TokenType, TokenizeError, Tokenized, VaultPolicy,
 };
 use tokio::task::JoinHandle;
 
@@ -13,7 +13,7 @@ use crate::{
     exit::{Exit, Failure},
     input::{BadText, Texts},
     key_file::KeyFileArg,
-    vault_open::{Open, mutate_failure},
+    vault_open::{Open, mutate_failure, object},
 };
 
 /// Turn plaintexts from stdin into tokens
@@ -41,12 +41,12 @@ pub(crate) struct Args {
     retention_days: Retention,
 
     /// A JSON object that is kept readable beside each token
-    #[arg(long, value_name = "JSON", value_parser = JsonObject::from_json)]
-    metadata: Option<JsonObject>,
+    #[arg(long, value_name = "JSON")]
+    metadata: Option<String>,
 
     /// A JSON object that each envelope is bound to
-    #[arg(long, value_name = "JSON", value_parser = JsonObject::from_json)]
-    context: Option<JsonObject>,
+    #[arg(long, value_name = "JSON")]
+    context: Option<String>,
 
     #[command(flatten)]
     keys: KeyFileArg,
@@ -70,25 +70,30 @@ pub(crate) async fn run(args: Args, global: &Global, console: &Console) -> Resul
         },
         ..VaultPolicy::default()
     };
+    let details = Details {
+        context: object("--context", args.context.as_deref())?,
+        metadata: object("--metadata", args.metadata.as_deref())?,
+    };
     let open = Open::new(&args.keys, global, policy).await?;
-    let ended = tokenize(&args, &open, console).await;
+    let ended = tokenize(&args, &details, &open, console).await;
     open.close(global, console).await;
     ended
 }
 
 type Ending = Result<Tokenized, TokenizeError>;
 
-async fn tokenize(args: &Args, open: &Open, console: &Console) -> Result<Exit, Failure> {
+async fn tokenize(
+    args: &Args,
+    details: &Details,
+    open: &Open,
+    console: &Console,
+) -> Result<Exit, Failure> {
     let mut texts = Texts::from_stdin();
     let mut in_flight: VecDeque<(u64, JoinHandle<Ending>)> = VecDeque::new();
     let mut progress = console.progress("tokenized");
     let (mut made, mut reused) = (0_u64, 0_u64);
     let mut bad = None;
     let mut is_open = true;
-    let details = Details {
-        context: args.context.clone().unwrap_or_default(),
-        metadata: args.metadata.clone().unwrap_or_default(),
-    };
     loop {
         while is_open && in_flight.len() < IN_FLIGHT {
             match texts.next().await {
@@ -116,8 +121,11 @@ async fn tokenize(args: &Args, open: &Open, console: &Console) -> Result<Exit, F
                 made += 1;
                 reused += u64::from(tokenized.reused);
                 let mut out = console::stdout();
-                writeln!(out, "{}", tokenized.token)?;
-                out.flush()?;
+                let written = writeln!(out, "{}", tokenized.token).and_then(|()| out.flush());
+                if let Err(error) = written {
+                    drop(out);
+                    return Err(unread(line, &error, in_flight).await);
+                }
                 progress.at(made, None);
             }
             Ok(Err(error)) => {
@@ -144,6 +152,23 @@ async fn tokenize(args: &Args, open: &Open, console: &Console) -> Result<Exit, F
             })
         }
     }
+}
+
+/// A token that nobody was told of is of no use, and expires.
+async fn unread(
+    line: u64,
+    error: &std::io::Error,
+    in_flight: VecDeque<(u64, JoinHandle<Ending>)>,
+) -> Failure {
+    let mut last = line;
+    for (behind, task) in in_flight {
+        let _ = task.await;
+        last = behind;
+    }
+    Failure::no(format!(
+        "stdout was closed or cannot be written: {error}; the tokens of lines {line} to {last} were \
+         made and not printed, and expire; no line after {last} was tried"
+    ))
 }
 
 /// Those behind the one that failed are let end: they may be tokens already.

@@ -287,3 +287,38 @@ fn the_benchmark_commits_everything_and_leaves_nothing() {
         assert_eq!(tell(&server, &["DBSIZE"]), redis::Value::Int(0));
     }
 }
+
+/// Would catch a plaintext in the wrong place that a usage error repeats, and
+/// tokens that are made though nobody can be told of them.
+#[test]
+fn usage_errors_and_a_closed_stdout_give_nothing_away() {
+    let place = Place::new();
+    for args in [
+        &["reveal", "tok_a", "4111111111111111"][..],
+        &["tokenize", "--type", "4111 1111"],
+        &[
+            "tokenize",
+            "--type",
+            "email",
+            "--metadata",
+            "{\"note\":\"4111\"",
+        ],
+    ] {
+        let refused = place.vault(args, b"x\n").exits(2);
+        assert!(!refused.stderr.contains("4111"), "{refused:?}");
+    }
+    let mut full = program(&["vault", "tokenize", "--type", "email", "--key-file"]);
+    full.arg(place.key_file())
+        .env("REDIS_URL", place.server.url());
+    let file = std::fs::OpenOptions::new()
+        .write(true)
+        .open("/dev/full")
+        .unwrap();
+    let mut input = tempfile::tempfile().unwrap();
+    std::io::Write::write_all(&mut input, b"x\n").unwrap();
+    std::io::Seek::rewind(&mut input).unwrap();
+    let output = full.stdin(input).stdout(file).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("lines 1 to 1"), "{said}");
+}

@@ -225,10 +225,36 @@ pub(crate) async fn tokens_are_found_again<S: VaultStore>(store: S) {
     let wrong = Indexed {
         token: token("t002"),
         read: Some(Stored::from("something else")),
+        expires: None,
     };
     store.index(&[wrong], None).await.unwrap();
     let due = store.due(Duration::from_secs(5), 100).await.unwrap();
     assert_eq!(due.tokens.len(), 3);
+}
+
+/// Catches a diff that is cut, or refused, because Lua passes on some 8,000
+/// values at once.
+pub(crate) async fn a_large_diff_lands_whole<S: VaultStore>(store: S) {
+    const TOKENS: usize = 9_000;
+    let names: Vec<TokenId> = (0..TOKENS)
+        .map(|number| token(&format!("t{number}")))
+        .collect();
+    let set: Diff = names
+        .iter()
+        .map(|name| (name.clone(), Some(Stored::from("1"))))
+        .collect();
+    let absent: Read = names.iter().map(|name| (name.clone(), None)).collect();
+    let applied = apply(&store, &attempt(1, &absent, &set)).await;
+    assert!(matches!(applied, Applied::Committed { .. }), "{applied:?}");
+    assert_eq!(everything(&store).await.1.len(), TOKENS);
+    let stand: Read = names
+        .iter()
+        .map(|name| (name.clone(), Some(Stored::from("1"))))
+        .collect();
+    let delete: Diff = names.into_iter().map(|name| (name, None)).collect();
+    let applied = apply(&store, &attempt(2, &stand, &delete)).await;
+    assert!(matches!(applied, Applied::Committed { .. }), "{applied:?}");
+    assert_eq!(everything(&store).await, (2, Vec::new()));
 }
 
 /// Catches increments lost or doubled between replicas, by transactions and by
@@ -292,6 +318,7 @@ macro_rules! contract {
             each!(a_dropped_mutation_is_never_applied);
             each!(a_snapshot_is_fenced_on_every_change);
             each!(tokens_are_found_again);
+            each!(a_large_diff_lands_whole);
 
             #[tokio::test]
             async fn racing_counters_count_exactly() {

@@ -2,7 +2,9 @@
 
 mod contract;
 mod foreign;
+mod hard_cases;
 mod model;
+mod outages;
 mod receipts;
 mod refusals;
 mod tokens;

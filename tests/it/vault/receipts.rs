@@ -116,8 +116,8 @@ async fn a_copy_that_outlived_its_receipt_is_refused() {
         .unwrap();
     assert_eq!(
         kept,
-        10_000 + 10_000 + 2,
-        "receipts, their places, #next and #own"
+        10_000 + 10_000 + 3,
+        "receipts, their places, #next, #last and #own"
     );
 }
 

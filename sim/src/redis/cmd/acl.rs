@@ -17,14 +17,11 @@ fn whoami(ctx: &mut Ctx<'_>, _: &[Bytes]) -> Outcome {
 fn dry_run(ctx: &mut Ctx<'_>, args: &[Bytes]) -> Outcome {
     let user = String::from_utf8_lossy(&args[2]);
     if !ctx.state.modes.knows(&user) {
-        return Err(Reply::error(format!("ERR User '{user}' not found")));
+        return Err(echoing("ERR User '", &args[2], "' not found"));
     }
     let words = &args[3..];
     if super::table::lookup(&words[0]).is_none() {
-        return Err(Reply::error(format!(
-            "ERR Command '{}' not found",
-            String::from_utf8_lossy(&words[0])
-        )));
+        return Err(echoing("ERR Command '", &words[0], "' not found"));
     }
     let spec = super::find(words)?;
     if ctx.state.modes.denies(spec.name) {

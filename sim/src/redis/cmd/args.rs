@@ -32,6 +32,16 @@ pub(super) fn wrong_arity(name: &str) -> Reply {
     ))
 }
 
+/// What an error repeats of a word: its bytes as they are, up to the first zero byte.
+pub(super) fn echo(word: &[u8]) -> &[u8] {
+    word.split(|byte| *byte == 0).next().unwrap_or_default()
+}
+
+/// An error that repeats `word` between two texts.
+pub(super) fn echoing(before: &str, word: &[u8], after: &str) -> Reply {
+    Reply::error([before.as_bytes(), echo(word), after.as_bytes()].concat())
+}
+
 /// A copy to keep: a slice of what was read would keep the whole read alive.
 pub(super) fn keep(word: &Bytes) -> Bytes {
     Bytes::copy_from_slice(word)

@@ -47,10 +47,10 @@ fn docs(_: &mut Ctx<'_>, args: &[Bytes]) -> Outcome {
         let summary = format!("Simulated {}", spec.name.to_ascii_uppercase());
         [
             Reply::text(spec.name),
-            Reply::Array(vec![Reply::text("summary"), Reply::text(summary)]),
+            Reply::Map(vec![Reply::text("summary"), Reply::text(summary)]),
         ]
     };
-    Ok(Reply::Array(known.iter().flat_map(entry).collect()))
+    Ok(Reply::Map(known.iter().flat_map(entry).collect()))
 }
 
 fn describe(spec: &Spec) -> Reply {
@@ -59,7 +59,7 @@ fn describe(spec: &Spec) -> Reply {
     Reply::Array(vec![
         Reply::text(spec.name),
         Reply::Integer(spec.arity.into()),
-        Reply::Array(
+        Reply::Set(
             flags
                 .map(|(_, name)| Reply::Status(Bytes::from_static(name.as_bytes())))
                 .collect(),
@@ -68,9 +68,9 @@ fn describe(spec: &Spec) -> Reply {
         Reply::Integer(last.into()),
         Reply::Integer(step.into()),
         // Categories, tips and key specifications: nothing here goes by them.
-        Reply::Array(Vec::new()),
-        Reply::Array(Vec::new()),
-        Reply::Array(Vec::new()),
+        Reply::Set(Vec::new()),
+        Reply::Set(Vec::new()),
+        Reply::Set(Vec::new()),
         Reply::Array(spec.subs.iter().map(describe).collect()),
     ])
 }

@@ -24,7 +24,7 @@ fn get(ctx: &mut Ctx<'_>, args: &[Bytes]) -> Outcome {
         .iter()
         .map(|(name, ..)| *name)
         .filter(|name| wanted(name));
-    Ok(Reply::Array(
+    Ok(Reply::Map(
         known
             .flat_map(|name| [Reply::text(name), Reply::text(ctx.state.setting(name))])
             .collect(),
@@ -40,10 +40,11 @@ fn set(ctx: &mut Ctx<'_>, args: &[Bytes]) -> Outcome {
     for pair in pairs.chunks_exact(2) {
         let name = String::from_utf8_lossy(&pair[0]).to_ascii_lowercase();
         let Some((_, _, allowed)) = SETTINGS.iter().find(|(known, ..)| *known == name) else {
-            let name = String::from_utf8_lossy(&pair[0]);
-            return Err(Reply::error(format!(
-                "ERR Unknown option or number of arguments for CONFIG SET - '{name}'"
-            )));
+            return Err(echoing(
+                "ERR Unknown option or number of arguments for CONFIG SET - '",
+                &pair[0],
+                "'",
+            ));
         };
         if !allowed.is_empty() && !allowed.iter().any(|value| is(&pair[1], value)) {
             let allowed = allowed.join(", ");

@@ -52,9 +52,7 @@ fn run(ctx: &mut Ctx<'_>, args: &[Bytes], unit: Unit) -> Outcome {
             word if is(word, "gt") => gt = true,
             word if is(word, "lt") => lt = true,
             word => {
-                return Err(Reply::error(
-                    [b"ERR Unsupported option ".as_ref(), word].concat(),
-                ));
+                return Err(echoing("ERR Unsupported option ", word, ""));
             }
         }
     }

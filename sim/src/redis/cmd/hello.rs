@@ -1,14 +1,17 @@
-//! HELLO [protover [AUTH username password] [SETNAME clientname]]: RESP2 only.
+//! HELLO [protover [AUTH username password] [SETNAME clientname]]: chooses RESP2 or RESP3.
 
 use super::prelude::*;
+use crate::redis::reply::Protocol;
 
 pub(super) const HELLO: Spec =
     Spec::new("hello", -1, CONNECTION | FAST | NO_AUTH | ALLOW_BUSY, run);
 
 fn run(ctx: &mut Ctx<'_>, args: &[Bytes]) -> Outcome {
+    let mut wanted = None;
     if let Some(version) = args.get(1) {
         match integer(version) {
-            Ok(2) => {}
+            Ok(2) => wanted = Some(Protocol::Resp2),
+            Ok(3) => wanted = Some(Protocol::Resp3),
             Ok(_) => return Err(Reply::fail("NOPROTO unsupported protocol version")),
             Err(_) => {
                 return Err(Reply::fail(
@@ -25,15 +28,12 @@ fn run(ctx: &mut Ctx<'_>, args: &[Bytes]) -> Outcome {
                 ctx.state.modes.log_in(ctx.session, user, password)?;
                 after
             }
-            [wanted, after @ ..] if is(option, "setname") => {
-                name = Some(super::client::checked_name(wanted)?);
+            [asked, after @ ..] if is(option, "setname") => {
+                name = Some(super::client::checked_name(asked)?);
                 after
             }
             _ => {
-                let option = String::from_utf8_lossy(option);
-                return Err(Reply::error(format!(
-                    "ERR Syntax error in HELLO option '{option}'"
-                )));
+                return Err(echoing("ERR Syntax error in HELLO option '", option, "'"));
             }
         };
     }
@@ -43,19 +43,26 @@ fn run(ctx: &mut Ctx<'_>, args: &[Bytes]) -> Outcome {
     if let Some(name) = name {
         ctx.session.name = name;
     }
+    if let Some(wanted) = wanted {
+        ctx.session.protocol = wanted;
+    }
+    let version = match ctx.session.protocol {
+        Protocol::Resp2 => 2,
+        Protocol::Resp3 => 3,
+    };
     let id = i64::try_from(ctx.session.id).unwrap_or(i64::MAX);
     let role = if ctx.state.modes.readonly {
         "slave"
     } else {
         "master"
     };
-    Ok(Reply::Array(vec![
+    Ok(Reply::Map(vec![
         Reply::text("server"),
         Reply::text("redis"),
         Reply::text("version"),
         Reply::text(super::info::VERSION),
         Reply::text("proto"),
-        Reply::Integer(2),
+        Reply::Integer(version),
         Reply::text("id"),
         Reply::Integer(id),
         Reply::text("mode"),

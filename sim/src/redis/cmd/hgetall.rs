@@ -19,7 +19,10 @@ fn run(ctx: &mut Ctx<'_>, args: &[Bytes], fields: bool, values: bool) -> Outcome
     let hash = ctx.db().read::<Hash>(&args[1])?;
     let pairs = hash.into_iter().flatten();
     let items = pairs.flat_map(|(field, value)| [fields.then_some(field), values.then_some(value)]);
-    Ok(Reply::Array(
-        items.flatten().cloned().map(Reply::Bulk).collect(),
-    ))
+    let items = items.flatten().cloned().map(Reply::Bulk).collect();
+    Ok(if fields && values {
+        Reply::Map(items)
+    } else {
+        Reply::Array(items)
+    })
 }

@@ -35,7 +35,7 @@ fn run(ctx: &mut Ctx<'_>, args: &[Bytes]) -> Outcome {
     let sections: Vec<String> = shown
         .map(|(title, body)| format!("# {title}\r\n{}", body(ctx.state)))
         .collect();
-    Ok(Reply::text(sections.join("\r\n")))
+    Ok(Reply::Verbatim(*b"txt", sections.join("\r\n").into()))
 }
 
 fn server(state: &State) -> String {

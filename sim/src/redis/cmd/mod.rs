@@ -91,7 +91,7 @@ mod prelude {
 
 use super::keyspace::Keyspace;
 use super::modes::text;
-use super::reply::Reply;
+use super::reply::{Protocol, Reply};
 use super::resp::Command;
 use super::session::Session;
 use super::state::State;
@@ -153,7 +153,11 @@ pub(super) fn execute(state: &mut Box<State>, session: &mut Session, command: &C
 }
 
 fn run(spec: &Spec, ctx: &mut Ctx<'_>, words: &[Bytes]) -> Reply {
-    (spec.run)(ctx, words).unwrap_or_else(|refusal| refusal)
+    let reply = (spec.run)(ctx, words).unwrap_or_else(|refusal| refusal);
+    match ctx.session.protocol() {
+        Protocol::Resp2 => reply.in_resp2(),
+        Protocol::Resp3 => reply,
+    }
 }
 
 /// The command these words are, with a number of words that it takes.
@@ -173,11 +177,12 @@ fn find(words: &[Bytes]) -> Result<&'static Spec, Reply> {
         .iter()
         .find(|sub| args::is(word, sub.short_name()))
     else {
-        let word = String::from_utf8_lossy(&word[..word.len().min(128)]);
         let container = spec.name.to_ascii_uppercase();
-        return Err(Reply::error(format!(
-            "ERR unknown subcommand '{word}'. Try {container} HELP."
-        )));
+        return Err(args::echoing(
+            "ERR unknown subcommand '",
+            &word[..word.len().min(128)],
+            &format!("'. Try {container} HELP."),
+        ));
     };
     if sub.takes(words.len()) {
         Ok(sub)
@@ -191,6 +196,7 @@ fn unknown(words: &[Bytes]) -> Reply {
     let (name, rest) = words
         .split_first()
         .map_or((&[][..], words), |(name, rest)| (name.as_ref(), rest));
+    let name = args::echo(name);
     text.extend(&name[..name.len().min(128)]);
     text.extend(b"', with args beginning with: ");
     let mut room = 128usize;
@@ -198,6 +204,7 @@ fn unknown(words: &[Bytes]) -> Reply {
         if room == 0 {
             break;
         }
+        let word = args::echo(word);
         let shown = word.len().min(room);
         text.push(b'\'');
         text.extend(&word[..shown]);

@@ -7,6 +7,7 @@ pub(super) const RESET: Spec = Spec::new("reset", 1, CONNECTION | FAST | NO_AUTH
 fn run(ctx: &mut Ctx<'_>, _: &[Bytes]) -> Outcome {
     ctx.session.end_transaction();
     ctx.session.watching.clear();
+    ctx.session.protocol = Default::default();
     ctx.session.name = Bytes::new();
     ctx.session.user = "default".to_owned();
     ctx.session.authenticated = ctx.state.modes.requirepass.is_none();

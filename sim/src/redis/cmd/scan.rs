@@ -59,9 +59,34 @@ impl Options {
     }
 }
 
+/// A cursor as C's `strtoul` reads it, sign and all; its value says nothing here, as every answer is whole.
 pub(super) fn cursor(word: &[u8]) -> Result<u64, Reply> {
-    let text = std::str::from_utf8(word).unwrap_or_default();
-    text.parse().map_err(|_| Reply::fail("ERR invalid cursor"))
+    const INVALID: Reply = Reply::fail("ERR invalid cursor");
+    let word = echo(word);
+    let (negative, digits) = match word {
+        [b'-', digits @ ..] => (true, digits),
+        [b'+', digits @ ..] => (false, digits),
+        digits => (false, digits),
+    };
+    // An empty word is 0; a sign alone is not.
+    if digits.is_empty() {
+        return if word.is_empty() { Ok(0) } else { Err(INVALID) };
+    }
+    let mut value: u64 = 0;
+    for digit in digits {
+        if !digit.is_ascii_digit() {
+            return Err(INVALID);
+        }
+        value = value
+            .checked_mul(10)
+            .and_then(|value| value.checked_add(u64::from(digit - b'0')))
+            .ok_or(INVALID)?;
+    }
+    Ok(if negative {
+        value.wrapping_neg()
+    } else {
+        value
+    })
 }
 
 pub(super) fn answer(items: Vec<Reply>) -> Reply {

@@ -2,6 +2,7 @@
 
 use super::prelude::*;
 use crate::redis::number;
+use crate::redis::value::Score;
 
 pub(super) const ZADD: Spec = Spec::new("zadd", -4, WRITE | DENYOOM | FAST, run).one_key();
 
@@ -99,7 +100,7 @@ fn run(ctx: &mut Ctx<'_>, args: &[Bytes]) -> Outcome {
     }
     ctx.db().tidy(&args[1]);
     Ok(match result {
-        Some(score) if options.increment => Reply::text(number::general(score, 17)),
+        Some(score) if options.increment => Reply::Double(Score(score)),
         None if options.increment => Reply::Nil,
         _ => Reply::count(if options.changed {
             added + updated

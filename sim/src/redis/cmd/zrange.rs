@@ -1,7 +1,7 @@
 //! ZRANGE key start stop [WITHSCORES]: by rank only; BYSCORE, BYLEX and REV are not simulated.
 
 use super::prelude::*;
-use crate::redis::number;
+use crate::redis::value::Score;
 
 pub(super) const ZRANGE: Spec = Spec::new("zrange", -4, READONLY, run).one_key();
 
@@ -28,12 +28,11 @@ pub(super) fn list<'a>(
     members: impl Iterator<Item = (&'a Bytes, f64)>,
     with_scores: bool,
 ) -> Reply {
-    let mut items = Vec::new();
-    for (member, score) in members {
-        items.push(Reply::Bulk(member.clone()));
-        if with_scores {
-            items.push(Reply::text(number::general(score, 17)));
-        }
+    if with_scores {
+        let scored = members.map(|(member, score)| (member.clone(), Score(score)));
+        Reply::Scored(scored.collect())
+    } else {
+        let members = members.map(|(member, _)| Reply::Bulk(member.clone()));
+        Reply::Array(members.collect())
     }
-    Reply::Array(items)
 }

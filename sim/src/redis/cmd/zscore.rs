@@ -1,7 +1,7 @@
 //! ZSCORE key member
 
 use super::prelude::*;
-use crate::redis::number;
+use crate::redis::value::Score;
 
 pub(super) const ZSCORE: Spec = Spec::new("zscore", 3, READONLY | FAST, run).one_key();
 
@@ -10,5 +10,5 @@ fn run(ctx: &mut Ctx<'_>, args: &[Bytes]) -> Outcome {
         .db()
         .read::<Sorted>(&args[1])?
         .and_then(|sorted| sorted.score(&args[2]));
-    Ok(score.map_or(Reply::Nil, |score| Reply::text(number::general(score, 17))))
+    Ok(score.map_or(Reply::Nil, |score| Reply::Double(Score(score))))
 }

@@ -1,8 +1,10 @@
 //! Between Lua's values and Redis's replies.
 
+use super::answer;
 use super::raise::{self, Raised};
 use crate::redis::number::{general, truncate};
-use crate::redis::reply::Reply;
+use crate::redis::reply::{Protocol, Reply};
+use crate::redis::value::Score;
 use bytes::Bytes;
 use mlua::{Lua, LuaString, Table, Value};
 
@@ -14,6 +16,8 @@ pub(super) struct Shapes {
     err: LuaString,
     ok: LuaString,
     double: LuaString,
+    big_number: LuaString,
+    verbatim: LuaString,
     map: LuaString,
     set: LuaString,
 }
@@ -24,17 +28,20 @@ impl Shapes {
             err: lua.create_string("err")?,
             ok: lua.create_string("ok")?,
             double: lua.create_string("double")?,
+            big_number: lua.create_string("big_number")?,
+            verbatim: lua.create_string("verbatim_string")?,
             map: lua.create_string("map")?,
             set: lua.create_string("set")?,
         })
     }
 
-    /// A script's answer: numbers lose their fraction, an array ends at its first nil, true is 1, false is nil.
+    /// A script's answer: numbers lose their fraction, an array ends at its first nil, and for a script that has not
+    /// switched to RESP3 true is 1 and false is nil.
     ///
     /// The tables it is in are on a stack of our own: a thread's might be too small.
-    pub(super) fn to_reply(&self, value: &Value) -> mlua::Result<Reply> {
+    pub(super) fn to_reply(&self, value: &Value, protocol: Protocol) -> mlua::Result<Reply> {
         let mut open: Vec<Open> = Vec::new();
-        let mut reply = match self.one(value)? {
+        let mut reply = match self.one(value, protocol)? {
             One::Reply(reply) => return Ok(reply),
             One::Open(container) => {
                 open.push(container);
@@ -44,25 +51,32 @@ impl Shapes {
         while let Some(container) = open.last_mut() {
             container.items.extend(reply.take());
             match container.next()? {
-                Some(value) => match self.one(&value)? {
+                Some(value) => match self.one(&value, protocol)? {
                     One::Reply(item) => container.items.push(item),
                     One::Open(_) if open.len() > DEEPEST => {
                         reply = Some(Reply::fail("ERR reached lua stack limit"));
                     }
                     One::Open(inner) => open.push(inner),
                 },
-                None => reply = open.pop().map(|container| Reply::Array(container.items)),
+                None => {
+                    reply = open
+                        .pop()
+                        .map(|container| (container.close)(container.items));
+                }
             }
         }
         Ok(reply.unwrap_or(Reply::Nil))
     }
 
     /// A value that is an answer by itself, or a table to go into.
-    fn one(&self, value: &Value) -> mlua::Result<One> {
+    fn one(&self, value: &Value, protocol: Protocol) -> mlua::Result<One> {
         Ok(match value {
             Value::String(text) => One::Reply(Reply::Bulk(copy(text))),
             Value::Integer(value) => One::Reply(Reply::Integer(*value)),
             Value::Number(value) => One::Reply(Reply::Integer(truncate(*value))),
+            Value::Boolean(value) if protocol == Protocol::Resp3 => {
+                One::Reply(Reply::Boolean(*value))
+            }
             Value::Boolean(true) => One::Reply(Reply::Integer(1)),
             Value::Table(table) => return self.table(table),
             _ => One::Reply(Reply::Nil),
@@ -76,27 +90,43 @@ impl Shapes {
         if let Value::String(text) = table.raw_get(&self.ok)? {
             return Ok(One::Reply(Reply::Status(line(&text))));
         }
-        // RESP3's shapes, as RESP2 shows them.
         if let Some(value) = number(&table.raw_get(&self.double)?) {
-            return Ok(One::Reply(Reply::text(general(value, 17))));
+            return Ok(One::Reply(Reply::Double(Score(value))));
+        }
+        if let Value::String(text) = table.raw_get(&self.big_number)? {
+            return Ok(One::Reply(Reply::BigNumber(copy(&text))));
+        }
+        if let Value::Table(verbatim) = table.raw_get(&self.verbatim)?
+            && let Value::String(text) = verbatim.raw_get("string")?
+            && let Value::String(format) = verbatim.raw_get("format")?
+        {
+            let mut three = *b"   ";
+            let given = line(&format);
+            three
+                .iter_mut()
+                .zip(given)
+                .for_each(|(at, byte)| *at = byte);
+            return Ok(One::Reply(Reply::Verbatim(three, copy(&text))));
         }
         let mut flat = Vec::new();
-        let rest = if let Value::Table(map) = table.raw_get(&self.map)? {
-            for pair in map.pairs::<Value, Value>() {
-                let (key, value) = pair?;
-                flat.extend([key, value]);
-            }
-            Rest::Flat(flat.into_iter())
-        } else if let Value::Table(set) = table.raw_get(&self.set)? {
-            for pair in set.pairs::<Value, Value>() {
-                flat.push(pair?.0);
-            }
-            Rest::Flat(flat.into_iter())
-        } else {
-            Rest::Array(table.clone(), 0)
-        };
+        let (close, rest): (fn(Vec<Reply>) -> Reply, Rest) =
+            if let Value::Table(map) = table.raw_get(&self.map)? {
+                for pair in map.pairs::<Value, Value>() {
+                    let (key, value) = pair?;
+                    flat.extend([key, value]);
+                }
+                (Reply::Map, Rest::Flat(flat.into_iter()))
+            } else if let Value::Table(set) = table.raw_get(&self.set)? {
+                for pair in set.pairs::<Value, Value>() {
+                    flat.push(pair?.0);
+                }
+                (Reply::Set, Rest::Flat(flat.into_iter()))
+            } else {
+                (Reply::Array, Rest::Array(table.clone(), 0))
+            };
         Ok(One::Open(Open {
             items: Vec::new(),
+            close,
             rest,
         }))
     }
@@ -110,6 +140,8 @@ enum One {
 /// A table being answered: what is done of it, and what is to come.
 struct Open {
     items: Vec<Reply>,
+    /// What the whole of it becomes.
+    close: fn(Vec<Reply>) -> Reply,
     rest: Rest,
 }
 
@@ -157,30 +189,6 @@ pub(super) fn copy(text: &LuaString) -> Bytes {
     Bytes::copy_from_slice(&text.as_bytes())
 }
 
-/// A command's answer, as a script gets it: nil is false, a status `{ok = …}`, an error `{err = …}`.
-pub(super) fn to_lua(lua: &Lua, reply: &Reply) -> mlua::Result<Value> {
-    Ok(match reply {
-        Reply::Integer(value) => Value::Integer(*value),
-        Reply::Bulk(text) => Value::String(lua.create_string(text)?),
-        Reply::Nil | Reply::NilArray => Value::Boolean(false),
-        Reply::Status(text) => single(lua, "ok", text)?,
-        Reply::Error(text) => single(lua, "err", text)?,
-        Reply::Array(items) => {
-            let table = lua.create_table_with_capacity(items.len(), 0)?;
-            for item in items {
-                table.raw_push(to_lua(lua, item)?)?;
-            }
-            Value::Table(table)
-        }
-    })
-}
-
-pub(super) fn single(lua: &Lua, field: &str, text: &[u8]) -> mlua::Result<Value> {
-    let table = lua.create_table_with_capacity(0, 1)?;
-    table.raw_set(field, lua.create_string(text)?)?;
-    Ok(Value::Table(table))
-}
-
 /// An argument of `redis.call`: a string as it is, a number with all its digits.
 pub(super) fn argument(value: &Value) -> Option<Bytes> {
     match value {
@@ -209,7 +217,7 @@ pub(super) fn shaped(lua: &Lua, error: Value) -> mlua::Result<Value> {
         Some(Raised {
             message,
             table: true,
-        }) => single(lua, "err", &message),
+        }) => answer::single(lua, "err", &message),
         Some(Raised {
             message,
             table: false,

@@ -2,7 +2,7 @@
 
 use super::{Sha, cjson, convert, library, raise};
 use crate::redis::cmd::ScriptCaller;
-use crate::redis::reply::{Outcome, Reply};
+use crate::redis::reply::{Outcome, Protocol, Reply};
 use crate::redis::state::State;
 use bytes::Bytes;
 use mlua::chunk::ChunkMode;
@@ -145,9 +145,16 @@ impl Engine {
         };
         self.slot.replace(Some(call));
         let result = self.call(function, keys, arguments);
+        let mut protocol = Protocol::default();
         if let Some(call) = self.slot.take() {
             *state = call.state;
+            protocol = call.caller.session.protocol();
         }
+        let result = result.and_then(|value| {
+            value
+                .map(|value| self.shapes.to_reply(&value, protocol))
+                .transpose()
+        });
         match result {
             Ok(Some(reply)) => Ok(reply),
             Ok(None) => Err(self.failed(sha)),
@@ -163,14 +170,11 @@ impl Engine {
         function: &Function,
         keys: &[Bytes],
         arguments: &[Bytes],
-    ) -> mlua::Result<Option<Reply>> {
+    ) -> mlua::Result<Option<Value>> {
         self.base.raw_set("KEYS", self.strings(keys)?)?;
         self.base.raw_set("ARGV", self.strings(arguments)?)?;
         let (finished, value): (bool, Value) = self.runner.call(function)?;
-        if !finished {
-            return Ok(None);
-        }
-        self.shapes.to_reply(&value).map(Some)
+        Ok(finished.then_some(value))
     }
 
     fn strings(&self, words: &[Bytes]) -> mlua::Result<Table> {

@@ -1,9 +1,9 @@
 //! The `redis` table, and `math.random`.
 
 use super::engine::Slot;
-use super::{Sha, convert, raise};
+use super::{Sha, answer, convert, raise};
 use crate::redis::cmd;
-use crate::redis::reply::Reply;
+use crate::redis::reply::{Protocol, Reply};
 use bytes::Bytes;
 use mlua::{Lua, MultiValue, Table, Value};
 use std::rc::Rc;
@@ -32,7 +32,11 @@ pub(super) fn redis(lua: &Lua, slot: &Slot) -> mlua::Result<Table> {
     redis.raw_set("status_reply", lua.create_function(status_reply)?)?;
     redis.raw_set("sha1hex", lua.create_function(sha1hex)?)?;
     redis.raw_set("log", lua.create_function(log)?)?;
-    redis.raw_set("setresp", lua.create_function(set_resp)?)?;
+    let switched = Rc::clone(slot);
+    redis.raw_set(
+        "setresp",
+        lua.create_function(move |_, words: MultiValue| set_resp(&switched, &words))?,
+    )?;
     redis.raw_set("replicate_commands", lua.create_function(|_, ()| Ok(true))?)?;
     redis.raw_set("set_repl", lua.create_function(|_, _: Value| Ok(()))?)?;
     redis.raw_set("breakpoint", lua.create_function(|_, ()| Ok(false))?)?;
@@ -77,19 +81,23 @@ fn arguments(words: &MultiValue) -> mlua::Result<Vec<Bytes>> {
 }
 
 fn call(lua: &Lua, slot: &Slot, words: &MultiValue, raises: bool) -> mlua::Result<Value> {
-    let reply = match arguments(words) {
+    let (reply, protocol) = match arguments(words) {
         Ok(words) => match slot.borrow_mut().as_mut() {
-            Some(call) => cmd::execute_in_script(&mut call.state, &mut call.caller, &words),
-            None => {
-                Reply::fail("ERR redis.call/pcall can only be called inside a script invocation")
-            }
+            Some(call) => (
+                cmd::execute_in_script(&mut call.state, &mut call.caller, &words),
+                call.caller.session.protocol(),
+            ),
+            None => (
+                Reply::fail("ERR redis.call/pcall can only be called inside a script invocation"),
+                Protocol::Resp2,
+            ),
         },
         Err(error) if raises => return Err(error),
         Err(error) => return convert::shaped(lua, Value::Error(Box::new(error))),
     };
     match reply {
         Reply::Error(text) if raises => Err(raise::table(text)),
-        reply => convert::to_lua(lua, &reply),
+        reply => answer::to_lua(lua, &reply, protocol),
     }
 }
 
@@ -105,7 +113,7 @@ fn only_string(words: &MultiValue) -> Option<Bytes> {
 
 fn error_reply(lua: &Lua, words: MultiValue) -> mlua::Result<Value> {
     let Some(text) = only_string(&words) else {
-        return convert::single(lua, "err", WRONG_ARGUMENTS);
+        return answer::single(lua, "err", WRONG_ARGUMENTS);
     };
     let text = text.strip_prefix(b"-").unwrap_or(&text);
     let end = text
@@ -119,13 +127,13 @@ fn error_reply(lua: &Lua, words: MultiValue) -> mlua::Result<Value> {
     } else {
         [b"ERR ", text].concat()
     };
-    convert::single(lua, "err", &text)
+    answer::single(lua, "err", &text)
 }
 
 fn status_reply(lua: &Lua, words: MultiValue) -> mlua::Result<Value> {
     match only_string(&words) {
-        Some(text) => convert::single(lua, "ok", &text),
-        None => convert::single(lua, "err", WRONG_ARGUMENTS),
+        Some(text) => answer::single(lua, "ok", &text),
+        None => answer::single(lua, "err", WRONG_ARGUMENTS),
     }
 }
 
@@ -158,12 +166,25 @@ fn log(_: &Lua, words: MultiValue) -> mlua::Result<()> {
     }
 }
 
-fn set_resp(_: &Lua, words: MultiValue) -> mlua::Result<()> {
-    match (words.len(), words.front()) {
-        (1, Some(Value::Integer(2 | 3))) => Ok(()),
-        (1, _) => Err(raise::table("ERR RESP version must be 2 or 3.")),
-        _ => Err(raise::table("ERR redis.setresp() requires one argument.")),
+/// Switches the running script to RESP2 or RESP3; the next one starts with RESP2 again.
+fn set_resp(slot: &Slot, words: &MultiValue) -> mlua::Result<()> {
+    let (1, Some(wanted)) = (words.len(), words.front()) else {
+        return Err(raise::table("ERR redis.setresp() requires one argument."));
+    };
+    // What Lua takes for a number, without its fraction.
+    let wanted = match wanted {
+        Value::String(text) => text.to_str().ok().and_then(|text| text.trim().parse().ok()),
+        other => convert::number(other),
+    };
+    let protocol = match wanted.map(crate::redis::number::truncate) {
+        Some(2) => Protocol::Resp2,
+        Some(3) => Protocol::Resp3,
+        _ => return Err(raise::table("ERR RESP version must be 2 or 3.")),
+    };
+    if let Some(call) = slot.borrow_mut().as_mut() {
+        call.caller.session.protocol = protocol;
     }
+    Ok(())
 }
 
 /// The generator that redis-server gives scripts: drand48's, from the same start in every life of a server.

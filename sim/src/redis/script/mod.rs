@@ -4,6 +4,7 @@
 //! that one. Nothing of a script stays in it but compiled functions, which depend on nothing but their text; a script
 //! takes the server's whole [`State`] with it for as long as it runs.
 
+mod answer;
 mod cjson;
 mod convert;
 mod engine;

@@ -7,7 +7,7 @@ pub(super) struct Generator {
     rng: ChaCha8Rng,
 }
 
-fn pick<'a, T: ?Sized>(rng: &mut ChaCha8Rng, from: &[&'a T]) -> &'a T {
+pub(super) fn pick<'a, T: ?Sized>(rng: &mut ChaCha8Rng, from: &[&'a T]) -> &'a T {
     from[rng.random_range(0..from.len())]
 }
 
@@ -103,8 +103,8 @@ const SHAPES: &[&str] = &[
     "PERSIST k",
     "KEYS '*",
     "KEYS '[sl]?",
-    "SCAN '0",
-    "SCAN '0 MATCH 'h* COUNT '1000 TYPE hash",
+    "SCAN '0 COUNT '10000",
+    "SCAN '0 MATCH 'h* COUNT '10000 TYPE hash",
     "RENAME k k",
     "LPUSH k v v",
     "RPUSH k v",
@@ -133,7 +133,7 @@ const SHAPES: &[&str] = &[
     "HLEN k",
     "HKEYS k",
     "HVALS k",
-    "HSCAN k '0",
+    "HSCAN k '0 COUNT '10000",
     "HINCRBY k f v",
     "HSETNX k f v",
     "ZADD k s v",

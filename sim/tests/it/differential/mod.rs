@@ -4,11 +4,17 @@
 //! to live, as the two are asked a moment apart.
 
 mod cases;
+mod conformance;
+mod corpus;
 mod generate;
+mod known;
 mod modes;
 mod pair;
+mod scripts;
+mod wire;
 
-use pair::{Item, Pair};
+use pair::Pair;
+use wire::Item;
 
 #[test]
 fn cases_written_by_hand() {

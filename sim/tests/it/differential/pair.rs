@@ -1,139 +1,18 @@
 //! A simulated and a real server, asked the same.
 
-use haechi_sim::redis::server::{Open, serve_connection, shared};
-use haechi_sim::redis::{Config, Redis};
+use super::wire::{Item, encode, show};
+use haechi_sim::command::serve;
+use haechi_sim::redis::Redis;
 use haechi_sim::server_process::RedisServer;
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
-
-/// A reply, parsed.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Item {
-    Line(String),
-    Bulk(Option<Vec<u8>>),
-    Array(Option<Vec<Item>>),
-}
-
-impl std::fmt::Debug for Item {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Item::Line(text) => write!(f, "{text}"),
-            Item::Bulk(None) => write!(f, "nil"),
-            Item::Bulk(Some(text)) if text.len() > 300 => write!(f, "\"…{} bytes\"", text.len()),
-            Item::Bulk(Some(text)) => write!(f, "\"{}\"", text.escape_ascii()),
-            Item::Array(None) => write!(f, "nil array"),
-            Item::Array(Some(items)) => f.debug_list().entries(items).finish(),
-        }
-    }
-}
-
-impl Item {
-    pub(super) fn part(&self, index: usize) -> &Item {
-        match self {
-            Item::Array(Some(items)) => &items[index],
-            other => other,
-        }
-    }
-
-    pub(super) fn sort(&mut self) {
-        if let Item::Array(Some(items)) = self {
-            items.iter_mut().for_each(Item::sort);
-            items.sort();
-        }
-    }
-
-    fn sort_parts(&mut self) {
-        if let Item::Array(Some(items)) = self {
-            items.iter_mut().for_each(Item::sort);
-        }
-    }
-
-    /// Equal, but for large numbers that may be a time to live and differ by so much.
-    fn is_like(&self, other: &Item, allowance: i64) -> bool {
-        let number = |item: &Item| match item {
-            Item::Line(text) => text
-                .strip_prefix(':')
-                .and_then(|text| text.parse::<i64>().ok()),
-            _ => None,
-        };
-        match (self, other) {
-            (Item::Array(Some(ours)), Item::Array(Some(theirs))) => {
-                let mut pairs = ours.iter().zip(theirs);
-                ours.len() == theirs.len()
-                    && pairs.all(|(ours, theirs)| ours.is_like(theirs, allowance))
-            }
-            _ => match (number(self), number(other)) {
-                (Some(ours), Some(theirs)) if ours > 400 && theirs > 400 => {
-                    (ours - theirs).abs() <= allowance
-                }
-                _ => self == other,
-            },
-        }
-    }
-
-    fn read(read: &mut dyn FnMut(&mut [u8])) -> Item {
-        let mut line = Vec::new();
-        while !line.ends_with(b"\r\n") {
-            let mut byte = [0];
-            read(&mut byte);
-            line.extend(byte);
-        }
-        let text = String::from_utf8_lossy(&line[..line.len() - 2]).into_owned();
-        let length = text[1..].parse::<i64>().unwrap_or(-2);
-        match text.as_bytes()[0] {
-            b'$' => Item::Bulk(usize::try_from(length).ok().map(|length| {
-                let mut bulk = vec![0; length + 2];
-                read(&mut bulk);
-                bulk.truncate(length);
-                bulk
-            })),
-            b'*' => Item::Array(
-                usize::try_from(length)
-                    .ok()
-                    .map(|n| (0..n).map(|_| Item::read(read)).collect()),
-            ),
-            _ => Item::Line(text),
-        }
-    }
-}
-
-fn encode(words: &[impl AsRef<[u8]>]) -> Vec<u8> {
-    let mut out = format!("*{}\r\n", words.len()).into_bytes();
-    for word in words.iter().map(AsRef::as_ref) {
-        out.extend(format!("${}\r\n", word.len()).as_bytes());
-        out.extend(word);
-        out.extend(b"\r\n");
-    }
-    out
-}
-
-fn show(words: &[impl AsRef<[u8]>]) -> String {
-    let word = |word: &[u8]| match word.len() {
-        0..400 => word.escape_ascii().to_string(),
-        length => format!("…{length} bytes"),
-    };
-    words
-        .iter()
-        .map(|text| word(text.as_ref()))
-        .collect::<Vec<_>>()
-        .join(" ")
-}
+use std::time::Duration;
 
 pub(super) struct Pair {
     real: TcpStream,
     simulated: TcpStream,
     recent: Vec<String>,
     _server: RedisServer,
-}
-
-#[allow(
-    clippy::disallowed_methods,
-    reason = "a real server's keys expire in real time"
-)]
-fn wall() -> Duration {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap()
 }
 
 #[allow(
@@ -149,7 +28,7 @@ pub(super) fn pause(millis: u64) {
     clippy::disallowed_methods,
     reason = "a server beside the test, no part of a simulated world"
 )]
-fn simulated(prepare: impl FnOnce(&mut Redis) + Send + 'static) -> u16 {
+pub(super) fn simulated(prepare: impl FnOnce(&mut Redis) + Send + 'static) -> u16 {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     listener.set_nonblocking(true).unwrap();
@@ -160,22 +39,10 @@ fn simulated(prepare: impl FnOnce(&mut Redis) + Send + 'static) -> u16 {
                 .build()
                 .unwrap();
             runtime.block_on(async move {
-                let mut redis = Redis::new(Config {
-                    now: Some(Arc::new(wall)),
-                    ..Config::default()
-                });
+                let mut redis = Redis::new(serve::wall_clock());
                 prepare(&mut redis);
-                let redis = shared(redis);
                 let listener = tokio::net::TcpListener::from_std(listener).unwrap();
-                while let Ok((stream, _)) = listener.accept().await {
-                    stream.set_nodelay(true).unwrap();
-                    tokio::spawn(serve_connection(
-                        stream,
-                        redis.clone(),
-                        shared(Open),
-                        tokio::time::sleep,
-                    ));
-                }
+                serve::listen(listener, redis, std::future::pending()).await;
             });
         })
         .unwrap();
@@ -286,9 +153,9 @@ impl Pair {
                 continue;
             };
             let words: &[&[u8]] = match &*kind {
-                "+string" => &[b"GET", &key],
-                "+list" => &[b"LRANGE", &key, b"0", b"-1"],
-                "+hash" => &[b"HGETALL", &key],
+                b"+string" => &[b"GET", &key],
+                b"+list" => &[b"LRANGE", &key, b"0", b"-1"],
+                b"+hash" => &[b"HGETALL", &key],
                 _ => &[b"ZRANGE", &key, b"0", b"-1", b"WITHSCORES"],
             };
             let words: Vec<Vec<u8>> = words.iter().map(|word| word.to_vec()).collect();

@@ -13,7 +13,7 @@
 --            it expires in milliseconds or ''; id
 --
 -- Replies: {'committed', version, mark} · {'conflict', 'value'|'version',
--- version, mark, the compared tokens' values} · {'held', token} ·
+-- version, mark, the compared tokens' values, newest, next mark} · {'held', token} ·
 -- {'settled', receipt} · {'forgotten'} · {'lost', version} · a fault as in
 -- load.lua. Only the first one writes.
 
@@ -46,7 +46,7 @@ for place = 1, compared do
   local expected = ARGV[10 + 3 * place] == '1' and ARGV[11 + 3 * place]
   if found[place] ~= expected then moved = moved or 'value' end
 end
-if moved then return {'conflict', moved, state.version, state.next_mark, found} end
+if moved then return {'conflict', moved, state.version, state.next_mark, found, state.newest, state.next_mark} end
 
 fault = denied(WRITES)
 if fault then return fault end

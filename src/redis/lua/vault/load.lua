@@ -7,7 +7,7 @@
 -- ARGV[5]    'all' for every token, 'some' for those named
 -- ARGV[6] …  token ids
 --
--- Replies: {'loaded', version, mark, values} with values in the order of the
+-- Replies: {'loaded', version, mark, values, newest, next mark} with values in the order of the
 -- ids, or ids and values by turns · {'lost', version} · a fault:
 -- {'wrongtype', key, type}, {'denied', command}, {'unreadable', key, what}.
 
@@ -24,10 +24,16 @@ else
   found, fault = values(ids)
 end
 if fault then return fault end
-local mark = state.next_mark
-if ARGV[4] ~= '' and not settled(state) then
-  fault = denied(WRITES)
-  if fault then return fault end
-  note(state, ARGV[4], 'open ' .. state.text, {})
+local mark, newest = state.next_mark, state.newest
+if ARGV[4] ~= '' then
+  -- The mutation begins at its receipt's own mark: by that one it is told
+  -- later whether the receipt can still be there.
+  if settled(state) then
+    mark = mark_of(state.receipt)
+  else
+    fault = denied(WRITES)
+    if fault then return fault end
+    mark = note(state, ARGV[4], 'open ' .. state.text, {})
+  end
 end
-return {'loaded', state.version, mark, found}
+return {'loaded', state.version, mark, found, newest, state.next_mark}

@@ -12,7 +12,7 @@ if fault then return fault end
 if settled(state) then return {'settled', state.receipt} end
 if state.lost or tonumber(ARGV[5]) > state.next_mark then return lost(state) end
 if outlived(state, tonumber(ARGV[5])) then return {'forgotten'} end
-fault = denied({{'HSET', KEYS[4]}, {'HDEL', KEYS[4]}})
+fault = denied({{'HSET', KEYS[4]}, {'HDEL', KEYS[4]}, {'HGET', KEYS[4]}})
 if fault then return fault end
 local mark = note(state, ARGV[4], 'dropped', {})
 return {'settled', 'dropped ' .. decimal(mark)}

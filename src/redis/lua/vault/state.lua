@@ -6,6 +6,7 @@
 -- receipts holds, beside one field for each mutation kept:
 --   #next    how many receipts were ever written: the mark of the next one
 --   #{slot}  the mutation whose receipt has this place, mark modulo KEPT
+--   #last    the mutation whose receipt is the newest
 --   #own     how often version was moved by this store
 -- A receipt is 'open {version} {mark}' (the mutation means to fence on the
 -- whole vault as it was then), 'done {version} {attempt} {mark}' or
@@ -20,6 +21,7 @@ local MOST_VERSION = 9e13
 -- What a mutation writes. Asked for before the first write.
 local WRITES = {
   {'HSET', KEYS[1]}, {'HDEL', KEYS[1]}, {'INCR', KEYS[2]}, {'HSET', KEYS[4]}, {'HDEL', KEYS[4]},
+  {'HGET', KEYS[4]},
 }
 
 local function decimal(number) return string.format('%.0f', number) end
@@ -35,7 +37,7 @@ local function unreadable(key, what) return {'unreadable', key, what} end
 
 -- The vault as the mutation `id` ('' for none) meets it, or nil and the reply
 -- to give. `belief` is what the caller's process has seen: {version, the id
--- of its last receipt or '', that receipt's mark}. state.lost tells that some
+-- of the newest receipt or '', that receipt's mark}. state.lost tells that some
 -- of it is gone: a rollback.
 local function vault_state(id, belief)
   local text, fault = read('GET', KEYS[2])
@@ -46,7 +48,7 @@ local function vault_state(id, belief)
     return nil, unreadable(KEYS[2], 'a version that is not a decimal number below 90000000000000')
   end
   local kept
-  kept, fault = read('HMGET', KEYS[4], id, belief[2], '#next', '#own')
+  kept, fault = read('HMGET', KEYS[4], id, belief[2], '#next', '#own', '#last')
   if fault then return nil, fault end
   local next_mark, own = plain(kept[3] or '0'), plain(kept[4] or '0')
   if not next_mark or not own then
@@ -58,8 +60,13 @@ local function vault_state(id, belief)
   if belief[2] ~= '' then
     lost = lost or next_mark <= mark or (not kept[2] and mark >= next_mark - KEPT)
   end
+  if own > version and not lost then
+    return nil, unreadable(KEYS[2], 'a version below the number of mutations that receipts count (' .. decimal(own)
+      .. '): it was deleted or restored; once the tokens are known to be whole, set it to that number')
+  end
   return {
     version = version, text = text, next_mark = next_mark, own = own, lost = lost,
+    newest = kept[5] or '',
     receipt = id ~= '' and kept[1] or nil,
   }
 end
@@ -68,6 +75,9 @@ end
 local function settled(state)
   return state.receipt and string.sub(state.receipt, 1, 5) ~= 'open '
 end
+
+-- The mark that a receipt's text ends with.
+local function mark_of(receipt) return tonumber(string.match(receipt, '(%d+)$')) end
 
 local function lost(state) return {'lost', state.version} end
 
@@ -92,7 +102,7 @@ end
 local function note(state, id, text, fields)
   local mark
   if state.receipt then
-    mark = tonumber(string.match(state.receipt, '(%d+)$'))
+    mark = mark_of(state.receipt)
   else
     mark = state.next_mark
     local slot = '#' .. decimal(mark % KEPT)
@@ -102,8 +112,7 @@ local function note(state, id, text, fields)
     end
     fields[#fields + 1] = slot
     fields[#fields + 1] = id
-    fields[#fields + 1] = '#next'
-    fields[#fields + 1] = decimal(mark + 1)
+    for _, word in ipairs({'#next', decimal(mark + 1), '#last', id}) do fields[#fields + 1] = word end
   end
   redis.call('HSET', KEYS[4], id, text .. ' ' .. decimal(mark), unpack(fields))
   return mark

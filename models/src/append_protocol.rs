@@ -1,0 +1,133 @@
+//! The fence protocol of the chain: the production sinks and append loops of
+//! two replicas over one chain, each of whose commands is one atomic step,
+//! while a third thread lets the lock lapse and a late copy arrive.
+//!
+//! Proves, for the schedules with at most [`PREEMPTIONS`] preemptions and two
+//! appends a replica, each in a batch of its own, where the first attempt of
+//! one replica is answered, loses its reply, or arrives at any later moment:
+//! the chain is linear, every append is acknowledged and stands in it exactly
+//! once, and no attempt that arrives late adds a second copy. It cannot show that Redis runs a script as one
+//! step, anything about a chain that is rolled back or trimmed, or more than
+//! one lost reply.
+
+use haechi_store_redis::audit::{AuditSink, SinkConfig};
+use loom::{future::block_on, thread};
+
+use crate::{
+    chain_backend::{Chain, First, Flaw, Replica},
+    explore::{Shown, catches, proves, show},
+    inputs::{FOREVER, Numbered, Prompt, append_id, event},
+};
+
+/// Preemptions that a schedule may hold.
+const PREEMPTIONS: usize = 3;
+
+/// Two replicas append events, one a batch; `lapses` with the third thread.
+fn two_replicas(flaw: Flaw, first: First, appends: u8, lapses: bool) -> Shown {
+    let chain = Chain::new();
+    let third = lapses.then(|| {
+        let chain = chain.clone();
+        thread::spawn(move || {
+            chain.lapse();
+            chain.deliver();
+        })
+    });
+    let mut told = Vec::new();
+    let mut loops = Vec::new();
+    for (number, first) in [(1, first), (2, First::Answered)] {
+        let (sink, append_loop) = AuditSink::new(
+            Replica::new(&chain, number, flaw, first),
+            Prompt,
+            Numbered::of(number),
+            SinkConfig {
+                deadline: FOREVER,
+                batch_records: 1,
+                ..SinkConfig::default()
+            },
+            None,
+        );
+        for id in (0..appends).map(|append| 10 * append + number) {
+            told.push((append_id(id), sink.record_as(append_id(id), event()?)));
+        }
+        loops.push(append_loop);
+    }
+    // The sinks are gone already, so a loop ends with its events.
+    let mine = loops.pop();
+    let others: Vec<_> = loops
+        .into_iter()
+        .map(|append_loop| thread::spawn(move || block_on(append_loop.run())))
+        .collect();
+    if let Some(append_loop) = mine {
+        block_on(append_loop.run());
+    }
+    for thread in others.into_iter().chain(third) {
+        thread.join().map_err(|_| "a thread panicked")?;
+    }
+    chain.deliver();
+    let told: Vec<_> = told
+        .into_iter()
+        .map(|(append_id, outcome)| (append_id, block_on(outcome)))
+        .collect();
+    chain.bears_out(&told)?;
+    show!(
+        told.iter().all(|(_, outcome)| outcome.is_ok()),
+        "an append was not acknowledged"
+    );
+    Ok(())
+}
+
+/// Catches a fence that lets two records onto one head.
+#[test]
+fn two_replicas_make_one_chain() {
+    proves("append: answered", PREEMPTIONS, || {
+        two_replicas(Flaw::None, First::Answered, 2, true)
+    });
+}
+
+/// Catches an append that is repeated after it was applied.
+#[test]
+fn a_lost_reply_makes_no_second_copy() {
+    proves("append: reply lost", PREEMPTIONS, || {
+        two_replicas(Flaw::None, First::ReplyLost, 2, true)
+    });
+}
+
+/// Catches an event that is sealed anew while a copy of it is on its way.
+#[test]
+fn a_late_copy_makes_no_second_copy() {
+    proves("append: late copy", PREEMPTIONS, || {
+        two_replicas(Flaw::None, First::Late, 2, true)
+    });
+}
+
+/// For one append each, the lock alone would do if it never lapsed: what
+/// breaks it is the third thread, which the models above have too.
+#[test]
+fn planted_a_lock_that_is_trusted_breaks_when_it_lapses() {
+    proves("append, lock trusted, no lapse", PREEMPTIONS, || {
+        two_replicas(Flaw::TrustsLock, First::Answered, 1, false)
+    });
+    catches("append, lock trusted", PREEMPTIONS, "not linear", || {
+        two_replicas(Flaw::TrustsLock, First::Answered, 1, true)
+    });
+}
+
+#[test]
+fn planted_a_lost_reply_taken_for_a_refusal() {
+    catches("append, loss is refusal", PREEMPTIONS, "twice", || {
+        two_replicas(Flaw::LossIsRefusal, First::ReplyLost, 2, true)
+    });
+    catches(
+        "append, loss is refusal, late",
+        PREEMPTIONS,
+        "twice",
+        || two_replicas(Flaw::LossIsRefusal, First::Late, 2, true),
+    );
+}
+
+#[test]
+fn planted_a_conflict_that_does_not_tell_what_landed() {
+    catches("append, landed forgotten", PREEMPTIONS, "twice", || {
+        two_replicas(Flaw::ForgetsLanded, First::ReplyLost, 2, true)
+    });
+}

@@ -1,0 +1,192 @@
+//! The fence protocol of the vault: the production token stores of two
+//! replicas add to one token of one vault, each of whose commands is one
+//! atomic step, while a third thread lets the lock lapse and a late copy
+//! arrive.
+//!
+//! Proves, for the schedules with at most [`PREEMPTIONS`] preemptions, or
+//! [`THERE_AND_BACK`] where the other moves the value there and back, where
+//! the first attempt of one replica is answered, loses its reply, or arrives
+//! at any later moment: every addition is acknowledged and counted exactly
+//! once, the two give different sums, and no attempt that arrives late adds
+//! again, also when the value is by then the one it was fenced on. Where its
+//! receipt has been replaced meanwhile, the addition may end as unknown, and
+//! is still counted at most once. It cannot show that Redis runs a script as
+//! one step, that the store's Lua is what the backend here is written after,
+//! or anything about mutations of the whole vault.
+
+use haechi_store_redis::vault::MutateError;
+use loom::thread;
+
+use crate::{
+    counters::{add, count, counter, tokens},
+    explore::{Shown, catches, proves, show},
+    vault_backend::{First, Flaw, Vault},
+};
+
+/// Preemptions that a schedule may hold.
+const PREEMPTIONS: usize = 3;
+
+/// The same where a value goes there and back.
+const THERE_AND_BACK: usize = 4;
+
+/// More receipts than a model writes.
+const ALL: u64 = 100;
+
+fn two_replicas(flaw: Flaw, first: First, lapses: bool) -> Shown {
+    let vault = Vault::new(flaw, ALL);
+    let token = counter("n")?;
+    let third = lapses.then(|| {
+        let vault = vault.clone();
+        thread::spawn(move || {
+            vault.lapse();
+            vault.deliver();
+        })
+    });
+    let other = {
+        let (vault, token) = (vault.clone(), token.clone());
+        thread::spawn(move || add(&tokens(&vault, 2, First::Answered), &token, 1))
+    };
+    let mine = add(&tokens(&vault, 1, first), &token, 1);
+    let other = other.join().map_err(|_| "a thread panicked")?;
+    if let Some(third) = third {
+        third.join().map_err(|_| "a thread panicked")?;
+    }
+    let (mine, other) = match (mine, other) {
+        (Ok(mine), Ok(other)) => (mine, other),
+        (mine, other) => return Err(format!("not acknowledged: {mine:?}, {other:?}")),
+    };
+    vault.deliver();
+    let sum = count(&vault, &token);
+    show!(sum == 2, "two additions count as {sum}");
+    show!(
+        mine.output + other.output == 3,
+        "two additions were told {} and {}",
+        mine.output,
+        other.output
+    );
+    show!(
+        mine.version != other.version,
+        "two mutations made one version"
+    );
+    Ok(())
+}
+
+/// The other replica adds and takes away again: an attempt that arrives after
+/// that finds the value it was fenced on, and it arrives right then or at the end.
+fn there_and_back(flaw: Flaw) -> Shown {
+    let vault = Vault::new(flaw, ALL);
+    let token = counter("n")?;
+    let other = {
+        let (vault, token) = (vault.clone(), token.clone());
+        thread::spawn(move || {
+            let tokens = tokens(&vault, 2, First::Answered);
+            let there = add(&tokens, &token, 5).is_ok();
+            let back = add(&tokens, &token, -5).is_ok();
+            vault.deliver();
+            there && back
+        })
+    };
+    let mine = add(&tokens(&vault, 1, First::Late), &token, 1);
+    let other = other.join().map_err(|_| "a thread panicked")?;
+    show!(mine.is_ok() && other, "not acknowledged: {mine:?}");
+    vault.deliver();
+    let sum = count(&vault, &token);
+    show!(sum == 1, "one addition counts as {sum}");
+    Ok(())
+}
+
+/// The other goes on until the receipt of the late attempt is replaced: then
+/// nobody can tell any more, and nothing may be tried again.
+fn receipt_replaced(flaw: Flaw) -> Shown {
+    let vault = Vault::new(flaw, 2);
+    let token = counter("n")?;
+    let other = {
+        let (vault, token) = (vault.clone(), token.clone());
+        thread::spawn(move || {
+            let tokens = tokens(&vault, 2, First::Answered);
+            let there = add(&tokens, &token, 5).is_ok();
+            let back = add(&tokens, &token, -5).is_ok();
+            vault.deliver();
+            let on = [-3, 2].map(|amount| add(&tokens, &token, amount).is_ok());
+            there && back && on == [true, true]
+        })
+    };
+    let mine = add(&tokens(&vault, 1, First::Late), &token, 1);
+    let other = other.join().map_err(|_| "a thread panicked")?;
+    show!(other, "the other replica was not acknowledged");
+    vault.deliver();
+    let sum = count(&vault, &token);
+    match mine {
+        Ok(_) => show!(sum == 0, "one addition to -1 gives {sum}"),
+        Err(MutateError::Unknown { .. }) => {
+            show!(sum == 0 || sum == -1, "one addition to -1 gives {sum}");
+        }
+        Err(error) => return Err(error.to_string()),
+    }
+    Ok(())
+}
+
+/// Catches an addition that overwrites another.
+#[test]
+fn two_replicas_count_to_two() {
+    proves("apply: answered", PREEMPTIONS, || {
+        two_replicas(Flaw::None, First::Answered, true)
+    });
+}
+
+/// Catches an addition that is repeated after it was applied.
+#[test]
+fn a_lost_reply_adds_nothing() {
+    proves("apply: reply lost", PREEMPTIONS, || {
+        two_replicas(Flaw::None, First::ReplyLost, true)
+    });
+}
+
+/// Catches two attempts of one mutation that are both applied.
+#[test]
+fn a_late_attempt_adds_nothing() {
+    proves("apply: late copy", PREEMPTIONS, || {
+        two_replicas(Flaw::None, First::Late, true)
+    });
+    proves("apply: late copy, there and back", THERE_AND_BACK, || {
+        there_and_back(Flaw::None)
+    });
+    proves("apply: late copy, receipt replaced", THERE_AND_BACK, || {
+        receipt_replaced(Flaw::None)
+    });
+}
+
+/// The lock alone would do if it never lapsed: what breaks it is the third
+/// thread, which the models above have too.
+#[test]
+fn planted_a_lock_that_is_trusted_breaks_when_it_lapses() {
+    proves("apply, lock trusted, no lapse", PREEMPTIONS, || {
+        two_replicas(Flaw::TrustsLock, First::Answered, false)
+    });
+    catches("apply, lock trusted", PREEMPTIONS, "count as 1", || {
+        two_replicas(Flaw::TrustsLock, First::Answered, true)
+    });
+}
+
+#[test]
+fn planted_receipts_that_are_ignored() {
+    catches("apply, receipts ignored", PREEMPTIONS, "count as 3", || {
+        two_replicas(Flaw::IgnoresReceipts, First::ReplyLost, true)
+    });
+    catches(
+        "apply, receipts ignored, there and back",
+        THERE_AND_BACK,
+        "counts as 2",
+        || there_and_back(Flaw::IgnoresReceipts),
+    );
+}
+
+#[test]
+fn planted_a_receipt_replaced_counts_as_none() {
+    catches(
+        "apply, forgetting forgotten",
+        THERE_AND_BACK,
+        "gives 1",
+        || receipt_replaced(Flaw::NothingIsForgotten),
+    );
+}

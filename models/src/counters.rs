@@ -1,0 +1,60 @@
+//! What the models of the vault do with it: count in a token.
+
+use std::time::Duration;
+
+use haechi_store_redis::vault::{Done, MutateError, TokenId, TokenStore, TokenStoreConfig, View};
+use loom::{future::block_on, sync::Arc};
+
+use crate::{
+    inputs::{Numbered, Prompt},
+    vault_backend::{First, Replica, Vault},
+};
+
+/// A replica's token store.
+pub(crate) type Tokens = TokenStore<Replica, Prompt, Numbered>;
+
+pub(crate) fn tokens(vault: &Arc<Vault>, number: u8, first: First) -> Tokens {
+    TokenStore::new(
+        Replica::new(vault, number, first),
+        Prompt,
+        Numbered::of(number),
+        TokenStoreConfig {
+            // Time does not pass, so that this is for ever, except for a
+            // request that hears nothing.
+            deadline: Duration::from_millis(100),
+            ..TokenStoreConfig::default()
+        },
+    )
+}
+
+pub(crate) fn counter(name: &str) -> Result<TokenId, String> {
+    TokenId::new(name).map_err(|error| error.to_string())
+}
+
+fn count_in(view: &mut View, token: &TokenId) -> i64 {
+    view.get(token)
+        .and_then(|value| std::str::from_utf8(value.bytes()).ok()?.parse().ok())
+        .unwrap_or(0)
+}
+
+/// Adds to a token, in a mutation of its own, and gives what it made of it.
+pub(crate) fn add(tokens: &Tokens, token: &TokenId, amount: i64) -> Result<Done<i64>, MutateError> {
+    block_on(tokens.transaction([token.clone()], |view: &mut View| {
+        let sum = count_in(view, token) + amount;
+        // Nothing is a token's first value, too.
+        if sum == 0 {
+            view.delete(token);
+        } else {
+            view.set(token, sum.to_string());
+        }
+        sum
+    }))
+}
+
+/// What stands in the vault.
+pub(crate) fn count(vault: &Vault, token: &TokenId) -> i64 {
+    vault
+        .value(token)
+        .and_then(|value| std::str::from_utf8(value.bytes()).ok()?.parse().ok())
+        .unwrap_or(0)
+}

@@ -1,0 +1,106 @@
+//! A mutation that was given up, and its attempt that arrives all the same:
+//! the production token store sends one attempt and hears nothing until the
+//! deadline, or loses the reply and is denied the next one, and settles the
+//! mutation, while another thread delivers the attempt at any point. In some
+//! of the models another replica moves the same token there and back.
+//!
+//! Proves, for the schedules with at most [`PREEMPTIONS`] preemptions: what is
+//! said not to be applied never is, however late its attempt; what is said to
+//! be applied is, once; and the mutation never ends as unknown, since settling
+//! is answered. It cannot show what happens once the receipts that are kept
+//! have all been replaced, or that a connection delivers late at all.
+
+use haechi_store_redis::vault::MutateError;
+use loom::thread;
+
+use crate::{
+    counters::{add, count, counter, tokens},
+    explore::{Shown, catches, proves, show},
+    vault_backend::{First, Flaw, Vault},
+};
+
+/// Preemptions that a schedule may hold.
+const PREEMPTIONS: usize = 3;
+
+fn given_up(flaw: Flaw, first: First, others: bool) -> Shown {
+    let vault = Vault::new(flaw, 100);
+    let token = counter("n")?;
+    let third = {
+        let vault = vault.clone();
+        thread::spawn(move || vault.deliver())
+    };
+    let other = others.then(|| {
+        let (vault, token) = (vault.clone(), token.clone());
+        thread::spawn(move || {
+            let tokens = tokens(&vault, 2, First::Answered);
+            add(&tokens, &token, 5).is_ok() && add(&tokens, &token, -5).is_ok()
+        })
+    });
+    let told = add(&tokens(&vault, 1, first), &token, 1);
+    if let Some(other) = other {
+        let other = other.join().map_err(|_| "a thread panicked")?;
+        show!(other, "the other replica was not acknowledged");
+    }
+    third.join().map_err(|_| "a thread panicked")?;
+    vault.deliver();
+    let sum = count(&vault, &token);
+    match told {
+        Ok(_) => show!(sum == 1, "said to be applied, and counts as {sum}"),
+        Err(MutateError::NotApplied(_)) => {
+            show!(sum == 0, "said not to be applied, and counts as {sum}");
+        }
+        Err(error) => return Err(format!("told neither: {error}")),
+    }
+    Ok(())
+}
+
+/// Catches a "not applied" that does not last.
+#[test]
+fn what_is_not_applied_never_will_be() {
+    for (name, first) in [
+        ("silent", First::LateAndSilent),
+        ("then denied", First::LateThenDenied),
+        ("lost, then denied", First::LostThenDenied),
+    ] {
+        proves(&format!("late copy, {name}"), PREEMPTIONS, move || {
+            given_up(Flaw::None, first, false)
+        });
+        proves(
+            &format!("late copy, {name}, there and back"),
+            PREEMPTIONS,
+            move || given_up(Flaw::None, first, true),
+        );
+    }
+}
+
+#[test]
+fn planted_a_drop_without_a_tombstone() {
+    catches(
+        "late copy, no tombstone",
+        PREEMPTIONS,
+        "said not to be applied",
+        || given_up(Flaw::NoTombstone, First::LateAndSilent, false),
+    );
+}
+
+#[test]
+fn planted_receipts_that_are_ignored() {
+    catches(
+        "late copy, receipts ignored",
+        PREEMPTIONS,
+        "said not to be applied",
+        || given_up(Flaw::IgnoresReceipts, First::LateAndSilent, false),
+    );
+}
+
+#[test]
+fn planted_a_lost_reply_taken_for_a_refusal() {
+    for first in [First::LateThenDenied, First::LostThenDenied] {
+        catches(
+            "late copy, loss is refusal",
+            PREEMPTIONS,
+            "said not to be applied",
+            move || given_up(Flaw::LossIsRefusal, first, false),
+        );
+    }
+}

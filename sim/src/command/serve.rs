@@ -1,0 +1,152 @@
+//! `haechi-sim serve`: the simulated Redis on a real TCP port.
+
+use std::future::Future;
+use std::io::{self, Write};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::pin::pin;
+use std::sync::Arc;
+
+use clap::Args;
+use haechi_store_redis::clock::{Clock, SystemClock};
+use serde_json::json;
+use tokio::net::TcpListener;
+
+use super::Exit;
+use crate::redis::server::{Open, serve_connection, shared};
+use crate::redis::{Config, Redis};
+
+/// Serves the simulated Redis on a real TCP port, for redis-cli and any client
+///
+/// It is the server of the simulated worlds, with the wall clock instead of a
+/// simulated one and nothing that goes wrong. It keeps its data in memory only
+/// and is for tests: it evicts nothing and limits nothing. Prints {"port"} on
+/// stdout once it listens. Ends on Ctrl-C and SIGTERM, with exit code 0; exit
+/// code 2 if it cannot listen.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Example: a server on a free port, and a client of it
+  haechi-sim serve --port 7379 &
+  redis-cli -p 7379 PING")]
+pub struct ServeArgs {
+    /// The port to listen on; 0 takes a free one
+    #[arg(long, value_name = "P", default_value_t = 7379)]
+    pub port: u16,
+    /// The address to listen on
+    #[arg(long, value_name = "ADDRESS", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
+    pub bind: IpAddr,
+}
+
+/// Runs the command until it is told to end.
+///
+/// # Errors
+///
+/// When standard output cannot be written to.
+pub fn serve(args: &ServeArgs) -> io::Result<Exit> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        let ended = match ending() {
+            Ok(ended) => ended,
+            Err(error) => {
+                eprintln!(
+                    "error: signals cannot be waited for: {error}; run it in another environment"
+                );
+                return Ok(Exit::NotAsked);
+            }
+        };
+        let address = SocketAddr::new(args.bind, args.port);
+        let listener = match TcpListener::bind(address).await {
+            Ok(listener) => listener,
+            Err(error) => {
+                eprintln!("error: {}", refusal(address, &error));
+                return Ok(Exit::NotAsked);
+            }
+        };
+        let address = listener.local_addr()?;
+        eprintln!("listening on {address}");
+        let mut stdout = io::stdout().lock();
+        writeln!(stdout, "{}", json!({ "port": address.port() }))?;
+        stdout.flush()?;
+        drop(stdout);
+        listen(listener, Redis::new(wall_clock()), ended).await;
+        Ok(Exit::Fine)
+    })
+}
+
+/// The settings of a server that lives in real time.
+#[must_use]
+pub fn wall_clock() -> Config {
+    let clock = SystemClock::new();
+    Config {
+        now: Some(Arc::new(move || clock.wall())),
+        ..Config::default()
+    }
+}
+
+/// Serves every connection that comes to `listener` until `ended` is done. Connections then end with the runtime.
+#[allow(
+    clippy::disallowed_methods,
+    reason = "a real server; nothing of a simulated world runs here"
+)]
+pub async fn listen(listener: TcpListener, redis: Redis, ended: impl Future<Output = ()>) {
+    let redis = shared(redis);
+    let mut ended = pin!(ended);
+    loop {
+        let accepted = tokio::select! {
+            () = &mut ended => return,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, _)) => {
+                // Small replies go out at once, as redis-server sends them; a socket that cannot is served slower.
+                let _ = stream.set_nodelay(true);
+                tokio::spawn(serve_connection(
+                    stream,
+                    redis.clone(),
+                    shared(Open),
+                    tokio::time::sleep,
+                ));
+            }
+            // Out of file descriptors, most likely: those who are connected go on, and may leave.
+            Err(_) => tokio::time::sleep(std::time::Duration::from_millis(50)).await,
+        }
+    }
+}
+
+fn refusal(address: SocketAddr, error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => format!(
+            "{address} is in use by another program; choose another --port, or --port 0 for a free one"
+        ),
+        io::ErrorKind::PermissionDenied => {
+            format!("{address} may not be listened on by this user; choose a --port above 1023")
+        }
+        io::ErrorKind::AddrNotAvailable => {
+            format!("{address} is no address of this machine; choose another --bind")
+        }
+        _ => format!("{address} cannot be listened on: {error}; check --bind and --port"),
+    }
+}
+
+/// Done once somebody asks the program to end.
+#[cfg(unix)]
+fn ending() -> io::Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    })
+}
+
+/// Done once somebody asks the program to end.
+#[cfg(not(unix))]
+fn ending() -> io::Result<impl Future<Output = ()>> {
+    Ok(async {
+        let _ = tokio::signal::ctrl_c().await;
+    })
+}

@@ -1,0 +1,364 @@
+//! One body of commands from one seed: what a store sends, what other clients send, and what nobody should.
+
+use super::generate::{Generator, pick};
+use super::scripts::{Chain, Vault};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+pub(super) type Words = Vec<Vec<u8>>;
+
+/// Keys no client would choose, and every client may.
+const BINARY: &[&[u8]] = &[
+    b"\x00",
+    b"\xff\xfe",
+    b"a\r\nb",
+    b"k\x00k",
+    b" ",
+    b"{tag}\x80",
+];
+
+/// Words that a command is not made of.
+const BROKEN: &[&[u8]] = &[
+    b"",
+    b"x",
+    b"-1",
+    b"0",
+    b"1.5",
+    b"nan",
+    b"-0",
+    b"+1",
+    b"0x10",
+    b"1e3",
+    b"\x00",
+    b"\xff",
+    b"99999999999999999999",
+    b"NX",
+    b"a\r\nb",
+];
+
+/// Commands of several words that the generator of shapes does not make: connection, server, options, bytes that are
+/// echoed in an error.
+const LINES: &[&str] = &[
+    "HELLO 2",
+    "HELLO 3",
+    "HELLO 3",
+    "HELLO",
+    "HELLO 3 SETNAME me",
+    "HELLO 2 SETNAME",
+    "HELLO 4",
+    "RESET",
+    "CLIENT GETNAME",
+    "CLIENT SETNAME a",
+    "CLIENT SETNAME \u{e9}",
+    "CLIENT FOO",
+    "CLIENT NO-EVICT on",
+    "CONFIG GET maxmemory",
+    "CONFIG GET nope",
+    "CONFIG SET nope 1",
+    "CONFIG SET maxmemory-policy x",
+    "INFO cluster",
+    "ACL WHOAMI",
+    "ACL DRYRUN default GET a",
+    "ACL DRYRUN nobody GET a",
+    "COMMAND INFO nope",
+    "SELECT 0",
+    "SELECT 1000",
+    "SELECT x",
+    "WAIT 0 0",
+    "SCRIPT EXISTS x y",
+    "SCRIPT FLUSH",
+    "SCRIPT FLUSH x",
+    "SCRIPT KILL",
+    "EVALSHA x 0",
+    "EVALSHA e0e1f9fabfc9d4800c877a703b823ac0578ff8db 0",
+    "FLUSHALL x",
+    "KEYS *",
+    "PING \u{e9}",
+    "ECHO",
+    "SET",
+    "set a",
+    "\u{e9} a",
+    "HGETALL",
+    "FOO \u{e9} b c",
+];
+
+/// Scripts about what commands answer to scripts, in both protocols, and what scripts answer.
+const SCRIPTS: &[&str] = &[
+    "return redis.call('HGETALL', KEYS[1])",
+    "redis.setresp(3) local v = redis.call('HMGET', KEYS[1], 'f', 'nope') return {#v, v[1]}",
+    "redis.setresp(3) return redis.call('ZSCORE', KEYS[2], ARGV[1])",
+    "redis.setresp(3) return redis.call('ZRANGE', KEYS[2], 0, -1, 'WITHSCORES')",
+    "redis.setresp(3) return {redis.call('GET', 'nope'), 1}",
+    "redis.setresp(3) return {true, false, {double = 0.1}, {big_number = '12'}}",
+    "redis.setresp(3) return redis.call('INFO', 'cluster')",
+    "return {{double = 1e20}, {map = {a = 1}}, {set = {x = true}}, {verbatim_string = {format = 'txt', string = 'a'}}}",
+    "return {true, false, 1}",
+    "redis.setresp(4)",
+    "return redis.setresp('3')",
+    "return {redis.pcall('GET', KEYS[1]), redis.pcall('HLEN', KEYS[1]), redis.pcall('ZCARD', KEYS[1])}",
+    "return redis.call('GET', KEYS[1])",
+    "return redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])",
+    "return redis.pcall(ARGV[1], KEYS[1])",
+    "return redis.error_reply(ARGV[1])",
+    "return redis.status_reply(ARGV[1])",
+    "return {err = ARGV[1]}",
+    "error(ARGV[1])",
+    "return cjson.encode({ARGV[1], #ARGV[1], tonumber(ARGV[1])})",
+    "return {pcall(cjson.decode, ARGV[1])}",
+    "return #ARGV[1] .. redis.sha1hex(ARGV[1])",
+    "redis.call('RPUSH', KEYS[1], ARGV[1]) redis.call('NOPE')",
+    "return {tonumber(ARGV[1]), ARGV[1], KEYS[2], string.format('%.0f', #ARGV[1])}",
+    "return redis.call('SCAN', 0, 'COUNT', 10000, 'MATCH', 'none*')",
+    "return redis.sha1hex(KEYS[1] .. ARGV[1])",
+    "return x",
+    "retur",
+];
+
+/// What to do next.
+pub(super) enum Step {
+    /// A command.
+    Ask(Words),
+    /// Wait until keys that live for less than [`SHORT`] are gone.
+    Wait,
+}
+
+/// The life, in milliseconds, of keys that are waited for, and the wait.
+pub(super) const SHORT: (u64, u64) = (20, 50);
+
+pub(super) struct Corpus {
+    rng: ChaCha8Rng,
+    shapes: Generator,
+    chain: Chain,
+    vault: Vault,
+    pending: std::collections::VecDeque<Step>,
+}
+
+impl Corpus {
+    pub(super) fn new(seed: u64) -> Corpus {
+        Corpus {
+            rng: ChaCha8Rng::seed_from_u64(seed ^ 0xc0f0),
+            shapes: Generator::new(seed),
+            chain: Chain::default(),
+            vault: Vault::default(),
+            pending: super::scripts::load().into_iter().map(Step::Ask).collect(),
+        }
+    }
+
+    pub(super) fn next(&mut self) -> Step {
+        if let Some(step) = self.pending.pop_front() {
+            return step;
+        }
+        match self.rng.random_range(0..1000) {
+            0..420 => self.shape(),
+            420..640 => self
+                .pending
+                .extend(self.chain.next(&mut self.rng).into_iter().map(Step::Ask)),
+            640..860 => self
+                .pending
+                .extend(self.vault.next(&mut self.rng).into_iter().map(Step::Ask)),
+            860..920 => self.script(),
+            920..960 => self.line(),
+            960..980 => self.transaction(),
+            980..988 => self.big(),
+            988..991 => self.expiry(),
+            991..994 => self
+                .pending
+                .extend(super::scripts::load().into_iter().map(Step::Ask)),
+            994 => self.ask([b"FLUSHALL".as_ref()]),
+            _ => self.broken_name(),
+        }
+        self.next()
+    }
+
+    fn ask<const N: usize>(&mut self, words: [&[u8]; N]) {
+        self.pending
+            .push_back(Step::Ask(words.map(<[u8]>::to_vec).into()));
+    }
+
+    /// A command of the other generator; at times with a binary key or value, or a word broken, missing or too many.
+    fn shape(&mut self) {
+        let mut words = self.shapes.command();
+        // A transaction left open spoils what follows it: fewer of those.
+        if words[0] == b"MULTI" && self.rng.random_bool(0.8) {
+            words = vec![b"PING".to_vec()];
+        }
+        let rng = &mut self.rng;
+        if words.len() < 2 {
+            return self.pending.push_back(Step::Ask(words));
+        }
+        let scripted = words[0] == b"EVAL";
+        let at = if scripted { 3 } else { 1 };
+        match rng.random_range(0..20) {
+            0..3 if words.len() > at => words[at] = pick(rng, BINARY).to_vec(),
+            3 if words.len() > at => *words.last_mut().unwrap() = pick(rng, BINARY).to_vec(),
+            4 if words.len() > at => {
+                let place = rng.random_range(at..words.len());
+                words[place] = pick(rng, BROKEN).to_vec();
+            }
+            5 => drop(words.pop()),
+            6 => words.push(pick(rng, BROKEN).to_vec()),
+            _ => {}
+        }
+        self.pending.push_back(Step::Ask(words));
+    }
+
+    fn script(&mut self) {
+        let rng = &mut self.rng;
+        let text = pick(rng, SCRIPTS).as_bytes().to_vec();
+        let keys: [&[u8]; 2] = [
+            pick(rng, &[b"h1".as_ref(), b"s1", b"l1", b"h2", b"\xff\xfe"]),
+            pick(rng, &[b"z1".as_ref(), b"z2", b"s2"]),
+        ];
+        let argument = match rng.random_range(0..4) {
+            0 => super::generate::json(rng.random()),
+            1 => pick(rng, BINARY).to_vec(),
+            _ => pick(rng, BROKEN).to_vec(),
+        };
+        let mut words = vec![b"EVAL".to_vec(), text, b"2".to_vec()];
+        words.extend(keys.map(<[u8]>::to_vec));
+        words.push(argument);
+        words.push(if rng.random_bool(0.9) {
+            b"100000".to_vec()
+        } else {
+            pick(rng, BROKEN).to_vec()
+        });
+        if words[1].ends_with(b"KEYS[1])") && words[1].starts_with(b"return redis.pcall(ARGV") {
+            // A name that is a command of one key, or none at all.
+            words[5] = pick(
+                rng,
+                &[
+                    b"GET".as_ref(),
+                    b"HGET",
+                    b"NOPE",
+                    b"MULTI",
+                    b"EVAL",
+                    b"\xff",
+                    b"type",
+                ],
+            )
+            .to_vec();
+        }
+        self.pending.push_back(Step::Ask(words));
+    }
+
+    fn line(&mut self) {
+        let line = pick(&mut self.rng, LINES);
+        let words = line.split(' ').map(|word| word.as_bytes().to_vec());
+        self.pending.push_back(Step::Ask(words.collect()));
+        if line == "SCRIPT FLUSH" {
+            let unknown = self.chain.next(&mut self.rng);
+            self.pending.extend(
+                unknown
+                    .into_iter()
+                    .chain(super::scripts::load())
+                    .map(Step::Ask),
+            );
+        }
+    }
+
+    fn transaction(&mut self) {
+        if self.rng.random_bool(0.3) {
+            self.ask([b"WATCH", b"s1"]);
+            if self.rng.random_bool(0.5) {
+                self.ask([b"SET", b"s1", b"watched"]);
+            }
+        }
+        self.ask([b"MULTI".as_ref()]);
+        for _ in 0..self.rng.random_range(0..6) {
+            self.shape();
+        }
+        let executes = self.rng.random_bool(0.9);
+        self.ask([if executes {
+            b"EXEC".as_ref()
+        } else {
+            b"DISCARD"
+        }]);
+    }
+
+    /// Values that do not fit one read.
+    fn big(&mut self) {
+        let rng = &mut self.rng;
+        let size = rng.random_range(100 * 1024..300 * 1024);
+        let mut value = vec![0; size];
+        rng.fill(&mut value[..]);
+        match rng.random_range(0..6) {
+            0 => self.ask([b"SET", b"big", &value]),
+            1 => self.ask([b"HSET", b"bighash", b"f", &value]),
+            2 => self.ask([b"RPUSH", b"biglist", &value, b"small"]),
+            3 => self.ask([b"EVAL", b"return ARGV[1]", b"0", &value]),
+            4 => self.ask([
+                b"EVAL",
+                b"redis.call('SET', KEYS[1], ARGV[1]) return #ARGV[1]",
+                b"1",
+                b"big",
+                &value,
+            ]),
+            _ => self.ask([b"APPEND", b"big", b"tail"]),
+        }
+        self.ask([b"GET", b"big"]);
+        self.ask([b"LRANGE", b"biglist", b"-2", b"-1"]);
+        if self.rng.random_bool(0.5) {
+            self.ask([b"UNLINK", b"big", b"biglist", b"bighash"]);
+        }
+    }
+
+    /// Keys that expire while nobody asks for them.
+    fn expiry(&mut self) {
+        let life = SHORT.0.to_string();
+        let life = life.as_bytes();
+        self.ask([b"RESET".as_ref()]);
+        self.ask([b"MSET", b"e1", b"1", b"e3", b"3"]);
+        self.ask([b"RPUSH", b"e4", b"a", b"b"]);
+        self.ask([b"SET", b"e2", b"2", b"PX", life]);
+        self.ask([b"PEXPIRE", b"e1", life]);
+        self.ask([b"WATCH", b"e2", b"e3"]);
+        self.ask([b"PEXPIRE", b"e4", life]);
+        self.ask([
+            b"EVAL",
+            b"return redis.call('SET', KEYS[1], 'x', 'NX', 'PX', ARGV[1])",
+            b"1",
+            b"e5",
+            life,
+        ]);
+        self.pending.push_back(Step::Wait);
+        self.ask([b"EXISTS", b"e1", b"e2", b"e3", b"e4", b"e5"]);
+        self.ask([
+            b"EVAL",
+            b"return {redis.call('GET', 'e1'), redis.call('PTTL', 'e2'), redis.call('TYPE', 'e4')}",
+            b"0",
+        ]);
+        self.ask([b"SET", b"e5", b"y", b"NX", b"GET"]);
+        self.ask([b"MULTI".as_ref()]);
+        self.ask([b"PTTL", b"e3"]);
+        self.ask([b"EXEC".as_ref()]);
+        self.ask([b"RENAME", b"e1", b"e3"]);
+        self.ask([b"DEL", b"e1", b"e2", b"e3", b"e4", b"e5"]);
+    }
+
+    /// A name and arguments that are no command, echoed in the error as bytes.
+    fn broken_name(&mut self) {
+        let rng = &mut self.rng;
+        let containers: &[&[u8]] = &[
+            b"SCRIPT", b"CLIENT", b"CONFIG", b"ACL", b"COMMAND", b"HELLO",
+        ];
+        let mut words = Vec::new();
+        if rng.random_bool(0.5) {
+            words.push(pick(rng, containers).to_vec());
+            if words[0] == b"HELLO" {
+                words.push(b"2".to_vec());
+            }
+        }
+        for _ in 0..rng.random_range(1..4) {
+            let length = rng.random_range(1..200);
+            let mut word: Vec<u8> = (0..length).map(|_| rng.random()).collect();
+            if rng.random_bool(0.7) {
+                word.retain(|byte| *byte != 0);
+            }
+            if word.is_empty() || rng.random_bool(0.3) {
+                word = pick(rng, BROKEN).to_vec();
+            }
+            words.push(word);
+        }
+        self.pending.push_back(Step::Ask(words));
+    }
+}
