@@ -18,6 +18,7 @@ mod script;
 pub mod server;
 mod session;
 mod state;
+mod strtod;
 #[cfg(test)]
 mod tests;
 mod value;

@@ -11,9 +11,12 @@ mod known;
 mod modes;
 mod pair;
 mod scripts;
+mod texts;
+mod vault;
 mod wire;
 
 use pair::Pair;
+pub(crate) use pair::pause;
 use wire::Item;
 
 #[test]
@@ -180,7 +183,7 @@ fn keys_expire_alike() {
     ] {
         pair.check(&words, "before");
     }
-    pair::pause(80);
+    pause(80);
     let script = "return {redis.call('EXISTS', 'a', 'b', 'c', 'd'), redis.call('PTTL', 'a'), redis.call('GET', 'c')}";
     for words in [
         vec![
