@@ -61,7 +61,7 @@ impl Shapes {
                 None => {
                     reply = open
                         .pop()
-                        .map(|container| (container.close)(container.items))
+                        .map(|container| (container.close)(container.items));
                 }
             }
         }
