@@ -184,6 +184,18 @@ const KNOWN: &[(&str, &str, Applies)] = &[
     ),
     (
         "*",
+        "EXPIRE GT by the same seconds again: later by a millisecond on one server, at the same one on another",
+        |words, _, ours: &Item, theirs: &Item| {
+            name(words) == "expire"
+                && words
+                    .last()
+                    .is_some_and(|word| word.eq_ignore_ascii_case(b"GT"))
+                && !ours.is_error()
+                && !theirs.is_error()
+        },
+    ),
+    (
+        "*",
         "the simulated server answers every scan whole, whatever the cursor",
         |words, queue: &[Words], _, _| resumes_scan(words) || queue.iter().any(resumes_scan),
     ),
@@ -197,10 +209,10 @@ const KNOWN: &[(&str, &str, Applies)] = &[
     (
         "valkey-server",
         HEXADECIMAL,
-        |words, _, ours: &Item, theirs: &Item| {
+        |words, _, _, theirs: &Item| {
             matches!(&*name(words), "zadd" | "zrangebyscore")
-                && !ours.is_error()
                 && theirs.is_error()
+                && words.iter().any(|word| word.ends_with(b"0x10"))
         },
     ),
     (
