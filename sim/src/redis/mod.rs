@@ -6,7 +6,7 @@
 //!
 //! Known to differ from redis-server 7.0: one database; no `bit`, `struct` and `cmsgpack` in scripts;
 //! no evictions or limits of its own (see [`Modes`]); SCAN answers everything at once; a hash lists its fields in the
-//! order they were set, also when it is large.
+//! order they were set, also when it is large; HELLO within a transaction decides for all of EXEC's reply.
 
 mod cmd;
 mod keyspace;
@@ -18,6 +18,7 @@ mod script;
 pub mod server;
 mod session;
 mod state;
+mod strtod;
 #[cfg(test)]
 mod tests;
 mod value;

@@ -1,5 +1,7 @@
 //! Numbers as Redis reads and prints them.
 
+use super::strtod::strtod;
+
 /// Reads an integer the way Redis does: no plus sign, no leading zero, no blank, nothing beyond 64 bits.
 pub(super) fn integer(text: &[u8]) -> Option<i64> {
     let (negative, digits) = match text {
@@ -27,11 +29,33 @@ pub(super) fn integer(text: &[u8]) -> Option<i64> {
     }
 }
 
-/// Reads a score: a decimal number or an infinity, never NaN.
+/// Reads a score: all of it a number within a double's range, or an infinity, never NaN.
 pub(super) fn float(text: &[u8]) -> Option<f64> {
-    let text = std::str::from_utf8(text).ok()?;
-    let value = text.parse::<f64>().ok()?;
-    (!value.is_nan()).then_some(value)
+    let (value, length) = strtod(text)?;
+    let named = text.iter().any(|byte| matches!(byte, b'i' | b'I'));
+    let vanished = || {
+        let digits = text.split(|byte| matches!(byte, b'e' | b'E' | b'p' | b'P'));
+        digits
+            .take(1)
+            .flatten()
+            .any(|byte| matches!(byte, b'1'..=b'9' | b'a'..=b'f' | b'A'..=b'F'))
+    };
+    let in_range = (value.is_finite() || named) && (value != 0.0 || !vanished());
+    (length == text.len() && !value.is_nan() && in_range).then_some(value)
+}
+
+/// Reads a bound of scores: as C reads one, up to a zero byte, nothing at all being 0, and out of range an infinity.
+pub(super) fn bound(text: &[u8]) -> Option<f64> {
+    let text = text.split(|byte| *byte == 0).next().unwrap_or_default();
+    let blanks = text
+        .iter()
+        .take_while(|byte| matches!(byte, b' ' | 9..=13))
+        .count();
+    let (value, length) = match strtod(&text[blanks..]) {
+        Some((value, length)) => (value, blanks + length),
+        None => (0.0, 0),
+    };
+    (length == text.len() && !value.is_nan()).then_some(value)
 }
 
 /// What C's cast gives on the machines Redis runs on: out of range and NaN become the smallest integer.
@@ -108,6 +132,27 @@ mod tests {
         ] {
             assert_eq!(integer(bad.as_bytes()), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn scores_are_whole_numbers_in_range() {
+        for (text, read) in [
+            ("0x10", Some(16.0)),
+            ("inf", Some(f64::INFINITY)),
+            ("-infinity", Some(f64::NEG_INFINITY)),
+            ("1e400", None),
+            ("1e-400", None),
+            ("0e5", Some(0.0)),
+            ("nan", None),
+            (" 1", None),
+            ("", None),
+        ] {
+            assert_eq!(float(text.as_bytes()), read, "{text}");
+        }
+        assert_eq!(bound(b""), Some(0.0));
+        assert_eq!(bound(b" 1\0x"), Some(1.0));
+        assert_eq!(bound(b"1e400"), Some(f64::INFINITY));
+        assert_eq!(bound(b"1x"), None);
     }
 
     #[test]

@@ -89,19 +89,24 @@ impl Reply {
         matches!(self, Reply::Error(_))
     }
 
-    /// The reply with its outermost shape one that RESP2 has, so that who reads replies of RESP2 meets only those.
+    /// The reply in the shapes that RESP2 has, so that who reads replies of RESP2 meets only those.
     #[must_use]
     pub(super) fn in_resp2(self) -> Reply {
         match self {
-            Reply::Map(items) | Reply::Set(items) => Reply::Array(items),
-            Reply::Scored(pairs) => Reply::Array(
-                pairs
-                    .into_iter()
-                    .flat_map(|(member, score)| {
-                        [Reply::Bulk(member), Reply::text(general(score.0, 17))]
-                    })
-                    .collect(),
-            ),
+            Reply::Array(mut items) | Reply::Map(mut items) | Reply::Set(mut items) => {
+                for item in &mut items {
+                    if !matches!(item, Reply::Bulk(_) | Reply::Integer(_) | Reply::Nil) {
+                        *item = std::mem::replace(item, Reply::Nil).in_resp2();
+                    }
+                }
+                Reply::Array(items)
+            }
+            Reply::Scored(pairs) => {
+                let pair = |(member, score): (Bytes, Score)| {
+                    [Reply::Bulk(member), Reply::text(general(score.0, 17))]
+                };
+                Reply::Array(pairs.into_iter().flat_map(pair).collect())
+            }
             Reply::Double(value) => Reply::text(general(value.0, 17)),
             Reply::Boolean(value) => Reply::flag(value),
             Reply::BigNumber(text) | Reply::Verbatim(_, text) => Reply::Bulk(text),

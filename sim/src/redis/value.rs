@@ -114,6 +114,8 @@ impl Ord for Score {
 pub struct Sorted {
     scores: BTreeMap<Bytes, f64>,
     order: BTreeSet<(Score, Bytes)>,
+    /// It once had many members, or a long one.
+    large: bool,
 }
 
 impl Sorted {
@@ -144,6 +146,10 @@ impl Sorted {
     }
 
     pub(super) fn insert(&mut self, member: &Bytes, score: f64) -> Option<f64> {
+        self.large |=
+            member.len() > 64 || (self.scores.len() >= 128 && !self.scores.contains_key(member));
+        // A small one keeps whole scores as integers, and there is no -0 among those.
+        let score = if self.large { score } else { score + 0.0 };
         let before = self.scores.insert(member.clone(), score);
         if let Some(before) = before {
             self.order.remove(&(Score(before), member.clone()));

@@ -6,6 +6,7 @@ mod differential;
 mod fuzzing;
 mod history;
 mod real_client;
+mod serve;
 mod snapshots;
 mod speed;
 mod world;

@@ -71,6 +71,14 @@ fn run(ctx: &mut Ctx<'_>, args: &[Bytes]) -> Outcome {
         .step_by(2)
         .map(|word| number::float(word).ok_or(NOT_FLOAT))
         .collect::<Result<_, _>>()?;
+    if options.xx && ctx.db().read::<Sorted>(&args[1])?.is_none() {
+        // Nothing to change, and nobody who watches the key is to hear of it.
+        return Ok(if options.increment {
+            Reply::Nil
+        } else {
+            Reply::Integer(0)
+        });
+    }
     let sorted = ctx.db().create::<Sorted>(&args[1])?;
     let (mut added, mut updated, mut result) = (0, 0, None);
     for (pair, given) in pairs.chunks_exact(2).zip(scores) {
@@ -98,7 +106,9 @@ fn run(ctx: &mut Ctx<'_>, args: &[Bytes]) -> Outcome {
         }
         sorted.insert(&keep(&pair[1]), after);
     }
-    ctx.db().tidy(&args[1]);
+    if added + updated > 0 {
+        ctx.db().touch(&args[1]);
+    }
     Ok(match result {
         Some(score) if options.increment => Reply::Double(Score(score)),
         None if options.increment => Reply::Nil,

@@ -50,7 +50,7 @@ fn bound(word: &[u8]) -> Result<(f64, bool), Reply> {
         [b'(', rest @ ..] => (rest, true),
         word => (word, false),
     };
-    number::float(word)
+    number::bound(word)
         .map(|value| (value, open))
         .ok_or(Reply::fail("ERR min or max is not a float"))
 }

@@ -7,10 +7,6 @@ use mlua::{Lua, Table, Value};
 pub(super) fn to_lua(lua: &Lua, reply: &Reply, protocol: Protocol) -> mlua::Result<Value> {
     Ok(match reply {
         Reply::Nil | Reply::NilArray if protocol == Protocol::Resp3 => Value::Nil,
-        // Within what COMMAND answers.
-        Reply::Map(items) | Reply::Set(items) if protocol == Protocol::Resp2 => {
-            array(lua, items, protocol)?
-        }
         Reply::Boolean(value) => Value::Boolean(*value),
         Reply::Double(value) => {
             let table = lua.create_table()?;

@@ -118,6 +118,10 @@ const VALKEY_TEXTS: &[(&str, &str)] = &[
     ),
     ("Unknown Redis command called", "Unknown command called"),
     ("This Redis command is not", "This command is not"),
+    (
+        "No matching script. Please use EVAL.",
+        "No matching script.",
+    ),
     ("calling Redis command from", "calling command from"),
     (
         "WATCH inside MULTI is not allowed",
@@ -180,8 +184,41 @@ const KNOWN: &[(&str, &str, Applies)] = &[
     ),
     (
         "*",
+        "EXPIRE GT by the same seconds again: later by a millisecond on one server, at the same one on another",
+        |words, _, ours: &Item, theirs: &Item| {
+            name(words) == "expire"
+                && words
+                    .last()
+                    .is_some_and(|word| word.eq_ignore_ascii_case(b"GT"))
+                && !ours.is_error()
+                && !theirs.is_error()
+        },
+    ),
+    (
+        "*",
         "the simulated server answers every scan whole, whatever the cursor",
         |words, queue: &[Words], _, _| resumes_scan(words) || queue.iter().any(resumes_scan),
+    ),
+    (
+        "valkey-server",
+        WRAPPED,
+        |words, _, ours: &Item, theirs: &Item| {
+            name(words) == "lset" && ours.is_error() && !theirs.is_error()
+        },
+    ),
+    (
+        "valkey-server",
+        HEXADECIMAL,
+        |words, _, _, theirs: &Item| {
+            matches!(&*name(words), "zadd" | "zrangebyscore")
+                && theirs.is_error()
+                && words.iter().any(|word| word.ends_with(b"0x10"))
+        },
+    ),
+    (
+        "valkey-server",
+        "SCAN refuses a TYPE that there is not",
+        |words, _, _, theirs: &Item| name(words) == "scan" && theirs.is_error(),
     ),
     (
         "valkey-server",
@@ -200,6 +237,25 @@ const KNOWN: &[(&str, &str, Applies)] = &[
     ),
 ];
 
+/// Differences after which two servers hold different data: the rest of the body is not compared.
+pub(super) const SPOILING: [&str; 4] = [SPOILED, WRAPPED, HEXADECIMAL, LARGE];
+const SPOILED: &str = "a MULTI or WATCH within a transaction spoils it";
+const WRAPPED: &str = "LSET takes an index modulo 2^32";
+const HEXADECIMAL: &str = "hexadecimal scores and bounds are refused";
+const LARGE: &str = "a script's number of 2^63 is passed to commands with all its digits";
+
+/// What makes a server hold other data though its reply is the same.
+pub(super) fn silently(server: &str, words: &Words, queue: &[Words]) -> Option<&'static str> {
+    let large = |words: &Words| {
+        words[0].eq_ignore_ascii_case(b"EVAL")
+            && words[1]
+                .windows(18)
+                .any(|part| part == b"tonumber(ARGV[2]))")
+            && words.iter().any(|word| word == b"9223372036854775807")
+    };
+    (server == "valkey-server" && (large(words) || queue.iter().any(large))).then_some(LARGE)
+}
+
 /// Why these replies may differ.
 pub(super) fn why(
     server: &str,
@@ -208,10 +264,35 @@ pub(super) fn why(
     ours: &Item,
     theirs: &Item,
 ) -> Option<&'static str> {
-    KNOWN
+    let known = KNOWN
         .iter()
         .find(|(who, _, applies)| {
             (*who == "*" || *who == server) && applies(words, queue, ours, theirs)
         })
-        .map(|(_, why, _)| *why)
+        .map(|(_, why, _)| *why);
+    if known.is_some() || name(words) != "exec" {
+        return known;
+    }
+    if server == "valkey-server" && error(theirs).is_some_and(|text| text.starts_with("-EXECABORT"))
+    {
+        return Some(SPOILED);
+    }
+    // Of a transaction, the first part that differs decides, and all have to be known.
+    let (Item::Array(Some(ours)), Item::Array(Some(theirs))) = (ours, theirs) else {
+        return None;
+    };
+    if ours.len() != theirs.len() || ours.len() != queue.len() {
+        return None;
+    }
+    let mut reasons = queue
+        .iter()
+        .zip(ours.iter().zip(theirs))
+        .filter(|(words, (ours, theirs))| !agree(words, &[], ours, theirs))
+        .map(|(words, (ours, theirs))| why(server, words, &[], ours, theirs));
+    let first = reasons.next()?;
+    if reasons.all(|reason| reason.is_some()) {
+        first
+    } else {
+        None
+    }
 }

@@ -19,7 +19,7 @@ pub(super) struct Pair {
     clippy::disallowed_methods,
     reason = "a real server's keys expire in real time"
 )]
-pub(super) fn pause(millis: u64) {
+pub(crate) fn pause(millis: u64) {
     std::thread::sleep(Duration::from_millis(millis));
 }
 

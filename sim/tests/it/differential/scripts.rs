@@ -5,7 +5,6 @@ use super::generate::pick;
 use haechi_store_redis::redis::script;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
-use std::collections::BTreeMap;
 
 const ALL: &[&str] = &[
     script::APPEND,
@@ -24,7 +23,8 @@ const ALL: &[&str] = &[
 ];
 
 const CHAIN_KEYS: &[&str] = &["c:chain", "c:head", "c:head:hash", "c:probe"];
-const VAULT_KEYS: &[&str] = &["v:tokens", "v:version", "v:lock", "v:receipts", "v:expiry"];
+pub(super) const VAULT_KEYS: &[&str] =
+    &["v:tokens", "v:version", "v:lock", "v:receipts", "v:expiry"];
 
 /// Makes every script known.
 pub(super) fn load() -> Vec<Words> {
@@ -38,12 +38,12 @@ pub(super) fn load() -> Vec<Words> {
     ALL.iter().map(load).collect()
 }
 
-fn words(words: &[&str]) -> Words {
+pub(super) fn words(words: &[&str]) -> Words {
     words.iter().map(|word| word.as_bytes().to_vec()).collect()
 }
 
 /// A call by name, or by text; at times with an argument broken or missing, or a key of the wrong type.
-fn call(rng: &mut ChaCha8Rng, text: &str, keys: &[&str], arguments: &[String]) -> Words {
+pub(super) fn call(rng: &mut ChaCha8Rng, text: &str, keys: &[&str], arguments: &[String]) -> Words {
     let mut all = if rng.random_bool(0.9) {
         vec![
             b"EVALSHA".to_vec(),
@@ -199,208 +199,5 @@ impl Chain {
         ]));
         (self.last, self.hash) = (0, String::new());
         all
-    }
-}
-
-/// A vault, as its writer believes it to be.
-#[derive(Default)]
-pub(super) struct Vault {
-    tokens: BTreeMap<String, String>,
-    version: u64,
-    mutations: u64,
-}
-
-impl Vault {
-    pub(super) fn next(&mut self, rng: &mut ChaCha8Rng) -> Vec<Words> {
-        let one = match rng.random_range(0..100) {
-            0..45 => self.apply(rng),
-            45..60 => self.load(rng),
-            60..70 => {
-                let mutation = self.mutation(rng);
-                let mark = rng.random_range(0..3).to_string();
-                self.call(rng, script::VAULT_SETTLE, vec![mutation, mark])
-            }
-            70..77 => call(
-                rng,
-                script::VAULT_DUE,
-                VAULT_KEYS,
-                &["5000".to_owned(), "10".to_owned()],
-            ),
-            77..84 => {
-                let token = self.token(rng);
-                let value = self.tokens.get(&token).cloned();
-                let found = if value.is_some() { "1" } else { "0" }.to_owned();
-                let expires = pick(rng, &["", "1000", "7000"]).to_owned();
-                let arguments = [
-                    pick(rng, &["", "", "3"]).to_owned(),
-                    token,
-                    found,
-                    value.unwrap_or_default(),
-                    expires,
-                ];
-                call(rng, script::VAULT_INDEX, VAULT_KEYS, &arguments)
-            }
-            84..88 => call(
-                rng,
-                script::VAULT_SCAN,
-                &VAULT_KEYS[..1],
-                &["0".to_owned(), "10000".to_owned()],
-            ),
-            88..91 => return self.lock(rng),
-            91..94 => words(&["ZRANGE", "v:expiry", "0", "-1", "WITHSCORES"]),
-            94..97 => words(&["HGETALL", "v:tokens"]),
-            _ => return self.damage(rng),
-        };
-        vec![one]
-    }
-
-    fn token(&self, rng: &mut ChaCha8Rng) -> String {
-        format!("tok_{}", rng.random_range(0..12))
-    }
-
-    fn mutation(&mut self, rng: &mut ChaCha8Rng) -> String {
-        if rng.random_bool(0.8) {
-            self.mutations += 1;
-        }
-        format!("{:032x}", self.mutations)
-    }
-
-    /// Most callers have seen nothing; some believe too much.
-    fn call(&self, rng: &mut ChaCha8Rng, text: &str, arguments: Vec<String>) -> Words {
-        let belief = match rng.random_range(0..10) {
-            0 => ["1000000", "", "0"].map(str::to_owned),
-            1 => [
-                "1".to_owned(),
-                format!("{:032x}", self.mutations),
-                "1".to_owned(),
-            ],
-            _ => ["0", "", "0"].map(str::to_owned),
-        };
-        call(
-            rng,
-            text,
-            VAULT_KEYS,
-            &[belief.to_vec(), arguments].concat(),
-        )
-    }
-
-    fn load(&mut self, rng: &mut ChaCha8Rng) -> Words {
-        let mutation = if rng.random_bool(0.3) {
-            self.mutation(rng)
-        } else {
-            String::new()
-        };
-        let mut arguments = vec![mutation];
-        if rng.random_bool(0.3) {
-            arguments.push("all".to_owned());
-        } else {
-            arguments.push("some".to_owned());
-            arguments.extend((0..rng.random_range(0..5)).map(|_| self.token(rng)));
-        }
-        self.call(rng, script::VAULT_LOAD, arguments)
-    }
-
-    fn apply(&mut self, rng: &mut ChaCha8Rng) -> Words {
-        let fence = if rng.random_bool(0.1) {
-            self.version.to_string()
-        } else {
-            String::new()
-        };
-        let patience = pick(rng, &["", "*", "own:1"]).to_owned();
-        let mut arguments = vec![
-            self.mutation(rng),
-            "1".to_owned(),
-            "0".to_owned(),
-            patience,
-            fence,
-        ];
-        let set: BTreeMap<String, String> = (0..rng.random_range(0..4))
-            .map(|_| {
-                (
-                    self.token(rng),
-                    format!(r#"{{"value":"{}"}}"#, "y".repeat(rng.random_range(0..300))),
-                )
-            })
-            .collect();
-        let gone: Vec<String> = (0..rng.random_range(0..3))
-            .map(|_| self.token(rng))
-            .filter(|token| !set.contains_key(token))
-            .collect();
-        arguments.extend([set.len(), set.len(), gone.len()].map(|count| count.to_string()));
-        for token in set.keys() {
-            let value = self.tokens.get(token);
-            arguments.push(token.clone());
-            arguments.push(if value.is_some() { "1" } else { "0" }.to_owned());
-            arguments.push(value.cloned().unwrap_or_default());
-        }
-        for (token, value) in &set {
-            arguments.extend([token.clone(), value.clone()]);
-            arguments.push(pick(rng, &["", "1000", "9000", "x"]).to_owned());
-        }
-        arguments.extend(gone.iter().cloned());
-        for token in &gone {
-            self.tokens.remove(token);
-        }
-        self.tokens.extend(set);
-        self.version += 1;
-        self.call(rng, script::VAULT_APPLY, arguments)
-    }
-
-    /// The lock's script goes by the clock; a lock that is held is answered alike at any time.
-    fn lock(&self, rng: &mut ChaCha8Rng) -> Vec<Words> {
-        let holder = pick(rng, &["own:1", "foreign"]);
-        let arguments = ["own:2".to_owned(), "5000".to_owned()];
-        let sha = sha1_smol::Sha1::from(script::VAULT_ACQUIRE)
-            .digest()
-            .to_string();
-        let mut acquire = words(&["EVALSHA", &sha, "1", "v:lock"]);
-        acquire.extend(arguments.map(String::into_bytes));
-        let mut all = vec![
-            words(&["SET", "v:lock", holder]),
-            acquire,
-            self.clone_apply(rng),
-        ];
-        all.push(words(&["DEL", "v:lock"]));
-        all
-    }
-
-    fn clone_apply(&self, rng: &mut ChaCha8Rng) -> Words {
-        let mut copy = Vault {
-            tokens: self.tokens.clone(),
-            ..Vault::default()
-        };
-        copy.mutations = self.mutations + 1_000_000;
-        copy.apply(rng)
-    }
-
-    fn damage(&mut self, rng: &mut ChaCha8Rng) -> Vec<Words> {
-        let damage = match rng.random_range(0..6) {
-            0 => words(&["SET", "v:version", "abc"]),
-            1 => words(&["SET", "v:version", "99999999999999"]),
-            2 => words(&["SET", "v:tokens", "text"]),
-            3 => words(&["HSET", "v:receipts", "#next", "x"]),
-            4 => words(&["SET", "v:expiry", "text"]),
-            _ => words(&[
-                "HSET",
-                "v:receipts",
-                "#next",
-                "10005",
-                "#5",
-                "old",
-                "old",
-                "done 1 1 5",
-            ]),
-        };
-        let all = vec![
-            damage,
-            self.load(rng),
-            self.apply(rng),
-            words(&["HGETALL", "v:receipts"]),
-        ];
-        *self = Vault {
-            mutations: self.mutations,
-            ..Vault::default()
-        };
-        [all, vec![[words(&["DEL"]), words(VAULT_KEYS)].concat()]].concat()
     }
 }

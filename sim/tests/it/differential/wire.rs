@@ -31,6 +31,14 @@ impl std::fmt::Debug for Item {
 }
 
 impl Item {
+    /// Its elements, of any kind of list.
+    pub(super) fn items(&self) -> &[Item] {
+        match self {
+            Item::Array(Some(items)) | Item::Map(items) | Item::Set(items) => items,
+            _ => &[],
+        }
+    }
+
     pub(super) fn part(&self, index: usize) -> &Item {
         match self {
             Item::Array(Some(items)) => &items[index],

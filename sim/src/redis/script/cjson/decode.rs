@@ -2,6 +2,7 @@
 
 use super::DEEPEST;
 use crate::redis::script::raise;
+use crate::redis::strtod::strtod;
 use mlua::{Lua, LuaString, Table, Value};
 
 enum Token {
@@ -284,90 +285,8 @@ fn unicode(text: &[u8]) -> Option<(char, usize)> {
 
 /// The longest number that C's `strtod` reads at the front.
 fn number(text: &[u8]) -> (Token, usize) {
-    let sign = usize::from(matches!(text.first(), Some(b'-' | b'+')));
-    let negative = text.first() == Some(&b'-');
-    let signed = |value: f64| Token::Number(if negative { -value } else { value });
-    let body = &text[sign..];
-    let starts = |word: &str| {
-        body.get(..word.len())
-            .is_some_and(|head| head.eq_ignore_ascii_case(word.as_bytes()))
-    };
-    if starts("infinity") {
-        return (signed(f64::INFINITY), sign + 8);
+    match strtod(text) {
+        Some((value, length)) => (Token::Number(value), length),
+        None => (Token::Bad("invalid number"), 0),
     }
-    if starts("inf") {
-        return (signed(f64::INFINITY), sign + 3);
-    }
-    if starts("nan") {
-        return (signed(f64::NAN), sign + 3);
-    }
-    if starts("0x")
-        && let Some((value, length)) = hexadecimal(&body[2..])
-    {
-        return (signed(value), sign + 2 + length);
-    }
-    let digits = |from: usize| {
-        body[from.min(body.len())..]
-            .iter()
-            .take_while(|byte| byte.is_ascii_digit())
-            .count()
-    };
-    let whole = digits(0);
-    let mut end = whole;
-    if body.get(end) == Some(&b'.') && (whole > 0 || digits(end + 1) > 0) {
-        end += 1 + digits(end + 1);
-    }
-    if end == 0 {
-        return (Token::Bad("invalid number"), 0);
-    }
-    if matches!(body.get(end), Some(b'e' | b'E')) {
-        let after = end + 1 + usize::from(matches!(body.get(end + 1), Some(b'-' | b'+')));
-        if digits(after) > 0 {
-            end = after + digits(after);
-        }
-    }
-    let value = std::str::from_utf8(&body[..end])
-        .ok()
-        .and_then(|text| text.parse().ok());
-    value.map_or((Token::Bad("invalid number"), 0), |value| {
-        (signed(value), sign + end)
-    })
-}
-
-/// A hexadecimal number after its `0x`: digits with or without a point, and perhaps `p` and an exponent of two.
-fn hexadecimal(text: &[u8]) -> Option<(f64, usize)> {
-    let (mut value, mut scale, mut digits, mut point) = (0.0, 0, 0, false);
-    let mut length = 0;
-    for byte in text {
-        match char::from(*byte).to_digit(16) {
-            Some(digit) => {
-                value = value * 16.0 + f64::from(digit);
-                scale -= if point { 4 } else { 0 };
-                digits += 1;
-            }
-            None if *byte == b'.' && !point => point = true,
-            None => break,
-        }
-        length += 1;
-    }
-    if digits == 0 {
-        return None;
-    }
-    if let Some((b'p' | b'P', rest)) = text[length..].split_first() {
-        let sign = usize::from(matches!(rest.first(), Some(b'-' | b'+')));
-        let count = rest[sign..]
-            .iter()
-            .take_while(|byte| byte.is_ascii_digit())
-            .count();
-        if count > 0 {
-            let exponent = std::str::from_utf8(&rest[..sign + count]).ok()?;
-            scale += exponent.parse().unwrap_or(if exponent.starts_with('-') {
-                -9999
-            } else {
-                9999
-            });
-            length += 1 + sign + count;
-        }
-    }
-    Some((value * f64::from(scale).exp2(), length))
 }
