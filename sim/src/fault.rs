@@ -118,6 +118,20 @@ impl FaultKind {
         matches!(self.class(), FaultClass::Network | FaultClass::Replica)
     }
 
+    /// Whether it strikes single commands of one replica.
+    #[must_use]
+    pub fn strikes_commands(self) -> bool {
+        self.cuts() || matches!(self, Self::LateCommand | Self::LateReply)
+    }
+
+    /// Whether it cuts the connection that a command came on.
+    pub(crate) fn cuts(self) -> bool {
+        matches!(
+            self,
+            Self::ResetBeforeExecution | Self::ResetAfterExecution | Self::ResetMidReply
+        )
+    }
+
     /// Whether it is over as soon as it has begun.
     #[must_use]
     pub fn is_instant(self) -> bool {
@@ -157,6 +171,10 @@ pub struct Fault {
     /// milliseconds for delays, seconds for jumps.
     #[serde(default, skip_serializing_if = "is_none")]
     pub amount: i64,
+    /// Whether it strikes the first command that it can, for certain, and is
+    /// over then, rather than all while it lasts or some of them by chance.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub once: bool,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
@@ -180,10 +198,13 @@ impl fmt::Display for Fault {
         if let Some(replica) = self.replica {
             write!(f, " of r{replica}")?;
         }
-        match self.amount {
-            0 => Ok(()),
-            amount => write!(f, " ({amount})"),
+        if self.amount != 0 {
+            write!(f, " ({})", self.amount)?;
         }
+        if self.once {
+            write!(f, ", once")?;
+        }
+        Ok(())
     }
 }
 
@@ -273,5 +294,6 @@ fn draw_one(rng: &mut impl Rng, kind: FaultKind, replicas: usize, scale: Scale) 
             .strikes_one()
             .then(|| rng.random_range(0..replicas.max(1))),
         amount,
+        once: false,
     }
 }

@@ -45,6 +45,25 @@ impl Shrink<'_> {
         self.offer(candidate);
     }
 
+    /// Has faults strike the commands that they struck, one by one, rather
+    /// than some by chance while they last: chance falls differently as soon as
+    /// anything is left out.
+    pub(super) fn spell_out_strikes(&mut self) {
+        let is_chance = |fault: &Fault| fault.kind.strikes_commands() && !fault.once;
+        if !self.best.config.plan.iter().any(is_chance) {
+            return;
+        }
+        let mut candidate = self.best.clone();
+        let Some(report) = self.world(&candidate) else {
+            return;
+        };
+        let plan = &mut candidate.config.plan;
+        plan.retain(|fault| !fault.kind.strikes_commands());
+        plan.extend(report.strikes);
+        plan.sort_by_key(|fault| fault.at);
+        self.offer(candidate);
+    }
+
     pub(super) fn leave_out_faults(&mut self) {
         let schedule = self.best.clone();
         let with = |faults: &[Fault]| {
@@ -86,8 +105,8 @@ impl Shrink<'_> {
         }
     }
 
-    /// Makes knobs, delays and durations plain.
-    pub(super) fn simplify(&mut self) {
+    /// Makes the knobs plain.
+    pub(super) fn simplify_knobs(&mut self) {
         let plainer: [fn(&mut Schedule); 4] = [
             |schedule| schedule.config.writers = 1,
             |schedule| schedule.config.latency.1 = schedule.config.latency.0,
@@ -99,6 +118,10 @@ impl Shrink<'_> {
             change(&mut candidate);
             self.offer(candidate);
         }
+    }
+
+    /// Makes what lasts shorter.
+    pub(super) fn shorten(&mut self) {
         for number in 0..self.best.config.plan.len() {
             loop {
                 let mut candidate = self.best.clone();

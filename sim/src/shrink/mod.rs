@@ -68,11 +68,13 @@ impl Shrink<'_> {
         loop {
             let before = self.size();
             self.step("end", Self::leave_out_the_end);
+            self.step("knobs", Self::simplify_knobs);
             self.step("times", Self::fix_times);
+            self.step("strikes", Self::spell_out_strikes);
             self.step("faults", Self::leave_out_faults);
             self.step("operations", Self::leave_out_operations);
             self.step("processes", Self::leave_out_processes);
-            self.step("knobs", Self::simplify);
+            self.step("durations", Self::shorten);
             if self.size() >= before || self.runs >= self.budget {
                 break;
             }

@@ -41,7 +41,7 @@ pub(crate) use net::SimConnect;
 
 use crate::{
     check::{Invariant, Violation},
-    fault::FaultKind,
+    fault::{Fault, FaultKind},
     history::{FinalState, History},
     mutants::Variant,
     redis::{self, Redis},
@@ -66,6 +66,8 @@ pub struct WorldReport {
     pub config: Config,
     /// When each process began each of its operations, in milliseconds.
     pub begun: Vec<Vec<Option<u64>>>,
+    /// What struck single commands, each as a fault of its own.
+    pub strikes: Vec<Fault>,
     /// The state after the event that was to be looked at.
     pub seen: Option<String>,
     /// What does not hold; empty if all does.
@@ -274,6 +276,7 @@ pub fn carry_out(schedule: &Schedule, variant: Variant, watch: Watch) -> WorldRe
     WorldReport {
         config,
         begun: shared.begun(),
+        strikes: shared.weather(weather::Weather::take_strikes),
         seen: closed.seen,
         violations,
         outcomes: closed.outcomes,

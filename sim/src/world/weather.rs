@@ -7,7 +7,7 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use tokio::sync::Notify;
 
-use super::{coverage::Watch, log::nanos, shared::Shared};
+use super::{TICK_MS, coverage::Watch, log::nanos, shared::Shared};
 use crate::{
     fault::{Fault, FaultKind},
     redis::{
@@ -16,6 +16,10 @@ use crate::{
     },
 };
 
+/// How long a strike that is spelled out waits for its command: whatever is
+/// left out of a schedule may move the command a little.
+const AROUND_MS: u64 = 4 * TICK_MS;
+
 /// The faults that strike commands now.
 pub(crate) struct Weather {
     active: Vec<Fault>,
@@ -23,6 +27,8 @@ pub(crate) struct Weather {
     /// How to cut each connection.
     connections: BTreeMap<ConnId, Arc<Notify>>,
     struck: BTreeMap<FaultKind, u64>,
+    /// What struck single commands, spelled out.
+    strikes: Vec<Fault>,
     watch: Watch,
     /// In nanoseconds.
     now: u64,
@@ -109,6 +115,7 @@ impl Weather {
             rng,
             connections: BTreeMap::new(),
             struck: BTreeMap::new(),
+            strikes: Vec::new(),
             watch: Watch::default(),
             now: 0,
             busy_until: 0,
@@ -141,6 +148,12 @@ impl Weather {
         std::mem::take(&mut self.watch)
     }
 
+    /// Everything that struck single commands: each as a fault that strikes
+    /// one command, at about the same time.
+    pub(super) fn take_strikes(&mut self) -> Vec<Fault> {
+        std::mem::take(&mut self.strikes)
+    }
+
     /// How often each fault struck.
     pub(crate) fn strikes(&self) -> &BTreeMap<FaultKind, u64> {
         &self.struck
@@ -160,18 +173,34 @@ impl Weather {
             .any(|fault| fault.kind == FaultKind::RedisRestart)
     }
 
-    /// A fault of this kind that strikes this replica now, by chance where
-    /// its amount is a probability.
-    fn strikes_now(&mut self, kind: FaultKind, owner: usize, chance: bool) -> Option<Fault> {
-        let fault = self.active.iter().copied().find(|fault| {
+    /// A fault of this kind that strikes a command of this replica now.
+    fn strikes_now(&mut self, kind: FaultKind, owner: usize) -> Option<Fault> {
+        let index = self.active.iter().position(|fault| {
             fault.kind == kind && fault.replica.is_none_or(|replica| replica == owner)
         })?;
-        if chance
-            && !self
-                .rng
-                .random_ratio(u32::try_from(fault.amount).unwrap_or(0).min(100), 100)
-        {
+        let fault = self.active[index];
+        let odds = match kind {
+            _ if fault.once => 100,
+            _ if kind.cuts() => u32::try_from(fault.amount).unwrap_or(0).min(100),
+            // Half of the commands, so that later ones overtake late ones.
+            FaultKind::LateCommand => 50,
+            _ => 100,
+        };
+        if !self.rng.random_ratio(odds, 100) {
             return None;
+        }
+        if fault.once {
+            self.active.remove(index);
+        }
+        if kind.strikes_commands() {
+            self.strikes.push(Fault {
+                at: self.now / 1_000_000,
+                lasts: AROUND_MS,
+                replica: Some(owner),
+                amount: if kind.cuts() { 0 } else { fault.amount },
+                once: true,
+                ..fault
+            });
         }
         self.struck(kind);
         Some(fault)
@@ -179,20 +208,17 @@ impl Weather {
 
     fn arrival(&mut self, replica: usize, command: &Command, now: u64) -> Before {
         if self
-            .strikes_now(FaultKind::ResetBeforeExecution, replica, true)
+            .strikes_now(FaultKind::ResetBeforeExecution, replica)
             .is_some()
         {
             return Before::Cut;
         }
-        // Half of the commands, so that later ones overtake late ones.
-        if self.rng.random_bool(0.5)
-            && let Some(fault) = self.strikes_now(FaultKind::LateCommand, replica, false)
-        {
+        if let Some(fault) = self.strikes_now(FaultKind::LateCommand, replica) {
             return Before::Delay(Duration::from_millis(fault.amount.unsigned_abs()));
         }
         if command.is("EVALSHA")
             && now >= self.busy_until
-            && let Some(fault) = self.strikes_now(FaultKind::SlowScript, replica, false)
+            && let Some(fault) = self.strikes_now(FaultKind::SlowScript, replica)
         {
             self.busy_until = now + fault.amount.unsigned_abs();
         }
@@ -213,18 +239,18 @@ impl Weather {
             self.struck(FaultKind::NoPerm);
         }
         if self
-            .strikes_now(FaultKind::ResetAfterExecution, replica, true)
+            .strikes_now(FaultKind::ResetAfterExecution, replica)
             .is_some()
         {
             return After::Cut;
         }
         if self
-            .strikes_now(FaultKind::ResetMidReply, replica, true)
+            .strikes_now(FaultKind::ResetMidReply, replica)
             .is_some()
         {
             return After::CutMidReply;
         }
-        match self.strikes_now(FaultKind::LateReply, replica, false) {
+        match self.strikes_now(FaultKind::LateReply, replica) {
             Some(fault) => After::Delay(Duration::from_millis(fault.amount.unsigned_abs())),
             None => After::Send,
         }
