@@ -35,11 +35,17 @@ mod vault_scripts;
 
 use std::{fmt, str::FromStr};
 
-use haechi_store_redis::{Builder, StartError, audit::AuditSink, redis::LockPolicy};
+use haechi_store_redis::{
+    Builder, StartError,
+    audit::AuditSink,
+    clock::Clock,
+    entropy::Entropy,
+    redis::{Connect, LockPolicy},
+};
 
 use crate::{
     fault::FaultClass,
-    world::{SeededEntropy, SimClock, SimConnect, Workload, WorldOptions},
+    world::{Workload, WorldOptions},
 };
 use store::{Mutant, MutantStore};
 use vault::VaultMutant;
@@ -131,11 +137,11 @@ impl Variant {
     }
 
     /// Starts a sink over the store.
-    pub(crate) async fn start(
+    pub(crate) async fn start<N: Connect, C: Clock, E: Entropy>(
         self,
-        builder: Builder<SimClock, SeededEntropy>,
-        connect: SimConnect,
-    ) -> Result<AuditSink<SimClock, SeededEntropy>, StartError> {
+        builder: Builder<C, E>,
+        connect: N,
+    ) -> Result<AuditSink<C, E>, StartError> {
         match self {
             Self::Correct | Self::PlantedInVault(_) => builder.start(connect).await,
             Self::Planted(mutant) => {

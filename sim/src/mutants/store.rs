@@ -6,14 +6,14 @@ use haechi_store_redis::{
     AttemptError, Cause, ReadError,
     audit::{AuditStore, Batch, Reply, Seen, Tail},
     chain::{Head, Position},
+    clock::Clock,
+    entropy::Entropy,
     redis::{
-        Lease, LockTimes, RedisAuditStore,
+        Connect, Lease, LockTimes, RedisAuditStore,
         script::{APPEND, Script, append_call, append_reply},
     },
 };
 use redis::{Value, cmd};
-
-use crate::world::{SeededEntropy, SimClock, SimConnect};
 
 super::planted! {
     /// A planted bug of the chain.
@@ -36,18 +36,16 @@ pub(super) const SHORT_LOCK: LockTimes = LockTimes {
     retry: Duration::from_millis(10),
 };
 
-type Production = RedisAuditStore<SimConnect, SimClock, SeededEntropy>;
-
 /// A store with a planted bug.
-pub(super) struct MutantStore {
+pub(super) struct MutantStore<N: Connect, C, E> {
     mutant: Mutant,
-    store: Production,
+    store: RedisAuditStore<N, C, E>,
     /// The production script with one line of it broken.
     script: Script,
 }
 
-impl MutantStore {
-    pub(super) fn new(mutant: Mutant, store: Production) -> Self {
+impl<N: Connect, C: Clock, E: Entropy> MutantStore<N, C, E> {
+    pub(super) fn new(mutant: Mutant, store: RedisAuditStore<N, C, E>) -> Self {
         let script = match mutant {
             Mutant::NoFence | Mutant::FenceInTwoCommands | Mutant::LockTrusted => {
                 APPEND.replace("if tail.hash ~= ARGV[1] then", "if false then")
@@ -111,7 +109,7 @@ impl MutantStore {
     }
 }
 
-impl AuditStore for MutantStore {
+impl<N: Connect, C: Clock, E: Entropy> AuditStore for MutantStore<N, C, E> {
     /// Held by this writer, or not.
     type Lease = Option<Lease>;
 

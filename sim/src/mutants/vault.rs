@@ -8,8 +8,10 @@ use std::{
 
 use haechi_store_redis::{
     AttemptError,
+    clock::Clock,
+    entropy::Entropy,
     redis::{
-        Lease, RedisVaultStore,
+        Connect, Lease, RedisVaultStore,
         script::{Script, apply_call, apply_reply},
     },
     vault::{
@@ -20,7 +22,6 @@ use haechi_store_redis::{
 use redis::{Value, cmd};
 
 use super::{Variant, vault_scripts as scripts};
-use crate::world::{SeededEntropy, SimClock, SimConnect};
 
 super::planted! {
     /// A planted bug of the vault.
@@ -42,13 +43,11 @@ super::planted! {
     }
 }
 
-type Production = RedisVaultStore<SimConnect, SimClock, SeededEntropy>;
-
 /// The vault store of a variant: the production store, or one with a planted
 /// bug in between.
-pub(crate) struct VaultUnderTest {
+pub(crate) struct VaultUnderTest<N: Connect, C, E> {
     mutant: Option<VaultMutant>,
-    store: Production,
+    store: RedisVaultStore<N, C, E>,
     /// The production's apply script with one line of it broken.
     apply: Script,
     settle: Script,
@@ -63,8 +62,8 @@ struct Memory {
     disguises: BTreeMap<MutationId, u8>,
 }
 
-impl VaultUnderTest {
-    pub(crate) fn new(variant: Variant, store: Production) -> Self {
+impl<N: Connect, C: Clock, E: Entropy> VaultUnderTest<N, C, E> {
+    pub(crate) fn new(variant: Variant, store: RedisVaultStore<N, C, E>) -> Self {
         let mutant = match variant {
             Variant::PlantedInVault(mutant) => Some(mutant),
             _ => None,
@@ -258,7 +257,7 @@ fn deletes_only(attempt: &Attempt<'_>) -> bool {
         .all(|(_, change)| *change == Change::Delete)
 }
 
-impl VaultStore for VaultUnderTest {
+impl<N: Connect, C: Clock, E: Entropy> VaultStore for VaultUnderTest<N, C, E> {
     type Lease = Option<Lease>;
 
     fn tokens_key(&self) -> &str {

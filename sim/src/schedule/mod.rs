@@ -32,12 +32,7 @@ impl Schedule {
     pub fn draw(seed: u64, options: &WorldOptions) -> Self {
         let config = Config::draw(seed, options);
         let operations = (0..config.processes())
-            .map(|process| {
-                let mut rng = generator(seed, &format!("operations of r{process}"));
-                (0..config.ops_of(process))
-                    .map(|_| Operation::draw(&mut rng, &config, process))
-                    .collect()
-            })
+            .map(|process| drawn(&config, process).collect())
             .collect();
         Self { config, operations }
     }
@@ -59,4 +54,11 @@ impl Schedule {
         };
         self.config.plan.len() + self.operation_count() + settling
     }
+}
+
+/// Draws the operations of one process, as they are taken.
+pub(crate) fn drawn(config: &Config, process: usize) -> impl Iterator<Item = Operation> + use<> {
+    let mut rng = generator(config.seed, &format!("operations of r{process}"));
+    let config = config.clone();
+    (0..config.ops_of(process)).map(move |_| Operation::draw(&mut rng, &config, process))
 }

@@ -1,21 +1,104 @@
-//! Looks at what is in Redis when all is over, with nothing in between.
+//! Looks at what is in Redis when all is over, with nothing in between, and
+//! judges what was written down by it.
 
 use haechi_store_redis::{
     chain::{StoredRecord, Verifier},
-    redis::AuditKeys,
+    redis::{AuditKeys, VaultKeys},
 };
 
-use super::shared::Shared;
+use super::{Workload, ledger::Ledger, log::Closed, replica, vault};
 use crate::{
     check::{Invariant, Violation},
-    history::ChainEntry,
+    history::{ChainEntry, FinalState},
     redis::Reply,
 };
 
+/// Asks Redis one thing; `Nil` if it does not answer.
+pub(crate) type Ask<'a> = &'a mut dyn FnMut(&[&str]) -> Reply;
+
+/// Puts the final state into the history, closes it, and says what does not
+/// hold. `stuck` says who got nothing done after the last fault had healed.
+pub(crate) fn judge(
+    ledger: &Ledger,
+    ask: Ask<'_>,
+    workload: Workload,
+    stuck: Option<String>,
+) -> (Closed, Vec<Violation>) {
+    let mut violations = Vec::new();
+    let mut state = FinalState::default();
+    if workload.has_chain() {
+        let keys = AuditKeys::new(replica::prefix());
+        let (chain, broken) = chain(ledger, ask, &keys);
+        violations.extend(broken);
+        state.chain = Some(chain);
+    }
+    if workload.has_vault() {
+        let keys = VaultKeys::new(vault::prefix());
+        let vault = vault::final_vault(ask, &keys);
+        for (token, value) in &vault.tokens {
+            if token.contains(vault::PLAINTEXT) || value.contains(vault::PLAINTEXT) {
+                violations.push(Violation {
+                    invariant: Invariant::Leak,
+                    ops: Vec::new(),
+                    reason: format!("{token} holds a plaintext outside of its envelope"),
+                });
+            }
+        }
+        let tokens = vault.tokens.into_iter();
+        state.tokens = Some(
+            tokens
+                .map(|(token, value)| (token.into(), value.into()))
+                .collect(),
+        );
+        state.version = Some(vault.version);
+    }
+    ledger.final_state(state);
+    let closed = ledger.close();
+    match crate::check::check(&closed.history) {
+        Ok(verdict) => violations.extend(verdict.violations),
+        Err(error) => violations.push(Violation {
+            invariant: Invariant::ChainIntegrity,
+            ops: Vec::new(),
+            reason: format!("the history cannot be judged: {error}"),
+        }),
+    }
+    if let Some(reason) = stuck {
+        violations.push(Violation {
+            invariant: Invariant::NoProgress,
+            ops: Vec::new(),
+            reason,
+        });
+    }
+    violations.extend(closed.undecryptable.iter().map(|reason| Violation {
+        invariant: Invariant::UndecryptableToken,
+        ops: Vec::new(),
+        reason: reason.clone(),
+    }));
+    if closed.stray_attempts > 0 {
+        violations.push(Violation {
+            invariant: Invariant::PhantomAppend,
+            ops: Vec::new(),
+            reason: format!(
+                "the harness lost sight of {} attempts",
+                closed.stray_attempts
+            ),
+        });
+    }
+    if let Some(malformed) = &closed.malformed {
+        violations.push(Violation {
+            invariant: Invariant::ChainIntegrity,
+            ops: Vec::new(),
+            reason: format!("the harness recorded a malformed history: {malformed}"),
+        });
+    }
+    (closed, violations)
+}
+
 /// The chain for the history, and what shows when its keys are held against
 /// each other.
-pub(super) fn chain(
-    shared: &Shared,
+fn chain(
+    shared: &Ledger,
+    ask: Ask<'_>,
     keys: &AuditKeys,
 ) -> (Vec<ChainEntry<'static>>, Vec<Violation>) {
     let (mut violations, mut elsewhere) = (Vec::new(), Vec::new());
@@ -26,7 +109,7 @@ pub(super) fn chain(
             reason,
         });
     };
-    let list = match ask(shared, &["LRANGE", &keys.chain, "0", "-1"]) {
+    let list = match ask(&["LRANGE", &keys.chain, "0", "-1"]) {
         Reply::Array(list) => list,
         other => {
             broken(format!("the chain's key holds no list: {other:?}"));
@@ -70,13 +153,13 @@ pub(super) fn chain(
         broken(format!("the chain does not verify: {fault}"));
     }
 
-    let head_hash = text(ask(shared, &["GET", &keys.head_hash]));
+    let head_hash = text(ask(&["GET", &keys.head_hash]));
     if head_hash != previous {
         broken(format!(
             "head:hash is {head_hash:?}, but the list ends with {previous:?}"
         ));
     }
-    let head = text(ask(shared, &["GET", &keys.head]));
+    let head = text(ask(&["GET", &keys.head]));
     let named = head
         .as_deref()
         .and_then(|head| StoredRecord::parse_integrity(head.as_bytes()).ok())
@@ -98,11 +181,6 @@ pub(super) fn chain(
         .collect();
     violations.append(&mut elsewhere);
     (chain, violations)
-}
-
-pub(super) fn ask(shared: &Shared, command: &[&str]) -> Reply {
-    let words: Vec<&[u8]> = command.iter().map(|word| word.as_bytes()).collect();
-    shared.run(&words).unwrap_or(Reply::Nil)
 }
 
 pub(super) fn text(reply: Reply) -> Option<String> {

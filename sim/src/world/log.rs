@@ -10,16 +10,21 @@ use haechi_store_redis::{
 
 use super::{state, trace::Trace, vault::notes::Notes};
 use crate::{
-    fault::FaultKind,
     history::{Function, History, Malformed, OpId, Recorder},
     redis::{Redis, server},
 };
+
+/// Tells the time since everything began.
+pub(crate) type Time = Box<dyn Fn() -> Duration + Send>;
 
 /// What is written down.
 pub(super) struct Log {
     pub(super) recorder: Recorder,
     pub(super) trace: Trace,
+    /// The time of a world, which stands still between two looks at it.
     pub(super) now: Duration,
+    /// Where time passes by itself: how to ask for it.
+    pub(super) time: Option<Time>,
     /// The append behind each identity.
     pub(super) appends: BTreeMap<AppendId, OpId>,
     /// The one place that each append of unknown outcome can have.
@@ -86,7 +91,6 @@ pub(crate) struct Closed {
     pub(crate) foreign_failures: Vec<String>,
     pub(crate) undecryptable: Vec<String>,
     pub(crate) stray_attempts: u64,
-    pub(crate) faults: BTreeMap<FaultKind, u64>,
 }
 
 impl Log {
@@ -95,6 +99,7 @@ impl Log {
             recorder: Recorder::new(),
             trace: Trace::new(keep_trace),
             now: Duration::ZERO,
+            time: None,
             appends: BTreeMap::new(),
             handles: BTreeMap::new(),
             calls: BTreeMap::new(),
@@ -116,6 +121,14 @@ impl Log {
     /// Puts the state of the world down once it has come to this event.
     pub(super) fn looks_at(&mut self, event: Option<u64>, redis: &server::Shared<Redis>) {
         self.look = event.map(|event| (event, redis.clone()));
+    }
+
+    /// The time that everything is recorded at.
+    pub(super) fn now(&self) -> Duration {
+        match &self.time {
+            Some(time) => time(),
+            None => self.now,
+        }
     }
 
     /// Counts how an operation ended.
@@ -147,7 +160,7 @@ impl Log {
 
     pub(super) fn note(&mut self, line: impl FnOnce() -> String) {
         // The world's clock moves in whole milliseconds.
-        let line = format!("{:>6} {}", self.now.as_millis(), line());
+        let line = format!("{:>6} {}", self.now().as_millis(), line());
         self.trace.event(&line);
         self.events += 1;
         // Whoever has the server at this moment gives it back before the next

@@ -8,7 +8,9 @@
 mod clock;
 mod config;
 mod coverage;
+mod host;
 mod judge;
+mod ledger;
 mod log;
 mod nemesis;
 mod net;
@@ -36,19 +38,24 @@ pub use coverage::{Mark, Marks};
 pub use log::Outcomes;
 pub use vault::{Action, VaultKnobs, Workload};
 
-pub(crate) use clock::{SeededEntropy, SimClock, generator};
-pub(crate) use net::SimConnect;
+pub(crate) use clock::generator;
+pub(crate) use host::Host;
+pub(crate) use judge::judge;
+pub(crate) use ledger::{Ledger, Source};
+pub(crate) use replica::run as run_replica;
+pub(crate) use shared::replica_name;
+pub(crate) use vault::{Safe, run_foreign};
 
 use crate::{
     check::{Invariant, Violation},
     fault::{Fault, FaultKind},
-    history::{FinalState, History},
+    history::History,
     mutants::Variant,
-    redis::{self, Redis},
+    redis::{self, Redis, Reply},
     schedule::Schedule,
 };
 use nemesis::Nemesis;
-use shared::{Shared, replica_name};
+use shared::Shared;
 
 /// Simulated time between two looks at the world, in milliseconds. Every host is polled at
 /// every tick, so a finer one costs time and buys nothing: latencies are
@@ -198,51 +205,13 @@ pub fn carry_out(schedule: &Schedule, variant: Variant, watch: Watch) -> WorldRe
     let simulated = sim.elapsed();
     // The hosts go first: what they hold must not outlive the world.
     drop(sim);
-    let mut violations = Vec::new();
-    let mut state = FinalState::default();
-    if workload.has_chain() {
-        let (chain, broken) = judge::chain(&shared, &audit_keys);
-        violations.extend(broken);
-        state.chain = Some(chain);
-    }
-    if workload.has_vault() {
-        let vault = vault::final_vault(&shared, &vault_keys);
-        for (token, value) in &vault.tokens {
-            if token.contains(vault::PLAINTEXT) || value.contains(vault::PLAINTEXT) {
-                violations.push(Violation {
-                    invariant: Invariant::Leak,
-                    ops: Vec::new(),
-                    reason: format!("{token} holds a plaintext outside of its envelope"),
-                });
-            }
-        }
-        let tokens = vault.tokens.into_iter();
-        state.tokens = Some(
-            tokens
-                .map(|(token, value)| (token.into(), value.into()))
-                .collect(),
-        );
-        state.version = Some(vault.version);
-    }
-    shared.final_state(state);
     let watch = shared.weather(weather::Weather::take_watch);
-    let closed = shared.close();
+    let mut ask = |words: &[&str]| {
+        let words: Vec<&[u8]> = words.iter().map(|word| word.as_bytes()).collect();
+        shared.run(&words).unwrap_or(Reply::Nil)
+    };
+    let (closed, mut violations) = judge::judge(&shared, &mut ask, workload, stuck);
     let marks = watch.close(&closed.history, &closed.stats, &closed.vault_stats);
-    match crate::check::check(&closed.history) {
-        Ok(verdict) => violations.extend(verdict.violations),
-        Err(error) => violations.push(Violation {
-            invariant: Invariant::ChainIntegrity,
-            ops: Vec::new(),
-            reason: format!("the history cannot be judged: {error}"),
-        }),
-    }
-    if let Some(reason) = stuck {
-        violations.push(Violation {
-            invariant: Invariant::NoProgress,
-            ops: Vec::new(),
-            reason,
-        });
-    }
     // Beside replicas at full load, and with nothing wrong.
     if config.quiet {
         violations.extend(closed.foreign_failures.iter().map(|failure| Violation {
@@ -250,28 +219,6 @@ pub fn carry_out(schedule: &Schedule, variant: Variant, watch: Watch) -> WorldRe
             ops: Vec::new(),
             reason: format!("a foreign writer failed though nothing was wrong: {failure}"),
         }));
-    }
-    violations.extend(closed.undecryptable.into_iter().map(|reason| Violation {
-        invariant: Invariant::UndecryptableToken,
-        ops: Vec::new(),
-        reason,
-    }));
-    if closed.stray_attempts > 0 {
-        violations.push(Violation {
-            invariant: Invariant::PhantomAppend,
-            ops: Vec::new(),
-            reason: format!(
-                "the harness lost sight of {} attempts",
-                closed.stray_attempts
-            ),
-        });
-    }
-    if let Some(malformed) = closed.malformed {
-        violations.push(Violation {
-            invariant: Invariant::ChainIntegrity,
-            ops: Vec::new(),
-            reason: format!("the harness recorded a malformed history: {malformed}"),
-        });
     }
     WorldReport {
         config,
@@ -281,7 +228,7 @@ pub fn carry_out(schedule: &Schedule, variant: Variant, watch: Watch) -> WorldRe
         violations,
         outcomes: closed.outcomes,
         vault_outcomes: closed.vault_outcomes,
-        faults: closed.faults,
+        faults: shared.weather(|weather| weather.strikes().clone()),
         marks,
         stats: closed.stats,
         vault_stats: closed.vault_stats,

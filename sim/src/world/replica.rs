@@ -7,20 +7,22 @@ use haechi_store_redis::{
     Builder,
     audit::{AuditSink, Pages, SinkConfig},
     chain::{AppendId, Event, StoredRecord},
+    clock::Clock,
     entropy::Entropy,
     redis::AuditPrefix,
 };
 
 use super::{
-    clock::{SeededEntropy, SimClock, generator, sleep},
+    clock::generator,
     config::Config,
-    shared::Shared,
+    host::Host,
+    ledger::Ledger,
     vault::{self, Caller, Secrets, Tokens},
 };
 use crate::{
     history::Function,
     mutants::Variant,
-    schedule::{self, Act},
+    schedule::{self, Act, Operation},
 };
 
 /// How long a process waits before it tries something again that is not the
@@ -33,11 +35,11 @@ pub(crate) fn prefix() -> AuditPrefix {
 }
 
 /// The store's parts as this process has them.
-pub(crate) fn builder(
+pub(crate) fn builder<C: Clock, E: Entropy>(
     config: &Config,
-    clock: SimClock,
-    entropy: SeededEntropy,
-) -> Builder<SimClock, SeededEntropy> {
+    clock: C,
+    entropy: E,
+) -> Builder<C, E> {
     Builder::new()
         .clock(clock)
         .entropy(entropy)
@@ -53,7 +55,8 @@ pub(crate) fn builder(
 }
 
 /// A process from its start to the end of the world, or to its crash.
-pub(crate) async fn run(shared: Shared, config: Config, replica: usize, variant: Variant) {
+pub(crate) async fn run<H: Host>(host: H, config: Config, replica: usize, variant: Variant) {
+    let shared = host.ledger();
     let life = shared.start_process(replica);
     let process = if life == 1 {
         format!("r{replica}")
@@ -62,21 +65,21 @@ pub(crate) async fn run(shared: Shared, config: Config, replica: usize, variant:
     };
     let process = process.as_str();
     let draw = |purpose: &str| generator(config.seed, &format!("{purpose} {process}"));
-    let clock = shared.clock(replica);
-    let entropy = SeededEntropy::new(draw("entropy"));
-    let connect = shared.connect(replica);
+    let clock = host.clock(replica);
+    let entropy = host.entropy(process);
+    let connect = host.connect(replica);
     shared.trace(|| format!("{process} starts"));
 
     let open_vault = || {
         let (connect, entropy) = (connect.clone(), entropy.clone());
-        vault::open(&shared, &config, variant, connect, clock.clone(), entropy)
+        vault::open::<H>(shared, &config, variant, connect, clock.clone(), entropy)
     };
     let tokens = config.workload.has_vault().then(open_vault);
     let secrets = match (&tokens, &config.vault) {
         (Some(tokens), Some(knobs)) => {
             let (retention, keeps) = (knobs.retention, variant.keeps_envelope_ends());
             let (clock, entropy) = (clock.clone(), entropy.clone());
-            Secrets::open(&shared, tokens, retention, keeps, clock, entropy).await
+            Secrets::<H>::open(host.safe(), tokens, retention, keeps, clock, entropy).await
         }
         _ => None,
     };
@@ -89,15 +92,15 @@ pub(crate) async fn run(shared: Shared, config: Config, replica: usize, variant:
             Ok(sink) => break Some(sink),
             Err(error) => {
                 shared.trace(|| format!("{process}: {error}"));
-                sleep(AGAIN).await;
+                host.sleep(AGAIN).await;
             }
         }
     };
-    let stats = StatsOnDrop(&shared, sink.as_ref(), tokens.as_ref());
+    let stats = StatsOnDrop::<H>(shared, sink.as_ref(), tokens.as_ref());
     let reader = builder(&config, clock.clone(), entropy.clone()).store(connect.clone());
     let caller = |writer| {
         Some(Caller {
-            shared: &shared,
+            shared,
             tokens: tokens.as_ref()?,
             secrets: secrets.as_ref(),
             clock: &clock,
@@ -109,12 +112,12 @@ pub(crate) async fn run(shared: Shared, config: Config, replica: usize, variant:
     };
 
     let writers = (0..config.writers).map(|writer| {
-        let (shared, sink, reader) = (&shared, &sink, &reader);
+        let (host, sink, reader) = (&host, &sink, &reader);
         let entropy = entropy.clone();
         let caller = caller(writer);
         async move {
             while let Some((number, operation)) = shared.take_operation(replica) {
-                shared.begins(replica, number, &operation).await;
+                begins(host, replica, number, &operation).await;
                 match (&operation.act, sink, &caller) {
                     (Act::Append { event: number }, Some(sink), _) => {
                         let event = event(*number, process);
@@ -143,13 +146,13 @@ pub(crate) async fn run(shared: Shared, config: Config, replica: usize, variant:
                 mutates = caller.prove_alive(&mut rng).await;
             }
             if let Some(sink) = sink.as_ref().filter(|_| !appends) {
-                appends = append(&shared, replica, process, sink, &entropy, event).await;
+                appends = append(shared, replica, process, sink, &entropy, event).await;
             }
         }
         if appends && mutates {
             shared.prove_alive(replica);
         } else {
-            sleep(AGAIN / 5).await;
+            host.sleep(AGAIN / 5).await;
         }
     }
     drop(stats);
@@ -158,13 +161,13 @@ pub(crate) async fn run(shared: Shared, config: Config, replica: usize, variant:
 
 /// Adds the stores' counts to the world's when the process ends, however it
 /// ends.
-struct StatsOnDrop<'a>(
-    &'a Shared,
-    Option<&'a AuditSink<SimClock, SeededEntropy>>,
-    Option<&'a Tokens>,
+struct StatsOnDrop<'a, H: Host>(
+    &'a Ledger,
+    Option<&'a AuditSink<H::Clock, H::Entropy>>,
+    Option<&'a Tokens<H>>,
 );
 
-impl Drop for StatsOnDrop<'_> {
+impl<H: Host> Drop for StatsOnDrop<'_, H> {
     fn drop(&mut self) {
         if let Some(sink) = self.1 {
             self.0.add_stats(sink.stats());
@@ -175,13 +178,32 @@ impl Drop for StatsOnDrop<'_> {
     }
 }
 
+/// Waits until an operation that was taken is to begin.
+pub(super) async fn begins<H: Host>(
+    host: &H,
+    replica: usize,
+    number: usize,
+    operation: &Operation,
+) {
+    if operation.think > 0 {
+        host.sleep(Duration::from_millis(operation.think)).await;
+    }
+    let now = host.ledger().now();
+    if let Some(early) = Duration::from_millis(operation.at).checked_sub(now)
+        && !early.is_zero()
+    {
+        host.sleep(early).await;
+    }
+    host.ledger().begins(replica, number);
+}
+
 /// Records one event; whether it was applied.
-async fn append(
-    shared: &Shared,
+async fn append<C: Clock, E: Entropy>(
+    shared: &Ledger,
     replica: usize,
     process: &str,
-    sink: &AuditSink<SimClock, SeededEntropy>,
-    entropy: &SeededEntropy,
+    sink: &AuditSink<C, E>,
+    entropy: &E,
     event: Option<Event>,
 ) -> bool {
     let mut id = [0; 16];
@@ -199,7 +221,7 @@ async fn append(
 
 /// Reads the whole chain, as an auditor would.
 async fn read(
-    shared: &Shared,
+    shared: &Ledger,
     replica: usize,
     process: &str,
     store: &impl haechi_store_redis::audit::AuditStore,

@@ -17,7 +17,7 @@ use crate::{
 
 /// Accepts connections for as long as the world lasts.
 pub(crate) async fn run(shared: Shared) -> turmoil::Result {
-    let replicas = shared.replica_count();
+    let replicas = shared.process_count();
     let hosts: Vec<IpAddr> = (0..replicas)
         .map(|replica| turmoil::lookup(replica_name(replica)))
         .collect();

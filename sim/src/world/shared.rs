@@ -2,6 +2,7 @@
 //! and what the nemesis can do to each process.
 
 use std::{
+    ops::Deref,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicI64, Ordering},
@@ -9,27 +10,20 @@ use std::{
     time::Duration,
 };
 
-use haechi_store_redis::{
-    AppendError, Corrupt,
-    audit::{Appended, Stats},
-    chain::{AppendId, Position},
-    vault::VaultStats,
-};
-
 use super::{
     Watch,
-    clock::{EPOCH, PauseGate, SimClock, generator, sleep},
-    log::{Closed, Log, nanos},
+    clock::{EPOCH, PauseGate, SeededEntropy, SimClock, generator, sleep},
+    host::Host,
+    ledger::{Ledger, Source},
+    log::Log,
     net::{Power, SimConnect},
-    trace::Trace,
     vault::Safe,
     weather::Weather,
 };
 use crate::{
     fault::FaultKind,
-    history::{Answer, End, FinalState, Function, Mutation, OpId},
     redis::{Command, Redis, Reply, server},
-    schedule::{Operation, Schedule},
+    schedule::Schedule,
 };
 
 /// The host name of a replica.
@@ -42,36 +36,19 @@ pub(crate) fn replica_name(replica: usize) -> String {
 pub(crate) struct Shared(Arc<Inner>);
 
 struct Inner {
+    seed: u64,
     redis: server::Shared<Redis>,
     weather: Mutex<Weather>,
     safe: Safe,
-    log: Mutex<Log>,
+    ledger: Ledger,
     replicas: Vec<Replica>,
 }
 
+#[derive(Default)]
 struct Replica {
-    /// What it is to do.
-    operations: Vec<Operation>,
     gate: PauseGate,
     power: Power,
     skew: Arc<AtomicI64>,
-    life: Mutex<Life>,
-}
-
-#[derive(Default)]
-struct Life {
-    /// How often the process has started.
-    incarnation: u64,
-    /// Operations that a caller has taken.
-    taken: usize,
-    /// Operations that a caller has taken and not begun.
-    waiting: usize,
-    /// When each operation began, in milliseconds.
-    begun: Vec<Option<u64>>,
-    /// Operations in which a live task is busy.
-    open: usize,
-    /// Whether the process has proved that it makes progress again.
-    alive: bool,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -85,23 +62,15 @@ impl Shared {
         let mut log = Log::new(watch.keep_trace);
         log.looks_at(watch.until, &redis);
         Self(Arc::new(Inner {
+            seed: config.seed,
             redis,
             weather: Mutex::new(Weather::new(generator(config.seed, "weather"))),
             safe: Safe::default(),
-            log: Mutex::new(log),
+            ledger: Ledger::new(log, schedule.operations.iter().cloned().map(Source::Listed)),
             replicas: schedule
                 .operations
                 .iter()
-                .map(|operations| Replica {
-                    operations: operations.clone(),
-                    gate: PauseGate::default(),
-                    power: Power::default(),
-                    skew: Arc::default(),
-                    life: Mutex::new(Life {
-                        begun: vec![None; operations.len()],
-                        ..Life::default()
-                    }),
-                })
+                .map(|_| Replica::default())
                 .collect(),
         }))
     }
@@ -130,36 +99,16 @@ impl Shared {
         f(&mut lock(&self.0.weather))
     }
 
-    /// What the processes share beside Redis.
-    pub(crate) fn safe(&self) -> &Safe {
-        &self.0.safe
-    }
-
     pub(crate) fn struck(&self, kind: FaultKind) {
         self.weather(|weather| weather.struck(kind));
     }
 
     /// Sets the time that everything from here on is recorded at.
     pub(crate) fn set_now(&self, now: Duration) {
-        lock(&self.0.log).now = now;
+        self.0.ledger.log().now = now;
         self.weather(|weather| weather.set_now(now));
         let millis = u64::try_from((EPOCH + now).as_millis()).unwrap_or(u64::MAX);
         self.with_redis(|redis| redis.set_now(millis));
-    }
-
-    pub(crate) fn now(&self) -> Duration {
-        lock(&self.0.log).now
-    }
-
-    pub(crate) fn trace(&self, line: impl FnOnce() -> String) {
-        let mut log = lock(&self.0.log);
-        log.note(line);
-    }
-
-    // Processes.
-
-    pub(crate) fn replica_count(&self) -> usize {
-        self.0.replicas.len()
     }
 
     pub(crate) fn gate(&self, replica: Option<usize>) -> PauseGate {
@@ -167,15 +116,6 @@ impl Shared {
             .and_then(|replica| self.0.replicas.get(replica))
             .map(|replica| replica.gate.clone())
             .unwrap_or_default()
-    }
-
-    /// How a process of this replica reaches Redis.
-    pub(crate) fn connect(&self, replica: usize) -> SimConnect {
-        let replica = &self.0.replicas[replica];
-        SimConnect {
-            gate: replica.gate.clone(),
-            power: replica.power.clone(),
-        }
     }
 
     pub(crate) fn power(&self, replica: usize) -> &Power {
@@ -187,317 +127,48 @@ impl Shared {
             replica.skew.fetch_add(millis, Ordering::Relaxed);
         }
     }
+}
 
-    pub(crate) fn clock(&self, replica: usize) -> SimClock {
-        let replica = &self.0.replicas[replica];
-        SimClock::new(replica.gate.clone(), replica.skew.clone())
+/// Whatever is written down in a world is written down by way of it.
+impl Deref for Shared {
+    type Target = Ledger;
+
+    fn deref(&self) -> &Ledger {
+        &self.0.ledger
+    }
+}
+
+impl Host for Shared {
+    type Clock = SimClock;
+    type Entropy = SeededEntropy;
+    type Connect = SimConnect;
+
+    fn ledger(&self) -> &Ledger {
+        &self.0.ledger
     }
 
-    /// A process starts; gives the number of its life.
-    pub(crate) fn start_process(&self, replica: usize) -> u64 {
-        let mut life = lock(&self.0.replicas[replica].life);
-        life.incarnation += 1;
-        life.incarnation
+    fn safe(&self) -> &Safe {
+        &self.0.safe
     }
 
-    /// The process died: what it was busy with has no end.
-    pub(crate) fn crashed(&self, replica: usize) {
-        let mut life = lock(&self.0.replicas[replica].life);
-        let open = std::mem::take(&mut life.open);
-        life.waiting = 0;
-        lock(&self.0.log).outcomes.unknown += open as u64;
-        self.abandon_calls(replica);
+    fn clock(&self, process: usize) -> SimClock {
+        let process = &self.0.replicas[process];
+        SimClock::new(process.gate.clone(), process.skew.clone())
     }
 
-    /// Takes the next of a replica's operations and its number; `None` when
-    /// none is left.
-    pub(crate) fn take_operation(&self, replica: usize) -> Option<(usize, Operation)> {
-        let replica = &self.0.replicas[replica];
-        let mut life = lock(&replica.life);
-        let number = life.taken;
-        let operation = replica.operations.get(number)?.clone();
-        life.taken += 1;
-        life.waiting += 1;
-        Some((number, operation))
+    fn entropy(&self, process: &str) -> SeededEntropy {
+        SeededEntropy::new(generator(self.0.seed, &format!("entropy {process}")))
     }
 
-    /// Waits until an operation that was taken is to begin.
-    pub(crate) async fn begins(&self, replica: usize, number: usize, operation: &Operation) {
-        if operation.think > 0 {
-            sleep(Duration::from_millis(operation.think)).await;
-        }
-        if let Some(early) = Duration::from_millis(operation.at).checked_sub(self.now())
-            && !early.is_zero()
-        {
-            sleep(early).await;
-        }
-        let now = u64::try_from(self.now().as_millis()).unwrap_or(u64::MAX);
-        let mut life = lock(&self.0.replicas[replica].life);
-        life.waiting = life.waiting.saturating_sub(1);
-        life.begun[number] = Some(now);
-    }
-
-    /// When the operations of each replica began; `None` for those that never
-    /// did.
-    pub(crate) fn begun(&self) -> Vec<Vec<Option<u64>>> {
-        let replicas = self.0.replicas.iter();
-        replicas
-            .map(|replica| lock(&replica.life).begun.clone())
-            .collect()
-    }
-
-    pub(crate) fn is_alive(&self, replica: usize) -> bool {
-        lock(&self.0.replicas[replica].life).alive
-    }
-
-    pub(crate) fn prove_alive(&self, replica: usize) {
-        lock(&self.0.replicas[replica].life).alive = true;
-    }
-
-    /// The last fault is over.
-    pub(crate) fn heal(&self) {
-        lock(&self.0.log).healed = true;
-    }
-
-    pub(crate) fn is_healed(&self) -> bool {
-        lock(&self.0.log).healed
-    }
-
-    /// Whether every replica has begun all its operations and is in none.
-    pub(crate) fn is_idle(&self) -> bool {
-        self.0.replicas.iter().all(|replica| {
-            let life = lock(&replica.life);
-            life.taken == replica.operations.len() && life.waiting == 0 && life.open == 0
-        })
-    }
-
-    // History.
-
-    /// An operation begins.
-    pub(crate) fn invoke(
-        &self,
-        replica: usize,
-        process: &str,
-        f: Function,
-        append_id: Option<AppendId>,
-    ) -> Option<OpId> {
-        self.invoke_as(replica, process, f, append_id, false)
-    }
-
-    /// An operation begins, of a process that may follow the reference's
-    /// protocol.
-    pub(crate) fn invoke_as(
-        &self,
-        replica: usize,
-        process: &str,
-        f: Function,
-        append_id: Option<AppendId>,
-        foreign: bool,
-    ) -> Option<OpId> {
-        lock(&self.0.replicas[replica].life).open += 1;
-        let mut log = lock(&self.0.log);
-        let now = nanos(log.now);
-        let invoked = log.recorder.invoke_as(now, process, f, None, foreign);
-        let op = log.accept(invoked)?;
-        if let Some(append_id) = append_id {
-            log.appends.insert(append_id, op);
-        }
-        log.note(|| format!("{process} op {} invokes {}", op.0, f.name()));
-        Some(op)
-    }
-
-    /// An append ends.
-    pub(crate) fn end_append(
-        &self,
-        replica: usize,
-        process: &str,
-        op: OpId,
-        outcome: &Result<Appended, AppendError>,
-    ) {
-        match outcome {
-            Ok(appended) => {
-                let event_hash = appended.position.event_hash.to_string();
-                let sequence = appended.position.sequence.get();
-                self.end(
-                    replica,
-                    op,
-                    End::Ok(Answer::Appended {
-                        sequence,
-                        event_hash: event_hash.as_str().into(),
-                        durability: None,
-                    }),
-                    || format!("{process} op {} ok at {sequence} {event_hash}", op.0),
-                );
-            }
-            Err(error) => {
-                if let AppendError::Corrupt(Corrupt::RolledBack(rolled_back)) = error {
-                    self.rollback(process, rolled_back);
-                }
-                let text = error.to_string();
-                if let AppendError::Unknown { handle, .. } = error {
-                    lock(&self.0.log)
-                        .handles
-                        .insert(handle.append_id, handle.position);
-                }
-                let end = match error {
-                    AppendError::Unknown { .. } => End::Unknown {
-                        error: Some(text.as_str().into()),
-                        mutation: None,
-                    },
-                    _ => End::Fail {
-                        error: Some(text.as_str().into()),
-                    },
-                };
-                self.end(replica, op, end, || {
-                    format!("{process} op {}: {text}", op.0)
-                });
-            }
+    fn connect(&self, process: usize) -> SimConnect {
+        let process = &self.0.replicas[process];
+        SimConnect {
+            gate: process.gate.clone(),
+            power: process.power.clone(),
         }
     }
 
-    /// A reading of the whole chain ends.
-    pub(crate) fn end_read(
-        &self,
-        replica: usize,
-        process: &str,
-        op: OpId,
-        outcome: Result<Vec<String>, String>,
-    ) {
-        match outcome {
-            Ok(hashes) => {
-                let length = hashes.len();
-                let hashes = hashes.into_iter().map(Into::into).collect();
-                self.end(replica, op, End::Ok(Answer::Chain(hashes)), || {
-                    format!("{process} op {} read {length} records", op.0)
-                });
-            }
-            Err(error) => {
-                let end = End::Fail {
-                    error: Some(error.as_str().into()),
-                };
-                self.end(replica, op, end, || {
-                    format!("{process} op {}: {error}", op.0)
-                });
-            }
-        }
-    }
-
-    /// An operation ends.
-    pub(crate) fn end(
-        &self,
-        replica: usize,
-        op: OpId,
-        end: End<'_>,
-        line: impl FnOnce() -> String,
-    ) {
-        let mut log = self.ending(replica);
-        log.count(op, |outcomes| match end {
-            End::Ok(_) => outcomes.ok += 1,
-            End::Fail { .. } => outcomes.fail += 1,
-            End::Unknown { .. } => outcomes.unknown += 1,
-        });
-        let now = nanos(log.now);
-        let ended = log.recorder.end(now, op, end);
-        log.accept(ended);
-        log.note(line);
-    }
-
-    /// A mutation of the vault ends without having been applied; `attempt` is
-    /// what it would have done.
-    pub(crate) fn end_fail(
-        &self,
-        replica: usize,
-        op: OpId,
-        attempt: Option<Mutation<'_>>,
-        error: &str,
-        line: impl FnOnce() -> String,
-    ) {
-        let mut log = self.ending(replica);
-        log.count(op, |outcomes| outcomes.fail += 1);
-        let now = nanos(log.now);
-        let ended = log.recorder.mutate_fail(now, op, attempt, error);
-        log.accept(ended);
-        log.note(line);
-    }
-
-    fn ending(&self, replica: usize) -> MutexGuard<'_, Log> {
-        let mut life = lock(&self.0.replicas[replica].life);
-        life.open = life.open.saturating_sub(1);
-        drop(life);
-        lock(&self.0.log)
-    }
-
-    /// A mutation of a process that follows the reference's protocol failed.
-    pub(crate) fn foreign_failed(&self, process: &str, error: &str) {
-        let failure = format!("{process}: {error}");
-        self.log().foreign_failures.push(failure);
-    }
-
-    fn rollback(&self, process: &str, rolled_back: &haechi_store_redis::RolledBack) {
-        let mut log = lock(&self.0.log);
-        let now = nanos(log.now);
-        let said = log.recorder.rollback(
-            now,
-            process,
-            rolled_back.seen.sequence.get(),
-            &rolled_back.seen.event_hash.to_string(),
-        );
-        log.accept(said);
-        log.note(|| format!("{process}: {rolled_back}"));
-    }
-
-    /// A token does not reveal as it should.
-    pub(crate) fn undecryptable(&self, reason: String) {
-        self.log().undecryptable.push(reason);
-    }
-
-    /// The append that wrote a record of this identity.
-    pub(crate) fn append_of(&self, append_id: AppendId) -> Option<OpId> {
-        lock(&self.0.log).appends.get(&append_id).copied()
-    }
-
-    /// The only place that a handle, if one was given out, allows a record of
-    /// this identity.
-    pub(crate) fn handle_of(&self, append_id: AppendId) -> Option<Position> {
-        lock(&self.0.log).handles.get(&append_id).copied()
-    }
-
-    pub(crate) fn final_state(&self, state: FinalState<'_>) {
-        let mut log = lock(&self.0.log);
-        let finished = log.recorder.final_state(state);
-        log.accept(finished);
-    }
-
-    pub(crate) fn add_stats(&self, stats: Stats) {
-        lock(&self.0.log).stats.add(stats);
-    }
-
-    pub(crate) fn add_vault_stats(&self, stats: VaultStats) {
-        lock(&self.0.log).vault_stats.add(stats);
-    }
-
-    pub(super) fn log(&self) -> MutexGuard<'_, Log> {
-        lock(&self.0.log)
-    }
-
-    /// Takes the log out of the world.
-    pub(crate) fn close(&self) -> Closed {
-        let mut log = lock(&self.0.log);
-        let (trace_hash, trace) = std::mem::replace(&mut log.trace, Trace::new(false)).finish();
-        Closed {
-            seen: log.seen.take(),
-            history: std::mem::take(&mut log.recorder).into_history(),
-            malformed: log.malformed.take(),
-            trace_hash,
-            trace,
-            stats: log.stats,
-            vault_stats: log.vault_stats,
-            outcomes: log.outcomes,
-            vault_outcomes: log.vault_outcomes,
-            foreign_failures: std::mem::take(&mut log.foreign_failures),
-            undecryptable: std::mem::take(&mut log.undecryptable),
-            stray_attempts: log.stray_attempts,
-            faults: self.weather(|weather| weather.strikes().clone()),
-        }
+    async fn sleep(&self, duration: Duration) {
+        sleep(duration).await;
     }
 }

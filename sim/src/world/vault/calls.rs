@@ -19,17 +19,17 @@ use super::{
 use crate::{
     history::{Function, OpId},
     schedule::{Act, Change},
-    world::{clock::SimClock, shared::Shared},
+    world::{host::Host, ledger::Ledger},
 };
 
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// One task of one process that calls the vault.
-pub(crate) struct Caller<'a> {
-    pub(crate) shared: &'a Shared,
-    pub(crate) tokens: &'a Tokens,
-    pub(crate) secrets: Option<&'a Secrets>,
-    pub(crate) clock: &'a SimClock,
+pub(crate) struct Caller<'a, H: Host> {
+    pub(crate) shared: &'a Ledger,
+    pub(crate) tokens: &'a Tokens<H>,
+    pub(crate) secrets: Option<&'a Secrets<H>>,
+    pub(crate) clock: &'a H::Clock,
     pub(crate) knobs: &'a VaultKnobs,
     pub(crate) replica: usize,
     pub(crate) process: &'a str,
@@ -75,7 +75,7 @@ fn kept(value: &Stored) -> Option<Kept> {
     serde_json::from_slice(value.bytes()).ok()
 }
 
-impl Caller<'_> {
+impl<H: Host> Caller<'_, H> {
     /// Does one thing to the vault.
     pub(crate) async fn act(&self, act: &Act) {
         match act {

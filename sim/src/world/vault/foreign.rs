@@ -18,12 +18,7 @@ use super::{notes::Values, prefix};
 use crate::{
     history::{Answer, End, Function, Mutation, OpId},
     schedule::Act,
-    world::{
-        clock::{SimClock, generator},
-        config::Config,
-        net::SimConnect,
-        shared::Shared,
-    },
+    world::{clock::generator, config::Config, host::Host, ledger::Ledger, replica::begins},
 };
 
 /// The protocol's own times.
@@ -44,9 +39,9 @@ const RELEASE: &str =
     "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0";
 
 /// One foreign process.
-struct Foreign {
-    link: Link<SimConnect, SimClock>,
-    clock: SimClock,
+struct Foreign<H: Host> {
+    link: Link<H::Connect, H::Clock>,
+    clock: H::Clock,
     keys: VaultKeys,
     snapshot: Script,
     apply: Script,
@@ -72,17 +67,18 @@ struct Snapshot {
 }
 
 /// A process from its start to the end of the world, or to its crash.
-pub(crate) async fn run(shared: Shared, config: Config, replica: usize) {
+pub(crate) async fn run<H: Host>(host: H, config: Config, replica: usize) {
+    let shared = host.ledger();
     let life = shared.start_process(replica);
     let process = match life {
         1 => format!("r{replica}"),
         _ => format!("r{replica}.{life}"),
     };
     let mut rng = generator(config.seed, &format!("foreign {process}"));
-    let clock = shared.clock(replica);
-    let foreign = Foreign {
+    let clock = host.clock(replica);
+    let foreign = Foreign::<H> {
         link: Link::new(
-            shared.connect(replica),
+            host.connect(replica),
             clock.clone(),
             config.store_timeouts(),
         ),
@@ -98,11 +94,11 @@ pub(crate) async fn run(shared: Shared, config: Config, replica: usize) {
         shared.prove_alive(replica);
     }
     while let Some((number, operation)) = shared.take_operation(replica) {
-        shared.begins(replica, number, &operation).await;
+        begins(&host, replica, number, &operation).await;
         if let Act::Foreign { sets, deletes } = operation.act {
             let token = format!("{process}-{:016x}", rng.next_u64());
             foreign
-                .mutate(&shared, (sets, deletes), replica, &process, &token)
+                .mutate(shared, (sets, deletes), replica, &process, &token)
                 .await;
         }
     }
@@ -110,10 +106,10 @@ pub(crate) async fn run(shared: Shared, config: Config, replica: usize) {
     std::future::pending::<()>().await;
 }
 
-impl Foreign {
+impl<H: Host> Foreign<H> {
     async fn mutate(
         &self,
-        shared: &Shared,
+        shared: &Ledger,
         (changed, purged): (usize, Option<usize>),
         replica: usize,
         process: &str,

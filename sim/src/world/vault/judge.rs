@@ -4,10 +4,7 @@ use haechi_store_redis::redis::VaultKeys;
 
 use crate::{
     redis::Reply,
-    world::{
-        judge::{ask, text},
-        shared::Shared,
-    },
+    world::judge::{Ask, text},
 };
 
 /// The tokens and the version for the history.
@@ -17,15 +14,15 @@ pub(crate) struct FinalVault {
 }
 
 /// What stands under the vault's keys.
-pub(crate) fn vault(shared: &Shared, keys: &VaultKeys) -> FinalVault {
+pub(crate) fn vault(ask: Ask<'_>, keys: &VaultKeys) -> FinalVault {
     let mut tokens = Vec::new();
-    if let Reply::Array(pairs) = ask(shared, &["HGETALL", &keys.tokens]) {
+    if let Reply::Array(pairs) = ask(&["HGETALL", &keys.tokens]) {
         let mut words = pairs.into_iter().filter_map(text);
         while let (Some(token), Some(value)) = (words.next(), words.next()) {
             tokens.push((token, value));
         }
     }
-    let version = text(ask(shared, &["GET", &keys.version]));
+    let version = text(ask(&["GET", &keys.version]));
     FinalVault {
         tokens,
         version: version

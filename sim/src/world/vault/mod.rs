@@ -21,21 +21,20 @@ use haechi_store_redis::{
 pub use knobs::{Action, VaultKnobs, Workload};
 
 pub(super) use calls::Caller;
-pub(super) use foreign::run as run_foreign;
+pub(crate) use foreign::run as run_foreign;
 pub(super) use judge::vault as final_vault;
-pub(super) use secrets::{PLAINTEXT, Safe, Secrets};
+pub(crate) use secrets::Safe;
+pub(super) use secrets::{PLAINTEXT, Secrets};
 
-use super::{
-    clock::{SeededEntropy, SimClock},
-    config::Config,
-    net::SimConnect,
-    shared::Shared,
-};
+use super::{config::Config, host::Host, ledger::Ledger};
 use crate::mutants::{Variant, VaultUnderTest};
 use noted::Noted;
 
 /// The store of one process.
-pub(super) type Tokens = TokenStore<Noted<VaultUnderTest>, SimClock, SeededEntropy>;
+pub(super) type Tokens<H> = TokenStore<Noted<StoreOf<H>>, <H as Host>::Clock, <H as Host>::Entropy>;
+
+/// What that store is made over.
+type StoreOf<H> = VaultUnderTest<<H as Host>::Connect, <H as Host>::Clock, <H as Host>::Entropy>;
 
 /// What the simulated vault is called in Redis.
 pub(super) fn prefix() -> VaultPrefix {
@@ -43,14 +42,14 @@ pub(super) fn prefix() -> VaultPrefix {
 }
 
 /// Opens the vault for one process.
-pub(super) fn open(
-    shared: &Shared,
+pub(super) fn open<H: Host>(
+    shared: &Ledger,
     config: &Config,
     variant: Variant,
-    connect: SimConnect,
-    clock: SimClock,
-    entropy: SeededEntropy,
-) -> Tokens {
+    connect: H::Connect,
+    clock: H::Clock,
+    entropy: H::Entropy,
+) -> Tokens<H> {
     let redis = RedisVaultStore::new(
         connect,
         RedisVaultConfig {

@@ -11,7 +11,7 @@ use haechi_store_redis::{
     },
 };
 
-use crate::{history::OpId, world::shared::Shared};
+use crate::{history::OpId, world::ledger::Ledger};
 
 tokio::task_local! {
     /// The call that the task is busy with, by its first operation.
@@ -21,11 +21,11 @@ tokio::task_local! {
 /// A store whose attempts are noted under the call that makes them.
 pub(crate) struct Noted<S> {
     store: S,
-    shared: Shared,
+    shared: Ledger,
 }
 
 impl<S> Noted<S> {
-    pub(crate) fn new(store: S, shared: Shared) -> Self {
+    pub(crate) fn new(store: S, shared: Ledger) -> Self {
         Self { store, shared }
     }
 

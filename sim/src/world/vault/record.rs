@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     history::{Answer, End, Function, Malformed, Mutation, OpId},
-    world::{log::nanos, shared::Shared, trace::fnv1a},
+    world::{ledger::Ledger, log::nanos, trace::fnv1a},
 };
 
 /// How a call that changes tokens ended.
@@ -28,7 +28,7 @@ pub(crate) enum Ended<'a> {
     Unknown(&'a str),
 }
 
-impl Shared {
+impl Ledger {
     /// A call that changes tokens begins.
     pub(crate) fn call(&self, replica: usize, process: &str) -> Option<OpId> {
         let op = self.invoke(replica, process, Function::Mutate, None)?;
@@ -230,7 +230,7 @@ impl Shared {
     fn met(&self, process: &str, corrupt: &Corrupt) {
         let mut log = self.log();
         if let Corrupt::VaultRolledBack { seen, .. } = corrupt {
-            let now = nanos(log.now);
+            let now = nanos(log.now());
             let said = log.recorder.vault_rollback(now, process, *seen);
             log.accept(said);
         }
@@ -259,7 +259,7 @@ impl Shared {
                 None => notes.open(),
             };
             log.vault_outcomes.unknown += 1;
-            let now = nanos(log.now);
+            let now = nanos(log.now());
             let ended = log
                 .recorder
                 .mutate_unknown(now, notes.op, mutation, "the process died");

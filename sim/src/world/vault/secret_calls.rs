@@ -10,14 +10,14 @@ use super::{
     noted::CALL,
     secrets::{PLAINTEXT, Secrets, deterministic, random},
 };
-use crate::history::OpId;
+use crate::{history::OpId, world::host::Host};
 
-impl Caller<'_> {
+impl<H: Host> Caller<'_, H> {
     /// Does one thing to the vault of plaintexts; what it changes, and only
     /// that, is in the history.
     pub(super) async fn act_on_secrets(
         &self,
-        secrets: &Secrets,
+        secrets: &Secrets<H>,
         action: Action,
         coin: bool,
         number: usize,
@@ -49,7 +49,7 @@ impl Caller<'_> {
 
     async fn tokenize(
         &self,
-        secrets: &Secrets,
+        secrets: &Secrets<H>,
         call: OpId,
         is_random: bool,
         number: usize,
@@ -76,7 +76,7 @@ impl Caller<'_> {
         }
     }
 
-    async fn reveal(&self, secrets: &Secrets, number: usize) -> Result<(), Failure> {
+    async fn reveal(&self, secrets: &Secrets<H>, number: usize) -> Result<(), Failure> {
         let Some((token, plaintext)) = secrets.known(1 + number).pop() else {
             return Ok(());
         };
@@ -104,7 +104,7 @@ impl Caller<'_> {
         }
     }
 
-    async fn detokenize(&self, secrets: &Secrets) -> Result<(), Failure> {
+    async fn detokenize(&self, secrets: &Secrets<H>) -> Result<(), Failure> {
         let known = secrets.known(40);
         let names: Vec<String> = known.iter().map(|(token, _)| token.to_string()).collect();
         match Box::pin(secrets.vault.detokenize(&names)).await {

@@ -19,6 +19,7 @@ use haechi_store_redis::{
         Aad, Counting, CryptoProvider, DecryptError, EncryptError, Envelope, KeyStorage, KeyedMac,
         LocalKeys, MacError, MemoryKeys, Zeroizing, manage,
     },
+    entropy::Entropy,
     vault::{
         Deterministic, Retention, RevealPolicy, Stored, TokenId, TokenType, TokenVault, VaultPolicy,
     },
@@ -26,16 +27,18 @@ use haechi_store_redis::{
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{Tokens, VaultUnderTest, noted::Noted};
-use crate::world::{
-    clock::{SeededEntropy, SimClock},
-    shared::Shared,
-};
+use super::{StoreOf, Tokens, noted::Noted};
+use crate::world::host::Host;
 
 /// What every plaintext begins with, so that it is found wherever it leaks.
 pub(crate) const PLAINTEXT: &str = "hush-";
 
-type Vault = TokenVault<Noted<VaultUnderTest>, Keys, SimClock, SeededEntropy>;
+type Vault<H> = TokenVault<
+    Noted<StoreOf<H>>,
+    Keys<<H as Host>::Clock, <H as Host>::Entropy>,
+    <H as Host>::Clock,
+    <H as Host>::Entropy,
+>;
 
 /// When envelopes end, by what they are bound to.
 type Ends = Arc<Mutex<BTreeMap<String, Option<Duration>>>>;
@@ -48,13 +51,13 @@ pub(crate) struct Safe {
 }
 
 /// The keys, or keys that forget to let a refreshed envelope live longer.
-pub(crate) struct Keys {
-    keys: LocalKeys<MemoryKeys, SimClock, SeededEntropy>,
+pub(crate) struct Keys<C, E> {
+    keys: LocalKeys<MemoryKeys, C, E>,
     /// The end of the first envelope of each token, if that is kept.
     first_ends: Option<Ends>,
 }
 
-impl CryptoProvider for Keys {
+impl<C: Clock, E: Entropy> CryptoProvider for Keys<C, E> {
     async fn encrypt(
         &self,
         plaintext: &[u8],
@@ -86,14 +89,14 @@ impl CryptoProvider for Keys {
 }
 
 /// The vault of one process.
-pub(crate) struct Secrets {
-    pub(crate) vault: Vault,
-    keys: Arc<Keys>,
-    clock: SimClock,
+pub(crate) struct Secrets<H: Host> {
+    pub(crate) vault: Vault<H>,
+    keys: Arc<Keys<H::Clock, H::Entropy>>,
+    clock: H::Clock,
     /// Tokens that this process was given, and what they stand for.
     known: Mutex<Vec<(TokenId, String)>>,
     /// Kept for as long as the vault records in it.
-    _audit: AuditSink<SimClock, SeededEntropy>,
+    _audit: AuditSink<H::Clock, H::Entropy>,
 }
 
 /// The type whose tokens are deterministic.
@@ -106,17 +109,16 @@ pub(crate) fn random() -> Option<TokenType> {
     TokenType::new("note").ok()
 }
 
-impl Secrets {
+impl<H: Host> Secrets<H> {
     /// Opens the vault; `keeps_ends` for keys with a planted bug.
     pub(crate) async fn open(
-        shared: &Shared,
-        tokens: &Tokens,
+        safe: &Safe,
+        tokens: &Tokens<H>,
         retention_days: f64,
         keeps_ends: bool,
-        clock: SimClock,
-        entropy: SeededEntropy,
+        clock: H::Clock,
+        entropy: H::Entropy,
     ) -> Option<Self> {
-        let safe = shared.safe();
         if safe.keys.load().await.ok()?.is_none() {
             manage::init(&safe.keys, &clock, &entropy).await.ok()?;
         }
