@@ -11,4 +11,5 @@ pub mod runner;
 pub mod schedule;
 pub mod server_process;
 pub mod shrink;
+pub mod torture;
 pub mod world;

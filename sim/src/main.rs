@@ -3,7 +3,7 @@
 use std::{io, process::ExitCode};
 
 use clap::{Parser, Subcommand};
-use haechi_sim::command::{Exit, check, merge, mutants, replay, run, serve, shrink};
+use haechi_sim::command::{Exit, check, merge, mutants, replay, run, serve, shrink, torture};
 
 /// A world is many small allocations: this is worth a tenth of its time.
 #[global_allocator]
@@ -28,21 +28,7 @@ enum Command {
     Check(check::CheckArgs),
     Merge(merge::MergeArgs),
     Serve(serve::ServeArgs),
-    #[command(flatten)]
-    NotBuilt(NotBuilt),
-}
-
-/// Commands that later versions will have.
-#[derive(Subcommand)]
-enum NotBuilt {
-    /// (not built yet) The same workloads against real redis-server processes
-    Torture(Words),
-}
-
-#[derive(clap::Args)]
-struct Words {
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
-    _words: Vec<String>,
+    Torture(torture::TortureArgs),
 }
 
 fn main() -> ExitCode {
@@ -54,13 +40,7 @@ fn main() -> ExitCode {
         Command::Check(args) => check::run(&args, &mut io::stdout(), &mut io::stderr()),
         Command::Merge(args) => merge::merge(&args),
         Command::Serve(args) => serve::serve(&args),
-        Command::NotBuilt(command) => {
-            let name = match command {
-                NotBuilt::Torture(_) => "torture",
-            };
-            eprintln!("error: {name} is not built yet; `haechi-sim --help` lists what is");
-            Ok(Exit::NotAsked)
-        }
+        Command::Torture(args) => torture::torture(&args),
     };
     match result {
         Ok(exit) => ExitCode::from(exit as u8),

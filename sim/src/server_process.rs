@@ -100,6 +100,31 @@ impl RedisServer {
         self.child.wait().map(drop)
     }
 
+    /// Stops it where it stands (`SIGSTOP`): its connections stay, and nobody answers.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn stop(&self) -> io::Result<()> {
+        signal(&self.child, Signal::Stop)
+    }
+
+    /// Lets it go on after [`RedisServer::stop`].
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn resume(&self) -> io::Result<()> {
+        signal(&self.child, Signal::Continue)
+    }
+
+    /// Has it end in good order (`SIGTERM`) and waits until it is gone.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn shut_down(&mut self) -> io::Result<()> {
+        signal(&self.child, Signal::End)?;
+        self.child.wait().map(drop)
+    }
+
     /// Starts it again, on the same port and directory, after [`RedisServer::kill`].
     ///
     /// # Errors
@@ -137,6 +162,29 @@ impl Drop for RedisServer {
         let _ = self.kill();
         let _ = std::fs::remove_dir_all(&self.directory);
     }
+}
+
+enum Signal {
+    Stop,
+    Continue,
+    End,
+}
+
+#[cfg(unix)]
+fn signal(child: &Child, signal: Signal) -> io::Result<()> {
+    use rustix::process;
+    let signal = match signal {
+        Signal::Stop => process::Signal::STOP,
+        Signal::Continue => process::Signal::CONT,
+        Signal::End => process::Signal::TERM,
+    };
+    process::kill_process(process::Pid::from_child(child), signal)?;
+    Ok(())
+}
+
+#[cfg(not(unix))]
+fn signal(_: &Child, _: Signal) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
 }
 
 fn free_port() -> io::Result<u16> {

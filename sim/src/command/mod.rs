@@ -8,6 +8,7 @@ pub mod run;
 pub mod serve;
 pub mod shrink;
 mod source;
+pub mod torture;
 
 use clap::Args;
 

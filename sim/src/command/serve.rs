@@ -131,7 +131,7 @@ fn refusal(address: SocketAddr, error: &io::Error) -> String {
 
 /// Done once somebody asks the program to end.
 #[cfg(unix)]
-fn ending() -> io::Result<impl Future<Output = ()>> {
+pub(super) fn ending() -> io::Result<impl Future<Output = ()>> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
@@ -145,7 +145,7 @@ fn ending() -> io::Result<impl Future<Output = ()>> {
 
 /// Done once somebody asks the program to end.
 #[cfg(not(unix))]
-fn ending() -> io::Result<impl Future<Output = ()>> {
+pub(super) fn ending() -> io::Result<impl Future<Output = ()>> {
     Ok(async {
         let _ = tokio::signal::ctrl_c().await;
     })

@@ -1,0 +1,254 @@
+//! `haechi-sim torture`: the same workloads and checks against real
+//! redis-server processes.
+
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    io::{self, BufWriter, Write},
+    path::PathBuf,
+    time::Duration,
+};
+
+use clap::Args;
+use haechi_store_redis::{audit::Stats, vault::VaultStats};
+use serde_json::{Value, json};
+
+use super::{Exit, serve::ending};
+use crate::{
+    history,
+    mutants::Variant,
+    torture::{Options, Round, torture as run},
+    world::{Outcomes, Workload},
+};
+
+/// Runs the workloads of the simulated worlds against real redis-server
+/// processes, and checks what comes of them
+///
+/// The replicas are the production store over real sockets. redis-server is
+/// killed (SIGKILL), stopped (SIGSTOP) and restarted; a proxy cuts connections
+/// before a command runs, after it and in the middle of its reply; replicas
+/// are paused and killed. redis-server runs with appendfsync always, so it
+/// keeps what it has acknowledged, and everything that holds in a world has to
+/// hold. Time is cut into rounds of 4 s of faults, each with a seed and an
+/// empty server. Operations and the plan of faults are drawn from the seed;
+/// what comes of them is not: two runs of one seed differ.
+///
+/// Prints {"verdict","violations","ops","faults",…} on stdout, and a summary on
+/// stderr. Ends after the first round with a violation. Exit codes: 0 none, 1
+/// a violation, 2 there is no redis-server (package redis-server in Debian and
+/// Ubuntu, redis elsewhere), or it could not be run.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Example: a minute, and the history of the last round judged once more
+  haechi-sim torture --seconds 60 --history history.jsonl
+  haechi-sim check history.jsonl")]
+pub struct TortureArgs {
+    /// The program
+    #[arg(
+        long,
+        value_name = "PATH",
+        env = "REDIS_SERVER",
+        default_value = "redis-server"
+    )]
+    pub redis_server: PathBuf,
+    /// How long faults strike; starting, healing and judging come on top
+    #[arg(long, value_name = "S", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
+    pub seconds: u64,
+    /// Replicas, in every round; drawn from 2 to 5 if not given
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub replicas: Option<u16>,
+    /// What the replicas do: append to the chain, change the vault, or both on
+    /// one Redis
+    #[arg(long, value_name = "audit|vault|mixed", default_value = "mixed")]
+    pub workload: Workload,
+    /// The seed of the first round; the others have the next ones
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub seed: u64,
+    /// Print a JSON line for every round, and the verdict as the last one
+    #[arg(long)]
+    pub json: bool,
+    /// Write the history of the last round, which is the one with the
+    /// violation if there is one
+    #[arg(long, value_name = "FILE")]
+    pub history: Option<PathBuf>,
+    /// The store that is tested: correct, or one with a planted bug (see mutants)
+    #[arg(long, value_name = "correct|VARIANT", default_value = "correct")]
+    pub store: Variant,
+}
+
+/// What came of all rounds.
+#[derive(Default)]
+struct Total {
+    rounds: u64,
+    violations: Vec<Value>,
+    outcomes: Outcomes,
+    vault_outcomes: Outcomes,
+    faults: BTreeMap<&'static str, u64>,
+    stats: Stats,
+    vault_stats: VaultStats,
+    last: Option<Round>,
+}
+
+impl Total {
+    fn add(&mut self, round: Round) {
+        self.rounds += 1;
+        self.violations.extend(violations(&round));
+        self.outcomes.add(round.outcomes);
+        self.vault_outcomes.add(round.vault_outcomes);
+        for (name, count) in &round.faults {
+            *self.faults.entry(name).or_default() += count;
+        }
+        self.stats.add(round.stats);
+        self.vault_stats.add(round.vault_stats);
+        self.last = Some(round);
+    }
+
+    fn value(&self) -> Value {
+        json!({
+            "verdict": verdict(&self.violations),
+            "violations": self.violations,
+            "ops": self.outcomes,
+            "vaultOps": self.vault_outcomes,
+            "faults": self.faults,
+            "rounds": self.rounds,
+            "conflicts": self.stats.conflicts,
+            "retries": self.stats.retries + self.vault_stats.retries,
+            "lostReplies": self.stats.lost_replies + self.vault_stats.lost_replies,
+            "settledByReading": self.stats.settled_by_reading,
+            "settledByReceipt": self.vault_stats.settled_by_receipt,
+        })
+    }
+}
+
+fn violations(round: &Round) -> Vec<Value> {
+    round
+        .violations
+        .iter()
+        .map(|violation| {
+            json!({
+                "invariant": violation.invariant.name(),
+                "ops": violation.ops.iter().map(|op| op.0).collect::<Vec<_>>(),
+                "reason": violation.reason,
+                "seed": round.seed,
+            })
+        })
+        .collect()
+}
+
+fn verdict(violations: &[Value]) -> &'static str {
+    if violations.is_empty() {
+        "ok"
+    } else {
+        "violation"
+    }
+}
+
+/// Runs the command.
+///
+/// # Errors
+///
+/// When standard output cannot be written to.
+pub fn torture(args: &TortureArgs) -> io::Result<Exit> {
+    let options = Options {
+        redis_server: args.redis_server.clone(),
+        length: Duration::from_secs(args.seconds),
+        seed: args.seed,
+        replicas: args.replicas.map(usize::from),
+        workload: args.workload,
+        variant: args.store,
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()?;
+    let mut total = Total::default();
+    let mut written = Ok(());
+    let mut stdout = io::stdout().lock();
+    let ended = runtime.block_on(async {
+        let ended = ending()?;
+        let each = |round: Round| {
+            if args.json && written.is_ok() {
+                written = writeln!(stdout, "{}", round_line(&round));
+            }
+            total.add(round);
+        };
+        tokio::select! {
+            done = Box::pin(run(&options, each)) => done,
+            () = ended => Err(io::Error::new(io::ErrorKind::Interrupted, "interrupted")),
+        }
+    });
+    written?;
+    if let Err(error) = ended {
+        eprintln!("error: {error}");
+        return Ok(Exit::NotAsked);
+    }
+    writeln!(stdout, "{}", total.value())?;
+    stdout.flush()?;
+    tell(&total, args);
+    if let (Some(path), Some(round)) = (&args.history, &total.last) {
+        let file = File::create(path);
+        let kept = file.and_then(|file| {
+            let mut file = BufWriter::new(file);
+            history::write(&round.history, &mut file)?;
+            file.flush()
+        });
+        if let Err(error) = kept {
+            eprintln!("error: {} cannot be written: {error}", path.display());
+            return Ok(Exit::NotAsked);
+        }
+    }
+    Ok(if total.violations.is_empty() {
+        Exit::Fine
+    } else {
+        Exit::No
+    })
+}
+
+fn round_line(round: &Round) -> Value {
+    let violations = violations(round);
+    json!({
+        "seed": round.seed,
+        "verdict": verdict(&violations),
+        "violations": violations,
+        "ops": round.outcomes,
+        "vaultOps": round.vault_outcomes,
+        "faults": round.faults,
+    })
+}
+
+/// The summary, for people.
+fn tell(total: &Total, args: &TortureArgs) {
+    let ops = total.outcomes;
+    eprintln!(
+        "{} rounds, {} operations ({} ok, {} fail, {} unknown)",
+        total.rounds,
+        ops.total(),
+        ops.ok,
+        ops.fail,
+        ops.unknown
+    );
+    eprintln!(
+        "{} conflicts, {} retries, {} lost replies, {} fates found by reading back, {} by receipts",
+        total.stats.conflicts + total.vault_stats.value_conflicts,
+        total.stats.retries + total.vault_stats.retries,
+        total.stats.lost_replies + total.vault_stats.lost_replies,
+        total.stats.settled_by_reading,
+        total.vault_stats.settled_by_receipt
+    );
+    for (name, count) in &total.faults {
+        eprintln!("  {name:<24}{count:>8}");
+    }
+    let Some(round) = total.last.as_ref().filter(|_| !total.violations.is_empty()) else {
+        eprintln!("no violation");
+        return;
+    };
+    for violation in &round.violations {
+        let ops: Vec<_> = violation.ops.iter().map(|op| op.0.to_string()).collect();
+        let (name, reason) = (violation.invariant.name(), &violation.reason);
+        eprintln!("  {name} (ops {}): {reason}", ops.join(", "));
+    }
+    eprintln!("violations in the round of seed {}", round.seed);
+    if args.history.is_none() {
+        eprintln!("--history FILE keeps what led there");
+    }
+}

@@ -1,0 +1,70 @@
+//! Where one command or one reply ends in a stream of them.
+//!
+//! It must not know what any of them means.
+
+/// The length of the first whole frame; `None` while it is not all there. What
+/// is no frame at all passes as it is.
+pub(super) fn length(bytes: &[u8]) -> Option<usize> {
+    let mut at = 0;
+    // Values that have to follow before the frame is whole.
+    let mut left: usize = 1;
+    while left > 0 {
+        left -= 1;
+        let kind = *bytes.get(at)?;
+        let end = bytes[at..].iter().position(|byte| *byte == b'\n')? + at + 1;
+        let number = || -> i64 {
+            let text = std::str::from_utf8(&bytes[at + 1..end]).unwrap_or_default();
+            text.trim_end().parse().unwrap_or(0)
+        };
+        match kind {
+            b'$' | b'=' | b'!' => {
+                at = match usize::try_from(number()) {
+                    Ok(length) => end + length + 2,
+                    // There is no such value.
+                    Err(_) => end,
+                };
+            }
+            b'*' | b'~' | b'>' => {
+                left += usize::try_from(number()).unwrap_or(0);
+                at = end;
+            }
+            b'%' => {
+                left += 2 * usize::try_from(number()).unwrap_or(0);
+                at = end;
+            }
+            b'+' | b'-' | b':' | b'_' | b',' | b'#' | b'(' => at = end,
+            _ => return Some(bytes.len()),
+        }
+        if at > bytes.len() {
+            return None;
+        }
+    }
+    Some(at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::length;
+
+    /// Would catch a frame that is cut in its middle, or one that swallows the
+    /// next: both would have the proxy strike something else than it says.
+    #[test]
+    fn a_frame_ends_where_it_ends() {
+        let frames: [&[u8]; 7] = [
+            b"+OK\r\n",
+            b"$-1\r\n",
+            b"$5\r\nhel\r\n\r\n",
+            b"*2\r\n$3\r\nGET\r\n$1\r\nk\r\n",
+            b"*2\r\n*1\r\n:1\r\n*-1\r\n",
+            b"%1\r\n+a\r\n$1\r\nb\r\n",
+            b"*0\r\n",
+        ];
+        for frame in frames {
+            let twice = [frame, b"+next\r\n"].concat();
+            assert_eq!(length(&twice), Some(frame.len()));
+            for cut in 0..frame.len() {
+                assert_eq!(length(&frame[..cut]), None);
+            }
+        }
+    }
+}

@@ -1,0 +1,296 @@
+//! The way of one replica to redis-server: a TCP proxy that delays commands and
+//! replies, and cuts connections before a command runs, after it, or in the
+//! middle of its reply.
+//!
+//! It must not know what a command means, or who decides what strikes.
+
+use std::{
+    collections::VecDeque,
+    io,
+    net::Ipv4Addr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use bytes::BytesMut;
+use haechi_store_redis::clock::{Clock, SystemClock};
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{
+        TcpListener, TcpStream,
+        tcp::{OwnedReadHalf, OwnedWriteHalf},
+    },
+    sync::watch,
+    task::JoinSet,
+};
+
+use super::{
+    frame,
+    plan::{Kind, Tally, Trouble},
+};
+use crate::fault::FaultKind;
+
+/// Of a hundred commands, how many are late while some are.
+const LATE_PERCENT: u32 = 40;
+
+/// What strikes the connections of one replica at this moment.
+#[derive(Clone)]
+pub(super) struct Way(Arc<Inner>);
+
+struct Inner {
+    state: Mutex<State>,
+    /// Whether nothing passes, in either direction.
+    held: watch::Sender<bool>,
+    clock: SystemClock,
+    tally: Tally,
+}
+
+struct State {
+    troubles: Vec<Trouble>,
+    rng: ChaCha8Rng,
+}
+
+/// What happens to one command.
+#[derive(Clone, Copy, Debug)]
+enum Verdict {
+    Pass,
+    CutBefore,
+    CutAfter,
+    CutMidReply,
+    LateCommand(Duration),
+    LateReply(Duration),
+}
+
+impl Way {
+    pub(super) fn new(rng: ChaCha8Rng, clock: SystemClock, tally: Tally) -> Self {
+        let troubles = Vec::new();
+        Self(Arc::new(Inner {
+            state: Mutex::new(State { troubles, rng }),
+            held: watch::channel(false).0,
+            clock,
+            tally,
+        }))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn begin(&self, trouble: Trouble) {
+        self.state().troubles.push(trouble);
+        self.set_held();
+    }
+
+    pub(super) fn end(&self, trouble: Trouble) {
+        let mut state = self.state();
+        if let Some(at) = state.troubles.iter().position(|other| *other == trouble) {
+            state.troubles.remove(at);
+        }
+        drop(state);
+        self.set_held();
+    }
+
+    pub(super) fn heal(&self) {
+        self.state().troubles.clear();
+        self.set_held();
+    }
+
+    fn set_held(&self) {
+        let is_held = |trouble: &Trouble| trouble.kind == Kind::World(FaultKind::HeldLink);
+        let held = self.state().troubles.iter().any(is_held);
+        self.0.held.send_replace(held);
+    }
+
+    /// Lets something pass, once it may.
+    async fn pass(&self) {
+        let mut held = self.0.held.subscribe();
+        if *held.borrow() {
+            self.0.tally.struck(Kind::World(FaultKind::HeldLink));
+        }
+        // The sender lives as long as this.
+        let _ = held.wait_for(|held| !*held).await;
+        let spike = |trouble: &Trouble| {
+            (trouble.kind == Kind::World(FaultKind::LatencySpike)).then_some(trouble.amount)
+        };
+        let slow = self.state().troubles.iter().find_map(spike);
+        if let Some(amount) = slow {
+            self.0.tally.struck(Kind::World(FaultKind::LatencySpike));
+            self.0.clock.sleep(amount).await;
+        }
+    }
+
+    /// What is to happen to a command that has arrived.
+    fn arrival(&self) -> Verdict {
+        let state = &mut *self.state();
+        for trouble in &state.troubles {
+            let Kind::World(kind) = trouble.kind else {
+                continue;
+            };
+            let percent = match kind {
+                FaultKind::LateCommand | FaultKind::LateReply => LATE_PERCENT,
+                _ if kind.cuts() => trouble.percent,
+                _ => continue,
+            };
+            if state.rng.random_range(0..100) >= percent {
+                continue;
+            }
+            return match kind {
+                FaultKind::ResetBeforeExecution => Verdict::CutBefore,
+                FaultKind::ResetAfterExecution => Verdict::CutAfter,
+                FaultKind::ResetMidReply => Verdict::CutMidReply,
+                FaultKind::LateCommand => Verdict::LateCommand(trouble.amount),
+                _ => Verdict::LateReply(trouble.amount),
+            };
+        }
+        Verdict::Pass
+    }
+
+    fn struck(&self, kind: FaultKind) {
+        self.0.tally.struck(Kind::World(kind));
+    }
+}
+
+/// Accepts the connections of one replica for as long as it is polled; all of
+/// them end with it.
+pub(super) async fn run(listener: TcpListener, server: u16, way: Way) {
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((client, _)) => {
+                    connections.spawn(serve(client, server, way.clone()));
+                }
+                // Out of file descriptors, most likely: others go on, and may end.
+                Err(_) => way.0.clock.sleep(Duration::from_millis(20)).await,
+            },
+            Some(_) = connections.join_next() => {}
+        }
+    }
+}
+
+/// What the two directions of a connection share.
+struct Line {
+    way: Way,
+    /// What is to happen to the replies that are still to come, in order.
+    due: Mutex<VecDeque<Verdict>>,
+    cut: watch::Sender<bool>,
+}
+
+impl Line {
+    fn due(&self) -> MutexGuard<'_, VecDeque<Verdict>> {
+        self.due.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn cut(&self) {
+        self.cut.send_replace(true);
+    }
+
+    async fn is_cut(&self) {
+        let _ = self.cut.subscribe().wait_for(|cut| *cut).await;
+    }
+}
+
+async fn serve(client: TcpStream, server: u16, way: Way) {
+    let Ok(server) = connect(server).await else {
+        return;
+    };
+    let _ = client.set_nodelay(true);
+    let (from_client, to_client) = client.into_split();
+    let (from_server, to_server) = server.into_split();
+    let line = Line {
+        way,
+        due: Mutex::default(),
+        cut: watch::channel(false).0,
+    };
+    tokio::join!(
+        commands(from_client, to_server, &line),
+        replies(from_server, to_client, &line)
+    );
+}
+
+async fn connect(port: u16) -> io::Result<TcpStream> {
+    let server = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await?;
+    // While nobody listens, a port of one's own may be drawn that is this one.
+    if server.local_addr()? == server.peer_addr()? {
+        return Err(io::ErrorKind::ConnectionRefused.into());
+    }
+    server.set_nodelay(true)?;
+    Ok(server)
+}
+
+/// Forwards commands. One that is late is forwarded even if its sender is gone
+/// by then.
+async fn commands(mut client: OwnedReadHalf, mut server: OwnedWriteHalf, line: &Line) {
+    let mut bytes = BytesMut::new();
+    loop {
+        while let Some(length) = frame::length(&bytes) {
+            let command = bytes.split_to(length);
+            line.way.pass().await;
+            let verdict = line.way.arrival();
+            match verdict {
+                Verdict::CutBefore => {
+                    line.way.struck(FaultKind::ResetBeforeExecution);
+                    return line.cut();
+                }
+                Verdict::LateCommand(by) => {
+                    line.way.struck(FaultKind::LateCommand);
+                    line.way.0.clock.sleep(by).await;
+                }
+                _ => {}
+            }
+            line.due().push_back(verdict);
+            if server.write_all(&command).await.is_err() {
+                return line.cut();
+            }
+        }
+        tokio::select! {
+            read = client.read_buf(&mut bytes) => match read {
+                Ok(1..) => {}
+                // Who sent the commands is gone. What was forwarded still runs.
+                _ => return,
+            },
+            () = line.is_cut() => return,
+        }
+    }
+}
+
+/// Forwards replies.
+async fn replies(mut server: OwnedReadHalf, mut client: OwnedWriteHalf, line: &Line) {
+    let mut bytes = BytesMut::new();
+    let mut is_listened_to = true;
+    loop {
+        while let Some(length) = frame::length(&bytes) {
+            let reply = bytes.split_to(length);
+            let verdict = line.due().pop_front().unwrap_or(Verdict::Pass);
+            match verdict {
+                Verdict::CutAfter => {
+                    line.way.struck(FaultKind::ResetAfterExecution);
+                    return line.cut();
+                }
+                Verdict::CutMidReply => {
+                    line.way.struck(FaultKind::ResetMidReply);
+                    let _ = client.write_all(&reply[..length / 2]).await;
+                    return line.cut();
+                }
+                Verdict::LateReply(by) => {
+                    line.way.struck(FaultKind::LateReply);
+                    line.way.0.clock.sleep(by).await;
+                }
+                _ => {}
+            }
+            line.way.pass().await;
+            // Replies that nobody hears are read all the same: were they not,
+            // closing the connection would take back commands.
+            is_listened_to = is_listened_to && client.write_all(&reply).await.is_ok();
+        }
+        tokio::select! {
+            read = server.read_buf(&mut bytes) => match read {
+                Ok(1..) => {}
+                _ => return line.cut(),
+            },
+            () = line.is_cut() => return,
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! Replicas on what production has: the system's clock and chance, real
+//! sockets, and for each a thread of its own, so that it can be paused and
+//! killed like a process.
+//!
+//! What a replica does is the worlds' code; here is only what it runs on.
+
+use std::{io, pin::pin, thread, time::Duration};
+
+use haechi_store_redis::{
+    clock::{Clock, SystemClock},
+    entropy::SystemEntropy,
+};
+use redis::Client;
+use tokio::sync::mpsc;
+
+use crate::{
+    mutants::Variant,
+    world::{Config, Host, Ledger, Safe, replica_name, run_foreign, run_replica},
+};
+
+/// What real replicas have beneath them.
+#[derive(Clone)]
+pub(super) struct Real {
+    ledger: Ledger,
+    safe: Safe,
+    /// The way of each process.
+    clients: Vec<Client>,
+    clock: SystemClock,
+}
+
+impl Real {
+    /// Processes whose ways begin at these ports.
+    pub(super) fn new(ledger: Ledger, ports: &[u16], clock: SystemClock) -> io::Result<Self> {
+        let open = |port: &u16| Client::open(format!("redis://127.0.0.1:{port}/"));
+        let clients = ports.iter().map(open).collect::<Result<_, _>>();
+        Ok(Self {
+            ledger,
+            safe: Safe::default(),
+            clients: clients.map_err(io::Error::other)?,
+            clock,
+        })
+    }
+}
+
+impl Host for Real {
+    type Clock = SystemClock;
+    type Entropy = SystemEntropy;
+    type Connect = Client;
+
+    fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    fn safe(&self) -> &Safe {
+        &self.safe
+    }
+
+    fn clock(&self, _: usize) -> SystemClock {
+        self.clock.clone()
+    }
+
+    fn entropy(&self, _: &str) -> SystemEntropy {
+        SystemEntropy
+    }
+
+    fn connect(&self, process: usize) -> Client {
+        self.clients[process].clone()
+    }
+
+    async fn sleep(&self, duration: Duration) {
+        self.clock.sleep(duration).await;
+    }
+}
+
+/// What is done to a replica.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Order {
+    /// It stands still.
+    Pause(Duration),
+    /// It dies, and starts again so much later, with no memory.
+    Crash(Duration),
+}
+
+/// A replica on its thread. It ends when this is dropped.
+pub(super) struct Replica {
+    orders: mpsc::UnboundedSender<Order>,
+    thread: thread::JoinHandle<io::Result<()>>,
+}
+
+impl Replica {
+    pub(super) fn start(
+        host: Real,
+        config: Config,
+        process: usize,
+        variant: Variant,
+    ) -> io::Result<Self> {
+        let (orders, received) = mpsc::unbounded_channel();
+        let thread = thread::Builder::new()
+            .name(replica_name(process))
+            .spawn(move || live(&host, &config, process, variant, received))?;
+        Ok(Self { orders, thread })
+    }
+
+    pub(super) fn order(&self, order: Order) {
+        // One that has ended needs no orders.
+        let _ = self.orders.send(order);
+    }
+
+    /// Ends it, and waits until it has.
+    pub(super) fn end(self) -> io::Result<()> {
+        drop(self.orders);
+        match self.thread.join() {
+            Ok(ended) => ended,
+            Err(_) => Err(io::Error::other("a replica of the harness panicked")),
+        }
+    }
+}
+
+/// One life after the other, each on a runtime of its own: a crash takes the
+/// tasks that the store has spawned, and their connections.
+fn live(
+    host: &Real,
+    config: &Config,
+    process: usize,
+    variant: Variant,
+    mut orders: mpsc::UnboundedReceiver<Order>,
+) -> io::Result<()> {
+    loop {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let crashed = runtime.block_on(async {
+            let (host, config) = (host.clone(), config.clone());
+            let life = async move {
+                if process < config.replicas {
+                    Box::pin(run_replica(host, config, process, variant)).await;
+                } else {
+                    Box::pin(run_foreign(host, config, process)).await;
+                }
+            };
+            let mut life = pin!(life);
+            loop {
+                tokio::select! {
+                    biased;
+                    order = orders.recv() => match order {
+                        Some(Order::Pause(lasts)) => stand_still(lasts),
+                        Some(Order::Crash(lasts)) => return Some(lasts),
+                        None => return None,
+                    },
+                    () = &mut life => return None,
+                }
+            }
+        });
+        drop(runtime);
+        let Some(lasts) = crashed else {
+            return Ok(());
+        };
+        host.ledger.crashed(process);
+        stand_still(lasts);
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the whole thread is to stand still, timers and sockets and all"
+)]
+fn stand_still(lasts: Duration) {
+    thread::sleep(lasts);
+}

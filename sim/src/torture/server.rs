@@ -1,0 +1,164 @@
+//! The redis-server under torture: started so that it keeps all that it has
+//! acknowledged, and what the nemesis and the judge ask of it directly.
+//!
+//! It must not know when anything is done to it.
+
+use std::{io, path::Path, time::Duration};
+
+use redis::{Client, Connection, RedisResult, Value};
+
+use crate::{redis::Reply, server_process::RedisServer};
+
+/// A script that keeps everybody waiting is answered -BUSY after so many
+/// milliseconds.
+const BUSY_AFTER: &str = "30";
+
+/// How long a server that is as it should be may take for an answer.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How often bringing the server back is tried.
+const ATTEMPTS: usize = 5;
+
+/// The server, and how it stands.
+pub(super) struct Server {
+    process: RedisServer,
+    client: Client,
+    is_down: bool,
+    is_stopped: bool,
+}
+
+impl Server {
+    /// Starts a server of this program.
+    pub(super) fn start(program: &Path) -> io::Result<Self> {
+        // What it acknowledges has been written to its file: a kill loses
+        // nothing of it.
+        let process = RedisServer::start_program(
+            program,
+            &[
+                "--appendonly",
+                "yes",
+                "--appendfsync",
+                "always",
+                "--lua-time-limit",
+                BUSY_AFTER,
+            ],
+        )?;
+        let client = Client::open(process.url()).map_err(io::Error::other)?;
+        Ok(Self {
+            process,
+            client,
+            is_down: false,
+            is_stopped: false,
+        })
+    }
+
+    pub(super) fn port(&self) -> u16 {
+        self.process.port()
+    }
+
+    pub(super) fn kill(&mut self) -> io::Result<()> {
+        self.is_down = true;
+        self.is_stopped = false;
+        self.process.kill()
+    }
+
+    pub(super) fn shut_down(&mut self) -> io::Result<()> {
+        self.is_down = true;
+        self.process.shut_down()
+    }
+
+    pub(super) fn stop(&mut self) -> io::Result<()> {
+        self.is_stopped = true;
+        self.process.stop()
+    }
+
+    pub(super) fn resume(&mut self) -> io::Result<()> {
+        self.is_stopped = false;
+        self.process.resume()
+    }
+
+    /// Starts it again if it is down.
+    pub(super) fn restart(&mut self) -> io::Result<()> {
+        if !self.is_down {
+            return Ok(());
+        }
+        let mut last = Ok(());
+        for _ in 0..ATTEMPTS {
+            last = self.process.restart();
+            if last.is_ok() {
+                self.is_down = false;
+                break;
+            }
+        }
+        last
+    }
+
+    /// A connection that waits for so long at most.
+    pub(super) fn connect(&self, patience: Duration) -> RedisResult<Connection> {
+        let connection = self.client.get_connection_with_timeout(patience)?;
+        connection.set_read_timeout(Some(patience))?;
+        connection.set_write_timeout(Some(patience))?;
+        Ok(connection)
+    }
+
+    /// Asks one thing on a connection of its own.
+    pub(super) fn run(&self, words: &[&str]) -> RedisResult<Value> {
+        ask(&mut self.connect(PATIENCE)?, words)
+    }
+
+    /// Takes back whatever was done to it.
+    pub(super) fn heal(&mut self) -> io::Result<()> {
+        if self.is_stopped {
+            self.resume()?;
+        }
+        self.restart()?;
+        let heal = || -> RedisResult<()> {
+            let mut connection = self.connect(PATIENCE)?;
+            for words in [
+                &["REPLICAOF", "NO", "ONE"][..],
+                &["CONFIG", "SET", "maxmemory", "0"],
+                &["CONFIG", "SET", "maxclients", "10000"],
+            ] {
+                ask(&mut connection, words)?;
+            }
+            Ok(())
+        };
+        heal().map_err(io::Error::other)
+    }
+
+    /// Whether nobody but who asks is connected.
+    pub(super) fn is_quiet(&self) -> bool {
+        match self.run(&["CLIENT", "LIST"]) {
+            Ok(Value::BulkString(list)) => list.split(|byte| *byte == b'\n').count() <= 2,
+            Ok(Value::VerbatimString { text, .. }) => text.lines().count() <= 1,
+            _ => false,
+        }
+    }
+}
+
+/// Asks one thing.
+pub(super) fn ask(connection: &mut Connection, words: &[&str]) -> RedisResult<Value> {
+    let mut command = redis::Cmd::new();
+    for word in words {
+        command.arg(*word);
+    }
+    command.query(connection)
+}
+
+/// A reply as the judge reads it.
+pub(super) fn reply(value: Value) -> Reply {
+    match value {
+        Value::Okay => Reply::OK,
+        Value::SimpleString(text) => Reply::Status(text.into()),
+        Value::Int(number) => Reply::Integer(number),
+        Value::BulkString(bytes) => Reply::Bulk(bytes.into()),
+        Value::Array(items) => Reply::Array(items.into_iter().map(reply).collect()),
+        Value::Map(pairs) => Reply::Array(
+            pairs
+                .into_iter()
+                .flat_map(|(key, value)| [reply(key), reply(value)])
+                .collect(),
+        ),
+        _ => Reply::Nil,
+    }
+}
