@@ -57,7 +57,7 @@ const LEAST: Duration = Duration::from_millis(500);
 
 /// The most operations of a replica in a round: what is left of a chain is
 /// read and judged as a whole.
-const MOST_OPS: usize = 2_000;
+const MOST_OPS: usize = 10_000;
 
 /// How long a healed server may take until every replica has made progress,
 /// beyond the deadlines it was drawn with.
@@ -199,11 +199,7 @@ async fn round(
         )
         .0
     };
-    tokio::select! {
-        struck = chaos => struck?,
-        // Nothing is left to disturb.
-        () = idle(&ledger, clock) => {}
-    }
+    chaos.await?;
 
     goes_on.store(false, Ordering::Relaxed);
     ways.iter().for_each(Way::heal);
@@ -243,7 +239,7 @@ async fn round(
     })
 }
 
-fn locks(workload: Workload) -> Vec<String> {
+fn locks(workload: Workload) -> Arc<[String]> {
     let mut locks = Vec::new();
     if workload.has_chain() {
         locks.push(AuditKeys::new(AuditPrefix::default()).lock);
@@ -251,14 +247,7 @@ fn locks(workload: Workload) -> Vec<String> {
     if workload.has_vault() {
         locks.push(VaultKeys::new(VaultPrefix::default()).lock);
     }
-    locks
-}
-
-/// Done once no replica has anything left to do.
-async fn idle(ledger: &Ledger, clock: &SystemClock) {
-    while !ledger.is_idle() {
-        clock.sleep(LOOK).await;
-    }
+    locks.into()
 }
 
 /// Waits until every replica has got something done; says who has not in time.

@@ -2,7 +2,7 @@
 //!
 //! It must not know what they are doing at the time.
 
-use std::{future::Future, io, time::Duration};
+use std::{future::Future, io, sync::Arc, time::Duration};
 
 use haechi_store_redis::clock::{Clock, SystemClock};
 use redis::{Connection, RedisResult, Value};
@@ -18,14 +18,15 @@ use crate::fault::FaultKind;
 /// How long the server may take for an answer to the nemesis.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Keeps the server busy for a number of seconds.
-const SPIN: &str = "local from = os.clock() while os.clock() - from < tonumber(ARGV[1]) do end";
+/// Keeps the server busy for about so many milliseconds: scripts have no clock
+/// that moves while they run.
+const SPIN: &str = "for _ = 1, tonumber(ARGV[1]) * 100000 do end";
 
 /// Strikes the server, one fault after the other, until the plan is done.
 pub(super) async fn strike_server(
     server: &mut Server,
     plan: &[Trouble],
-    locks: &[String],
+    locks: &Arc<[String]>,
     tally: &Tally,
     clock: &SystemClock,
 ) -> io::Result<()> {
@@ -56,9 +57,14 @@ pub(super) async fn strike_server(
                 let Ok(mut connection) = server.connect(PATIENCE) else {
                     continue;
                 };
-                if !strike(&mut connection, trouble, locks).unwrap_or(false) {
+                let (trouble, locks) = (*trouble, locks.clone());
+                let struck = tokio::task::spawn_blocking(move || {
+                    let took = strike(&mut connection, &trouble, &locks);
+                    (connection, took)
+                });
+                let Ok((mut connection, Ok(true))) = struck.await else {
                     continue;
-                }
+                };
                 tally.struck(trouble.kind);
                 let back: &[&[&str]] = match trouble.kind {
                     Kind::World(FaultKind::OutOfMemory) => &[&["CONFIG", "SET", "maxmemory", "0"]],
@@ -100,8 +106,8 @@ fn strike(connection: &mut Connection, trouble: &Trouble, locks: &[String]) -> R
             ask(connection, &["CLIENT", "KILL", "TYPE", "normal"])?;
         }
         FaultKind::SlowScript => {
-            let seconds = trouble.lasts.as_secs_f64().to_string();
-            ask(connection, &["EVAL", SPIN, "0", &seconds])?;
+            let millis = trouble.lasts.as_millis().to_string();
+            ask(connection, &["EVAL", SPIN, "0", &millis])?;
         }
         _ => {
             let millis = trouble.amount.as_millis().to_string();

@@ -198,7 +198,7 @@ fn draw_one(rng: &mut impl Rng, kind: Kind, config: &Config, at: Duration) -> Tr
         kind,
         replica: rng.random_range(0..config.processes().max(1)),
         amount: millis(amount),
-        percent: [10, 30, 60][rng.random_range(0..3)],
+        percent: [20, 50, 100][rng.random_range(0..3)],
     }
 }
 

@@ -48,7 +48,8 @@ struct Inner {
 }
 
 struct State {
-    troubles: Vec<Trouble>,
+    /// What strikes, and whether it has struck a command.
+    troubles: Vec<(Trouble, bool)>,
     rng: ChaCha8Rng,
 }
 
@@ -79,13 +80,17 @@ impl Way {
     }
 
     pub(super) fn begin(&self, trouble: Trouble) {
-        self.state().troubles.push(trouble);
+        self.state().troubles.push((trouble, false));
         self.set_held();
     }
 
     pub(super) fn end(&self, trouble: Trouble) {
         let mut state = self.state();
-        if let Some(at) = state.troubles.iter().position(|other| *other == trouble) {
+        if let Some(at) = state
+            .troubles
+            .iter()
+            .position(|(other, _)| *other == trouble)
+        {
             state.troubles.remove(at);
         }
         drop(state);
@@ -98,7 +103,8 @@ impl Way {
     }
 
     fn set_held(&self) {
-        let is_held = |trouble: &Trouble| trouble.kind == Kind::World(FaultKind::HeldLink);
+        let is_held =
+            |(trouble, _): &(Trouble, bool)| trouble.kind == Kind::World(FaultKind::HeldLink);
         let held = self.state().troubles.iter().any(is_held);
         self.0.held.send_replace(held);
     }
@@ -111,7 +117,7 @@ impl Way {
         }
         // The sender lives as long as this.
         let _ = held.wait_for(|held| !*held).await;
-        let spike = |trouble: &Trouble| {
+        let spike = |(trouble, _): &(Trouble, bool)| {
             (trouble.kind == Kind::World(FaultKind::LatencySpike)).then_some(trouble.amount)
         };
         let slow = self.state().troubles.iter().find_map(spike);
@@ -124,7 +130,7 @@ impl Way {
     /// What is to happen to a command that has arrived.
     fn arrival(&self) -> Verdict {
         let state = &mut *self.state();
-        for trouble in &state.troubles {
+        for (trouble, has_struck) in &mut state.troubles {
             let Kind::World(kind) = trouble.kind else {
                 continue;
             };
@@ -133,9 +139,11 @@ impl Way {
                 _ if kind.cuts() => trouble.percent,
                 _ => continue,
             };
-            if state.rng.random_range(0..100) >= percent {
+            // The first that comes is struck for certain.
+            if *has_struck && state.rng.random_range(0..100) >= percent {
                 continue;
             }
+            *has_struck = true;
             return match kind {
                 FaultKind::ResetBeforeExecution => Verdict::CutBefore,
                 FaultKind::ResetAfterExecution => Verdict::CutAfter,
