@@ -9,12 +9,14 @@ use std::time::Duration;
 /// How often a free port may turn out taken before giving up.
 const ATTEMPTS: usize = 5;
 
-/// One redis-server on a free port of 127.0.0.1, in a directory of its own. Dropping it kills it.
+/// One redis-server on a free port of 127.0.0.1, in a directory of its own. Dropping it kills it, and so does the end of
+/// this program, however it ends.
 ///
 /// It keeps nothing on disk unless told to. `REDIS_SERVER` names the program; without it, PATH is searched.
 #[derive(Debug)]
 pub struct RedisServer {
     child: Child,
+    leash: Option<Leash>,
     port: u16,
     directory: PathBuf,
     program: PathBuf,
@@ -56,6 +58,7 @@ impl RedisServer {
             std::fs::create_dir_all(&directory)?;
             let child = spawn(program, port, &directory, &args)?;
             let mut server = RedisServer {
+                leash: Leash::on(&child),
                 child,
                 port,
                 directory,
@@ -96,6 +99,7 @@ impl RedisServer {
     /// # Errors
     /// What the system says.
     pub fn kill(&mut self) -> io::Result<()> {
+        self.leash = None;
         self.child.kill()?;
         self.child.wait().map(drop)
     }
@@ -121,6 +125,7 @@ impl RedisServer {
     /// # Errors
     /// What the system says.
     pub fn shut_down(&mut self) -> io::Result<()> {
+        self.leash = None;
         signal(&self.child, Signal::End)?;
         self.child.wait().map(drop)
     }
@@ -132,6 +137,7 @@ impl RedisServer {
     pub fn restart(&mut self) -> io::Result<()> {
         self.kill()?;
         self.child = spawn(&self.program, self.port, &self.directory, &self.args)?;
+        self.leash = Leash::on(&self.child);
         self.wait_until_ready()
     }
 
@@ -161,6 +167,39 @@ impl Drop for RedisServer {
         // A server that is gone already is what was wanted.
         let _ = self.kill();
         let _ = std::fs::remove_dir_all(&self.directory);
+    }
+}
+
+/// Kills the server if this program dies without having done so: whatever it dies of, its end of the pipe closes.
+#[derive(Debug)]
+struct Leash(Child);
+
+impl Leash {
+    #[cfg(unix)]
+    fn on(server: &Child) -> Option<Self> {
+        let pid = server.id().to_string();
+        // Without a shell, the server outlives a program that is killed.
+        Command::new("sh")
+            .args(["-c", "read -r _; kill -9 \"$0\"", &pid])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .ok()
+            .map(Self)
+    }
+
+    #[cfg(not(unix))]
+    fn on(_: &Child) -> Option<Self> {
+        None
+    }
+}
+
+impl Drop for Leash {
+    fn drop(&mut self) {
+        // It goes before the server does: another process may get its number.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 

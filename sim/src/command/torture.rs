@@ -48,6 +48,7 @@ pub struct TortureArgs {
         long,
         value_name = "PATH",
         env = "REDIS_SERVER",
+        hide_env_values = true,
         default_value = "redis-server"
     )]
     pub redis_server: PathBuf,

@@ -3,12 +3,7 @@
 //!
 //! It must not know when anything is done to it.
 
-use std::{
-    io,
-    path::Path,
-    process::{Child, Command, Stdio},
-    time::Duration,
-};
+use std::{io, path::Path, time::Duration};
 
 use redis::{Client, Connection, RedisResult, Value};
 
@@ -24,42 +19,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// How often bringing the server back is tried.
 const ATTEMPTS: usize = 5;
 
-/// Kills the server if this program dies without having done so: its end of
-/// the pipe closes whatever it dies of.
-struct Leash(Child);
-
-impl Leash {
-    #[cfg(unix)]
-    fn on(pid: u32) -> Option<Self> {
-        // Without a shell, the server outlives a program that is killed.
-        Command::new("sh")
-            .args(["-c", "read -r _; kill -9 \"$0\"", &pid.to_string()])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .ok()
-            .map(Self)
-    }
-
-    #[cfg(not(unix))]
-    fn on(_: u32) -> Option<Self> {
-        None
-    }
-}
-
-impl Drop for Leash {
-    fn drop(&mut self) {
-        // It goes before the server does: another process may get its number.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 /// The server, and how it stands.
 pub(super) struct Server {
-    /// Dropped before the process is.
-    leash: Option<Leash>,
     process: RedisServer,
     client: Client,
     is_down: bool,
@@ -84,7 +45,6 @@ impl Server {
         )?;
         let client = Client::open(process.url()).map_err(io::Error::other)?;
         Ok(Self {
-            leash: Leash::on(process.pid()),
             process,
             client,
             is_down: false,
@@ -99,13 +59,11 @@ impl Server {
     pub(super) fn kill(&mut self) -> io::Result<()> {
         self.is_down = true;
         self.is_stopped = false;
-        self.leash = None;
         self.process.kill()
     }
 
     pub(super) fn shut_down(&mut self) -> io::Result<()> {
         self.is_down = true;
-        self.leash = None;
         self.process.shut_down()
     }
 
@@ -128,7 +86,6 @@ impl Server {
         for _ in 0..ATTEMPTS {
             last = self.process.restart();
             if last.is_ok() {
-                self.leash = Leash::on(self.process.pid());
                 self.is_down = false;
                 break;
             }

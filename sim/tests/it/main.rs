@@ -9,5 +9,6 @@ mod real_client;
 mod serve;
 mod snapshots;
 mod speed;
+mod torture;
 mod world;
 mod world_vault;

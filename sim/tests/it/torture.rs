@@ -1,0 +1,189 @@
+//! Torture: the program against a real redis-server, for some seconds.
+
+use std::{
+    collections::BTreeMap,
+    net::{Ipv4Addr, TcpStream},
+    path::Path,
+    process::{Command, Output, Stdio},
+};
+
+use haechi_store_redis::clock::{Clock, SystemClock};
+use serde_json::Value;
+
+/// Runs `haechi-sim torture` with these words.
+fn torture(words: &str) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_haechi-sim"))
+        .arg("torture")
+        .args(words.split(' '))
+        .output()
+        .unwrap()
+}
+
+/// The line that the program ends with.
+fn verdict(output: &Output) -> Value {
+    let text = String::from_utf8(output.stdout.clone()).unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    let last = text.lines().last();
+    serde_json::from_str(last.unwrap_or_else(|| panic!("no verdict: {said}"))).unwrap()
+}
+
+/// What strikes in every run of some seconds, whatever the lock policy is.
+const FAULTS: [&str; 18] = [
+    "clients_killed",
+    "crash",
+    "held_link",
+    "late_command",
+    "late_reply",
+    "latency_spike",
+    "max_clients",
+    "oom",
+    "pause",
+    "readonly",
+    "redis_killed",
+    "redis_restart",
+    "redis_stopped",
+    "reset_after_execution",
+    "reset_before_execution",
+    "reset_mid_reply",
+    "script_flush",
+    "slow_script",
+];
+
+/// Runs a workload for 3 s, and has its history judged once more.
+fn holds(workload: &str, seed: u64) {
+    let directory = tempfile::tempdir().unwrap();
+    let history = directory.path().join("history.jsonl");
+    let words = format!(
+        "--seconds 3 --seed {seed} --workload {workload} --history {}",
+        history.display()
+    );
+    let output = torture(&words);
+    let verdict = verdict(&output);
+    assert_eq!(output.status.code(), Some(0), "{verdict}");
+    assert_eq!(verdict["verdict"], "ok", "{verdict}");
+    let faults: BTreeMap<String, u64> = serde_json::from_value(verdict["faults"].clone()).unwrap();
+    for fault in FAULTS {
+        assert!(
+            faults.contains_key(fault),
+            "{fault} never struck: {verdict}"
+        );
+    }
+    assert!(verdict["ops"]["ok"].as_u64() > Some(30), "{verdict}");
+    assert!(verdict["lostReplies"].as_u64() > Some(0), "{verdict}");
+    assert_eq!(check(&history), Some(0), "the history that was written");
+}
+
+fn check(history: &Path) -> Option<i32> {
+    let mut check = Command::new(env!("CARGO_BIN_EXE_haechi-sim"));
+    check.arg("check").arg(history).stdout(Stdio::null());
+    check.stderr(Stdio::null()).status().unwrap().code()
+}
+
+/// Would catch a chain that does not survive what a real server and a real
+/// network do to it, a fault that no longer strikes, and a judge who accuses
+/// a store that is correct.
+#[test]
+fn the_chain_holds_against_a_real_server() {
+    holds("audit", 11);
+}
+
+/// The same of the vault.
+#[test]
+fn the_vault_holds_against_a_real_server() {
+    holds("vault", 11);
+}
+
+/// Would catch torture that finds nothing, whatever the store does.
+#[test]
+fn torture_finds_planted_bugs() {
+    for (store, workload) in [("blind_retry", "audit"), ("vault_no_fence", "vault")] {
+        let output = torture(&format!(
+            "--seconds 30 --replicas 4 --workload {workload} --store {store}"
+        ));
+        let verdict = verdict(&output);
+        assert_eq!(output.status.code(), Some(1), "{store}: {verdict}");
+        assert_eq!(verdict["verdict"], "violation");
+    }
+}
+
+/// Would catch a judge who takes the history's word for what is in Redis.
+#[test]
+fn a_record_that_is_missing_at_the_end_is_missed() {
+    let directory = tempfile::tempdir().unwrap();
+    let history = directory.path().join("history.jsonl");
+    let output = torture(&format!(
+        "--seconds 1 --workload audit --history {}",
+        history.display()
+    ));
+    assert_eq!(output.status.code(), Some(0));
+    let text = std::fs::read_to_string(&history).unwrap();
+    let mut lines: Vec<&str> = text.lines().collect();
+    let mut last: Value = serde_json::from_str(lines.pop().unwrap()).unwrap();
+    last["chain"].as_array_mut().unwrap().pop().unwrap();
+    let last = last.to_string();
+    lines.push(&last);
+    std::fs::write(&history, lines.join("\n")).unwrap();
+    assert_eq!(check(&history), Some(1));
+}
+
+/// Would catch a missing server that is reported as a verdict.
+#[test]
+fn without_a_server_nothing_was_asked() {
+    let output = torture("--redis-server /nonexistent/redis-server --seconds 1");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(output.stdout.is_empty());
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("apt-get install redis-server"), "{said}");
+}
+
+/// Would catch a server, perhaps one that is stopped, that outlives a program
+/// that was killed.
+#[cfg(unix)]
+#[test]
+fn the_server_dies_with_the_program() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let directory = tempfile::tempdir().unwrap();
+    let (script, ports) = (
+        directory.path().join("server"),
+        directory.path().join("ports"),
+    );
+    let real = std::env::var("REDIS_SERVER").unwrap_or_else(|_| "redis-server".into());
+    // The port is the second word that a server is started with.
+    let text = format!(
+        "#!/bin/sh\necho $2 >> '{}'\nexec {real} \"$@\"\n",
+        ports.display()
+    );
+    std::fs::write(&script, text).unwrap();
+    std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let mut program = Command::new(env!("CARGO_BIN_EXE_haechi-sim"))
+        .args(["torture", "--seconds", "60", "--redis-server"])
+        .arg(&script)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let listens = || {
+        let ports = std::fs::read_to_string(&ports).unwrap_or_default();
+        let mut ports = ports.lines().filter_map(|port| port.parse::<u16>().ok());
+        ports.any(|port| TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok())
+    };
+    eventually(listens);
+    program.kill().unwrap();
+    program.wait().unwrap();
+    eventually(|| !listens());
+}
+
+/// Waits up to 20 s for something to become true.
+#[cfg(unix)]
+fn eventually(is_so: impl Fn() -> bool) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let clock = SystemClock::new();
+    while !is_so() {
+        assert!(clock.now().as_secs() < 20);
+        runtime.block_on(clock.sleep(std::time::Duration::from_millis(20)));
+    }
+}
