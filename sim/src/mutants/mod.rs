@@ -83,7 +83,8 @@ impl Variant {
             // in the meantime.
             Self::PlantedInVault(VaultMutant::NoTombstone) => WorldOptions {
                 faults: vec![FaultClass::Network],
-                ops: 200,
+                replicas: Some(2),
+                ops: 800,
                 ..options
             },
             // It takes clocks that are days apart.
