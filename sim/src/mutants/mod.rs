@@ -83,8 +83,7 @@ impl Variant {
             // in the meantime.
             Self::PlantedInVault(VaultMutant::NoTombstone) => WorldOptions {
                 faults: vec![FaultClass::Network],
-                replicas: Some(2),
-                ops: 800,
+                ops: 200,
                 ..options
             },
             // It takes clocks that are days apart.

@@ -70,6 +70,8 @@ struct Life {
     begun: Vec<Option<u64>>,
     /// Operations in which a live task is busy.
     open: usize,
+    /// When an operation last succeeded.
+    got_on: Duration,
     /// Whether the process has proved that it makes progress again.
     alive: bool,
 }
@@ -250,6 +252,11 @@ impl Shared {
         lock(&self.0.replicas[replica].life).alive
     }
 
+    /// When an operation of this replica last succeeded.
+    pub(crate) fn got_on(&self, replica: usize) -> Duration {
+        lock(&self.0.replicas[replica].life).got_on
+    }
+
     pub(crate) fn prove_alive(&self, replica: usize) {
         lock(&self.0.replicas[replica].life).alive = true;
     }
@@ -390,6 +397,9 @@ impl Shared {
         end: End<'_>,
         line: impl FnOnce() -> String,
     ) {
+        if matches!(end, End::Ok(_)) {
+            lock(&self.0.replicas[replica].life).got_on = self.now();
+        }
         let mut log = self.ending(replica);
         log.count(op, |outcomes| match end {
             End::Ok(_) => outcomes.ok += 1,
