@@ -35,7 +35,9 @@ mod vault_scripts;
 
 use std::{fmt, str::FromStr};
 
-use haechi_store_redis::{Builder, StartError, audit::AuditSink, redis::LockPolicy};
+use haechi_store_redis::{
+    Builder, StartError, audit::AuditSink, chain::AppendId, redis::LockPolicy,
+};
 
 use crate::{
     fault::FaultClass,
@@ -128,6 +130,14 @@ impl Variant {
     /// Whether a refreshed token keeps the end of its first envelope.
     pub(crate) fn keeps_envelope_ends(self) -> bool {
         matches!(self, Self::PlantedInVault(VaultMutant::EnvelopeEndKept))
+    }
+
+    /// The identity that an append gets, rather than the one that was drawn.
+    pub(crate) fn identity(self, drawn: AppendId) -> AppendId {
+        match self {
+            Self::Planted(Mutant::NoAppendId) => AppendId::from_bytes([0; 16]),
+            _ => drawn,
+        }
     }
 
     /// Starts a sink over the store.

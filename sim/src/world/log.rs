@@ -11,7 +11,7 @@ use haechi_store_redis::{
 use super::{state, trace::Trace, vault::notes::Notes};
 use crate::{
     fault::FaultKind,
-    history::{Function, History, Malformed, OpId, Recorder},
+    history::{Function, History, Malformed, OpId, Outcome, Recorder},
     redis::{Redis, server},
 };
 
@@ -20,10 +20,11 @@ pub(super) struct Log {
     pub(super) recorder: Recorder,
     pub(super) trace: Trace,
     pub(super) now: Duration,
-    /// The append behind each identity.
-    pub(super) appends: BTreeMap<AppendId, OpId>,
+    /// The append behind each identity; several, where a planted bug gives all
+    /// the same.
+    pub(super) appends: BTreeMap<AppendId, Vec<OpId>>,
     /// The one place that each append of unknown outcome can have.
-    pub(super) handles: BTreeMap<AppendId, Position>,
+    pub(super) handles: BTreeMap<OpId, Position>,
     /// The calls into the vault that go on, by their first operation.
     pub(super) calls: BTreeMap<OpId, Notes>,
     /// Attempts at the vault that no call has made: a fault of the harness.
@@ -116,6 +117,27 @@ impl Log {
     /// Puts the state of the world down once it has come to this event.
     pub(super) fn looks_at(&mut self, event: Option<u64>, redis: &server::Shared<Redis>) {
         self.look = event.map(|event| (event, redis.clone()));
+    }
+
+    pub(super) fn append_of(&mut self, append_id: AppendId, hash: &str) -> Option<OpId> {
+        let sharing = self.appends.get_mut(&append_id)?;
+        if let [only] = sharing[..] {
+            return Some(only);
+        }
+        let history = self.recorder.history();
+        let outcome = |op: &OpId| {
+            history
+                .index_of(*op)
+                .map(|at| history.operations()[at].outcome)
+        };
+        let told = |op: &OpId| match outcome(op) {
+            Some(Outcome::Appended { event_hash, .. }) => history.text(event_hash) == hash,
+            _ => false,
+        };
+        let may = |op: &OpId| matches!(outcome(op), Some(Outcome::Open | Outcome::Unknown(_)));
+        let found = sharing.iter().position(told);
+        let found = found.or_else(|| sharing.iter().position(may))?;
+        Some(sharing.remove(found))
     }
 
     /// Counts how an operation ended.

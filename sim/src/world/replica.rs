@@ -118,7 +118,7 @@ pub(crate) async fn run(shared: Shared, config: Config, replica: usize, variant:
                 match (&operation.act, sink, &caller) {
                     (Act::Append { event: number }, Some(sink), _) => {
                         let event = event(*number, process);
-                        append(shared, replica, process, sink, &entropy, event).await;
+                        append(shared, replica, (process, variant), sink, &entropy, event).await;
                     }
                     (Act::ReadChain, Some(_), _) => read(shared, replica, process, reader).await,
                     (act, _, Some(caller)) => caller.act(act).await,
@@ -143,7 +143,7 @@ pub(crate) async fn run(shared: Shared, config: Config, replica: usize, variant:
                 mutates = caller.prove_alive(&mut rng).await;
             }
             if let Some(sink) = sink.as_ref().filter(|_| !appends) {
-                appends = append(&shared, replica, process, sink, &entropy, event).await;
+                appends = append(&shared, replica, (process, variant), sink, &entropy, event).await;
             }
         }
         if appends && mutates {
@@ -179,7 +179,7 @@ impl Drop for StatsOnDrop<'_> {
 async fn append(
     shared: &Shared,
     replica: usize,
-    process: &str,
+    (process, variant): (&str, Variant),
     sink: &AuditSink<SimClock, SeededEntropy>,
     entropy: &SeededEntropy,
     event: Option<Event>,
@@ -188,7 +188,7 @@ async fn append(
     let (Some(event), Ok(())) = (event, entropy.fill(&mut id)) else {
         return false;
     };
-    let append_id = AppendId::from_bytes(id);
+    let append_id = variant.identity(AppendId::from_bytes(id));
     let Some(op) = shared.invoke(replica, process, Function::Append, Some(append_id)) else {
         return false;
     };

@@ -307,7 +307,7 @@ impl Shared {
         let invoked = log.recorder.invoke_as(now, process, f, None, foreign);
         let op = log.accept(invoked)?;
         if let Some(append_id) = append_id {
-            log.appends.insert(append_id, op);
+            log.appends.entry(append_id).or_default().push(op);
         }
         log.note(|| format!("{process} op {} invokes {}", op.0, f.name()));
         Some(op)
@@ -342,9 +342,7 @@ impl Shared {
                 }
                 let text = error.to_string();
                 if let AppendError::Unknown { handle, .. } = error {
-                    lock(&self.0.log)
-                        .handles
-                        .insert(handle.append_id, handle.position);
+                    lock(&self.0.log).handles.insert(op, handle.position);
                 }
                 let end = match error {
                     AppendError::Unknown { .. } => End::Unknown {
@@ -461,15 +459,16 @@ impl Shared {
         self.log().undecryptable.push(reason);
     }
 
-    /// The append that wrote a record of this identity.
-    pub(crate) fn append_of(&self, append_id: AppendId) -> Option<OpId> {
-        lock(&self.0.log).appends.get(&append_id).copied()
+    /// The append that wrote a record of this identity and hash. Where several
+    /// share an identity, the one that was told so; each has one record.
+    pub(crate) fn append_of(&self, append_id: AppendId, hash: &str) -> Option<OpId> {
+        lock(&self.0.log).append_of(append_id, hash)
     }
 
-    /// The only place that a handle, if one was given out, allows a record of
-    /// this identity.
-    pub(crate) fn handle_of(&self, append_id: AppendId) -> Option<Position> {
-        lock(&self.0.log).handles.get(&append_id).copied()
+    /// The only place that the handle of this append, if one was given out,
+    /// allows its record.
+    pub(crate) fn handle_of(&self, op: OpId) -> Option<Position> {
+        lock(&self.0.log).handles.get(&op).copied()
     }
 
     pub(crate) fn final_state(&self, state: FinalState<'_>) {
