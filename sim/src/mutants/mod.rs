@@ -153,8 +153,15 @@ impl Variant {
                     Mutant::LockTrusted => builder.lock(LockPolicy::Always(store::SHORT_LOCK)),
                     _ => builder,
                 };
-                let store = MutantStore::new(mutant, builder.store(connect));
-                Ok(builder.start_over(store))
+                let store = builder.store(connect);
+                // As the production store starts, so that the worlds of the two
+                // part where the bug is.
+                for (reason, cause) in store.ready().await.faults {
+                    if reason.forbids_start() {
+                        return Err(StartError { reason, cause });
+                    }
+                }
+                Ok(builder.start_over(MutantStore::new(mutant, store)))
             }
         }
     }

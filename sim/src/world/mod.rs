@@ -37,6 +37,7 @@ pub use log::Outcomes;
 pub use vault::{Action, VaultKnobs, Workload};
 
 pub(crate) use clock::{SeededEntropy, SimClock, generator};
+pub(crate) use config::LONGEST_MS;
 pub(crate) use net::SimConnect;
 
 use crate::{

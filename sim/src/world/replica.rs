@@ -10,6 +10,7 @@ use haechi_store_redis::{
     entropy::Entropy,
     redis::AuditPrefix,
 };
+use rand::Rng;
 
 use super::{
     clock::{SeededEntropy, SimClock, generator, sleep},
@@ -17,11 +18,7 @@ use super::{
     shared::Shared,
     vault::{self, Caller, Secrets, Tokens},
 };
-use crate::{
-    history::Function,
-    mutants::Variant,
-    schedule::{self, Act},
-};
+use crate::{history::Function, mutants::Variant, schedule::Act};
 
 /// How long a process waits before it tries something again that is not the
 /// store's to repeat.
@@ -137,7 +134,7 @@ pub(crate) async fn run(shared: Shared, config: Config, replica: usize, variant:
     let (mut appends, mut mutates) = (sink.is_none(), caller.is_none());
     while !shared.is_alive(replica) {
         let mut rng = draw("liveness");
-        let event = event(schedule::event(&mut rng, &config), process);
+        let event = event(Some(rng.next_u32()), process);
         if shared.is_healed() {
             if let Some(caller) = caller.as_ref().filter(|_| !mutates) {
                 mutates = caller.prove_alive(&mut rng).await;
