@@ -6,9 +6,9 @@ use haechi_store_redis::chain::{
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-const CANONICAL: &str = include_str!("../../vectors/canonical.json");
-const CHAIN: &str = include_str!("../../vectors/chain.json");
-const VERDICTS: &str = include_str!("../../vectors/verdicts.json");
+const CANONICAL: &str = include_str!("../vectors/canonical.json");
+const CHAIN: &str = include_str!("../vectors/chain.json");
+const VERDICTS: &str = include_str!("../vectors/verdicts.json");
 
 fn parse(vectors: &str) -> Vec<Value> {
     serde_json::from_str(vectors).unwrap()
