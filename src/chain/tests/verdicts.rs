@@ -1,6 +1,6 @@
 //! Verification beyond the vectors: invalid lines, conflicts, going on.
 
-use haechi_store_redis::chain::{
+use crate::chain::{
     Anchor, Anchors, Event, EventHash, Fault, Head, InvalidLine, Reason, Record, Sequence, Verdict,
     Verifier,
 };
@@ -100,7 +100,7 @@ fn a_line_that_cannot_be_a_record_is_named_with_its_number() {
 #[test]
 fn a_record_of_another_writer_verifies_deeper_than_events_may_be() {
     let deep = format!("{{\"a\":{}{}}}", "[".repeat(900), "]".repeat(900));
-    let limits = haechi_store_redis::chain::Limits {
+    let limits = crate::chain::Limits {
         max_depth: 5000,
         ..Default::default()
     };
