@@ -309,3 +309,6 @@ impl From<AttemptError> for ReadError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

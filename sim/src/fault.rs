@@ -230,13 +230,13 @@ pub fn draw(
     let weighted: Vec<(FaultKind, u32)> = FaultKind::ALL
         .iter()
         .filter(|kind| classes.contains(&kind.class()))
-        .map(|kind| (*kind, [0, 1, 1, 2, 5][rng.random_range(0..5)]))
+        .map(|kind| (*kind, [0, 0, 0, 1, 2, 8][rng.random_range(0..6)]))
         .collect();
     let total: u32 = weighted.iter().map(|(_, weight)| weight).sum();
     if total == 0 {
         return Vec::new();
     }
-    let count = [1, 3, 6, 10, 16][rng.random_range(0..5)];
+    let count = [1, 3, 6, 12, 24][rng.random_range(0..5)];
     let mut plan: Vec<Fault> = (0..count)
         .map(|_| {
             let mut drawn = rng.random_range(0..total);

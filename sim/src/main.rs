@@ -3,7 +3,7 @@
 use std::{io, process::ExitCode};
 
 use clap::{Parser, Subcommand};
-use haechi_sim::command::{Exit, check, merge, mutants, replay, run, serve, shrink, torture};
+use haechi_sim::command::{Exit, check, diff, merge, mutants, replay, run, serve, shrink, torture};
 
 /// A world is many small allocations: this is worth a tenth of its time.
 #[global_allocator]
@@ -24,6 +24,7 @@ enum Command {
     Run(run::RunArgs),
     Replay(replay::ReplayArgs),
     Shrink(shrink::ShrinkArgs),
+    Diff(diff::DiffArgs),
     Mutants(mutants::MutantsArgs),
     Check(check::CheckArgs),
     Merge(merge::MergeArgs),
@@ -36,6 +37,7 @@ fn main() -> ExitCode {
         Command::Run(args) => run::run(&args),
         Command::Replay(args) => replay::replay(&args),
         Command::Shrink(args) => shrink::shrink(&args),
+        Command::Diff(args) => diff::diff(&args),
         Command::Mutants(args) => mutants::mutants(&args),
         Command::Check(args) => check::run(&args, &mut io::stdout(), &mut io::stderr()),
         Command::Merge(args) => merge::merge(&args),

@@ -219,4 +219,37 @@ mod tests {
         assert_eq!(anchors.conflicts().collect::<Vec<_>>(), [anchor.sequence]);
         assert_eq!(anchors.len(), 1);
     }
+
+    /// Catches a member of another writer's that is read as the sequence, the
+    /// hash or the time.
+    #[test]
+    fn further_members_say_nothing() {
+        let anchor = Anchor::parse(LINE.as_bytes()).unwrap();
+        let further = LINE.replacen('{', r#"{"height":7,"note":"x","by":"y","#, 1);
+        assert_eq!(Anchor::parse(further.as_bytes()), Some(anchor.clone()));
+        for repeated in [
+            r#"{"sequence":4,"#.to_owned(),
+            format!(r#"{{"eventHash":"{}","#, anchor.event_hash),
+            r#"{"timestamp":"","#.to_owned(),
+        ] {
+            let line = LINE.replacen('{', &repeated, 1);
+            assert_eq!(Anchor::parse(line.as_bytes()), None, "{line}");
+        }
+    }
+
+    #[test]
+    fn what_is_anchored_is_found() {
+        let anchor = Anchor::parse(LINE.as_bytes()).unwrap();
+        let mut anchors = Anchors::new();
+        assert!(anchors.is_empty());
+        assert_eq!(
+            (anchors.last_sequence(), anchors.get(anchor.sequence)),
+            (None, None)
+        );
+        anchors.insert(&anchor);
+        assert!(!anchors.is_empty());
+        assert_eq!(anchors.last_sequence(), Some(anchor.sequence));
+        assert_eq!(anchors.get(anchor.sequence), Some(anchor.event_hash));
+        assert_eq!(anchors.get(Sequence::FIRST), None);
+    }
 }

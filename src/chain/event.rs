@@ -330,8 +330,21 @@ mod tests {
     #[test]
     fn nothing_of_the_event_shows_in_errors_or_debug() {
         let event = Event::from_json(r#"{"id":"hunter2"}"#).unwrap();
-        assert!(!format!("{event:?}").contains("hunter2"));
+        assert_eq!(format!("{event:?}"), "Event { bytes: 17, .. }");
         let error = Event::from_json(r#"{"hunter2":1,"hunter2":2}"#).unwrap_err();
         assert!(!format!("{error} {error:?}").contains("hunter2"));
+    }
+
+    /// Catches a record whose `Debug` tells its content, or not which it is.
+    #[test]
+    fn a_record_shows_its_position_and_hands_out_its_text() {
+        let record = seal(r#"{"id":"hunter2"}"#);
+        let shown = format!("{record:?}");
+        assert!(
+            shown.contains(&record.position().event_hash.to_string()),
+            "{shown}"
+        );
+        assert!(!shown.contains("hunter2"), "{shown}");
+        assert_eq!(record.clone().into_text(), record.text());
     }
 }

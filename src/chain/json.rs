@@ -4,8 +4,6 @@
 //! It hands out tokens, keeps its own stack of open containers and never
 //! recurses, so nesting costs a byte and no call frame.
 
-use std::fmt;
-
 use super::text::Text;
 
 /// What the reader met next.
@@ -120,7 +118,6 @@ impl<'a> Reader<'a> {
             };
         };
         match (self.expect, byte) {
-            (Expect::Nothing, _) => self.not_json(),
             (Expect::Name | Expect::NameOrEnd, b'"') => {
                 let name = self.string()?;
                 if self.skip_space() != Some(b':') {
@@ -276,14 +273,6 @@ impl<'a> Reader<'a> {
     }
 }
 
-impl fmt::Debug for Reader<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Reader")
-            .field("at", &self.at)
-            .finish_non_exhaustive()
-    }
-}
-
 /// How many bytes from the start need no look: no quote, no backslash, no
 /// control character. Eight at a time, by the "has zero byte" and "has byte
 /// less than n" tricks of Anderson's Bit Twiddling Hacks; the lowest byte they
@@ -383,5 +372,13 @@ mod tests {
             .filter(|b| *b != b'"' && *b != b'\\')
             .collect();
         assert_eq!(plain_run(&harmless), harmless.len());
+    }
+
+    /// Catches a literal that is taken for another, or for no JSON at all.
+    #[test]
+    fn literals_are_told_apart() {
+        for word in ["true", "false", "null"] {
+            assert_eq!(read(word), Ok(vec![Token::Literal(word)]));
+        }
     }
 }

@@ -12,6 +12,8 @@ mod outline;
 mod position;
 mod record;
 mod sanitize;
+#[cfg(test)]
+mod tests;
 pub(crate) mod text;
 mod verdict;
 mod verify;

@@ -259,4 +259,43 @@ mod tests {
         assert_eq!(AppendId::parse(&id.to_string()), Some(id));
         assert_eq!(AppendId::parse("short"), None);
     }
+
+    /// Catches ids that lose or swap bytes between their forms.
+    #[test]
+    fn the_bytes_of_ids_are_kept() {
+        let bytes: [u8; 32] = std::array::from_fn(|i| i as u8);
+        assert_eq!(EventHash::from_bytes(bytes).as_bytes(), &bytes);
+        let bytes: [u8; 16] = std::array::from_fn(|i| i as u8);
+        let id = AppendId::from_bytes(bytes);
+        assert_eq!(id.as_bytes(), &bytes);
+        assert_eq!(
+            format!("{id} {id:?}"),
+            "AAECAwQFBgcICQoLDA0ODw AAECAwQFBgcICQoLDA0ODw"
+        );
+        assert_eq!(format!("{0} {0:?}", Sequence::FIRST), "1 1");
+    }
+
+    /// Catches a head of an empty chain that looks like a record, or the
+    /// reverse.
+    #[test]
+    fn a_head_is_empty_or_at_a_position() {
+        let position = Position {
+            sequence: Sequence::new(7).unwrap(),
+            event_hash: EventHash::from_bytes([2; 32]),
+        };
+        let head = Head::from(position);
+        assert_eq!(head, Head::At(position));
+        assert_eq!((head.len(), head.is_empty()), (7, false));
+        assert_eq!(head.position(), Some(position));
+        assert_eq!(head.event_hash(), Some(position.event_hash));
+        assert_eq!(head.hash_text(), position.event_hash.to_text());
+        assert_eq!(head.next_sequence(), Sequence::new(8));
+        assert_eq!((Head::Empty.len(), Head::Empty.is_empty()), (0, true));
+        assert_eq!(
+            (Head::Empty.position(), Head::Empty.event_hash()),
+            (None, None)
+        );
+        assert_eq!(Head::Empty.hash_text(), "");
+        assert_eq!(Head::Empty.next_sequence(), Some(Sequence::FIRST));
+    }
 }

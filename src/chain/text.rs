@@ -246,7 +246,42 @@ fn units(bytes: &[u8]) -> impl Iterator<Item = u16> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    /// Names of characters at the edges of where UTF-8 and UTF-16 differ.
+    fn name() -> impl Strategy<Value = String> {
+        let edges = vec![
+            '\0',
+            'a',
+            'ß',
+            'à',
+            '\u{d7ff}',
+            '\u{e000}',
+            '\u{ffff}',
+            '𐀀',
+            '\u{10ffff}',
+        ];
+        let chars = prop::collection::vec(prop::sample::select(edges), 0..8);
+        chars.prop_map(String::from_iter)
+    }
+
+    proptest! {
+        /// Catches names in code point order behind a beginning that they
+        /// share, where the prefix does not decide.
+        #[test]
+        fn names_are_ordered_by_utf16_units_wherever_they_differ(
+            begin in name(), a in name(), b in name(),
+        ) {
+            let (a, b) = (format!("{begin}{a}"), format!("{begin}{b}"));
+            let expected = a.encode_utf16().cmp(b.encode_utf16());
+            let (x, y) = (a.as_bytes(), b.as_bytes());
+            prop_assert_eq!(utf16_order(x, y), expected);
+            let by_prefix = prefix(x).cmp(&prefix(y));
+            prop_assert!(by_prefix == Ordering::Equal || by_prefix == expected);
+        }
+    }
 
     #[test]
     fn escapes_are_resolved_and_lone_surrogates_kept() {

@@ -170,3 +170,119 @@ impl<N: Connect, C> Drop for DropUnlessAnswered<'_, N, C> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use redis::cmd;
+
+    use super::{
+        super::toy::{Answer, Prompt, Toy, error, run},
+        *,
+    };
+
+    fn link(toy: &Toy) -> Link<Toy, Prompt> {
+        Link::new(toy.clone(), Prompt::default(), Timeouts::default())
+    }
+
+    fn no_script() -> Answer {
+        let kind = ErrorKind::Server(ServerErrorKind::NoScript);
+        Answer::Error((kind, "NOSCRIPT", "no matching script".to_owned()).into())
+    }
+
+    fn ok() -> Answer {
+        Answer::Reply(Value::Okay)
+    }
+
+    /// Catches a connection a command, and one kept although its reply may
+    /// still come and be taken for another's.
+    #[test]
+    fn a_connection_lasts_until_it_is_doubtful() {
+        let toy = Toy::that_says([
+            ok(),
+            Answer::Error(error("OOM", "no")),
+            ok(),
+            Answer::Silence,
+            ok(),
+            Answer::Error((ErrorKind::Server(ServerErrorKind::ReadOnly), "demoted").into()),
+            ok(),
+        ]);
+        let link = link(&toy);
+        let ping = cmd("PING");
+        let mut opened = Vec::new();
+        let mut ends = Vec::new();
+        for _ in 0..7 {
+            ends.push(match run(link.send(&ping)) {
+                Ok(Value::Okay) => "ok",
+                Ok(_) => "another reply",
+                Err(AttemptError::Refused(_)) => "refused",
+                Err(AttemptError::Ambiguous(_)) => "ambiguous",
+                Err(_) => "another error",
+            });
+            opened.push(toy.opened());
+        }
+        assert_eq!(
+            ends,
+            ["ok", "refused", "ok", "ambiguous", "ok", "refused", "ok"]
+        );
+        assert_eq!(opened, [1, 1, 1, 1, 2, 2, 3]);
+        assert_eq!(toy.asked().len(), 7, "nothing is sent twice");
+    }
+
+    /// Catches a late failure of a connection that closes its successor.
+    #[test]
+    fn a_late_failure_does_not_close_the_next_connection() {
+        let toy = Toy::that_says([Answer::Silence, ok()]);
+        let link = link(&toy);
+        let late = run(link.connection()).unwrap();
+        let failed = run(link.send(&cmd("PING")));
+        assert!(matches!(failed, Err(AttemptError::Ambiguous(_))));
+        assert_eq!(run(link.send(&cmd("PING"))).unwrap(), Value::Okay);
+        drop(DropUnlessAnswered {
+            link: &link,
+            generation: late.1,
+            is_answered: false,
+        });
+        run(link.connection()).unwrap();
+        assert_eq!(toy.opened(), 2);
+    }
+
+    /// Catches a script that is never loaded, one that is loaded each time,
+    /// and one that is sent again after another error, when it may have run.
+    #[test]
+    fn only_a_script_that_the_server_does_not_know_is_loaded_and_sent_again() {
+        let script = Script::new("return 1");
+        let call = script.call(&[]);
+        let names = |toy: &Toy| -> Vec<bool> {
+            let is_load = |asked: &String| asked.contains("LOAD");
+            toy.asked().iter().map(is_load).collect()
+        };
+
+        let toy = Toy::that_says([no_script(), ok(), Answer::Reply(Value::Int(1)), ok()]);
+        let known = link(&toy);
+        assert_eq!(run(known.run(&script, &call)).unwrap(), Value::Int(1));
+        assert_eq!(run(known.run(&script, &call)).unwrap(), Value::Okay);
+        assert_eq!(names(&toy), [false, true, false, false]);
+
+        let toy = Toy::that_says([Answer::Error(error("ERR", "upstream failure")), ok(), ok()]);
+        let failed = run(link(&toy).run(&script, &call));
+        assert!(matches!(failed, Err(AttemptError::Ambiguous(_))));
+        assert_eq!(names(&toy), [false]);
+
+        // Whether it was loaded is not known, but the call did not run.
+        let toy = Toy::that_says([no_script(), Answer::Silence, ok()]);
+        let failed = run(link(&toy).run(&script, &call));
+        assert!(matches!(failed, Err(AttemptError::Refused(_))));
+        assert_eq!(names(&toy), [false, true]);
+    }
+
+    /// Catches "may have run" said where nothing was ever sent.
+    #[test]
+    fn a_server_that_cannot_be_reached_refuses() {
+        let toy = Toy::that_says([Answer::Away((ErrorKind::Io, "away").into()), ok()]);
+        let link = link(&toy);
+        let failed = run(link.send(&cmd("PING")));
+        assert!(matches!(failed, Err(AttemptError::Refused(_))));
+        assert_eq!(toy.asked(), Vec::<String>::new());
+        assert_eq!(run(link.send(&cmd("PING"))).unwrap(), Value::Okay);
+    }
+}

@@ -159,3 +159,181 @@ impl ContentionLock {
         let _ = link.run(&SCRIPTS.release, &call).await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::{
+            link::Timeouts,
+            toy::{Answer, Fixed, Prompt, Toy, error, run},
+        },
+        *,
+    };
+
+    const TIMES: LockTimes = LockTimes {
+        ttl: Duration::from_secs(10),
+        wait: Duration::from_millis(250),
+        retry: Duration::from_millis(20),
+    };
+
+    struct Bench {
+        toy: Toy,
+        clock: Prompt,
+        link: Link<Toy, Prompt>,
+        lock: ContentionLock,
+    }
+
+    impl Bench {
+        fn new(policy: LockPolicy, replies: impl IntoIterator<Item = Answer>) -> Self {
+            let toy = Toy::that_says(replies);
+            let clock = Prompt::default();
+            // A reply that never comes is given up at once, so that the clock
+            // is moved by the lock alone.
+            let timeouts = Timeouts {
+                connect: Duration::ZERO,
+                reply: Duration::ZERO,
+            };
+            Self {
+                link: Link::new(toy.clone(), clock.clone(), timeouts),
+                lock: ContentionLock::new(policy, "the-lock".to_owned(), &SCRIPTS.acquire, "own:"),
+                toy,
+                clock,
+            }
+        }
+
+        /// The token of the lease, if there is one.
+        fn acquire(&self, byte: Option<u8>) -> Option<String> {
+            let entropy = Fixed(byte);
+            let lease = run(self.lock.acquire(&self.link, &self.clock, &entropy));
+            lease.map(|lease| lease.0)
+        }
+    }
+
+    fn granted() -> Answer {
+        Answer::Reply(Value::Array(vec![Value::Int(1)]))
+    }
+
+    fn held_by(holder: &str) -> Answer {
+        let holder = Value::BulkString(holder.as_bytes().to_vec());
+        Answer::Reply(Value::Array(vec![Value::Int(0), holder]))
+    }
+
+    /// The lock was free again when the script asked whose it is.
+    fn lapsed() -> Answer {
+        Answer::Reply(Value::Array(vec![Value::Int(0), Value::Nil]))
+    }
+
+    fn always(replies: impl IntoIterator<Item = Answer>) -> Bench {
+        Bench::new(LockPolicy::Always(TIMES), replies)
+    }
+
+    /// Catches a token that others can guess or that lacks its mark, and a
+    /// release of anything but the lease's own token.
+    #[test]
+    fn a_lease_is_a_token_and_its_release_names_it() {
+        let bench = always([granted(), Answer::Reply(Value::Int(1))]);
+        let token = bench.acquire(Some(255)).unwrap();
+        assert_eq!(token, "own:_____________________w");
+        run(bench.lock.release(&bench.link, Lease(token.clone())));
+        let asked = bench.toy.asked();
+        let [acquire, release] = asked.as_slice() else {
+            panic!("{asked:?}");
+        };
+        for asked in [acquire, release] {
+            assert!(
+                asked.contains("the-lock") && asked.contains(&token),
+                "{asked}"
+            );
+        }
+        assert!(acquire.contains("\r\n10000\r\n"), "{acquire}");
+        assert_eq!(bench.lock.waits().count(), 0);
+        assert_eq!(bench.clock.waits(), []);
+    }
+
+    #[test]
+    fn without_a_policy_or_randomness_nothing_is_asked() {
+        let bench = Bench::new(LockPolicy::None, [granted()]);
+        assert_eq!(bench.acquire(Some(7)), None);
+        let unlucky = always([granted()]);
+        assert_eq!(unlucky.acquire(None), None);
+        assert!(bench.toy.asked().is_empty() && unlucky.toy.asked().is_empty());
+    }
+
+    /// Catches a writer that waits for a holder without end, counts a wait
+    /// for every try, or waits for a dead holder again at every batch.
+    #[test]
+    fn a_holder_is_waited_for_once_and_then_passed_by() {
+        let bench = always((0..200).map(|_| held_by("another")));
+        assert_eq!(bench.acquire(Some(0)), None);
+        let waited: Duration = bench.clock.waits().iter().sum();
+        assert_eq!(waited, TIMES.wait);
+        assert_eq!(bench.lock.waits().count(), 1);
+
+        let asked = bench.toy.asked().len();
+        assert_eq!(bench.acquire(Some(0)), None);
+        assert_eq!(bench.toy.asked().len(), asked + 1);
+        assert_eq!(bench.clock.waits().iter().sum::<Duration>(), TIMES.wait);
+        assert_eq!(bench.lock.waits().count(), 1);
+    }
+
+    /// Catches a lock that gives up on whoever comes after a dead holder.
+    #[test]
+    fn the_next_holder_is_waited_for_again() {
+        let silent = (0..200).map(|_| held_by("dead"));
+        let bench = always(silent);
+        assert_eq!(bench.acquire(Some(0)), None);
+        let tries = bench.toy.asked().len();
+
+        let replies = (0..tries).map(|_| held_by("dead"));
+        let bench = always(replies.chain([held_by("alive"), granted()]));
+        assert_eq!(bench.acquire(Some(0)), None);
+        assert!(bench.acquire(Some(0)).is_some());
+        assert_eq!(bench.lock.waits().count(), 2);
+    }
+
+    /// Catches a wait without end for a lock that is never anybody's.
+    #[test]
+    fn a_lock_that_keeps_lapsing_is_tried_for_as_long_as_any_other() {
+        let bench = always((0..200).map(|_| lapsed()));
+        assert_eq!(bench.acquire(Some(0)), None);
+        assert_eq!(bench.clock.waits().iter().sum::<Duration>(), TIMES.wait);
+        let bench = always([lapsed(), granted()]);
+        assert!(bench.acquire(Some(0)).is_some());
+        assert_eq!(bench.lock.waits().count(), 1);
+    }
+
+    /// Catches tries that hammer the server, or that come so rarely that a
+    /// free lock is missed: each is half to twice the policy's time apart.
+    #[test]
+    fn tries_are_spread_around_the_policys_time() {
+        for (byte, all_but_the_last) in [(0, TIMES.retry / 2), (255, TIMES.retry * 2)] {
+            let bench = always((0..200).map(|_| held_by("another")));
+            assert_eq!(bench.acquire(Some(byte)), None);
+            let waits = bench.clock.waits();
+            // The first two grow towards the longest, the last is what is left.
+            for wait in &waits[2..waits.len() - 1] {
+                assert_eq!(*wait, all_but_the_last, "{byte}");
+            }
+            let bounds = TIMES.retry / 2..=TIMES.retry * 2;
+            assert!(
+                waits[..waits.len() - 1]
+                    .iter()
+                    .all(|wait| bounds.contains(wait))
+            );
+        }
+    }
+
+    /// Catches a lock whose failure stops an append: the fence still stands.
+    #[test]
+    fn whatever_goes_wrong_the_write_goes_ahead_without_a_lease() {
+        for answer in [
+            Answer::Error(error("OOM", "no")),
+            Answer::Silence,
+            Answer::Reply(Value::Okay),
+        ] {
+            let bench = always([answer, granted()]);
+            assert_eq!(bench.acquire(Some(0)), None);
+            assert_eq!(bench.toy.asked().len(), 1);
+        }
+    }
+}

@@ -14,6 +14,8 @@ mod outcome;
 mod ready;
 mod reply;
 pub mod script;
+#[cfg(test)]
+mod toy;
 mod vault_reply;
 mod vault_store;
 

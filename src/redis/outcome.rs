@@ -210,4 +210,94 @@ mod tests {
         let auth = judged("NOAUTH", "Authentication required.");
         assert!(matches!(auth, AttemptError::Denied(_)), "{auth:?}");
     }
+
+    fn of_kind(kind: ErrorKind) -> RedisError {
+        (kind, "refused", "by the test".to_owned()).into()
+    }
+
+    /// Catches a code that has lost its row: each is certain, brings its own
+    /// next step, and keeps the code by which callers tell it from an outage.
+    #[test]
+    fn every_known_code_is_told_with_its_hint_at_either_stage() {
+        for stage in [Stage::Connecting, Stage::Sent] {
+            for (table, passes) in [(&PASSING[..], true), (&LASTING[..], false)] {
+                for (code, hint) in table {
+                    let error = make_extension_error((*code).to_owned(), Some("why".to_owned()));
+                    let cause = match judge(&error, stage) {
+                        AttemptError::Refused(cause) if passes => cause,
+                        AttemptError::Denied(cause) if !passes => cause,
+                        other => panic!("{code}: {other:?}"),
+                    };
+                    assert_eq!(cause.to_string(), format!("{code} why ({hint})"));
+                    assert_eq!(cause.code(), Some(*code));
+                }
+            }
+        }
+    }
+
+    /// Catches "may have run" said of a command that was never sent, and
+    /// "never ran" said of one whose connection broke.
+    #[test]
+    fn a_broken_connection_leaves_open_only_what_was_sent() {
+        let broken = of_kind(ErrorKind::Io);
+        let judged = judge(&broken, Stage::Connecting);
+        assert!(matches!(judged, AttemptError::Refused(_)), "{judged:?}");
+        let judged = judge(&broken, Stage::Sent);
+        assert!(matches!(judged, AttemptError::Ambiguous(_)), "{judged:?}");
+    }
+
+    /// Catches a wrong password that is reported without a code, and is then
+    /// taken for a Redis that cannot be reached.
+    #[test]
+    fn a_refused_password_keeps_its_code() {
+        let judged = judge(&of_kind(ErrorKind::AuthenticationFailed), Stage::Connecting);
+        let AttemptError::Denied(cause) = judged else {
+            panic!("{judged:?}");
+        };
+        assert_eq!(cause.code(), Some("WRONGPASS"));
+        let settings = judge(&of_kind(ErrorKind::InvalidClientConfig), Stage::Connecting);
+        assert!(matches!(settings, AttemptError::Denied(_)), "{settings:?}");
+    }
+
+    /// Catches a full server taken for an effect that is not known.
+    #[test]
+    fn a_server_without_room_for_clients_never_ran_the_command() {
+        let judged = judged("ERR", "max number of clients reached");
+        let AttemptError::Refused(cause) = &judged else {
+            panic!("{judged:?}");
+        };
+        assert!(cause.to_string().contains("raise maxclients"), "{cause}");
+        let script = judge(
+            &of_kind(ErrorKind::Server(ServerErrorKind::NoScript)),
+            Stage::Sent,
+        );
+        assert!(matches!(script, AttemptError::Refused(_)), "{script:?}");
+    }
+
+    /// Catches a store that stays on a demoted primary, and one that dials
+    /// anew after each ordinary refusal.
+    #[test]
+    fn a_connection_is_spoiled_by_what_another_one_may_not_meet() {
+        let server = |kind| of_kind(ErrorKind::Server(kind));
+        for spoiling in [
+            server(ServerErrorKind::ReadOnly),
+            server(ServerErrorKind::MasterDown),
+            RedisError::from((
+                ErrorKind::Server(ServerErrorKind::ResponseError),
+                "ERR",
+                "max number of clients reached".to_owned(),
+            )),
+            make_extension_error("NOAUTH".to_owned(), None),
+            of_kind(ErrorKind::Io),
+        ] {
+            assert!(spoils_connection(&spoiling), "{spoiling:?}");
+        }
+        for harmless in [
+            server(ServerErrorKind::NoScript),
+            server(ServerErrorKind::ResponseError),
+            make_extension_error("OOM".to_owned(), None),
+        ] {
+            assert!(!spoils_connection(&harmless), "{harmless:?}");
+        }
+    }
 }

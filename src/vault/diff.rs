@@ -95,3 +95,46 @@ impl FromIterator<(TokenId, Option<Stored>)> for Diff {
         diff
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(name: &str) -> TokenId {
+        TokenId::new(name).unwrap()
+    }
+
+    /// Catches a diff that carries two changes of one token, or an older one:
+    /// the script applies sets and deletes apart.
+    #[test]
+    fn the_last_change_of_a_token_counts() {
+        let mut diff = Diff::new();
+        assert!(diff.is_empty());
+        diff.set(id("b"), "1".into());
+        diff.set(id("b"), "2".into());
+        diff.set(id("a"), "1".into());
+        diff.delete(id("a"));
+        assert!(!diff.is_empty());
+        assert_eq!(diff.len(), 2);
+        assert_eq!(diff.change(&id("a")), Some(&Change::Delete));
+        assert_eq!(diff.change(&id("b")), Some(&Change::Set("2".into())));
+        assert_eq!(diff.change(&id("c")), None);
+        let tokens: Vec<_> = diff.iter().map(|(token, _)| token.as_str()).collect();
+        assert_eq!(tokens, ["a", "b"]);
+        let collected = [(id("a"), None), (id("b"), Some("2".into()))]
+            .into_iter()
+            .collect();
+        assert_eq!(diff, collected);
+        assert_eq!((&diff).into_iter().count(), 2);
+    }
+
+    /// Catches a token that the expiry index never finds, or finds too early.
+    #[test]
+    fn a_set_tells_the_index_when_its_value_expires() {
+        let at = |value: &str| Change::Set(value.into()).expires_at_millis();
+        let record = r#"{"expiresAt":"1970-01-01T00:00:02.500Z"}"#;
+        assert_eq!(at(record), Some(2500));
+        assert_eq!(at("{}"), None);
+        assert_eq!(Change::Delete.expires_at_millis(), None);
+    }
+}

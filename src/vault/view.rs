@@ -150,3 +150,127 @@ pub(super) struct Run {
     pub(super) saw_all: bool,
     pub(super) diff: Diff,
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn id(name: &str) -> TokenId {
+        TokenId::new(name).unwrap()
+    }
+
+    /// A view that has read `a`, which stands, and `b`, which is absent.
+    fn view(is_whole: bool) -> View {
+        let loaded = Loaded {
+            version: Version::new(7),
+            mark: crate::vault::Mark::default(),
+            newest: None,
+            tokens: [(id("a"), Some("old".into())), (id("b"), None)].into(),
+            unnameable: Vec::new(),
+        };
+        View::new(loaded, is_whole)
+    }
+
+    /// Catches a run that is taken as final although it touched what had not
+    /// been read, and one that is thrown away for nothing.
+    #[test]
+    fn what_was_touched_and_not_read_is_lacking() {
+        let after = |touch: fn(&mut View)| {
+            let mut view = view(false);
+            touch(&mut view);
+            view.lacking()
+        };
+        assert_eq!(after(|_| {}), Lacking::Nothing);
+        assert_eq!(
+            after(|view| {
+                view.get(&id("a"));
+                view.set(&id("b"), "new");
+            }),
+            Lacking::Nothing
+        );
+        assert_eq!(after(|view| drop(view.get(&id("c")))), Lacking::Tokens);
+        assert_eq!(after(|view| view.set(&id("c"), "new")), Lacking::Tokens);
+        assert_eq!(after(|view| _ = view.delete(&id("c"))), Lacking::Tokens);
+        assert_eq!(after(|view| drop(view.entries())), Lacking::Everything);
+        let mut whole = view(true);
+        whole.get(&id("c"));
+        whole.entries();
+        assert_eq!(whole.lacking(), Lacking::Nothing);
+    }
+
+    /// Catches a run that is fenced on less than what it depends on.
+    #[test]
+    fn a_run_is_fenced_on_all_that_it_touched_as_it_was_read() {
+        let mut run = view(false);
+        run.set(&id("a"), "new");
+        run.get(&id("b"));
+        assert_eq!(run.version(), Version::new(7));
+        let touched = run.touched.clone();
+        let run = run.end();
+        assert_eq!(run.version, Version::new(7));
+        assert!(!run.saw_all);
+        assert_eq!(
+            run.read,
+            [(id("a"), Some("old".into())), (id("b"), None)].into()
+        );
+        assert_eq!(touched, [id("a"), id("b")].into());
+        let mut run = view(false);
+        run.get(&id("b"));
+        assert_eq!(run.into_touched(), [id("b")].into());
+
+        let mut all = view(true);
+        all.set(&id("c"), "new");
+        all.entries();
+        let all = all.end();
+        assert!(all.saw_all && all.read.is_empty());
+        assert_eq!(all.diff.len(), 1);
+    }
+
+    proptest! {
+        /// A view with its changes is a map with the same changes, and its
+        /// diff takes the one map to the other. Catches a change that the
+        /// mutation does not see, or that the vault does not get.
+        #[test]
+        fn a_view_is_a_map(
+            stored in prop::collection::btree_map("[a-d]", "[x-z]", 0..4),
+            steps in prop::collection::vec(("[a-d]", prop::option::of("[x-z]")), 0..12),
+        ) {
+            let stored: BTreeMap<TokenId, Stored> = stored
+                .iter()
+                .map(|(name, value)| (id(name), value.as_str().into()))
+                .collect();
+            let mut view = view(true);
+            view.loaded.tokens = stored.iter().map(|(id, value)| (id.clone(), Some(value.clone()))).collect();
+            let mut map = stored.clone();
+            for (name, value) in steps {
+                let token = id(&name);
+                prop_assert_eq!(view.get(&token), map.get(&token).cloned());
+                match value {
+                    Some(value) => {
+                        view.set(&token, value.as_str());
+                        map.insert(token.clone(), value.as_str().into());
+                    }
+                    None => prop_assert_eq!(view.delete(&token), map.remove(&token).is_some()),
+                }
+                prop_assert_eq!(view.get(&token), map.get(&token).cloned());
+            }
+            let entries: BTreeMap<_, _> = view.entries().into_iter().collect();
+            prop_assert_eq!(&entries, &map);
+
+            let mut applied = stored;
+            for (token, change) in &view.end().diff {
+                match change {
+                    Change::Set(value) => {
+                        applied.insert(token.clone(), value.clone());
+                    }
+                    Change::Delete => {
+                        applied.remove(token);
+                    }
+                }
+            }
+            prop_assert_eq!(applied, map);
+        }
+    }
+}

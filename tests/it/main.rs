@@ -1,7 +1,6 @@
 //! Everything that is tested through the public face, in one binary.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-mod chain;
 #[cfg(feature = "cli")]
 mod cli;
 mod contract;

@@ -1,6 +1,7 @@
 //! The program's commands, one file each.
 
 pub mod check;
+pub mod diff;
 pub mod merge;
 pub mod mutants;
 pub mod replay;

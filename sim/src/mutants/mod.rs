@@ -38,6 +38,7 @@ use std::{fmt, str::FromStr};
 use haechi_store_redis::{
     Builder, StartError,
     audit::AuditSink,
+    chain::AppendId,
     clock::Clock,
     entropy::Entropy,
     redis::{Connect, LockPolicy},
@@ -136,6 +137,14 @@ impl Variant {
         matches!(self, Self::PlantedInVault(VaultMutant::EnvelopeEndKept))
     }
 
+    /// The identity that an append gets, rather than the one that was drawn.
+    pub(crate) fn identity(self, drawn: AppendId) -> AppendId {
+        match self {
+            Self::Planted(Mutant::NoAppendId) => AppendId::from_bytes([0; 16]),
+            _ => drawn,
+        }
+    }
+
     /// Starts a sink over the store.
     pub(crate) async fn start<N: Connect, C: Clock, E: Entropy>(
         self,
@@ -149,8 +158,15 @@ impl Variant {
                     Mutant::LockTrusted => builder.lock(LockPolicy::Always(store::SHORT_LOCK)),
                     _ => builder,
                 };
-                let store = MutantStore::new(mutant, builder.store(connect));
-                Ok(builder.start_over(store))
+                let store = builder.store(connect);
+                // As the production store starts, so that the worlds of the two
+                // part where the bug is.
+                for (reason, cause) in store.ready().await.faults {
+                    if reason.forbids_start() {
+                        return Err(StartError { reason, cause });
+                    }
+                }
+                Ok(builder.start_over(MutantStore::new(mutant, store)))
             }
         }
     }

@@ -25,6 +25,7 @@ super::planted! {
         BlindRetry = "blind_retry": "a lost reply is taken for a refusal, and the batch is built anew";
         LostReplyNotApplied = "lost_reply_not_applied": "a lost reply is reported as not applied";
         CachedHeadKept = "cached_head_kept": "the head met in a conflict is not taken over";
+        NoAppendId = "no_append_id": "appends have no identity: a head of the same hash is taken for one's own";
         BatchCutInTwo = "batch_cut_in_two": "a batch travels as two scripts";
     }
 }
@@ -139,6 +140,7 @@ impl<N: Connect, C: Clock, E: Entropy> AuditStore for MutantStore<N, C, E> {
                 other => other,
             },
             Mutant::BatchCutInTwo => self.append_in_two(batch).await,
+            Mutant::NoAppendId => self.store.append(batch).await,
         }
     }
 

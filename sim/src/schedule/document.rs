@@ -6,8 +6,13 @@ use std::fmt::Write;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{Operation, Schedule};
-use crate::{check::Invariant, fault::Fault, mutants::Variant, world::Config};
+use super::{Act, Operation, Schedule};
+use crate::{
+    check::Invariant,
+    fault::Fault,
+    mutants::Variant,
+    world::{Config, LONGEST_MS},
+};
 
 /// The format that this version reads and writes.
 const FORMAT: u32 = 1;
@@ -68,6 +73,15 @@ impl Document {
         config.ready().map_err(Unreadable)?;
         let mut operations = vec![Vec::new(); config.processes()];
         for Placed { replica, operation } in written.operations {
+            let lifetime = match &operation.act {
+                Act::Change(change) => change.lifetime,
+                _ => 0,
+            };
+            if operation.at.max(operation.think).max(lifetime) > LONGEST_MS {
+                return Err(Unreadable(format!(
+                    "an operation of r{replica} names a number above {LONGEST_MS}"
+                )));
+            }
             operations
                 .get_mut(replica)
                 .ok_or_else(|| {

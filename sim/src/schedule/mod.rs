@@ -12,8 +12,6 @@ mod operation;
 pub use document::{Document, Unreadable};
 pub use operation::{Act, Change, Operation};
 
-pub(crate) use operation::event;
-
 use crate::world::{Config, WorldOptions, generator};
 
 /// What a world is to do.

@@ -115,7 +115,7 @@ impl Operation {
 }
 
 /// An event: one of its own, or the one that others record as well.
-pub(crate) fn event(rng: &mut impl Rng, config: &Config) -> Option<u32> {
+fn event(rng: &mut impl Rng, config: &Config) -> Option<u32> {
     let is_own = rng.random_range(0..100) >= config.identical_percent;
     is_own.then(|| rng.next_u32())
 }

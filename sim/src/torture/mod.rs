@@ -40,9 +40,7 @@ use crate::{
     mutants::Variant,
     redis::Reply,
     schedule,
-    world::{
-        Config, Ledger, Outcomes, Source, Workload, WorldOptions, generator, judge, replica_name,
-    },
+    world::{Config, Ledger, Outcomes, Source, Workload, WorldOptions, generator, judge},
 };
 use plan::{Plan, Tally};
 use proxy::Way;
@@ -58,10 +56,6 @@ const LEAST: Duration = Duration::from_millis(500);
 /// The most operations of a replica in a round: what is left of a chain is
 /// read and judged as a whole.
 const MOST_OPS: usize = 10_000;
-
-/// How long a healed server may take until every replica has made progress,
-/// beyond the deadlines it was drawn with.
-const PROGRESS_BOUND: Duration = Duration::from_secs(30);
 
 /// How often the state of a round is looked at.
 const LOOK: Duration = Duration::from_millis(10);
@@ -250,28 +244,16 @@ fn locks(workload: Workload) -> Arc<[String]> {
     locks.into()
 }
 
-/// Waits until every replica has got something done; says who has not in time.
+/// Waits until every replica has got something done; says who does not.
 async fn progress(ledger: &Ledger, config: &Config, clock: &SystemClock) -> Option<String> {
-    let deadline = config
-        .vault
-        .as_ref()
-        .map_or(config.deadline, |vault| vault.deadline);
-    let bound = PROGRESS_BOUND + Duration::from_millis(deadline) * 3;
-    let healed = clock.now();
+    let healed = ledger.now();
     loop {
-        let waiting: Vec<_> = (0..config.processes())
-            .filter(|process| !ledger.is_alive(*process))
-            .map(replica_name)
-            .collect();
-        if waiting.is_empty() {
+        if (0..config.processes()).all(|process| ledger.is_alive(process)) {
             return None;
         }
-        if clock.now() > healed + bound {
-            return Some(format!(
-                "{} ms after the last fault healed, {} had not got anything done again",
-                bound.as_millis(),
-                waiting.join(", ")
-            ));
+        let stuck = ledger.stuck(healed, config.progress_bound());
+        if stuck.is_some() {
+            return stuck;
         }
         clock.sleep(LOOK).await;
     }

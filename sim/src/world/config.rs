@@ -40,6 +40,14 @@ impl Default for WorldOptions {
     }
 }
 
+/// The longest time that a schedule may name, in milliseconds.
+pub(crate) const LONGEST_MS: u64 = 86_400_000;
+/// How long a replica may go without getting anything done after all has
+/// healed, beyond the deadlines that were drawn.
+const PROGRESS_BOUND: Duration = Duration::from_secs(30);
+/// The most processes, and the most writers in one.
+const MOST: usize = 100;
+
 /// Everything about one world that is fixed before it starts. Times are in
 /// milliseconds of simulated time.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -215,12 +223,42 @@ impl Config {
                 "the workload has a vault, or the world, but not both",
             ),
             (
-                vault.is_some_and(|vault| vault.tokens == 0),
-                "the vault has no contended tokens",
+                vault.is_some_and(|vault| !(1..=MOST).contains(&vault.tokens)),
+                "the vault has no contended tokens, or more than a hundred",
             ),
         ];
         if let Some((_, why)) = wrong.into_iter().find(|(is_wrong, _)| *is_wrong) {
             return Err(why.to_owned());
+        }
+        let times = [
+            self.deadline,
+            self.latency.1,
+            self.timeouts.0,
+            self.timeouts.1,
+        ];
+        let lock = self.lock.map(|(ttl, wait, retry)| [ttl, wait, retry]);
+        let vault_times = vault.map(|vault| [vault.deadline, vault.patience]);
+        let mut times = times
+            .into_iter()
+            .chain(lock.into_iter().flatten())
+            .chain(vault_times.into_iter().flatten())
+            .chain(self.plan.iter().flat_map(|fault| [fault.at, fault.lasts]));
+        let deadline = vault.map_or(self.deadline, |vault| vault.deadline.min(self.deadline));
+        if deadline == 0 || self.timeouts.0 == 0 || self.timeouts.1 == 0 {
+            return Err("a deadline or a time-out is 0: nothing can be done".to_owned());
+        }
+        if times.any(|time| time > LONGEST_MS) {
+            return Err(format!("a time is longer than a day ({LONGEST_MS} ms)"));
+        }
+        if self.processes() > MOST || self.writers > MOST {
+            return Err(format!(
+                "there are more than {MOST} processes, or writers in one"
+            ));
+        }
+        let retention = vault.map_or(1.0, |vault| vault.retention);
+        let amounts = self.plan.iter().map(|fault| fault.amount.unsigned_abs());
+        if !(0.0..=10_000.0).contains(&retention) || amounts.max() > Some(LONGEST_MS) {
+            return Err("a retention or a fault's amount is out of all proportion".to_owned());
         }
         let is_placed = |fault: &&Fault| {
             fault.replica.is_some() == fault.kind.strikes_one()
@@ -232,6 +270,14 @@ impl Config {
             Some(fault) => Err(format!("a fault strikes nobody there is: {fault}")),
             None => Ok(()),
         }
+    }
+
+    /// How long a replica may go without getting anything done after all has
+    /// healed.
+    pub(crate) fn progress_bound(&self) -> Duration {
+        let vault = self.vault.as_ref();
+        let deadline = vault.map_or(self.deadline, |vault| vault.deadline);
+        PROGRESS_BOUND + Duration::from_millis(deadline) * 3
     }
 
     /// The lock policy in the store's own terms.

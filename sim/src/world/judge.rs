@@ -126,22 +126,25 @@ fn chain(
         let Ok(stored) = StoredRecord::parse(text) else {
             continue;
         };
-        if let Some(id) = stored.append_id
-            && let Some(named) = shared.handle_of(id)
+        let event_hash = stored.position.event_hash.to_string();
+        let op = stored
+            .append_id
+            .and_then(|id| shared.append_of(id, &event_hash));
+        if let Some(op) = op
+            && let Some(named) = shared.handle_of(op)
             && named != stored.position
         {
             elsewhere.push(Violation {
                 invariant: Invariant::WrongOutcome,
-                ops: shared.append_of(id).into_iter().collect(),
+                ops: vec![op],
                 reason: format!(
                     "a handle named sequence {}, and the record stands at {}",
                     named.sequence, stored.position.sequence
                 ),
             });
         }
-        let event_hash = stored.position.event_hash.to_string();
         chain.push((
-            stored.append_id.and_then(|id| shared.append_of(id)),
+            op,
             stored.position.sequence.get(),
             stored.previous.map(|hash| hash.to_string()),
             event_hash.clone(),

@@ -18,6 +18,7 @@ use haechi_store_redis::{
 
 use super::{
     log::{Closed, Log, Time, nanos},
+    shared::replica_name,
     trace::Trace,
 };
 use crate::{
@@ -62,6 +63,8 @@ struct Life {
     begun: Vec<Option<u64>>,
     /// Operations in which a live task is busy.
     open: usize,
+    /// When an operation last succeeded.
+    got_on: Duration,
     /// Whether the process has proved that it makes progress again.
     alive: bool,
 }
@@ -171,6 +174,28 @@ impl Ledger {
         lock(&self.0.processes[replica].life).alive
     }
 
+    /// Who has not proved that it makes progress, and got nothing done for so
+    /// long after the last fault healed. What it was to do anyway may take
+    /// longer, as long as it gets on.
+    pub(crate) fn stuck(&self, healed: Duration, bound: Duration) -> Option<String> {
+        let now = self.now();
+        let waits = |process: &usize| {
+            let life = lock(&self.0.processes[*process].life);
+            !life.alive && now > healed.max(life.got_on) + bound
+        };
+        let waiting: Vec<_> = (0..self.process_count())
+            .filter(waits)
+            .map(replica_name)
+            .collect();
+        (!waiting.is_empty()).then(|| {
+            format!(
+                "for {} ms after the last fault healed, {} got nothing done",
+                bound.as_millis(),
+                waiting.join(", ")
+            )
+        })
+    }
+
     pub(crate) fn prove_alive(&self, replica: usize) {
         lock(&self.0.processes[replica].life).alive = true;
     }
@@ -221,7 +246,7 @@ impl Ledger {
         let invoked = log.recorder.invoke_as(now, process, f, None, foreign);
         let op = log.accept(invoked)?;
         if let Some(append_id) = append_id {
-            log.appends.insert(append_id, op);
+            log.appends.entry(append_id).or_default().push(op);
         }
         log.note(|| format!("{process} op {} invokes {}", op.0, f.name()));
         Some(op)
@@ -256,9 +281,7 @@ impl Ledger {
                 }
                 let text = error.to_string();
                 if let AppendError::Unknown { handle, .. } = error {
-                    lock(&self.0.log)
-                        .handles
-                        .insert(handle.append_id, handle.position);
+                    lock(&self.0.log).handles.insert(op, handle.position);
                 }
                 let end = match error {
                     AppendError::Unknown { .. } => End::Unknown {
@@ -311,6 +334,10 @@ impl Ledger {
         end: End<'_>,
         line: impl FnOnce() -> String,
     ) {
+        if matches!(end, End::Ok(_)) {
+            let now = self.now();
+            lock(&self.0.processes[replica].life).got_on = now;
+        }
         let mut log = self.ending(replica);
         log.count(op, |outcomes| match end {
             End::Ok(_) => outcomes.ok += 1,
@@ -372,15 +399,16 @@ impl Ledger {
         self.log().undecryptable.push(reason);
     }
 
-    /// The append that wrote a record of this identity.
-    pub(crate) fn append_of(&self, append_id: AppendId) -> Option<OpId> {
-        lock(&self.0.log).appends.get(&append_id).copied()
+    /// The append that wrote a record of this identity and hash. Where several
+    /// share an identity, the one that was told so; each has one record.
+    pub(crate) fn append_of(&self, append_id: AppendId, hash: &str) -> Option<OpId> {
+        lock(&self.0.log).append_of(append_id, hash)
     }
 
-    /// The only place that a handle, if one was given out, allows a record of
-    /// this identity.
-    pub(crate) fn handle_of(&self, append_id: AppendId) -> Option<Position> {
-        lock(&self.0.log).handles.get(&append_id).copied()
+    /// The only place that the handle of this append, if one was given out,
+    /// allows its record.
+    pub(crate) fn handle_of(&self, op: OpId) -> Option<Position> {
+        lock(&self.0.log).handles.get(&op).copied()
     }
 
     pub(crate) fn final_state(&self, state: FinalState<'_>) {

@@ -10,7 +10,7 @@ use haechi_store_redis::{
 
 use super::{state, trace::Trace, vault::notes::Notes};
 use crate::{
-    history::{Function, History, Malformed, OpId, Recorder},
+    history::{Function, History, Malformed, OpId, Outcome, Recorder},
     redis::{Redis, server},
 };
 
@@ -25,10 +25,11 @@ pub(super) struct Log {
     pub(super) now: Duration,
     /// Where time passes by itself: how to ask for it.
     pub(super) time: Option<Time>,
-    /// The append behind each identity.
-    pub(super) appends: BTreeMap<AppendId, OpId>,
+    /// The append behind each identity; several, where a planted bug gives all
+    /// the same.
+    pub(super) appends: BTreeMap<AppendId, Vec<OpId>>,
     /// The one place that each append of unknown outcome can have.
-    pub(super) handles: BTreeMap<AppendId, Position>,
+    pub(super) handles: BTreeMap<OpId, Position>,
     /// The calls into the vault that go on, by their first operation.
     pub(super) calls: BTreeMap<OpId, Notes>,
     /// Attempts at the vault that no call has made: a fault of the harness.
@@ -129,6 +130,27 @@ impl Log {
             Some(time) => time(),
             None => self.now,
         }
+    }
+
+    pub(super) fn append_of(&mut self, append_id: AppendId, hash: &str) -> Option<OpId> {
+        let sharing = self.appends.get_mut(&append_id)?;
+        if let [only] = sharing[..] {
+            return Some(only);
+        }
+        let history = self.recorder.history();
+        let outcome = |op: &OpId| {
+            history
+                .index_of(*op)
+                .map(|at| history.operations()[at].outcome)
+        };
+        let told = |op: &OpId| match outcome(op) {
+            Some(Outcome::Appended { event_hash, .. }) => history.text(event_hash) == hash,
+            _ => false,
+        };
+        let may = |op: &OpId| matches!(outcome(op), Some(Outcome::Open | Outcome::Unknown(_)));
+        let found = sharing.iter().position(told);
+        let found = found.or_else(|| sharing.iter().position(may))?;
+        Some(sharing.remove(found))
     }
 
     /// Counts how an operation ended.

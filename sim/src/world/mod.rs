@@ -39,6 +39,7 @@ pub use log::Outcomes;
 pub use vault::{Action, VaultKnobs, Workload};
 
 pub(crate) use clock::generator;
+pub(crate) use config::LONGEST_MS;
 pub(crate) use host::Host;
 pub(crate) use judge::judge;
 pub(crate) use ledger::{Ledger, Source};
@@ -61,10 +62,6 @@ use shared::Shared;
 /// every tick, so a finer one costs time and buys nothing: latencies are
 /// whole milliseconds.
 const TICK_MS: u64 = 5;
-
-/// How long a healed world may take until every replica has made progress,
-/// beyond the deadlines it was drawn with.
-const PROGRESS_BOUND: Duration = Duration::from_secs(30);
 
 /// What came of one world.
 #[derive(Debug)]
@@ -181,24 +178,11 @@ pub fn carry_out(schedule: &Schedule, variant: Variant, watch: Watch) -> WorldRe
         if (0..config.processes()).all(|replica| shared.is_alive(replica)) {
             break;
         }
-        let deadline = config
-            .vault
-            .as_ref()
-            .map_or(config.deadline, |vault| vault.deadline);
-        let bound = PROGRESS_BOUND + Duration::from_millis(deadline) * 3;
-        if let Some(healed) = healed_at
-            && now > healed + bound
-        {
-            let waiting: Vec<_> = (0..config.processes())
-                .filter(|replica| !shared.is_alive(*replica))
-                .map(replica_name)
-                .collect();
-            stuck = Some(format!(
-                "{} ms after the last fault healed, {} had not got anything done again",
-                millis(now - healed),
-                waiting.join(", ")
-            ));
-            break;
+        if let Some(healed) = healed_at {
+            stuck = shared.stuck(healed, config.progress_bound());
+            if stuck.is_some() {
+                break;
+            }
         }
     }
 

@@ -11,6 +11,7 @@ use haechi_store_redis::{
     entropy::Entropy,
     redis::AuditPrefix,
 };
+use rand::Rng;
 
 use super::{
     clock::generator,
@@ -22,7 +23,7 @@ use super::{
 use crate::{
     history::Function,
     mutants::Variant,
-    schedule::{self, Act, Operation},
+    schedule::{Act, Operation},
 };
 
 /// How long a process waits before it tries something again that is not the
@@ -121,7 +122,7 @@ pub(crate) async fn run<H: Host>(host: H, config: Config, replica: usize, varian
                 match (&operation.act, sink, &caller) {
                     (Act::Append { event: number }, Some(sink), _) => {
                         let event = event(*number, process);
-                        append(shared, replica, process, sink, &entropy, event).await;
+                        append(shared, replica, (process, variant), sink, &entropy, event).await;
                     }
                     (Act::ReadChain, Some(_), _) => read(shared, replica, process, reader).await,
                     (act, _, Some(caller)) => caller.act(act).await,
@@ -140,13 +141,13 @@ pub(crate) async fn run<H: Host>(host: H, config: Config, replica: usize, varian
     let (mut appends, mut mutates) = (sink.is_none(), caller.is_none());
     while !shared.is_alive(replica) {
         let mut rng = draw("liveness");
-        let event = event(schedule::event(&mut rng, &config), process);
+        let event = event(Some(rng.next_u32()), process);
         if shared.is_healed() {
             if let Some(caller) = caller.as_ref().filter(|_| !mutates) {
                 mutates = caller.prove_alive(&mut rng).await;
             }
             if let Some(sink) = sink.as_ref().filter(|_| !appends) {
-                appends = append(shared, replica, process, sink, &entropy, event).await;
+                appends = append(shared, replica, (process, variant), sink, &entropy, event).await;
             }
         }
         if appends && mutates {
@@ -201,7 +202,7 @@ pub(super) async fn begins<H: Host>(
 async fn append<C: Clock, E: Entropy>(
     shared: &Ledger,
     replica: usize,
-    process: &str,
+    (process, variant): (&str, Variant),
     sink: &AuditSink<C, E>,
     entropy: &E,
     event: Option<Event>,
@@ -210,7 +211,7 @@ async fn append<C: Clock, E: Entropy>(
     let (Some(event), Ok(())) = (event, entropy.fill(&mut id)) else {
         return false;
     };
-    let append_id = AppendId::from_bytes(id);
+    let append_id = variant.identity(AppendId::from_bytes(id));
     let Some(op) = shared.invoke(replica, process, Function::Append, Some(append_id)) else {
         return false;
     };

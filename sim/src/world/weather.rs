@@ -97,7 +97,10 @@ fn brief(reply: &Reply) -> String {
         | Reply::Bulk(text)
         | Reply::BigNumber(text)
         | Reply::Verbatim(_, text) => {
-            String::from_utf8_lossy(&text[..text.len().min(40)]).into_owned()
+            // One event, one line.
+            let line = text.split(|byte| byte.is_ascii_control()).next();
+            let line = line.unwrap_or_default();
+            String::from_utf8_lossy(&line[..line.len().min(40)]).into_owned()
         }
         Reply::Integer(value) => value.to_string(),
         Reply::Nil | Reply::NilArray => "nil".to_owned(),

@@ -7,6 +7,7 @@ mod fuzzing;
 mod history;
 mod real_client;
 mod serve;
+mod shrink;
 mod snapshots;
 mod speed;
 mod torture;

@@ -14,7 +14,9 @@ fn a_world_says_what_it_is_made_of() {
 /// Catches a command or an option that vanishes.
 #[test]
 fn the_help_names_every_command_and_option() {
-    for command in ["", "run", "replay", "check", "mutants", "serve", "torture"] {
+    for command in [
+        "", "run", "replay", "shrink", "diff", "check", "mutants", "merge", "serve", "torture",
+    ] {
         let words: Vec<&str> = command.split_whitespace().chain(["--help"]).collect();
         let output = Command::new(env!("CARGO_BIN_EXE_haechi-sim"))
             .args(words)

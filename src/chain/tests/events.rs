@@ -1,6 +1,6 @@
 //! What becomes an event, what is refused, and what never shows.
 
-use haechi_store_redis::chain::{AppendId, Event, Head, InvalidEvent, Limits, Record, Verifier};
+use crate::chain::{AppendId, Event, Head, InvalidEvent, Limits, Record, Verifier};
 
 use super::vectors::canonical;
 

@@ -1,6 +1,6 @@
 //! Verification beyond the vectors: invalid lines, conflicts, going on.
 
-use haechi_store_redis::chain::{
+use crate::chain::{
     Anchor, Anchors, Event, EventHash, Fault, Head, InvalidLine, Reason, Record, Sequence, Verdict,
     Verifier,
 };
@@ -100,7 +100,7 @@ fn a_line_that_cannot_be_a_record_is_named_with_its_number() {
 #[test]
 fn a_record_of_another_writer_verifies_deeper_than_events_may_be() {
     let deep = format!("{{\"a\":{}{}}}", "[".repeat(900), "]".repeat(900));
-    let limits = haechi_store_redis::chain::Limits {
+    let limits = crate::chain::Limits {
         max_depth: 5000,
         ..Default::default()
     };
@@ -241,4 +241,36 @@ fn verification_can_start_after_a_known_position() {
         run(elsewhere, &lines(&records[3..])).0,
         ["line 1: sequence mismatch"]
     );
+}
+
+/// Would catch a comma left behind where `eventHash` is the last member, by
+/// which a whole record would be told to have been altered.
+#[test]
+fn a_hash_that_comes_last_leaves_no_comma_to_be_hashed() {
+    use sha2::Digest as _;
+
+    for others in ["", r#""alg":"sha256","#] {
+        let hashed = format!(
+            r#"{{"auditIntegrity":{{{}}}}}"#,
+            others.trim_end_matches(',')
+        );
+        let hash = EventHash::from_bytes(sha2::Sha256::digest(&hashed).into());
+        let line = format!(r#"{{"auditIntegrity":{{{others}"eventHash":"{hash}"}}}}"#);
+        let faults = Verifier::new().keep_going().line(line.as_bytes());
+        let reasons: Vec<_> = faults.iter().map(|fault| fault.reason).collect();
+        assert_eq!(reasons, [Reason::SequenceMismatch], "{line}");
+    }
+}
+
+/// Would catch a stored head that is compared with nothing.
+#[test]
+fn the_verifier_stands_where_the_last_record_said() {
+    let records = chain(3);
+    let mut verifier = Verifier::new();
+    assert_eq!(verifier.position(), Head::Empty);
+    for record in &records {
+        verifier.line(record.text().as_bytes());
+        assert_eq!(verifier.position(), Head::At(record.position()));
+    }
+    assert_eq!(verifier.lines(), 3);
 }

@@ -1,14 +1,12 @@
 //! Golden data written by another implementation of the same chain.
 
-use haechi_store_redis::chain::{
-    Anchors, Event, EventHash, Head, Reason, StoredRecord, Verdict, Verifier,
-};
+use crate::chain::{Anchors, Event, EventHash, Head, Reason, StoredRecord, Verdict, Verifier};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-const CANONICAL: &str = include_str!("../../vectors/canonical.json");
-const CHAIN: &str = include_str!("../../vectors/chain.json");
-const VERDICTS: &str = include_str!("../../vectors/verdicts.json");
+const CANONICAL: &str = include_str!("../../../tests/vectors/canonical.json");
+const CHAIN: &str = include_str!("../../../tests/vectors/chain.json");
+const VERDICTS: &str = include_str!("../../../tests/vectors/verdicts.json");
 
 fn parse(vectors: &str) -> Vec<Value> {
     serde_json::from_str(vectors).unwrap()

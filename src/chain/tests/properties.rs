@@ -1,6 +1,6 @@
 //! Properties over generated events, records and damage.
 
-use haechi_store_redis::chain::{
+use crate::chain::{
     Anchors, AppendId, Event, Head, InvalidEvent, Limits, Record, StoredRecord, Verifier,
 };
 use proptest::prelude::*;
