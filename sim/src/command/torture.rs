@@ -29,7 +29,7 @@ use crate::{
 /// before a command runs, after it and in the middle of its reply; replicas
 /// are paused and killed. redis-server runs with appendfsync always, so it
 /// keeps what it has acknowledged, and everything that holds in a world has to
-/// hold. Time is cut into rounds of 4 s of faults, each with a seed and an
+/// hold. Time is cut into rounds of 5 s of faults, each with a seed and an
 /// empty server. Operations and the plan of faults are drawn from the seed;
 /// what comes of them is not: two runs of one seed differ.
 ///

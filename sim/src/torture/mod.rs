@@ -48,7 +48,7 @@ use replica::{Real, Replica};
 use server::Server;
 
 /// How long faults strike in a round.
-const ROUND: Duration = Duration::from_secs(4);
+const ROUND: Duration = Duration::from_secs(5);
 
 /// A round that would be shorter is not begun.
 const LEAST: Duration = Duration::from_millis(500);
@@ -251,7 +251,7 @@ async fn progress(ledger: &Ledger, config: &Config, clock: &SystemClock) -> Opti
         if (0..config.processes()).all(|process| ledger.is_alive(process)) {
             return None;
         }
-        let stuck = ledger.stuck(healed, config.progress_bound());
+        let stuck = ledger.stuck(healed, config);
         if stuck.is_some() {
             return stuck;
         }

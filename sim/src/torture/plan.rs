@@ -133,7 +133,7 @@ impl Plan {
         while at < length {
             let kind = deck.next(rng);
             let trouble = draw_one(rng, kind, config, at);
-            at += trouble.lasts + millis(rng.random_range(20..100));
+            at += trouble.lasts + millis(rng.random_range(30..180));
             server.push(trouble);
         }
         let rng = &mut generator(config.seed, "torture of replicas");

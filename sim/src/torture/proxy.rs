@@ -35,6 +35,9 @@ use crate::fault::FaultKind;
 /// Of a hundred commands, how many are late while some are.
 const LATE_PERCENT: u32 = 40;
 
+/// How long a connection takes.
+const CONNECTING: Duration = Duration::from_millis(2);
+
 /// What strikes the connections of one replica at this moment.
 #[derive(Clone)]
 pub(super) struct Way(Arc<Inner>);
@@ -201,6 +204,8 @@ impl Line {
 }
 
 async fn serve(client: TcpStream, server: u16, way: Way) {
+    // As over a network: who finds nobody there does not ask a thousand times.
+    way.0.clock.sleep(CONNECTING).await;
     let Ok(server) = connect(server).await else {
         return;
     };

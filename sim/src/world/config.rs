@@ -42,9 +42,6 @@ impl Default for WorldOptions {
 
 /// The longest time that a schedule may name, in milliseconds.
 pub(crate) const LONGEST_MS: u64 = 86_400_000;
-/// How long a replica may go without getting anything done after all has
-/// healed, beyond the deadlines that were drawn.
-const PROGRESS_BOUND: Duration = Duration::from_secs(30);
 /// The most processes, and the most writers in one.
 const MOST: usize = 100;
 
@@ -270,14 +267,6 @@ impl Config {
             Some(fault) => Err(format!("a fault strikes nobody there is: {fault}")),
             None => Ok(()),
         }
-    }
-
-    /// How long a replica may go without getting anything done after all has
-    /// healed.
-    pub(crate) fn progress_bound(&self) -> Duration {
-        let vault = self.vault.as_ref();
-        let deadline = vault.map_or(self.deadline, |vault| vault.deadline);
-        PROGRESS_BOUND + Duration::from_millis(deadline) * 3
     }
 
     /// The lock policy in the store's own terms.

@@ -9,22 +9,16 @@ use std::{
     time::Duration,
 };
 
-use haechi_store_redis::{
-    AppendError, Corrupt,
-    audit::{Appended, Stats},
-    chain::{AppendId, Position},
-    vault::VaultStats,
-};
-
 use super::{
-    log::{Closed, Log, Time, nanos},
+    config::Config,
+    log::{Log, Time},
     shared::replica_name,
-    trace::Trace,
 };
-use crate::{
-    history::{Answer, End, FinalState, Function, Mutation, OpId},
-    schedule::Operation,
-};
+use crate::schedule::Operation;
+
+/// How long a replica may go without getting anything done after all has
+/// healed, beyond the deadlines that were drawn.
+const PROGRESS_BOUND: Duration = Duration::from_secs(30);
 
 /// Where a process takes its operations from.
 pub(crate) enum Source {
@@ -177,7 +171,10 @@ impl Ledger {
     /// Who has not proved that it makes progress, and got nothing done for so
     /// long after the last fault healed. What it was to do anyway may take
     /// longer, as long as it gets on.
-    pub(crate) fn stuck(&self, healed: Duration, bound: Duration) -> Option<String> {
+    pub(crate) fn stuck(&self, healed: Duration, config: &Config) -> Option<String> {
+        let vault = config.vault.as_ref();
+        let deadline = vault.map_or(config.deadline, |vault| vault.deadline);
+        let bound = PROGRESS_BOUND + Duration::from_millis(deadline) * 3;
         let now = self.now();
         let waits = |process: &usize| {
             let life = lock(&self.0.processes[*process].life);
@@ -217,235 +214,24 @@ impl Ledger {
         })
     }
 
-    // History.
-
     /// An operation begins.
-    pub(crate) fn invoke(
-        &self,
-        replica: usize,
-        process: &str,
-        f: Function,
-        append_id: Option<AppendId>,
-    ) -> Option<OpId> {
-        self.invoke_as(replica, process, f, append_id, false)
-    }
-
-    /// An operation begins, of a process that may follow the reference's
-    /// protocol.
-    pub(crate) fn invoke_as(
-        &self,
-        replica: usize,
-        process: &str,
-        f: Function,
-        append_id: Option<AppendId>,
-        foreign: bool,
-    ) -> Option<OpId> {
-        lock(&self.0.processes[replica].life).open += 1;
-        let mut log = lock(&self.0.log);
-        let now = nanos(log.now());
-        let invoked = log.recorder.invoke_as(now, process, f, None, foreign);
-        let op = log.accept(invoked)?;
-        if let Some(append_id) = append_id {
-            log.appends.entry(append_id).or_default().push(op);
-        }
-        log.note(|| format!("{process} op {} invokes {}", op.0, f.name()));
-        Some(op)
-    }
-
-    /// An append ends.
-    pub(crate) fn end_append(
-        &self,
-        replica: usize,
-        process: &str,
-        op: OpId,
-        outcome: &Result<Appended, AppendError>,
-    ) {
-        match outcome {
-            Ok(appended) => {
-                let event_hash = appended.position.event_hash.to_string();
-                let sequence = appended.position.sequence.get();
-                self.end(
-                    replica,
-                    op,
-                    End::Ok(Answer::Appended {
-                        sequence,
-                        event_hash: event_hash.as_str().into(),
-                        durability: None,
-                    }),
-                    || format!("{process} op {} ok at {sequence} {event_hash}", op.0),
-                );
-            }
-            Err(error) => {
-                if let AppendError::Corrupt(Corrupt::RolledBack(rolled_back)) = error {
-                    self.rollback(process, rolled_back);
-                }
-                let text = error.to_string();
-                if let AppendError::Unknown { handle, .. } = error {
-                    lock(&self.0.log).handles.insert(op, handle.position);
-                }
-                let end = match error {
-                    AppendError::Unknown { .. } => End::Unknown {
-                        error: Some(text.as_str().into()),
-                        mutation: None,
-                    },
-                    _ => End::Fail {
-                        error: Some(text.as_str().into()),
-                    },
-                };
-                self.end(replica, op, end, || {
-                    format!("{process} op {}: {text}", op.0)
-                });
-            }
-        }
-    }
-
-    /// A reading of the whole chain ends.
-    pub(crate) fn end_read(
-        &self,
-        replica: usize,
-        process: &str,
-        op: OpId,
-        outcome: Result<Vec<String>, String>,
-    ) {
-        match outcome {
-            Ok(hashes) => {
-                let length = hashes.len();
-                let hashes = hashes.into_iter().map(Into::into).collect();
-                self.end(replica, op, End::Ok(Answer::Chain(hashes)), || {
-                    format!("{process} op {} read {length} records", op.0)
-                });
-            }
-            Err(error) => {
-                let end = End::Fail {
-                    error: Some(error.as_str().into()),
-                };
-                self.end(replica, op, end, || {
-                    format!("{process} op {}: {error}", op.0)
-                });
-            }
-        }
+    pub(super) fn opens(&self, process: usize) {
+        lock(&self.0.processes[process].life).open += 1;
     }
 
     /// An operation ends.
-    pub(crate) fn end(
-        &self,
-        replica: usize,
-        op: OpId,
-        end: End<'_>,
-        line: impl FnOnce() -> String,
-    ) {
-        if matches!(end, End::Ok(_)) {
-            let now = self.now();
-            lock(&self.0.processes[replica].life).got_on = now;
-        }
-        let mut log = self.ending(replica);
-        log.count(op, |outcomes| match end {
-            End::Ok(_) => outcomes.ok += 1,
-            End::Fail { .. } => outcomes.fail += 1,
-            End::Unknown { .. } => outcomes.unknown += 1,
-        });
-        let now = nanos(log.now());
-        let ended = log.recorder.end(now, op, end);
-        log.accept(ended);
-        log.note(line);
-    }
-
-    /// A mutation of the vault ends without having been applied; `attempt` is
-    /// what it would have done.
-    pub(crate) fn end_fail(
-        &self,
-        replica: usize,
-        op: OpId,
-        attempt: Option<Mutation<'_>>,
-        error: &str,
-        line: impl FnOnce() -> String,
-    ) {
-        let mut log = self.ending(replica);
-        log.count(op, |outcomes| outcomes.fail += 1);
-        let now = nanos(log.now());
-        let ended = log.recorder.mutate_fail(now, op, attempt, error);
-        log.accept(ended);
-        log.note(line);
-    }
-
-    fn ending(&self, replica: usize) -> MutexGuard<'_, Log> {
-        let mut life = lock(&self.0.processes[replica].life);
+    pub(super) fn closes(&self, process: usize) {
+        let mut life = lock(&self.0.processes[process].life);
         life.open = life.open.saturating_sub(1);
-        drop(life);
-        lock(&self.0.log)
     }
 
-    /// A mutation of a process that follows the reference's protocol failed.
-    pub(crate) fn foreign_failed(&self, process: &str, error: &str) {
-        let failure = format!("{process}: {error}");
-        self.log().foreign_failures.push(failure);
-    }
-
-    fn rollback(&self, process: &str, rolled_back: &haechi_store_redis::RolledBack) {
-        let mut log = lock(&self.0.log);
-        let now = nanos(log.now());
-        let said = log.recorder.rollback(
-            now,
-            process,
-            rolled_back.seen.sequence.get(),
-            &rolled_back.seen.event_hash.to_string(),
-        );
-        log.accept(said);
-        log.note(|| format!("{process}: {rolled_back}"));
-    }
-
-    /// A token does not reveal as it should.
-    pub(crate) fn undecryptable(&self, reason: String) {
-        self.log().undecryptable.push(reason);
-    }
-
-    /// The append that wrote a record of this identity and hash. Where several
-    /// share an identity, the one that was told so; each has one record.
-    pub(crate) fn append_of(&self, append_id: AppendId, hash: &str) -> Option<OpId> {
-        lock(&self.0.log).append_of(append_id, hash)
-    }
-
-    /// The only place that the handle of this append, if one was given out,
-    /// allows its record.
-    pub(crate) fn handle_of(&self, op: OpId) -> Option<Position> {
-        lock(&self.0.log).handles.get(&op).copied()
-    }
-
-    pub(crate) fn final_state(&self, state: FinalState<'_>) {
-        let mut log = lock(&self.0.log);
-        let finished = log.recorder.final_state(state);
-        log.accept(finished);
-    }
-
-    pub(crate) fn add_stats(&self, stats: Stats) {
-        lock(&self.0.log).stats.add(stats);
-    }
-
-    pub(crate) fn add_vault_stats(&self, stats: VaultStats) {
-        lock(&self.0.log).vault_stats.add(stats);
+    /// An operation has succeeded.
+    pub(super) fn gets_on(&self, process: usize) {
+        let now = self.now();
+        lock(&self.0.processes[process].life).got_on = now;
     }
 
     pub(super) fn log(&self) -> MutexGuard<'_, Log> {
         lock(&self.0.log)
-    }
-
-    /// Takes the log out.
-    pub(crate) fn close(&self) -> Closed {
-        let mut log = lock(&self.0.log);
-        let (trace_hash, trace) = std::mem::replace(&mut log.trace, Trace::new(false)).finish();
-        Closed {
-            seen: log.seen.take(),
-            history: std::mem::take(&mut log.recorder).into_history(),
-            malformed: log.malformed.take(),
-            trace_hash,
-            trace,
-            stats: log.stats,
-            vault_stats: log.vault_stats,
-            outcomes: log.outcomes,
-            vault_outcomes: log.vault_outcomes,
-            foreign_failures: std::mem::take(&mut log.foreign_failures),
-            undecryptable: std::mem::take(&mut log.undecryptable),
-            stray_attempts: log.stray_attempts,
-        }
     }
 }

@@ -14,6 +14,7 @@ mod ledger;
 mod log;
 mod nemesis;
 mod net;
+mod record;
 mod replica;
 mod server;
 mod shared;
@@ -179,7 +180,7 @@ pub fn carry_out(schedule: &Schedule, variant: Variant, watch: Watch) -> WorldRe
             break;
         }
         if let Some(healed) = healed_at {
-            stuck = shared.stuck(healed, config.progress_bound());
+            stuck = shared.stuck(healed, &config);
             if stuck.is_some() {
                 break;
             }

@@ -1,0 +1,243 @@
+//! The chain's part of the history: how operations begin and end, what
+//! processes were told, and the final state. The vault's is in `vault`.
+
+use std::sync::MutexGuard;
+
+use haechi_store_redis::{
+    AppendError, Corrupt,
+    audit::{Appended, Stats},
+    chain::{AppendId, Position},
+    vault::VaultStats,
+};
+
+use super::{
+    ledger::Ledger,
+    log::{Closed, Log, nanos},
+    trace::Trace,
+};
+use crate::history::{Answer, End, FinalState, Function, Mutation, OpId};
+
+impl Ledger {
+    /// An operation begins.
+    pub(crate) fn invoke(
+        &self,
+        replica: usize,
+        process: &str,
+        f: Function,
+        append_id: Option<AppendId>,
+    ) -> Option<OpId> {
+        self.invoke_as(replica, process, f, append_id, false)
+    }
+
+    /// An operation begins, of a process that may follow the reference's
+    /// protocol.
+    pub(crate) fn invoke_as(
+        &self,
+        replica: usize,
+        process: &str,
+        f: Function,
+        append_id: Option<AppendId>,
+        foreign: bool,
+    ) -> Option<OpId> {
+        self.opens(replica);
+        let mut log = self.log();
+        let now = nanos(log.now());
+        let invoked = log.recorder.invoke_as(now, process, f, None, foreign);
+        let op = log.accept(invoked)?;
+        if let Some(append_id) = append_id {
+            log.appends.entry(append_id).or_default().push(op);
+        }
+        log.note(|| format!("{process} op {} invokes {}", op.0, f.name()));
+        Some(op)
+    }
+
+    /// An append ends.
+    pub(crate) fn end_append(
+        &self,
+        replica: usize,
+        process: &str,
+        op: OpId,
+        outcome: &Result<Appended, AppendError>,
+    ) {
+        match outcome {
+            Ok(appended) => {
+                let event_hash = appended.position.event_hash.to_string();
+                let sequence = appended.position.sequence.get();
+                self.end(
+                    replica,
+                    op,
+                    End::Ok(Answer::Appended {
+                        sequence,
+                        event_hash: event_hash.as_str().into(),
+                        durability: None,
+                    }),
+                    || format!("{process} op {} ok at {sequence} {event_hash}", op.0),
+                );
+            }
+            Err(error) => {
+                if let AppendError::Corrupt(Corrupt::RolledBack(rolled_back)) = error {
+                    self.rollback(process, rolled_back);
+                }
+                let text = error.to_string();
+                if let AppendError::Unknown { handle, .. } = error {
+                    self.log().handles.insert(op, handle.position);
+                }
+                let end = match error {
+                    AppendError::Unknown { .. } => End::Unknown {
+                        error: Some(text.as_str().into()),
+                        mutation: None,
+                    },
+                    _ => End::Fail {
+                        error: Some(text.as_str().into()),
+                    },
+                };
+                self.end(replica, op, end, || {
+                    format!("{process} op {}: {text}", op.0)
+                });
+            }
+        }
+    }
+
+    /// A reading of the whole chain ends.
+    pub(crate) fn end_read(
+        &self,
+        replica: usize,
+        process: &str,
+        op: OpId,
+        outcome: Result<Vec<String>, String>,
+    ) {
+        match outcome {
+            Ok(hashes) => {
+                let length = hashes.len();
+                let hashes = hashes.into_iter().map(Into::into).collect();
+                self.end(replica, op, End::Ok(Answer::Chain(hashes)), || {
+                    format!("{process} op {} read {length} records", op.0)
+                });
+            }
+            Err(error) => {
+                let end = End::Fail {
+                    error: Some(error.as_str().into()),
+                };
+                self.end(replica, op, end, || {
+                    format!("{process} op {}: {error}", op.0)
+                });
+            }
+        }
+    }
+
+    /// An operation ends.
+    pub(crate) fn end(
+        &self,
+        replica: usize,
+        op: OpId,
+        end: End<'_>,
+        line: impl FnOnce() -> String,
+    ) {
+        if matches!(end, End::Ok(_)) {
+            self.gets_on(replica);
+        }
+        let mut log = self.ending(replica);
+        log.count(op, |outcomes| match end {
+            End::Ok(_) => outcomes.ok += 1,
+            End::Fail { .. } => outcomes.fail += 1,
+            End::Unknown { .. } => outcomes.unknown += 1,
+        });
+        let now = nanos(log.now());
+        let ended = log.recorder.end(now, op, end);
+        log.accept(ended);
+        log.note(line);
+    }
+
+    /// A mutation of the vault ends without having been applied; `attempt` is
+    /// what it would have done.
+    pub(crate) fn end_fail(
+        &self,
+        replica: usize,
+        op: OpId,
+        attempt: Option<Mutation<'_>>,
+        error: &str,
+        line: impl FnOnce() -> String,
+    ) {
+        let mut log = self.ending(replica);
+        log.count(op, |outcomes| outcomes.fail += 1);
+        let now = nanos(log.now());
+        let ended = log.recorder.mutate_fail(now, op, attempt, error);
+        log.accept(ended);
+        log.note(line);
+    }
+
+    fn ending(&self, replica: usize) -> MutexGuard<'_, Log> {
+        self.closes(replica);
+        self.log()
+    }
+
+    /// A mutation of a process that follows the reference's protocol failed.
+    pub(crate) fn foreign_failed(&self, process: &str, error: &str) {
+        let failure = format!("{process}: {error}");
+        self.log().foreign_failures.push(failure);
+    }
+
+    fn rollback(&self, process: &str, rolled_back: &haechi_store_redis::RolledBack) {
+        let mut log = self.log();
+        let now = nanos(log.now());
+        let said = log.recorder.rollback(
+            now,
+            process,
+            rolled_back.seen.sequence.get(),
+            &rolled_back.seen.event_hash.to_string(),
+        );
+        log.accept(said);
+        log.note(|| format!("{process}: {rolled_back}"));
+    }
+
+    /// A token does not reveal as it should.
+    pub(crate) fn undecryptable(&self, reason: String) {
+        self.log().undecryptable.push(reason);
+    }
+
+    /// The append that wrote a record of this identity and hash. Where several
+    /// share an identity, the one that was told so; each has one record.
+    pub(crate) fn append_of(&self, append_id: AppendId, hash: &str) -> Option<OpId> {
+        self.log().append_of(append_id, hash)
+    }
+
+    /// The only place that the handle of this append, if one was given out,
+    /// allows its record.
+    pub(crate) fn handle_of(&self, op: OpId) -> Option<Position> {
+        self.log().handles.get(&op).copied()
+    }
+
+    pub(crate) fn final_state(&self, state: FinalState<'_>) {
+        let mut log = self.log();
+        let finished = log.recorder.final_state(state);
+        log.accept(finished);
+    }
+
+    pub(crate) fn add_stats(&self, stats: Stats) {
+        self.log().stats.add(stats);
+    }
+
+    pub(crate) fn add_vault_stats(&self, stats: VaultStats) {
+        self.log().vault_stats.add(stats);
+    }
+
+    /// Takes the log out.
+    pub(crate) fn close(&self) -> Closed {
+        let mut log = self.log();
+        let (trace_hash, trace) = std::mem::replace(&mut log.trace, Trace::new(false)).finish();
+        Closed {
+            seen: log.seen.take(),
+            history: std::mem::take(&mut log.recorder).into_history(),
+            malformed: log.malformed.take(),
+            trace_hash,
+            trace,
+            stats: log.stats,
+            vault_stats: log.vault_stats,
+            outcomes: log.outcomes,
+            vault_outcomes: log.vault_outcomes,
+            foreign_failures: std::mem::take(&mut log.foreign_failures),
+            undecryptable: std::mem::take(&mut log.undecryptable),
+            stray_attempts: log.stray_attempts,
+        }
+    }
+}
