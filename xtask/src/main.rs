@@ -12,8 +12,9 @@ usage: cargo xtask COMMAND
   test     everything that must hold: format, lints, documentation, tests, models, a simulation
   models   the loom models, under their own cfg and in a target directory of their own
   soak [--minutes M]   the long forms: simulated worlds for M minutes (default 30), of seeds that
-           no run before has had, then planted bugs from ten places, then the checkers against the
-           general search on a million histories";
+           no run before has had, then a real redis-server under torture for a tenth of that, then
+           planted bugs from ten places, then the checkers against the general search on a million
+           histories";
 
 /// One part of `cargo xtask test`.
 struct Part {
@@ -182,7 +183,13 @@ fn soak(minutes: u64) -> bool {
         "run --release -p haechi-sim -- run --seeds {from}..{} --twice 20 --keep-going --minutes {minutes}",
         from + 100_000_000,
     );
+    let torture = format!(
+        "run --release -p haechi-sim -- torture --seed {from} --seconds {}",
+        (minutes * 6).max(10)
+    );
     cargo(&worlds, &[])
+        && redis_server()
+        && cargo(&torture, &[])
         && cargo("run --release -p haechi-sim -- mutants", &[])
         && cargo(
             "test --release -p haechi-sim --test it cross_check",
