@@ -13,6 +13,8 @@ mod plan;
 mod proxy;
 mod replica;
 mod server;
+#[cfg(test)]
+mod tests;
 
 use std::{
     collections::BTreeMap,

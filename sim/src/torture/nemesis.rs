@@ -75,8 +75,11 @@ pub(super) async fn strike_server(
                     _ => continue,
                 };
                 clock.sleep(trouble.lasts).await;
-                for words in back {
-                    ask(&mut connection, words).map_err(io::Error::other)?;
+                if back
+                    .iter()
+                    .any(|words| ask(&mut connection, words).is_err())
+                {
+                    server.heal()?;
                 }
             }
         }

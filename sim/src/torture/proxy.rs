@@ -51,9 +51,19 @@ struct Inner {
 }
 
 struct State {
-    /// What strikes, and whether it has struck a command.
-    troubles: Vec<(Trouble, bool)>,
+    active: Vec<Active>,
     rng: ChaCha8Rng,
+}
+
+/// A fault that strikes at this moment.
+#[derive(Clone, Copy)]
+struct Active {
+    trouble: Trouble,
+    /// Whether it has struck a command.
+    has_struck: bool,
+    /// Whether its time is over: it waits for the first command that it can
+    /// strike, and is gone then.
+    is_over: bool,
 }
 
 /// What happens to one command.
@@ -69,9 +79,9 @@ enum Verdict {
 
 impl Way {
     pub(super) fn new(rng: ChaCha8Rng, clock: SystemClock, tally: Tally) -> Self {
-        let troubles = Vec::new();
+        let active = Vec::new();
         Self(Arc::new(Inner {
-            state: Mutex::new(State { troubles, rng }),
+            state: Mutex::new(State { active, rng }),
             held: watch::channel(false).0,
             clock,
             tally,
@@ -83,57 +93,75 @@ impl Way {
     }
 
     pub(super) fn begin(&self, trouble: Trouble) {
-        self.state().troubles.push((trouble, false));
+        self.state().active.push(Active {
+            trouble,
+            has_struck: false,
+            is_over: false,
+        });
         self.set_held();
     }
 
     pub(super) fn end(&self, trouble: Trouble) {
-        let mut state = self.state();
-        if let Some(at) = state
-            .troubles
-            .iter()
-            .position(|(other, _)| *other == trouble)
-        {
-            state.troubles.remove(at);
-        }
-        drop(state);
+        self.state().active.retain_mut(|active| {
+            let ends = active.trouble == trouble;
+            active.is_over |= ends;
+            let waits = matches!(trouble.kind, Kind::World(kind) if kind.strikes_commands());
+            !ends || waits && !active.has_struck
+        });
         self.set_held();
     }
 
     pub(super) fn heal(&self) {
-        self.state().troubles.clear();
+        self.state().active.clear();
         self.set_held();
     }
 
+    /// What of this kind strikes now.
+    fn active(&self, kind: FaultKind) -> Option<Trouble> {
+        let state = self.state();
+        let mut active = state.active.iter().map(|active| active.trouble);
+        active.find(|trouble| trouble.kind == Kind::World(kind))
+    }
+
     fn set_held(&self) {
-        let is_held =
-            |(trouble, _): &(Trouble, bool)| trouble.kind == Kind::World(FaultKind::HeldLink);
-        let held = self.state().troubles.iter().any(is_held);
-        self.0.held.send_replace(held);
+        let is_held = self.active(FaultKind::HeldLink).is_some();
+        self.0.held.send_replace(is_held);
+    }
+
+    /// A fault of this kind has struck.
+    fn struck(&self, kind: FaultKind) {
+        self.0.tally.struck(Kind::World(kind));
+        let active = &mut self.state().active;
+        let this = |active: &&mut Active| active.trouble.kind == Kind::World(kind);
+        for active in active.iter_mut().filter(this) {
+            active.has_struck = true;
+        }
+        active.retain(|active| !(active.is_over && active.has_struck));
     }
 
     /// Lets something pass, once it may.
     async fn pass(&self) {
         let mut held = self.0.held.subscribe();
         if *held.borrow() {
-            self.0.tally.struck(Kind::World(FaultKind::HeldLink));
+            self.struck(FaultKind::HeldLink);
         }
         // The sender lives as long as this.
         let _ = held.wait_for(|held| !*held).await;
-        let spike = |(trouble, _): &(Trouble, bool)| {
-            (trouble.kind == Kind::World(FaultKind::LatencySpike)).then_some(trouble.amount)
-        };
-        let slow = self.state().troubles.iter().find_map(spike);
-        if let Some(amount) = slow {
-            self.0.tally.struck(Kind::World(FaultKind::LatencySpike));
-            self.0.clock.sleep(amount).await;
+        if let Some(spike) = self.active(FaultKind::LatencySpike) {
+            self.struck(FaultKind::LatencySpike);
+            self.0.clock.sleep(spike.amount).await;
         }
     }
 
     /// What is to happen to a command that has arrived.
     fn arrival(&self) -> Verdict {
         let state = &mut *self.state();
-        for (trouble, has_struck) in &mut state.troubles {
+        for Active {
+            trouble,
+            has_struck,
+            ..
+        } in &state.active
+        {
             let Kind::World(kind) = trouble.kind else {
                 continue;
             };
@@ -146,7 +174,6 @@ impl Way {
             if *has_struck && state.rng.random_range(0..100) >= percent {
                 continue;
             }
-            *has_struck = true;
             return match kind {
                 FaultKind::ResetBeforeExecution => Verdict::CutBefore,
                 FaultKind::ResetAfterExecution => Verdict::CutAfter,
@@ -156,10 +183,6 @@ impl Way {
             };
         }
         Verdict::Pass
-    }
-
-    fn struck(&self, kind: FaultKind) {
-        self.0.tally.struck(Kind::World(kind));
     }
 }
 
