@@ -57,7 +57,7 @@ const LEAST: Duration = Duration::from_millis(500);
 
 /// The most operations of a replica in a round: what is left of a chain is
 /// read and judged as a whole.
-const MOST_OPS: usize = 10_000;
+const MOST_OPS: usize = 4_000;
 
 /// How often the state of a round is looked at.
 const LOOK: Duration = Duration::from_millis(10);
