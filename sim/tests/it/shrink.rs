@@ -155,10 +155,7 @@ fn a_shrunk_schedule_can_be_followed() {
     let (code, replayed) = sim(&["replay", file]);
     assert_eq!(code, Some(1));
     insta::assert_snapshot!("shrunk_replay", replayed);
-    let events = replayed
-        .lines()
-        .take_while(|line| !line.is_empty())
-        .count();
+    let events = replayed.lines().take_while(|line| !line.is_empty()).count();
     let (code, state) = sim(&["replay", file, "--until", &events.to_string()]);
     assert_eq!(code, Some(0));
     insta::assert_snapshot!("shrunk_state", state);
