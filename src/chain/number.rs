@@ -106,12 +106,10 @@ impl PartialEq for Decimal<'_> {
     }
 }
 
+/// An exponent; one beyond an `i64` belongs to no number that a double prints
+/// as, so that any other such exponent does in its place.
 fn saturating(exponent: &str) -> i64 {
-    exponent.parse().unwrap_or(if exponent.starts_with('-') {
-        i64::MIN / 2
-    } else {
-        i64::MAX / 2
-    })
+    exponent.parse().unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

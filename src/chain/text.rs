@@ -281,6 +281,14 @@ mod tests {
             let by_prefix = prefix(x).cmp(&prefix(y));
             prop_assert!(by_prefix == Ordering::Equal || by_prefix == expected);
         }
+
+        /// Catches a code unit put together from the wrong bits, which two
+        /// names of one kind may share.
+        #[test]
+        fn units_are_those_of_utf16(edges in name(), any in any::<String>()) {
+            let text = format!("{edges}{any}aß\u{3b1}\u{ffff}😀");
+            prop_assert!(units(text.as_bytes()).eq(text.encode_utf16()));
+        }
     }
 
     #[test]

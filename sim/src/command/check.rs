@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{self, BufReader, Write};
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use super::Exit;
 use crate::check::{Verdict, check};
@@ -22,13 +23,21 @@ pub struct CheckArgs {
     pub file: PathBuf,
 }
 
+/// What takes longer says how long.
+const LONG: Duration = Duration::from_secs(1);
+
 /// Reads and judges the history that `args` names. Nothing is written to `stdout`
 /// unless there is a verdict.
 ///
 /// # Errors
 /// What the outputs say.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "for people: nothing in a verdict depends on it"
+)]
 pub fn run(args: &CheckArgs, stdout: &mut impl Write, stderr: &mut impl Write) -> io::Result<Exit> {
     let name = args.file.display();
+    let started = Instant::now();
     let read = if args.file.as_os_str() == "-" {
         history::read(io::stdin().lock())
     } else {
@@ -51,11 +60,21 @@ pub fn run(args: &CheckArgs, stdout: &mut impl Write, stderr: &mut impl Write) -
             });
         }
     };
+    let reading = started.elapsed();
     match check(&history) {
         Ok(verdict) => {
+            let judging = started.elapsed().saturating_sub(reading);
             serde_json::to_writer(&mut *stdout, &verdict)?;
             writeln!(stdout)?;
             summary(&history, &verdict, stderr)?;
+            if reading + judging > LONG {
+                writeln!(
+                    stderr,
+                    "read in {:.1} s, judged in {:.1} s",
+                    reading.as_secs_f64(),
+                    judging.as_secs_f64()
+                )?;
+            }
             Ok(if verdict.is_ok() {
                 Exit::Fine
             } else {
