@@ -93,6 +93,10 @@ impl Way {
     }
 
     pub(super) fn begin(&self, trouble: Trouble) {
+        // As in worlds: what strikes commands is counted by the command.
+        if !matches!(trouble.kind, Kind::World(kind) if kind.strikes_commands()) {
+            self.0.tally.struck(trouble.kind);
+        }
         self.state().active.push(Active {
             trouble,
             has_struck: false,
@@ -141,14 +145,9 @@ impl Way {
 
     /// Lets something pass, once it may.
     async fn pass(&self) {
-        let mut held = self.0.held.subscribe();
-        if *held.borrow() {
-            self.struck(FaultKind::HeldLink);
-        }
         // The sender lives as long as this.
-        let _ = held.wait_for(|held| !*held).await;
+        let _ = self.0.held.subscribe().wait_for(|held| !*held).await;
         if let Some(spike) = self.active(FaultKind::LatencySpike) {
-            self.struck(FaultKind::LatencySpike);
             self.0.clock.sleep(spike.amount).await;
         }
     }
