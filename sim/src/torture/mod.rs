@@ -199,7 +199,7 @@ async fn round(
 
     goes_on.store(false, Ordering::Relaxed);
     ways.iter().for_each(Way::heal);
-    server.heal()?;
+    server.heal(clock).await?;
     ledger.heal();
     let stuck = progress(&ledger, &config, clock).await;
     for replica in replicas {

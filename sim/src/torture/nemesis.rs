@@ -79,7 +79,7 @@ pub(super) async fn strike_server(
                     .iter()
                     .any(|words| ask(&mut connection, words).is_err())
                 {
-                    server.heal()?;
+                    server.heal(clock).await?;
                 }
             }
         }

@@ -5,6 +5,7 @@
 
 use std::{io, path::Path, time::Duration};
 
+use haechi_store_redis::clock::{Clock, SystemClock};
 use redis::{Client, Connection, RedisResult, Value};
 
 use crate::{redis::Reply, server_process::RedisServer};
@@ -15,6 +16,10 @@ const BUSY_AFTER: &str = "30";
 
 /// How long a server that is as it should be may take for an answer.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long healing it may take, and how soon it is tried again.
+const HEALING: Duration = Duration::from_secs(60);
+const AGAIN: Duration = Duration::from_millis(50);
 
 /// How often bringing the server back is tried.
 const ATTEMPTS: usize = 5;
@@ -107,23 +112,32 @@ impl Server {
     }
 
     /// Takes back whatever was done to it.
-    pub(super) fn heal(&mut self) -> io::Result<()> {
+    pub(super) async fn heal(&mut self, clock: &SystemClock) -> io::Result<()> {
         if self.is_stopped {
             self.resume()?;
         }
         self.restart()?;
-        let heal = || -> RedisResult<()> {
-            let mut connection = self.connect(PATIENCE)?;
-            for words in [
-                &["REPLICAOF", "NO", "ONE"][..],
-                &["CONFIG", "SET", "maxmemory", "0"],
-                &["CONFIG", "SET", "maxclients", "10000"],
-            ] {
-                ask(&mut connection, words)?;
+        let until = clock.now() + HEALING;
+        loop {
+            match self.take_back() {
+                Ok(()) => return Ok(()),
+                // On a busy machine a script of the nemesis may still run.
+                Err(_) if clock.now() < until => clock.sleep(AGAIN).await,
+                Err(error) => return Err(io::Error::other(error)),
             }
-            Ok(())
-        };
-        heal().map_err(io::Error::other)
+        }
+    }
+
+    fn take_back(&self) -> RedisResult<()> {
+        let mut connection = self.connect(PATIENCE)?;
+        for words in [
+            &["REPLICAOF", "NO", "ONE"][..],
+            &["CONFIG", "SET", "maxmemory", "0"],
+            &["CONFIG", "SET", "maxclients", "10000"],
+        ] {
+            ask(&mut connection, words)?;
+        }
+        Ok(())
     }
 
     /// Whether nobody but who asks is connected.
