@@ -220,7 +220,10 @@ impl Verifier {
                 }
             }
             // Its predecessor may be one of those that could not be read.
-            Some(sequence) if sequence > next && sequence - next <= self.gap => {}
+            Some(sequence)
+                if sequence
+                    .checked_sub(next)
+                    .is_some_and(|unread| unread <= self.gap) => {}
             _ => reasons.push(Reason::SequenceMismatch),
         }
         if links.event_hash != Some(computed) {

@@ -202,6 +202,28 @@ fn going_on_lists_each_fault_once() {
     assert_eq!(verdict.head, Head::At(records[11].position()));
 }
 
+/// Catches a gap that excuses a record which is not behind it, and one that
+/// excuses none.
+#[test]
+fn what_could_not_be_read_excuses_as_many_sequences() {
+    let faults = |unreadable: &str, next: usize| {
+        let records = chain(next + 1);
+        let mut lines = lines(&records[..2]);
+        lines.push(unreadable.to_owned());
+        lines.push(records[next].text().to_owned());
+        run(Verifier::new().keep_going(), &lines).0
+    };
+    let nameless = chain(3)[2].text().replace("eventHash", "eventHush");
+    for unreadable in ["torn", &nameless] {
+        assert_eq!(faults(unreadable, 3).len(), 1, "{unreadable}");
+        for next in [4, 5] {
+            let faults = faults(unreadable, next);
+            assert_eq!(faults.len(), 2, "{faults:?}");
+            assert_eq!(faults[1], "line 4: sequence mismatch");
+        }
+    }
+}
+
 #[test]
 fn one_record_can_have_several_faults() {
     let records = chain(2);
