@@ -6,6 +6,9 @@
 //! simulation: a seed, knobs drawn from it, a server with no data, faults, a
 //! time in which all is well again and every replica has to get something
 //! done, and a judgement.
+//!
+//! It must not know what a replica does, or what has to hold: both are the
+//! worlds'.
 
 mod frame;
 mod nemesis;
@@ -119,7 +122,7 @@ pub async fn torture(options: &Options, mut each: impl FnMut(Round)) -> io::Resu
             if !config.production_times {
                 break config;
             }
-            seed += 1;
+            seed = seed.wrapping_add(1);
         };
         let round = Box::pin(round(config, options, length, &clock)).await?;
         let is_ok = round.violations.is_empty();
@@ -128,7 +131,7 @@ pub async fn torture(options: &Options, mut each: impl FnMut(Round)) -> io::Resu
             break;
         }
         left = left.saturating_sub(length);
-        seed += 1;
+        seed = seed.wrapping_add(1);
     }
     Ok(())
 }
@@ -187,15 +190,12 @@ async fn round(
 
     let plan = Plan::draw(&config, length);
     let locks = locks(options.workload);
-    let chaos = async {
-        tokio::join!(
-            nemesis::strike_server(&mut server, &plan.server, &locks, &tally, clock),
-            nemesis::strike_replicas(&replicas, &ways, &plan.replicas, &tally, clock),
-            nemesis::until(clock, began + length),
-        )
-        .0
-    };
-    chaos.await?;
+    let (struck, (), ()) = tokio::join!(
+        nemesis::strike_server(&mut server, &plan.server, &locks, &tally, clock),
+        nemesis::strike_replicas(&replicas, &ways, &plan.replicas, &tally, clock),
+        nemesis::until(clock, began + length),
+    );
+    struck?;
 
     goes_on.store(false, Ordering::Relaxed);
     ways.iter().for_each(Way::heal);

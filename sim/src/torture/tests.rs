@@ -7,14 +7,14 @@ use redis::{Client, RedisResult, aio::MultiplexedConnection, cmd};
 use tokio::net::TcpListener;
 
 use super::{
-    plan::{Kind, Tally, Trouble},
+    plan::{Kind, Plan, Tally, Trouble},
     proxy::{self, Way},
 };
 use crate::{
     command::serve,
     fault::FaultKind,
     redis::{Config, Redis},
-    world::generator,
+    world::{self, WorldOptions, generator},
 };
 
 const MOMENT: Duration = Duration::from_millis(200);
@@ -113,4 +113,29 @@ fn a_cut_waits_for_its_command() {
         assert_eq!(count(&direct).await, Some(1));
         assert_eq!(count(&client).await, Some(1));
     });
+}
+
+/// Would catch a kind of fault that no plan has, and a plan that is not its
+/// seed's.
+#[test]
+fn a_plan_has_every_kind_and_is_its_seeds() {
+    for seed in 0..50 {
+        let config = world::Config::draw(seed, &WorldOptions::default());
+        let draw = || Plan::draw(&config, Duration::from_secs(60));
+        let (plan, again) = (draw(), draw());
+        assert_eq!(plan.server, again.server);
+        assert_eq!(plan.replicas, again.replicas);
+        for (kinds, troubles) in [
+            (&Kind::SERVER[..], &plan.server),
+            (&Kind::REPLICA[..], &plan.replicas),
+        ] {
+            for kind in kinds {
+                assert!(troubles.iter().any(|trouble| trouble.kind == *kind));
+            }
+            assert!(troubles.is_sorted_by_key(|trouble| trouble.at));
+        }
+        // One after the other: what comes back must not come back too early.
+        let overlap = |pair: &[Trouble]| pair[0].at + pair[0].lasts > pair[1].at;
+        assert!(!plan.server.windows(2).any(overlap));
+    }
 }
