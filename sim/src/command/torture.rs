@@ -248,8 +248,15 @@ fn tell(total: &Total, args: &TortureArgs) {
         let (name, reason) = (violation.invariant.name(), &violation.reason);
         eprintln!("  {name} (ops {}): {reason}", ops.join(", "));
     }
-    eprintln!("violations in the round of seed {}", round.seed);
-    if args.history.is_none() {
-        eprintln!("--history FILE keeps what led there");
+    let mut words = format!(" --workload {}", args.workload.name());
+    if let Some(replicas) = args.replicas {
+        words += &format!(" --replicas {replicas}");
     }
+    if args.store != Variant::Correct {
+        words += &format!(" --store {}", args.store);
+    }
+    eprintln!(
+        "to try it again, with luck: haechi-sim torture --seconds 5 --seed {}{words} --history FILE",
+        round.seed
+    );
 }
