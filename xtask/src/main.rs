@@ -1,6 +1,8 @@
 //! The project's own commands: `cargo xtask test` runs everything that must
 //! hold, in parts whose times it prints.
 
+mod mutants;
+
 use std::{
     env,
     process::{Command, ExitCode, Stdio},
@@ -11,6 +13,7 @@ const USAGE: &str = "\
 usage: cargo xtask COMMAND
   test     everything that must hold: format, lints, documentation, tests, models, a simulation
   models   the loom models, under their own cfg and in a target directory of their own
+  mutants [OPTION...]  cargo-mutants on the store's core, half an hour; options go to it, as --shard 0/20
   soak [--minutes M]   the long forms: simulated worlds for M minutes (default 30), of seeds that
            no run before has had, then a real redis-server under torture for a tenth of that, then
            planted bugs from ten places, then the checkers against the general search on a million
@@ -85,6 +88,7 @@ fn main() -> ExitCode {
     match env::args().nth(1).as_deref() {
         Some("test") => test(),
         Some("models") => exit(models()),
+        Some("mutants") => exit(mutants::run(env::args().skip(2))),
         Some("soak") => match soak_minutes() {
             Ok(minutes) => exit(soak(minutes)),
             Err(wrong) => {
