@@ -39,7 +39,7 @@ pub struct ReplayArgs {
     pub with: Option<Variant>,
     /// Stop at this event of the trace, the first being 1, and print the state:
     /// keys, locks, and what each process believes
-    #[arg(long, value_name = "EVENT")]
+    #[arg(long, value_name = "EVENT", value_parser = clap::value_parser!(u64).range(1..))]
     pub until: Option<u64>,
     /// Print the history instead of the trace
     #[arg(long)]
@@ -83,7 +83,7 @@ pub fn replay(args: &ReplayArgs) -> io::Result<Exit> {
             );
             return Ok(Exit::NotAsked);
         };
-        let shown = usize::try_from(event).unwrap_or(usize::MAX).max(1);
+        let shown = usize::try_from(event).unwrap_or(usize::MAX);
         for (number, line) in world.trace.iter().enumerate().take(shown) {
             writeln!(stdout, "{:>5} {line}", number + 1)?;
         }

@@ -1,6 +1,7 @@
 //! `haechi-sim shrink`: the least that still goes wrong.
 
 use std::{
+    fs::File,
     io::{self, Write},
     path::PathBuf,
 };
@@ -65,6 +66,14 @@ pub fn shrink(args: &ShrinkArgs) -> io::Result<Exit> {
         invariant.name(),
         parts(&document.schedule)
     );
+    // Before the search, which takes a while.
+    let out = match args.out.as_ref().map(File::create).transpose() {
+        Ok(out) => out,
+        Err(error) => {
+            eprintln!("error: the schedule cannot be written: {error}; check --out");
+            return Ok(Exit::NotAsked);
+        }
+    };
     let mut tell = |step: &str, left: &Schedule, runs: u64| {
         eprintln!("{runs:>6} worlds, {step:<10} {}", parts(left));
     };
@@ -81,17 +90,14 @@ pub fn shrink(args: &ShrinkArgs) -> io::Result<Exit> {
         schedule: shrunk.schedule,
     };
     let text = left.to_text().map_err(io::Error::other)?;
-    let file = match &args.out {
-        None => {
+    let name = match (&args.out, out) {
+        (Some(path), Some(mut out)) => {
+            out.write_all(text.as_bytes())?;
+            path.display().to_string()
+        }
+        _ => {
             io::stdout().lock().write_all(text.as_bytes())?;
             "FILE (what is on standard output)".to_owned()
-        }
-        Some(path) => {
-            if let Err(error) = std::fs::write(path, text) {
-                eprintln!("error: {} cannot be written: {error}", path.display());
-                return Ok(Exit::NotAsked);
-            }
-            path.display().to_string()
         }
     };
     eprintln!(
@@ -99,7 +105,7 @@ pub fn shrink(args: &ShrinkArgs) -> io::Result<Exit> {
         shrunk.runs,
         parts(&left.schedule)
     );
-    eprintln!("to see it: haechi-sim replay {file}");
+    eprintln!("to see it: haechi-sim replay {name}");
     Ok(Exit::No)
 }
 
