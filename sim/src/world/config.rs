@@ -186,7 +186,8 @@ impl Config {
     /// reference's protocol.
     #[must_use]
     pub fn processes(&self) -> usize {
-        self.replicas + self.vault.as_ref().map_or(0, |vault| vault.foreign)
+        let foreign = self.vault.as_ref().map_or(0, |vault| vault.foreign);
+        self.replicas.saturating_add(foreign)
     }
 
     /// How many operations are drawn for a process.
