@@ -78,7 +78,9 @@ impl Notes {
 
     /// An attempt is on its way.
     pub(crate) fn sent(&mut self, attempt: &Attempt<'_>) {
-        if self.tried(attempt.mutation, attempt.number).is_some() {
+        // Another copy of it, whatever came of the one before.
+        if let Some(tried) = self.tried(attempt.mutation, attempt.number) {
+            tried.open = true;
             return;
         }
         let reads = if attempt.read.is_empty() {
