@@ -85,6 +85,9 @@ actions! {
     Read: "read the whole vault";
 }
 
+/// A dozen round trips between hosts whose clocks tick every 5 ms.
+const LEAST_DEADLINE_MS: u64 = 120;
+
 /// Everything about a vault that is fixed before its world starts.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -125,7 +128,9 @@ impl VaultKnobs {
             foreign_ops: ops.div_ceil(4),
             // Of few digits, so that it is the same when it is read again.
             retention: f64::from(rng.random_range(50..300_u32)) / 100.0,
-            deadline,
+            // Time for a mutation from its lock to its receipt, scripts loaded:
+            // with less, each would end as unknown, for ever.
+            deadline: deadline.max(LEAST_DEADLINE_MS),
             tokens: [1, 2, 4, 8][rng.random_range(0..4)],
             // What is promised to foreign writers is promised for the default.
             patience: if quiet { 250 } else { patience },
