@@ -13,7 +13,6 @@ use std::{
 };
 
 use criterion::{Criterion, Throughput};
-use haechi_sim::server_process::RedisServer;
 use haechi_store_redis::{
     Builder,
     audit::{AuditSink, Batch},
@@ -24,6 +23,7 @@ use haechi_store_redis::{
     },
 };
 use redis::aio::MultiplexedConnection;
+use redis_sim::server_process::RedisServer;
 use sha2::{Digest, Sha256};
 use tokio::runtime::Runtime;
 

@@ -19,8 +19,8 @@ use std::time::Duration;
 
 use contention::ServerReplica;
 use criterion::Criterion;
-use haechi_sim::server_process::RedisServer;
 use haechi_store_redis::{clock::SystemClock, entropy::SystemEntropy, redis::LockPolicy};
+use redis_sim::server_process::RedisServer;
 use tokio::runtime::Runtime;
 use workload::{Kind, Replica};
 

@@ -7,11 +7,11 @@ use std::{
     time::Duration,
 };
 
-use haechi_sim::redis::{Command, Config, Redis, Session};
 use haechi_store_redis::{clock::Clock, redis::Connect};
 use redis::{
     Arg, Cmd, Pipeline, RedisFuture, RedisResult, Value, aio::ConnectionLike, parse_redis_value,
 };
+use redis_sim::{Command, Config, Redis, Session};
 
 use crate::virtual_time::{Seeded, VirtualClock};
 

@@ -11,11 +11,11 @@ use std::{
 use haechi_store_redis::vault::VaultStats;
 
 use crate::{
-    check::{Invariant, Violation},
     fault::FaultKind,
     mutants::Variant,
     world::{self, Mark, Marks, Outcomes, WorldOptions, WorldReport},
 };
+use haechi_history::check::{Invariant, Violation};
 
 /// A world's report, and how long it took to run.
 #[derive(Debug)]

@@ -240,7 +240,7 @@ contract!(simulated_redis, {
 });
 
 contract!(redis_server, {
-    let server = haechi_sim::server_process::RedisServer::start().unwrap();
+    let server = redis_sim::server_process::RedisServer::start().unwrap();
     let client = redis::Client::open(server.url()).unwrap();
     (server, move || Builder::new().store(client.clone()))
 });

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use haechi_sim::server_process::RedisServer;
 use haechi_store_redis::{
     AppendError, Builder, NotApplied, StartError,
     audit::AuditSink,
     redis::{AuditPrefix, NotReady},
 };
 use redis::cmd;
+use redis_sim::server_process::RedisServer;
 
 use crate::support::{client, event, raw, server, store, verified};
 

@@ -9,19 +9,17 @@ use std::{
     time::Duration,
 };
 
-use haechi_sim::{
-    redis::{
-        Config, Redis,
-        server::{Open, Shared, serve_connection, shared},
-    },
-    server_process::RedisServer,
-};
 use haechi_store_redis::{
     Builder,
     audit::{AuditStore, Pages},
     chain::{Event, StoredRecord, Verifier},
     clock::{Clock, SystemClock},
     redis::Connect,
+};
+use redis_sim::server_process::RedisServer;
+use redis_sim::{
+    Config, Redis,
+    server::{Open, Shared, serve_connection, shared},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::Exit;
-use crate::check::{Verdict, check};
-use crate::history::{self, History, ReadError};
+use haechi_history::check::{Verdict, check};
+use haechi_history::{self, History, ReadError};
 
 /// Checks a history, from this harness or any other.
 ///
@@ -39,10 +39,10 @@ pub fn run(args: &CheckArgs, stdout: &mut impl Write, stderr: &mut impl Write) -
     let name = args.file.display();
     let started = Instant::now();
     let read = if args.file.as_os_str() == "-" {
-        history::read(io::stdin().lock())
+        haechi_history::read(io::stdin().lock())
     } else {
         match File::open(&args.file) {
-            Ok(file) => history::read(BufReader::with_capacity(1 << 16, file)),
+            Ok(file) => haechi_history::read(BufReader::with_capacity(1 << 16, file)),
             Err(error) => {
                 writeln!(stderr, "{name} cannot be opened: {error}; check the path")?;
                 return Ok(Exit::NotAsked);

@@ -14,7 +14,6 @@ use super::{
     source::Source,
 };
 use crate::{
-    history,
     mutants::Variant,
     runner::SeedReport,
     world::{self, Watch},
@@ -92,7 +91,7 @@ pub fn replay(args: &ReplayArgs) -> io::Result<Exit> {
         return Ok(Exit::Fine);
     }
     if args.history {
-        history::write(&world.history, &mut stdout)?;
+        haechi_history::write(&world.history, &mut stdout)?;
     } else {
         if args.source.schedule.is_none() {
             write!(stdout, "{}", world.config)?;

@@ -12,8 +12,8 @@ use serde_json::json;
 use tokio::net::TcpListener;
 
 use super::Exit;
-use crate::redis::server::{Open, serve_connection, shared};
-use crate::redis::{Config, Redis};
+use redis_sim::server::{Open, serve_connection, shared};
+use redis_sim::{Config, Redis};
 
 /// Serves the simulated Redis on a real TCP port, for redis-cli and any client
 ///

@@ -15,7 +15,6 @@ use serde_json::{Value, json};
 
 use super::{Exit, serve::ending};
 use crate::{
-    history,
     mutants::Variant,
     torture::{Options, Round, torture as run},
     world::{Outcomes, Workload},
@@ -190,7 +189,7 @@ pub fn torture(args: &TortureArgs) -> io::Result<Exit> {
         let file = File::create(path);
         let kept = file.and_then(|file| {
             let mut file = BufWriter::new(file);
-            history::write(&round.history, &mut file)?;
+            haechi_history::write(&round.history, &mut file)?;
             file.flush()
         });
         if let Err(error) = kept {

@@ -21,7 +21,7 @@ use haechi_store_redis::{
 };
 
 use super::in_process::{Counting, InProcess, Leaping, Server, block_on};
-use crate::redis::{Keyspace, Value};
+use redis_sim::{Keyspace, Value};
 
 const REPLICAS: usize = 3;
 const TOKENS: u8 = 6;

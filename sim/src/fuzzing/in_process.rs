@@ -20,7 +20,7 @@ use redis::{
     Cmd, Pipeline, RedisFuture, RedisResult, Value, aio::ConnectionLike, parse_redis_value,
 };
 
-use crate::redis::{Command, Config, Redis, Session};
+use redis_sim::{Command, Config, Redis, Session};
 
 thread_local! {
     // A new Lua engine costs more than a whole run.

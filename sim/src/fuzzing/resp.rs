@@ -5,7 +5,7 @@ use bytes::BytesMut;
 use redis::{Value, parse_redis_value};
 
 use super::in_process::Server;
-use crate::redis::{Reply, next_command};
+use redis_sim::{Reply, next_command};
 
 /// One run on `data`.
 pub fn resp(data: &[u8]) {
@@ -39,7 +39,7 @@ pub fn resp(data: &[u8]) {
     redis.disconnect(&session);
 }
 
-fn commands(input: &mut BytesMut) -> (Vec<crate::redis::Command>, Option<String>) {
+fn commands(input: &mut BytesMut) -> (Vec<redis_sim::Command>, Option<String>) {
     let mut commands = Vec::new();
     loop {
         match next_command(input) {

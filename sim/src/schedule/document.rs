@@ -8,11 +8,11 @@ use serde_json::{Map, Value};
 
 use super::{Act, Operation, Schedule};
 use crate::{
-    check::Invariant,
     fault::Fault,
     mutants::Variant,
     world::{Config, LONGEST_MS},
 };
+use haechi_history::check::Invariant;
 
 /// The format that this version reads and writes.
 const FORMAT: u32 = 1;

@@ -2,10 +2,10 @@
 
 use super::{Shrink, ddmin::minimize};
 use crate::{
-    check::Invariant,
     fault::Fault,
     schedule::{Operation, Schedule},
 };
+use haechi_history::check::Invariant;
 
 impl Shrink<'_> {
     /// The proof that every process gets on again at the end: operations that

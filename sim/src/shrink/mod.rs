@@ -9,11 +9,11 @@ mod cuts;
 mod ddmin;
 
 use crate::{
-    check::Invariant,
     mutants::Variant,
     schedule::Schedule,
     world::{self, Watch, WorldReport},
 };
+use haechi_history::check::Invariant;
 
 /// A search for a smaller schedule.
 pub struct Shrink<'a> {

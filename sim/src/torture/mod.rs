@@ -40,15 +40,15 @@ use haechi_store_redis::{
 use tokio::{net::TcpListener, task::JoinSet};
 
 use crate::{
-    check::Violation,
-    history::History,
     mutants::Variant,
-    redis::Reply,
     schedule,
     world::{Config, Ledger, Outcomes, Source, Workload, WorldOptions, generator, judge},
 };
+use haechi_history::History;
+use haechi_history::check::Violation;
 use plan::{Plan, Tally};
 use proxy::Way;
+use redis_sim::Reply;
 use replica::{Real, Replica};
 use server::Server;
 

@@ -8,7 +8,8 @@ use std::{io, path::Path, time::Duration};
 use haechi_store_redis::clock::{Clock, SystemClock};
 use redis::{Client, Connection, RedisResult, Value};
 
-use crate::{redis::Reply, server_process::RedisServer};
+use redis_sim::Reply;
+use redis_sim::server_process::RedisServer;
 
 /// A script that keeps everybody waiting is answered -BUSY after so many
 /// milliseconds.

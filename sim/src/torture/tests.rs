@@ -13,9 +13,9 @@ use super::{
 use crate::{
     command::serve,
     fault::FaultKind,
-    redis::{Config, Redis},
     world::{self, WorldOptions, generator},
 };
+use redis_sim::{Config, Redis};
 
 const MOMENT: Duration = Duration::from_millis(200);
 

@@ -10,11 +10,9 @@ use haechi_store_redis::{
 };
 
 use super::WorldOptions;
-use crate::{
-    fault::{FaultClass, FaultKind},
-    history::{History, Outcome},
-    redis::{Command, Reply},
-};
+use crate::fault::{FaultClass, FaultKind};
+use haechi_history::{History, Outcome};
+use redis_sim::{Command, Reply};
 
 /// How an operation ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -7,11 +7,9 @@ use haechi_store_redis::{
 };
 
 use super::{Workload, ledger::Ledger, log::Closed, replica, vault};
-use crate::{
-    check::{Invariant, Violation},
-    history::{ChainEntry, FinalState},
-    redis::Reply,
-};
+use haechi_history::check::{Invariant, Violation};
+use haechi_history::{ChainEntry, FinalState};
+use redis_sim::Reply;
 
 /// Asks Redis one thing; `Nil` if it does not answer.
 pub(crate) type Ask<'a> = &'a mut dyn FnMut(&[&str]) -> Reply;
@@ -54,7 +52,7 @@ pub(crate) fn judge(
     }
     ledger.final_state(state);
     let closed = ledger.close();
-    match crate::check::check(&closed.history) {
+    match haechi_history::check::check(&closed.history) {
         Ok(verdict) => violations.extend(verdict.violations),
         Err(error) => violations.push(Violation {
             invariant: Invariant::ChainIntegrity,

@@ -9,10 +9,8 @@ use haechi_store_redis::{
 };
 
 use super::{state, trace::Trace, vault::notes::Notes};
-use crate::{
-    history::{Function, History, Malformed, OpId, Outcome, Recorder},
-    redis::{Redis, server},
-};
+use haechi_history::{Function, History, Malformed, OpId, Outcome, Recorder};
+use redis_sim::{Redis, server};
 
 /// Tells the time since everything began.
 pub(crate) type Time = Box<dyn Fn() -> Duration + Send>;

@@ -49,14 +49,14 @@ pub(crate) use shared::replica_name;
 pub(crate) use vault::{Safe, run_foreign};
 
 use crate::{
-    check::{Invariant, Violation},
     fault::{Fault, FaultKind},
-    history::History,
     mutants::Variant,
-    redis::{self, Redis, Reply},
     schedule::Schedule,
 };
+use haechi_history::History;
+use haechi_history::check::{Invariant, Violation};
 use nemesis::Nemesis;
+use redis_sim::{self, Redis, Reply};
 use shared::Shared;
 
 /// Simulated time between two looks at the world, in milliseconds. Every host is polled at
@@ -125,7 +125,7 @@ pub fn carry_out(schedule: &Schedule, variant: Variant, watch: Watch) -> WorldRe
     let audit_keys = AuditKeys::new(replica::prefix());
     let vault_keys = VaultKeys::new(vault::prefix());
     let workload = config.workload;
-    let shared = Shared::new(schedule, Redis::new(redis::Config::default()), watch);
+    let shared = Shared::new(schedule, Redis::new(redis_sim::Config::default()), watch);
     let mut sim = turmoil::Builder::new()
         .epoch(UNIX_EPOCH + Duration::from_secs(1_760_000_000))
         .rng_seed(config.seed)

@@ -13,10 +13,8 @@ use super::{
     shared::{Shared, replica_name},
     weather::Weather,
 };
-use crate::{
-    fault::{Fault, FaultKind},
-    redis::{Redis, Reply},
-};
+use crate::fault::{Fault, FaultKind};
+use redis_sim::{Redis, Reply};
 
 /// How long a foreign lock lives that replicas respect, though they take none.
 const FOREIGN_LOCK_MS: u64 = 500;

@@ -15,7 +15,7 @@ use super::{
     log::{Closed, Log, nanos},
     trace::Trace,
 };
-use crate::history::{Answer, End, FinalState, Function, Mutation, OpId};
+use haechi_history::{Answer, End, FinalState, Function, Mutation, OpId};
 
 impl Ledger {
     /// An operation begins.

@@ -21,10 +21,10 @@ use super::{
     vault::{self, Caller, Secrets, Tokens},
 };
 use crate::{
-    history::Function,
     mutants::Variant,
     schedule::{Act, Operation},
 };
+use haechi_history::Function;
 
 /// How long a process waits before it tries something again that is not the
 /// store's to repeat.

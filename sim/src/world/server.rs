@@ -10,10 +10,8 @@ use super::{
     shared::{Shared, replica_name},
     weather::Path,
 };
-use crate::{
-    fault::FaultKind,
-    redis::server::{serve_connection, shared as gated},
-};
+use crate::fault::FaultKind;
+use redis_sim::server::{serve_connection, shared as gated};
 
 /// Accepts connections for as long as the world lasts.
 pub(crate) async fn run(shared: Shared) -> turmoil::Result {

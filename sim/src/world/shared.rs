@@ -20,11 +20,8 @@ use super::{
     vault::Safe,
     weather::Weather,
 };
-use crate::{
-    fault::FaultKind,
-    redis::{Command, Redis, Reply, server},
-    schedule::Schedule,
-};
+use crate::{fault::FaultKind, schedule::Schedule};
+use redis_sim::{Command, Redis, Reply, server};
 
 /// The host name of a replica.
 pub(crate) fn replica_name(replica: usize) -> String {

@@ -9,10 +9,8 @@ use std::{collections::BTreeMap, fmt::Write};
 use haechi_store_redis::redis::{AuditKeys, VaultKeys};
 
 use super::{clock::EPOCH, log::Log, replica, vault};
-use crate::{
-    history::{Function, Outcome},
-    redis::{Keyspace, Value},
-};
+use haechi_history::{Function, Outcome};
+use redis_sim::{Keyspace, Value};
 
 /// The longest part of a text that is shown.
 const MOST: usize = 72;

@@ -8,12 +8,10 @@ use rand_chacha::ChaCha8Rng;
 use tokio::sync::Notify;
 
 use super::{TICK_MS, coverage::Watch, log::nanos, shared::Shared};
-use crate::{
-    fault::{Fault, FaultKind},
-    redis::{
-        Command, Reply,
-        server::{After, Before, ConnId, Gate},
-    },
+use crate::fault::{Fault, FaultKind};
+use redis_sim::{
+    Command, Reply,
+    server::{After, Before, ConnId, Gate},
 };
 
 /// How long a strike that is spelled out waits for its command: whatever is

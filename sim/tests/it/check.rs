@@ -11,10 +11,10 @@ mod generate_vault;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use haechi_sim::check::{CheckError, Invariant, Verdict, check, oracle};
+use haechi_history::check::{CheckError, Invariant, Verdict, check, oracle};
+use haechi_history::read;
 use haechi_sim::command::Exit;
 use haechi_sim::command::check::{CheckArgs, run};
-use haechi_sim::history::read;
 
 fn golden(folder: &str) -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -61,7 +61,7 @@ fn invalid_histories_are_accused_of_what_they_did_and_nothing_else() {
                 .iter()
                 .map(|violation| violation.invariant),
         );
-        let line = |violation: &haechi_sim::check::Violation| {
+        let line = |violation: &haechi_history::check::Violation| {
             let ops: Vec<String> = violation.ops.iter().map(ToString::to_string).collect();
             format!("{} {}", violation.invariant, ops.join(","))
         };

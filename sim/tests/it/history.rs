@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // Helpers of tests are not #[test]s.
 
-use haechi_sim::history::{
+use haechi_history::{
     Answer, ChainEntry, Durability, End, FinalState, Function, History, Loss, Malformed, Outcome,
     ReadError, Recorder, mutation, read, write,
 };

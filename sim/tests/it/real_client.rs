@@ -1,13 +1,13 @@
 //! The real client against the simulated server, over a stream in memory.
 
-use haechi_sim::redis::server::{
-    After, Before, ConnId, Gate, Open, Shared, lock, serve_connection, shared,
-};
-use haechi_sim::redis::{Command, Config, Redis, Reply};
 use redis::aio::MultiplexedConnection;
 use redis::{
     AsyncCommands, AsyncConnectionConfig, ErrorKind, RedisConnectionInfo, ServerErrorKind,
 };
+use redis_sim::server::{
+    After, Before, ConnId, Gate, Open, Shared, lock, serve_connection, shared,
+};
+use redis_sim::{Command, Config, Redis, Reply};
 use std::time::Duration;
 
 fn run(test: impl Future<Output = ()>) {

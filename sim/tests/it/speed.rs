@@ -1,7 +1,7 @@
 //! What the simulated server costs a simulation. Measures, judges nothing:
 //! `cargo test -p haechi-sim --release speed -- --ignored --nocapture`
 
-use haechi_sim::redis::{Command, Config, Redis};
+use redis_sim::{Command, Config, Redis};
 
 #[allow(clippy::disallowed_methods, reason = "a measurement of real time")]
 fn measure(what: &str, rounds: u32, mut round: impl FnMut()) {
@@ -56,7 +56,7 @@ fn commands_and_scripts() {
         ("an error", "return redis.call('NOPE')"),
     ] {
         let sha = redis.execute(&mut session, &command(&["SCRIPT", "LOAD", text]));
-        let haechi_sim::redis::Reply::Bulk(sha) = sha else {
+        let redis_sim::Reply::Bulk(sha) = sha else {
             panic!("{sha:?}")
         };
         let sha = String::from_utf8_lossy(&sha).into_owned();

@@ -1,8 +1,8 @@
 //! Worlds with a vault: what must hold beside the verdict.
 
+use haechi_history::{History, Operation, Outcome};
 use haechi_sim::{
     fault::FaultClass,
-    history::{History, Operation, Outcome},
     mutants::Variant,
     runner::run_seed,
     world::{Workload, WorldOptions},

@@ -15,7 +15,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use haechi_sim::server_process::RedisServer;
+use redis_sim::server_process::RedisServer;
 use serde_json::Value;
 
 /// What a run left behind.

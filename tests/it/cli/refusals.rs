@@ -1,6 +1,6 @@
 //! A Redis that is not there, or will not.
 
-use haechi_sim::server_process::RedisServer;
+use redis_sim::server_process::RedisServer;
 
 use super::{Ran, events, length, on, program, run, tell};
 

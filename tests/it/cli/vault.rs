@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use haechi_sim::server_process::RedisServer;
+use redis_sim::server_process::RedisServer;
 
 use super::{Ran, on, program, run, tell};
 

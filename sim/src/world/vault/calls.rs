@@ -17,10 +17,10 @@ use super::{
     secrets::Secrets,
 };
 use crate::{
-    history::{Function, OpId},
     schedule::{Act, Change},
     world::{host::Host, ledger::Ledger},
 };
+use haechi_history::{Function, OpId};
 
 const MINUTE: Duration = Duration::from_secs(60);
 

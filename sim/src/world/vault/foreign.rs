@@ -16,10 +16,10 @@ use redis::{Value, cmd};
 
 use super::{notes::Values, prefix};
 use crate::{
-    history::{Answer, End, Function, Mutation, OpId},
     schedule::Act,
     world::{clock::generator, config::Config, host::Host, ledger::Ledger, replica::begins},
 };
+use haechi_history::{Answer, End, Function, Mutation, OpId};
 
 /// The protocol's own times.
 const LOCK_TTL_MS: u64 = 10_000;

@@ -2,10 +2,8 @@
 
 use haechi_store_redis::redis::VaultKeys;
 
-use crate::{
-    redis::Reply,
-    world::judge::{Ask, text},
-};
+use crate::world::judge::{Ask, text};
+use redis_sim::Reply;
 
 /// The tokens and the version for the history.
 pub(crate) struct FinalVault {

@@ -11,7 +11,8 @@ use haechi_store_redis::{
     },
 };
 
-use crate::{history::OpId, world::ledger::Ledger};
+use crate::world::ledger::Ledger;
+use haechi_history::OpId;
 
 tokio::task_local! {
     /// The call that the task is busy with, by its first operation.

@@ -3,7 +3,7 @@
 
 use haechi_store_redis::vault::{Applied, Attempt, Change, Fate, Loaded, MutationId, Stored};
 
-use crate::history::{Mutation, OpId};
+use haechi_history::{Mutation, OpId};
 
 /// Tokens and values as a history has them; `None`: absent, or deleted.
 pub(crate) type Values = Vec<(String, Option<String>)>;

@@ -11,10 +11,8 @@ use super::{
     notes::{Notes, Values},
     secret_calls::Failure,
 };
-use crate::{
-    history::{Answer, End, Function, Malformed, Mutation, OpId},
-    world::{ledger::Ledger, log::nanos, trace::fnv1a},
-};
+use crate::world::{ledger::Ledger, log::nanos, trace::fnv1a};
+use haechi_history::{Answer, End, Function, Malformed, Mutation, OpId};
 
 /// How a call that changes tokens ended.
 pub(crate) enum Ended<'a> {

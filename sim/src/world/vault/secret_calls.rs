@@ -10,7 +10,8 @@ use super::{
     noted::CALL,
     secrets::{PLAINTEXT, Secrets, deterministic, random},
 };
-use crate::{history::OpId, world::host::Host};
+use crate::world::host::Host;
+use haechi_history::OpId;
 
 impl<H: Host> Caller<'_, H> {
     /// Does one thing to the vault of plaintexts; what it changes, and only

@@ -10,7 +10,7 @@ use super::corpus::{Corpus, SHORT, Step, Words};
 use super::known;
 use super::pair::{pause, simulated};
 use super::wire::{Item, encode, show};
-use haechi_sim::server_process::RedisServer;
+use redis_sim::server_process::RedisServer;
 use std::collections::BTreeMap;
 use std::io::{BufReader, Read, Write};
 use std::net::{Shutdown, TcpStream};

@@ -1,7 +1,7 @@
 //! Error conditions, made in a real server and switched on in the simulated one.
 
 use super::pair::Pair;
-use haechi_sim::redis::Redis;
+use redis_sim::Redis;
 
 fn ask(pair: &mut Pair, what: &str, lines: &[&str]) {
     for line in lines {

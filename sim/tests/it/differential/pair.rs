@@ -2,8 +2,8 @@
 
 use super::wire::{Item, encode, show};
 use haechi_sim::command::serve;
-use haechi_sim::redis::Redis;
-use haechi_sim::server_process::RedisServer;
+use redis_sim::Redis;
+use redis_sim::server_process::RedisServer;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;

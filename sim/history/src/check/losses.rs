@@ -1,0 +1,31 @@
+//! Which losses an acknowledgement's durability should have survived.
+
+use crate::{Durability, History, LossRecord};
+
+/// Whether an acknowledgement of this durability covers this fault, so that the
+/// loss of what it acknowledged is not excused.
+///
+/// Whoever injected the fault knows best and may say so (`coveredBy`). Otherwise
+/// the fault's name decides, and only where there is no doubt: data on the disk
+/// survives a crash, data on a replica survives a failover. A split brain, a
+/// restore, FLUSHALL, an eviction and a fault of an unknown name can take
+/// anything: a checker that is unsure does not accuse.
+pub(super) fn covers(history: &History, loss: &LossRecord, durability: Durability) -> bool {
+    if let Some(covered_by) = &loss.covered_by {
+        return covered_by.iter().any(|least| match (least, durability) {
+            (Durability::Memory, _) => true,
+            (Durability::Fsync, Durability::Fsync) => true,
+            (Durability::Replicas(least), Durability::Replicas(count)) => count >= *least,
+            _ => false,
+        });
+    }
+    let fault = history.text(loss.fault).to_ascii_lowercase();
+    let is = |names: &[&str]| names.iter().any(|name| fault.contains(name));
+    match durability {
+        Durability::Memory => false,
+        Durability::Fsync => {
+            is(&["crash", "everysec", "power", "kill", "restart"]) && !is(&["failover"])
+        }
+        Durability::Replicas(count) => count > 0 && is(&["failover"]),
+    }
+}

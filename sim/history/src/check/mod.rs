@@ -1,0 +1,110 @@
+//! Checkers: what a history proves about the store.
+//!
+//! The final chain gives the order of appends away, so no search is needed: an
+//! append that ended unknown is resolved by whether the chain holds it, and what
+//! remains are scans.
+//! On small histories the [`oracle`], a general search after Wing & Gong (1993)
+//! with Lowe's (2017) cache, must agree.
+//!
+//! *Before* is strict: A is before B only if A's end time is smaller than B's
+//! start time; equal times are concurrent.
+//!
+//! # Which name
+//!
+//! - An acknowledged append whose position the chain gives to another record is
+//!   [`Fork`](Invariant::Fork) and not also `lost_append`; one whose position is
+//!   past the chain's end is `lost_append`; so is one whose record the chain
+//!   holds as another append's, or nobody's, content. Two acknowledgements of one position past
+//!   the end are both: a fork, and two lost appends.
+//! - What a loss line names is exempt if the append began before the loss and its
+//!   durability did not cover the fault; if it did cover it, `lost_append`, also
+//!   where the position has since been given to another record: its data was lost,
+//!   not forked off.
+//! - A record of an append that definitely failed is `phantom_append` *and*
+//!   `wrong_outcome`: the chain holds what it must not, and an error lied.
+//! - A read that shows a record which an acknowledgement vouches for, but which
+//!   the chain does not hold, is not accused for it: the `fork` or `lost_append` is.
+//! - Operations of foreign processes are not judged if they ended after the first
+//!   loss, nor is anyone judged by them.
+
+mod appends;
+mod integrity;
+mod losses;
+pub mod oracle;
+mod oracle_vault;
+mod reads;
+mod realtime;
+mod rollback;
+mod tree;
+mod vault;
+mod verdict;
+mod view;
+
+use thiserror::Error;
+
+use crate::{Function, History};
+
+pub use verdict::{Invariant, Verdict, Violation};
+
+/// Why a history cannot be judged.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum CheckError {
+    /// There are too many orders to try, or nothing tells them apart.
+    #[error("this history could not be decided: {0}")]
+    Undecided(String),
+    /// There are operations on the vault and no final tokens.
+    #[error(
+        "the final state holds no tokens, so nothing tells what became of the mutates; add \
+         \"tokens\" to the final line"
+    )]
+    NoTokens,
+    /// There are operations on the chain and no final chain.
+    #[error(
+        "the final state holds no chain, so nothing tells what became of the appends; add \
+         \"chain\" to the final line"
+    )]
+    NoChain,
+}
+
+/// Judges a history of the audit chain, of the vault, or of both.
+///
+/// The chain: O(n log n) at worst in operations, chain records and different prefixes
+/// read, linear without reads. The vault: linear in what was read and written where
+/// acknowledged mutates bear versions and unknown ones are seldom; a search with a
+/// bound where they do not. Memory is linear.
+///
+/// # Errors
+/// A history that cannot be judged: never a silent pass. What one half of it proves
+/// is a verdict even where the other could not be decided.
+pub fn check(history: &History) -> Result<Verdict, CheckError> {
+    let is_chains = |f| matches!(f, Function::Append | Function::ReadChain);
+    let concerns_chain =
+        history.chain().is_some() || history.operations().iter().any(|op| is_chains(op.f));
+    let concerns_vault = vault::concerns(history);
+    let mut violations = Vec::new();
+    if concerns_chain || !concerns_vault {
+        check_chain(history, &mut violations)?;
+    }
+    if concerns_vault {
+        match vault::check(history, &mut violations) {
+            Err(CheckError::Undecided(_)) if !violations.is_empty() => {}
+            checked => checked?,
+        }
+    }
+    Ok(Verdict { violations })
+}
+
+fn check_chain(history: &History, violations: &mut Vec<Violation>) -> Result<(), CheckError> {
+    let Some(chain) = history.chain() else {
+        return Err(CheckError::NoChain);
+    };
+    let view = view::View::new(history, chain);
+    integrity::check(&view, violations);
+    appends::check(&view, violations);
+    realtime::check(&view, violations);
+    let tree = tree::Tree::new(&view);
+    reads::check(&view, &tree, violations);
+    rollback::check(&view, &tree, violations);
+    Ok(())
+}

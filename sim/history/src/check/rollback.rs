@@ -1,0 +1,129 @@
+//! `silent_rollback`: a process that had seen what a loss took goes on writing
+//! without having said so.
+
+use std::collections::BTreeMap;
+
+use crate::{OpId, Operation, Outcome, ProcessId};
+
+use super::tree::Tree;
+use super::verdict::{Invariant, Violation};
+use super::view::{View, violation};
+
+/// When a process first saw something that a loss took.
+struct Seen {
+    time: u64,
+    by: OpId,
+    /// It had seen the chain up to this position at least.
+    position: u64,
+}
+
+/// Linear in operations, but for the losses that a process has seen and not yet
+/// owned up to. A process is reported once for each loss.
+///
+/// A process has seen a record if it was given its hash, by an acknowledgement or
+/// a read, before the write in question began; the chain must not hold the record
+/// in the end. The write is one acknowledged after the loss and applied after it:
+/// it began after it, or took a position that its process knew to be taken. A
+/// rollback reported between the loss and the acknowledgement clears the process,
+/// of earlier losses too.
+pub(super) fn check(view: &View<'_>, tree: &Tree, violations: &mut Vec<Violation>) {
+    let losses = view.history.losses();
+    if losses.is_empty() {
+        return;
+    }
+    let mut seen = sightings(view, tree);
+    let mut reported = vec![Vec::new(); view.history.process_count()];
+    for rollback in view.history.rollbacks() {
+        reported[rollback.process.index()].push(rollback.time);
+    }
+    for write in view.operations() {
+        let Outcome::Appended {
+            sequence,
+            event_hash,
+            ..
+        } = write.outcome
+        else {
+            continue;
+        };
+        let process = write.process;
+        let mut done = Vec::new();
+        for (&(_, number), sight) in seen.range((process, 0)..=(process, usize::MAX)) {
+            let loss = &losses[number];
+            let times: &[u64] = &reported[process.index()];
+            let said = times
+                .get(times.partition_point(|time| *time < loss.time))
+                .copied();
+            if said.is_some_and(|said| said < write.start) {
+                done.push((process, number)); // Writes only begin later from here on.
+                continue;
+            }
+            let after = loss.time < write.start
+                || (loss.time <= write.end
+                    && sequence <= sight.position
+                    && view.loss_of(event_hash) != Some(number));
+            if !after || sight.time >= write.start || said.is_some_and(|said| said <= write.end) {
+                continue;
+            }
+            let (op, by) = (write.id, sight.by);
+            let (name, fault) = (view.history.process_name(process), view.text(loss.fault));
+            let reason = format!(
+                "{name} had seen by op {by} what {fault} took at {}, and append {op} was \
+                 acknowledged without a word about it",
+                loss.time
+            );
+            violations.push(violation(Invariant::SilentRollback, [op, by], reason));
+            done.push((process, number));
+        }
+        for key in done {
+            seen.remove(&key);
+        }
+    }
+}
+
+/// By process and loss, the first sight of something that the loss took. Foreign
+/// processes know of no rollbacks.
+fn sightings(view: &View<'_>, tree: &Tree) -> BTreeMap<(ProcessId, usize), Seen> {
+    let mut seen: BTreeMap<(ProcessId, usize), Seen> = BTreeMap::new();
+    let mut see = |operation: &Operation, loss: usize, position: u64| {
+        let key = (operation.process, loss);
+        if seen
+            .get(&key)
+            .is_none_or(|first| operation.end < first.time)
+        {
+            seen.insert(
+                key,
+                Seen {
+                    time: operation.end,
+                    by: operation.id,
+                    position,
+                },
+            );
+        }
+    };
+    for operation in view.operations() {
+        if view.history.is_foreign(operation.process) {
+            continue;
+        }
+        match operation.outcome {
+            Outcome::Appended {
+                sequence,
+                event_hash,
+                ..
+            } => {
+                if let Some(loss) = view.loss_of(event_hash)
+                    && view.position(event_hash).is_none()
+                {
+                    see(operation, loss, sequence);
+                }
+            }
+            Outcome::Chain(path) => {
+                let length = view.history.paths().length(path) as u64;
+                for loss in tree.losses(path) {
+                    see(operation, loss, length);
+                }
+            }
+            _ => {}
+        }
+    }
+    seen
+}

@@ -1,0 +1,97 @@
+//! The vault's checker: whether acknowledged mutates, in the order of their
+//! versions, and reads of the whole vault are those of one map, each at one moment
+//! while it ran, and whether that map is what was found at the end.
+//!
+//! [`plan`] and [`slots`] give every acknowledged version its place. What is left
+//! is to find which mutates of unknown outcome fill the versions between, and, where
+//! acknowledgements bear no version, any order at all: [`search`]. Without unknown
+//! outcomes it is a scan, linear in what was read and written, with every read found
+//! by a signature of the state and then compared. Sources: Wing & Gong (1993), Lowe
+//! (2017), as cited there.
+//!
+//! # Which name
+//!
+//! - `stale_write`: a mutate that read what does not stand before its version; two
+//!   at one version; one acknowledged before another began, with the later version,
+//!   for it stands on what it cannot have read; a version that no mutate explains
+//!   (one applied twice counts twice).
+//! - `stale_read`: a read that shows no state there was while it ran, or an earlier
+//!   one than a read that ended before it.
+//! - `lost_token`, `resurrected_token`: the final state has another value, or a value
+//!   where none stands; or an acknowledged version is past the final one.
+//! - `partial_diff`: whatever of these shows some of one mutate's writes, not all.
+//! - `wrong_outcome`: whatever of these shows the write of a mutate that failed, or a
+//!   version that only a failed one explains.
+//! - `silent_rollback`, `undecryptable_token`: see their modules.
+//!
+//! What a loss names is exempt: its versions are cut off, and its tokens, where that
+//! does not give them an old value back, may have any until written again. Versions
+//! named without acknowledgement may have been anyone's.
+
+mod certain;
+mod choice;
+mod explain;
+mod foresight;
+mod plan;
+mod rollback;
+mod search;
+mod slots;
+mod state;
+mod undecryptable;
+
+use crate::{Function, History, Symbol};
+
+use self::search::Found;
+use super::CheckError;
+use super::verdict::Violation;
+
+/// Whether a history says anything of the vault.
+pub(super) fn concerns(history: &History) -> bool {
+    let of_vault = |f| matches!(f, Function::Mutate | Function::Read);
+    history.final_tokens().is_some() || history.operations().iter().any(|op| of_vault(op.f))
+}
+
+/// Judges the vault's half of a history.
+///
+/// # Errors
+/// The final state is missing, or the search was given up.
+pub(super) fn check(history: &History, out: &mut Vec<Violation>) -> Result<(), CheckError> {
+    let tokens: &[(Symbol, Symbol)] = history.final_tokens().ok_or(CheckError::NoTokens)?;
+    let before = out.len();
+    let plan = plan::Plan::new(history, tokens, out);
+    undecryptable::check(history, out);
+    rollback::check(&plan, out);
+    let takes = |loss: &crate::LossRecord| !loss.versions.is_empty() || !loss.tokens.is_empty();
+    if !plan.must.is_empty() && history.losses().iter().any(takes) {
+        let why = "a loss took vault data, and not every acknowledged mutate has a version, so \
+                   nothing tells which were lost; record \"version\"";
+        return undecided(out.len() > before, why);
+    }
+    // Boldly first: it cannot run for long, and nearly always finds an order that is
+    // there.
+    let first = out.len();
+    let mut bold = search::Search::new(&plan, true);
+    let mut found = bold.run(out);
+    if found != Found::Order && bold.choices {
+        out.truncate(first);
+        drop(bold);
+        found = search::Search::new(&plan, false).run(out);
+    }
+    match found {
+        Found::Order | Found::Nothing => Ok(()),
+        Found::GaveUp => {
+            let why = "too many orders of the vault's mutates are possible; record \"version\" on \
+                       every acknowledged mutate, and the value on every unknown one";
+            undecided(out.len() > before, why)
+        }
+    }
+}
+
+/// What was found stands, however much was not.
+fn undecided(found: bool, why: &str) -> Result<(), CheckError> {
+    if found {
+        Ok(())
+    } else {
+        Err(CheckError::Undecided(why.to_owned()))
+    }
+}

@@ -1,0 +1,114 @@
+//! `silent_rollback` of the vault: a process that had seen a version, or a value,
+//! that a loss took goes on writing without having said so.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::check::verdict::{Invariant, Violation};
+use crate::check::view::violation;
+use crate::{OpId, ProcessId};
+
+use super::plan::{NONE, Plan, Slot};
+
+/// Linear in what was read and written, but for logarithms and for the losses that
+/// a process has seen. A process is reported once for each loss.
+///
+/// A process has seen what was lost if a mutate that the loss took was
+/// acknowledged to it, or a read showed it a value that only such mutates wrote.
+/// The write is one acknowledged that came after the loss. A rollback of the vault
+/// reported between the loss and the acknowledgement clears the process, of earlier
+/// losses too.
+pub(super) fn check(plan: &Plan<'_>, violations: &mut Vec<Violation>) {
+    if plan.lost.iter().all(|loss| *loss == NONE) {
+        return;
+    }
+    let history = plan.history;
+    let seen = sightings(plan);
+    let mut done: BTreeSet<(ProcessId, u32)> = BTreeSet::new();
+    let mut era = 0;
+    for (slot, _) in &plan.slots {
+        let mv = match *slot {
+            Slot::Cut { loss } => {
+                era = loss + 1;
+                continue;
+            }
+            Slot::Pinned(mv) => mv,
+            _ => continue,
+        };
+        let write = plan.operation(mv);
+        let sights = seen.range((write.process, 0)..(write.process, era));
+        for (&(process, loss), &(time, by)) in sights {
+            let lost = &history.losses()[loss as usize];
+            let said = history.vault_rollbacks().iter().any(|said| {
+                said.process == process && (lost.time..=write.end).contains(&said.time)
+            });
+            if said || time >= write.start || !done.insert((process, loss)) {
+                continue;
+            }
+            let (name, fault) = (history.process_name(process), history.text(lost.fault));
+            let op = write.id;
+            let reason = format!(
+                "{name} had seen by op {by} what {fault} took at {}, and mutate {op} was \
+                 acknowledged without a word about it",
+                lost.time
+            );
+            violations.push(violation(Invariant::SilentRollback, [op, by], reason));
+        }
+    }
+}
+
+/// By process and loss, when and by which operation it first saw what the loss
+/// took. Foreign processes know of no rollbacks.
+fn sightings(plan: &Plan<'_>) -> BTreeMap<(ProcessId, u32), (u64, OpId)> {
+    let history = plan.history;
+    let mut seen: BTreeMap<(ProcessId, u32), (u64, OpId)> = BTreeMap::new();
+    // Who wrote a value: the loss that took it, or none if anyone's stands.
+    let mut values: BTreeMap<(u32, u32), u32> = BTreeMap::new();
+    for mv in 0..plan.moves.len() as u32 {
+        let loss = plan.lost[mv as usize];
+        for (token, value) in plan.writes(mv).filter(|(_, value)| *value != 0) {
+            let known = values.entry((token, value)).or_insert(loss);
+            if *known != loss {
+                *known = NONE;
+            }
+        }
+        let operation = plan.operation(mv);
+        if loss != NONE && !history.is_foreign(operation.process) {
+            see(
+                &mut seen,
+                (operation.process, loss),
+                operation.end,
+                operation.id,
+            );
+        }
+    }
+    for look in plan.looks.iter().filter(|look| look.whole) {
+        let operation = &history.operations()[look.index as usize];
+        if history.is_foreign(operation.process) {
+            continue;
+        }
+        for (token, value) in &history.vault_read(look.number).tokens {
+            let key = (plan.token[token.index()], value.0 + 1);
+            if let Some(loss) = values.get(&key).filter(|loss| **loss != NONE) {
+                see(
+                    &mut seen,
+                    (operation.process, *loss),
+                    operation.end,
+                    operation.id,
+                );
+            }
+        }
+    }
+    seen
+}
+
+fn see(
+    seen: &mut BTreeMap<(ProcessId, u32), (u64, OpId)>,
+    key: (ProcessId, u32),
+    time: u64,
+    op: OpId,
+) {
+    let first = seen.entry(key).or_insert((time, op));
+    if time < first.0 {
+        *first = (time, op);
+    }
+}

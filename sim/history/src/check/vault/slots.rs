@@ -1,0 +1,303 @@
+//! `stale_write` and `lost_token` as far as versions alone prove them, and the
+//! slots that a search has to fill: one for each version, in order of time across
+//! losses.
+//!
+//! A loss that names versions cuts the vault back to the one before the least of
+//! them, and what is written later counts on from there; each stretch between two
+//! such losses is an *era*. An acknowledgement that spans a loss belongs to the
+//! earliest era that does not have its version already, if that version was taken
+//! and a later era has no use for it, or else to the latest.
+
+use std::collections::BTreeSet;
+
+use crate::check::losses;
+use crate::check::verdict::{Invariant, Violation};
+use crate::check::view::violation;
+use crate::{Durability, LossRecord};
+
+use super::plan::{Plan, Slot};
+
+/// Lays out `pinned`, pairs of a version and a move.
+pub(super) fn lay_out(plan: &mut Plan<'_>, mut pinned: Vec<(u64, u32)>, out: &mut Vec<Violation>) {
+    let cuts = cuts(plan);
+    let mut eras: Vec<Vec<(u64, u32)>> = vec![Vec::new(); cuts.len() + 1];
+    pinned.sort_unstable_by_key(|(version, mv)| (*version, plan.moves[*mv as usize].start, *mv));
+    if cuts.is_empty() {
+        eras[0] = pinned;
+    } else {
+        assign(plan, &cuts, &pinned, &mut eras);
+    }
+    let last = eras.len() - 1;
+    // More empty slots than that can only stay empty.
+    let mut fillers = (plan.may.len() + plan.must.len() + plan.wild.len()) as u64;
+    let mut base = 0;
+    for (era, mut pinned) in eras.into_iter().enumerate() {
+        let loss = cuts.get(era).copied();
+        let taken: BTreeSet<u64> = loss.map_or_else(BTreeSet::new, |(_, loss)| {
+            loss.versions.iter().copied().collect()
+        });
+        if era == last
+            && let Some(end) = plan.history.final_version()
+        {
+            let beyond = pinned.partition_point(|(version, _)| *version <= end);
+            for (version, mv) in pinned.drain(beyond..) {
+                out.push(past_the_end(plan, mv, version, end));
+            }
+        }
+        let end = match loss {
+            Some((_, loss)) => cut_to(loss),
+            None => plan.history.final_version().unwrap_or(0),
+        };
+        let mut at = base;
+        let mut before: Option<u32> = None;
+        for (version, mv) in pinned {
+            if version <= at {
+                // A second one at this version, or one that counts from what is gone.
+                let op = plan.operation(mv).id;
+                plan.moves[mv as usize].trusted = false;
+                if !taken.contains(&version) {
+                    out.push(at_one_version(plan, op, before, version));
+                }
+            } else {
+                fill(plan, &mut at, version - 1, &taken, &mut fillers);
+                at = version;
+                before = Some(mv);
+            }
+            plan.slots.push((Slot::Pinned(mv), at));
+            if let Some((index, loss)) = loss
+                && taken.contains(&version)
+            {
+                plan.lost[mv as usize] = index;
+                out.extend(covered(plan, mv, loss));
+            }
+        }
+        fill(plan, &mut at, end, &taken, &mut fillers);
+        if let Some((index, loss)) = loss {
+            base = cut_to(loss).min(at);
+            plan.slots.push((Slot::Cut { loss: index }, base));
+        }
+    }
+    in_order(plan, out);
+    evict(plan);
+}
+
+/// A loss that names tokens and no versions happened somewhere among the mutates
+/// that ran at its time: it stands before and after each of them.
+fn evict(plan: &mut Plan<'_>) {
+    let mut evictions: Vec<(usize, u32)> = Vec::new();
+    for (loss, index) in plan.history.losses().iter().zip(0u32..) {
+        if !loss.versions.is_empty() || loss.tokens.is_empty() {
+            continue;
+        }
+        let before = |slot: &(Slot, u64)| match slot.0 {
+            Slot::Pinned(mv) => plan.operation(mv).end < loss.time,
+            _ => false,
+        };
+        let after = |slot: &(Slot, u64)| match slot.0 {
+            Slot::Pinned(mv) => plan.moves[mv as usize].start > loss.time,
+            _ => false,
+        };
+        let first = plan
+            .slots
+            .iter()
+            .rposition(before)
+            .map_or(0, |slot| slot + 1);
+        let count = plan.slots[first..].iter().position(after);
+        let last = count.map_or(plan.slots.len(), |count| first + count);
+        evictions.extend((first..=last).map(|slot| (slot, index)));
+    }
+    if evictions.is_empty() {
+        return;
+    }
+    evictions.sort_unstable();
+    let slots = std::mem::take(&mut plan.slots);
+    let mut evictions = evictions.into_iter().peekable();
+    let mut version = 0;
+    for (index, slot) in slots.iter().enumerate() {
+        while let Some((_, loss)) = evictions.next_if(|(at, _)| *at <= index) {
+            plan.slots.push((Slot::Evicted { loss }, version));
+        }
+        plan.slots.push(*slot);
+        version = slot.1;
+    }
+    plan.slots
+        .extend(evictions.map(|(_, loss)| (Slot::Evicted { loss }, version)));
+}
+
+/// The losses that cut versions off. Without a version on every acknowledgement
+/// nothing tells what was cut off, and none does.
+fn cuts<'h>(plan: &Plan<'h>) -> Vec<(u32, &'h LossRecord)> {
+    let losses = plan.history.losses().iter().zip(0u32..);
+    losses
+        .filter(|(loss, _)| plan.must.is_empty() && !loss.versions.is_empty())
+        .map(|(loss, index)| (index, loss))
+        .collect()
+}
+
+fn cut_to(loss: &LossRecord) -> u64 {
+    let least = loss.versions.iter().min();
+    least.map_or(0, |least| least.saturating_sub(1))
+}
+
+fn assign(
+    plan: &Plan<'_>,
+    cuts: &[(u32, &LossRecord)],
+    pinned: &[(u64, u32)],
+    eras: &mut [Vec<(u64, u32)>],
+) {
+    let era_at = |time: u64| cuts.partition_point(|(_, loss)| loss.time < time);
+    let mut certain: Vec<BTreeSet<u64>> = vec![BTreeSet::new(); eras.len()];
+    let span = |mv: u32| {
+        let mv = &plan.moves[mv as usize];
+        era_at(mv.start)..=era_at(mv.end)
+    };
+    for (version, mv) in pinned {
+        let span = span(*mv);
+        if span.start() == span.end() {
+            certain[*span.start()].insert(*version);
+        }
+    }
+    if let (Some(last), Some(end)) = (certain.last_mut(), plan.history.final_version()) {
+        // Whatever era the last one is, its versions up to the end are needed.
+        last.insert(end + 1);
+    }
+    for (version, mv) in pinned {
+        let span = span(*mv);
+        let mut era = *span.start();
+        while era < *span.end() {
+            let (_, loss) = cuts[era];
+            let later = &certain[era + 1];
+            let needed = !later.contains(version) && later.last().is_some_and(|top| top > version);
+            let free = !certain[era].contains(version);
+            let here =
+                *version <= cut_to(loss) || (loss.versions.contains(version) && free && !needed);
+            if here {
+                break;
+            }
+            era += 1;
+        }
+        certain[era].insert(*version);
+        eras[era].push((*version, *mv));
+    }
+}
+
+/// Empty slots up to a version.
+fn fill(plan: &mut Plan<'_>, at: &mut u64, to: u64, taken: &BTreeSet<u64>, fillers: &mut u64) {
+    if to <= *at {
+        return;
+    }
+    let count = (to - *at).min(*fillers);
+    *fillers -= count;
+    for version in *at + 1..=*at + count {
+        let excused = taken.contains(&version);
+        plan.slots.push((Slot::Gap { excused }, version));
+    }
+    let count = to - *at - count;
+    // Versions that a loss took may have been anyone's.
+    let named = taken.range(to - count + 1..=to).count() as u64;
+    if count > named {
+        let count = count - named;
+        plan.slots.push((Slot::Hole { count }, to));
+    } else if count > 0 {
+        plan.slots.push((Slot::Gap { excused: true }, to));
+    }
+    *at = to;
+}
+
+fn at_one_version(
+    plan: &Plan<'_>,
+    op: crate::OpId,
+    before: Option<u32>,
+    version: u64,
+) -> Violation {
+    let mut ops = vec![op];
+    let reason = match before {
+        Some(first) => {
+            let first = plan.operation(first).id;
+            ops.push(first);
+            format!(
+                "mutate {op} was acknowledged at version {version}, which was taken: mutate \
+                 {first} stands there or later"
+            )
+        }
+        None => format!(
+            "mutate {op} was acknowledged at version {version}, which stood before it began"
+        ),
+    };
+    violation(Invariant::StaleWrite, ops, reason)
+}
+
+fn past_the_end(plan: &Plan<'_>, mv: u32, version: u64, end: u64) -> Violation {
+    let op = plan.operation(mv).id;
+    let reason =
+        format!("mutate {op} was acknowledged at version {version}; the vault's last is {end}");
+    violation(missing(plan, mv), [op], reason)
+}
+
+/// The name for a mutate that is gone: what it only deleted is back.
+fn missing(plan: &Plan<'_>, mv: u32) -> Invariant {
+    if plan.writes(mv).all(|(_, value)| value == 0) {
+        Invariant::ResurrectedToken
+    } else {
+        Invariant::LostToken
+    }
+}
+
+/// What a loss took although the acknowledgement's durability covers the fault.
+fn covered(plan: &Plan<'_>, mv: u32, loss: &LossRecord) -> Option<Violation> {
+    let kept = plan.history.mutation(plan.moves[mv as usize].number);
+    let durability = kept.durability.unwrap_or(Durability::Memory);
+    losses::covers(plan.history, loss, durability).then(|| {
+        let op = plan.operation(mv).id;
+        let fault = plan.history.text(loss.fault);
+        let reason = format!(
+            "mutate {op} was acknowledged with durability {durability}, which covers {fault}, and \
+             is gone"
+        );
+        violation(missing(plan, mv), [op], reason)
+    })
+}
+
+/// Walks the slots backwards, keeping the smallest end among the later ones: a
+/// mutate that began after it stands too early, and the later one stands on top of
+/// what it cannot have read. Each that stands too late is reported once, with the
+/// nearest that overtook it and their number, and binds nobody any more.
+fn in_order(plan: &mut Plan<'_>, out: &mut Vec<Violation>) {
+    let mut earliest: Option<(u64, u32)> = None;
+    let mut found: Option<(u32, u32, u64)> = None;
+    let mut reports = Vec::new();
+    for (slot, _) in plan.slots.iter().rev() {
+        let Slot::Pinned(mv) = *slot else { continue };
+        let Some(this) = plan.moves.get(mv as usize) else {
+            continue;
+        };
+        if let Some((end, late)) = earliest
+            && this.start > end
+        {
+            match &mut found {
+                Some((known, _, others)) if *known == late => *others += 1,
+                _ => reports.extend(found.replace((late, mv, 0))),
+            }
+        }
+        if earliest.is_none_or(|(end, _)| this.end < end) {
+            earliest = Some((this.end, mv));
+        }
+    }
+    reports.extend(found);
+    for (late, early, others) in reports {
+        let (late_op, early_op) = (plan.operation(late).id, plan.operation(early).id);
+        let mut reason = format!(
+            "mutate {late_op} was acknowledged before mutate {early_op} began, yet its version is \
+             the later one"
+        );
+        if others > 0 {
+            reason.push_str(&format!(" (and later than {others} more that began later)"));
+        }
+        out.push(violation(
+            Invariant::StaleWrite,
+            [late_op, early_op],
+            reason,
+        ));
+        plan.moves[late as usize].end = u64::MAX;
+    }
+}

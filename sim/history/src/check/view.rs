@@ -1,0 +1,182 @@
+//! What every checker looks up: positions, owners and losses by hash, in tables
+//! built by one pass.
+
+use std::collections::HashMap;
+
+use crate::{ChainRecord, Function, History, LossRecord, OpId, Operation, Outcome, Symbol};
+
+use super::losses;
+use super::verdict::{Invariant, Violation};
+
+const NONE: u32 = u32::MAX;
+
+pub(super) struct View<'h> {
+    pub(super) history: &'h History,
+    pub(super) chain: &'h [ChainRecord],
+    /// Chain record → index of the append it names, if that is in the history.
+    owner: Vec<u32>,
+    /// Hash → first chain record of that hash.
+    position: Vec<u32>,
+    /// Hash → index of the append that it is the record of: the chain's word, or
+    /// else an acknowledgement's.
+    append: Vec<u32>,
+    /// Hash → the last loss that names it. Empty without losses.
+    lost: Vec<u32>,
+    /// Stated sequence → chain record; only where they are not 1, 2, 3 and so on.
+    by_sequence: Option<HashMap<u64, u32>>,
+}
+
+impl<'h> View<'h> {
+    pub(super) fn new(history: &'h History, chain: &'h [ChainRecord]) -> Self {
+        let symbols = history.symbols().len();
+        let mut position = vec![NONE; symbols];
+        let mut append = vec![NONE; symbols];
+        let mut owner = vec![NONE; chain.len()];
+        for (index, record) in chain.iter().enumerate() {
+            let at = record.event_hash.index();
+            if position[at] == NONE {
+                position[at] = index as u32;
+            }
+            let Some(op) = record.op.and_then(|op| history.index_of(op)) else {
+                continue;
+            };
+            if history.operations()[op].f == Function::Append {
+                owner[index] = op as u32;
+                append[at] = op as u32;
+            }
+        }
+        for (index, operation) in history.operations().iter().enumerate() {
+            if let Outcome::Appended { event_hash, .. } = operation.outcome
+                && append[event_hash.index()] == NONE
+            {
+                append[event_hash.index()] = index as u32;
+            }
+        }
+        let mut lost = Vec::new();
+        if !history.losses().is_empty() {
+            lost = vec![NONE; symbols];
+            for (number, loss) in history.losses().iter().enumerate() {
+                for hash in &loss.hashes {
+                    lost[hash.index()] = number as u32;
+                }
+            }
+        }
+        let in_order = chain
+            .iter()
+            .zip(1..)
+            .all(|(record, at)| record.sequence == at);
+        let by_sequence = (!in_order).then(|| {
+            // The first record of a sequence stands for it.
+            let records = chain.iter().enumerate().rev();
+            records
+                .map(|(index, record)| (record.sequence, index as u32))
+                .collect()
+        });
+        Self {
+            history,
+            chain,
+            owner,
+            position,
+            append,
+            lost,
+            by_sequence,
+        }
+    }
+
+    pub(super) fn operations(&self) -> &'h [Operation] {
+        self.history.operations()
+    }
+
+    pub(super) fn operation(&self, index: usize) -> &'h Operation {
+        &self.history.operations()[index]
+    }
+
+    /// The index of the append that a chain record's content came from.
+    pub(super) fn owner(&self, record: usize) -> Option<usize> {
+        some(self.owner[record])
+    }
+
+    /// The chain record of a hash.
+    pub(super) fn position(&self, hash: Symbol) -> Option<usize> {
+        some(self.position[hash.index()])
+    }
+
+    /// The chain record that states a sequence.
+    pub(super) fn at_sequence(&self, sequence: u64) -> Option<usize> {
+        match &self.by_sequence {
+            Some(table) => table.get(&sequence).map(|index| *index as usize),
+            None => {
+                let index = usize::try_from(sequence.checked_sub(1)?).ok()?;
+                (index < self.chain.len()).then_some(index)
+            }
+        }
+    }
+
+    /// The index of the append that a hash is the record of.
+    pub(super) fn append_of(&self, hash: Symbol) -> Option<usize> {
+        some(self.append[hash.index()])
+    }
+
+    /// The number of the last loss that names a hash.
+    pub(super) fn loss_of(&self, hash: Symbol) -> Option<usize> {
+        self.lost.get(hash.index()).copied().and_then(some)
+    }
+
+    /// The loss that took an acknowledged append's record, if one did: it names
+    /// the hash and did not happen before the append began.
+    pub(super) fn taken_by(&self, operation: &Operation) -> Option<&'h LossRecord> {
+        let Outcome::Appended { event_hash, .. } = operation.outcome else {
+            return None;
+        };
+        let loss = &self.history.losses()[self.loss_of(event_hash)?];
+        (loss.time >= operation.start).then_some(loss)
+    }
+
+    /// Whether the loss of an acknowledged append is excused.
+    pub(super) fn is_excused(&self, operation: &Operation) -> bool {
+        let Outcome::Appended { durability, .. } = operation.outcome else {
+            return false;
+        };
+        self.taken_by(operation)
+            .is_some_and(|loss| !losses::covers(self.history, loss, durability))
+    }
+
+    /// Whether an operation may be held against anyone: not if it is foreign and
+    /// ended after the first loss.
+    pub(super) fn is_judged(&self, operation: &Operation) -> bool {
+        !self.history.is_foreign(operation.process)
+            || self
+                .history
+                .losses()
+                .first()
+                .is_none_or(|loss| operation.end < loss.time)
+    }
+
+    pub(super) fn text(&self, symbol: Symbol) -> &'h str {
+        self.history.text(symbol)
+    }
+
+    /// The number of the append that a chain record's content came from, as a list.
+    pub(super) fn owner_ids(&self, record: usize) -> Vec<OpId> {
+        self.owner(record)
+            .map(|op| self.operation(op).id)
+            .into_iter()
+            .collect()
+    }
+}
+
+fn some(index: u32) -> Option<usize> {
+    (index != NONE).then_some(index as usize)
+}
+
+pub(super) fn violation(
+    invariant: Invariant,
+    ops: impl IntoIterator<Item = OpId>,
+    reason: String,
+) -> Violation {
+    Violation {
+        invariant,
+        ops: ops.into_iter().collect(),
+        reason,
+    }
+}

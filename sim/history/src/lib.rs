@@ -1,0 +1,63 @@
+//! Histories: what processes asked of the store, what they were told, and what
+//! was found at the end.
+//!
+//! A history is JSON lines, from this harness or any other, or is recorded in
+//! process by a [`Recorder`]; a checker sees no difference. Lines stand in order
+//! of time, which is in nanoseconds and never goes back:
+//!
+//! ```text
+//! {"time":0,"process":"r0","op":1,"type":"invoke","f":"append","value":{"id":"e1"}}
+//! {"time":9,"process":"r0","op":1,"type":"ok","value":{"sequence":1,"eventHash":"h1"}}
+//! {"time":40,"type":"loss","fault":"failover","hashes":["h2"],"coveredBy":["replicas:1"]}
+//! {"time":44,"process":"r0","type":"rollback","sequence":2,"eventHash":"h2"}
+//! {"type":"final","chain":[{"op":1,"sequence":1,"previousHash":null,"eventHash":"h1"}]}
+//! ```
+//!
+//! Of the vault, whose versions count its mutations, `null` being an absent token
+//! or a delete:
+//!
+//! ```text
+//! {"time":50,"process":"r0","op":2,"type":"invoke","f":"mutate"}
+//! {"time":59,"process":"r0","op":2,"type":"ok","value":{"reads":{"t1":null},"writes":{"t1":"v1"},"version":1}}
+//! {"time":60,"process":"r1","op":3,"type":"invoke","f":"read"}
+//! {"time":69,"process":"r1","op":3,"type":"ok","value":{"tokens":{"t1":"v1"},"undecryptable":["t1"]}}
+//! {"time":70,"type":"loss","fault":"failover","tokens":["t1"],"versions":[1]}
+//! {"time":74,"process":"r0","type":"rollback","version":1}
+//! {"type":"final","tokens":{},"version":0}
+//! ```
+//!
+//! A mutate may carry its value on a line of type unknown or fail, too: what it
+//! would have done, where that was decided. `undecryptable` names the live tokens
+//! that did not reveal.
+//!
+//! A process name stands for one memory: a replica that restarts without its
+//! memory goes on under a new name. `"foreign":true` on an invoke line marks its
+//! process as one that follows the reference's protocol. Members that the format
+//! does not know are skipped.
+//!
+//! Whatever breaks the *format* (an end without an invoke, time going back) is a
+//! [`Malformed`], met while the history is built, so that every [`History`] is
+//! well formed and a checker judges only what the store did.
+
+pub mod check;
+mod event;
+mod parse;
+mod paths;
+mod recorder;
+mod store;
+mod symbols;
+mod write;
+
+pub use event::{
+    Answer, ChainEntry, Durability, End, Event, FinalState, Function, Loss, Mutation, OpId,
+    TokenValues,
+};
+pub use parse::{ReadError, read};
+pub use paths::{PathId, Paths};
+pub use recorder::{Recorder, mutation};
+pub use store::{
+    ChainRecord, History, KeptMutation, KeptRead, KeptTokens, LogEntry, LossRecord, Malformed,
+    Operation, Outcome, ProcessId, RollbackRecord, VaultRollbackRecord,
+};
+pub use symbols::{Symbol, Symbols};
+pub use write::{write, write_event};

@@ -1,0 +1,112 @@
+//! What is known of a command before it runs: COMMAND INFO answers it, and [`super::execute`] decides by it.
+
+use super::Ctx;
+use crate::reply::Outcome;
+use bytes::Bytes;
+
+/// What runs a command: all its words, the name first, their number already checked.
+pub(super) type Run = fn(&mut Ctx<'_>, &[Bytes]) -> Outcome;
+
+/// One command.
+pub(super) struct Spec {
+    /// Lower case; a subcommand has its container in front: `script|load`.
+    pub(super) name: &'static str,
+    /// How many words, the name included; negative: at least that many.
+    pub(super) arity: i32,
+    pub(super) flags: u32,
+    /// The first and last word that is a key, and the step between keys; zeros where there is none.
+    pub(super) keys: (i32, i32, i32),
+    pub(super) run: Run,
+    /// Not empty for a container, whose own function never runs.
+    pub(super) subs: &'static [Spec],
+}
+
+pub(super) const WRITE: u32 = 1;
+pub(super) const READONLY: u32 = 1 << 1;
+pub(super) const DENYOOM: u32 = 1 << 2;
+pub(super) const ADMIN: u32 = 1 << 3;
+pub(super) const NOSCRIPT: u32 = 1 << 4;
+pub(super) const LOADING: u32 = 1 << 5;
+pub(super) const STALE: u32 = 1 << 6;
+pub(super) const SKIP_MONITOR: u32 = 1 << 7;
+pub(super) const SKIP_SLOWLOG: u32 = 1 << 8;
+pub(super) const FAST: u32 = 1 << 9;
+pub(super) const NO_AUTH: u32 = 1 << 10;
+pub(super) const ALLOW_BUSY: u32 = 1 << 11;
+pub(super) const NO_MANDATORY_KEYS: u32 = 1 << 12;
+pub(super) const MOVABLEKEYS: u32 = 1 << 13;
+
+/// Flag names, as COMMAND INFO prints and orders them.
+pub(super) const FLAGS: &[(u32, &str)] = &[
+    (WRITE, "write"),
+    (READONLY, "readonly"),
+    (DENYOOM, "denyoom"),
+    (ADMIN, "admin"),
+    (NOSCRIPT, "noscript"),
+    (LOADING, "loading"),
+    (STALE, "stale"),
+    (SKIP_MONITOR, "skip_monitor"),
+    (SKIP_SLOWLOG, "skip_slowlog"),
+    (FAST, "fast"),
+    (NO_AUTH, "no_auth"),
+    (ALLOW_BUSY, "allow_busy"),
+    (NO_MANDATORY_KEYS, "no_mandatory_keys"),
+    (MOVABLEKEYS, "movablekeys"),
+];
+
+/// The flags of commands that only touch their own connection.
+pub(super) const CONNECTION: u32 = NOSCRIPT | LOADING | STALE;
+
+impl Spec {
+    pub(super) const fn new(name: &'static str, arity: i32, flags: u32, run: Run) -> Spec {
+        Spec {
+            name,
+            arity,
+            flags,
+            keys: (0, 0, 0),
+            run,
+            subs: &[],
+        }
+    }
+
+    /// The first word is the only key.
+    pub(super) const fn one_key(self) -> Spec {
+        Spec {
+            keys: (1, 1, 1),
+            ..self
+        }
+    }
+
+    /// From the first word on, every `step`th is a key.
+    pub(super) const fn all_keys(self, step: i32) -> Spec {
+        Spec {
+            keys: (1, -1, step),
+            ..self
+        }
+    }
+
+    pub(super) const fn container(name: &'static str, subs: &'static [Spec]) -> Spec {
+        Spec {
+            subs,
+            ..Spec::new(name, -2, 0, |_, _| Err(super::args::SYNTAX))
+        }
+    }
+
+    pub(super) const fn has(&self, flag: u32) -> bool {
+        self.flags & flag != 0
+    }
+
+    pub(super) fn takes(&self, words: usize) -> bool {
+        let least = usize::try_from(self.arity.unsigned_abs()).unwrap_or(usize::MAX);
+        if self.arity < 0 {
+            words >= least
+        } else {
+            words == least
+        }
+    }
+
+    /// The name within its container: `load` of `script|load`.
+    pub(super) fn short_name(&self) -> &'static str {
+        self.name.split_once('|').map_or(self.name, |(_, sub)| sub)
+    }
+}
