@@ -196,7 +196,7 @@ fn soak(minutes: u64) -> bool {
         && cargo(&torture, &[])
         && cargo("run --release -p haechi-sim -- mutants", &[])
         && cargo(
-            "test --release -p haechi-sim --test it cross_check",
+            "test --release -p haechi-history cross_check",
             &[("HAECHI_HISTORIES", "1000000")],
         )
 }

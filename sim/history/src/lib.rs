@@ -30,6 +30,31 @@
 //! would have done, where that was decided. `undecryptable` names the live tokens
 //! that did not reveal.
 //!
+//! # Record one, and check it
+//!
+//! ```
+//! use haechi_history::check::check;
+//! use haechi_history::{Answer, ChainEntry, End, FinalState, Function, Recorder};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let mut recorder = Recorder::new();
+//! let append = recorder.invoke(0, "r0", Function::Append, Some("e1"))?;
+//! let answer = Answer::Appended { sequence: 1, event_hash: "h1".into(), durability: None };
+//! recorder.end(9, append, End::Ok(answer))?;
+//! // What was found at the end: the acknowledged record is gone.
+//! let chain: Vec<ChainEntry<'_>> = Vec::new();
+//! recorder.final_state(FinalState { chain: Some(chain), ..FinalState::default() })?;
+//!
+//! let verdict = check(&recorder.into_history())?;
+//! assert_eq!(verdict.violations[0].invariant.name(), "lost_append");
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! [`read`] takes the same history from a file, [`write`](write()) puts it into one.
+//!
+//! # What else the format says
+//!
 //! A process name stands for one memory: a replica that restarts without its
 //! memory goes on under a new name. `"foreign":true` on an invoke line marks its
 //! process as one that follows the reference's protocol. Members that the format

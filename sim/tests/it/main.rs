@@ -4,7 +4,6 @@
 mod check;
 mod differential;
 mod fuzzing;
-mod history;
 mod real_client;
 mod serve;
 mod shrink;

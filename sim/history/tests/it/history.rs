@@ -1,7 +1,5 @@
 //! Histories: what is read is what was written, and what does not fit is named.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // Helpers of tests are not #[test]s.
-
 use haechi_history::{
     Answer, ChainEntry, Durability, End, FinalState, Function, History, Loss, Malformed, Outcome,
     ReadError, Recorder, mutation, read, write,
@@ -205,7 +203,7 @@ fn a_recording_keeps_the_order_of_calls_at_one_time() {
     assert!(history.is_foreign(read.process) && !history.is_foreign(append.process));
     assert_eq!(
         text_of(&history),
-        text_of(&super::history::read(text_of(&history).as_bytes()).unwrap())
+        text_of(&haechi_history::read(text_of(&history).as_bytes()).unwrap())
     );
 }
 

@@ -1,7 +1,7 @@
 //! Writes a valid history of N operations on stdout, always the same for one N:
 //!
 //! ```text
-//! cargo run --release -p haechi-sim --example big_history -- 200000 > /tmp/h.jsonl
+//! cargo run --release -p haechi-history --example big_history -- 200000 > /tmp/h.jsonl
 //! time target/release/haechi-sim check /tmp/h.jsonl
 //! ```
 //!
