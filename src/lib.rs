@@ -48,6 +48,7 @@
 //! - [`crypto`]: who holds the keys of the token vault: a key file, or a KMS
 //!   by way of [`CryptoProvider`](crypto::CryptoProvider).
 //! - [`clock`] and [`entropy`]: the two inputs that a simulation replaces.
+//! - `test_util`, with the feature of that name: stores with hooks, for tests.
 #![forbid(unsafe_code)]
 
 pub mod audit;
@@ -59,6 +60,8 @@ pub mod entropy;
 mod error;
 pub mod redis;
 mod sync;
+#[cfg(any(test, feature = "test-util"))]
+pub mod test_util;
 pub mod vault;
 
 pub use builder::{Builder, StartError};
