@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use crate::{Function, OpId, Operation, Outcome, Symbol};
 
-use super::verdict::{Invariant, Violation};
+use super::invariant::Invariant;
+use super::verdict::Violation;
 use super::view::{View, violation};
 
 /// Linear in operations and records, but for a logarithm where violations are.

@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 
 use crate::{Outcome, Symbol};
 
-use super::verdict::{Invariant, Violation};
+use super::invariant::Invariant;
+use super::verdict::Violation;
 use super::view::{View, violation};
 
 /// Linear in the chain. One break is reported once, where it is, and not again at

@@ -29,6 +29,7 @@
 
 mod appends;
 mod integrity;
+mod invariant;
 mod losses;
 pub mod oracle;
 mod oracle_vault;
@@ -44,7 +45,8 @@ use thiserror::Error;
 
 use crate::{Function, History};
 
-pub use verdict::{Invariant, Verdict, Violation};
+pub use invariant::{Half, Invariant};
+pub use verdict::{Verdict, Violation};
 
 /// Why a history cannot be judged.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]

@@ -11,8 +11,9 @@ use std::ops::Range;
 
 use crate::{LogEntry, Operation, Outcome, PathId};
 
+use super::invariant::Invariant;
 use super::tree::Tree;
-use super::verdict::{Invariant, Violation};
+use super::verdict::Violation;
 use super::view::{View, violation};
 
 /// Linear in the history and in the different prefixes read; at each loss, and for

@@ -2,7 +2,8 @@
 
 use crate::{OpId, Outcome};
 
-use super::verdict::{Invariant, Violation};
+use super::invariant::Invariant;
+use super::verdict::Violation;
 use super::view::{View, violation};
 
 /// Walks the chain backwards, keeping the smallest end among the acknowledged

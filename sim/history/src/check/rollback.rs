@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 
 use crate::{OpId, Operation, Outcome, ProcessId};
 
+use super::invariant::Invariant;
 use super::tree::Tree;
-use super::verdict::{Invariant, Violation};
+use super::verdict::Violation;
 use super::view::{View, violation};
 
 /// When a process first saw something that a loss took.

@@ -5,8 +5,9 @@ use std::collections::HashMap;
 
 use crate::{ChainRecord, Function, History, LossRecord, OpId, Operation, Outcome, Symbol};
 
+use super::invariant::Invariant;
 use super::losses;
-use super::verdict::{Invariant, Violation};
+use super::verdict::Violation;
 
 const NONE: u32 = u32::MAX;
 

@@ -97,8 +97,11 @@ fn invalid_histories_are_accused_of_what_they_did_and_nothing_else() {
 #[test]
 fn every_invariant_has_one_name() {
     for invariant in Invariant::ALL {
-        assert_eq!(invariant.name().parse(), Ok(invariant));
+        assert_eq!(invariant.name().parse(), Ok(*invariant));
+        let is_one_line = !invariant.describe().contains('\n');
+        assert!(is_one_line && !invariant.describe().is_empty());
     }
+    assert_eq!(Invariant::ChainIntegrity.name(), "chain_integrity");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Which name a contradiction bears, and why, in words.
 
-use crate::check::verdict::{Invariant, Violation};
+use crate::check::invariant::Invariant;
+use crate::check::verdict::Violation;
 use crate::check::view::violation;
 use crate::{KeptMutation, OpId, Operation};
 

@@ -3,7 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::check::verdict::{Invariant, Violation};
+use crate::check::invariant::Invariant;
+use crate::check::verdict::Violation;
 use crate::check::view::violation;
 use crate::{OpId, ProcessId};
 

@@ -15,7 +15,8 @@
 use std::collections::{BTreeSet, HashSet};
 
 use crate::OpId;
-use crate::check::verdict::{Invariant, Violation};
+use crate::check::invariant::Invariant;
+use crate::check::verdict::Violation;
 
 use super::choice::Frame;
 use super::foresight::Foresight;

@@ -10,8 +10,9 @@
 
 use std::collections::BTreeSet;
 
+use crate::check::invariant::Invariant;
 use crate::check::losses;
-use crate::check::verdict::{Invariant, Violation};
+use crate::check::verdict::Violation;
 use crate::check::view::violation;
 use crate::{Durability, LossRecord};
 

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::check::verdict::{Invariant, Violation};
+use crate::check::invariant::Invariant;
+use crate::check::verdict::Violation;
 use crate::check::view::violation;
 use crate::{History, OpId, Outcome, Symbol};
 
