@@ -12,8 +12,11 @@ use std::{
 /// Where the copy is.
 const COPY: &str = "target/mutants";
 
-/// Runs cargo-mutants; `words` are options for it.
-pub(crate) fn run(words: impl Iterator<Item = String>) -> bool {
+/// Packages that the copy leaves out, by their folders.
+const LEFT_OUT: [&str; 4] = ["sim", "models", "xtask", "fuzz"];
+
+/// Runs cargo-mutants with further options.
+pub(crate) fn run(options: &[String]) -> bool {
     if let Err(error) = copy(Path::new(COPY)) {
         println!("{COPY} cannot be made: {error}");
         return false;
@@ -21,7 +24,7 @@ pub(crate) fn run(words: impl Iterator<Item = String>) -> bool {
     println!("+ cargo mutants --in-place, in {COPY}");
     let done = Command::new("cargo")
         .args(["mutants", "--in-place"])
-        .args(words)
+        .args(options)
         .current_dir(COPY)
         // Fewer cases of each property: what a mutant breaks shows in these.
         .env("PROPTEST_CASES", "32")
@@ -47,7 +50,7 @@ fn copy(to: &Path) -> io::Result<()> {
     fs::create_dir_all(to)?;
     let mut archive = Command::new("git")
         .args(["archive", "HEAD", "--", "."])
-        .args(["sim", "models", "xtask", "fuzz"].map(|package| format!(":(exclude){package}")))
+        .args(LEFT_OUT.map(|package| format!(":(exclude){package}")))
         .stdout(Stdio::piped())
         .spawn()?;
     let from = archive.stdout.take().map_or(Stdio::null(), Stdio::from);
@@ -62,7 +65,11 @@ fn copy(to: &Path) -> io::Result<()> {
     let manifest = to.join("Cargo.toml");
     let alone: String = fs::read_to_string(&manifest)?
         .lines()
-        .filter(|line| !line.starts_with("haechi-sim") && !line.starts_with("members ="))
+        .filter(|line| {
+            !["haechi-", "redis-sim", "members ="]
+                .iter()
+                .any(|start| line.starts_with(start))
+        })
         .flat_map(|line| [line, "\n"])
         .collect();
     fs::write(manifest, alone)

@@ -1,0 +1,199 @@
+//! `cargo xtask fuzz`: one fuzz target under libFuzzer, for some minutes.
+//!
+//! No sanitizer is used: the code under test forbids `unsafe`, so what one
+//! would find is in dependencies, and inputs a second count for more.
+
+use std::{
+    fs,
+    io::{self, BufRead as _, BufReader},
+    process::{Command, Stdio},
+};
+
+use clap::Args;
+
+use crate::{Outcome, process::succeeds};
+
+/// Fuzz one target with cargo-fuzz, and print how many inputs a second it tried
+///
+/// Uses the nightly toolchain if it is installed and the current one if not.
+/// New inputs are kept in target/fuzz-corpus, failing ones in fuzz/artifacts.
+/// Needs cargo-fuzz: cargo install cargo-fuzz.
+#[derive(Args)]
+#[command(
+    after_help = "Exit codes: 0 no failure, 1 an input failed, 2 the target could not be built.
+
+Example: fuzz the chain's verifier for ten minutes
+  cargo xtask fuzz chain_verify --minutes 10"
+)]
+pub(crate) struct FuzzArgs {
+    /// A target: the name of a file in fuzz/fuzz_targets
+    #[arg(default_value = "diff_apply")]
+    target: String,
+    /// How long to fuzz; fractions are allowed
+    #[arg(long, value_name = "M", default_value_t = 1.0)]
+    minutes: f64,
+}
+
+/// Runs the command.
+pub(crate) fn run(args: &FuzzArgs) -> Outcome {
+    match fuzz(args) {
+        Ok(passed) => passed.into(),
+        Err(why) => {
+            eprintln!("error: {why}");
+            Outcome::NotRun
+        }
+    }
+}
+
+fn fuzz(args: &FuzzArgs) -> Result<bool, String> {
+    let target = &*args.target;
+    let known = targets().map_err(|error| format!("fuzz/fuzz_targets: {error}"))?;
+    if !known.iter().any(|name| name == target) {
+        return Err(format!(
+            "no target {target}; there are {}",
+            known.join(", ")
+        ));
+    }
+    let toolchain = toolchain(target)?;
+    let own = format!("target/fuzz-corpus/{target}");
+    fs::create_dir_all(&own).map_err(|error| format!("{own}: {error}"))?;
+    let mut run = cargo_fuzz(toolchain, "run");
+    // libFuzzer reads all directories and writes to the first: what is committed stays as it is.
+    run.args([target, &own, &format!("fuzz/corpus/{target}"), "--"])
+        .arg(format!("-max_total_time={}", seconds(args.minutes)))
+        .arg("-print_final_stats=1")
+        .stderr(Stdio::piped());
+    let (passed, statistics) = watch(&mut run).map_err(|error| error.to_string())?;
+    println!(
+        "{target}: {} inputs, {} inputs a second; {}",
+        statistics.inputs,
+        statistics.per_second,
+        if passed { "no failure" } else { "FAILED" }
+    );
+    Ok(passed)
+}
+
+/// At least one: libFuzzer takes 0 for no end.
+fn seconds(minutes: f64) -> u64 {
+    ((minutes * 60.0).round() as u64).max(1)
+}
+
+fn targets() -> io::Result<Vec<String>> {
+    let mut names: Vec<String> = fs::read_dir("fuzz/fuzz_targets")?
+        .map(|entry| {
+            let path = entry?.path();
+            Ok(path
+                .file_stem()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned())
+        })
+        .collect::<io::Result<_>>()?;
+    names.sort();
+    Ok(names)
+}
+
+/// The first toolchain that builds the target.
+fn toolchain(target: &str) -> Result<Option<&'static str>, String> {
+    let nightly = succeeds(Command::new("cargo").args(["+nightly", "--version"]));
+    let candidates = nightly
+        .then_some(Some("+nightly"))
+        .into_iter()
+        .chain([None]);
+    if !succeeds(Command::new("cargo").args(["fuzz", "--version"])) {
+        return Err("cargo-fuzz is missing: cargo install cargo-fuzz".to_owned());
+    }
+    for toolchain in candidates {
+        let mut build = cargo_fuzz(toolchain, "build");
+        println!(
+            "+ cargo {} fuzz build --sanitizer none {target}",
+            toolchain.unwrap_or_default()
+        );
+        if build
+            .arg(target)
+            .status()
+            .is_ok_and(|status| status.success())
+        {
+            return Ok(toolchain);
+        }
+    }
+    Err(format!(
+        "no toolchain builds {target}; try: rustup toolchain install nightly"
+    ))
+}
+
+fn cargo_fuzz(toolchain: Option<&str>, command: &str) -> Command {
+    // The cargo of PATH is rustup's, which takes a toolchain; the one that runs this program is not.
+    let mut cargo = Command::new("cargo");
+    cargo
+        .args(toolchain)
+        .args(["fuzz", command, "--sanitizer", "none"])
+        .args(["--target-dir", "target/fuzz"])
+        .env_remove("CARGO_MANIFEST_DIR");
+    if toolchain.is_none() {
+        // cargo-fuzz may pass flags that a stable compiler refuses otherwise.
+        cargo.env("RUSTC_BOOTSTRAP", "1");
+    }
+    cargo
+}
+
+/// What libFuzzer prints at its end.
+#[derive(Debug, Default, PartialEq)]
+struct Statistics {
+    inputs: u64,
+    per_second: u64,
+}
+
+impl Statistics {
+    fn read(&mut self, line: &str) {
+        let value = |name: &str| line.strip_prefix(name)?.trim().parse().ok();
+        if let Some(inputs) = value("stat::number_of_executed_units:") {
+            self.inputs = inputs;
+        }
+        if let Some(per_second) = value("stat::average_exec_per_sec:") {
+            self.per_second = per_second;
+        }
+    }
+}
+
+/// Runs it, passes on what it prints, and collects its statistics.
+fn watch(run: &mut Command) -> io::Result<(bool, Statistics)> {
+    let mut child = run.spawn()?;
+    let mut statistics = Statistics::default();
+    if let Some(stderr) = child.stderr.take() {
+        for line in BufReader::new(stderr).split(b'\n') {
+            let line = line?;
+            let line = String::from_utf8_lossy(&line);
+            eprintln!("{line}");
+            statistics.read(&line);
+        }
+    }
+    Ok((child.wait()?.success(), statistics))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statistics_of_libfuzzer() {
+        let mut statistics = Statistics::default();
+        for line in [
+            "Done 22187 runs in 11 second(s)",
+            "stat::number_of_executed_units: 22187",
+            "stat::average_exec_per_sec:     2017",
+        ] {
+            statistics.read(line);
+        }
+        let expected = Statistics {
+            inputs: 22187,
+            per_second: 2017,
+        };
+        assert_eq!(statistics, expected);
+    }
+
+    #[test]
+    fn a_fraction_of_a_second_is_not_for_ever() {
+        assert_eq!([0.001, 0.5, 10.0].map(seconds), [1, 30, 600]);
+    }
+}

@@ -1,0 +1,51 @@
+//! Starting other programs.
+
+use std::{
+    env,
+    process::{Command, Stdio},
+};
+
+/// Runs the cargo that runs this program, with further environment; whether it succeeded.
+pub(crate) fn cargo(words: &str, environment: &[(&str, &str)]) -> bool {
+    let program = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    println!("+ cargo {words}");
+    Command::new(program)
+        .args(words.split(' '))
+        .envs(environment.iter().copied())
+        // Set by the cargo that runs this program, for this program alone.
+        .env_remove("CARGO_MANIFEST_DIR")
+        .status()
+        .is_ok_and(|status| status.success())
+}
+
+/// Whether a program succeeds, without its output.
+pub(crate) fn succeeds(command: &mut Command) -> bool {
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
+}
+
+/// Whether there is a redis-server; installs one with apt-get where that is possible.
+pub(crate) fn redis_server() -> bool {
+    let found = || {
+        let program = env::var_os("REDIS_SERVER").unwrap_or_else(|| "redis-server".into());
+        succeeds(Command::new(program).arg("--version"))
+    };
+    if found() {
+        return true;
+    }
+    println!("no redis-server; trying apt-get");
+    let install = "export DEBIAN_FRONTEND=noninteractive; \
+                   run() { if [ \"$(id -u)\" = 0 ]; then \"$@\"; else sudo -n \"$@\"; fi; }; \
+                   run apt-get update -qq && run apt-get install -y -qq --no-install-recommends redis-server";
+    succeeds(Command::new("sh").args(["-c", install]));
+    if !found() {
+        println!(
+            "redis-server is missing: install it (brew install redis, dnf install redis, …) or set REDIS_SERVER to its path"
+        );
+    }
+    found()
+}

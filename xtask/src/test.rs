@@ -1,0 +1,113 @@
+//! `cargo xtask test`: every check, in parts whose times it prints.
+
+use std::time::{Duration, Instant};
+
+use crate::{
+    deps,
+    process::{cargo, redis_server},
+};
+
+/// One part of `cargo xtask test`.
+struct Part {
+    name: &'static str,
+    run: fn() -> bool,
+}
+
+const PARTS: &[Part] = &[
+    Part {
+        name: "redis-server",
+        run: redis_server,
+    },
+    Part {
+        name: "dependencies",
+        run: deps::run,
+    },
+    Part {
+        name: "format",
+        run: || {
+            cargo("fmt --all --check", &[])
+                && cargo("fmt --manifest-path fuzz/Cargo.toml --check", &[])
+        },
+    },
+    Part {
+        name: "lints",
+        run: || {
+            cargo(
+                "clippy --workspace --all-targets --all-features -- -D warnings",
+                &[],
+            ) && cargo(
+                "clippy --manifest-path fuzz/Cargo.toml --target-dir target/fuzz -- -D warnings",
+                &[],
+            ) && cargo(
+                "clippy --release -p haechi-models --all-targets --target-dir target/models -- -D warnings",
+                MODELS,
+            )
+        },
+    },
+    Part {
+        name: "documentation",
+        run: || {
+            cargo(
+                "doc --workspace --no-deps --all-features",
+                &[("RUSTDOCFLAGS", "-D warnings")],
+            )
+        },
+    },
+    Part {
+        name: "tests",
+        run: || cargo("test --workspace --all-features", &[]),
+    },
+    Part {
+        name: "models",
+        run: models,
+    },
+    Part {
+        name: "simulation",
+        run: || cargo("run --release -p haechi-sim -- run", &[]),
+    },
+    Part {
+        name: "planted bugs",
+        run: || cargo("run --release -p haechi-sim -- mutants --ranges 1", &[]),
+    },
+];
+
+/// Runs every part and stops at the first that fails.
+#[expect(clippy::disallowed_methods, reason = "this program measures real time")]
+pub(crate) fn run() -> bool {
+    let mut times: Vec<(&str, Duration)> = Vec::new();
+    let mut failed = None;
+    for part in PARTS {
+        println!("== {}", part.name);
+        let started = Instant::now();
+        let passed = (part.run)();
+        times.push((part.name, started.elapsed()));
+        if !passed {
+            failed = Some(part.name);
+            break;
+        }
+    }
+    println!("== times");
+    for (name, time) in &times {
+        println!("{name:<16}{:>6.0} s", time.as_secs_f64());
+    }
+    let total: Duration = times.iter().map(|(_, time)| *time).sum();
+    println!("{:<16}{:>6.0} s", "in all", total.as_secs_f64());
+    match failed {
+        None => println!("all parts passed"),
+        Some(name) => println!("failed: {name}"),
+    }
+    failed.is_none()
+}
+
+/// Setting RUSTFLAGS replaces the flags of .cargo/config.toml, which the
+/// models do not need; a target directory of their own keeps the two builds
+/// from invalidating each other.
+const MODELS: &[(&str, &str)] = &[("RUSTFLAGS", "--cfg haechi_loom")];
+
+/// Runs the loom models.
+pub(crate) fn models() -> bool {
+    cargo(
+        "test --release -p haechi-models --lib --target-dir target/models",
+        MODELS,
+    )
+}
