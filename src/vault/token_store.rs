@@ -1,7 +1,7 @@
 //! Mutations of the vault, each applied exactly once or not at all.
 //!
 //! The rules that make it so, whatever replies are lost, are all in
-//! [`Drive`]. This module must not know what a token is for.
+//! [`MutationDriver`]. This module must not know what a token is for.
 
 use std::{
     collections::BTreeSet,
@@ -232,7 +232,7 @@ impl<S: VaultStore, C: Clock, E: Entropy> TokenStore<S, C, E> {
     ///
     /// [`MutateError`]: its variant tells whether it may be tried again.
     pub async fn mutate<M: Mutation>(&self, mutation: M) -> Result<Done<M::Output>, MutateError> {
-        self.drive(Scope::Everything, mutation).await
+        self.run_mutation(Scope::Everything, mutation).await
     }
 
     /// Runs `mutation` over `tokens` and applies its changes, exactly once.
@@ -249,7 +249,7 @@ impl<S: VaultStore, C: Clock, E: Entropy> TokenStore<S, C, E> {
         mutation: M,
     ) -> Result<Done<M::Output>, MutateError> {
         let tokens = tokens.into_iter().collect();
-        self.drive(Scope::Tokens(tokens), mutation).await
+        self.run_mutation(Scope::Tokens(tokens), mutation).await
     }
 
     /// The whole vault as it stood at one moment. O(tokens).
@@ -362,7 +362,7 @@ impl<S: VaultStore, C: Clock, E: Entropy> TokenStore<S, C, E> {
         Ok(MutationId::from_bytes(id))
     }
 
-    async fn drive<M: Mutation>(
+    async fn run_mutation<M: Mutation>(
         &self,
         scope: Scope,
         mutation: M,
@@ -372,7 +372,7 @@ impl<S: VaultStore, C: Clock, E: Entropy> TokenStore<S, C, E> {
         }
         let began = self.clock.now();
         let deadline = began.saturating_add(self.config.deadline);
-        let drive = Drive {
+        let driver = MutationDriver {
             tokens: self,
             id: self.new_mutation()?,
             begun: None,
@@ -388,7 +388,7 @@ impl<S: VaultStore, C: Clock, E: Entropy> TokenStore<S, C, E> {
         let share = self.config.deadline / 4;
         let lease = within(&self.clock, share, self.store.lease()).await;
         // On the heap: callers hold this future in theirs, and it is large.
-        let done = Box::pin(drive.run(scope, mutation)).await;
+        let done = Box::pin(driver.run(scope, mutation)).await;
         if let Some(lease) = lease {
             let left = deadline.saturating_sub(self.clock.now());
             within(&self.clock, left, self.store.release(lease)).await;
@@ -410,7 +410,7 @@ enum Scope {
 /// another attempt of the same mutation is made, the mutation's receipt sees
 /// to it that only one of them is applied, and tells which. A mutation is given
 /// up as not applied only by a receipt that no late attempt gets past.
-struct Drive<'a, S, C, E, T> {
+struct MutationDriver<'a, S, C, E, T> {
     tokens: &'a TokenStore<S, C, E>,
     id: MutationId,
     begun: Option<Mark>,
@@ -441,7 +441,7 @@ enum GivenUp {
     Corrupt(Corrupt),
 }
 
-impl<S: VaultStore, C: Clock, E: Entropy, T: Send> Drive<'_, S, C, E, T> {
+impl<S: VaultStore, C: Clock, E: Entropy, T: Send> MutationDriver<'_, S, C, E, T> {
     async fn run<M: Mutation<Output = T>>(
         mut self,
         mut scope: Scope,
