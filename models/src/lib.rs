@@ -41,7 +41,7 @@ mod late_copy;
 mod link_slot;
 #[cfg(haechi_loom)]
 #[cfg(test)]
-mod shared_belief;
+mod shared_observed;
 #[cfg(haechi_loom)]
 #[cfg(test)]
 mod sink_queue;

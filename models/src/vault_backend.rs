@@ -11,8 +11,8 @@ use std::{collections::BTreeMap, future::pending, time::Duration};
 use haechi_store_redis::{
     AttemptError, Cause, Corrupt,
     vault::{
-        Applied, Attempt, Belief, Change, Diff, Due, Fate, Indexed, Load, Loaded, Mark, Moved,
-        MutationId, Page, Stored, TokenId, VaultStore, Version,
+        Applied, Attempt, Change, Diff, Due, Fate, Indexed, Load, Loaded, Mark, Moved, MutationId,
+        Observed, Page, Stored, TokenId, VaultStore, Version,
     },
 };
 use loom::sync::{Arc, Condvar, Mutex, MutexGuard};
@@ -83,18 +83,18 @@ struct Adrift {
     begun: Mark,
     read: BTreeMap<TokenId, Option<Stored>>,
     diff: Diff,
-    belief: Belief,
+    observed: Observed,
 }
 
 impl Adrift {
-    fn copy(attempt: &Attempt<'_>, belief: &Belief) -> Self {
+    fn copy(attempt: &Attempt<'_>, observed: &Observed) -> Self {
         Self {
             mutation: attempt.mutation,
             number: attempt.number,
             begun: attempt.begun,
             read: attempt.read.clone(),
             diff: attempt.diff.clone(),
-            belief: *belief,
+            observed: *observed,
         }
     }
 }
@@ -158,21 +158,21 @@ impl State {
     }
 
     /// Refuses who has seen more than there is.
-    fn holds(&self, belief: &Belief, flaw: Flaw, kept: u64) -> Result<(), AttemptError> {
-        let lacks = belief.receipt.is_some_and(|(mutation, mark)| {
+    fn holds(&self, observed: &Observed, flaw: Flaw, kept: u64) -> Result<(), AttemptError> {
+        let lacks = observed.receipt.is_some_and(|(mutation, mark)| {
             let is_kept = mark.get() >= self.oldest(kept) || flaw == Flaw::ForgetsTrimming;
             mark.get() >= self.next_mark || (is_kept && !self.receipts.contains_key(&mutation))
         });
-        if lacks || self.version < belief.version.get() {
-            return Err(self.lost(belief));
+        if lacks || self.version < observed.version.get() {
+            return Err(self.lost(observed));
         }
         Ok(())
     }
 
-    fn lost(&self, belief: &Belief) -> AttemptError {
+    fn lost(&self, observed: &Observed) -> AttemptError {
         AttemptError::Corrupt(Corrupt::VaultRolledBack {
             prefix: String::new(),
-            seen: belief.version.get(),
+            seen: observed.version.get(),
             met: self.version,
         })
     }
@@ -196,9 +196,9 @@ impl State {
         {
             return Ok(Applied::Settled(*fate));
         }
-        self.holds(&attempt.belief, flaw, kept)?;
+        self.holds(&attempt.observed, flaw, kept)?;
         if attempt.begun.get() > self.next_mark {
-            return Err(self.lost(&attempt.belief));
+            return Err(self.lost(&attempt.observed));
         }
         if attempt.begun.get() < self.oldest(kept) && flaw != Flaw::NothingIsForgotten {
             return Ok(Applied::Forgotten);
@@ -273,19 +273,23 @@ impl VaultStore for Replica {
         "tokens"
     }
 
-    async fn load(&self, what: Load<'_>, belief: &Belief) -> Result<Loaded, AttemptError> {
+    async fn load(&self, what: Load<'_>, observed: &Observed) -> Result<Loaded, AttemptError> {
         let Vault { flaw, kept, .. } = *self.vault;
         let Load::Some(tokens) = what else {
             return not_modelled();
         };
         let state = self.vault.state();
-        state.holds(belief, flaw, kept)?;
+        state.holds(observed, flaw, kept)?;
         Ok(state.loaded(tokens.iter()))
     }
 
-    async fn apply(&self, attempt: &Attempt<'_>, belief: &Belief) -> Result<Applied, AttemptError> {
+    async fn apply(
+        &self,
+        attempt: &Attempt<'_>,
+        observed: &Observed,
+    ) -> Result<Applied, AttemptError> {
         let Vault { flaw, kept, .. } = *self.vault;
-        let attempt = Adrift::copy(attempt, belief);
+        let attempt = Adrift::copy(attempt, observed);
         let lost = || match flaw {
             Flaw::LossIsRefusal => AttemptError::Refused(Cause::new("lost")),
             _ => AttemptError::Ambiguous(Cause::new("lost")),
@@ -316,16 +320,16 @@ impl VaultStore for Replica {
         &self,
         mutation: MutationId,
         begun: Mark,
-        belief: &Belief,
+        observed: &Observed,
     ) -> Result<Option<Fate>, AttemptError> {
         let Vault { flaw, kept, .. } = *self.vault;
         let mut state = self.vault.state();
         if let Some(fate) = state.receipts.get(&mutation) {
             return Ok(Some(*fate));
         }
-        state.holds(belief, flaw, kept)?;
+        state.holds(observed, flaw, kept)?;
         if begun.get() > state.next_mark {
-            return Err(state.lost(belief));
+            return Err(state.lost(observed));
         }
         if begun.get() < state.oldest(kept) {
             return Ok(None);

@@ -15,7 +15,7 @@ use crate::{
     audit::{Batch, Reply},
     chain::Position,
     error::AttemptError,
-    vault::{Applied, Attempt, Belief, Change, Fence, Patience, Stored, TokenId},
+    vault::{Applied, Attempt, Change, Fence, Observed, Patience, Stored, TokenId},
 };
 
 /// A Lua script and the name Redis caches it under.
@@ -180,10 +180,10 @@ pub fn apply_call(
     script: &Script,
     keys: &VaultKeys,
     attempt: &Attempt<'_>,
-    belief: &Belief,
+    observed: &Observed,
 ) -> Cmd {
     let mut call = script.call(&keys.all());
-    believe(&mut call, belief);
+    add_observed(&mut call, observed);
     call.arg(attempt.mutation.to_string())
         .arg(attempt.number)
         .arg(attempt.begun.get());
@@ -229,15 +229,15 @@ pub fn apply_reply(
     reply: Value,
     keys: &VaultKeys,
     attempt: &Attempt<'_>,
-    belief: &Belief,
+    observed: &Observed,
 ) -> Result<Applied, AttemptError> {
-    vault_reply::applied(reply, keys, attempt, belief)
+    vault_reply::applied(reply, keys, attempt, observed)
 }
 
 /// What the caller's process has seen, as the vault's scripts take it.
-pub(super) fn believe(call: &mut Cmd, belief: &Belief) {
-    call.arg(belief.version.get());
-    match belief.receipt {
+pub(super) fn add_observed(call: &mut Cmd, observed: &Observed) {
+    call.arg(observed.version.get());
+    match observed.receipt {
         Some((mutation, mark)) => call.arg(mutation.to_string()).arg(mark.get()),
         None => call.arg("").arg(0),
     };

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     error::{AttemptError, Corrupt},
     vault::{
-        Applied, Attempt, Belief, Due, Fate, Loaded, Mark, Moved, MutationId, Page, Stored,
+        Applied, Attempt, Due, Fate, Loaded, Mark, Moved, MutationId, Observed, Page, Stored,
         TokenId, Version,
     },
 };
@@ -22,9 +22,9 @@ pub(super) fn loaded(
     reply: Value,
     keys: &VaultKeys,
     tokens: Option<&[TokenId]>,
-    belief: &Belief,
+    observed: &Observed,
 ) -> Result<Loaded, AttemptError> {
-    let mut parts = parts(reply, keys, belief)?;
+    let mut parts = parts(reply, keys, observed)?;
     let kind = kind(&parts).to_vec();
     let (b"loaded", [_, version, mark, Value::Array(values), newest, next]) =
         (kind.as_slice(), parts.as_mut_slice())
@@ -60,9 +60,9 @@ pub(super) fn applied(
     reply: Value,
     keys: &VaultKeys,
     attempt: &Attempt<'_>,
-    belief: &Belief,
+    observed: &Observed,
 ) -> Result<Applied, AttemptError> {
-    let mut parts = parts(reply, keys, belief)?;
+    let mut parts = parts(reply, keys, observed)?;
     let kind = kind(&parts).to_vec();
     match (kind.as_slice(), parts.as_mut_slice()) {
         (b"committed", [_, version, mark]) => Ok(Applied::Committed {
@@ -98,9 +98,9 @@ pub(super) fn applied(
 pub(super) fn settled(
     reply: Value,
     keys: &VaultKeys,
-    belief: &Belief,
+    observed: &Observed,
 ) -> Result<Option<Fate>, AttemptError> {
-    let parts = parts(reply, keys, belief)?;
+    let parts = parts(reply, keys, observed)?;
     match (kind(&parts), parts.as_slice()) {
         (b"settled", [_, receipt]) => Ok(Some(fate(bytes(receipt), keys)?)),
         (b"forgotten", _) => Ok(None),
@@ -110,7 +110,7 @@ pub(super) fn settled(
 
 /// The reply of the due script.
 pub(super) fn due(reply: Value, keys: &VaultKeys) -> Result<Due, AttemptError> {
-    let parts = parts(reply, keys, &Belief::default())?;
+    let parts = parts(reply, keys, &Observed::default())?;
     match (kind(&parts), parts.as_slice()) {
         (b"due", [_, Value::Int(whole), drift, Value::Array(tokens)]) => Ok(Due {
             tokens: tokens
@@ -126,7 +126,7 @@ pub(super) fn due(reply: Value, keys: &VaultKeys) -> Result<Due, AttemptError> {
 
 /// The reply of the index script.
 pub(super) fn indexed(reply: Value, keys: &VaultKeys) -> Result<(), AttemptError> {
-    match kind(&parts(reply, keys, &Belief::default())?) {
+    match kind(&parts(reply, keys, &Observed::default())?) {
         b"indexed" => Ok(()),
         _ => Err(strange()),
     }
@@ -134,7 +134,7 @@ pub(super) fn indexed(reply: Value, keys: &VaultKeys) -> Result<(), AttemptError
 
 /// The reply of the scan script.
 pub(super) fn page(reply: Value, keys: &VaultKeys) -> Result<Page, AttemptError> {
-    let mut parts = parts(reply, keys, &Belief::default())?;
+    let mut parts = parts(reply, keys, &Observed::default())?;
     let kind = kind(&parts).to_vec();
     match (kind.as_slice(), parts.as_mut_slice()) {
         (b"page", [_, cursor, Value::Array(values)]) => {
@@ -153,7 +153,7 @@ pub(super) fn page(reply: Value, keys: &VaultKeys) -> Result<Page, AttemptError>
 }
 
 /// The parts of a reply that is not one of the vault's faults.
-fn parts(reply: Value, keys: &VaultKeys, belief: &Belief) -> Result<Vec<Value>, AttemptError> {
+fn parts(reply: Value, keys: &VaultKeys, observed: &Observed) -> Result<Vec<Value>, AttemptError> {
     let parts = unfaulted(reply, &keys.prefix)?;
     match kind(&parts) {
         b"unreadable" => Err(Corrupt::Unreadable {
@@ -163,7 +163,7 @@ fn parts(reply: Value, keys: &VaultKeys, belief: &Belief) -> Result<Vec<Value>, 
         .into()),
         b"lost" => Err(Corrupt::VaultRolledBack {
             prefix: keys.prefix.to_string(),
-            seen: belief.version.get(),
+            seen: observed.version.get(),
             met: parts.get(1).map_or(Ok(0), count)?,
         }
         .into()),

@@ -7,7 +7,7 @@ use super::{
     keys::{VaultKeys, VaultPrefix},
     link::{Link, Timeouts},
     lock::{ContentionLock, Lease, LockPolicy, LockWaits},
-    script::{SCRIPTS, apply_call, apply_reply, believe, compared, millis},
+    script::{SCRIPTS, add_observed, apply_call, apply_reply, compared, millis},
     vault_reply,
 };
 use crate::{
@@ -15,7 +15,7 @@ use crate::{
     entropy::Entropy,
     error::AttemptError,
     vault::{
-        Applied, Attempt, Belief, Due, Fate, Indexed, Load, Loaded, Mark, MutationId, Page,
+        Applied, Attempt, Due, Fate, Indexed, Load, Loaded, Mark, MutationId, Observed, Page,
         VaultStore,
     },
 };
@@ -95,9 +95,9 @@ impl<N: Connect, C: Clock, E: Entropy> VaultStore for RedisVaultStore<N, C, E> {
         &self.keys.tokens
     }
 
-    async fn load(&self, what: Load<'_>, belief: &Belief) -> Result<Loaded, AttemptError> {
+    async fn load(&self, what: Load<'_>, observed: &Observed) -> Result<Loaded, AttemptError> {
         let mut call = SCRIPTS.vault_load.call(&self.keys.all());
-        believe(&mut call, belief);
+        add_observed(&mut call, observed);
         let tokens = match what {
             Load::Some(tokens) => {
                 call.arg("").arg("some");
@@ -113,26 +113,30 @@ impl<N: Connect, C: Clock, E: Entropy> VaultStore for RedisVaultStore<N, C, E> {
             }
         };
         let reply = self.link.run(&SCRIPTS.vault_load, &call).await?;
-        vault_reply::loaded(reply, &self.keys, tokens, belief)
+        vault_reply::loaded(reply, &self.keys, tokens, observed)
     }
 
-    async fn apply(&self, attempt: &Attempt<'_>, belief: &Belief) -> Result<Applied, AttemptError> {
-        let call = apply_call(&SCRIPTS.vault_apply, &self.keys, attempt, belief);
+    async fn apply(
+        &self,
+        attempt: &Attempt<'_>,
+        observed: &Observed,
+    ) -> Result<Applied, AttemptError> {
+        let call = apply_call(&SCRIPTS.vault_apply, &self.keys, attempt, observed);
         let reply = self.link.run(&SCRIPTS.vault_apply, &call).await?;
-        apply_reply(reply, &self.keys, attempt, belief)
+        apply_reply(reply, &self.keys, attempt, observed)
     }
 
     async fn settle(
         &self,
         mutation: MutationId,
         begun: Mark,
-        belief: &Belief,
+        observed: &Observed,
     ) -> Result<Option<Fate>, AttemptError> {
         let mut call = SCRIPTS.vault_settle.call(&self.keys.all());
-        believe(&mut call, belief);
+        add_observed(&mut call, observed);
         call.arg(mutation.to_string()).arg(begun.get());
         let reply = self.link.run(&SCRIPTS.vault_settle, &call).await?;
-        vault_reply::settled(reply, &self.keys, belief)
+        vault_reply::settled(reply, &self.keys, observed)
     }
 
     async fn due(&self, now: Duration, limit: usize) -> Result<Due, AttemptError> {

@@ -9,7 +9,7 @@ use crate::{
     chain::Position,
     error::{AttemptError, ReadError},
     vault::{
-        Applied, Attempt, Belief, Due, Fate, Indexed, Load, Loaded, Mark, MutationId, Page,
+        Applied, Attempt, Observed, Due, Fate, Indexed, Load, Loaded, Mark, MutationId, Page,
         VaultStore,
     },
 };
@@ -153,9 +153,9 @@ pub trait VaultHooks<S: VaultStore>: Send + Sync + 'static {
         &self,
         next: &S,
         what: Load<'_>,
-        belief: &Belief,
+        observed: &Observed,
     ) -> impl Future<Output = Result<Loaded, AttemptError>> + Send {
-        next.load(what, belief)
+        next.load(what, observed)
     }
 
     /// Instead of [`VaultStore::apply`].
@@ -163,9 +163,9 @@ pub trait VaultHooks<S: VaultStore>: Send + Sync + 'static {
         &self,
         next: &S,
         attempt: &Attempt<'_>,
-        belief: &Belief,
+        observed: &Observed,
     ) -> impl Future<Output = Result<Applied, AttemptError>> + Send {
-        next.apply(attempt, belief)
+        next.apply(attempt, observed)
     }
 
     /// Instead of [`VaultStore::settle`].
@@ -174,9 +174,9 @@ pub trait VaultHooks<S: VaultStore>: Send + Sync + 'static {
         next: &S,
         mutation: MutationId,
         begun: Mark,
-        belief: &Belief,
+        observed: &Observed,
     ) -> impl Future<Output = Result<Option<Fate>, AttemptError>> + Send {
-        next.settle(mutation, begun, belief)
+        next.settle(mutation, begun, observed)
     }
 
     /// Instead of [`VaultStore::due`].
@@ -230,26 +230,26 @@ impl<S: VaultStore, H: VaultHooks<S>> VaultStore for Hooked<S, H> {
     fn load(
         &self,
         what: Load<'_>,
-        belief: &Belief,
+        observed: &Observed,
     ) -> impl Future<Output = Result<Loaded, AttemptError>> + Send {
-        self.hooks.load(&self.store, what, belief)
+        self.hooks.load(&self.store, what, observed)
     }
 
     fn apply(
         &self,
         attempt: &Attempt<'_>,
-        belief: &Belief,
+        observed: &Observed,
     ) -> impl Future<Output = Result<Applied, AttemptError>> + Send {
-        self.hooks.apply(&self.store, attempt, belief)
+        self.hooks.apply(&self.store, attempt, observed)
     }
 
     fn settle(
         &self,
         mutation: MutationId,
         begun: Mark,
-        belief: &Belief,
+        observed: &Observed,
     ) -> impl Future<Output = Result<Option<Fate>, AttemptError>> + Send {
-        self.hooks.settle(&self.store, mutation, begun, belief)
+        self.hooks.settle(&self.store, mutation, begun, observed)
     }
 
     fn due(

@@ -6,8 +6,8 @@ use std::{collections::BTreeMap, time::Duration};
 use super::{
     diff::Change,
     store::{
-        Applied, Attempt, Belief, Due, Fate, Fence, Indexed, Load, Loaded, Mark, Moved, MutationId,
-        Page, VaultStore, Version,
+        Applied, Attempt, Due, Fate, Fence, Indexed, Load, Loaded, Mark, Moved, MutationId,
+        Observed, Page, VaultStore, Version,
     },
     token::{Stored, TokenId},
 };
@@ -60,7 +60,7 @@ impl VaultStore for MemoryVault {
         "tokens"
     }
 
-    async fn load(&self, what: Load<'_>, _: &Belief) -> Result<Loaded, AttemptError> {
+    async fn load(&self, what: Load<'_>, _: &Observed) -> Result<Loaded, AttemptError> {
         let state = lock(&self.0);
         Ok(match what {
             Load::Some(tokens) => state.loaded(tokens.iter()),
@@ -68,7 +68,7 @@ impl VaultStore for MemoryVault {
         })
     }
 
-    async fn apply(&self, attempt: &Attempt<'_>, _: &Belief) -> Result<Applied, AttemptError> {
+    async fn apply(&self, attempt: &Attempt<'_>, _: &Observed) -> Result<Applied, AttemptError> {
         let mut state = lock(&self.0);
         if let Some(fate) = state.receipts.get(&attempt.mutation) {
             return Ok(Applied::Settled(*fate));
@@ -106,7 +106,7 @@ impl VaultStore for MemoryVault {
         &self,
         mutation: MutationId,
         _: Mark,
-        _: &Belief,
+        _: &Observed,
     ) -> Result<Option<Fate>, AttemptError> {
         let mut state = lock(&self.0);
         Ok(Some(

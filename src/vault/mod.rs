@@ -69,7 +69,7 @@ pub use policy::{
 };
 pub use purge::Pruned;
 pub use store::{
-    Applied, Attempt, Belief, Due, Fate, Fence, Indexed, Load, Loaded, Mark, Moved, MutationId,
+    Applied, Attempt, Due, Fate, Fence, Indexed, Load, Loaded, Mark, Moved, MutationId, Observed,
     Page, Patience, VaultStore, Version,
 };
 pub use token::{InvalidTokenId, InvalidTokenType, Stored, TokenId, TokenType};

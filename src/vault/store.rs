@@ -92,7 +92,7 @@ impl fmt::Debug for MutationId {
 /// What a process has seen of the vault, sent along with every request: a
 /// vault that lacks some of it was rolled back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Belief {
+pub struct Observed {
     /// The highest version met.
     pub version: Version,
     /// The newest receipt met, of whatever process.
@@ -274,7 +274,7 @@ pub trait VaultStore: Send + Sync + 'static {
     fn load(
         &self,
         what: Load<'_>,
-        belief: &Belief,
+        observed: &Observed,
     ) -> impl Future<Output = Result<Loaded, AttemptError>> + Send;
 
     /// Applies the attempt's diff if its fence permits.
@@ -286,7 +286,7 @@ pub trait VaultStore: Send + Sync + 'static {
     fn apply(
         &self,
         attempt: &Attempt<'_>,
-        belief: &Belief,
+        observed: &Observed,
     ) -> impl Future<Output = Result<Applied, AttemptError>> + Send;
 
     /// Finds out how a mutation ended, and ends it if it has not; `None` if
@@ -299,7 +299,7 @@ pub trait VaultStore: Send + Sync + 'static {
         &self,
         mutation: MutationId,
         begun: Mark,
-        belief: &Belief,
+        observed: &Observed,
     ) -> impl Future<Output = Result<Option<Fate>, AttemptError>> + Send;
 
     /// At most `limit` tokens that the index holds to have expired by `now`,

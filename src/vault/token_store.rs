@@ -11,8 +11,8 @@ use std::{
 
 use super::{
     store::{
-        Applied, Attempt, Belief, Due, Fate, Fence, Indexed, Load, Loaded, Mark, Moved, MutationId,
-        Page, Patience, VaultStore, Version,
+        Applied, Attempt, Due, Fate, Fence, Indexed, Load, Loaded, Mark, Moved, MutationId,
+        Observed, Page, Patience, VaultStore, Version,
     },
     token::TokenId,
     view::{Lacking, Run, View},
@@ -175,7 +175,7 @@ impl<S, C, E> std::fmt::Debug for TokenStore<S, C, E> {
 /// What a process remembers of the vault.
 #[derive(Default)]
 struct Memory {
-    belief: Belief,
+    observed: Observed,
     /// A foreign lock that was waited for in vain.
     outlived: Option<Vec<u8>>,
     /// Once a rollback was met, nothing is changed any more.
@@ -185,10 +185,10 @@ struct Memory {
 
 impl Memory {
     fn saw(&mut self, version: Version, newest: Option<(MutationId, Mark)>) {
-        self.belief.version = self.belief.version.max(version);
+        self.observed.version = self.observed.version.max(version);
         let Some((_, mark)) = newest else { return };
-        if self.belief.receipt.is_none_or(|(_, last)| last < mark) {
-            self.belief.receipt = newest;
+        if self.observed.receipt.is_none_or(|(_, last)| last < mark) {
+            self.observed.receipt = newest;
         }
     }
 
@@ -299,12 +299,12 @@ impl<S: VaultStore, C: Clock, E: Entropy> TokenStore<S, C, E> {
     async fn load(&self, what: Load<'_>) -> Result<Loaded, ReadError> {
         let loaded = self
             .reading(|| {
-                let mut belief = lock(&self.memory).belief;
+                let mut observed = lock(&self.memory).observed;
                 // Who knows of the rollback may look at what is left.
                 if lock(&self.memory).rolled_back.is_some() {
-                    belief = Belief::default();
+                    observed = Observed::default();
                 }
-                async move { self.store.load(what, &belief).await }
+                async move { self.store.load(what, &observed).await }
             })
             .await?;
         lock(&self.memory).saw(loaded.version, loaded.newest);
@@ -533,8 +533,8 @@ impl<S: VaultStore, C: Clock, E: Entropy, T: Send> MutationDriver<'_, S, C, E, T
             },
         };
         loop {
-            let belief = lock(&self.tokens.memory).belief;
-            let ask = self.tokens.store.load(what, &belief);
+            let observed = lock(&self.tokens.memory).observed;
+            let ask = self.tokens.store.load(what, &observed);
             match self.by(self.attempts_until, ask).await? {
                 Ok(loaded) => {
                     lock(&self.tokens.memory).saw(loaded.version, loaded.newest);
@@ -555,9 +555,9 @@ impl<S: VaultStore, C: Clock, E: Entropy, T: Send> MutationDriver<'_, S, C, E, T
             Fence::Values
         };
         loop {
-            let (belief, outlived) = {
+            let (observed, outlived) = {
                 let memory = lock(&self.tokens.memory);
-                (memory.belief, memory.outlived.clone())
+                (memory.observed, memory.outlived.clone())
             };
             let attempt = Attempt {
                 mutation: self.id,
@@ -574,7 +574,7 @@ impl<S: VaultStore, C: Clock, E: Entropy, T: Send> MutationDriver<'_, S, C, E, T
                     }
                 },
             };
-            let ask = self.tokens.store.apply(&attempt, &belief);
+            let ask = self.tokens.store.apply(&attempt, &observed);
             let reply = match self.by(self.attempts_until, ask).await {
                 Ok(reply) => reply,
                 // Cut off on its way: it may still arrive.
@@ -716,8 +716,8 @@ impl<S: VaultStore, C: Clock, E: Entropy, T: Send> MutationDriver<'_, S, C, E, T
         };
         let mut jitter = Jitter::new(FAILURE_WAIT.0, FAILURE_WAIT.1);
         loop {
-            let belief = lock(&self.tokens.memory).belief;
-            let ask = self.tokens.store.settle(self.id, begun, &belief);
+            let observed = lock(&self.tokens.memory).observed;
+            let ask = self.tokens.store.settle(self.id, begun, &observed);
             match self.by(self.deadline, ask).await {
                 Ok(Ok(Some(fate))) => {
                     lock(&self.tokens.memory).stats.settled_by_receipt += 1;

@@ -14,8 +14,8 @@ use haechi_store_redis::{
     AttemptError, Cause,
     redis::{Link, RedisVaultConfig, RedisVaultStore, Timeouts},
     vault::{
-        Applied, Attempt, Belief, Change, Diff, Due, Fate, Fence, Indexed, Load, Loaded, Mark,
-        Moved, MutateError, MutationId, Page, Patience, Stored, TokenId, TokenStore,
+        Applied, Attempt, Change, Diff, Due, Fate, Fence, Indexed, Load, Loaded, Mark, Moved,
+        MutateError, MutationId, Observed, Page, Patience, Stored, TokenId, TokenStore,
         TokenStoreConfig, VaultStore, View,
     },
 };
@@ -111,7 +111,7 @@ struct Late {
     fence: Fence,
     read: BTreeMap<TokenId, Option<Stored>>,
     diff: Diff,
-    belief: Belief,
+    observed: Observed,
 }
 
 struct World {
@@ -273,7 +273,7 @@ impl World {
                 diff: &late.diff,
                 patience: Patience::Exhausted,
             };
-            let answer = block_on(self.rival.store().checked(&attempt, &late.belief));
+            let answer = block_on(self.rival.store().checked(&attempt, &late.observed));
             answer.expect("nothing stands in its way");
         }
     }
@@ -424,10 +424,10 @@ impl Checked {
     async fn checked(
         &self,
         attempt: &Attempt<'_>,
-        belief: &Belief,
+        observed: &Observed,
     ) -> Result<Applied, AttemptError> {
         let (before, before_version) = (tokens(&self.server), version(&self.server));
-        let answer = self.inner.apply(attempt, belief).await?;
+        let answer = self.inner.apply(attempt, observed).await?;
         let (after, after_version) = (tokens(&self.server), version(&self.server));
         let has_moved = attempt
             .read
@@ -495,19 +495,19 @@ impl VaultStore for Checked {
         self.inner.tokens_key()
     }
 
-    async fn load(&self, what: Load<'_>, belief: &Belief) -> Result<Loaded, AttemptError> {
+    async fn load(&self, what: Load<'_>, observed: &Observed) -> Result<Loaded, AttemptError> {
         match self.fault() {
             Fault::None => {}
             Fault::Reply => {
                 // The open receipt of a whole-vault mutation is written all
                 // the same.
-                self.inner.load(what, belief).await?;
+                self.inner.load(what, observed).await?;
                 return Err(lost());
             }
             Fault::Request | Fault::Delay => return Err(lost()),
         }
         let expected = tokens(&self.server);
-        let loaded = self.inner.load(what, belief).await?;
+        let loaded = self.inner.load(what, observed).await?;
         let is_true = loaded
             .tokens
             .iter()
@@ -516,13 +516,17 @@ impl VaultStore for Checked {
         Ok(loaded)
     }
 
-    async fn apply(&self, attempt: &Attempt<'_>, belief: &Belief) -> Result<Applied, AttemptError> {
+    async fn apply(
+        &self,
+        attempt: &Attempt<'_>,
+        observed: &Observed,
+    ) -> Result<Applied, AttemptError> {
         self.note(attempt.mutation);
         match self.fault() {
-            Fault::None => self.checked(attempt, belief).await,
+            Fault::None => self.checked(attempt, observed).await,
             Fault::Request => Err(lost()),
             Fault::Reply => {
-                self.checked(attempt, belief).await?;
+                self.checked(attempt, observed).await?;
                 Err(lost())
             }
             Fault::Delay => {
@@ -533,7 +537,7 @@ impl VaultStore for Checked {
                     fence: attempt.fence,
                     read: attempt.read.clone(),
                     diff: attempt.diff.clone(),
-                    belief: *belief,
+                    observed: *observed,
                 });
                 Err(lost())
             }
@@ -544,13 +548,13 @@ impl VaultStore for Checked {
         &self,
         mutation: MutationId,
         begun: Mark,
-        belief: &Belief,
+        observed: &Observed,
     ) -> Result<Option<Fate>, AttemptError> {
         match self.fault() {
-            Fault::None => self.inner.settle(mutation, begun, belief).await,
+            Fault::None => self.inner.settle(mutation, begun, observed).await,
             Fault::Request | Fault::Delay => Err(lost()),
             Fault::Reply => {
-                self.inner.settle(mutation, begun, belief).await?;
+                self.inner.settle(mutation, begun, observed).await?;
                 Err(lost())
             }
         }

@@ -15,8 +15,8 @@ use haechi_store_redis::{
         script::{Script, apply_call, apply_reply},
     },
     vault::{
-        Applied, Attempt, Belief, Change, Diff, Due, Fate, Fence, Indexed, Load, Loaded, Mark,
-        MutationId, Page, VaultStore,
+        Applied, Attempt, Change, Diff, Due, Fate, Fence, Indexed, Load, Loaded, Mark, MutationId,
+        Observed, Page, VaultStore,
     },
 };
 use redis::{Value, cmd};
@@ -85,11 +85,11 @@ impl<N: Connect, C: Clock, E: Entropy> VaultUnderTest<N, C, E> {
     async fn apply_broken(
         &self,
         attempt: &Attempt<'_>,
-        belief: &Belief,
+        observed: &Observed,
     ) -> Result<Applied, AttemptError> {
-        let call = apply_call(&self.apply, self.store.keys(), attempt, belief);
+        let call = apply_call(&self.apply, self.store.keys(), attempt, observed);
         let reply = self.store.link().run(&self.apply, &call).await?;
-        apply_reply(reply, self.store.keys(), attempt, belief)
+        apply_reply(reply, self.store.keys(), attempt, observed)
     }
 
     /// What a client does that falls back to EVAL and then, not noticing that
@@ -97,9 +97,9 @@ impl<N: Connect, C: Clock, E: Entropy> VaultUnderTest<N, C, E> {
     async fn apply_twice(
         &self,
         attempt: &Attempt<'_>,
-        belief: &Belief,
+        observed: &Observed,
     ) -> Result<Applied, AttemptError> {
-        let call = apply_call(&self.apply, self.store.keys(), attempt, belief);
+        let call = apply_call(&self.apply, self.store.keys(), attempt, observed);
         let link = self.store.link();
         let reply = match link.send(&call).await {
             Err(AttemptError::Refused(cause)) if cause.code() == Some("NOSCRIPT") => {
@@ -109,14 +109,14 @@ impl<N: Connect, C: Clock, E: Entropy> VaultUnderTest<N, C, E> {
             }
             reply => reply?,
         };
-        apply_reply(reply, self.store.keys(), attempt, belief)
+        apply_reply(reply, self.store.keys(), attempt, observed)
     }
 
     /// Applies without the fence on values, deletes on whatever stands.
     async fn apply_unfenced(
         &self,
         attempt: &Attempt<'_>,
-        belief: &Belief,
+        observed: &Observed,
     ) -> Result<Applied, AttemptError> {
         let unread = BTreeMap::new();
         let unfenced = Attempt {
@@ -124,13 +124,13 @@ impl<N: Connect, C: Clock, E: Entropy> VaultUnderTest<N, C, E> {
             read: &unread,
             ..*attempt
         };
-        self.store.apply(&unfenced, belief).await
+        self.store.apply(&unfenced, observed).await
     }
 
     async fn apply_in_two(
         &self,
         attempt: &Attempt<'_>,
-        belief: &Belief,
+        observed: &Observed,
     ) -> Result<Applied, AttemptError> {
         let mut halves = [Diff::new(), Diff::new()];
         for (place, (token, change)) in attempt.diff.iter().enumerate() {
@@ -145,7 +145,7 @@ impl<N: Connect, C: Clock, E: Entropy> VaultUnderTest<N, C, E> {
             diff: &first,
             ..*attempt
         };
-        let applied = self.store.apply(&half, belief).await?;
+        let applied = self.store.apply(&half, observed).await?;
         if matches!(applied, Applied::Committed { .. }) {
             for (token, change) in &second {
                 let mut change_one = match change {
@@ -167,7 +167,7 @@ impl<N: Connect, C: Clock, E: Entropy> VaultUnderTest<N, C, E> {
     async fn apply_first_diff(
         &self,
         attempt: &Attempt<'_>,
-        belief: &Belief,
+        observed: &Observed,
     ) -> Result<Applied, AttemptError> {
         let first = self
             .memory()
@@ -179,21 +179,21 @@ impl<N: Connect, C: Clock, E: Entropy> VaultUnderTest<N, C, E> {
             diff: &first,
             ..*attempt
         };
-        self.store.apply(&stale, belief).await
+        self.store.apply(&stale, observed).await
     }
 
     /// Takes a mutation that was not applied so far for one that never will be.
     async fn apply_or_give_up(
         &self,
         attempt: &Attempt<'_>,
-        belief: &Belief,
+        observed: &Observed,
     ) -> Result<Applied, AttemptError> {
-        let cause = match self.store.apply(attempt, belief).await {
+        let cause = match self.store.apply(attempt, observed).await {
             Err(AttemptError::Ambiguous(cause)) => cause,
             answer => return answer,
         };
         let mut call = self.settle.call(&self.store.keys().all());
-        call.arg(belief.version.get()).arg("").arg(0);
+        call.arg(observed.version.get()).arg("").arg(0);
         call.arg(attempt.mutation.to_string())
             .arg(attempt.begun.get());
         match self.store.link().run(&self.settle, &call).await {
@@ -206,7 +206,7 @@ impl<N: Connect, C: Clock, E: Entropy> VaultUnderTest<N, C, E> {
     async fn apply_disguised(
         &self,
         attempt: &Attempt<'_>,
-        belief: &Belief,
+        observed: &Observed,
         fenced: bool,
     ) -> Result<Applied, AttemptError> {
         let disguise = *self.memory().disguises.entry(attempt.mutation).or_default();
@@ -215,14 +215,14 @@ impl<N: Connect, C: Clock, E: Entropy> VaultUnderTest<N, C, E> {
             ..*attempt
         };
         // Nobody would find the receipt under the name that it is believed to have.
-        let belief = Belief {
+        let observed = Observed {
             receipt: None,
-            ..*belief
+            ..*observed
         };
         let applied = if fenced || disguise == 0 {
-            self.store.apply(&other, &belief).await
+            self.store.apply(&other, &observed).await
         } else {
-            self.apply_unfenced(&other, &belief).await
+            self.apply_unfenced(&other, &observed).await
         };
         match applied {
             Err(AttemptError::Ambiguous(cause)) => {
@@ -264,63 +264,70 @@ impl<N: Connect, C: Clock, E: Entropy> VaultStore for VaultUnderTest<N, C, E> {
         self.store.tokens_key()
     }
 
-    async fn load(&self, what: Load<'_>, belief: &Belief) -> Result<Loaded, AttemptError> {
+    async fn load(&self, what: Load<'_>, observed: &Observed) -> Result<Loaded, AttemptError> {
         match (self.mutant, what) {
             (Some(VaultMutant::SnapshotBeforeVersion), Load::All { intent: Some(_) }) => {
-                let tokens = self.store.load(Load::All { intent: None }, belief).await?;
-                let version = self.store.load(what, belief).await?;
+                let tokens = self
+                    .store
+                    .load(Load::All { intent: None }, observed)
+                    .await?;
+                let version = self.store.load(what, observed).await?;
                 Ok(Loaded {
                     tokens: tokens.tokens,
                     ..version
                 })
             }
             (Some(VaultMutant::VaultBlindRetry | VaultMutant::PurgeAgain), _) => {
-                let belief = Belief {
+                let observed = Observed {
                     receipt: None,
-                    ..*belief
+                    ..*observed
                 };
-                self.store.load(what, &belief).await
+                self.store.load(what, &observed).await
             }
-            _ => self.store.load(what, belief).await,
+            _ => self.store.load(what, observed).await,
         }
     }
 
-    async fn apply(&self, attempt: &Attempt<'_>, belief: &Belief) -> Result<Applied, AttemptError> {
+    async fn apply(
+        &self,
+        attempt: &Attempt<'_>,
+        observed: &Observed,
+    ) -> Result<Applied, AttemptError> {
         let Some(mutant) = self.mutant else {
-            return self.store.apply(attempt, belief).await;
+            return self.store.apply(attempt, observed).await;
         };
         match mutant {
             VaultMutant::VaultNoFence
             | VaultMutant::VaultLockTrusted
             | VaultMutant::DeleteKeepsVersion
-            | VaultMutant::DeletesAfterSets => self.apply_broken(attempt, belief).await,
-            VaultMutant::DiffInTwoScripts => self.apply_in_two(attempt, belief).await,
-            VaultMutant::FirstDiffKept => self.apply_first_diff(attempt, belief).await,
-            VaultMutant::ScriptRunTwice => self.apply_twice(attempt, belief).await,
+            | VaultMutant::DeletesAfterSets => self.apply_broken(attempt, observed).await,
+            VaultMutant::DiffInTwoScripts => self.apply_in_two(attempt, observed).await,
+            VaultMutant::FirstDiffKept => self.apply_first_diff(attempt, observed).await,
+            VaultMutant::ScriptRunTwice => self.apply_twice(attempt, observed).await,
             VaultMutant::PruneUnfenced if deletes_only(attempt) => {
-                self.apply_unfenced(attempt, belief).await
+                self.apply_unfenced(attempt, observed).await
             }
             VaultMutant::PurgeAgain if deletes_only(attempt) => {
-                self.apply_disguised(attempt, belief, false).await
+                self.apply_disguised(attempt, observed, false).await
             }
             VaultMutant::PurgeAgain => {
-                let belief = Belief {
+                let observed = Observed {
                     receipt: None,
-                    ..*belief
+                    ..*observed
                 };
-                self.store.apply(attempt, &belief).await
+                self.store.apply(attempt, &observed).await
             }
-            VaultMutant::VaultBlindRetry => self.apply_disguised(attempt, belief, true).await,
+            VaultMutant::VaultBlindRetry => self.apply_disguised(attempt, observed, true).await,
             VaultMutant::VaultLostReplyNotApplied => {
-                match self.store.apply(attempt, belief).await {
+                match self.store.apply(attempt, observed).await {
                     Err(AttemptError::Ambiguous(cause)) => Err(AttemptError::Denied(cause)),
                     other => other,
                 }
             }
-            VaultMutant::NoTombstone => self.apply_or_give_up(attempt, belief).await,
+            VaultMutant::NoTombstone => self.apply_or_give_up(attempt, observed).await,
             VaultMutant::SnapshotBeforeVersion
             | VaultMutant::PruneUnfenced
-            | VaultMutant::EnvelopeEndKept => self.store.apply(attempt, belief).await,
+            | VaultMutant::EnvelopeEndKept => self.store.apply(attempt, observed).await,
         }
     }
 
@@ -328,19 +335,19 @@ impl<N: Connect, C: Clock, E: Entropy> VaultStore for VaultUnderTest<N, C, E> {
         &self,
         mutation: MutationId,
         begun: Mark,
-        belief: &Belief,
+        observed: &Observed,
     ) -> Result<Option<Fate>, AttemptError> {
         match self.mutant {
             Some(VaultMutant::VaultBlindRetry | VaultMutant::PurgeAgain) => {
                 let disguise = self.memory().disguises.get(&mutation).copied();
-                let belief = Belief {
+                let observed = Observed {
                     receipt: None,
-                    ..*belief
+                    ..*observed
                 };
                 let mutation = disguised(mutation, disguise.unwrap_or(0));
-                self.store.settle(mutation, begun, &belief).await
+                self.store.settle(mutation, begun, &observed).await
             }
-            _ => self.store.settle(mutation, begun, belief).await,
+            _ => self.store.settle(mutation, begun, observed).await,
         }
     }
 

@@ -21,7 +21,7 @@ use haechi_store_redis::{
     entropy::SystemEntropy,
     redis::{LockWaits, VaultPrefix},
     vault::{
-        Belief, Details, Deterministic, Load, TokenType, TokenVault, TokenizeError, VaultPolicy,
+        Details, Deterministic, Load, Observed, TokenType, TokenVault, TokenizeError, VaultPolicy,
         VaultStats, VaultStore,
     },
 };
@@ -149,7 +149,7 @@ async fn measure(
     for _ in 0..args.replicas.get() {
         let store = builder.vault_store(client.clone());
         // Also opens the connection, so that nothing is timed with it.
-        let met = store.load(Load::Some(&[]), &Belief::default()).await;
+        let met = store.load(Load::Some(&[]), &Observed::default()).await;
         met.map_err(|error| cannot_be_measured(client, &error))?;
         let waits = store.lock_waits();
         let vault = builder.vault(store, keys.clone(), audit.clone(), policy.clone());
@@ -219,7 +219,10 @@ async fn fill(vault: &Vault, size: u64, client: &Client, console: &Console) -> R
     let first = first.await.map_err(|error| failed(&error))?.token;
     let store = vault.tokens().store();
     let record = store
-        .load(Load::Some(std::slice::from_ref(&first)), &Belief::default())
+        .load(
+            Load::Some(std::slice::from_ref(&first)),
+            &Observed::default(),
+        )
         .await
         .map_err(|error| failed(&error))?;
     let Some(Some(record)) = record.tokens.get(&first).cloned() else {

@@ -6,8 +6,8 @@ use std::{collections::BTreeMap, time::Duration};
 use haechi_store_redis::{
     Builder,
     vault::{
-        Applied, Attempt, Belief, Diff, Fate, Fence, Indexed, Load, Loaded, Mark, MemoryVault,
-        Moved, MutationId, Patience, Stored, TokenId, VaultStore, Version, View,
+        Applied, Attempt, Diff, Fate, Fence, Indexed, Load, Loaded, Mark, MemoryVault, Moved,
+        MutationId, Observed, Patience, Stored, TokenId, VaultStore, Version, View,
     },
 };
 
@@ -35,12 +35,12 @@ fn attempt<'a>(id: u8, read: &'a Read, diff: &'a Diff) -> Attempt<'a> {
 }
 
 async fn apply<S: VaultStore>(store: &S, attempt: &Attempt<'_>) -> Applied {
-    store.apply(attempt, &Belief::default()).await.unwrap()
+    store.apply(attempt, &Observed::default()).await.unwrap()
 }
 
 async fn everything<S: VaultStore>(store: &S) -> (u64, Vec<(String, String)>) {
     let loaded = store
-        .load(Load::All { intent: None }, &Belief::default())
+        .load(Load::All { intent: None }, &Observed::default())
         .await
         .unwrap();
     let text = |value: Stored| String::from_utf8(value.bytes().to_vec()).unwrap();
@@ -121,7 +121,7 @@ pub(crate) async fn a_mutation_is_applied_once<S: VaultStore>(store: S) {
         };
         assert_eq!(apply(&store, &again).await, Applied::Settled(ended));
         let settled = store
-            .settle(first.mutation, first.begun, &Belief::default())
+            .settle(first.mutation, first.begun, &Observed::default())
             .await;
         assert_eq!(settled.unwrap(), Some(ended));
     }
@@ -135,7 +135,7 @@ pub(crate) async fn a_dropped_mutation_is_never_applied<S: VaultStore>(store: S)
     let late = attempt(1, &nothing_read, &set);
     for _ in 0..2 {
         let settled = store
-            .settle(late.mutation, late.begun, &Belief::default())
+            .settle(late.mutation, late.begun, &Observed::default())
             .await;
         assert_eq!(settled.unwrap(), Some(Fate::Dropped));
     }
@@ -157,7 +157,7 @@ pub(crate) async fn a_snapshot_is_fenced_on_every_change<S: VaultStore>(store: S
     let intent = Some(fenced(Version::new(0)).mutation);
     let load = async || -> Loaded {
         store
-            .load(Load::All { intent }, &Belief::default())
+            .load(Load::All { intent }, &Observed::default())
             .await
             .unwrap()
     };

@@ -18,9 +18,9 @@ use haechi_store_redis::{
     crypto::{Counting, LocalKeys, MemoryKeys, manage},
     entropy::SystemEntropy,
     vault::{
-        Applied, Attempt, Belief, Diff, Due, Fate, Fence, Indexed, Load, Loaded, Mark, MutateError,
-        MutationId, Page, Patience, PurgeError, Stored, TokenId, TokenStoreConfig, TokenVault,
-        VaultPolicy, VaultStore, View,
+        Applied, Attempt, Diff, Due, Fate, Fence, Indexed, Load, Loaded, Mark, MutateError,
+        MutationId, Observed, Page, Patience, PurgeError, Stored, TokenId, TokenStoreConfig,
+        TokenVault, VaultPolicy, VaultStore, View,
     },
 };
 
@@ -40,7 +40,7 @@ async fn others<S: VaultStore>(store: &S, first: u64, count: u64) {
         let mut id = [0xee; 16];
         id[..8].copy_from_slice(&number.to_le_bytes());
         let begun = store
-            .load(Load::Some(&[]), &Belief::default())
+            .load(Load::Some(&[]), &Observed::default())
             .await
             .unwrap()
             .mark;
@@ -53,7 +53,7 @@ async fn others<S: VaultStore>(store: &S, first: u64, count: u64) {
             diff: &diff,
             patience: Patience::Exhausted,
         };
-        let applied = store.apply(&attempt, &Belief::default()).await.unwrap();
+        let applied = store.apply(&attempt, &Observed::default()).await.unwrap();
         assert!(matches!(applied, Applied::Committed { .. }), "{applied:?}");
     }
 }
@@ -81,8 +81,8 @@ impl<S: VaultStore> VaultStore for Losing<S> {
         self.store.tokens_key()
     }
 
-    async fn load(&self, what: Load<'_>, belief: &Belief) -> Result<Loaded, AttemptError> {
-        let loaded = self.store.load(what, belief).await;
+    async fn load(&self, what: Load<'_>, observed: &Observed) -> Result<Loaded, AttemptError> {
+        let loaded = self.store.load(what, observed).await;
         if self.loads.fetch_add(1, Ordering::SeqCst) == 0 {
             others(&self.store, 0, self.after_load).await;
             return lost();
@@ -90,12 +90,16 @@ impl<S: VaultStore> VaultStore for Losing<S> {
         loaded
     }
 
-    async fn apply(&self, attempt: &Attempt<'_>, belief: &Belief) -> Result<Applied, AttemptError> {
+    async fn apply(
+        &self,
+        attempt: &Attempt<'_>,
+        observed: &Observed,
+    ) -> Result<Applied, AttemptError> {
         let nth = self.applies.fetch_add(1, Ordering::SeqCst);
         if nth > 0 && self.then_down {
             return Err(AttemptError::Denied(Cause::new("down")));
         }
-        let applied = self.store.apply(attempt, belief).await;
+        let applied = self.store.apply(attempt, observed).await;
         if nth == 0 {
             assert!(matches!(applied, Ok(Applied::Committed { .. })));
             others(&self.store, 1_000_000, self.after_apply).await;
@@ -108,9 +112,9 @@ impl<S: VaultStore> VaultStore for Losing<S> {
         &self,
         mutation: MutationId,
         begun: Mark,
-        belief: &Belief,
+        observed: &Observed,
     ) -> Result<Option<Fate>, AttemptError> {
-        self.store.settle(mutation, begun, belief).await
+        self.store.settle(mutation, begun, observed).await
     }
 
     async fn due(&self, now: Duration, limit: usize) -> Result<Due, AttemptError> {

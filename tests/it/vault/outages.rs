@@ -20,7 +20,7 @@ use haechi_store_redis::{
     entropy::SystemEntropy,
     redis::{LockPolicy, LockTimes},
     vault::{
-        Applied, Attempt, Belief, Details, Due, Fate, Indexed, Load, Loaded, Mark, MutationId,
+        Applied, Attempt, Details, Due, Fate, Indexed, Load, Loaded, Mark, MutationId, Observed,
         Page, Retention, RevealPolicy, TokenId, TokenType, TokenVault, VaultPolicy, VaultStore,
         View,
     },
@@ -46,12 +46,16 @@ impl<S: VaultStore> VaultStore for Failing<S> {
         self.store.tokens_key()
     }
 
-    async fn load(&self, what: Load<'_>, belief: &Belief) -> Result<Loaded, AttemptError> {
-        self.store.load(what, belief).await
+    async fn load(&self, what: Load<'_>, observed: &Observed) -> Result<Loaded, AttemptError> {
+        self.store.load(what, observed).await
     }
 
-    async fn apply(&self, attempt: &Attempt<'_>, belief: &Belief) -> Result<Applied, AttemptError> {
-        let applied = self.store.apply(attempt, belief).await;
+    async fn apply(
+        &self,
+        attempt: &Attempt<'_>,
+        observed: &Observed,
+    ) -> Result<Applied, AttemptError> {
+        let applied = self.store.apply(attempt, observed).await;
         if self.replies.load(Ordering::SeqCst) {
             return lost();
         }
@@ -62,12 +66,12 @@ impl<S: VaultStore> VaultStore for Failing<S> {
         &self,
         mutation: MutationId,
         begun: Mark,
-        belief: &Belief,
+        observed: &Observed,
     ) -> Result<Option<Fate>, AttemptError> {
         if self.replies.load(Ordering::SeqCst) {
             return lost();
         }
-        self.store.settle(mutation, begun, belief).await
+        self.store.settle(mutation, begun, observed).await
     }
 
     async fn due(&self, now: Duration, limit: usize) -> Result<Due, AttemptError> {

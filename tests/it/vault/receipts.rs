@@ -5,7 +5,8 @@ use std::time::Duration;
 use haechi_store_redis::{
     Builder, Corrupt, ReadError,
     vault::{
-        Applied, Attempt, Belief, Fence, Mark, MutateError, MutationId, Patience, VaultStore, View,
+        Applied, Attempt, Fence, Mark, MutateError, MutationId, Observed, Patience, VaultStore,
+        View,
     },
 };
 
@@ -93,20 +94,20 @@ async fn a_copy_that_outlived_its_receipt_is_refused() {
             patience: Patience::Exhausted,
         }
     };
-    let belief = Belief::default();
+    let observed = Observed::default();
     for number in 0..10_001 {
-        let applied = store.apply(&attempt(number, number), &belief).await;
+        let applied = store.apply(&attempt(number, number), &observed).await;
         assert!(matches!(applied.unwrap(), Applied::Committed { .. }));
     }
-    let oldest_kept = store.apply(&attempt(1, 1), &belief).await.unwrap();
+    let oldest_kept = store.apply(&attempt(1, 1), &observed).await.unwrap();
     assert!(
         matches!(oldest_kept, Applied::Settled(_)),
         "{oldest_kept:?}"
     );
-    let outlived = store.apply(&attempt(0, 0), &belief).await.unwrap();
+    let outlived = store.apply(&attempt(0, 0), &observed).await.unwrap();
     assert_eq!(outlived, Applied::Forgotten);
     let settled = store
-        .settle(attempt(0, 0).mutation, Mark::new(0), &belief)
+        .settle(attempt(0, 0).mutation, Mark::new(0), &observed)
         .await;
     assert_eq!(settled.unwrap(), None);
     let kept: u64 = redis::cmd("HLEN")

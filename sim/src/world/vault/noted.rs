@@ -6,7 +6,7 @@ use std::time::Duration;
 use haechi_store_redis::{
     AttemptError,
     vault::{
-        Applied, Attempt, Belief, Due, Fate, Indexed, Load, Loaded, Mark, MutationId, Page,
+        Applied, Attempt, Due, Fate, Indexed, Load, Loaded, Mark, MutationId, Observed, Page,
         VaultStore,
     },
 };
@@ -42,8 +42,8 @@ impl<S: VaultStore> VaultStore for Noted<S> {
         self.store.tokens_key()
     }
 
-    async fn load(&self, what: Load<'_>, belief: &Belief) -> Result<Loaded, AttemptError> {
-        let loaded = self.store.load(what, belief).await;
+    async fn load(&self, what: Load<'_>, observed: &Observed) -> Result<Loaded, AttemptError> {
+        let loaded = self.store.load(what, observed).await;
         if let (Load::All { intent: Some(_) }, Ok(loaded)) = (what, &loaded) {
             self.shared
                 .note(Self::call(), |notes| notes.saw_all(loaded));
@@ -51,10 +51,14 @@ impl<S: VaultStore> VaultStore for Noted<S> {
         loaded
     }
 
-    async fn apply(&self, attempt: &Attempt<'_>, belief: &Belief) -> Result<Applied, AttemptError> {
+    async fn apply(
+        &self,
+        attempt: &Attempt<'_>,
+        observed: &Observed,
+    ) -> Result<Applied, AttemptError> {
         let call = Self::call();
         self.shared.attempt(call, attempt);
-        let answer = self.store.apply(attempt, belief).await;
+        let answer = self.store.apply(attempt, observed).await;
         self.shared.note(call, |notes| match &answer {
             Ok(applied) => notes.answered(attempt, Some(applied)),
             Err(AttemptError::Ambiguous(_)) => notes.answered(attempt, None),
@@ -67,9 +71,9 @@ impl<S: VaultStore> VaultStore for Noted<S> {
         &self,
         mutation: MutationId,
         begun: Mark,
-        belief: &Belief,
+        observed: &Observed,
     ) -> Result<Option<Fate>, AttemptError> {
-        let answer = self.store.settle(mutation, begun, belief).await;
+        let answer = self.store.settle(mutation, begun, observed).await;
         if let Ok(Some(fate)) = answer {
             self.shared
                 .note(Self::call(), |notes| notes.settled(mutation, fate));

@@ -45,14 +45,14 @@ fn two_threads(flaw: Flaw, kept: u64) -> Shown {
     Ok(())
 }
 
-/// Catches a belief made of halves of two, or read before and sent after the
+/// Catches an `Observed` made of halves of two, or read before and sent after the
 /// vault forgot what it names.
 #[test]
 fn nothing_is_claimed_that_was_not_seen() {
-    proves("belief, one receipt kept", PREEMPTIONS, || {
+    proves("observed, one receipt kept", PREEMPTIONS, || {
         two_threads(Flaw::None, 1)
     });
-    proves("belief, all receipts kept", PREEMPTIONS, || {
+    proves("observed, all receipts kept", PREEMPTIONS, || {
         two_threads(Flaw::None, 100)
     });
 }
@@ -61,7 +61,7 @@ fn nothing_is_claimed_that_was_not_seen() {
 #[test]
 fn planted_a_receipt_no_longer_kept_counts_as_lost() {
     catches(
-        "belief, trimming forgotten",
+        "observed, trimming forgotten",
         PREEMPTIONS,
         "rolled back",
         || two_threads(Flaw::ForgetsTrimming, 1),
