@@ -11,8 +11,8 @@ use std::{collections::BTreeMap, future::pending, time::Duration};
 use haechi_store_redis::{
     AttemptError, Cause, Corrupt,
     vault::{
-        Applied, Attempt, Change, Diff, Due, Fate, Indexed, Load, Loaded, Mark, Moved, MutationId,
-        Observed, Page, Stored, TokenId, VaultStore, Version,
+        Applied, Attempt, Change, Diff, Due, Fate, Indexed, Load, Loaded, Moved, MutationId,
+        Observed, Page, ReceiptSeq, Stored, TokenId, VaultStore, Version,
     },
 };
 use loom::sync::{Arc, Condvar, Mutex, MutexGuard};
@@ -69,7 +69,7 @@ pub(crate) struct Vault {
 struct State {
     tokens: BTreeMap<TokenId, Stored>,
     version: u64,
-    next_mark: u64,
+    next_receipt_seq: u64,
     receipts: BTreeMap<MutationId, Fate>,
     places: BTreeMap<u64, MutationId>,
     lock: Option<u8>,
@@ -80,7 +80,7 @@ struct State {
 struct Adrift {
     mutation: MutationId,
     number: u32,
-    begun: Mark,
+    begun: ReceiptSeq,
     read: BTreeMap<TokenId, Option<Stored>>,
     diff: Diff,
     observed: Observed,
@@ -144,7 +144,7 @@ impl State {
         Loaded {
             newest: None,
             version: Version::new(self.version),
-            mark: Mark::new(self.next_mark),
+            receipt_seq: ReceiptSeq::new(self.next_receipt_seq),
             tokens: tokens
                 .map(|token| (token.clone(), self.tokens.get(token).cloned()))
                 .collect(),
@@ -152,16 +152,17 @@ impl State {
         }
     }
 
-    /// The first mark whose receipt is kept.
+    /// The first sequence number whose receipt is kept.
     fn oldest(&self, kept: u64) -> u64 {
-        self.next_mark.saturating_sub(kept)
+        self.next_receipt_seq.saturating_sub(kept)
     }
 
     /// Refuses who has seen more than there is.
     fn holds(&self, observed: &Observed, flaw: Flaw, kept: u64) -> Result<(), AttemptError> {
-        let lacks = observed.receipt.is_some_and(|(mutation, mark)| {
-            let is_kept = mark.get() >= self.oldest(kept) || flaw == Flaw::ForgetsTrimming;
-            mark.get() >= self.next_mark || (is_kept && !self.receipts.contains_key(&mutation))
+        let lacks = observed.receipt.is_some_and(|(mutation, receipt_seq)| {
+            let is_kept = receipt_seq.get() >= self.oldest(kept) || flaw == Flaw::ForgetsTrimming;
+            receipt_seq.get() >= self.next_receipt_seq
+                || (is_kept && !self.receipts.contains_key(&mutation))
         });
         if lacks || self.version < observed.version.get() {
             return Err(self.lost(observed));
@@ -178,16 +179,16 @@ impl State {
     }
 
     fn note(&mut self, mutation: MutationId, fate: Fate, kept: u64) {
-        let mark = self.next_mark;
-        if let Some(oldest) = mark
+        let receipt_seq = self.next_receipt_seq;
+        if let Some(oldest) = receipt_seq
             .checked_sub(kept)
-            .and_then(|mark| self.places.remove(&mark))
+            .and_then(|receipt_seq| self.places.remove(&receipt_seq))
         {
             self.receipts.remove(&oldest);
         }
         self.receipts.insert(mutation, fate);
-        self.places.insert(mark, mutation);
-        self.next_mark += 1;
+        self.places.insert(receipt_seq, mutation);
+        self.next_receipt_seq += 1;
     }
 
     fn apply(&mut self, attempt: &Adrift, flaw: Flaw, kept: u64) -> Result<Applied, AttemptError> {
@@ -197,7 +198,7 @@ impl State {
             return Ok(Applied::Settled(*fate));
         }
         self.holds(&attempt.observed, flaw, kept)?;
-        if attempt.begun.get() > self.next_mark {
+        if attempt.begun.get() > self.next_receipt_seq {
             return Err(self.lost(&attempt.observed));
         }
         if attempt.begun.get() < self.oldest(kept) && flaw != Flaw::NothingIsForgotten {
@@ -220,14 +221,20 @@ impl State {
             };
         }
         self.version += 1;
-        let (version, mark) = (Version::new(self.version), Mark::new(self.next_mark));
+        let (version, receipt_seq) = (
+            Version::new(self.version),
+            ReceiptSeq::new(self.next_receipt_seq),
+        );
         let fate = Fate::Applied {
             version,
             number: attempt.number,
-            mark,
+            receipt_seq,
         };
         self.note(attempt.mutation, fate, kept);
-        Ok(Applied::Committed { version, mark })
+        Ok(Applied::Committed {
+            version,
+            receipt_seq,
+        })
     }
 }
 
@@ -319,7 +326,7 @@ impl VaultStore for Replica {
     async fn settle(
         &self,
         mutation: MutationId,
-        begun: Mark,
+        begun: ReceiptSeq,
         observed: &Observed,
     ) -> Result<Option<Fate>, AttemptError> {
         let Vault { flaw, kept, .. } = *self.vault;
@@ -328,7 +335,7 @@ impl VaultStore for Replica {
             return Ok(Some(*fate));
         }
         state.holds(observed, flaw, kept)?;
-        if begun.get() > state.next_mark {
+        if begun.get() > state.next_receipt_seq {
             return Err(state.lost(observed));
         }
         if begun.get() < state.oldest(kept) {

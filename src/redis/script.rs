@@ -238,7 +238,7 @@ pub fn apply_reply(
 pub(super) fn add_observed(call: &mut Cmd, observed: &Observed) {
     call.arg(observed.version.get());
     match observed.receipt {
-        Some((mutation, mark)) => call.arg(mutation.to_string()).arg(mark.get()),
+        Some((mutation, receipt_seq)) => call.arg(mutation.to_string()).arg(receipt_seq.get()),
         None => call.arg("").arg(0),
     };
 }

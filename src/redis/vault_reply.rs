@@ -12,7 +12,7 @@ use super::{
 use crate::{
     error::{AttemptError, Corrupt},
     vault::{
-        Applied, Attempt, Due, Fate, Loaded, Mark, Moved, MutationId, Observed, Page, Stored,
+        Applied, Attempt, Due, Fate, Loaded, Moved, MutationId, Observed, Page, ReceiptSeq, Stored,
         TokenId, Version,
     },
 };
@@ -26,18 +26,21 @@ pub(super) fn loaded(
 ) -> Result<Loaded, AttemptError> {
     let mut parts = parts(reply, keys, observed)?;
     let kind = kind(&parts).to_vec();
-    let (b"loaded", [_, version, mark, Value::Array(values), newest, next]) =
+    let (b"loaded", [_, version, receipt_seq, Value::Array(values), newest, next]) =
         (kind.as_slice(), parts.as_mut_slice())
     else {
         return Err(strange());
     };
     let (values, newest) = (std::mem::take(values), self::newest(newest, next)?);
-    let (version, mark) = (Version::new(count(version)?), Mark::new(count(mark)?));
+    let (version, receipt_seq) = (
+        Version::new(count(version)?),
+        ReceiptSeq::new(count(receipt_seq)?),
+    );
     let Some(tokens) = tokens else {
         let (tokens, unnameable) = pairs(values);
         return Ok(Loaded {
             version,
-            mark,
+            receipt_seq,
             newest,
             tokens: tokens
                 .into_iter()
@@ -48,7 +51,7 @@ pub(super) fn loaded(
     };
     Ok(Loaded {
         version,
-        mark,
+        receipt_seq,
         newest,
         tokens: named(tokens.iter(), values)?,
         unnameable: Vec::new(),
@@ -65,26 +68,35 @@ pub(super) fn applied(
     let mut parts = parts(reply, keys, observed)?;
     let kind = kind(&parts).to_vec();
     match (kind.as_slice(), parts.as_mut_slice()) {
-        (b"committed", [_, version, mark]) => Ok(Applied::Committed {
+        (b"committed", [_, version, receipt_seq]) => Ok(Applied::Committed {
             version: Version::new(count(version)?),
-            mark: Mark::new(count(mark)?),
+            receipt_seq: ReceiptSeq::new(count(receipt_seq)?),
         }),
-        (b"conflict", [_, moved, version, mark, Value::Array(values), newest, next]) => {
-            Ok(Applied::Conflict {
-                moved: match bytes(moved) {
-                    b"version" => Moved::Version,
-                    b"value" => Moved::Value,
-                    _ => return Err(strange()),
-                },
-                now: Loaded {
-                    version: Version::new(count(version)?),
-                    mark: Mark::new(count(mark)?),
-                    newest: self::newest(newest, next)?,
-                    tokens: named(attempt.read.keys(), std::mem::take(values))?,
-                    unnameable: Vec::new(),
-                },
-            })
-        }
+        (
+            b"conflict",
+            [
+                _,
+                moved,
+                version,
+                receipt_seq,
+                Value::Array(values),
+                newest,
+                next,
+            ],
+        ) => Ok(Applied::Conflict {
+            moved: match bytes(moved) {
+                b"version" => Moved::Version,
+                b"value" => Moved::Value,
+                _ => return Err(strange()),
+            },
+            now: Loaded {
+                version: Version::new(count(version)?),
+                receipt_seq: ReceiptSeq::new(count(receipt_seq)?),
+                newest: self::newest(newest, next)?,
+                tokens: named(attempt.read.keys(), std::mem::take(values))?,
+                unnameable: Vec::new(),
+            },
+        }),
         (b"held", [_, holder]) => Ok(Applied::Held {
             holder: bytes(holder).to_vec(),
         }),
@@ -178,11 +190,11 @@ fn count(value: &Value) -> Result<u64, AttemptError> {
     }
 }
 
-/// The newest receipt, and its mark; `next` is the one after it.
-fn newest(id: &Value, next: &Value) -> Result<Option<(MutationId, Mark)>, AttemptError> {
+/// The newest receipt with its number; `next` is the number after it.
+fn newest(id: &Value, next: &Value) -> Result<Option<(MutationId, ReceiptSeq)>, AttemptError> {
     let id = std::str::from_utf8(bytes(id)).unwrap_or_default();
-    let mark = count(next)?.checked_sub(1).map(Mark::new);
-    Ok(MutationId::parse(id).zip(mark))
+    let receipt_seq = count(next)?.checked_sub(1).map(ReceiptSeq::new);
+    Ok(MutationId::parse(id).zip(receipt_seq))
 }
 
 /// The values of `tokens`, in their order.
@@ -219,7 +231,7 @@ fn pairs(values: Vec<Value>) -> (Vec<(TokenId, Stored)>, Vec<String>) {
     (tokens, unnameable)
 }
 
-/// `done {version} {attempt} {mark}` or `dropped {mark}`.
+/// `done {version} {attempt} {receipt_seq}` or `dropped {receipt_seq}`.
 fn fate(receipt: &[u8], keys: &VaultKeys) -> Result<Fate, AttemptError> {
     let words: Vec<_> = std::str::from_utf8(receipt)
         .unwrap_or_default()
@@ -227,14 +239,16 @@ fn fate(receipt: &[u8], keys: &VaultKeys) -> Result<Fate, AttemptError> {
         .collect();
     let fate = match words.as_slice() {
         ["dropped", _] => Some(Fate::Dropped),
-        ["done", version, number, mark] => match (version.parse(), number.parse(), mark.parse()) {
-            (Ok(version), Ok(number), Ok(mark)) => Some(Fate::Applied {
-                version: Version::new(version),
-                number,
-                mark: Mark::new(mark),
-            }),
-            _ => None,
-        },
+        ["done", version, number, receipt_seq] => {
+            match (version.parse(), number.parse(), receipt_seq.parse()) {
+                (Ok(version), Ok(number), Ok(receipt_seq)) => Some(Fate::Applied {
+                    version: Version::new(version),
+                    number,
+                    receipt_seq: ReceiptSeq::new(receipt_seq),
+                }),
+                _ => None,
+            }
+        }
         _ => None,
     };
     fate.ok_or_else(|| {

@@ -15,7 +15,7 @@ use crate::{
     entropy::Entropy,
     error::AttemptError,
     vault::{
-        Applied, Attempt, Due, Fate, Indexed, Load, Loaded, Mark, MutationId, Observed, Page,
+        Applied, Attempt, Due, Fate, Indexed, Load, Loaded, MutationId, Observed, Page, ReceiptSeq,
         VaultStore,
     },
 };
@@ -129,7 +129,7 @@ impl<N: Connect, C: Clock, E: Entropy> VaultStore for RedisVaultStore<N, C, E> {
     async fn settle(
         &self,
         mutation: MutationId,
-        begun: Mark,
+        begun: ReceiptSeq,
         observed: &Observed,
     ) -> Result<Option<Fate>, AttemptError> {
         let mut call = SCRIPTS.vault_settle.call(&self.keys.all());

@@ -9,7 +9,7 @@ use crate::{
     chain::Position,
     error::{AttemptError, ReadError},
     vault::{
-        Applied, Attempt, Observed, Due, Fate, Indexed, Load, Loaded, Mark, MutationId, Page,
+        Applied, Attempt, Observed, Due, Fate, Indexed, Load, Loaded, ReceiptSeq, MutationId, Page,
         VaultStore,
     },
 };
@@ -173,7 +173,7 @@ pub trait VaultHooks<S: VaultStore>: Send + Sync + 'static {
         &self,
         next: &S,
         mutation: MutationId,
-        begun: Mark,
+        begun: ReceiptSeq,
         observed: &Observed,
     ) -> impl Future<Output = Result<Option<Fate>, AttemptError>> + Send {
         next.settle(mutation, begun, observed)
@@ -246,7 +246,7 @@ impl<S: VaultStore, H: VaultHooks<S>> VaultStore for Hooked<S, H> {
     fn settle(
         &self,
         mutation: MutationId,
-        begun: Mark,
+        begun: ReceiptSeq,
         observed: &Observed,
     ) -> impl Future<Output = Result<Option<Fate>, AttemptError>> + Send {
         self.hooks.settle(&self.store, mutation, begun, observed)

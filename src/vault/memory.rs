@@ -6,8 +6,8 @@ use std::{collections::BTreeMap, time::Duration};
 use super::{
     diff::Change,
     store::{
-        Applied, Attempt, Due, Fate, Fence, Indexed, Load, Loaded, Mark, Moved, MutationId,
-        Observed, Page, VaultStore, Version,
+        Applied, Attempt, Due, Fate, Fence, Indexed, Load, Loaded, Moved, MutationId, Observed,
+        Page, ReceiptSeq, VaultStore, Version,
     },
     token::{Stored, TokenId},
 };
@@ -28,14 +28,14 @@ struct State {
 }
 
 impl State {
-    fn mark(&self) -> Mark {
-        Mark::new(self.receipts.len() as u64)
+    fn receipt_seq(&self) -> ReceiptSeq {
+        ReceiptSeq::new(self.receipts.len() as u64)
     }
 
     fn loaded<'a>(&self, tokens: impl Iterator<Item = &'a TokenId>) -> Loaded {
         Loaded {
             version: Version::new(self.version),
-            mark: self.mark(),
+            receipt_seq: self.receipt_seq(),
             newest: None,
             tokens: tokens
                 .map(|token| (token.clone(), self.tokens.get(token).cloned()))
@@ -92,20 +92,23 @@ impl VaultStore for MemoryVault {
             };
         }
         state.version += 1;
-        let (version, mark) = (Version::new(state.version), state.mark());
+        let (version, receipt_seq) = (Version::new(state.version), state.receipt_seq());
         let fate = Fate::Applied {
             version,
             number: attempt.number,
-            mark,
+            receipt_seq,
         };
         state.receipts.insert(attempt.mutation, fate);
-        Ok(Applied::Committed { version, mark })
+        Ok(Applied::Committed {
+            version,
+            receipt_seq,
+        })
     }
 
     async fn settle(
         &self,
         mutation: MutationId,
-        _: Mark,
+        _: ReceiptSeq,
         _: &Observed,
     ) -> Result<Option<Fate>, AttemptError> {
         let mut state = lock(&self.0);

@@ -69,8 +69,8 @@ pub use policy::{
 };
 pub use purge::Pruned;
 pub use store::{
-    Applied, Attempt, Due, Fate, Fence, Indexed, Load, Loaded, Mark, Moved, MutationId, Observed,
-    Page, Patience, VaultStore, Version,
+    Applied, Attempt, Due, Fate, Fence, Indexed, Load, Loaded, Moved, MutationId, Observed, Page,
+    Patience, ReceiptSeq, VaultStore, Version,
 };
 pub use token::{InvalidTokenId, InvalidTokenType, Stored, TokenId, TokenType};
 pub use token_store::{Done, MutateError, Mutation, TokenStore, TokenStoreConfig, VaultStats};

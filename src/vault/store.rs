@@ -39,13 +39,14 @@ impl fmt::Display for Version {
     }
 }
 
-/// How many receipts had been written: a point in the vault's time, by which
-/// the vault tells whether it would still know a mutation's receipt.
+/// The sequence number of a receipt: how many were written before it. A
+/// mutation carries the number that was next when it began; by it the vault
+/// tells whether the mutation's receipt would still be kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Mark(u64);
+pub struct ReceiptSeq(u64);
 
-impl Mark {
-    /// The mark after `receipts`.
+impl ReceiptSeq {
+    /// The number after `receipts`.
     #[must_use]
     pub fn new(receipts: u64) -> Self {
         Self(receipts)
@@ -96,7 +97,7 @@ pub struct Observed {
     /// The highest version met.
     pub version: Version,
     /// The newest receipt met, of whatever process.
-    pub receipt: Option<(MutationId, Mark)>,
+    pub receipt: Option<(MutationId, ReceiptSeq)>,
 }
 
 /// What to read.
@@ -117,10 +118,10 @@ pub enum Load<'a> {
 pub struct Loaded {
     /// The version at that moment.
     pub version: Version,
-    /// The mark at that moment: what a mutation that begins now carries.
-    pub mark: Mark,
-    /// The newest receipt at that moment, and its mark.
-    pub newest: Option<(MutationId, Mark)>,
+    /// The number of the next receipt: what a mutation that begins now carries.
+    pub receipt_seq: ReceiptSeq,
+    /// The newest receipt at that moment, and its number.
+    pub newest: Option<(MutationId, ReceiptSeq)>,
     /// The tokens that were asked for and those that stand; `None`: absent.
     pub tokens: BTreeMap<TokenId, Option<Stored>>,
     /// Fields of the hash whose name is no token's, as far as it can be shown.
@@ -155,8 +156,8 @@ pub struct Attempt<'a> {
     pub mutation: MutationId,
     /// Tells the mutation's attempts apart.
     pub number: u32,
-    /// The mark at which the *mutation* began, not this attempt.
-    pub begun: Mark,
+    /// The number that was next when the *mutation* began, not this attempt.
+    pub begun: ReceiptSeq,
     /// What must not have changed.
     pub fence: Fence,
     /// The tokens the diff depends on, as they were read.
@@ -184,7 +185,7 @@ pub enum Applied {
         /// The version that it made.
         version: Version,
         /// Its receipt.
-        mark: Mark,
+        receipt_seq: ReceiptSeq,
     },
     /// The fence stopped it; it changed nothing.
     Conflict {
@@ -215,7 +216,7 @@ pub enum Fate {
         /// Which attempt.
         number: u32,
         /// Its receipt.
-        mark: Mark,
+        receipt_seq: ReceiptSeq,
     },
     /// None was, and none will be.
     Dropped,
@@ -298,7 +299,7 @@ pub trait VaultStore: Send + Sync + 'static {
     fn settle(
         &self,
         mutation: MutationId,
-        begun: Mark,
+        begun: ReceiptSeq,
         observed: &Observed,
     ) -> impl Future<Output = Result<Option<Fate>, AttemptError>> + Send;
 

@@ -11,8 +11,8 @@ use std::{
 
 use super::{
     store::{
-        Applied, Attempt, Due, Fate, Fence, Indexed, Load, Loaded, Mark, Moved, MutationId,
-        Observed, Page, Patience, VaultStore, Version,
+        Applied, Attempt, Due, Fate, Fence, Indexed, Load, Loaded, Moved, MutationId, Observed,
+        Page, Patience, ReceiptSeq, VaultStore, Version,
     },
     token::TokenId,
     view::{Lacking, Run, View},
@@ -184,16 +184,22 @@ struct Memory {
 }
 
 impl Memory {
-    fn saw(&mut self, version: Version, newest: Option<(MutationId, Mark)>) {
+    fn saw(&mut self, version: Version, newest: Option<(MutationId, ReceiptSeq)>) {
         self.observed.version = self.observed.version.max(version);
-        let Some((_, mark)) = newest else { return };
-        if self.observed.receipt.is_none_or(|(_, last)| last < mark) {
+        let Some((_, receipt_seq)) = newest else {
+            return;
+        };
+        if self
+            .observed
+            .receipt
+            .is_none_or(|(_, last)| last < receipt_seq)
+        {
             self.observed.receipt = newest;
         }
     }
 
-    fn committed(&mut self, mutation: MutationId, version: Version, mark: Mark) {
-        self.saw(version, Some((mutation, mark)));
+    fn committed(&mut self, mutation: MutationId, version: Version, receipt_seq: ReceiptSeq) {
+        self.saw(version, Some((mutation, receipt_seq)));
         self.stats.committed += 1;
     }
 }
@@ -413,7 +419,7 @@ enum Scope {
 struct MutationDriver<'a, S, C, E, T> {
     tokens: &'a TokenStore<S, C, E>,
     id: MutationId,
-    begun: Option<Mark>,
+    begun: Option<ReceiptSeq>,
     number: u32,
     /// What the attempts gave that may have been applied.
     open: Vec<(u32, T)>,
@@ -457,7 +463,7 @@ impl<S: VaultStore, C: Clock, E: Entropy, T: Send> MutationDriver<'_, S, C, E, T
                     Err(given_up) => return self.give_up(given_up).await,
                 },
             };
-            let begun = *self.begun.get_or_insert(loaded.mark);
+            let begun = *self.begun.get_or_insert(loaded.receipt_seq);
 
             let mut view = View::new(loaded, matches!(scope, Scope::Everything));
             let ran = self.by(self.attempts_until, mutation.run(&mut view)).await;
@@ -546,7 +552,7 @@ impl<S: VaultStore, C: Clock, E: Entropy, T: Send> MutationDriver<'_, S, C, E, T
     }
 
     /// Sends one attempt until it is known what became of it.
-    async fn attempt(&mut self, begun: Mark, run: &Run) -> Attempted {
+    async fn attempt(&mut self, begun: ReceiptSeq, run: &Run) -> Attempted {
         let mut sent_in_vain = false;
         let mut held = Jitter::new(HELD_WAIT.0, HELD_WAIT.1);
         let fence = if run.saw_all {
@@ -581,11 +587,14 @@ impl<S: VaultStore, C: Clock, E: Entropy, T: Send> MutationDriver<'_, S, C, E, T
                 Err(given_up) => return Attempted::GivenUp(given_up),
             };
             match reply {
-                Ok(Applied::Committed { version, mark }) => {
+                Ok(Applied::Committed {
+                    version,
+                    receipt_seq,
+                }) => {
                     return Attempted::Ended(Fate::Applied {
                         version,
                         number: self.number,
-                        mark,
+                        receipt_seq,
                     });
                 }
                 Ok(Applied::Settled(fate)) => {
@@ -749,7 +758,7 @@ impl<S: VaultStore, C: Clock, E: Entropy, T: Send> MutationDriver<'_, S, C, E, T
         let Fate::Applied {
             version,
             number,
-            mark,
+            receipt_seq,
         } = fate
         else {
             return Err(NotApplied::Refused(Cause::new(
@@ -758,7 +767,7 @@ impl<S: VaultStore, C: Clock, E: Entropy, T: Send> MutationDriver<'_, S, C, E, T
             .into());
         };
         let mut memory = lock(&self.tokens.memory);
-        memory.committed(self.id, version, mark);
+        memory.committed(self.id, version, receipt_seq);
         memory.stats.most_attempts = memory.stats.most_attempts.max(u64::from(self.number));
         drop(memory);
         match self.open.iter().position(|(open, _)| *open == number) {

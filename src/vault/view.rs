@@ -165,7 +165,7 @@ mod tests {
     fn view(is_whole: bool) -> View {
         let loaded = Loaded {
             version: Version::new(7),
-            mark: crate::vault::Mark::default(),
+            receipt_seq: crate::vault::ReceiptSeq::default(),
             newest: None,
             tokens: [(id("a"), Some("old".into())), (id("b"), None)].into(),
             unnameable: Vec::new(),

@@ -14,8 +14,8 @@ use haechi_store_redis::{
     AttemptError, Cause,
     redis::{Link, RedisVaultConfig, RedisVaultStore, Timeouts},
     vault::{
-        Applied, Attempt, Change, Diff, Due, Fate, Fence, Indexed, Load, Loaded, Mark, Moved,
-        MutateError, MutationId, Observed, Page, Patience, Stored, TokenId, TokenStore,
+        Applied, Attempt, Change, Diff, Due, Fate, Fence, Indexed, Load, Loaded, Moved,
+        MutateError, MutationId, Observed, Page, Patience, ReceiptSeq, Stored, TokenId, TokenStore,
         TokenStoreConfig, VaultStore, View,
     },
 };
@@ -107,7 +107,7 @@ enum Fault {
 struct Late {
     mutation: MutationId,
     number: u32,
-    begun: Mark,
+    begun: ReceiptSeq,
     fence: Fence,
     read: BTreeMap<TokenId, Option<Stored>>,
     diff: Diff,
@@ -433,7 +433,11 @@ impl Checked {
             .read
             .iter()
             .any(|(token, value)| before.get(token) != value.as_ref());
-        let Applied::Committed { version, mark } = &answer else {
+        let Applied::Committed {
+            version,
+            receipt_seq,
+        } = &answer
+        else {
             assert_eq!(after, before, "{answer:?} changed tokens");
             assert_eq!(after_version, before_version, "{answer:?} moved version");
             let is_true = match &answer {
@@ -473,7 +477,7 @@ impl Checked {
             assert_eq!(fence.get(), before_version);
         }
         let written = receipt(&self.server, attempt.mutation);
-        let expected = format!("done {version} {} {}", attempt.number, mark.get());
+        let expected = format!("done {version} {} {}", attempt.number, receipt_seq.get());
         assert_eq!(written, Some(expected));
         let twice = self
             .shared()
@@ -547,7 +551,7 @@ impl VaultStore for Checked {
     async fn settle(
         &self,
         mutation: MutationId,
-        begun: Mark,
+        begun: ReceiptSeq,
         observed: &Observed,
     ) -> Result<Option<Fate>, AttemptError> {
         match self.fault() {

@@ -15,8 +15,8 @@ use haechi_store_redis::{
         script::{Script, apply_call, apply_reply},
     },
     vault::{
-        Applied, Attempt, Change, Diff, Due, Fate, Fence, Indexed, Load, Loaded, Mark, MutationId,
-        Observed, Page, VaultStore,
+        Applied, Attempt, Change, Diff, Due, Fate, Fence, Indexed, Load, Loaded, MutationId,
+        Observed, Page, ReceiptSeq, VaultStore,
     },
 };
 use redis::{Value, cmd};
@@ -334,7 +334,7 @@ impl<N: Connect, C: Clock, E: Entropy> VaultStore for VaultUnderTest<N, C, E> {
     async fn settle(
         &self,
         mutation: MutationId,
-        begun: Mark,
+        begun: ReceiptSeq,
         observed: &Observed,
     ) -> Result<Option<Fate>, AttemptError> {
         match self.mutant {

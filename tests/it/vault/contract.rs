@@ -6,8 +6,8 @@ use std::{collections::BTreeMap, time::Duration};
 use haechi_store_redis::{
     Builder,
     vault::{
-        Applied, Attempt, Diff, Fate, Fence, Indexed, Load, Loaded, Mark, MemoryVault, Moved,
-        MutationId, Observed, Patience, Stored, TokenId, VaultStore, Version, View,
+        Applied, Attempt, Diff, Fate, Fence, Indexed, Load, Loaded, MemoryVault, Moved, MutationId,
+        Observed, Patience, ReceiptSeq, Stored, TokenId, VaultStore, Version, View,
     },
 };
 
@@ -26,7 +26,7 @@ fn attempt<'a>(id: u8, read: &'a Read, diff: &'a Diff) -> Attempt<'a> {
     Attempt {
         mutation: MutationId::from_bytes([id; 16]),
         number: 1,
-        begun: Mark::new(0),
+        begun: ReceiptSeq::new(0),
         fence: Fence::Values,
         read,
         diff,
@@ -106,7 +106,11 @@ pub(crate) async fn a_mutation_is_applied_once<S: VaultStore>(store: S) {
     let stood = read(&[("a", Some("1"))]);
     let purge = diff(&[("a", None)]);
     let first = attempt(2, &stood, &purge);
-    let Applied::Committed { version, mark } = apply(&store, &first).await else {
+    let Applied::Committed {
+        version,
+        receipt_seq,
+    } = apply(&store, &first).await
+    else {
         panic!("nothing stands in the way");
     };
     apply(&store, &attempt(3, &nothing_read, &set)).await;
@@ -117,7 +121,7 @@ pub(crate) async fn a_mutation_is_applied_once<S: VaultStore>(store: S) {
         let ended = Fate::Applied {
             version,
             number: 1,
-            mark,
+            receipt_seq,
         };
         assert_eq!(apply(&store, &again).await, Applied::Settled(ended));
         let settled = store

@@ -18,8 +18,8 @@ use haechi_store_redis::{
     crypto::{Counting, LocalKeys, MemoryKeys, manage},
     entropy::SystemEntropy,
     vault::{
-        Applied, Attempt, Diff, Due, Fate, Fence, Indexed, Load, Loaded, Mark, MutateError,
-        MutationId, Observed, Page, Patience, PurgeError, Stored, TokenId, TokenStoreConfig,
+        Applied, Attempt, Diff, Due, Fate, Fence, Indexed, Load, Loaded, MutateError, MutationId,
+        Observed, Page, Patience, PurgeError, ReceiptSeq, Stored, TokenId, TokenStoreConfig,
         TokenVault, VaultPolicy, VaultStore, View,
     },
 };
@@ -43,7 +43,7 @@ async fn others<S: VaultStore>(store: &S, first: u64, count: u64) {
             .load(Load::Some(&[]), &Observed::default())
             .await
             .unwrap()
-            .mark;
+            .receipt_seq;
         let attempt = Attempt {
             mutation: MutationId::from_bytes(id),
             number: 1,
@@ -111,7 +111,7 @@ impl<S: VaultStore> VaultStore for Losing<S> {
     async fn settle(
         &self,
         mutation: MutationId,
-        begun: Mark,
+        begun: ReceiptSeq,
         observed: &Observed,
     ) -> Result<Option<Fate>, AttemptError> {
         self.store.settle(mutation, begun, observed).await

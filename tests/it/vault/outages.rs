@@ -20,9 +20,9 @@ use haechi_store_redis::{
     entropy::SystemEntropy,
     redis::{LockPolicy, LockTimes},
     vault::{
-        Applied, Attempt, Details, Due, Fate, Indexed, Load, Loaded, Mark, MutationId, Observed,
-        Page, Retention, RevealPolicy, TokenId, TokenType, TokenVault, VaultPolicy, VaultStore,
-        View,
+        Applied, Attempt, Details, Due, Fate, Indexed, Load, Loaded, MutationId, Observed, Page,
+        ReceiptSeq, Retention, RevealPolicy, TokenId, TokenType, TokenVault, VaultPolicy,
+        VaultStore, View,
     },
 };
 
@@ -65,7 +65,7 @@ impl<S: VaultStore> VaultStore for Failing<S> {
     async fn settle(
         &self,
         mutation: MutationId,
-        begun: Mark,
+        begun: ReceiptSeq,
         observed: &Observed,
     ) -> Result<Option<Fate>, AttemptError> {
         if self.replies.load(Ordering::SeqCst) {

@@ -5,8 +5,8 @@ use std::time::Duration;
 use haechi_store_redis::{
     Builder, Corrupt, ReadError,
     vault::{
-        Applied, Attempt, Fence, Mark, MutateError, MutationId, Observed, Patience, VaultStore,
-        View,
+        Applied, Attempt, Fence, MutateError, MutationId, Observed, Patience, ReceiptSeq,
+        VaultStore, View,
     },
 };
 
@@ -87,7 +87,7 @@ async fn a_copy_that_outlived_its_receipt_is_refused() {
         Attempt {
             mutation: MutationId::from_bytes(id),
             number: 1,
-            begun: Mark::new(begun),
+            begun: ReceiptSeq::new(begun),
             fence: Fence::Values,
             read: &nothing_read,
             diff: &change,
@@ -107,7 +107,7 @@ async fn a_copy_that_outlived_its_receipt_is_refused() {
     let outlived = store.apply(&attempt(0, 0), &observed).await.unwrap();
     assert_eq!(outlived, Applied::Forgotten);
     let settled = store
-        .settle(attempt(0, 0).mutation, Mark::new(0), &observed)
+        .settle(attempt(0, 0).mutation, ReceiptSeq::new(0), &observed)
         .await;
     assert_eq!(settled.unwrap(), None);
     let kept: u64 = redis::cmd("HLEN")

@@ -6,7 +6,7 @@ use std::time::Duration;
 use haechi_store_redis::{
     AttemptError,
     vault::{
-        Applied, Attempt, Due, Fate, Indexed, Load, Loaded, Mark, MutationId, Observed, Page,
+        Applied, Attempt, Due, Fate, Indexed, Load, Loaded, MutationId, Observed, Page, ReceiptSeq,
         VaultStore,
     },
 };
@@ -70,7 +70,7 @@ impl<S: VaultStore> VaultStore for Noted<S> {
     async fn settle(
         &self,
         mutation: MutationId,
-        begun: Mark,
+        begun: ReceiptSeq,
         observed: &Observed,
     ) -> Result<Option<Fate>, AttemptError> {
         let answer = self.store.settle(mutation, begun, observed).await;
