@@ -202,7 +202,7 @@ impl State {
             return Err(self.lost(&attempt.observed));
         }
         if attempt.begun.get() < self.oldest(kept) && flaw != Flaw::NothingIsForgotten {
-            return Ok(Applied::Forgotten);
+            return Ok(Applied::ReceiptExpired);
         }
         let moved = attempt
             .read

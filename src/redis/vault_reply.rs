@@ -97,11 +97,11 @@ pub(super) fn applied(
                 unnameable: Vec::new(),
             },
         }),
-        (b"held", [_, holder]) => Ok(Applied::Held {
+        (b"held", [_, holder]) => Ok(Applied::ForeignLocked {
             holder: bytes(holder).to_vec(),
         }),
         (b"settled", [_, receipt]) => Ok(Applied::Settled(fate(bytes(receipt), keys)?)),
-        (b"forgotten", _) => Ok(Applied::Forgotten),
+        (b"forgotten", _) => Ok(Applied::ReceiptExpired),
         _ => Err(strange()),
     }
 }

@@ -195,7 +195,7 @@ pub enum Applied {
         now: Loaded,
     },
     /// A foreign replica holds the lock; it changed nothing.
-    Held {
+    ForeignLocked {
         /// The lock's token.
         holder: Vec<u8>,
     },
@@ -203,7 +203,7 @@ pub enum Applied {
     Settled(Fate),
     /// Nobody can tell any more what became of earlier attempts; this one
     /// changed nothing.
-    Forgotten,
+    ReceiptExpired,
 }
 
 /// How a mutation ended.

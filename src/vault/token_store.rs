@@ -28,7 +28,8 @@ use crate::{
 const CONFLICT_WAIT: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(20));
 const FAILURE_WAIT: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(500));
 /// Waits for a foreign lock: short ones, for its holders are in and out.
-const HELD_WAIT: (Duration, Duration) = (Duration::from_millis(4), Duration::from_millis(16));
+const FOREIGN_LOCK_RETRY: (Duration, Duration) =
+    (Duration::from_millis(4), Duration::from_millis(16));
 
 /// What a token store holds itself to. Every field has a default.
 #[derive(Clone, Debug)]
@@ -119,7 +120,7 @@ pub struct VaultStats {
     /// Attempts stopped by a version that had moved.
     pub version_conflicts: u64,
     /// Attempts that met a foreign lock.
-    pub held: u64,
+    pub foreign_locked: u64,
     /// Attempts repeated after a failure.
     pub retries: u64,
     /// Attempts whose reply never came.
@@ -136,7 +137,7 @@ impl VaultStats {
         self.committed += other.committed;
         self.value_conflicts += other.value_conflicts;
         self.version_conflicts += other.version_conflicts;
-        self.held += other.held;
+        self.foreign_locked += other.foreign_locked;
         self.retries += other.retries;
         self.lost_replies += other.lost_replies;
         self.settled_by_receipt += other.settled_by_receipt;
@@ -436,7 +437,7 @@ struct MutationDriver<'a, S, C, E, T> {
 enum Attempted {
     Ended(Fate),
     Moved(Loaded),
-    Forgotten,
+    ReceiptExpired,
     /// Time is up, or Redis refuses for good.
     GivenUp(GivenUp),
 }
@@ -495,12 +496,12 @@ impl<S: VaultStore, C: Clock, E: Entropy, T: Send> MutationDriver<'_, S, C, E, T
             match self.attempt(begun, &run).await {
                 Attempted::Ended(fate) => return self.ended(fate),
                 Attempted::GivenUp(why) => return self.give_up(why).await,
-                Attempted::Forgotten if self.open.is_empty() => {
+                Attempted::ReceiptExpired if self.open.is_empty() => {
                     // Every attempt is known to have done nothing.
                     self.id = self.tokens.new_mutation()?;
                     self.begun = None;
                 }
-                Attempted::Forgotten => {
+                Attempted::ReceiptExpired => {
                     return Err(self.unknown(Cause::new(
                         "the mutation took so long that its receipt is no longer kept",
                     )));
@@ -554,7 +555,7 @@ impl<S: VaultStore, C: Clock, E: Entropy, T: Send> MutationDriver<'_, S, C, E, T
     /// Sends one attempt until it is known what became of it.
     async fn attempt(&mut self, begun: ReceiptSeq, run: &Run) -> Attempted {
         let mut sent_in_vain = false;
-        let mut held = Jitter::new(HELD_WAIT.0, HELD_WAIT.1);
+        let mut retries = Jitter::new(FOREIGN_LOCK_RETRY.0, FOREIGN_LOCK_RETRY.1);
         let fence = if run.saw_all {
             Fence::Snapshot(run.version)
         } else {
@@ -608,13 +609,13 @@ impl<S: VaultStore, C: Clock, E: Entropy, T: Send> MutationDriver<'_, S, C, E, T
                     }
                     return Attempted::Moved(now);
                 }
-                Ok(Applied::Forgotten) => {
+                Ok(Applied::ReceiptExpired) => {
                     if !sent_in_vain {
                         self.open.pop();
                     }
-                    return Attempted::Forgotten;
+                    return Attempted::ReceiptExpired;
                 }
-                Ok(Applied::Held { holder }) => self.wait_for(holder, &mut held).await,
+                Ok(Applied::ForeignLocked { holder }) => self.wait_for(holder, &mut retries).await,
                 Err(error) => {
                     let is_open = matches!(error, AttemptError::Ambiguous(_));
                     sent_in_vain |= is_open;
@@ -642,10 +643,10 @@ impl<S: VaultStore, C: Clock, E: Entropy, T: Send> MutationDriver<'_, S, C, E, T
     }
 
     /// Waits a little for a foreign lock, out of what patience is left.
-    async fn wait_for(&mut self, holder: Vec<u8>, held: &mut Jitter) {
-        lock(&self.tokens.memory).stats.held += 1;
+    async fn wait_for(&mut self, holder: Vec<u8>, retries: &mut Jitter) {
+        lock(&self.tokens.memory).stats.foreign_locked += 1;
         let began = self.tokens.clock.now();
-        let wait = held.next(&self.tokens.entropy).min(self.patience);
+        let wait = retries.next(&self.tokens.entropy).min(self.patience);
         self.tokens.clock.sleep(wait).await;
         let waited = self.tokens.clock.now().saturating_sub(began);
         self.patience = self.patience.saturating_sub(waited.max(wait));

@@ -245,7 +245,7 @@ fn vault_value(stats: &VaultStats) -> Value {
         "committed": stats.committed,
         "valueConflicts": stats.value_conflicts,
         "versionConflicts": stats.version_conflicts,
-        "held": stats.held,
+        "held": stats.foreign_locked,
         "retries": stats.retries,
         "lostReplies": stats.lost_replies,
         "settledByReceipt": stats.settled_by_receipt,
@@ -308,7 +308,7 @@ fn tell(summary: &Summary, options: &WorldOptions, wall: Duration, jobs: usize) 
              replies, {} fates told by receipts",
             vault.value_conflicts,
             vault.version_conflicts,
-            vault.held,
+            vault.foreign_locked,
             vault.retries,
             vault.lost_replies,
             vault.settled_by_receipt

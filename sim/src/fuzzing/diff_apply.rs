@@ -455,7 +455,7 @@ impl Checked {
                 Applied::Settled(Fate::Dropped) => {
                     !self.shared().applied.contains_key(&attempt.mutation)
                 }
-                Applied::Held { .. } | Applied::Forgotten => false,
+                Applied::ForeignLocked { .. } | Applied::ReceiptExpired => false,
                 Applied::Committed { .. } => true,
             };
             assert!(is_true, "{answer:?} is not so");

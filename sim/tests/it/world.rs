@@ -83,7 +83,9 @@ fn the_correct_store_is_never_accused_and_every_fault_strikes() {
         let vault = summary.vault_stats;
         assert!(
             !workload.has_vault()
-                || vault.settled_by_receipt > 0 && vault.held > 0 && vault.version_conflicts > 0,
+                || vault.settled_by_receipt > 0
+                    && vault.foreign_locked > 0
+                    && vault.version_conflicts > 0,
             "what the vault is for was not exercised: {vault:?}"
         );
         assert!(summary.outcomes.ok > summary.outcomes.fail + summary.outcomes.unknown);

@@ -105,7 +105,7 @@ async fn a_copy_that_outlived_its_receipt_is_refused() {
         "{oldest_kept:?}"
     );
     let outlived = store.apply(&attempt(0, 0), &observed).await.unwrap();
-    assert_eq!(outlived, Applied::Forgotten);
+    assert_eq!(outlived, Applied::ReceiptExpired);
     let settled = store
         .settle(attempt(0, 0).mutation, ReceiptSeq::new(0), &observed)
         .await;

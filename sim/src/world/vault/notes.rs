@@ -120,7 +120,9 @@ impl Notes {
                 self.landed(attempt.mutation, attempt.number, version.get());
             }
             Some(Applied::Settled(fate)) => self.settled(attempt.mutation, *fate),
-            Some(Applied::Conflict { .. } | Applied::Held { .. } | Applied::Forgotten) => {
+            Some(
+                Applied::Conflict { .. } | Applied::ForeignLocked { .. } | Applied::ReceiptExpired,
+            ) => {
                 self.refused(attempt);
             }
             None => {
