@@ -118,7 +118,7 @@ impl<C: Clock, E: Entropy> Builder<C, E> {
         self
     }
 
-    /// The deadline of mutations, and their patience with foreign locks.
+    /// The deadline of mutations, and how long they wait for foreign locks.
     pub fn tokens(mut self, config: TokenStoreConfig) -> Self {
         self.tokens = config;
         self

@@ -24,7 +24,7 @@ const MAX_BYTES: u64 = 1 << 20;
 
 /// How long another process's change is waited for, and how often it is looked
 /// whether it has ended.
-const PATIENCE: Duration = Duration::from_secs(5);
+const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 const RETRY: Duration = Duration::from_millis(5);
 
 /// Keys in a file that only its owner can read and write.
@@ -91,7 +91,7 @@ impl KeyFile {
             let tried = tokio::task::spawn_blocking(move || try_lock(&path, &place));
             match tried.await {
                 Ok(Ok((path, Ok(lock)))) => return Ok((path, lock)),
-                Ok(Ok((_, Err(lock)))) if clock.now() > PATIENCE => {
+                Ok(Ok((_, Err(lock)))) if clock.now() > LOCK_TIMEOUT => {
                     return Err(KeysError::Busy {
                         at: self.place(),
                         lock,

@@ -15,7 +15,7 @@ use crate::{
     audit::{Batch, Reply},
     chain::Position,
     error::AttemptError,
-    vault::{Applied, Attempt, Change, Fence, Observed, Patience, Stored, TokenId},
+    vault::{Applied, Attempt, Change, Fence, ForeignLockWait, Observed, Stored, TokenId},
 };
 
 /// A Lua script and the name Redis caches it under.
@@ -187,9 +187,9 @@ pub fn apply_call(
     call.arg(attempt.mutation.to_string())
         .arg(attempt.number)
         .arg(attempt.begun.get());
-    match attempt.patience {
-        Patience::Respects { outlived } => call.arg(outlived.unwrap_or_default()),
-        Patience::Exhausted => call.arg("*"),
+    match attempt.foreign_lock_wait {
+        ForeignLockWait::Respects { outlived } => call.arg(outlived.unwrap_or_default()),
+        ForeignLockWait::Exhausted => call.arg("*"),
     };
     match attempt.fence {
         Fence::Values => call.arg(""),

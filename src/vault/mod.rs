@@ -69,8 +69,8 @@ pub use policy::{
 };
 pub use purge::Pruned;
 pub use store::{
-    Applied, Attempt, Due, Fate, Fence, Indexed, Load, Loaded, Moved, MutationId, Observed, Page,
-    Patience, ReceiptSeq, VaultStore, Version,
+    Applied, Attempt, Due, Fate, Fence, ForeignLockWait, Indexed, Load, Loaded, Moved, MutationId,
+    Observed, Page, ReceiptSeq, VaultStore, Version,
 };
 pub use token::{InvalidTokenId, InvalidTokenType, Stored, TokenId, TokenType};
 pub use token_store::{Done, MutateError, Mutation, TokenStore, TokenStoreConfig, VaultStats};

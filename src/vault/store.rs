@@ -139,7 +139,7 @@ pub enum Fence {
 
 /// Which foreign lock the store still has to respect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Patience<'a> {
+pub enum ForeignLockWait<'a> {
     /// Any, except the holder that was waited for in vain before.
     Respects {
         /// That holder's token.
@@ -165,7 +165,7 @@ pub struct Attempt<'a> {
     /// At least one change.
     pub diff: &'a Diff,
     /// Whether to wait for a foreign lock.
-    pub patience: Patience<'a>,
+    pub foreign_lock_wait: ForeignLockWait<'a>,
 }
 
 /// What moved under a mutation.

@@ -11,8 +11,8 @@ use std::{
 
 use super::{
     store::{
-        Applied, Attempt, Due, Fate, Fence, Indexed, Load, Loaded, Moved, MutationId, Observed,
-        Page, Patience, ReceiptSeq, VaultStore, Version,
+        Applied, Attempt, Due, Fate, Fence, ForeignLockWait, Indexed, Load, Loaded, Moved,
+        MutationId, Observed, Page, ReceiptSeq, VaultStore, Version,
     },
     token::TokenId,
     view::{Lacking, Run, View},
@@ -39,14 +39,14 @@ pub struct TokenStoreConfig {
     pub deadline: Duration,
     /// How long, in all, a mutation waits for locks of replicas that follow
     /// the whole-snapshot protocol. Default: 250 ms.
-    pub patience: Duration,
+    pub foreign_lock_wait: Duration,
 }
 
 impl Default for TokenStoreConfig {
     fn default() -> Self {
         Self {
             deadline: Duration::from_secs(10),
-            patience: Duration::from_millis(250),
+            foreign_lock_wait: Duration::from_millis(250),
         }
     }
 }
@@ -387,7 +387,7 @@ impl<S: VaultStore, C: Clock, E: Entropy> TokenStore<S, C, E> {
             open: Vec::new(),
             deadline,
             attempts_until: deadline.saturating_sub(self.config.deadline / 4),
-            patience: self.config.patience,
+            foreign_lock_wait: self.config.foreign_lock_wait,
             failures: Jitter::new(FAILURE_WAIT.0, FAILURE_WAIT.1),
             heard: Cause::new("no answer"),
         };
@@ -427,7 +427,7 @@ struct MutationDriver<'a, S, C, E, T> {
     deadline: Duration,
     attempts_until: Duration,
     /// What is left of the time to wait for foreign locks.
-    patience: Duration,
+    foreign_lock_wait: Duration,
     failures: Jitter,
     /// The last failure.
     heard: Cause,
@@ -573,10 +573,10 @@ impl<S: VaultStore, C: Clock, E: Entropy, T: Send> MutationDriver<'_, S, C, E, T
                 fence,
                 read: &run.read,
                 diff: &run.diff,
-                patience: if self.patience.is_zero() {
-                    Patience::Exhausted
+                foreign_lock_wait: if self.foreign_lock_wait.is_zero() {
+                    ForeignLockWait::Exhausted
                 } else {
-                    Patience::Respects {
+                    ForeignLockWait::Respects {
                         outlived: outlived.as_deref(),
                     }
                 },
@@ -642,15 +642,17 @@ impl<S: VaultStore, C: Clock, E: Entropy, T: Send> MutationDriver<'_, S, C, E, T
         }
     }
 
-    /// Waits a little for a foreign lock, out of what patience is left.
+    /// Waits before the next attempt after a foreign lock; counts the wait against `foreign_lock_wait`.
     async fn wait_for(&mut self, holder: Vec<u8>, retries: &mut Jitter) {
         lock(&self.tokens.memory).stats.foreign_locked += 1;
         let began = self.tokens.clock.now();
-        let wait = retries.next(&self.tokens.entropy).min(self.patience);
+        let wait = retries
+            .next(&self.tokens.entropy)
+            .min(self.foreign_lock_wait);
         self.tokens.clock.sleep(wait).await;
         let waited = self.tokens.clock.now().saturating_sub(began);
-        self.patience = self.patience.saturating_sub(waited.max(wait));
-        if self.patience.is_zero() {
+        self.foreign_lock_wait = self.foreign_lock_wait.saturating_sub(waited.max(wait));
+        if self.foreign_lock_wait.is_zero() {
             lock(&self.tokens.memory).outlived = Some(holder);
         }
     }

@@ -14,8 +14,8 @@ use haechi_store_redis::{
     AttemptError, Cause,
     redis::{Link, RedisVaultConfig, RedisVaultStore, Timeouts},
     vault::{
-        Applied, Attempt, Change, Diff, Due, Fate, Fence, Indexed, Load, Loaded, Moved,
-        MutateError, MutationId, Observed, Page, Patience, ReceiptSeq, Stored, TokenId, TokenStore,
+        Applied, Attempt, Change, Diff, Due, Fate, Fence, ForeignLockWait, Indexed, Load, Loaded,
+        Moved, MutateError, MutationId, Observed, Page, ReceiptSeq, Stored, TokenId, TokenStore,
         TokenStoreConfig, VaultStore, View,
     },
 };
@@ -103,7 +103,7 @@ enum Fault {
     Delay,
 }
 
-/// An attempt that outlived its sender's patience.
+/// An attempt that arrives after its sender gave up.
 struct Late {
     mutation: MutationId,
     number: u32,
@@ -271,7 +271,7 @@ impl World {
                 fence: late.fence,
                 read: &late.read,
                 diff: &late.diff,
-                patience: Patience::Exhausted,
+                foreign_lock_wait: ForeignLockWait::Exhausted,
             };
             let answer = block_on(self.rival.store().checked(&attempt, &late.observed));
             answer.expect("nothing stands in its way");

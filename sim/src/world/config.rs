@@ -235,7 +235,7 @@ impl Config {
             self.timeouts.1,
         ];
         let lock = self.lock.map(|(ttl, wait, retry)| [ttl, wait, retry]);
-        let vault_times = vault.map(|vault| [vault.deadline, vault.patience]);
+        let vault_times = vault.map(|vault| [vault.deadline, vault.foreign_lock_wait]);
         let mut times = times
             .into_iter()
             .chain(lock.into_iter().flatten())

@@ -6,8 +6,8 @@ use std::{collections::BTreeMap, time::Duration};
 use haechi_store_redis::{
     Builder,
     vault::{
-        Applied, Attempt, Diff, Fate, Fence, Indexed, Load, Loaded, MemoryVault, Moved, MutationId,
-        Observed, Patience, ReceiptSeq, Stored, TokenId, VaultStore, Version, View,
+        Applied, Attempt, Diff, Fate, Fence, ForeignLockWait, Indexed, Load, Loaded, MemoryVault,
+        Moved, MutationId, Observed, ReceiptSeq, Stored, TokenId, VaultStore, Version, View,
     },
 };
 
@@ -30,7 +30,7 @@ fn attempt<'a>(id: u8, read: &'a Read, diff: &'a Diff) -> Attempt<'a> {
         fence: Fence::Values,
         read,
         diff,
-        patience: Patience::Exhausted,
+        foreign_lock_wait: ForeignLockWait::Exhausted,
     }
 }
 

@@ -18,9 +18,9 @@ use haechi_store_redis::{
     crypto::{Counting, LocalKeys, MemoryKeys, manage},
     entropy::SystemEntropy,
     vault::{
-        Applied, Attempt, Diff, Due, Fate, Fence, Indexed, Load, Loaded, MutateError, MutationId,
-        Observed, Page, Patience, PurgeError, ReceiptSeq, Stored, TokenId, TokenStoreConfig,
-        TokenVault, VaultPolicy, VaultStore, View,
+        Applied, Attempt, Diff, Due, Fate, Fence, ForeignLockWait, Indexed, Load, Loaded,
+        MutateError, MutationId, Observed, Page, PurgeError, ReceiptSeq, Stored, TokenId,
+        TokenStoreConfig, TokenVault, VaultPolicy, VaultStore, View,
     },
 };
 
@@ -51,7 +51,7 @@ async fn others<S: VaultStore>(store: &S, first: u64, count: u64) {
             fence: Fence::Values,
             read: &read,
             diff: &diff,
-            patience: Patience::Exhausted,
+            foreign_lock_wait: ForeignLockWait::Exhausted,
         };
         let applied = store.apply(&attempt, &Observed::default()).await.unwrap();
         assert!(matches!(applied, Applied::Committed { .. }), "{applied:?}");

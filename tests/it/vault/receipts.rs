@@ -5,7 +5,7 @@ use std::time::Duration;
 use haechi_store_redis::{
     Builder, Corrupt, ReadError,
     vault::{
-        Applied, Attempt, Fence, MutateError, MutationId, Observed, Patience, ReceiptSeq,
+        Applied, Attempt, Fence, ForeignLockWait, MutateError, MutationId, Observed, ReceiptSeq,
         VaultStore, View,
     },
 };
@@ -91,7 +91,7 @@ async fn a_copy_that_outlived_its_receipt_is_refused() {
             fence: Fence::Values,
             read: &nothing_read,
             diff: &change,
-            patience: Patience::Exhausted,
+            foreign_lock_wait: ForeignLockWait::Exhausted,
         }
     };
     let observed = Observed::default();

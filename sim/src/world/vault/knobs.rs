@@ -105,7 +105,8 @@ pub struct VaultKnobs {
     /// How long tokens are kept, in days.
     pub retention: f64,
     /// How long a mutation waits for foreign locks, in milliseconds.
-    pub patience: u64,
+    #[serde(rename = "patience")]
+    pub foreign_lock_wait: u64,
     /// The weight of each action when operations are drawn.
     #[serde(skip)]
     pub mix: Vec<u32>,
@@ -122,7 +123,7 @@ impl VaultKnobs {
         // Something has to be written.
         mix[Action::Count as usize] += 1;
         mix[Action::Own as usize] += 2;
-        let patience = [20, 100, 250, 250][rng.random_range(0..4)];
+        let foreign_lock_wait = [20, 100, 250, 250][rng.random_range(0..4)];
         Self {
             foreign: [0, 0, 1, 1, 2][rng.random_range(0..5)],
             foreign_ops: ops.div_ceil(4),
@@ -133,7 +134,7 @@ impl VaultKnobs {
             deadline: deadline.max(LEAST_DEADLINE_MS),
             tokens: [1, 2, 4, 8][rng.random_range(0..4)],
             // What is promised to foreign writers is promised for the default.
-            patience: if quiet { 250 } else { patience },
+            foreign_lock_wait: if quiet { 250 } else { foreign_lock_wait },
             mix,
         }
     }
@@ -160,7 +161,7 @@ impl fmt::Display for VaultKnobs {
             self.foreign,
             self.foreign_ops,
             self.deadline,
-            self.patience,
+            self.foreign_lock_wait,
             self.retention
         )?;
         for (action, weight) in Action::ALL.iter().zip(&self.mix) {

@@ -60,11 +60,11 @@ pub(super) fn open<H: Host>(
         clock.clone(),
         entropy.clone(),
     );
-    let (deadline, patience) = config
+    let (deadline, foreign_lock_wait) = config
         .vault
         .as_ref()
         .map_or((config.deadline, 250), |vault| {
-            (vault.deadline, vault.patience)
+            (vault.deadline, vault.foreign_lock_wait)
         });
     TokenStore::new(
         Noted::new(VaultUnderTest::new(variant, redis), shared.clone()),
@@ -72,7 +72,7 @@ pub(super) fn open<H: Host>(
         entropy,
         TokenStoreConfig {
             deadline: Duration::from_millis(deadline),
-            patience: Duration::from_millis(patience),
+            foreign_lock_wait: Duration::from_millis(foreign_lock_wait),
         },
     )
 }

@@ -112,12 +112,12 @@ impl Vault {
         } else {
             String::new()
         };
-        let patience = pick(rng, &["", "*", "own:1"]).to_owned();
+        let foreign_lock_wait = pick(rng, &["", "*", "own:1"]).to_owned();
         let mut arguments = vec![
             self.mutation(rng),
             "1".to_owned(),
             "0".to_owned(),
-            patience,
+            foreign_lock_wait,
             fence,
         ];
         let set: BTreeMap<String, String> = (0..rng.random_range(0..4))
