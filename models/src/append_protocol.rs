@@ -16,7 +16,7 @@ use loom::{future::block_on, thread};
 use crate::{
     chain_backend::{Chain, First, Flaw, Replica},
     explore::{Shown, catches, proves, show},
-    inputs::{FOREVER, Numbered, Prompt, append_id, event},
+    inputs::{FOREVER, InstantClock, Numbered, append_id, event},
 };
 
 /// Preemptions that a schedule may hold.
@@ -37,7 +37,7 @@ fn two_replicas(flaw: Flaw, first: First, appends: u8, lapses: bool) -> Shown {
     for (number, first) in [(1, first), (2, First::Answered)] {
         let (sink, append_loop) = AuditSink::new(
             Replica::new(&chain, number, flaw, first),
-            Prompt,
+            InstantClock,
             Numbered::of(number),
             SinkConfig {
                 deadline: FOREVER,

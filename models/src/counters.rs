@@ -6,17 +6,17 @@ use haechi_store_redis::vault::{Done, MutateError, TokenId, TokenStore, TokenSto
 use loom::{future::block_on, sync::Arc};
 
 use crate::{
-    inputs::{Numbered, Prompt},
+    inputs::{InstantClock, Numbered},
     vault_backend::{First, Replica, Vault},
 };
 
 /// A replica's token store.
-pub(crate) type Tokens = TokenStore<Replica, Prompt, Numbered>;
+pub(crate) type Tokens = TokenStore<Replica, InstantClock, Numbered>;
 
 pub(crate) fn tokens(vault: &Arc<Vault>, number: u8, first: First) -> Tokens {
     TokenStore::new(
         Replica::new(vault, number, first),
-        Prompt,
+        InstantClock,
         Numbered::of(number),
         TokenStoreConfig {
             // Time does not pass, so that this is for ever, except for a

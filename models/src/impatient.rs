@@ -20,7 +20,7 @@ use loom::{future::block_on, sync::Arc, thread};
 use crate::{
     chain_backend::{Chain, First, Flaw, Replica},
     explore::{Shown, catches, proves},
-    inputs::{Numbered, Prompt, append_id, event},
+    inputs::{InstantClock, Numbered, append_id, event},
 };
 
 /// Preemptions that a schedule may hold.
@@ -29,16 +29,16 @@ const PREEMPTIONS: usize = 2;
 /// The same where there is one caller.
 const INTRUDED: usize = 3;
 
-type Sink = AuditSink<Prompt, Numbered>;
+type Sink = AuditSink<InstantClock, Numbered>;
 
 fn sink(
     chain: &Arc<Chain>,
     flaw: Flaw,
     first: First,
-) -> (Sink, AppendLoop<Replica, Prompt, Numbered>) {
+) -> (Sink, AppendLoop<Replica, InstantClock, Numbered>) {
     AuditSink::new(
         Replica::new(chain, 1, flaw, first),
-        Prompt,
+        InstantClock,
         Numbered::of(1),
         SinkConfig {
             deadline: Duration::ZERO,

@@ -24,9 +24,9 @@ pub(crate) const FOREVER: Duration = Duration::from_secs(3600);
 /// whenever what it bounds is not ready, and a pause between two attempts
 /// lasts as long as the schedule likes.
 #[derive(Clone)]
-pub(crate) struct Prompt;
+pub(crate) struct InstantClock;
 
-impl Clock for Prompt {
+impl Clock for InstantClock {
     fn now(&self) -> Duration {
         Duration::ZERO
     }

@@ -1,12 +1,12 @@
 //! The connection slot of a link: two threads share one production link over
-//! toy connections, while a third stalls the connection that is open.
+//! simulated connections, while a third stalls the connection that is open.
 //!
 //! Proves, for the schedules with at most [`PREEMPTIONS`] preemptions: every
 //! reply is the one to its caller's command; who heard nothing is heard over
 //! another connection the next time; and a failure of the stalled connection
 //! that is noticed late does not close its successor. It cannot show how the
 //! client keeps the replies of one connection apart, or that it closes one
-//! that is dropped: the toy does both because it says so.
+//! that is dropped: the simulated server does both by construction.
 //!
 //! The slot is private to the link and no fault of a connection can make it
 //! forget its generation. So that bug is planted in a stand-in, which is shown
@@ -24,7 +24,7 @@ use redis::{Cmd, Pipeline, RedisFuture, RedisResult, Value, aio::ConnectionLike}
 
 use crate::{
     explore::{Shown, catches, proves, show},
-    inputs::Prompt,
+    inputs::InstantClock,
 };
 
 /// Preemptions that a schedule may hold.
@@ -45,7 +45,7 @@ struct Server {
 
 /// Opens connections to the server.
 #[derive(Clone)]
-struct Toy {
+struct Connector {
     server: Arc<Mutex<Server>>,
     /// Planted: the connection that is open already is given out again.
     pools: bool,
@@ -57,7 +57,7 @@ struct Wire {
     number: u64,
 }
 
-impl Connect for Toy {
+impl Connect for Connector {
     type Connection = Wire;
 
     fn connect(&self) -> impl Future<Output = RedisResult<Wire>> + Send {
@@ -101,15 +101,15 @@ impl ConnectionLike for Wire {
 
 /// What the model asks of a link.
 trait Sends: Clone + Send + 'static {
-    fn over(toy: Toy) -> Self;
+    fn over(connector: Connector) -> Self;
 
     /// The reply; `None` if it did not come in time.
     fn ask(&self, command: &Cmd) -> Option<Value>;
 }
 
-impl Sends for Link<Toy, Prompt> {
-    fn over(toy: Toy) -> Self {
-        Self::new(toy, Prompt, Timeouts::default())
+impl Sends for Link<Connector, InstantClock> {
+    fn over(connector: Connector) -> Self {
+        Self::new(connector, InstantClock, Timeouts::default())
     }
 
     fn ask(&self, command: &Cmd) -> Option<Value> {
@@ -120,14 +120,14 @@ impl Sends for Link<Toy, Prompt> {
 /// The link's slot in few words, with or without its generation.
 #[derive(Clone)]
 struct StandIn<const COUNTS: bool> {
-    toy: Toy,
+    connector: Connector,
     slot: Arc<Mutex<(Option<Wire>, u64)>>,
 }
 
 impl<const COUNTS: bool> Sends for StandIn<COUNTS> {
-    fn over(toy: Toy) -> Self {
+    fn over(connector: Connector) -> Self {
         Self {
-            toy,
+            connector,
             slot: Arc::new(Mutex::new((None, 0))),
         }
     }
@@ -140,7 +140,7 @@ impl<const COUNTS: bool> Sends for StandIn<COUNTS> {
         let (mut wire, generation) = match open {
             Some(open) => open,
             None => {
-                let wire = block_on(self.toy.connect()).ok()?;
+                let wire = block_on(self.connector.connect()).ok()?;
                 let mut slot = lock(&self.slot);
                 *slot = (Some(wire.clone()), slot.1 + 1);
                 (wire, slot.1)
@@ -192,7 +192,7 @@ fn ask_twice(link: &impl Sends, names: [&str; 2]) -> Result<[Heard; 2], String> 
 
 fn two_threads<L: Sends>(pools: bool) -> Shown {
     let server = Arc::new(Mutex::new(Server::default()));
-    let link = L::over(Toy {
+    let link = L::over(Connector {
         server: server.clone(),
         pools,
     });
@@ -231,7 +231,7 @@ fn two_threads<L: Sends>(pools: bool) -> Shown {
 #[test]
 fn a_failed_connection_makes_way_and_its_successor_stays() {
     proves("link", PREEMPTIONS, || {
-        two_threads::<Link<Toy, Prompt>>(false)
+        two_threads::<Link<Connector, InstantClock>>(false)
     });
     proves("link, stand-in", PREEMPTIONS, || {
         two_threads::<StandIn<true>>(false)
@@ -254,6 +254,6 @@ fn planted_a_connection_that_is_given_out_again() {
         "link, pooled connections",
         PREEMPTIONS,
         "nothing again",
-        || two_threads::<Link<Toy, Prompt>>(true),
+        || two_threads::<Link<Connector, InstantClock>>(true),
     );
 }

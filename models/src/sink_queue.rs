@@ -22,19 +22,19 @@ use loom::{future::block_on, thread};
 
 use crate::{
     explore::{Shown, catches_standstill, proves, show},
-    inputs::{FOREVER, Numbered, Prompt, event},
+    inputs::{FOREVER, InstantClock, Numbered, event},
 };
 
 /// Preemptions that a schedule may hold.
 const PREEMPTIONS: usize = 2;
 
-type Sink = AuditSink<Prompt, Numbered>;
-type AppendLoop = haechi_store_redis::audit::AppendLoop<MemoryStore, Prompt, Numbered>;
+type Sink = AuditSink<InstantClock, Numbered>;
+type AppendLoop = haechi_store_redis::audit::AppendLoop<MemoryStore, InstantClock, Numbered>;
 
 fn sink() -> (Sink, AppendLoop) {
     AuditSink::new(
         MemoryStore::new(),
-        Prompt,
+        InstantClock,
         Numbered::of(1),
         SinkConfig {
             deadline: FOREVER,

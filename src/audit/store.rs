@@ -1,6 +1,6 @@
 //! What the append loop asks of the place where a chain is kept.
 //!
-//! One trait, so that Redis, memory, a model checker's toy and a deliberately
+//! One trait, so that Redis, memory, a model checker's fake and a deliberately
 //! broken store are all driven by the same loop. It must not know of queues,
 //! callers or deadlines.
 

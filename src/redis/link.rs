@@ -176,12 +176,12 @@ mod tests {
     use redis::cmd;
 
     use super::{
-        super::toy::{Answer, Prompt, Toy, error, run},
+        super::scripted_server::{Answer, AutoClock, ScriptedServer, error, run},
         *,
     };
 
-    fn link(toy: &Toy) -> Link<Toy, Prompt> {
-        Link::new(toy.clone(), Prompt::default(), Timeouts::default())
+    fn link(server: &ScriptedServer) -> Link<ScriptedServer, AutoClock> {
+        Link::new(server.clone(), AutoClock::default(), Timeouts::default())
     }
 
     fn no_script() -> Answer {
@@ -197,7 +197,7 @@ mod tests {
     /// still come and be taken for another's.
     #[test]
     fn a_connection_lasts_until_it_is_doubtful() {
-        let toy = Toy::that_says([
+        let server = ScriptedServer::new([
             ok(),
             Answer::Error(error("OOM", "no")),
             ok(),
@@ -206,7 +206,7 @@ mod tests {
             Answer::Error((ErrorKind::Server(ServerErrorKind::ReadOnly), "demoted").into()),
             ok(),
         ]);
-        let link = link(&toy);
+        let link = link(&server);
         let ping = cmd("PING");
         let mut opened = Vec::new();
         let mut ends = Vec::new();
@@ -218,21 +218,21 @@ mod tests {
                 Err(AttemptError::Ambiguous(_)) => "ambiguous",
                 Err(_) => "another error",
             });
-            opened.push(toy.opened());
+            opened.push(server.opened());
         }
         assert_eq!(
             ends,
             ["ok", "refused", "ok", "ambiguous", "ok", "refused", "ok"]
         );
         assert_eq!(opened, [1, 1, 1, 1, 2, 2, 3]);
-        assert_eq!(toy.asked().len(), 7, "nothing is sent twice");
+        assert_eq!(server.asked().len(), 7, "nothing is sent twice");
     }
 
     /// Catches a late failure of a connection that closes its successor.
     #[test]
     fn a_late_failure_does_not_close_the_next_connection() {
-        let toy = Toy::that_says([Answer::Silence, ok()]);
-        let link = link(&toy);
+        let server = ScriptedServer::new([Answer::Silence, ok()]);
+        let link = link(&server);
         let late = run(link.connection()).unwrap();
         let failed = run(link.send(&cmd("PING")));
         assert!(matches!(failed, Err(AttemptError::Ambiguous(_))));
@@ -243,7 +243,7 @@ mod tests {
             is_answered: false,
         });
         run(link.connection()).unwrap();
-        assert_eq!(toy.opened(), 2);
+        assert_eq!(server.opened(), 2);
     }
 
     /// Catches a script that is never loaded, one that is loaded each time,
@@ -252,37 +252,38 @@ mod tests {
     fn only_a_script_that_the_server_does_not_know_is_loaded_and_sent_again() {
         let script = Script::new("return 1");
         let call = script.call(&[]);
-        let names = |toy: &Toy| -> Vec<bool> {
+        let names = |server: &ScriptedServer| -> Vec<bool> {
             let is_load = |asked: &String| asked.contains("LOAD");
-            toy.asked().iter().map(is_load).collect()
+            server.asked().iter().map(is_load).collect()
         };
 
-        let toy = Toy::that_says([no_script(), ok(), Answer::Reply(Value::Int(1)), ok()]);
-        let known = link(&toy);
+        let server = ScriptedServer::new([no_script(), ok(), Answer::Reply(Value::Int(1)), ok()]);
+        let known = link(&server);
         assert_eq!(run(known.run(&script, &call)).unwrap(), Value::Int(1));
         assert_eq!(run(known.run(&script, &call)).unwrap(), Value::Okay);
-        assert_eq!(names(&toy), [false, true, false, false]);
+        assert_eq!(names(&server), [false, true, false, false]);
 
-        let toy = Toy::that_says([Answer::Error(error("ERR", "upstream failure")), ok(), ok()]);
-        let failed = run(link(&toy).run(&script, &call));
+        let server =
+            ScriptedServer::new([Answer::Error(error("ERR", "upstream failure")), ok(), ok()]);
+        let failed = run(link(&server).run(&script, &call));
         assert!(matches!(failed, Err(AttemptError::Ambiguous(_))));
-        assert_eq!(names(&toy), [false]);
+        assert_eq!(names(&server), [false]);
 
         // Whether it was loaded is not known, but the call did not run.
-        let toy = Toy::that_says([no_script(), Answer::Silence, ok()]);
-        let failed = run(link(&toy).run(&script, &call));
+        let server = ScriptedServer::new([no_script(), Answer::Silence, ok()]);
+        let failed = run(link(&server).run(&script, &call));
         assert!(matches!(failed, Err(AttemptError::Refused(_))));
-        assert_eq!(names(&toy), [false, true]);
+        assert_eq!(names(&server), [false, true]);
     }
 
     /// Catches "may have run" said where nothing was ever sent.
     #[test]
     fn a_server_that_cannot_be_reached_refuses() {
-        let toy = Toy::that_says([Answer::Away((ErrorKind::Io, "away").into()), ok()]);
-        let link = link(&toy);
+        let server = ScriptedServer::new([Answer::Away((ErrorKind::Io, "away").into()), ok()]);
+        let link = link(&server);
         let failed = run(link.send(&cmd("PING")));
         assert!(matches!(failed, Err(AttemptError::Refused(_))));
-        assert_eq!(toy.asked(), Vec::<String>::new());
+        assert_eq!(server.asked(), Vec::<String>::new());
         assert_eq!(run(link.send(&cmd("PING"))).unwrap(), Value::Okay);
     }
 }

@@ -165,7 +165,7 @@ mod tests {
     use super::{
         super::{
             link::Timeouts,
-            toy::{Answer, Fixed, Prompt, Toy, error, run},
+            scripted_server::{Answer, AutoClock, Fixed, ScriptedServer, error, run},
         },
         *,
     };
@@ -177,16 +177,16 @@ mod tests {
     };
 
     struct Bench {
-        toy: Toy,
-        clock: Prompt,
-        link: Link<Toy, Prompt>,
+        server: ScriptedServer,
+        clock: AutoClock,
+        link: Link<ScriptedServer, AutoClock>,
         lock: ContentionLock,
     }
 
     impl Bench {
         fn new(policy: LockPolicy, replies: impl IntoIterator<Item = Answer>) -> Self {
-            let toy = Toy::that_says(replies);
-            let clock = Prompt::default();
+            let server = ScriptedServer::new(replies);
+            let clock = AutoClock::default();
             // A reply that never comes is given up at once, so that the clock
             // is moved by the lock alone.
             let timeouts = Timeouts {
@@ -194,9 +194,9 @@ mod tests {
                 reply: Duration::ZERO,
             };
             Self {
-                link: Link::new(toy.clone(), clock.clone(), timeouts),
+                link: Link::new(server.clone(), clock.clone(), timeouts),
                 lock: ContentionLock::new(policy, "the-lock".to_owned(), &SCRIPTS.acquire, "own:"),
-                toy,
+                server,
                 clock,
             }
         }
@@ -235,7 +235,7 @@ mod tests {
         let token = bench.acquire(Some(255)).unwrap();
         assert_eq!(token, "own:_____________________w");
         run(bench.lock.release(&bench.link, Lease(token.clone())));
-        let asked = bench.toy.asked();
+        let asked = bench.server.asked();
         let [acquire, release] = asked.as_slice() else {
             panic!("{asked:?}");
         };
@@ -256,7 +256,7 @@ mod tests {
         assert_eq!(bench.acquire(Some(7)), None);
         let unlucky = always([granted()]);
         assert_eq!(unlucky.acquire(None), None);
-        assert!(bench.toy.asked().is_empty() && unlucky.toy.asked().is_empty());
+        assert!(bench.server.asked().is_empty() && unlucky.server.asked().is_empty());
     }
 
     /// Catches a writer that waits for a holder without end, counts a wait
@@ -269,9 +269,9 @@ mod tests {
         assert_eq!(waited, TIMES.wait);
         assert_eq!(bench.lock.waits().count(), 1);
 
-        let asked = bench.toy.asked().len();
+        let asked = bench.server.asked().len();
         assert_eq!(bench.acquire(Some(0)), None);
-        assert_eq!(bench.toy.asked().len(), asked + 1);
+        assert_eq!(bench.server.asked().len(), asked + 1);
         assert_eq!(bench.clock.waits().iter().sum::<Duration>(), TIMES.wait);
         assert_eq!(bench.lock.waits().count(), 1);
     }
@@ -282,7 +282,7 @@ mod tests {
         let silent = (0..200).map(|_| held_by("dead"));
         let bench = always(silent);
         assert_eq!(bench.acquire(Some(0)), None);
-        let tries = bench.toy.asked().len();
+        let tries = bench.server.asked().len();
 
         let replies = (0..tries).map(|_| held_by("dead"));
         let bench = always(replies.chain([held_by("alive"), granted()]));
@@ -333,7 +333,7 @@ mod tests {
         ] {
             let bench = always([answer, granted()]);
             assert_eq!(bench.acquire(Some(0)), None);
-            assert_eq!(bench.toy.asked().len(), 1);
+            assert_eq!(bench.server.asked().len(), 1);
         }
     }
 }

@@ -15,7 +15,7 @@ mod ready;
 mod reply;
 pub mod script;
 #[cfg(test)]
-mod toy;
+mod scripted_server;
 mod vault_reply;
 mod vault_store;
 

@@ -1,6 +1,6 @@
 //! What a mutation asks of the place where the tokens are kept.
 //!
-//! One trait, so that Redis, memory, a model checker's toy and a deliberately
+//! One trait, so that Redis, memory, a model checker's fake and a deliberately
 //! broken store are all driven by the same loop. It must not know of
 //! plaintexts, keys or retention.
 

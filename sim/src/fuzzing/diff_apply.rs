@@ -20,7 +20,7 @@ use haechi_store_redis::{
     },
 };
 
-use super::in_process::{Counting, InProcess, Leaping, Server, block_on};
+use super::in_process::{AutoClock, Counting, InProcess, Server, block_on};
 use redis_sim::{Keyspace, Value};
 
 const REPLICAS: usize = 3;
@@ -36,7 +36,7 @@ pub fn diff_apply(data: &[u8]) {
     let server = Arc::new(Server::start());
     let mut data = Unstructured::new(data);
     let shared = Arc::new(Mutex::new(Shared::default()));
-    let (clock, entropy) = (Leaping::default(), Counting::default());
+    let (clock, entropy) = (AutoClock::default(), Counting::default());
     let replica = |faulty| {
         let link = Link::new(server.connect(), clock.clone(), Timeouts::default());
         let config = RedisVaultConfig::default();
@@ -122,7 +122,7 @@ struct World {
     shared: Arc<Mutex<Shared>>,
 }
 
-type Replica = TokenStore<Checked, Leaping, Counting>;
+type Replica = TokenStore<Checked, AutoClock, Counting>;
 
 /// One thing that a mutation does to its view.
 #[derive(Clone, Copy, Debug)]
@@ -392,7 +392,7 @@ fn receipt(server: &Server, mutation: MutationId) -> Option<String> {
 /// The production store, each of its answers held against the keys, and some
 /// of its commands and replies lost or late.
 struct Checked {
-    inner: RedisVaultStore<InProcess, Leaping, Counting>,
+    inner: RedisVaultStore<InProcess, AutoClock, Counting>,
     server: Arc<Server>,
     shared: Arc<Mutex<Shared>>,
     faulty: bool,

@@ -8,9 +8,9 @@ use haechi_store_redis::crypto::{
     Aad, Counting as Counts, CryptoProvider, Envelope, LocalKeys, MemoryKeys, manage,
 };
 
-use super::in_process::{Counting, Leaping, block_on};
+use super::in_process::{AutoClock, Counting, block_on};
 
-type Keys = LocalKeys<MemoryKeys, Leaping, Counting>;
+type Keys = LocalKeys<MemoryKeys, AutoClock, Counting>;
 
 const PLAINTEXT: &[u8] = b"anna@example.com";
 const AAD: &str = r#"{"purpose":"token-vault","token":"t","type":"email","context":{}}"#;
@@ -21,7 +21,7 @@ fn sealed() -> &'static (Keys, String) {
     SEALED.get_or_init(|| {
         block_on(async {
             let (storage, clock, entropy) =
-                (MemoryKeys::new(), Leaping::default(), Counting::default());
+                (MemoryKeys::new(), AutoClock::default(), Counting::default());
             let made = manage::init(&storage, &clock, &entropy).await;
             made.expect("nothing stands in the way");
             let keys = LocalKeys::open(storage, clock, entropy, Counts::Persisted).await;

@@ -128,9 +128,9 @@ impl ConnectionLike for InProcess {
 
 /// A clock that sleeping moves.
 #[derive(Clone, Default)]
-pub(super) struct Leaping(Arc<AtomicU64>);
+pub(super) struct AutoClock(Arc<AtomicU64>);
 
-impl Clock for Leaping {
+impl Clock for AutoClock {
     fn now(&self) -> Duration {
         Duration::from_micros(self.0.load(Ordering::Relaxed))
     }

@@ -22,7 +22,7 @@ use crate::{
 
 /// A server that says one thing after the other.
 #[derive(Clone, Default)]
-pub(super) struct Toy(Arc<Mutex<Said>>);
+pub(super) struct ScriptedServer(Arc<Mutex<Said>>);
 
 #[derive(Default)]
 struct Said {
@@ -45,11 +45,11 @@ pub(super) fn error(code: &str, detail: &str) -> RedisError {
     make_extension_error(code.to_owned(), Some(detail.to_owned()))
 }
 
-impl Toy {
-    pub(super) fn that_says(script: impl IntoIterator<Item = Answer>) -> Self {
-        let toy = Self::default();
-        lock(&toy.0).script = script.into_iter().collect();
-        toy
+impl ScriptedServer {
+    pub(super) fn new(script: impl IntoIterator<Item = Answer>) -> Self {
+        let server = Self::default();
+        lock(&server.0).script = script.into_iter().collect();
+        server
     }
 
     /// How many connections were opened.
@@ -63,7 +63,7 @@ impl Toy {
     }
 }
 
-impl Connect for Toy {
+impl Connect for ScriptedServer {
     type Connection = Self;
 
     fn connect(&self) -> impl Future<Output = RedisResult<Self>> + Send {
@@ -78,7 +78,7 @@ impl Connect for Toy {
     }
 }
 
-impl ConnectionLike for Toy {
+impl ConnectionLike for ScriptedServer {
     fn req_packed_command<'a>(&'a mut self, command: &'a Cmd) -> RedisFuture<'a, Value> {
         Box::pin(async move {
             let answer = {
@@ -112,7 +112,7 @@ impl ConnectionLike for Toy {
 
 /// A clock that only waiting moves, by just what was asked for.
 #[derive(Clone, Default)]
-pub(super) struct Prompt(Arc<Mutex<Time>>);
+pub(super) struct AutoClock(Arc<Mutex<Time>>);
 
 #[derive(Default)]
 struct Time {
@@ -120,14 +120,14 @@ struct Time {
     waits: Vec<Duration>,
 }
 
-impl Prompt {
+impl AutoClock {
     /// Every wait that was waited out.
     pub(super) fn waits(&self) -> Vec<Duration> {
         lock(&self.0).waits.clone()
     }
 }
 
-impl Clock for Prompt {
+impl Clock for AutoClock {
     fn now(&self) -> Duration {
         lock(&self.0).now
     }
@@ -154,7 +154,7 @@ impl Entropy for Fixed {
     }
 }
 
-/// Runs `future`, which must not wait for anything but a toy.
+/// Runs `future`, which must not wait for anything but a `ScriptedServer`.
 pub(super) fn run<F: Future>(future: F) -> F::Output {
     tokio::runtime::Builder::new_current_thread()
         .build()
