@@ -123,14 +123,14 @@ pub struct AuditSink<C = SystemClock, E = SystemEntropy> {
     clock: C,
     entropy: E,
     deadline: Duration,
-    shared: Arc<Shared>,
+    shared: Arc<CloseOnDrop>,
 }
 
-struct Shared {
+struct CloseOnDrop {
     queue: Arc<Queue>,
 }
 
-impl Drop for Shared {
+impl Drop for CloseOnDrop {
     fn drop(&mut self) {
         self.queue.close();
     }
@@ -152,7 +152,7 @@ impl<C: Clock, E: Entropy> AuditSink<C, E> {
             clock: clock.clone(),
             entropy: entropy.clone(),
             deadline: config.deadline,
-            shared: Arc::new(Shared {
+            shared: Arc::new(CloseOnDrop {
                 queue: queue.clone(),
             }),
         };

@@ -15,9 +15,9 @@ use crate::{
 use super::{
     Aad, CryptoProvider, DecryptError, EncryptError, Envelope, KeyStatus, KeyStorage, KeyedMac,
     KeysError, MacError,
+    cached_keys::CachedKeys,
     document::{ALG, Key},
     envelope::{decode, encode},
-    held::HeldKeys,
 };
 
 /// The AAD encoding that this version writes.
@@ -43,7 +43,7 @@ pub enum Counting {
 /// One value per process and storage, shared in an [`Arc`](std::sync::Arc);
 /// [`close`](Self::close) gives back what is not used of its window.
 pub struct LocalKeys<K, C, E> {
-    held: HeldKeys<K, C>,
+    keys: CachedKeys<K, C>,
     clock: C,
     entropy: E,
 }
@@ -62,7 +62,7 @@ impl<K: KeyStorage, C: Clock, E: Entropy> LocalKeys<K, C, E> {
         counting: Counting,
     ) -> Result<Self, KeysError> {
         Ok(Self {
-            held: HeldKeys::open(storage, clock.clone(), counting).await?,
+            keys: CachedKeys::open(storage, clock.clone(), counting).await?,
             clock,
             entropy,
         })
@@ -77,14 +77,14 @@ impl<K: KeyStorage, C: Clock, E: Entropy> LocalKeys<K, C, E> {
     ///
     /// When the storage cannot be written; what is left counts as used then.
     pub async fn close(&self) -> Result<(), KeysError> {
-        self.held.close().await
+        self.keys.close().await
     }
 
     /// The keys as they were read last, the active one first. Under
     /// [`Counting::PerProcess`] the active one's count is this process's.
     #[must_use]
     pub fn status(&self) -> Vec<KeyStatus> {
-        self.held.status()
+        self.keys.status()
     }
 
     /// Whether the active key has made half its encryptions: time to rotate.
@@ -101,7 +101,7 @@ impl<K: KeyStorage, C: Clock, E: Entropy> CryptoProvider for LocalKeys<K, C, E> 
         aad: &Aad,
         expires_at: Option<Duration>,
     ) -> Result<Envelope, EncryptError> {
-        let key = self.held.count_one().await?;
+        let key = self.keys.count_one().await?;
         let mut iv = [0; 12];
         self.entropy
             .fill(&mut iv)
@@ -139,7 +139,7 @@ impl<K: KeyStorage, C: Clock, E: Entropy> CryptoProvider for LocalKeys<K, C, E> 
             Ok(Some(at)) if at <= self.clock.wall() => return Err(DecryptError::Expired { at }),
             Ok(_) => {}
         }
-        let key = self.held.key(&envelope.kid).await?;
+        let key = self.keys.key(&envelope.kid).await?;
         if envelope.aad_hash != encode(&Sha256::digest(aad)) {
             return Err(DecryptError::AadMismatch);
         }
@@ -161,8 +161,8 @@ impl<K: KeyStorage, C: Clock, E: Entropy> CryptoProvider for LocalKeys<K, C, E> 
         if domain.is_empty() {
             return Err(MacError::EmptyDomain);
         }
-        self.held.refresh().await;
-        let ring = self.held.ring();
+        self.keys.refresh().await;
+        let ring = self.keys.ring();
         let mac = |key: &Arc<Key>| KeyedMac {
             kid: key.status.kid.clone(),
             mac: key.secret.mac(data, domain),

@@ -31,12 +31,13 @@
 //! No message and no `Debug` of this module holds a key or a plaintext.
 
 mod aad;
+mod cached_keys;
 mod cipher;
 pub mod conformance;
 mod document;
 mod envelope;
 mod error;
-mod held;
+
 mod key_file;
 mod local;
 pub mod manage;

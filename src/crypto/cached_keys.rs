@@ -27,7 +27,7 @@ const LARGEST_WINDOW: u64 = 1 << 20;
 /// How long a rotation by another process may go unnoticed.
 const REFRESH: Duration = Duration::from_secs(5);
 
-pub(crate) struct HeldKeys<K, C> {
+pub(crate) struct CachedKeys<K, C> {
     storage: K,
     clock: C,
     counting: Counting,
@@ -50,7 +50,7 @@ struct Window {
     left: u64,
 }
 
-impl<K: KeyStorage, C: Clock> HeldKeys<K, C> {
+impl<K: KeyStorage, C: Clock> CachedKeys<K, C> {
     pub(crate) async fn open(storage: K, clock: C, counting: Counting) -> Result<Self, KeysError> {
         let ring = Arc::new(manage::read(&storage).await?);
         let state = State {
