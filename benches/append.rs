@@ -91,7 +91,7 @@ impl Bench {
 
     async fn sink(&self) -> AuditSink {
         self.forget().await;
-        let builder = Builder::new().prefix(self.prefix());
+        let builder = Builder::new().audit_prefix(self.prefix());
         let sink = builder.start(self.client()).await.unwrap();
         // The first append reads the head and loads the script.
         sink.record(event()).await.unwrap();

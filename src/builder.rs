@@ -11,8 +11,8 @@ use crate::{
     entropy::{Entropy, SystemEntropy},
     error::Cause,
     redis::{
-        AuditPrefix, Connect, LockPolicy, NotReady, RedisAuditStore, RedisConfig, RedisVaultConfig,
-        RedisVaultStore, Timeouts, VaultPrefix,
+        AuditPrefix, Connect, LockPolicy, NotReady, RedisAuditConfig, RedisAuditStore,
+        RedisVaultConfig, RedisVaultStore, Timeouts, VaultPrefix,
     },
     sync::Arc,
     vault::{TokenStore, TokenStoreConfig, TokenVault, VaultPolicy, VaultStore},
@@ -36,7 +36,7 @@ use crate::{
 pub struct Builder<C = SystemClock, E = SystemEntropy> {
     clock: C,
     entropy: E,
-    redis: RedisConfig,
+    redis: RedisAuditConfig,
     vault_prefix: VaultPrefix,
     tokens: TokenStoreConfig,
     sink: SinkConfig,
@@ -61,7 +61,7 @@ impl Builder {
         Self {
             clock: SystemClock::new(),
             entropy: SystemEntropy,
-            redis: RedisConfig::default(),
+            redis: RedisAuditConfig::default(),
             vault_prefix: VaultPrefix::default(),
             tokens: TokenStoreConfig::default(),
             sink: SinkConfig::default(),
@@ -107,7 +107,7 @@ impl<C: Clock, E: Entropy> Builder<C, E> {
     }
 
     /// Begins the names of the chain's keys with `prefix`.
-    pub fn prefix(mut self, prefix: AuditPrefix) -> Self {
+    pub fn audit_prefix(mut self, prefix: AuditPrefix) -> Self {
         self.redis.prefix = prefix;
         self
     }

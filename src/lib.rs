@@ -7,12 +7,12 @@
 //! to agree.
 //!
 //! ```
-//! use haechi_store_redis::{Builder, audit::MemoryStore, chain::Event};
+//! use haechi_store_redis::{Builder, audit::MemoryChain, chain::Event};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! // `Builder::new().start(redis::Client::open(url)?).await?` in production.
-//! let sink = Builder::new().start_over(MemoryStore::new());
+//! let sink = Builder::new().start_over(MemoryChain::new());
 //!
 //! let first = sink.record(Event::from_json(r#"{"id":"e1","operation":"protect"}"#)?);
 //! let second = sink.record(Event::from_json(r#"{"id":"e2","operation":"reveal"}"#)?);

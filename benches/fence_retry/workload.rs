@@ -78,7 +78,7 @@ impl<N: Connect, C: Clock, E: Entropy> Replica<N, C, E> {
         let builder = Builder::new()
             .clock(clock.clone())
             .entropy(entropy.clone())
-            .prefix(AuditPrefix::new(prefix))
+            .audit_prefix(AuditPrefix::new(prefix))
             .vault_prefix(VaultPrefix::new(prefix))
             .lock(policy);
         if kind == Kind::StaleHead {

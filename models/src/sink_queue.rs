@@ -17,7 +17,7 @@ use std::{
     task::{Context, Waker},
 };
 
-use haechi_store_redis::audit::{AuditSink, MemoryStore, SinkConfig};
+use haechi_store_redis::audit::{AuditSink, MemoryChain, SinkConfig};
 use loom::{future::block_on, thread};
 
 use crate::{
@@ -29,11 +29,11 @@ use crate::{
 const PREEMPTIONS: usize = 2;
 
 type Sink = AuditSink<InstantClock, Numbered>;
-type AppendLoop = haechi_store_redis::audit::AppendLoop<MemoryStore, InstantClock, Numbered>;
+type AppendLoop = haechi_store_redis::audit::AppendLoop<MemoryChain, InstantClock, Numbered>;
 
 fn sink() -> (Sink, AppendLoop) {
     AuditSink::new(
-        MemoryStore::new(),
+        MemoryChain::new(),
         InstantClock,
         Numbered::of(1),
         SinkConfig {

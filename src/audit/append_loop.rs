@@ -16,7 +16,7 @@ use std::{
 use super::{
     AnchorSink,
     queue::{BatchLimits, Queue},
-    sink::{Anchored, Appended},
+    sink::{AnchorStatus, Appended},
     store::{AuditStore, Batch, Reply, Seen, Tail},
 };
 use crate::{
@@ -76,7 +76,7 @@ const SPRINT: u64 = 3;
 const TRIMMED: &str = "the chain was trimmed past the append's position before its reply came";
 
 /// What became of a batch.
-enum Fate {
+enum BatchFate {
     /// In the chain, as sealed.
     Applied,
     /// Not in the chain, and no copy of it can ever land.
@@ -137,7 +137,7 @@ impl<S: AuditStore, C: Clock, E: Entropy> AppendLoop<S, C, E> {
                     }
                     attempts += 1;
                     let fate = self.attempt(head, &records).await;
-                    if let Fate::Applied = fate {
+                    if let BatchFate::Applied = fate {
                         queue.heard(None);
                         queue.count(|stats| {
                             stats.batches += 1;
@@ -151,8 +151,8 @@ impl<S: AuditStore, C: Clock, E: Entropy> AppendLoop<S, C, E> {
                 }
             };
             match fate {
-                Fate::Applied => return,
-                Fate::NotApplied(Again::AfterConflict) => {
+                BatchFate::Applied => return,
+                BatchFate::NotApplied(Again::AfterConflict) => {
                     queue.take_back(None);
                     queue.count(|stats| stats.conflicts += 1);
                     // The conflict brought the new head along, and it is as
@@ -162,21 +162,21 @@ impl<S: AuditStore, C: Clock, E: Entropy> AppendLoop<S, C, E> {
                         self.clock.sleep(conflicts.next(&self.entropy)).await;
                     }
                 }
-                Fate::NotApplied(Again::AfterFailure(cause)) => {
+                BatchFate::NotApplied(Again::AfterFailure(cause)) => {
                     queue.take_back(Some(cause));
                     queue.count(|stats| stats.retries += 1);
                     self.clock.sleep(failures.next(&self.entropy)).await;
                 }
-                Fate::Unknown(cause) => return queue.settle_unknown(&cause),
-                Fate::Hopeless(error) => return queue.settle(|_| Err(error.clone())),
+                BatchFate::Unknown(cause) => return queue.settle_unknown(&cause),
+                BatchFate::Hopeless(error) => return queue.settle(|_| Err(error.clone())),
             }
         }
     }
 
     /// The cached head, or what a reading gives.
-    async fn find_head(&mut self) -> Result<Head, Fate> {
+    async fn find_head(&mut self) -> Result<Head, BatchFate> {
         if let Some(rolled_back) = &self.rolled_back {
-            return Err(Fate::Hopeless(rolled_back.clone().into()));
+            return Err(BatchFate::Hopeless(rolled_back.clone().into()));
         }
         if let Some(head) = self.head {
             return Ok(head);
@@ -184,15 +184,15 @@ impl<S: AuditStore, C: Clock, E: Entropy> AppendLoop<S, C, E> {
         match self.store.tail(self.seen).await {
             Ok(tail) => match self.adopt(tail) {
                 Ok(()) => Ok(tail.head),
-                Err(rolled_back) => Err(Fate::Hopeless(rolled_back.into())),
+                Err(rolled_back) => Err(BatchFate::Hopeless(rolled_back.into())),
             },
             Err(AttemptError::Refused(cause) | AttemptError::Ambiguous(cause)) => {
-                Err(Fate::NotApplied(Again::AfterFailure(cause)))
+                Err(BatchFate::NotApplied(Again::AfterFailure(cause)))
             }
             Err(AttemptError::Denied(cause)) => {
-                Err(Fate::Hopeless(NotApplied::Refused(cause).into()))
+                Err(BatchFate::Hopeless(NotApplied::Refused(cause).into()))
             }
-            Err(AttemptError::Corrupt(corrupt)) => Err(Fate::Hopeless(corrupt.into())),
+            Err(AttemptError::Corrupt(corrupt)) => Err(BatchFate::Hopeless(corrupt.into())),
         }
     }
 
@@ -231,7 +231,7 @@ impl<S: AuditStore, C: Clock, E: Entropy> AppendLoop<S, C, E> {
     /// others meet a moved head; once the head is past the base, and the
     /// position last seen still stands, no copy can ever commit again, and
     /// what stands at the batch's positions tells whether one has.
-    async fn attempt(&mut self, base: Head, records: &[Record]) -> Fate {
+    async fn attempt(&mut self, base: Head, records: &[Record]) -> BatchFate {
         let queue = self.queue.0.clone();
         let mut failures = Jitter::new(FAILURE_WAIT.0, FAILURE_WAIT.1);
         let mut resent = false;
@@ -249,24 +249,24 @@ impl<S: AuditStore, C: Clock, E: Entropy> AppendLoop<S, C, E> {
                 (Ok(Reply::Committed), _) => {
                     self.seen = records.last().map(Record::position);
                     self.head = self.seen.map(Head::At);
-                    return Fate::Applied;
+                    return BatchFate::Applied;
                 }
                 (Ok(Reply::Conflict { tail, landed }), _) => {
                     return self.conflicted(tail, &landed, records, resent);
                 }
                 (Err(AttemptError::Refused(cause)), false) => {
-                    return Fate::NotApplied(Again::AfterFailure(cause));
+                    return BatchFate::NotApplied(Again::AfterFailure(cause));
                 }
                 (Err(AttemptError::Denied(cause)), false) => {
-                    return Fate::Hopeless(NotApplied::Refused(cause).into());
+                    return BatchFate::Hopeless(NotApplied::Refused(cause).into());
                 }
                 (Err(AttemptError::Corrupt(corrupt)), false) => {
                     self.head = None;
-                    return Fate::Hopeless(corrupt.into());
+                    return BatchFate::Hopeless(corrupt.into());
                 }
                 (Err(AttemptError::Corrupt(corrupt)), true) => {
                     self.head = None;
-                    return Fate::Unknown(Cause::new(corrupt.to_string()));
+                    return BatchFate::Unknown(Cause::new(corrupt.to_string()));
                 }
                 // An earlier copy is still unsettled, so whatever this one
                 // met, only a reply to the same batch settles it.
@@ -289,30 +289,30 @@ impl<S: AuditStore, C: Clock, E: Entropy> AppendLoop<S, C, E> {
         landed: &[Position],
         records: &[Record],
         resent: bool,
-    ) -> Fate {
+    ) -> BatchFate {
         if let Err(rolled_back) = self.adopt(tail) {
             return if resent {
-                Fate::Unknown(Cause::new(rolled_back.to_string()))
+                BatchFate::Unknown(Cause::new(rolled_back.to_string()))
             } else {
-                Fate::Hopeless(rolled_back.into())
+                BatchFate::Hopeless(rolled_back.into())
             };
         }
         if !resent {
-            return Fate::NotApplied(Again::AfterConflict);
+            return BatchFate::NotApplied(Again::AfterConflict);
         }
         if tail.seen == Seen::Trimmed {
-            return Fate::Unknown(Cause::new(TRIMMED));
+            return BatchFate::Unknown(Cause::new(TRIMMED));
         }
         // A batch is appended whole, so its first record speaks for all.
         let first = records.first().map(Record::position);
         if landed.is_empty() && tail.is_trimmed_at(first) {
-            return Fate::Unknown(Cause::new(TRIMMED));
+            return BatchFate::Unknown(Cause::new(TRIMMED));
         }
         self.queue.0.count(|stats| stats.settled_by_reading += 1);
         if first.is_some() && landed.first().copied() == first {
-            Fate::Applied
+            BatchFate::Applied
         } else {
-            Fate::NotApplied(Again::AfterConflict)
+            BatchFate::NotApplied(Again::AfterConflict)
         }
     }
 
@@ -341,7 +341,7 @@ impl<S: AuditStore, C: Clock, E: Entropy> AppendLoop<S, C, E> {
         for record in records {
             ends.push(Appended {
                 position: record.position(),
-                anchored: self.anchor(record.position()),
+                anchor: self.anchor(record.position()),
             });
         }
         let mut ends = ends.into_iter();
@@ -351,16 +351,16 @@ impl<S: AuditStore, C: Clock, E: Entropy> AppendLoop<S, C, E> {
         });
     }
 
-    fn anchor(&mut self, position: Position) -> Anchored {
+    fn anchor(&mut self, position: Position) -> AnchorStatus {
         let Some(anchoring) = &mut self.anchoring else {
-            return Anchored::NotDue;
+            return AnchorStatus::NotDue;
         };
         if !position
             .sequence
             .get()
             .is_multiple_of(anchoring.every.get())
         {
-            return Anchored::NotDue;
+            return AnchorStatus::NotDue;
         }
         let anchor = Anchor {
             sequence: position.sequence,
@@ -368,8 +368,8 @@ impl<S: AuditStore, C: Clock, E: Entropy> AppendLoop<S, C, E> {
             timestamp: iso8601(self.clock.wall()),
         };
         match anchoring.sink.write(&anchor) {
-            Ok(()) => Anchored::Written,
-            Err(error) => Anchored::Missing(error.to_string()),
+            Ok(()) => AnchorStatus::Written,
+            Err(error) => AnchorStatus::Missing(error.to_string()),
         }
     }
 }

@@ -10,11 +10,11 @@ use crate::{
 
 /// A chain in memory. Clones share it.
 #[derive(Clone, Default)]
-pub struct MemoryStore {
+pub struct MemoryChain {
     records: Arc<Mutex<Vec<Record>>>,
 }
 
-impl MemoryStore {
+impl MemoryChain {
     /// An empty chain.
     #[must_use]
     pub fn new() -> Self {
@@ -50,7 +50,7 @@ fn tail(records: &[Record], seen: Option<Position>) -> Tail {
     }
 }
 
-impl AuditStore for MemoryStore {
+impl AuditStore for MemoryChain {
     type Lease = ();
 
     async fn append(&self, batch: &Batch<'_>) -> Result<Reply, AttemptError> {

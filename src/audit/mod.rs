@@ -14,7 +14,7 @@ mod store;
 
 pub use anchors::{AnchorSink, FileAnchors, StdoutAnchors, read_anchor_file};
 pub use append_loop::AppendLoop;
-pub use memory::MemoryStore;
+pub use memory::MemoryChain;
 pub use read::Pages;
-pub use sink::{Anchored, Appended, AuditSink, CloseReport, SinkConfig, Stats};
+pub use sink::{AnchorStatus, Appended, AuditSink, AuditStats, CloseReport, SinkConfig};
 pub use store::{AuditStore, Batch, Reply, Seen, Tail};

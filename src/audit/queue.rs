@@ -25,7 +25,7 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use super::sink::{Appended, Stats};
+use super::sink::{Appended, AuditStats};
 use crate::{
     chain::{AppendId, Event},
     error::{AppendError, Cause, Handle, NotApplied},
@@ -128,7 +128,7 @@ struct State {
     /// What the loop holds now, in order.
     in_hand: Vec<Arc<Slot>>,
     last_cause: Option<Cause>,
-    stats: Stats,
+    stats: AuditStats,
     closing: bool,
     abandoned: bool,
     ended: Option<Vec<Handle>>,
@@ -302,11 +302,11 @@ impl Queue {
         lock(&self.state).last_cause = cause;
     }
 
-    pub(crate) fn count(&self, update: impl FnOnce(&mut Stats)) {
+    pub(crate) fn count(&self, update: impl FnOnce(&mut AuditStats)) {
         update(&mut lock(&self.state).stats);
     }
 
-    pub(crate) fn stats(&self) -> Stats {
+    pub(crate) fn stats(&self) -> AuditStats {
         lock(&self.state).stats
     }
 

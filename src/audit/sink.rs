@@ -22,12 +22,12 @@ pub struct Appended {
     /// Where the record stands.
     pub position: Position,
     /// Whether it is anchored.
-    pub anchored: Anchored,
+    pub anchor: AnchorStatus,
 }
 
 /// What became of the anchor of an applied record.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Anchored {
+pub enum AnchorStatus {
     /// This sequence is not one that is anchored.
     NotDue,
     /// The anchor was written.
@@ -72,7 +72,7 @@ impl Default for SinkConfig {
 
 /// What a sink has done so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Stats {
+pub struct AuditStats {
     /// Records acknowledged.
     pub appended: u64,
     /// Batches they travelled in.
@@ -89,7 +89,7 @@ pub struct Stats {
     pub most_attempts: u64,
 }
 
-impl Stats {
+impl AuditStats {
     /// Adds the counts of another sink.
     pub fn add(&mut self, other: Self) {
         self.appended += other.appended;
@@ -237,7 +237,7 @@ impl<C: Clock, E: Entropy> AuditSink<C, E> {
 
     /// What the sink has done so far.
     #[must_use]
-    pub fn stats(&self) -> Stats {
+    pub fn stats(&self) -> AuditStats {
         self.shared.queue.stats()
     }
 

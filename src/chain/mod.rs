@@ -22,5 +22,5 @@ pub use anchor::{Anchor, Anchors};
 pub use event::{Event, InvalidEvent, Limits, SequenceExhausted};
 pub use position::{AppendId, EventHash, Head, Position, Sequence};
 pub use record::{Malformed, Record, StoredRecord};
-pub use verdict::{Anchored, Fault, InvalidLine, Reason, Verdict};
+pub use verdict::{AnchorSummary, Fault, InvalidLine, Reason, Verdict};
 pub use verify::Verifier;

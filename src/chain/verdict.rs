@@ -138,7 +138,7 @@ impl fmt::Display for Fault {
 
 /// What the anchors given to a verification attest.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Anchored {
+pub struct AnchorSummary {
     /// How many sequences are anchored.
     pub count: u64,
     /// The highest of them; `None` when there is none.
@@ -165,7 +165,7 @@ pub struct Verdict {
     /// The faults that only the chain's end showed, which no line returned.
     pub closing: Vec<Fault>,
     /// What the anchors attest; `None` when none were given.
-    pub anchored: Option<Anchored>,
+    pub anchored: Option<AnchorSummary>,
     /// How many lines of the anchor files were no anchor and were skipped.
     pub torn_anchors: u64,
 }

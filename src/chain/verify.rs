@@ -8,7 +8,7 @@ use super::anchor::Anchors;
 use super::canonical::{Members, Renderer};
 use super::position::{EventHash, Head, Position, Sequence};
 use super::record::{INTEGRITY, Links, Previous};
-use super::verdict::{Anchored, Fault, InvalidLine, Reason, Verdict};
+use super::verdict::{AnchorSummary, Fault, InvalidLine, Reason, Verdict};
 
 /// How deep a record may nest before it is named as unsupported.
 ///
@@ -170,7 +170,7 @@ impl Verifier {
             self.closing()
         };
         self.note(&closing);
-        let anchored = self.anchors.as_ref().map(|anchors| Anchored {
+        let anchored = self.anchors.as_ref().map(|anchors| AnchorSummary {
             count: anchors.len() as u64,
             last_sequence: anchors.last_sequence(),
         });

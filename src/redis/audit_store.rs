@@ -20,7 +20,7 @@ use crate::{
 
 /// What a Redis store needs to know besides where Redis is.
 #[derive(Clone, Debug, Default)]
-pub struct RedisConfig {
+pub struct RedisAuditConfig {
     /// What the names of all its keys begin with.
     pub prefix: AuditPrefix,
     /// How long it waits for Redis.
@@ -47,7 +47,7 @@ const PAGE_BYTES: usize = 1 << 20;
 
 impl<N: Connect, C: Clock, E: Entropy> RedisAuditStore<N, C, E> {
     /// A store that connects at its first use.
-    pub fn new(connect: N, config: RedisConfig, clock: C, entropy: E) -> Self {
+    pub fn new(connect: N, config: RedisAuditConfig, clock: C, entropy: E) -> Self {
         let keys = AuditKeys::new(config.prefix);
         Self {
             link: Link::new(connect, clock.clone(), config.timeouts),

@@ -19,7 +19,7 @@ mod scripted_server;
 mod vault_reply;
 mod vault_store;
 
-pub use audit_store::{RedisAuditStore, RedisConfig};
+pub use audit_store::{RedisAuditConfig, RedisAuditStore};
 pub use connect::Connect;
 pub use keys::{AuditKeys, AuditPrefix, VaultKeys, VaultPrefix};
 pub use link::{Link, Timeouts};

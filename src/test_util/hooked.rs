@@ -22,7 +22,7 @@ use crate::{
 ///
 /// use haechi_store_redis::{
 ///     AttemptError, Builder,
-///     audit::{AuditStore, Batch, MemoryStore, Reply},
+///     audit::{AuditStore, Batch, MemoryChain, Reply},
 ///     chain::Event,
 ///     test_util::{AuditHooks, Hooked},
 /// };
@@ -40,7 +40,7 @@ use crate::{
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let store = Hooked::new(MemoryStore::new(), Counting::default());
+/// let store = Hooked::new(MemoryChain::new(), Counting::default());
 /// let sink = Builder::new().start_over(store);
 /// sink.record(Event::from_json(r#"{"id":"e1"}"#)?).await?;
 /// # Ok(())

@@ -10,7 +10,7 @@
 //! ```
 //! use haechi_store_redis::{
 //!     Builder,
-//!     audit::MemoryStore,
+//!     audit::MemoryChain,
 //!     clock::SystemClock,
 //!     crypto::{Counting, LocalKeys, MemoryKeys, manage},
 //!     entropy::SystemEntropy,
@@ -29,7 +29,7 @@
 //!     ..VaultPolicy::default()
 //! };
 //! let builder = Builder::new();
-//! let audit = Builder::new().start_over(MemoryStore::new());
+//! let audit = Builder::new().start_over(MemoryChain::new());
 //! let vault = builder.vault(MemoryVault::new(), keys.await?.into(), audit, policy);
 //!
 //! let email = TokenType::new("email")?;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use haechi_store_redis::{
     AppendError, Builder, NotApplied,
-    audit::{AuditSink, AuditStore, Batch, MemoryStore, Reply, Seen, SinkConfig},
+    audit::{AuditSink, AuditStore, Batch, MemoryChain, Reply, Seen, SinkConfig},
     chain::{AppendId, Event, Head, Position, Record},
 };
 
@@ -230,7 +230,7 @@ macro_rules! contract {
 }
 
 contract!(memory, {
-    let store = MemoryStore::new();
+    let store = MemoryChain::new();
     ((), move || store.clone())
 });
 

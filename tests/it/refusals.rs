@@ -142,7 +142,7 @@ async fn a_cluster_wants_a_hash_tag() {
     let tagged = AuditPrefix::default().tagged();
     assert!(tagged.is_tagged());
     let readiness = Builder::new()
-        .prefix(tagged)
+        .audit_prefix(tagged)
         .store(client(&server))
         .ready()
         .await;

@@ -4,7 +4,7 @@ use std::{num::NonZeroU64, sync::Arc, time::Duration};
 
 use haechi_store_redis::{
     AppendError, AttemptError, Builder, Handle, NotApplied, ReadError,
-    audit::{Anchored, AuditSink, AuditStore, Batch, MemoryStore, Reply, SinkConfig, Tail},
+    audit::{AnchorStatus, AuditSink, AuditStore, Batch, MemoryChain, Reply, SinkConfig, Tail},
     chain::{Anchor, Position},
 };
 use tokio::sync::Semaphore;
@@ -15,7 +15,7 @@ use crate::support::{client, event, server, verified};
 /// been sent as far as the sink can tell.
 #[derive(Clone)]
 struct Held {
-    store: MemoryStore,
+    store: MemoryChain,
     permits: Arc<Semaphore>,
     sent: Arc<Semaphore>,
 }
@@ -23,7 +23,7 @@ struct Held {
 impl Held {
     fn new() -> Self {
         Self {
-            store: MemoryStore::new(),
+            store: MemoryChain::new(),
             permits: Arc::new(Semaphore::new(0)),
             sent: Arc::new(Semaphore::new(0)),
         }
@@ -241,14 +241,16 @@ async fn every_kth_record_is_anchored_or_said_to_lack_its_anchor() {
         .start_over(store.clone());
     let mut ends = Vec::new();
     for _ in 0..9 {
-        ends.push(sink.record(event("e")).await.unwrap().anchored);
+        ends.push(sink.record(event("e")).await.unwrap().anchor);
     }
-    let missing = Anchored::Missing("the disk is full".to_owned());
-    assert_eq!(ends[2], Anchored::Written);
-    assert_eq!(ends[5], Anchored::Written);
+    let missing = AnchorStatus::Missing("the disk is full".to_owned());
+    assert_eq!(ends[2], AnchorStatus::Written);
+    assert_eq!(ends[5], AnchorStatus::Written);
     assert_eq!(ends[8], missing);
     assert_eq!(
-        ends.iter().filter(|end| **end == Anchored::NotDue).count(),
+        ends.iter()
+            .filter(|end| **end == AnchorStatus::NotDue)
+            .count(),
         6
     );
     assert_eq!(verified(&store).await.len(), 9);

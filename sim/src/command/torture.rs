@@ -10,7 +10,7 @@ use std::{
 };
 
 use clap::Args;
-use haechi_store_redis::{audit::Stats, vault::VaultStats};
+use haechi_store_redis::{audit::AuditStats, vault::VaultStats};
 use serde_json::{Value, json};
 
 use super::{Exit, serve::ending};
@@ -84,7 +84,7 @@ struct Total {
     outcomes: Outcomes,
     vault_outcomes: Outcomes,
     faults: BTreeMap<&'static str, u64>,
-    stats: Stats,
+    stats: AuditStats,
     vault_stats: VaultStats,
     last: Option<Round>,
 }

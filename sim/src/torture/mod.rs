@@ -32,7 +32,7 @@ use std::{
 };
 
 use haechi_store_redis::{
-    audit::Stats,
+    audit::AuditStats,
     clock::{Clock, SystemClock},
     redis::{AuditKeys, AuditPrefix, VaultKeys, VaultPrefix},
     vault::VaultStats,
@@ -96,7 +96,7 @@ pub struct Round {
     /// How often each fault struck.
     pub faults: BTreeMap<&'static str, u64>,
     /// What the sinks counted, all together.
-    pub stats: Stats,
+    pub stats: AuditStats,
     /// What the token stores counted, all together.
     pub vault_stats: VaultStats,
     /// What the replicas asked and were told.

@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, fmt, sync::LazyLock};
 
 use haechi_store_redis::{
-    audit::Stats,
+    audit::AuditStats,
     redis::script::{RELEASE, Script},
     vault::VaultStats,
 };
@@ -175,7 +175,7 @@ impl Watch {
     pub(super) fn close(
         mut self,
         history: &History,
-        stats: &Stats,
+        stats: &AuditStats,
         vault_stats: &VaultStats,
     ) -> Marks {
         if stats.settled_by_reading > 0 {

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use haechi_store_redis::{
-    audit::Stats,
+    audit::AuditStats,
     chain::{AppendId, Position},
     vault::VaultStats,
 };
@@ -36,7 +36,7 @@ pub(super) struct Log {
     pub(super) foreign_failures: Vec<String>,
     /// Tokens that do not reveal as they should.
     pub(super) undecryptable: Vec<String>,
-    pub(super) stats: Stats,
+    pub(super) stats: AuditStats,
     pub(super) vault_stats: VaultStats,
     pub(super) outcomes: Outcomes,
     pub(super) vault_outcomes: Outcomes,
@@ -83,7 +83,7 @@ pub(crate) struct Closed {
     pub(crate) malformed: Option<Malformed>,
     pub(crate) trace_hash: u64,
     pub(crate) trace: Vec<String>,
-    pub(crate) stats: Stats,
+    pub(crate) stats: AuditStats,
     pub(crate) vault_stats: VaultStats,
     pub(crate) outcomes: Outcomes,
     pub(crate) vault_outcomes: Outcomes,
@@ -105,7 +105,7 @@ impl Log {
             stray_attempts: 0,
             foreign_failures: Vec::new(),
             undecryptable: Vec::new(),
-            stats: Stats::default(),
+            stats: AuditStats::default(),
             vault_stats: VaultStats::default(),
             outcomes: Outcomes::default(),
             vault_outcomes: Outcomes::default(),

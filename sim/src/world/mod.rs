@@ -29,7 +29,7 @@ use std::{
 };
 
 use haechi_store_redis::{
-    audit::Stats,
+    audit::AuditStats,
     redis::{AuditKeys, VaultKeys},
     vault::VaultStats,
 };
@@ -86,7 +86,7 @@ pub struct WorldReport {
     /// What was met, and how often.
     pub marks: Marks,
     /// What the sinks counted, all together.
-    pub stats: Stats,
+    pub stats: AuditStats,
     /// What the token stores counted, all together.
     pub vault_stats: VaultStats,
     /// Simulated time.

@@ -5,7 +5,7 @@ use std::sync::MutexGuard;
 
 use haechi_store_redis::{
     AppendError, Corrupt,
-    audit::{Appended, Stats},
+    audit::{Appended, AuditStats},
     chain::{AppendId, Position},
     vault::VaultStats,
 };
@@ -213,7 +213,7 @@ impl Ledger {
         log.accept(finished);
     }
 
-    pub(crate) fn add_stats(&self, stats: Stats) {
+    pub(crate) fn add_stats(&self, stats: AuditStats) {
         self.log().stats.add(stats);
     }
 

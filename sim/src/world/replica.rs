@@ -44,7 +44,7 @@ pub(crate) fn builder<C: Clock, E: Entropy>(
     Builder::new()
         .clock(clock)
         .entropy(entropy)
-        .prefix(prefix())
+        .audit_prefix(prefix())
         .lock(config.lock_policy())
         .timeouts(config.store_timeouts())
         .sink(SinkConfig {

@@ -4,7 +4,7 @@ use std::{fmt::Write as _, io, time::Duration};
 
 use haechi_store_redis::{
     AppendError,
-    audit::Anchored,
+    audit::AnchorStatus,
     chain::Position,
     clock::{Clock, SystemClock},
 };
@@ -96,12 +96,12 @@ impl Report {
     pub(crate) fn ended(&mut self, line: u64, ending: Ending) {
         self.last_line = line;
         match ending {
-            Ok(appended) => self.applied_at(line, appended.position, &appended.anchored),
+            Ok(appended) => self.applied_at(line, appended.position, &appended.anchor),
             Err(error) => self.failed(line, error),
         }
     }
 
-    fn applied_at(&mut self, line: u64, position: Position, anchored: &Anchored) {
+    fn applied_at(&mut self, line: u64, position: Position, anchor: &AnchorStatus) {
         self.sums.appended += 1;
         self.last = Some(position);
         let Position {
@@ -116,7 +116,7 @@ impl Report {
         if self.has_failure() {
             let _ = write!(self.buffer, r#","line":{line},"outcome":"applied""#);
         }
-        if let Anchored::Missing(why) = anchored {
+        if let AnchorStatus::Missing(why) = anchor {
             self.sums.anchors_missing += 1;
             let why = serde_json::Value::from(why.as_str());
             let _ = write!(self.buffer, r#","anchor":"missing","reason":{why}"#);

@@ -62,7 +62,7 @@ struct Answer {
     #[serde(skip_serializing_if = "Option::is_none")]
     faults: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    anchored: Option<Anchored>,
+    anchored: Option<AnchorCounts>,
 }
 
 /// Where a fault is.
@@ -81,7 +81,7 @@ struct Place {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Anchored {
+struct AnchorCounts {
     count: u64,
     last_sequence: Option<u64>,
     torn: u64,
@@ -261,7 +261,7 @@ impl Verification {
             faults: self
                 .lists_all
                 .then_some(verdict.faults + self.besides.len() as u64),
-            anchored: verdict.anchored.map(|anchored| Anchored {
+            anchored: verdict.anchored.map(|anchored| AnchorCounts {
                 count: anchored.count,
                 last_sequence: anchored.last_sequence.map(|last| last.get()),
                 torn: verdict.torn_anchors,

@@ -16,7 +16,7 @@ use std::{
 use clap::ValueEnum;
 use haechi_store_redis::{
     AppendError, Builder,
-    audit::{AuditSink, Stats},
+    audit::{AuditSink, AuditStats},
     chain::Event,
     clock::{Clock, SystemClock, iso8601},
     entropy::{Entropy, SystemEntropy},
@@ -161,7 +161,7 @@ async fn measure(
     let builder = || -> Builder {
         global
             .builder()
-            .prefix(prefix.clone())
+            .audit_prefix(prefix.clone())
             .lock(args.lock.policy())
     };
     let mut replicas: Vec<(AuditSink, LockWaits)> = Vec::with_capacity(args.replicas.get());
@@ -193,7 +193,7 @@ async fn measure(
     let was_interrupted = gather(&mut writers, &mut total, &left, args, console).await;
     let took = clock.now();
 
-    let (mut stats, mut lock_waits) = (Stats::default(), 0);
+    let (mut stats, mut lock_waits) = (AuditStats::default(), 0);
     for (sink, waits) in &replicas {
         sink.close(global.deadline).await;
         let of_sink = sink.stats();
@@ -299,7 +299,7 @@ pub(crate) fn quantile(latencies: &[u32], per_mille: usize) -> f64 {
     f64::from(latencies.get(rank).copied().unwrap_or(0)) / 1000.0
 }
 
-fn answer(total: Tally, stats: &Stats, lock_waits: u64, took: Duration) -> Answer {
+fn answer(total: Tally, stats: &AuditStats, lock_waits: u64, took: Duration) -> Answer {
     let mut latencies = total.latencies;
     latencies.sort_unstable();
     let committed = latencies.len() as u64;
@@ -346,7 +346,7 @@ fn table(args: &Args, answer: &Answer) -> String {
 async fn clean_up(global: &Global, client: &Client, prefix: &AuditPrefix) -> Result<(), Failure> {
     let store = global
         .builder()
-        .prefix(prefix.clone())
+        .audit_prefix(prefix.clone())
         .store(client.clone());
     let keys = store.keys();
     let mut delete = redis::cmd("DEL");

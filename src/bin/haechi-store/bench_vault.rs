@@ -15,7 +15,7 @@ use std::{
 };
 
 use haechi_store_redis::{
-    audit::{AuditSink, MemoryStore},
+    audit::{AuditSink, MemoryChain},
     clock::{Clock, SystemClock},
     crypto::{Counting, LocalKeys, MemoryKeys, manage},
     entropy::SystemEntropy,
@@ -184,7 +184,7 @@ async fn measure(
 }
 
 fn builder_over_memory(global: &Global) -> AuditSink {
-    global.builder().start_over(MemoryStore::new())
+    global.builder().start_over(MemoryChain::new())
 }
 
 async fn keys() -> Result<Arc<LocalKeys<MemoryKeys, SystemClock, SystemEntropy>>, Failure> {

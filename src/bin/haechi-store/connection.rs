@@ -36,7 +36,7 @@ impl Global {
         // A lost reply has to leave time to find out what became of it.
         let most = self.deadline / 4;
         Builder::new()
-            .prefix(AuditPrefix::new(self.audit_prefix.as_str()))
+            .audit_prefix(AuditPrefix::new(self.audit_prefix.as_str()))
             .vault_prefix(VaultPrefix::new(self.vault_prefix.as_str()))
             .deadline(self.deadline)
             .timeouts(Timeouts {

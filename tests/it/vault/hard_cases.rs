@@ -13,7 +13,7 @@ use std::{
 
 use haechi_store_redis::{
     AttemptError, Builder, Cause, Corrupt, ReadError,
-    audit::MemoryStore,
+    audit::MemoryChain,
     clock::{SystemClock, within},
     crypto::{Counting, LocalKeys, MemoryKeys, manage},
     entropy::SystemEntropy,
@@ -260,7 +260,7 @@ async fn vault<S: VaultStore>(store: S) -> Vault<S> {
         SystemEntropy,
         Counting::Persisted,
     );
-    let audit = Builder::new().start_over(MemoryStore::new());
+    let audit = Builder::new().start_over(MemoryChain::new());
     Builder::new().vault(
         store,
         Arc::new(keys.await.unwrap()),

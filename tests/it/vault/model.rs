@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use haechi_store_redis::{
     Builder,
-    audit::MemoryStore,
+    audit::MemoryChain,
     crypto::{MemoryKeys, manage},
     entropy::SystemEntropy,
     vault::{Details, Deterministic, MemoryVault, Refusal, RevealError, TokenType, VaultStore},
@@ -110,7 +110,7 @@ fn kind(deterministic: bool) -> TokenType {
 async fn open<S: VaultStore>(store: S, storage: &MemoryKeys, clock: &Wall) -> Vault<S> {
     let keys: std::sync::Arc<Keys> = keys(storage, clock).await;
     let types = Deterministic::Types([kind(true)].into());
-    vault(store, MemoryStore::new(), keys, clock, types)
+    vault(store, MemoryChain::new(), keys, clock, types)
 }
 
 async fn follow<S: VaultStore>(calls: Vec<Call>, store: impl Fn() -> S) {

@@ -11,7 +11,7 @@ use std::{
 
 use haechi_store_redis::{
     AttemptError, Builder, Cause,
-    audit::MemoryStore,
+    audit::MemoryChain,
     clock::{Clock, SystemClock},
     crypto::{
         Aad, Counting, CryptoProvider, DecryptError, EncryptError, Envelope, KeyedMac, LocalKeys,
@@ -116,7 +116,7 @@ async fn local_keys() -> LocalKeys<MemoryKeys, SystemClock, SystemEntropy> {
 fn vault<S: VaultStore, P: CryptoProvider>(
     store: S,
     keys: P,
-    chain: MemoryStore,
+    chain: MemoryChain,
 ) -> TokenVault<S, P> {
     let builder = Builder::new().deadline(Duration::from_secs(2));
     let policy = VaultPolicy {
@@ -143,7 +143,7 @@ async fn purged_unaudited(index: bool, replies: bool) {
         index: no_index.clone(),
         replies: no_replies.clone(),
     };
-    let chain = MemoryStore::new();
+    let chain = MemoryChain::new();
     let vault = vault(store, local_keys().await, chain.clone());
     let kind = TokenType::new("email").unwrap();
     let mut made = Vec::new();
@@ -255,7 +255,7 @@ impl CryptoProvider for Away {
 async fn an_outage_is_not_a_missing_token() {
     let server = server();
     let away = Arc::new(AtomicBool::new(false));
-    let chain = MemoryStore::new();
+    let chain = MemoryChain::new();
     let keys = Arc::new(Away(local_keys().await, away.clone()));
     let builder = Builder::new();
     let vault = builder.vault(

@@ -2,7 +2,7 @@
 
 use haechi_store_redis::{
     AppendError, AttemptError, Builder, Cause, Corrupt, ReadError,
-    audit::{AuditStore, Batch, MemoryStore, Reply, Tail},
+    audit::{AuditStore, Batch, MemoryChain, Reply, Tail},
     chain::Position,
     vault::{
         Details, Deterministic, DetokenizeError, InvalidInput, MAX_PLAINTEXT, MemoryVault,
@@ -31,7 +31,7 @@ async fn a_refreshed_token_reveals_past_its_first_end() {
     let clock = Wall::at(NOW);
     let keys = keys(&new_keys(&clock).await, &clock).await;
     let store = Builder::new().vault_store(InMemory::new());
-    let vault = vault(store, MemoryStore::new(), keys, &clock, Deterministic::All);
+    let vault = vault(store, MemoryChain::new(), keys, &clock, Deterministic::All);
     let made = emailed(&vault, "anna");
     let made = made.await.unwrap();
     assert!(!made.reused);
@@ -70,7 +70,7 @@ async fn replicas_agree_on_one_token() {
     let open = async || {
         let store = Builder::new().vault_store(client(&server));
         let keys = keys(&storage, &clock).await;
-        vault(store, MemoryStore::new(), keys, &clock, Deterministic::All)
+        vault(store, MemoryChain::new(), keys, &clock, Deterministic::All)
     };
     let (one, two) = (open().await, open().await);
     for round in 0..50 {
@@ -123,7 +123,7 @@ async fn what_has_expired_is_purged_and_counted() {
     let clock = Wall::at(NOW);
     let keys = keys(&new_keys(&clock).await, &clock).await;
     let store = Builder::new().vault_store(InMemory::new());
-    let vault = vault(store, MemoryStore::new(), keys, &clock, Deterministic::None);
+    let vault = vault(store, MemoryChain::new(), keys, &clock, Deterministic::None);
     for number in 0..700 {
         let plaintext = number.to_string();
         let made = emailed(&vault, &plaintext);
@@ -172,7 +172,7 @@ impl AuditStore for Refusing {
     }
 
     async fn tail(&self, seen: Option<Position>) -> Result<Tail, AttemptError> {
-        MemoryStore::new().tail(seen).await
+        MemoryChain::new().tail(seen).await
     }
 
     async fn read(&self, _: u64, _: u64) -> Result<Vec<Vec<u8>>, ReadError> {
@@ -229,7 +229,7 @@ async fn the_sizes_at_the_edge() {
     let clock = Wall::at(NOW);
     let keys = keys(&new_keys(&clock).await, &clock).await;
     let store = Builder::new().vault_store(InMemory::new());
-    let vault = vault(store, MemoryStore::new(), keys, &clock, Deterministic::All);
+    let vault = vault(store, MemoryChain::new(), keys, &clock, Deterministic::All);
     for plaintext in [
         String::new(),
         "\0\u{10ffff}".to_owned(),
@@ -257,7 +257,7 @@ async fn a_field_of_garbage_is_quarantined_and_named() {
     let clock = Wall::at(NOW);
     let keys = keys(&new_keys(&clock).await, &clock).await;
     let store = Builder::new().vault_store(InMemory::new());
-    let vault = vault(store, MemoryStore::new(), keys, &clock, Deterministic::All);
+    let vault = vault(store, MemoryChain::new(), keys, &clock, Deterministic::All);
     let made = emailed(&vault, "anna");
     let made = made.await.unwrap().token;
     for garbage in [
@@ -304,7 +304,7 @@ async fn a_field_of_garbage_is_quarantined_and_named() {
 async fn a_disabled_policy_denies_and_says_so() {
     let clock = Wall::at(NOW);
     let keys = keys(&new_keys(&clock).await, &clock).await;
-    let chain = MemoryStore::new();
+    let chain = MemoryChain::new();
     let builder = || Builder::new().clock(clock.clone());
     let audit = builder().start_over(chain.clone());
     let vault = builder().vault(MemoryVault::new(), keys, audit, Default::default());

@@ -1,7 +1,7 @@
 //! A vault that the reference wrote, read and carried on here.
 
 use haechi_store_redis::{
-    audit::{AuditStore, MemoryStore},
+    audit::{AuditStore, MemoryChain},
     crypto::MemoryKeys,
     vault::{Details, Deterministic, JsonObject, MemoryVault, RevealError, TokenType, View},
 };
@@ -17,7 +17,7 @@ fn vectors() -> Value {
 const MADE: u64 = 1_795_400_000_000;
 
 /// The reference's hash under the reference's keys.
-async fn theirs(chain: MemoryStore) -> (Value, Vault<MemoryVault>) {
+async fn theirs(chain: MemoryChain) -> (Value, Vault<MemoryVault>) {
     let vectors = vectors();
     let clock = Wall::at(MADE);
     let storage = MemoryKeys::from_text(vectors["keyFile"].to_string());
@@ -36,7 +36,7 @@ async fn theirs(chain: MemoryStore) -> (Value, Vault<MemoryVault>) {
 /// Catches envelopes, AAD or keys read differently than they were written.
 #[tokio::test]
 async fn every_token_of_the_reference_reveals() {
-    let (vectors, vault) = theirs(MemoryStore::new()).await;
+    let (vectors, vault) = theirs(MemoryChain::new()).await;
     let mut revealed = 0;
     for made in vectors["tokenised"].as_array().unwrap() {
         let token = made["token"].as_str().unwrap();
@@ -55,7 +55,7 @@ async fn every_token_of_the_reference_reveals() {
 /// and the envelope.
 #[tokio::test]
 async fn deterministic_tokens_of_the_reference_are_found_and_refreshed() {
-    let (vectors, vault) = theirs(MemoryStore::new()).await;
+    let (vectors, vault) = theirs(MemoryChain::new()).await;
     let mut found = 0;
     for made in vectors["tokenised"].as_array().unwrap() {
         let name = made["token"].as_str().unwrap();
@@ -96,7 +96,7 @@ async fn deterministic_tokens_of_the_reference_are_found_and_refreshed() {
 /// Catches an export that shows more or less than the reference's.
 #[tokio::test]
 async fn the_metadata_is_what_the_reference_exports() {
-    let (vectors, vault) = theirs(MemoryStore::new()).await;
+    let (vectors, vault) = theirs(MemoryChain::new()).await;
     let listing = vault.tokens().export_metadata(None).await.unwrap();
     assert_eq!(listing.quarantined, []);
     let ours = serde_json::to_value(&listing.tokens).unwrap();
@@ -118,7 +118,7 @@ async fn the_metadata_is_what_the_reference_exports() {
 /// reference's, for the same calls in the same order.
 #[tokio::test]
 async fn the_audit_events_are_the_references() {
-    let chain = MemoryStore::new();
+    let chain = MemoryChain::new();
     let (vectors, vault) = theirs(chain.clone()).await;
     let events = vectors["auditEvents"].as_array().unwrap();
     let tokens = vectors["tokenised"].as_array().unwrap();
@@ -167,7 +167,7 @@ async fn the_audit_events_are_the_references() {
 /// context that is not bound.
 #[tokio::test]
 async fn metadata_and_context_go_where_they_belong() {
-    let (_, vault) = theirs(MemoryStore::new()).await;
+    let (_, vault) = theirs(MemoryChain::new()).await;
     let details = Details {
         context: JsonObject::from_json(r#"{"path":"a","n":1.50}"#).unwrap(),
         metadata: JsonObject::from_json(

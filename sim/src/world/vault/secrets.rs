@@ -13,7 +13,7 @@ use std::{
 
 use haechi_store_redis::{
     Builder,
-    audit::{AuditSink, MemoryStore},
+    audit::{AuditSink, MemoryChain},
     clock::{Clock, iso8601},
     crypto::{
         Aad, Counting, CryptoProvider, DecryptError, EncryptError, Envelope, KeyStorage, KeyedMac,
@@ -131,7 +131,7 @@ impl<H: Host> Secrets<H> {
         let audit = Builder::new()
             .clock(clock.clone())
             .entropy(entropy.clone())
-            .start_over(MemoryStore::new());
+            .start_over(MemoryChain::new());
         let policy = VaultPolicy {
             retention: Retention::days(retention_days).ok()?,
             deterministic: Deterministic::Types(deterministic().into_iter().collect()),
