@@ -36,14 +36,8 @@ fn replica(
     policy: LockPolicy,
     prefix: &str,
 ) -> (SimulatedReplica, Option<Driver>) {
-    let time_and_chance = (world.clock.clone(), world.chance.clone());
-    Replica::new(
-        kind,
-        policy,
-        prefix,
-        world.connect(counter),
-        time_and_chance,
-    )
+    let inputs = (world.clock.clone(), world.entropy.clone());
+    Replica::new(kind, policy, prefix, world.connect(counter), inputs)
 }
 
 /// Replicas that contend for as long as `window`. What they have begun by then

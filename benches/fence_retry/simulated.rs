@@ -26,12 +26,12 @@ pub(crate) struct Traffic {
 
 pub(crate) type Counter = Arc<Mutex<Traffic>>;
 
-/// A server, and the time and chance of its world.
+/// A server, and the clock and randomness of its world.
 #[derive(Clone)]
 pub(crate) struct World {
     redis: Arc<Mutex<Redis>>,
     pub(crate) clock: VirtualClock,
-    pub(crate) chance: Seeded,
+    pub(crate) entropy: Seeded,
 }
 
 impl World {
@@ -45,7 +45,7 @@ impl World {
         Self {
             redis: Arc::new(Mutex::new(redis)),
             clock,
-            chance: Seeded::default(),
+            entropy: Seeded::default(),
         }
     }
 
@@ -74,7 +74,7 @@ impl Simulated {
     /// 40 to 60 µs: were all ways equally long, replicas would go in step, and
     /// the same one would win every time.
     fn way(&self) -> Duration {
-        Duration::from_nanos(40_000 + self.world.chance.draw() % 20_001)
+        Duration::from_nanos(40_000 + self.world.entropy.draw() % 20_001)
     }
 
     fn execute(&self, words: Vec<Vec<u8>>, sent: usize) -> RedisResult<Value> {

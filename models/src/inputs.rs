@@ -1,4 +1,4 @@
-//! Time, chance and events for the models.
+//! Clocks, entropy and events for the models.
 
 use std::{
     future::Future,

@@ -172,7 +172,7 @@ pub struct Fault {
     #[serde(default, skip_serializing_if = "is_none")]
     pub amount: i64,
     /// Whether it strikes the first command that it can, for certain, and is
-    /// over then, rather than all while it lasts or some of them by chance.
+    /// over then, rather than all while it lasts or some of them at random.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub once: bool,
 }

@@ -3,7 +3,7 @@
 //!
 //! The rules that make an append happen exactly once, whatever replies are
 //! lost, are all in [`AppendLoop::attempt`]. This module must not know what a
-//! store is made of, and keeps time and chance at arm's length.
+//! store is made of; clock and entropy are injected.
 
 use std::{
     future::{Future, poll_fn},

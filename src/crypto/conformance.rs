@@ -22,7 +22,7 @@ use super::{Aad, CryptoProvider, DecryptError, Envelope, MacError, envelope::enc
 const ENCRYPTIONS: usize = 100;
 /// The longest plaintext that the vault encrypts, in bytes.
 const LONGEST: usize = 1 << 20;
-/// What is looked for in envelopes: long enough not to be there by chance.
+/// What is looked for in envelopes: long enough that a random match is out of the question.
 const SECRET: &str = "conformance-plaintext-ada@example.org";
 
 /// Something that the vault relies on and the provider does not do.

@@ -57,7 +57,7 @@ pub async fn rotate<K: KeyStorage>(
     storage
         .update(move |text| {
             let (mut document, ring) = parse(&at, text)?;
-            // Never by chance: the generator repeats itself, and the key would
+            // Not a coincidence: the generator repeats itself, and the key would
             // be a repeated one too.
             if ring.get(&kid).is_some() {
                 return Err(KeysError::Entropy("it repeats itself".to_owned()));

@@ -9,7 +9,7 @@ use crate::{
     chain::Position,
     error::{AttemptError, ReadError},
     vault::{
-        Applied, Attempt, Observed, Due, Fate, Indexed, Load, Loaded, ReceiptSeq, MutationId, Page,
+        Applied, Attempt, Due, Fate, Indexed, Load, Loaded, MutationId, Observed, Page, ReceiptSeq,
         VaultStore,
     },
 };

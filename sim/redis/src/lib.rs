@@ -1,4 +1,4 @@
-//! A simulated Redis: one server in memory, without threads, clocks or chance of its own.
+//! A simulated Redis: one server in memory, without threads, clocks or randomness of its own.
 //!
 //! [`Redis::execute`] is the whole of it: a command in, a reply out, no I/O. [`server`] puts it behind a stream of
 //! bytes, where the real client cannot tell it from redis-server 7.0, and where faults are injected. The production

@@ -46,7 +46,7 @@ impl Shrink<'_> {
     }
 
     /// Has faults strike the commands that they struck, one by one, rather
-    /// than some by chance while they last: chance falls differently as soon as
+    /// than some at random while they last: the draws fall differently as soon as
     /// anything is left out.
     pub(super) fn spell_out_strikes(&mut self) {
         let is_chance = |fault: &Fault| fault.kind.strikes_commands() && !fault.once;

@@ -1,4 +1,4 @@
-//! Replicas on what production has: the system's clock and chance, real
+//! Replicas on what production has: the system's clock and randomness, real
 //! sockets, and for each a thread of its own, so that it can be paused and
 //! killed like a process.
 //!

@@ -1,4 +1,4 @@
-//! Time and chance inside a world: the only module of the simulation that may
+//! Time and randomness inside a world: the only module of the simulation that may
 //! touch tokio's timers.
 
 use std::{

@@ -1,4 +1,4 @@
-//! What a process runs on. A world gives it a simulated clock, seeded chance and
+//! What a process runs on. A world gives it a simulated clock, seeded randomness and
 //! a simulated network; under torture it has the real ones. What the process
 //! does is written once, over this.
 //!
@@ -14,7 +14,7 @@ use super::{ledger::Ledger, vault::Safe};
 pub(crate) trait Host: Clone + Send + Sync + 'static {
     /// The clock of a process.
     type Clock: Clock;
-    /// The chance of a process.
+    /// The randomness of a process.
     type Entropy: Entropy;
     /// How a process reaches Redis.
     type Connect: Connect;
@@ -28,7 +28,7 @@ pub(crate) trait Host: Clone + Send + Sync + 'static {
     /// The clock of this process.
     fn clock(&self, process: usize) -> Self::Clock;
 
-    /// The chance of a process of this name.
+    /// The randomness of a process of this name.
     fn entropy(&self, process: &str) -> Self::Entropy;
 
     /// The way of this process to Redis.

@@ -1,7 +1,7 @@
 //! One world: replicas that run the production store, a simulated Redis that
 //! runs the production Lua, and a nemesis, all from one seed.
 //!
-//! Inside a world there is no thread, no wall clock and no unseeded chance:
+//! Inside a world there is no thread, no wall clock and no unseeded randomness:
 //! one seed, one trace. A world knows nothing of other worlds, of files or of
 //! terminals.
 

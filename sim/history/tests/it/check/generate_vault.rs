@@ -44,7 +44,7 @@ pub(super) struct History {
 
 impl History {
     /// At most eight operations, each taking effect at a time within its interval;
-    /// by chance all acknowledgements bear versions, some, or none.
+    /// at random all acknowledgements bear versions, some, or none.
     pub(super) fn valid(seed: u64) -> Self {
         let mut random = ChaCha8Rng::seed_from_u64(seed);
         let count = random.random_range(1..=8usize);
