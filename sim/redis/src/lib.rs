@@ -9,6 +9,7 @@
 //! order they were set, also when it is large; HELLO within a transaction decides for all of EXEC's reply.
 
 mod cmd;
+pub mod differential;
 mod keyspace;
 mod modes;
 mod number;
@@ -20,6 +21,7 @@ pub mod server_process;
 mod session;
 mod state;
 mod strtod;
+pub mod tcp;
 #[cfg(test)]
 mod tests;
 mod value;
@@ -47,10 +49,39 @@ pub struct Config {
     pub modes: Modes,
 }
 
+impl Config {
+    /// A server that goes by the system's clock, as one on a port does.
+    #[must_use]
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "whoever calls this wants the system's clock"
+    )]
+    pub fn wall_clock() -> Config {
+        let now = || {
+            std::time::SystemTime::now()
+                .duration_since(std::time::UNIX_EPOCH)
+                .unwrap_or_default()
+        };
+        Config {
+            now: Some(Arc::new(now)),
+            ..Config::default()
+        }
+    }
+}
+
 /// One simulated server.
 pub struct Redis {
     state: Box<State>,
     now: Option<Now>,
+}
+
+impl std::fmt::Debug for Redis {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Redis")
+            .field("keys", &self.state.keyspace.len())
+            .field("modes", &self.state.modes)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Redis {

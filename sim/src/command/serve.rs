@@ -3,17 +3,14 @@
 use std::future::Future;
 use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::pin::pin;
-use std::sync::Arc;
 
 use clap::Args;
-use haechi_store_redis::clock::{Clock, SystemClock};
 use serde_json::json;
 use tokio::net::TcpListener;
 
 use super::Exit;
-use redis_sim::server::{Open, serve_connection, shared};
-use redis_sim::{Config, Redis};
+use redis_sim::server::{Open, shared};
+use redis_sim::{Config, Redis, tcp};
 
 /// Serves the simulated Redis on a real TCP port, for redis-cli and any client
 ///
@@ -69,49 +66,10 @@ pub fn serve(args: &ServeArgs) -> io::Result<Exit> {
         writeln!(stdout, "{}", json!({ "port": address.port() }))?;
         stdout.flush()?;
         drop(stdout);
-        listen(listener, Redis::new(wall_clock()), ended).await;
+        let redis = shared(Redis::new(Config::wall_clock()));
+        tcp::serve(listener, redis, shared(Open), ended).await;
         Ok(Exit::Fine)
     })
-}
-
-/// The settings of a server that lives in real time.
-#[must_use]
-pub fn wall_clock() -> Config {
-    let clock = SystemClock::new();
-    Config {
-        now: Some(Arc::new(move || clock.wall())),
-        ..Config::default()
-    }
-}
-
-/// Serves every connection that comes to `listener` until `ended` is done. Connections then end with the runtime.
-#[allow(
-    clippy::disallowed_methods,
-    reason = "a real server; nothing of a simulated world runs here"
-)]
-pub async fn listen(listener: TcpListener, redis: Redis, ended: impl Future<Output = ()>) {
-    let redis = shared(redis);
-    let mut ended = pin!(ended);
-    loop {
-        let accepted = tokio::select! {
-            () = &mut ended => return,
-            accepted = listener.accept() => accepted,
-        };
-        match accepted {
-            Ok((stream, _)) => {
-                // Small replies go out at once, as redis-server sends them; a socket that cannot is served slower.
-                let _ = stream.set_nodelay(true);
-                tokio::spawn(serve_connection(
-                    stream,
-                    redis.clone(),
-                    shared(Open),
-                    tokio::time::sleep,
-                ));
-            }
-            // Out of file descriptors, most likely: those who are connected go on, and may leave.
-            Err(_) => tokio::time::sleep(std::time::Duration::from_millis(50)).await,
-        }
-    }
 }
 
 fn refusal(address: SocketAddr, error: &io::Error) -> String {

@@ -11,11 +11,10 @@ use super::{
     proxy::{self, Way},
 };
 use crate::{
-    command::serve,
     fault::FaultKind,
     world::{self, WorldOptions, generator},
 };
-use redis_sim::{Config, Redis};
+use redis_sim::{Config, tcp::TcpServer};
 
 const MOMENT: Duration = Duration::from_millis(200);
 
@@ -27,11 +26,9 @@ fn on_the_way<F: Future<Output = ()>>(test: impl FnOnce(Way, Client, Client, Sys
         .unwrap();
     runtime.block_on(async {
         let clock = SystemClock::new();
-        let listen = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
-        let (server, proxy) = (listen().await.unwrap(), listen().await.unwrap());
-        let ports = [&server, &proxy].map(|end| end.local_addr().unwrap().port());
-        let redis = Redis::new(Config::default());
-        tokio::spawn(serve::listen(server, redis, std::future::pending()));
+        let server = TcpServer::start(Config::default()).unwrap();
+        let proxy = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let ports = [server.port(), proxy.local_addr().unwrap().port()];
         let way = Way::new(generator(1, "way"), clock.clone(), Tally::default());
         tokio::spawn(proxy::run(proxy, ports[0], way.clone()));
         let [direct, client] =

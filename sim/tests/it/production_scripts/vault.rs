@@ -1,14 +1,15 @@
 //! Calls of the vault's scripts, most of them such as a store makes.
 
-use super::corpus::Words;
-use super::generate::pick;
-use super::scripts::{VAULT_KEYS, call, words};
+use super::{call, pick, sha};
 use haechi_store_redis::redis::script;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
+use redis_sim::differential::{Words, words};
 use std::collections::BTreeMap;
 
-/// A vault, as its writer believes it to be.
+const VAULT_KEYS: &[&str] = &["v:tokens", "v:version", "v:lock", "v:receipts", "v:expiry"];
+
+/// A vault, as its writer last saw it.
 #[derive(Default)]
 pub(super) struct Vault {
     tokens: BTreeMap<String, String>,
@@ -53,8 +54,8 @@ impl Vault {
                 &["0".to_owned(), "10000".to_owned()],
             ),
             88..91 => return self.lock(rng),
-            91..94 => words(&["ZRANGE", "v:expiry", "0", "-1", "WITHSCORES"]),
-            94..97 => words(&["HGETALL", "v:tokens"]),
+            91..94 => words("ZRANGE v:expiry 0 -1 WITHSCORES"),
+            94..97 => words("HGETALL v:tokens"),
             _ => return self.damage(rng),
         };
         vec![one]
@@ -71,9 +72,9 @@ impl Vault {
         format!("{:032x}", self.mutations)
     }
 
-    /// Most callers have seen nothing; some believe too much.
+    /// Most callers have seen nothing; some have seen more than there is.
     fn call(&self, rng: &mut ChaCha8Rng, text: &str, arguments: Vec<String>) -> Words {
-        let belief = match rng.random_range(0..10) {
+        let seen = match rng.random_range(0..10) {
             0 => ["1000000", "", "0"].map(str::to_owned),
             1 => [
                 "1".to_owned(),
@@ -82,12 +83,7 @@ impl Vault {
             ],
             _ => ["0", "", "0"].map(str::to_owned),
         };
-        call(
-            rng,
-            text,
-            VAULT_KEYS,
-            &[belief.to_vec(), arguments].concat(),
-        )
+        call(rng, text, VAULT_KEYS, &[seen.to_vec(), arguments].concat())
     }
 
     fn load(&mut self, rng: &mut ChaCha8Rng) -> Words {
@@ -156,17 +152,15 @@ impl Vault {
     fn lock(&self, rng: &mut ChaCha8Rng) -> Vec<Words> {
         let holder = pick(rng, &["own:1", "foreign"]);
         let arguments = ["own:2".to_owned(), "5000".to_owned()];
-        let sha = sha1_smol::Sha1::from(script::VAULT_ACQUIRE)
-            .digest()
-            .to_string();
-        let mut acquire = words(&["EVALSHA", &sha, "1", "v:lock"]);
+        let mut acquire = words("EVALSHA - 1 v:lock");
+        acquire[1] = sha(script::VAULT_ACQUIRE);
         acquire.extend(arguments.map(String::into_bytes));
         let mut all = vec![
-            words(&["SET", "v:lock", holder]),
+            words(&format!("SET v:lock {holder}")),
             acquire,
             self.clone_apply(rng),
         ];
-        all.push(words(&["DEL", "v:lock"]));
+        all.push(words("DEL v:lock"));
         all
     }
 
@@ -181,32 +175,27 @@ impl Vault {
 
     fn damage(&mut self, rng: &mut ChaCha8Rng) -> Vec<Words> {
         let damage = match rng.random_range(0..6) {
-            0 => words(&["SET", "v:version", "abc"]),
-            1 => words(&["SET", "v:version", "99999999999999"]),
-            2 => words(&["SET", "v:tokens", "text"]),
-            3 => words(&["HSET", "v:receipts", "#next", "x"]),
-            4 => words(&["SET", "v:expiry", "text"]),
-            _ => words(&[
-                "HSET",
-                "v:receipts",
-                "#next",
-                "10005",
-                "#5",
-                "old",
-                "old",
-                "done 1 1 5",
-            ]),
+            0 => words("SET v:version abc"),
+            1 => words("SET v:version 99999999999999"),
+            2 => words("SET v:tokens text"),
+            3 => words("HSET v:receipts #next x"),
+            4 => words("SET v:expiry text"),
+            _ => {
+                let mut receipts = words("HSET v:receipts #next 10005 #5 old old");
+                receipts.push(b"done 1 1 5".to_vec());
+                receipts
+            }
         };
         let all = vec![
             damage,
             self.load(rng),
             self.apply(rng),
-            words(&["HGETALL", "v:receipts"]),
+            words("HGETALL v:receipts"),
         ];
         *self = Vault {
             mutations: self.mutations,
             ..Vault::default()
         };
-        [all, vec![[words(&["DEL"]), words(VAULT_KEYS)].concat()]].concat()
+        [all, vec![words(&format!("DEL {}", VAULT_KEYS.join(" ")))]].concat()
     }
 }

@@ -1,5 +1,5 @@
 //! What the simulated server costs a simulation. Measures, judges nothing:
-//! `cargo test -p haechi-sim --release speed -- --ignored --nocapture`
+//! `cargo test -p redis-sim --release speed -- --ignored --nocapture`
 
 use redis_sim::{Command, Config, Redis};
 

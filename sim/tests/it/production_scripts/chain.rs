@@ -1,91 +1,14 @@
-//! The store's own scripts, with the arguments the store gives them, and with others.
+//! Calls of the chain's scripts, most of them such as a store makes.
 
-use super::corpus::Words;
-use super::generate::pick;
+use super::{call, pick};
 use haechi_store_redis::redis::script;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
-
-const ALL: &[&str] = &[
-    script::APPEND,
-    script::TAIL,
-    script::PAGE,
-    script::READY,
-    script::ACQUIRE,
-    script::RELEASE,
-    script::VAULT_LOAD,
-    script::VAULT_APPLY,
-    script::VAULT_SETTLE,
-    script::VAULT_DUE,
-    script::VAULT_INDEX,
-    script::VAULT_SCAN,
-    script::VAULT_ACQUIRE,
-];
+use redis_sim::differential::{Words, words};
 
 const CHAIN_KEYS: &[&str] = &["c:chain", "c:head", "c:head:hash", "c:probe"];
-pub(super) const VAULT_KEYS: &[&str] =
-    &["v:tokens", "v:version", "v:lock", "v:receipts", "v:expiry"];
 
-/// Makes every script known.
-pub(super) fn load() -> Vec<Words> {
-    let load = |text: &&str| {
-        vec![
-            b"SCRIPT".to_vec(),
-            b"LOAD".to_vec(),
-            text.as_bytes().to_vec(),
-        ]
-    };
-    ALL.iter().map(load).collect()
-}
-
-pub(super) fn words(words: &[&str]) -> Words {
-    words.iter().map(|word| word.as_bytes().to_vec()).collect()
-}
-
-/// A call by name, or by text; at times with an argument broken or missing, or a key of the wrong type.
-pub(super) fn call(rng: &mut ChaCha8Rng, text: &str, keys: &[&str], arguments: &[String]) -> Words {
-    let mut all = if rng.random_bool(0.9) {
-        vec![
-            b"EVALSHA".to_vec(),
-            sha1_smol::Sha1::from(text)
-                .digest()
-                .to_string()
-                .into_bytes(),
-        ]
-    } else {
-        vec![b"EVAL".to_vec(), text.as_bytes().to_vec()]
-    };
-    all.push(keys.len().to_string().into_bytes());
-    let mut keys: Vec<&str> = keys.to_vec();
-    let mut arguments: Words = arguments
-        .iter()
-        .map(|word| word.clone().into_bytes())
-        .collect();
-    match rng.random_range(0..40) {
-        0 if !arguments.is_empty() => {
-            let at = rng.random_range(0..arguments.len());
-            let broken: &[&[u8]] = &[b"", b"x", b"-1", b"7", b"1.5", b"nan", b"\xff\x00", b"0x2"];
-            arguments[at] = pick(rng, broken).to_vec();
-        }
-        1 => drop(arguments.pop()),
-        2 => {
-            let at = rng.random_range(0..keys.len());
-            keys[at] = pick(
-                rng,
-                &[
-                    "c:chain", "c:head", "v:tokens", "v:expiry", "s1", "l1", "\u{e9}",
-                ],
-            );
-        }
-        3 => all[2] = b"1".to_vec(),
-        _ => {}
-    }
-    all.extend(keys.iter().map(|key| key.as_bytes().to_vec()));
-    all.extend(arguments);
-    all
-}
-
-/// An audit chain, as its writer believes it to be.
+/// An audit chain, as its writer last saw it.
 #[derive(Default)]
 pub(super) struct Chain {
     last: u64,
@@ -124,7 +47,7 @@ impl Chain {
                 let token = pick(rng, &["me", "you"]).to_owned();
                 call(rng, script::RELEASE, &["c:lock"], &[token])
             }
-            92..96 => words(&["LRANGE", "c:chain", "-3", "-1"]),
+            92..96 => words("LRANGE c:chain -3 -1"),
             _ => return self.damage(rng),
         };
         vec![one]
@@ -173,15 +96,15 @@ impl Chain {
     /// Breaks the chain, asks what is thought of it, and begins another.
     fn damage(&mut self, rng: &mut ChaCha8Rng) -> Vec<Words> {
         let damage = match rng.random_range(0..9) {
-            0 => words(&["DEL", "c:head"]),
-            1 => words(&["DEL", "c:head:hash"]),
-            2 => words(&["DEL", "c:chain"]),
-            3 => words(&["RPOP", "c:chain"]),
-            4 => words(&["LTRIM", "c:chain", "2", "-1"]),
-            5 => words(&["SET", "c:chain", "text"]),
-            6 => words(&["SET", "c:head", "{not json"]),
-            7 => words(&["SET", "c:head", r#"{"eventHash":"abc","sequence":"x"}"#]),
-            _ => words(&["RPUSH", "c:chain", r#"{"deep":[[[]]],"auditIntegrity":5}"#]),
+            0 => words("DEL c:head"),
+            1 => words("DEL c:head:hash"),
+            2 => words("DEL c:chain"),
+            3 => words("RPOP c:chain"),
+            4 => words("LTRIM c:chain 2 -1"),
+            5 => words("SET c:chain text"),
+            6 => words("SET c:head {not-json"),
+            7 => words(r#"SET c:head {"eventHash":"abc","sequence":"x"}"#),
+            _ => words(r#"RPUSH c:chain {"deep":[[[]]],"auditIntegrity":5}"#),
         };
         let tail = call(rng, script::TAIL, &CHAIN_KEYS[..3], &["1".to_owned()]);
         let mut all = vec![
@@ -190,13 +113,7 @@ impl Chain {
             call(rng, script::READY, CHAIN_KEYS, &[]),
             self.append(rng),
         ];
-        all.push(words(&[
-            "DEL",
-            "c:chain",
-            "c:head",
-            "c:head:hash",
-            "c:lock",
-        ]));
+        all.push(words("DEL c:chain c:head c:head:hash c:lock"));
         (self.last, self.hash) = (0, String::new());
         all
     }

@@ -1,5 +1,13 @@
 //! Words, commands and scripts that the body is made of.
 
+/// A script's name for EVALSHA.
+pub(super) fn sha(text: &str) -> Vec<u8> {
+    sha1_smol::Sha1::from(text)
+        .digest()
+        .to_string()
+        .into_bytes()
+}
+
 /// Keys no client would choose, and every client may.
 pub(super) const BINARY: &[&[u8]] = &[
     b"\x00",

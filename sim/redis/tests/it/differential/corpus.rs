@@ -1,20 +1,26 @@
-//! One body of commands from one seed: what a store sends, what other clients send, and what nobody should.
+//! One body of commands from one seed: what clients send, and what none should.
 
 use super::generate::{Generator, pick};
-use super::scripts::Chain;
-use super::texts::{BINARY, BROKEN, LINES, SCRIPTS};
-use super::vault::Vault;
+use super::texts::{BINARY, BROKEN, LINES, SCRIPTS, sha};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-
-pub(super) type Words = Vec<Vec<u8>>;
+use redis_sim::differential::Words;
+use std::collections::VecDeque;
 
 /// What to do next.
 pub(super) enum Step {
     /// A command.
-    Ask(Words),
+    Send(Words),
     /// Wait until keys that live for less than [`SHORT`] are gone.
     Wait,
+}
+
+/// Makes every script known.
+fn load() -> impl Iterator<Item = Step> {
+    SCRIPTS.iter().map(|text| {
+        let words = [b"SCRIPT".as_ref(), b"LOAD", text.as_bytes()];
+        Step::Send(words.map(<[u8]>::to_vec).into())
+    })
 }
 
 /// The life, in milliseconds, of keys that are waited for, and the wait.
@@ -23,9 +29,7 @@ pub(super) const SHORT: (u64, u64) = (40, 65);
 pub(super) struct Corpus {
     rng: ChaCha8Rng,
     shapes: Generator,
-    chain: Chain,
-    vault: Vault,
-    pending: std::collections::VecDeque<Step>,
+    pending: VecDeque<Step>,
     /// A transaction is open, and whether one may be opened, or a key watched, within it.
     open: bool,
     nests: bool,
@@ -36,17 +40,15 @@ impl Corpus {
         Corpus {
             rng: ChaCha8Rng::seed_from_u64(seed ^ 0xc0f0),
             shapes: Generator::new(seed),
-            chain: Chain::default(),
-            vault: Vault::default(),
             open: false,
             nests: seed.is_multiple_of(5),
-            pending: super::scripts::load().into_iter().map(Step::Ask).collect(),
+            pending: load().collect(),
         }
     }
 
     pub(super) fn next(&mut self) -> Step {
         while let Some(step) = self.pending.pop_front() {
-            if let Step::Ask(words) = &step {
+            if let Step::Send(words) = &step {
                 match words[0].to_ascii_uppercase().as_slice() {
                     b"MULTI" | b"WATCH" if self.open && !self.nests => continue,
                     b"MULTI" => self.open = true,
@@ -57,22 +59,14 @@ impl Corpus {
             return step;
         }
         match self.rng.random_range(0..1000) {
-            0..420 => self.shape(),
-            420..640 => self
-                .pending
-                .extend(self.chain.next(&mut self.rng).into_iter().map(Step::Ask)),
-            640..860 => self
-                .pending
-                .extend(self.vault.next(&mut self.rng).into_iter().map(Step::Ask)),
-            860..920 => self.script(),
-            920..960 => self.line(),
-            960..980 => self.transaction(),
-            980..988 => self.big(),
-            988..991 => self.expiry(),
-            991..994 => self
-                .pending
-                .extend(super::scripts::load().into_iter().map(Step::Ask)),
-            994 => self.ask([b"FLUSHALL".as_ref()]),
+            0..640 => self.shape(),
+            640..820 => self.script(),
+            820..910 => self.line(),
+            910..960 => self.transaction(),
+            960..975 => self.big(),
+            975..980 => self.expiry(),
+            980..984 => self.pending.extend(load()),
+            984..986 => self.ask([b"FLUSHALL".as_ref()]),
             _ => self.broken_name(),
         }
         self.next()
@@ -85,7 +79,7 @@ impl Corpus {
 
     fn ask<const N: usize>(&mut self, words: [&[u8]; N]) {
         self.pending
-            .push_back(Step::Ask(words.map(<[u8]>::to_vec).into()));
+            .push_back(Step::Send(words.map(<[u8]>::to_vec).into()));
     }
 
     /// A command of the other generator; at times with a binary key or value, or a word broken, missing or too many.
@@ -107,7 +101,7 @@ impl Corpus {
         }
         let rng = &mut self.rng;
         if words.len() < 2 {
-            return self.pending.push_back(Step::Ask(words));
+            return self.pending.push_back(Step::Send(words));
         }
         let scripted = words[0] == b"EVAL";
         let at = if scripted { 3 } else { 1 };
@@ -122,7 +116,7 @@ impl Corpus {
             6 => words.push(pick(rng, BROKEN).to_vec()),
             _ => {}
         }
-        self.pending.push_back(Step::Ask(words));
+        self.pending.push_back(Step::Send(words));
     }
 
     fn script(&mut self) {
@@ -161,21 +155,20 @@ impl Corpus {
             )
             .to_vec();
         }
-        self.pending.push_back(Step::Ask(words));
+        if rng.random_bool(0.3) {
+            let text = String::from_utf8_lossy(&words[1]);
+            (words[0], words[1]) = (b"EVALSHA".to_vec(), sha(&text));
+        }
+        self.pending.push_back(Step::Send(words));
     }
 
     fn line(&mut self) {
         let line = pick(&mut self.rng, LINES);
         let words = line.split(' ').map(|word| word.as_bytes().to_vec());
-        self.pending.push_back(Step::Ask(words.collect()));
+        self.pending.push_back(Step::Send(words.collect()));
         if line == "SCRIPT FLUSH" {
-            let unknown = self.chain.next(&mut self.rng);
-            self.pending.extend(
-                unknown
-                    .into_iter()
-                    .chain(super::scripts::load())
-                    .map(Step::Ask),
-            );
+            self.script();
+            self.pending.extend(load());
         }
     }
 
@@ -282,6 +275,6 @@ impl Corpus {
             }
             words.push(word);
         }
-        self.pending.push_back(Step::Ask(words));
+        self.pending.push_back(Step::Send(words));
     }
 }

@@ -1,0 +1,193 @@
+//! Differential tests: the same commands to the simulated server and to redis-server, and the replies compared.
+
+mod cases;
+mod conformance;
+mod corpus;
+mod generate;
+mod modes;
+mod texts;
+
+use redis_sim::differential::{Comparison, WireReply, Words, words};
+use std::time::Duration;
+
+fn start() -> Comparison {
+    Comparison::start().unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// Fails when the servers reply differently. Returns nothing that is known to differ either: what is asked here by name
+/// has no reason to.
+fn same(comparison: &mut Comparison, batch: &[Words], what: &str) {
+    let differences = comparison.send(batch).unwrap();
+    if let Some(first) = differences.first() {
+        panic!(
+            "{what}: {} differences, the first\n{first}",
+            differences.len()
+        );
+    }
+    assert!(
+        comparison.summary().known.is_empty(),
+        "{what}: {}",
+        comparison.summary()
+    );
+}
+
+/// Catches options and errors of single commands that differ.
+#[test]
+fn cases_written_by_hand() {
+    same(&mut start(), &cases::commands(), "cases");
+}
+
+/// Catches shapes of replies that differ in RESP3.
+#[test]
+fn cases_written_by_hand_in_resp3() {
+    let mut batch = vec![words("HELLO 3")];
+    for words in cases::commands() {
+        let resets = words[0] == b"RESET";
+        if words[0] != b"HELLO" {
+            batch.push(words);
+        }
+        if resets {
+            batch.push(batch[0].clone());
+        }
+    }
+    same(&mut start(), &batch, "cases");
+}
+
+/// Catches what Lua, its libraries and its errors do differently, and writes before an error that are undone.
+#[test]
+fn scripts_written_by_hand() {
+    let mut comparison = start();
+    for text in cases::SCRIPTS {
+        let mut batch = vec![
+            words("FLUSHALL"),
+            words("SET string text"),
+            words("RPUSH list a b c"),
+            words("HSET hash f 1"),
+        ];
+        let mut script = words("EVAL - 2 string list 10");
+        script[1] = text.as_bytes().to_vec();
+        script.extend([b"x y".to_vec(), b"\xff\0\r\n".to_vec()]);
+        batch.push(script);
+        batch.extend([words("LRANGE list 0 -1"), words("GET string")]);
+        same(&mut comparison, &batch, text);
+    }
+}
+
+/// Where seeds begin: `DIFFERENTIAL_SEED` moves on to sequences not tried before.
+fn first_seed() -> u64 {
+    std::env::var("DIFFERENTIAL_SEED")
+        .ok()
+        .and_then(|seed| seed.parse().ok())
+        .unwrap_or(0)
+}
+
+/// Catches commands that leave other data behind than redis-server's: all of it is compared after each sequence.
+#[test]
+fn generated_sequences() {
+    let mut comparison = start();
+    for seed in first_seed()..first_seed() + 40 {
+        let mut generator = generate::Generator::new(seed);
+        let batch: Vec<Words> = (0..150).map(|_| generator.command()).collect();
+        comparison.reset().unwrap();
+        let mut differences = comparison.send(&batch).unwrap();
+        comparison.send(&[words("RESET")]).unwrap();
+        differences.extend(comparison.compare_data().unwrap());
+        if let Some(first) = differences.first() {
+            panic!(
+                "seed {seed}: {} differences, the first\n{first}",
+                differences.len()
+            );
+        }
+    }
+}
+
+/// Catches conversions between Lua, JSON and replies that differ.
+#[test]
+fn generated_values_through_lua_and_json() {
+    const AGAIN: &str =
+        "local ok, v = pcall(cjson.decode, ARGV[1]) return {ok and 1 or v, ok and cjson.encode(v)}";
+    let mut comparison = start();
+    let from = first_seed() * 100;
+    let eval = |text: &str, arguments: &[Vec<u8>]| {
+        let fixed = [b"EVAL".to_vec(), text.as_bytes().to_vec(), b"0".to_vec()];
+        [&fixed, arguments].concat()
+    };
+    let batch: Vec<Words> = (from..from + 1500)
+        .flat_map(|seed| {
+            let value = generate::lua_value(seed);
+            let script = format!("local v = {value} return {{cjson.encode(v), v}}");
+            [eval(&script, &[]), eval(AGAIN, &[generate::json(seed)])]
+        })
+        .collect();
+    same(&mut comparison, &batch, "values");
+}
+
+/// Catches a command whose arity, flags or keys are not those that COMMAND INFO of redis-server gives.
+#[test]
+fn every_command_is_described_alike() {
+    let mut comparison = start();
+    described_alike(&mut comparison);
+    same(&mut comparison, &[words("HELLO 3")], "RESP3");
+    described_alike(&mut comparison);
+}
+
+fn described_alike(comparison: &mut Comparison) {
+    // Name, arity, flags in any order, and where the keys are.
+    let describe = |command: &WireReply| {
+        let mut parts = command.items()[..6].to_vec();
+        let mut flags = parts[2].items().to_vec();
+        flags.sort();
+        parts[2] = WireReply::Array(Some(flags));
+        parts
+    };
+    let commands = comparison.ask_simulated(&words("COMMAND")).unwrap();
+    assert!(commands.items().len() > 80);
+    for ours in commands.items() {
+        let name = ours.items()[0].bulk().unwrap();
+        let info = [&words("COMMAND INFO")[..], &[name.to_vec()]].concat();
+        let theirs = comparison.ask_real(&info).unwrap();
+        let theirs = &theirs.items()[0];
+        assert_eq!(describe(ours), describe(theirs));
+        let (subs, known) = (&ours.items()[9], &theirs.items()[9]);
+        assert_eq!(std::mem::discriminant(subs), std::mem::discriminant(known));
+        for sub in subs.items().iter().map(describe) {
+            assert!(
+                // Newer than redis-server 7.0.
+                sub[0].bulk() == Some(b"client|setinfo")
+                    || known.items().iter().any(|known| describe(known) == sub),
+                "{sub:?}"
+            );
+        }
+    }
+}
+
+#[allow(
+    clippy::disallowed_methods,
+    reason = "a real server's keys expire in real time"
+)]
+fn pause(millis: u64) {
+    std::thread::sleep(Duration::from_millis(millis));
+}
+
+/// Catches a key that outlives its time, and one that is dropped early.
+#[test]
+fn keys_expire_alike() {
+    let mut comparison = start();
+    let before = [
+        "MSET a 1 b 2",
+        "PEXPIRE a 30",
+        "SET c 3 PX 30",
+        "SET d 3 PX 30",
+        "PERSIST d",
+        "WATCH c",
+    ];
+    same(&mut comparison, &before.map(words), "before");
+    pause(80);
+    let script = "return {redis.call('EXISTS', 'a', 'b', 'c', 'd'), redis.call('PTTL', 'a'), redis.call('GET', 'c')}";
+    let eval = vec![b"EVAL".to_vec(), script.as_bytes().to_vec(), b"0".to_vec()];
+    let mut after = ["EXISTS a b c d", "TTL d", "MULTI", "GET b", "EXEC"]
+        .map(words)
+        .to_vec();
+    after.insert(2, eval);
+    same(&mut comparison, &after, "after");
+}

@@ -1,0 +1,6 @@
+//! Tests of the simulated server: against redis-server, and with the real client.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // Helpers of tests are not #[test]s.
+
+mod differential;
+mod real_client;
+mod speed;
