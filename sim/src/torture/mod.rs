@@ -184,8 +184,9 @@ async fn round(
         ways.push(way);
     }
     let host = Real::new(ledger.clone(), &ports, clock.clone())?;
+    let store = options.variant.plant().map_err(io::Error::other)?;
     let replicas = (0..config.processes())
-        .map(|process| Replica::start(host.clone(), config.clone(), process, options.variant))
+        .map(|process| Replica::start(host.clone(), config.clone(), process, store.clone()))
         .collect::<io::Result<Vec<_>>>()?;
 
     let plan = Plan::draw(&config, length);

@@ -14,7 +14,7 @@ use redis::Client;
 use tokio::sync::mpsc;
 
 use crate::{
-    mutants::Variant,
+    mutants::StoreUnderTest,
     world::{Config, Host, Ledger, Safe, replica_name, run_foreign, run_replica},
 };
 
@@ -92,12 +92,12 @@ impl Replica {
         host: Real,
         config: Config,
         process: usize,
-        variant: Variant,
+        store: StoreUnderTest,
     ) -> io::Result<Self> {
         let (orders, received) = mpsc::unbounded_channel();
         let thread = thread::Builder::new()
             .name(replica_name(process))
-            .spawn(move || live(&host, &config, process, variant, received))?;
+            .spawn(move || live(&host, &config, process, &store, received))?;
         Ok(Self { orders, thread })
     }
 
@@ -122,7 +122,7 @@ fn live(
     host: &Real,
     config: &Config,
     process: usize,
-    variant: Variant,
+    store: &StoreUnderTest,
     mut orders: mpsc::UnboundedReceiver<Order>,
 ) -> io::Result<()> {
     loop {
@@ -130,10 +130,10 @@ fn live(
             .enable_all()
             .build()?;
         let crashed = runtime.block_on(async {
-            let (host, config) = (host.clone(), config.clone());
+            let (host, config, store) = (host.clone(), config.clone(), store.clone());
             let life = async move {
                 if process < config.replicas {
-                    Box::pin(run_replica(host, config, process, variant)).await;
+                    Box::pin(run_replica(host, config, process, store)).await;
                 } else {
                     Box::pin(run_foreign(host, config, process)).await;
                 }

@@ -50,7 +50,7 @@ pub(crate) use vault::{Safe, run_foreign};
 
 use crate::{
     fault::{Fault, FaultKind},
-    mutants::Variant,
+    mutants::{StoreUnderTest, Variant},
     schedule::Schedule,
 };
 use haechi_history::History;
@@ -125,6 +125,10 @@ pub fn carry_out(schedule: &Schedule, variant: Variant, watch: Watch) -> WorldRe
     let audit_keys = AuditKeys::new(replica::prefix());
     let vault_keys = VaultKeys::new(vault::prefix());
     let workload = config.workload;
+    let (store, stale) = match variant.plant() {
+        Ok(store) => (store, None),
+        Err(stale) => (StoreUnderTest::default(), Some(stale)),
+    };
     let shared = Shared::new(schedule, Redis::new(redis_sim::Config::default()), watch);
     let mut sim = turmoil::Builder::new()
         .epoch(UNIX_EPOCH + Duration::from_secs(1_760_000_000))
@@ -140,12 +144,12 @@ pub fn carry_out(schedule: &Schedule, variant: Variant, watch: Watch) -> WorldRe
         sim.host(net::REDIS_HOST, move || server::run(shared.clone()));
     }
     for replica in 0..config.processes() {
-        let (shared, config) = (shared.clone(), config.clone());
+        let (shared, config, store) = (shared.clone(), config.clone(), store.clone());
         sim.host(replica_name(replica), move || {
-            let (shared, config) = (shared.clone(), config.clone());
+            let (shared, config, store) = (shared.clone(), config.clone(), store.clone());
             async move {
                 if replica < config.replicas {
-                    replica::run(shared, config, replica, variant).await;
+                    replica::run(shared, config, replica, store).await;
                 } else {
                     vault::run_foreign(shared, config, replica).await;
                 }
@@ -197,6 +201,11 @@ pub fn carry_out(schedule: &Schedule, variant: Variant, watch: Watch) -> WorldRe
     };
     let (closed, mut violations) = judge::judge(&shared, &mut ask, workload, stuck);
     let marks = watch.close(&closed.history, &closed.stats, &closed.vault_stats);
+    violations.extend(stale.map(|stale| Violation {
+        invariant: Invariant::ChainIntegrity,
+        ops: Vec::new(),
+        reason: format!("the harness: {stale}"),
+    }));
     // Beside replicas at full load, and with nothing wrong.
     if config.quiet {
         violations.extend(closed.foreign_failures.iter().map(|failure| Violation {

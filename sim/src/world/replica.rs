@@ -21,7 +21,7 @@ use super::{
     vault::{self, Caller, Secrets, Tokens},
 };
 use crate::{
-    mutants::Variant,
+    mutants::StoreUnderTest,
     schedule::{Act, Operation},
 };
 use haechi_history::Function;
@@ -56,7 +56,7 @@ pub(crate) fn builder<C: Clock, E: Entropy>(
 }
 
 /// A process from its start to the end of the world, or to its crash.
-pub(crate) async fn run<H: Host>(host: H, config: Config, replica: usize, variant: Variant) {
+pub(crate) async fn run<H: Host>(host: H, config: Config, replica: usize, store: StoreUnderTest) {
     let shared = host.ledger();
     let life = shared.start_process(replica);
     let process = if life == 1 {
@@ -73,14 +73,14 @@ pub(crate) async fn run<H: Host>(host: H, config: Config, replica: usize, varian
 
     let open_vault = || {
         let (connect, entropy) = (connect.clone(), entropy.clone());
-        vault::open::<H>(shared, &config, variant, connect, clock.clone(), entropy)
+        vault::open::<H>(shared, &config, &store, connect, clock.clone(), entropy)
     };
     let tokens = config.workload.has_vault().then(open_vault);
     let secrets = match (&tokens, &config.vault) {
         (Some(tokens), Some(knobs)) => {
-            let (retention, keeps) = (knobs.retention, variant.keeps_envelope_ends());
+            let (retention, store) = (knobs.retention, &store);
             let (clock, entropy) = (clock.clone(), entropy.clone());
-            Secrets::<H>::open(host.safe(), tokens, retention, keeps, clock, entropy).await
+            Secrets::<H>::open(host.safe(), tokens, retention, store, clock, entropy).await
         }
         _ => None,
     };
@@ -89,7 +89,7 @@ pub(crate) async fn run<H: Host>(host: H, config: Config, replica: usize, varian
             break None;
         }
         let builder = builder(&config, clock.clone(), entropy.clone());
-        match variant.start(builder, connect.clone()).await {
+        match store.open_audit(builder, connect.clone()).await {
             Ok(sink) => break Some(sink),
             Err(error) => {
                 shared.trace(|| format!("{process}: {error}"));
@@ -98,7 +98,8 @@ pub(crate) async fn run<H: Host>(host: H, config: Config, replica: usize, varian
         }
     };
     let stats = StatsOnDrop::<H>(shared, sink.as_ref(), tokens.as_ref());
-    let reader = builder(&config, clock.clone(), entropy.clone()).store(connect.clone());
+    let builder = builder(&config, clock.clone(), entropy.clone());
+    let reader = store.open_reader(&builder, connect.clone());
     let caller = |writer| {
         Some(Caller {
             shared,
@@ -113,7 +114,7 @@ pub(crate) async fn run<H: Host>(host: H, config: Config, replica: usize, varian
     };
 
     let writers = (0..config.writers).map(|writer| {
-        let (host, sink, reader) = (&host, &sink, &reader);
+        let (host, store, sink, reader) = (&host, &store, &sink, &reader);
         let entropy = entropy.clone();
         let caller = caller(writer);
         async move {
@@ -122,7 +123,7 @@ pub(crate) async fn run<H: Host>(host: H, config: Config, replica: usize, varian
                 match (&operation.act, sink, &caller) {
                     (Act::Append { event: number }, Some(sink), _) => {
                         let event = event(*number, process);
-                        append(shared, replica, (process, variant), sink, &entropy, event).await;
+                        append(shared, replica, (process, store), sink, &entropy, event).await;
                     }
                     (Act::ReadChain, Some(_), _) => read(shared, replica, process, reader).await,
                     (act, _, Some(caller)) => caller.act(act).await,
@@ -147,7 +148,7 @@ pub(crate) async fn run<H: Host>(host: H, config: Config, replica: usize, varian
                 mutates = caller.prove_alive(&mut rng).await;
             }
             if let Some(sink) = sink.as_ref().filter(|_| !appends) {
-                appends = append(shared, replica, (process, variant), sink, &entropy, event).await;
+                appends = append(shared, replica, (process, &store), sink, &entropy, event).await;
             }
         }
         if appends && mutates {
@@ -202,7 +203,7 @@ pub(super) async fn begins<H: Host>(
 async fn append<C: Clock, E: Entropy>(
     shared: &Ledger,
     replica: usize,
-    (process, variant): (&str, Variant),
+    (process, store): (&str, &StoreUnderTest),
     sink: &AuditSink<C, E>,
     entropy: &E,
     event: Option<Event>,
@@ -211,11 +212,11 @@ async fn append<C: Clock, E: Entropy>(
     let (Some(event), Ok(())) = (event, entropy.fill(&mut id)) else {
         return false;
     };
-    let append_id = variant.identity(AppendId::from_bytes(id));
+    let append_id = store.append_id(AppendId::from_bytes(id));
     let Some(op) = shared.invoke(replica, process, Function::Append, Some(append_id)) else {
         return false;
     };
-    let outcome = sink.record_as(append_id, event).await;
+    let outcome = store.record(sink, append_id, event).await;
     shared.end_append(replica, process, op, &outcome);
     outcome.is_ok()
 }

@@ -27,7 +27,7 @@ pub(crate) use secrets::Safe;
 pub(super) use secrets::{PLAINTEXT, Secrets};
 
 use super::{config::Config, host::Host, ledger::Ledger};
-use crate::mutants::{Variant, VaultUnderTest};
+use crate::mutants::{StoreUnderTest, VaultUnderTest};
 use noted::Noted;
 
 /// The store of one process.
@@ -45,7 +45,7 @@ pub(super) fn prefix() -> VaultPrefix {
 pub(super) fn open<H: Host>(
     shared: &Ledger,
     config: &Config,
-    variant: Variant,
+    store: &StoreUnderTest,
     connect: H::Connect,
     clock: H::Clock,
     entropy: H::Entropy,
@@ -55,7 +55,7 @@ pub(super) fn open<H: Host>(
         RedisVaultConfig {
             prefix: prefix(),
             timeouts: config.store_timeouts(),
-            lock: variant.vault_lock(config.lock_policy()),
+            lock: store.vault_lock(config.lock_policy()),
         },
         clock.clone(),
         entropy.clone(),
@@ -67,7 +67,7 @@ pub(super) fn open<H: Host>(
             (vault.deadline, vault.foreign_lock_wait)
         });
     TokenStore::new(
-        Noted::new(VaultUnderTest::new(variant, redis), shared.clone()),
+        Noted::new(store.open_vault(redis), shared.clone()),
         clock,
         entropy,
         TokenStoreConfig {

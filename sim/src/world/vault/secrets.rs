@@ -5,21 +5,13 @@
 //! What it audits goes to memory: a record without an operation of its own
 //! would be a phantom in the history of the chain.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use haechi_store_redis::{
     Builder,
     audit::{AuditSink, MemoryChain},
     clock::{Clock, iso8601},
-    crypto::{
-        Aad, Counting, CryptoProvider, DecryptError, EncryptError, Envelope, KeyStorage, KeyedMac,
-        LocalKeys, MacError, MemoryKeys, Zeroizing, manage,
-    },
-    entropy::Entropy,
+    crypto::{Aad, Counting, CryptoProvider, Envelope, KeyStorage, LocalKeys, MemoryKeys, manage},
     vault::{
         Deterministic, Retention, RevealPolicy, Stored, TokenId, TokenType, TokenVault, VaultPolicy,
     },
@@ -28,7 +20,10 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{StoreOf, Tokens, noted::Noted};
-use crate::world::host::Host;
+use crate::{
+    mutants::{KeysUnderTest, StoreUnderTest},
+    world::host::Host,
+};
 
 /// What every plaintext begins with, so that it is found wherever it leaks.
 pub(crate) const PLAINTEXT: &str = "hush-";
@@ -40,53 +35,14 @@ type Vault<H> = TokenVault<
     <H as Host>::Entropy,
 >;
 
-/// When envelopes end, by what they are bound to.
-type Ends = Arc<Mutex<BTreeMap<String, Option<Duration>>>>;
-
 /// What the processes of a world share beside Redis.
 #[derive(Clone, Default)]
 pub(crate) struct Safe {
     keys: MemoryKeys,
-    first_ends: Ends,
 }
 
-/// The keys, or keys that forget to let a refreshed envelope live longer.
-pub(crate) struct Keys<C, E> {
-    keys: LocalKeys<MemoryKeys, C, E>,
-    /// The end of the first envelope of each token, if that is kept.
-    first_ends: Option<Ends>,
-}
-
-impl<C: Clock, E: Entropy> CryptoProvider for Keys<C, E> {
-    async fn encrypt(
-        &self,
-        plaintext: &[u8],
-        aad: &Aad,
-        expires_at: Option<Duration>,
-    ) -> Result<Envelope, EncryptError> {
-        let expires_at = match &self.first_ends {
-            None => expires_at,
-            Some(ends) => *ends
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .entry(aad.nfkc_v2().to_owned())
-                .or_insert(expires_at),
-        };
-        self.keys.encrypt(plaintext, aad, expires_at).await
-    }
-
-    async fn decrypt(
-        &self,
-        envelope: &Envelope,
-        aad: &Aad,
-    ) -> Result<Zeroizing<Vec<u8>>, DecryptError> {
-        self.keys.decrypt(envelope, aad).await
-    }
-
-    async fn hmacs(&self, data: &[u8], domain: &str) -> Result<Vec<KeyedMac>, MacError> {
-        self.keys.hmacs(data, domain).await
-    }
-}
+/// The keys of one process.
+type Keys<C, E> = KeysUnderTest<LocalKeys<MemoryKeys, C, E>>;
 
 /// The vault of one process.
 pub(crate) struct Secrets<H: Host> {
@@ -110,12 +66,12 @@ pub(crate) fn random() -> Option<TokenType> {
 }
 
 impl<H: Host> Secrets<H> {
-    /// Opens the vault; `keeps_ends` for keys with a planted bug.
+    /// Opens the vault.
     pub(crate) async fn open(
         safe: &Safe,
         tokens: &Tokens<H>,
         retention_days: f64,
-        keeps_ends: bool,
+        store: &StoreUnderTest,
         clock: H::Clock,
         entropy: H::Entropy,
     ) -> Option<Self> {
@@ -124,10 +80,7 @@ impl<H: Host> Secrets<H> {
         }
         let (storage, counting) = (safe.keys.clone(), Counting::PerProcess);
         let keys = LocalKeys::open(storage, clock.clone(), entropy.clone(), counting);
-        let keys = Arc::new(Keys {
-            keys: keys.await.ok()?,
-            first_ends: keeps_ends.then(|| safe.first_ends.clone()),
-        });
+        let keys = Arc::new(store.keys(keys.await.ok()?));
         let audit = Builder::new()
             .clock(clock.clone())
             .entropy(entropy.clone())

@@ -1,0 +1,172 @@
+//! What a planted bug may change of the store. It must not know any bug.
+
+use std::{future::Future, time::Duration};
+
+use haechi_store_redis::{
+    AppendError, AttemptError, ReadError,
+    audit::{Appended, AuditSink, AuditStore, Batch, Reply, Tail},
+    chain::{AppendId, Event, Position},
+    clock::Clock,
+    crypto::{Aad, CryptoProvider, EncryptError, Envelope},
+    entropy::Entropy,
+    redis::{
+        AuditKeys, Connect, Lease, LockPolicy, RedisAuditStore, RedisVaultStore, VaultKeys,
+        script::Script,
+    },
+    vault::{Applied, Attempt, Fate, Load, Loaded, MutationId, Observed, ReceiptSeq, VaultStore},
+};
+use redis::{Cmd, Value};
+
+/// A way to Redis beneath a store: what broken stores send by themselves.
+pub(super) trait Sends: Sync {
+    /// Sends one command.
+    fn send(&self, call: &Cmd) -> impl Future<Output = Result<Value, AttemptError>> + Send;
+
+    /// Runs a script, which is loaded first where it is not yet.
+    fn run(
+        &self,
+        script: &Script,
+        call: &Cmd,
+    ) -> impl Future<Output = Result<Value, AttemptError>> + Send;
+}
+
+/// The production store of the chain, whatever it runs on.
+pub(super) trait RedisAudit: AuditStore<Lease = Option<Lease>> + Sends {
+    fn keys(&self) -> &AuditKeys;
+}
+
+/// The production store of the vault, whatever it runs on.
+pub(super) trait RedisVault: VaultStore<Lease = Option<Lease>> + Sends {
+    fn keys(&self) -> &VaultKeys;
+}
+
+macro_rules! over_redis {
+    ($store:ident, $part:ident, $keys:ty) => {
+        impl<N: Connect, C: Clock, E: Entropy> Sends for $store<N, C, E> {
+            fn send(&self, call: &Cmd) -> impl Future<Output = Result<Value, AttemptError>> + Send {
+                self.link().send(call)
+            }
+
+            fn run(
+                &self,
+                script: &Script,
+                call: &Cmd,
+            ) -> impl Future<Output = Result<Value, AttemptError>> + Send {
+                self.link().run(script, call)
+            }
+        }
+
+        impl<N: Connect, C: Clock, E: Entropy> $part for $store<N, C, E> {
+            fn keys(&self) -> &$keys {
+                self.keys()
+            }
+        }
+    };
+}
+
+over_redis!(RedisAuditStore, RedisAudit, AuditKeys);
+over_redis!(RedisVaultStore, RedisVault, VaultKeys);
+
+/// The seams at which a bug can be planted. Every default is production; one
+/// value serves all processes of a world.
+pub(super) trait PlantedBug: Send + Sync + 'static {
+    /// Appends a batch.
+    fn append<S: RedisAudit>(
+        &self,
+        next: &S,
+        batch: &Batch<'_>,
+    ) -> impl Future<Output = Result<Reply, AttemptError>> + Send {
+        next.append(batch)
+    }
+
+    /// Reads the chain's end.
+    fn tail<S: RedisAudit>(
+        &self,
+        next: &S,
+        seen: Option<Position>,
+    ) -> impl Future<Output = Result<Tail, AttemptError>> + Send {
+        next.tail(seen)
+    }
+
+    /// Reads records.
+    fn read<S: RedisAudit>(
+        &self,
+        next: &S,
+        start: u64,
+        end: u64,
+    ) -> impl Future<Output = Result<Vec<Vec<u8>>, ReadError>> + Send {
+        next.read(start, end)
+    }
+
+    /// Records an event, on the callers' side of the sink.
+    fn record<C: Clock, E: Entropy>(
+        &self,
+        sink: &AuditSink<C, E>,
+        append_id: AppendId,
+        event: Event,
+    ) -> impl Future<Output = Result<Appended, AppendError>> + Send {
+        sink.record_as(append_id, event)
+    }
+
+    /// The identity of an append for which `drawn` was drawn.
+    fn append_id(&self, drawn: AppendId) -> AppendId {
+        drawn
+    }
+
+    /// When the locks are taken, if that is not left to the world.
+    fn lock(&self) -> Option<LockPolicy> {
+        None
+    }
+
+    /// Whether nothing is written without the lock.
+    fn needs_lock(&self) -> bool {
+        false
+    }
+
+    /// Reads tokens.
+    fn load<S: RedisVault>(
+        &self,
+        next: &S,
+        what: Load<'_>,
+        observed: &Observed,
+    ) -> impl Future<Output = Result<Loaded, AttemptError>> + Send {
+        next.load(what, observed)
+    }
+
+    /// Applies an attempt.
+    fn apply<S: RedisVault>(
+        &self,
+        next: &S,
+        attempt: &Attempt<'_>,
+        observed: &Observed,
+    ) -> impl Future<Output = Result<Applied, AttemptError>> + Send {
+        next.apply(attempt, observed)
+    }
+
+    /// Ends a mutation.
+    fn settle<S: RedisVault>(
+        &self,
+        next: &S,
+        mutation: MutationId,
+        begun: ReceiptSeq,
+        observed: &Observed,
+    ) -> impl Future<Output = Result<Option<Fate>, AttemptError>> + Send {
+        next.settle(mutation, begun, observed)
+    }
+
+    /// Encrypts a plaintext.
+    fn encrypt<P: CryptoProvider>(
+        &self,
+        next: &P,
+        plaintext: &[u8],
+        aad: &Aad,
+        expires_at: Option<Duration>,
+    ) -> impl Future<Output = Result<Envelope, EncryptError>> + Send {
+        next.encrypt(plaintext, aad, expires_at)
+    }
+}
+
+/// The store without a bug.
+pub(super) struct Correct;
+
+impl PlantedBug for Correct {}

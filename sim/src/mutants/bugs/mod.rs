@@ -1,0 +1,37 @@
+//! The bugs that are behaviour: one file each, or one for a few of a kind.
+
+mod batch_cut_in_two;
+mod cached_head_kept;
+mod diff_in_two_scripts;
+mod envelope_end_kept;
+mod fence_in_two_commands;
+mod first_diff_kept;
+mod lost_reply;
+mod no_append_id;
+mod no_tombstone;
+mod patched;
+mod resent_as_another;
+mod script_run_twice;
+mod snapshot_before_version;
+mod unfenced_deletes;
+
+pub(super) use batch_cut_in_two::BatchCutInTwo;
+pub(super) use cached_head_kept::CachedHeadKept;
+pub(super) use diff_in_two_scripts::DiffInTwoScripts;
+pub(super) use envelope_end_kept::EnvelopeEndKept;
+pub(super) use fence_in_two_commands::FenceInTwoCommands;
+pub(super) use first_diff_kept::FirstDiffKept;
+pub(super) use lost_reply::LostReply;
+pub(super) use no_append_id::NoAppendId;
+pub(super) use no_tombstone::NoTombstone;
+pub(super) use patched::{LockTrusted, PatchedAppend, PatchedApply};
+pub(super) use resent_as_another::ResentAsAnother;
+pub(super) use script_run_twice::ScriptRunTwice;
+pub(super) use snapshot_before_version::SnapshotBeforeVersion;
+pub(super) use unfenced_deletes::UnfencedDeletes;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,212 @@
+//! The planted bugs, a row each.
+
+use haechi_history::check::Invariant;
+use haechi_store_redis::AttemptError;
+
+use super::{
+    bug::Correct,
+    bugs::{
+        BatchCutInTwo, CachedHeadKept, DiffInTwoScripts, EnvelopeEndKept, FenceInTwoCommands,
+        FirstDiffKept, LockTrusted, LostReply, NoAppendId, NoTombstone, PatchedAppend,
+        PatchedApply, ResentAsAnother, ScriptRunTwice, SnapshotBeforeVersion, UnfencedDeletes,
+    },
+    patch::StalePatch,
+};
+use crate::{
+    fault::FaultClass,
+    world::{Workload, WorldOptions},
+};
+
+/// Where a bug shows soon.
+pub(super) type Worlds = fn(&mut WorldOptions);
+
+/// Every row: the variant and its name on the command line; what is broken;
+/// where it shows soon; the invariant that is the first to be reported; the
+/// type that has the bug, and how it is made.
+macro_rules! planted_bugs {
+    ($dollar:tt $($variant:ident $name:literal: $broken:literal,
+        $worlds:expr => $first:ident, $bug:ty = $new:expr;)+) => {
+        /// Which store the replicas of a world run.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        pub enum Variant {
+            #[doc = "The production store."]
+            #[default]
+            Correct,
+            $(#[doc = $broken] $variant,)+
+        }
+
+        impl Variant {
+            pub(super) const PLANTED: &'static [Self] = &[$(Self::$variant,)+];
+
+            /// The name in reports and on the command line.
+            #[must_use]
+            pub fn name(self) -> &'static str {
+                match self {
+                    Self::Correct => "correct",
+                    $(Self::$variant => $name,)+
+                }
+            }
+
+            /// What is broken, for people.
+            #[must_use]
+            pub fn describe(self) -> &'static str {
+                match self {
+                    Self::Correct => "the production store",
+                    $(Self::$variant => $broken,)+
+                }
+            }
+
+            /// The invariant that is the first to be reported, most of the time.
+            #[must_use]
+            pub fn first(self) -> Option<Invariant> {
+                match self {
+                    Self::Correct => None,
+                    $(Self::$variant => Some(Invariant::$first),)+
+                }
+            }
+
+            pub(super) fn worlds(self) -> Worlds {
+                match self {
+                    Self::Correct => |_| {},
+                    $(Self::$variant => $worlds,)+
+                }
+            }
+
+            /// Makes the store.
+            pub(super) fn bug(self) -> Result<Bug, StalePatch> {
+                Ok(match self {
+                    Self::Correct => Bug::Correct(Correct),
+                    $(Self::$variant => Bug::$variant($new),)+
+                })
+            }
+        }
+
+        /// The bug of a variant, with what it remembers.
+        pub(super) enum Bug {
+            Correct(Correct),
+            $($variant($bug),)+
+        }
+
+        /// Does the same with whichever bug it is.
+        macro_rules! each {
+            ($dollar self:expr, $dollar bug:ident => $dollar does:expr) => {
+                match $dollar self {
+                    Bug::Correct($dollar bug) => $dollar does,
+                    $(Bug::$variant($dollar bug) => $dollar does,)+
+                }
+            };
+        }
+        pub(super) use each;
+    };
+}
+
+const AUDIT: Worlds = |options| options.workload = Workload::Audit;
+const VAULT: Worlds = |options| options.workload = Workload::Vault;
+
+/// Where a passage of the Lua is left out of what it decides.
+const NEVER: &str = "if false then";
+const APPEND_FENCE: &str = "if tail.hash ~= ARGV[1] then";
+const APPLY_FENCE: &str = "if moved then";
+
+planted_bugs! { $
+    NoFence "no_fence": "the append script does not compare the head",
+        AUDIT => ChainIntegrity,
+        PatchedAppend = PatchedAppend::new(APPEND_FENCE, NEVER)?;
+    FenceInTwoCommands "fence_in_two_commands": "the head is compared by one command and moved by another",
+        AUDIT => ChainIntegrity,
+        FenceInTwoCommands = FenceInTwoCommands(PatchedAppend::new(APPEND_FENCE, NEVER)?);
+    HeadHashNotAdvanced "head_hash_not_advanced": "head moves without head:hash",
+        AUDIT => ChainIntegrity,
+        PatchedAppend = PatchedAppend::new("redis.call('SET', KEYS[3], ARGV[5])", "")?;
+    LockTrusted "lock_trusted": "whoever holds the lock appends without the fence",
+        AUDIT => ChainIntegrity,
+        LockTrusted<PatchedAppend> = LockTrusted(PatchedAppend::new(APPEND_FENCE, NEVER)?);
+    BlindRetry "blind_retry": "a lost reply is taken for a refusal, and the batch is built anew",
+        AUDIT => DuplicateAppend,
+        LostReply = LostReply(AttemptError::Refused);
+    LostReplyNotApplied "lost_reply_not_applied": "a lost reply is reported as not applied",
+        AUDIT => PhantomAppend,
+        LostReply = LostReply(AttemptError::Denied);
+    CachedHeadKept "cached_head_kept": "the head met in a conflict is not taken over",
+        AUDIT => NoProgress,
+        CachedHeadKept = CachedHeadKept;
+    NoAppendId "no_append_id": "appends have no identity: a head of the same hash is taken for one's own",
+        AUDIT => WrongOutcome,
+        NoAppendId = NoAppendId;
+    BatchCutInTwo "batch_cut_in_two": "a batch travels as two scripts",
+        AUDIT => DuplicateAppend,
+        BatchCutInTwo = BatchCutInTwo;
+
+    VaultNoFence "vault_no_fence": "the apply script compares nothing",
+        VAULT => StaleWrite,
+        PatchedApply = PatchedApply::new(APPLY_FENCE, NEVER)?;
+    VaultLockTrusted "vault_lock_trusted": "whoever holds the lock applies without the fence",
+        VAULT => StaleWrite,
+        LockTrusted<PatchedApply> = LockTrusted(PatchedApply::new(APPLY_FENCE, NEVER)?);
+    DeleteKeepsVersion "delete_keeps_version": "a diff of deletes only does not move the version",
+        VAULT => StaleWrite,
+        PatchedApply = PatchedApply::new(
+            "local version = redis.call('INCR', KEYS[2])",
+            "local version = state.version
+                 if #sets > 0 then version = redis.call('INCR', KEYS[2]) end",
+        )?;
+    DiffInTwoScripts "diff_in_two_scripts": "the second half of a diff travels as a script of its own",
+        VAULT => StaleWrite,
+        DiffInTwoScripts = DiffInTwoScripts;
+    DeletesAfterSets "deletes_after_sets": "a token that is deleted and set again is set first and deleted then",
+        VAULT => StaleWrite,
+        PatchedApply = PatchedApply::new(
+            "\
+all(redis.call, 'HDEL', KEYS[1], deletes)
+all(redis.call, 'HSET', KEYS[1], sets)
+",
+            "for place = 1, compared do
+                   for at = 1, #sets, 2 do
+                     if found[place] and sets[at] == ids[place] then deletes[#deletes + 1] = ids[place] end
+                   end
+                 end
+                 all(redis.call, 'HSET', KEYS[1], sets)
+                 all(redis.call, 'HDEL', KEYS[1], deletes)
+                 ",
+        )?;
+    FirstDiffKept "first_diff_kept": "a mutation that is tried again applies the diff of its first run",
+        VAULT => StaleWrite,
+        FirstDiffKept = FirstDiffKept::default();
+    SnapshotBeforeVersion "snapshot_before_version": "the tokens are read by one command, the version by a later one",
+        VAULT => StaleWrite,
+        SnapshotBeforeVersion = SnapshotBeforeVersion;
+    ScriptRunTwice "script_run_twice": "a script that was not loaded is run when it is loaded and once more; no receipts",
+        VAULT => StaleWrite,
+        ScriptRunTwice = ScriptRunTwice(PatchedApply::new(
+            "if settled(state) then return {'settled', state.receipt} end",
+            "",
+        )?);
+    PruneUnfenced "prune_unfenced": "deletes are not fenced: what was just refreshed is pruned",
+        VAULT => StaleWrite,
+        UnfencedDeletes = UnfencedDeletes;
+    PurgeAgain "purge_again": "a purge whose reply was lost is sent again without fence and receipt",
+        VAULT => StaleWrite,
+        ResentAsAnother = ResentAsAnother::purges();
+    VaultBlindRetry "vault_blind_retry": "an attempt whose reply was lost is sent again as another mutation",
+        VAULT => StaleWrite,
+        ResentAsAnother = ResentAsAnother::any();
+    VaultLostReplyNotApplied "vault_lost_reply_not_applied": "a lost reply is reported as not applied",
+        VAULT => WrongOutcome,
+        LostReply = LostReply(AttemptError::Denied);
+    // It takes clocks that are days apart.
+    EnvelopeEndKept "envelope_end_kept": "a refreshed token keeps the end of its first envelope",
+        |options| {
+            VAULT(options);
+            options.faults = vec![FaultClass::Replica];
+        } => UndecryptableToken,
+        EnvelopeEndKept = EnvelopeEndKept::default();
+    // It takes a command that is late, of a token that nobody changes in the
+    // meantime.
+    NoTombstone "no_tombstone": "a mutation whose reply was lost is given up without a receipt that stops its late attempts",
+        |options| {
+            VAULT(options);
+            options.faults = vec![FaultClass::Network];
+            options.ops = 200;
+        } => WrongOutcome,
+        NoTombstone = NoTombstone::new()?;
+}

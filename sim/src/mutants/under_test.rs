@@ -1,0 +1,205 @@
+//! The store that the processes of a world run: production, with a planted
+//! bug in between or none. Whoever uses it need not know which.
+
+use std::{sync::Arc, time::Duration};
+
+use haechi_store_redis::{
+    AppendError, AttemptError, Builder, ReadError, StartError,
+    audit::{Appended, AuditSink, Batch, Reply, Tail},
+    chain::{AppendId, Event, Position},
+    clock::Clock,
+    crypto::{
+        Aad, CryptoProvider, DecryptError, EncryptError, Envelope, KeyedMac, MacError, Zeroizing,
+    },
+    entropy::Entropy,
+    redis::{Connect, LockPolicy, RedisAuditStore, RedisVaultStore},
+    test_util::{AuditHooks, Hooked, VaultHooks},
+    vault::{Applied, Attempt, Fate, Load, Loaded, MutationId, Observed, ReceiptSeq},
+};
+
+use super::{
+    bug::{Correct, PlantedBug, RedisAudit, RedisVault},
+    table::{Bug, each},
+};
+
+/// The chain's store of one process.
+pub(crate) type AuditUnderTest<N, C, E> = Hooked<RedisAuditStore<N, C, E>, StoreUnderTest>;
+/// The vault's store of one process.
+pub(crate) type VaultUnderTest<N, C, E> = Hooked<RedisVaultStore<N, C, E>, StoreUnderTest>;
+
+/// The store under test, the same for all processes of one world.
+#[derive(Clone)]
+pub(crate) struct StoreUnderTest(Arc<Bug>);
+
+impl Default for StoreUnderTest {
+    fn default() -> Self {
+        Self::new(Bug::Correct(Correct))
+    }
+}
+
+impl StoreUnderTest {
+    pub(super) fn new(bug: Bug) -> Self {
+        Self(Arc::new(bug))
+    }
+
+    /// Starts a sink.
+    pub(crate) async fn open_audit<N: Connect, C: Clock, E: Entropy>(
+        &self,
+        builder: Builder<C, E>,
+        connect: N,
+    ) -> Result<AuditSink<C, E>, StartError> {
+        if matches!(*self.0, Bug::Correct(_)) {
+            return builder.start(connect).await;
+        }
+        let builder = match each!(&*self.0, bug => bug.lock()) {
+            Some(lock) => builder.lock(lock),
+            None => builder,
+        };
+        let store = self.open_reader(&builder, connect);
+        // As the production store starts, so that the worlds of the two part
+        // where the bug is.
+        for (reason, cause) in store.store().ready().await.faults {
+            if reason.forbids_start() {
+                return Err(StartError { reason, cause });
+            }
+        }
+        Ok(builder.start_over(store))
+    }
+
+    /// The chain's store by itself, to read.
+    pub(crate) fn open_reader<N: Connect, C: Clock, E: Entropy>(
+        &self,
+        builder: &Builder<C, E>,
+        connect: N,
+    ) -> AuditUnderTest<N, C, E> {
+        Hooked::new(builder.store(connect), self.clone())
+    }
+
+    /// The vault's store.
+    pub(crate) fn open_vault<N: Connect, C: Clock, E: Entropy>(
+        &self,
+        store: RedisVaultStore<N, C, E>,
+    ) -> VaultUnderTest<N, C, E> {
+        Hooked::new(store, self.clone())
+    }
+
+    /// When the vault's lock is taken, by what the world has drawn.
+    pub(crate) fn vault_lock(&self, drawn: LockPolicy) -> LockPolicy {
+        each!(&*self.0, bug => bug.lock()).unwrap_or(drawn)
+    }
+
+    /// The keys of the vault.
+    pub(crate) fn keys<P: CryptoProvider>(&self, provider: P) -> KeysUnderTest<P> {
+        KeysUnderTest {
+            provider,
+            store: self.clone(),
+        }
+    }
+
+    /// The identity of an append for which `drawn` was drawn.
+    pub(crate) fn append_id(&self, drawn: AppendId) -> AppendId {
+        each!(&*self.0, bug => bug.append_id(drawn))
+    }
+
+    /// Records an event.
+    pub(crate) async fn record<C: Clock, E: Entropy>(
+        &self,
+        sink: &AuditSink<C, E>,
+        append_id: AppendId,
+        event: Event,
+    ) -> Result<Appended, AppendError> {
+        each!(&*self.0, bug => bug.record(sink, append_id, event).await)
+    }
+}
+
+impl<S: RedisAudit> AuditHooks<S> for StoreUnderTest {
+    async fn append(&self, next: &S, batch: &Batch<'_>) -> Result<Reply, AttemptError> {
+        each!(&*self.0, bug => bug.append(next, batch).await)
+    }
+
+    async fn tail(&self, next: &S, seen: Option<Position>) -> Result<Tail, AttemptError> {
+        each!(&*self.0, bug => bug.tail(next, seen).await)
+    }
+
+    async fn read(&self, next: &S, start: u64, end: u64) -> Result<Vec<Vec<u8>>, ReadError> {
+        each!(&*self.0, bug => bug.read(next, start, end).await)
+    }
+
+    async fn lease(&self, next: &S) -> S::Lease {
+        loop {
+            let lease = next.lease().await;
+            if lease.is_some() || !each!(&*self.0, bug => bug.needs_lock()) {
+                return lease;
+            }
+        }
+    }
+}
+
+impl<S: RedisVault> VaultHooks<S> for StoreUnderTest {
+    async fn load(
+        &self,
+        next: &S,
+        what: Load<'_>,
+        observed: &Observed,
+    ) -> Result<Loaded, AttemptError> {
+        each!(&*self.0, bug => bug.load(next, what, observed).await)
+    }
+
+    async fn apply(
+        &self,
+        next: &S,
+        attempt: &Attempt<'_>,
+        observed: &Observed,
+    ) -> Result<Applied, AttemptError> {
+        each!(&*self.0, bug => bug.apply(next, attempt, observed).await)
+    }
+
+    async fn settle(
+        &self,
+        next: &S,
+        mutation: MutationId,
+        begun: ReceiptSeq,
+        observed: &Observed,
+    ) -> Result<Option<Fate>, AttemptError> {
+        each!(&*self.0, bug => bug.settle(next, mutation, begun, observed).await)
+    }
+
+    async fn lease(&self, next: &S) -> S::Lease {
+        loop {
+            let lease = next.lease().await;
+            if lease.is_some() || !each!(&*self.0, bug => bug.needs_lock()) {
+                return lease;
+            }
+        }
+    }
+}
+
+/// The keys of the vault, with the store's bug in between.
+pub(crate) struct KeysUnderTest<P> {
+    provider: P,
+    store: StoreUnderTest,
+}
+
+impl<P: CryptoProvider> CryptoProvider for KeysUnderTest<P> {
+    async fn encrypt(
+        &self,
+        plaintext: &[u8],
+        aad: &Aad,
+        expires_at: Option<Duration>,
+    ) -> Result<Envelope, EncryptError> {
+        let next = &self.provider;
+        each!(&*self.store.0, bug => bug.encrypt(next, plaintext, aad, expires_at).await)
+    }
+
+    async fn decrypt(
+        &self,
+        envelope: &Envelope,
+        aad: &Aad,
+    ) -> Result<Zeroizing<Vec<u8>>, DecryptError> {
+        self.provider.decrypt(envelope, aad).await
+    }
+
+    async fn hmacs(&self, data: &[u8], domain: &str) -> Result<Vec<KeyedMac>, MacError> {
+        self.provider.hmacs(data, domain).await
+    }
+}
