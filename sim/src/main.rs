@@ -11,7 +11,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Tries to break haechi-store-redis: replicas of the production store, a
 /// simulated Redis that runs the production Lua, and a nemesis, all from one
-/// seed. Exit codes: 0 fine, 1 the answer is no, 2 it could not be asked.
+/// seed. Exit codes: 0 success, 1 a violation was found or a planted bug
+/// survived, 2 usage or I/O error, or an error of the harness itself.
 #[derive(Parser)]
 #[command(name = "haechi-sim", version)]
 struct Cli {
@@ -46,11 +47,11 @@ fn main() -> ExitCode {
     };
     match result {
         Ok(exit) => ExitCode::from(exit as u8),
-        // Whoever read our output has had enough.
+        // The reader of standard output has closed it.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: standard output cannot be written to: {error}");
-            ExitCode::from(Exit::NotAsked as u8)
+            ExitCode::from(Exit::Error as u8)
         }
     }
 }

@@ -4,36 +4,28 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Mutex, PoisonError, mpsc},
+    sync::mpsc,
     time::{Duration, Instant},
 };
 
 use haechi_store_redis::vault::VaultStats;
+use parking_lot::Mutex;
 
 use crate::{
-    fault::FaultKind,
     mutants::Variant,
-    world::{self, Mark, Marks, Outcomes, WorldOptions, WorldReport},
+    plan::{FaultKind, WorldOptions},
+    record::{Mark, Marks, Outcomes, Verdict, violation},
+    world::{self, Capture, WorldReport},
 };
-use haechi_history::check::{Invariant, Violation};
+use haechi_history::check::Invariant;
 
 /// A world's report, and how long it took to run.
 #[derive(Debug)]
 pub struct SeedReport {
-    /// The seed.
-    pub seed: u64,
     /// What came of it.
     pub world: WorldReport,
     /// Wall time.
     pub wall: Duration,
-}
-
-impl SeedReport {
-    /// Whether nothing was violated.
-    #[must_use]
-    pub fn is_ok(&self) -> bool {
-        self.world.violations.is_empty()
-    }
 }
 
 /// Runs one seed.
@@ -44,9 +36,8 @@ impl SeedReport {
 )]
 pub fn run_seed(seed: u64, options: &WorldOptions, variant: Variant) -> SeedReport {
     let started = Instant::now();
-    let world = world::run(seed, options, variant);
+    let world = world::run(seed, options, variant, Capture::default());
     SeedReport {
-        seed,
         world,
         wall: started.elapsed(),
     }
@@ -55,15 +46,16 @@ pub fn run_seed(seed: u64, options: &WorldOptions, variant: Variant) -> SeedRepo
 /// Runs one seed a second time, and accuses it of
 /// [`Nondeterminism`](Invariant::Nondeterminism) if another trace comes of it.
 pub fn recheck(report: &mut SeedReport, options: &WorldOptions, variant: Variant) {
-    let again = world::run(report.seed, options, variant);
+    let run = |capture| world::run(report.world.run.seed, options, variant, capture);
+    let again = run(Capture::default());
     if again.trace_hash == report.world.trace_hash {
         return;
     }
-    let kept = WorldOptions {
-        keep_trace: true,
-        ..options.clone()
+    let kept = Capture {
+        trace: true,
+        ..Capture::default()
     };
-    let [one, other] = [(); 2].map(|()| world::run(report.seed, &kept, variant).trace);
+    let [one, other] = [(); 2].map(|()| run(kept).trace);
     let differs = one.iter().zip(&other).position(|(one, other)| one != other);
     let number = differs.unwrap_or(one.len().min(other.len()));
     let event = |trace: &[String]| {
@@ -72,15 +64,13 @@ pub fn recheck(report: &mut SeedReport, options: &WorldOptions, variant: Variant
             .map_or("the end", |event| event)
             .to_owned()
     };
-    report.world.violations.push(Violation {
-        invariant: Invariant::Nondeterminism,
-        ops: Vec::new(),
-        reason: format!(
-            "two runs of the seed differ, at event {number} for the first time: {} / {}",
-            event(&one),
-            event(&other)
-        ),
-    });
+    let reason = format!(
+        "two runs of the seed differ, at event {number} for the first time: {} / {}",
+        event(&one),
+        event(&other)
+    );
+    let violation = violation(Invariant::Nondeterminism, reason);
+    report.world.run.violations.push(violation);
 }
 
 /// Runs seeds on `jobs` threads and hands the reports out in the order of the
@@ -105,11 +95,7 @@ pub fn run_seeds(
             let (sender, next) = (sender.clone(), &next);
             scope.spawn(move || {
                 loop {
-                    let drawn = next
-                        .lock()
-                        .unwrap_or_else(PoisonError::into_inner)
-                        .as_mut()
-                        .and_then(Iterator::next);
+                    let drawn = next.lock().as_mut().and_then(Iterator::next);
                     let Some((number, seed)) = drawn else { return };
                     let mut report = run_seed(seed, options, variant);
                     if twice > 0 && seed.is_multiple_of(twice) {
@@ -129,7 +115,7 @@ pub fn run_seeds(
             while let Some(report) = early.remove(&expected) {
                 expected += 1;
                 if !each(report) {
-                    *next.lock().unwrap_or_else(PoisonError::into_inner) = None;
+                    *next.lock() = None;
                     break 'reports;
                 }
             }
@@ -144,6 +130,8 @@ pub struct Summary {
     pub seeds: u64,
     /// Worlds in which something was violated.
     pub failed: Vec<u64>,
+    /// Worlds in which the harness was wrong.
+    pub harness_errors: Vec<u64>,
     /// How all operations ended.
     pub outcomes: Outcomes,
     /// How those of the vault ended.
@@ -171,24 +159,26 @@ pub struct Summary {
 impl Summary {
     /// Adds a world.
     pub fn add(&mut self, report: &SeedReport) {
-        let world = &report.world;
+        let (world, run) = (&report.world, &report.world.run);
         self.seeds += 1;
-        if !report.is_ok() {
-            self.failed.push(report.seed);
+        match run.verdict() {
+            Verdict::Ok => {}
+            Verdict::Violation => self.failed.push(run.seed),
+            Verdict::HarnessError => self.harness_errors.push(run.seed),
         }
-        self.outcomes.add(world.outcomes);
-        self.vault_outcomes.add(world.vault_outcomes);
-        self.vault_stats.add(world.vault_stats);
-        for (kind, count) in &world.faults {
+        self.outcomes.add(run.outcomes);
+        self.vault_outcomes.add(run.vault_outcomes);
+        self.vault_stats.add(run.vault_stats);
+        for (kind, count) in &run.faults {
             *self.faults.entry(*kind).or_default() += count;
         }
         for (mark, count) in &world.marks {
             *self.marks.entry(*mark).or_default() += count;
         }
-        self.conflicts += world.stats.conflicts;
-        self.retries += world.stats.retries;
-        self.lost_replies += world.stats.lost_replies;
-        self.settled_by_reading += world.stats.settled_by_reading;
+        self.conflicts += run.stats.conflicts;
+        self.retries += run.stats.retries;
+        self.lost_replies += run.stats.lost_replies;
+        self.settled_by_reading += run.stats.settled_by_reading;
         self.simulated += world.simulated;
         self.busy += report.wall;
     }
@@ -202,10 +192,8 @@ impl Summary {
     /// The faults of the given options that never struck.
     #[must_use]
     pub fn unexercised(&self, options: &WorldOptions) -> Vec<FaultKind> {
-        FaultKind::ALL
-            .iter()
-            .copied()
-            .filter(|kind| options.faults.contains(&kind.class()))
+        FaultKind::all()
+            .filter(|kind| kind.is_simulated() && options.faults.contains(&kind.class()))
             .filter(|kind| !self.faults.contains_key(kind))
             .collect()
     }
@@ -218,6 +206,16 @@ impl Summary {
             .filter(|mark| mark.is_reachable(options))
             .filter(|mark| !self.marks.contains_key(mark))
             .collect()
+    }
+
+    /// What all worlds together have shown.
+    #[must_use]
+    pub fn verdict(&self) -> Verdict {
+        match (self.harness_errors.is_empty(), self.failed.is_empty()) {
+            (false, _) => Verdict::HarnessError,
+            (true, false) => Verdict::Violation,
+            (true, true) => Verdict::Ok,
+        }
     }
 
     /// Worlds a second that one thread gets through.

@@ -45,7 +45,7 @@ pub fn run(args: &CheckArgs, stdout: &mut impl Write, stderr: &mut impl Write) -
             Ok(file) => haechi_history::read(BufReader::with_capacity(1 << 16, file)),
             Err(error) => {
                 writeln!(stderr, "{name} cannot be opened: {error}; check the path")?;
-                return Ok(Exit::NotAsked);
+                return Ok(Exit::Error);
             }
         }
     };
@@ -54,9 +54,9 @@ pub fn run(args: &CheckArgs, stdout: &mut impl Write, stderr: &mut impl Write) -
         Err(error) => {
             writeln!(stderr, "{name}: {error}")?;
             return Ok(match error {
-                ReadError::Io { .. } | ReadError::NoFinal { .. } => Exit::NotAsked,
+                ReadError::Io { .. } | ReadError::NoFinal { .. } => Exit::Error,
                 // A bad line of the input.
-                _ => Exit::No,
+                _ => Exit::Violation,
             });
         }
     };
@@ -76,14 +76,14 @@ pub fn run(args: &CheckArgs, stdout: &mut impl Write, stderr: &mut impl Write) -
                 )?;
             }
             Ok(if verdict.is_ok() {
-                Exit::Fine
+                Exit::Success
             } else {
-                Exit::No
+                Exit::Violation
             })
         }
         Err(error) => {
             writeln!(stderr, "{name}: {error}")?;
-            Ok(Exit::NotAsked)
+            Ok(Exit::Error)
         }
     }
 }

@@ -7,11 +7,10 @@ use std::{
 
 use clap::Args;
 
-use super::Exit;
+use super::{Exit, source};
 use crate::{
     mutants::Variant,
-    schedule::Document,
-    world::{self, Watch},
+    world::{self, Capture},
 };
 
 /// Shows the first event in which two traces differ
@@ -48,13 +47,13 @@ pub fn diff(args: &DiffArgs) -> io::Result<Exit> {
         (Ok(a), Ok(b)) => (a, b),
         (Err(error), _) | (_, Err(error)) => {
             eprintln!("error: {error}");
-            return Ok(Exit::NotAsked);
+            return Ok(Exit::Error);
         }
     };
     let Some(parting) = (0..a.len().max(b.len())).find(|event| a.get(*event) != b.get(*event))
     else {
         eprintln!("the same {} events", a.len());
-        return Ok(Exit::Fine);
+        return Ok(Exit::Success);
     };
     let mut stdout = io::stdout().lock();
     let end = parting.saturating_add(args.context);
@@ -78,7 +77,7 @@ pub fn diff(args: &DiffArgs) -> io::Result<Exit> {
         a.len(),
         b.len()
     );
-    Ok(Exit::No)
+    Ok(Exit::Violation)
 }
 
 /// The lines of a trace, or of what happens in a world.
@@ -97,11 +96,11 @@ fn trace(path: &Path, with: Option<Variant>) -> Result<Vec<String>, String> {
         }
         return Ok(text.lines().map(str::to_owned).collect());
     }
-    let document = Document::parse(&text).map_err(|error| format!("{at}: {error}"))?;
-    let watch = Watch {
-        keep_trace: true,
-        until: None,
+    let (document, store) = source::read(&text).map_err(|error| format!("{at}: {error}"))?;
+    let capture = Capture {
+        trace: true,
+        ..Capture::default()
     };
-    let store = with.unwrap_or(document.store);
-    Ok(world::carry_out(&document.schedule, store, watch).trace)
+    let store = with.unwrap_or(store);
+    Ok(world::carry_out(&document.schedule, store, capture).trace)
 }

@@ -11,7 +11,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::Exit;
-use crate::{fault::FaultKind, world::Mark};
+use crate::{plan::FaultKind, record::Mark};
 
 /// Adds up the --json outputs of runs
 #[derive(Args, Clone, Debug)]
@@ -61,7 +61,7 @@ pub fn merge(args: &MergeArgs) -> io::Result<Exit> {
             Ok(file) => file,
             Err(error) => {
                 eprintln!("error: {} cannot be opened: {error}", path.display());
-                return Ok(Exit::NotAsked);
+                return Ok(Exit::Error);
             }
         };
         let mut found = false;
@@ -94,9 +94,9 @@ pub fn merge(args: &MergeArgs) -> io::Result<Exit> {
         sum.seeds_a_second * 86_400.0
     );
     Ok(if sum.failed.is_empty() && !incomplete {
-        Exit::Fine
+        Exit::Success
     } else {
-        Exit::No
+        Exit::Violation
     })
 }
 
@@ -120,7 +120,8 @@ impl Sum {
 
     fn answer(&mut self) -> Value {
         self.failed.sort_unstable();
-        let faults = FaultKind::ALL.iter().map(|kind| kind.name().to_owned());
+        let faults = FaultKind::all().filter(|kind| kind.is_simulated());
+        let faults = faults.map(|kind| kind.name().to_owned());
         let marks = Mark::all().map(|mark| mark.to_string());
         let never: Vec<_> = faults
             .filter(|name| !self.faults.contains_key(name))

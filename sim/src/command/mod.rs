@@ -5,6 +5,7 @@ pub mod diff;
 pub mod merge;
 pub mod mutants;
 pub mod replay;
+mod report;
 pub mod run;
 pub mod serve;
 pub mod shrink;
@@ -13,21 +14,34 @@ pub mod torture;
 
 use clap::Args;
 
+use strum::VariantArray;
+
 use crate::{
-    fault::FaultClass,
     mutants::Variant,
-    world::{Workload, WorldOptions},
+    plan::{FaultClass, Workload, WorldOptions},
+    record::Verdict,
 };
 
 /// How a command ends; the program's exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
-    /// Done, and fine.
-    Fine = 0,
-    /// The answer is no.
-    No = 1,
-    /// It could not be asked.
-    NotAsked = 2,
+    /// Done, and nothing is wrong.
+    Success = 0,
+    /// A negative result: a violation, a planted bug that survived, traces that
+    /// differ.
+    Violation = 1,
+    /// A usage or I/O error, or an error of the harness itself.
+    Error = 2,
+}
+
+impl From<Verdict> for Exit {
+    fn from(verdict: Verdict) -> Self {
+        match verdict {
+            Verdict::Ok => Self::Success,
+            Verdict::Violation => Self::Violation,
+            Verdict::HarnessError => Self::Error,
+        }
+    }
 }
 
 /// What a world is made of, besides its seed.
@@ -41,7 +55,12 @@ pub struct WorldArgs {
     pub ops: usize,
     /// What the replicas do: append to the chain, change the vault, or both on
     /// one Redis
-    #[arg(long, value_name = "audit|vault|mixed", default_value = "mixed")]
+    #[arg(
+        long,
+        value_name = "audit|vault|mixed",
+        default_value = "mixed",
+        hide_possible_values = true
+    )]
     pub workload: Workload,
     /// Classes of faults that strike: none, all, or a list of network,
     /// replica, lock, redis
@@ -58,7 +77,7 @@ pub struct Classes(pub Vec<FaultClass>);
 
 fn classes(text: &str) -> Result<Classes, String> {
     match text {
-        "all" => Ok(Classes(FaultClass::ALL.to_vec())),
+        "all" => Ok(Classes(FaultClass::VARIANTS.to_vec())),
         "none" => Ok(Classes(Vec::new())),
         list => list
             .split(',')
@@ -80,14 +99,13 @@ impl WorldArgs {
             ops: self.ops,
             workload: self.workload,
             faults: self.faults.0.clone(),
-            keep_trace: false,
         }
     }
 
     /// Whether these are the worlds of a run that is asked for nothing.
     #[must_use]
     pub fn is_default(&self) -> bool {
-        self.words() == " --ops 40 --workload mixed"
+        self.store == Variant::Correct && self.options() == WorldOptions::default()
     }
 
     /// The words that give a command line the same options.
@@ -97,8 +115,8 @@ impl WorldArgs {
         if let Some(replicas) = self.replicas {
             words += &format!(" --replicas {replicas}");
         }
-        words += &format!(" --ops {} --workload {}", self.ops, self.workload.name());
-        if self.faults.0.len() != FaultClass::ALL.len() {
+        words += &format!(" --ops {} --workload {}", self.ops, self.workload);
+        if self.faults.0.len() != FaultClass::VARIANTS.len() {
             let names: Vec<_> = self
                 .faults
                 .0

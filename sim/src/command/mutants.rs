@@ -112,10 +112,10 @@ pub fn mutants(args: &MutantsArgs) -> io::Result<Exit> {
     }
     stdout.flush()?;
     Ok(if survivors.is_empty() {
-        Exit::Fine
+        Exit::Success
     } else {
         eprintln!("survived: {}", survivors.join(", "));
-        Exit::No
+        Exit::Violation
     })
 }
 
@@ -135,6 +135,7 @@ fn hunt(args: &MutantsArgs, variant: Variant, jobs: usize) -> Caught {
             tried += 1;
             by = report
                 .world
+                .run
                 .violations
                 .first()
                 .map(|violation| violation.invariant.name());

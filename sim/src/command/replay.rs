@@ -1,22 +1,14 @@
 //! `haechi-sim replay`: everything that happened in one world.
 
-use std::{
-    io::{self, Write},
-    time::Duration,
-};
+use std::io::{self, Write};
 
 use clap::Args;
 use serde_json::json;
 
-use super::{
-    Exit, WorldArgs,
-    run::{tell_violations, violations},
-    source::Source,
-};
+use super::{Exit, WorldArgs, report, source::Source};
 use crate::{
     mutants::Variant,
-    runner::SeedReport,
-    world::{self, Watch},
+    world::{self, Capture},
 };
 
 /// Runs one world again and prints everything that happened in it
@@ -37,7 +29,7 @@ pub struct ReplayArgs {
     #[arg(long, value_name = "correct|VARIANT", conflicts_with = "seed")]
     pub with: Option<Variant>,
     /// Stop at this event of the trace, the first being 1, and print the state:
-    /// keys, locks, and what each process believes
+    /// keys, locks, and what each process was told
     #[arg(long, value_name = "EVENT", value_parser = clap::value_parser!(u64).range(1..))]
     pub until: Option<u64>,
     /// Print the history instead of the trace
@@ -54,33 +46,28 @@ pub struct ReplayArgs {
 ///
 /// When standard output cannot be written to.
 pub fn replay(args: &ReplayArgs) -> io::Result<Exit> {
-    let document = match args.source.document(&args.world) {
-        Ok(document) => document,
+    let (document, store) = match args.source.document(&args.world) {
+        Ok(source) => source,
         Err(error) => {
             eprintln!("error: {error}");
-            return Ok(Exit::NotAsked);
+            return Ok(Exit::Error);
         }
     };
-    let watch = Watch {
-        keep_trace: true,
-        until: args.until,
+    let capture = Capture {
+        trace: true,
+        state_after: args.until,
     };
-    let store = args.with.unwrap_or(document.store);
-    let world = world::carry_out(&document.schedule, store, watch);
-    let report = SeedReport {
-        seed: world.config.seed,
-        world,
-        wall: Duration::ZERO,
-    };
-    let world = &report.world;
+    let store = args.with.unwrap_or(store);
+    let world = world::carry_out(&document.schedule, store, capture);
+    let run = &world.run;
     let mut stdout = io::stdout().lock();
     if let Some(event) = args.until {
-        let Some(state) = &world.seen else {
+        let Some(state) = &world.observed else {
             eprintln!(
                 "error: there is no event {event}; the trace has {}",
                 world.trace.len()
             );
-            return Ok(Exit::NotAsked);
+            return Ok(Exit::Error);
         };
         let shown = usize::try_from(event).unwrap_or(usize::MAX);
         for (number, line) in world.trace.iter().enumerate().take(shown) {
@@ -88,31 +75,27 @@ pub fn replay(args: &ReplayArgs) -> io::Result<Exit> {
         }
         write!(stdout, "{state}")?;
         stdout.flush()?;
-        return Ok(Exit::Fine);
+        return Ok(Exit::Success);
     }
     if args.history {
-        haechi_history::write(&world.history, &mut stdout)?;
+        haechi_history::write(&run.history, &mut stdout)?;
     } else {
         if args.source.schedule.is_none() {
-            write!(stdout, "{}", world.config)?;
+            write!(stdout, "{}", world.knobs)?;
         }
         for line in &world.trace {
             writeln!(stdout, "{line}")?;
         }
     }
-    let verdict = if report.is_ok() { "ok" } else { "violation" };
     if args.json {
-        let line = json!({
-            "seed": report.seed,
-            "store": store.name(),
-            "verdict": verdict,
-            "violations": violations(&report),
-            "traceHash": format!("{:016x}", world.trace_hash),
-        });
-        writeln!(stdout, "{line}")?;
+        let mut line = report::value(run);
+        line.insert("store".into(), json!(store.name()));
+        let hash = format!("{:016x}", world.trace_hash);
+        line.insert("traceHash".into(), json!(hash));
+        writeln!(stdout, "{}", serde_json::Value::from(line))?;
     }
     stdout.flush()?;
-    eprintln!("{verdict}, trace {:016x}", world.trace_hash);
-    tell_violations(&report);
-    Ok(if report.is_ok() { Exit::Fine } else { Exit::No })
+    eprintln!("{}, trace {:016x}", run.verdict(), world.trace_hash);
+    report::explain(run);
+    Ok(run.verdict().into())
 }

@@ -10,10 +10,11 @@ use clap::Args;
 use haechi_store_redis::vault::VaultStats;
 use serde_json::{Map, Value, json};
 
-use super::{Exit, WorldArgs};
+use super::{Exit, WorldArgs, report};
 use crate::{
+    plan::WorldOptions,
+    record::Verdict,
     runner::{SeedReport, Summary, run_seeds},
-    world::WorldOptions,
 };
 
 /// Runs worlds, each from a seed, and checks every one
@@ -123,13 +124,14 @@ pub fn run(args: &RunArgs) -> io::Result<Exit> {
             if args.json {
                 written = writeln!(stdout, "{}", seed_line(&report));
             }
-            if !report.is_ok() {
+            let is_ok = report.world.run.is_ok();
+            if !is_ok {
                 progress.clear();
                 explain(&report, &args.world);
             }
             progress.show(&summary);
             let in_time = budget.is_none_or(|budget| started.elapsed() < budget);
-            written.is_ok() && in_time && (report.is_ok() || args.keep_going)
+            written.is_ok() && in_time && (is_ok || args.keep_going)
         },
     );
     progress.clear();
@@ -141,69 +143,42 @@ pub fn run(args: &RunArgs) -> io::Result<Exit> {
     }
     stdout.flush()?;
     tell(&summary, &options, wall, jobs);
-    // The default run is large enough to meet everything: if it does not, the
-    // harness has lost some of its bite.
-    let is_default = args.seed.is_none() && args.seeds.is_none() && whole.of == 1;
-    let blunt = is_default
+    // The default run is large enough to reach every coverage mark.
+    let is_default = args.seed.is_none()
+        && args.seeds.is_none()
+        && whole.of == 1
         && budget.is_none()
-        && args.world.is_default()
-        && !summary.unreached(&options).is_empty();
-    if blunt {
+        && args.world.is_default();
+    let misses_marks = is_default && !summary.unreached(&options).is_empty();
+    if misses_marks {
         eprintln!("a run of all default worlds has to meet every situation");
     }
-    Ok(if summary.failed.is_empty() && !blunt {
-        Exit::Fine
-    } else {
-        Exit::No
+    Ok(match summary.verdict() {
+        Verdict::Ok if misses_marks => Exit::Violation,
+        verdict => verdict.into(),
     })
 }
 
 /// One seed as a line of JSON.
 fn seed_line(report: &SeedReport) -> Value {
-    let world = &report.world;
-    let faults: Map<_, _> = world
-        .faults
-        .iter()
-        .map(|(kind, count)| (kind.name().to_owned(), json!(count)))
-        .collect();
-    json!({
-        "seed": report.seed,
-        "verdict": if report.is_ok() { "ok" } else { "violation" },
-        "violations": violations(report),
-        "ops": world.outcomes,
-        "vaultOps": world.vault_outcomes,
-        "faults": faults,
-        "conflicts": world.stats.conflicts,
-        "retries": world.stats.retries,
-        "vault": vault_value(&world.vault_stats),
+    let (world, run) = (&report.world, &report.world.run);
+    let mut line = report::value(run);
+    let rest = json!({
+        "ops": run.outcomes,
+        "vaultOps": run.vault_outcomes,
+        "faults": report::faults(&run.faults),
+        "conflicts": run.stats.conflicts,
+        "retries": run.stats.retries,
+        "vault": vault_value(&run.vault_stats),
         "simulatedMs": millis(world.simulated),
         "wallMs": millis(report.wall),
         "traceHash": format!("{:016x}", world.trace_hash),
-    })
-}
-
-/// The violations of a seed, as reports print them.
-pub(super) fn violations(report: &SeedReport) -> Vec<Value> {
-    report
-        .world
-        .violations
-        .iter()
-        .map(|violation| {
-            json!({
-                "invariant": violation.invariant.name(),
-                "ops": violation.ops.iter().map(|op| op.0).collect::<Vec<_>>(),
-                "reason": violation.reason,
-            })
-        })
-        .collect()
+    });
+    line.extend(rest.as_object().cloned().unwrap_or_default());
+    line.into()
 }
 
 fn summary_value(summary: &Summary, options: &WorldOptions, wall: Duration, jobs: usize) -> Value {
-    let faults: Map<_, _> = summary
-        .faults
-        .iter()
-        .map(|(kind, count)| (kind.name().to_owned(), json!(count)))
-        .collect();
     let unexercised: Vec<_> = summary
         .unexercised(options)
         .iter()
@@ -216,14 +191,14 @@ fn summary_value(summary: &Summary, options: &WorldOptions, wall: Duration, jobs
         .collect();
     let unreached = summary.unreached(options);
     let unreached: Vec<_> = unreached.iter().map(ToString::to_string).collect();
-    json!({
-        "verdict": if summary.failed.is_empty() { "ok" } else { "violation" },
+    let mut value = json!({
+        "verdict": report::verdict(summary.verdict()),
         "seeds": summary.seeds,
         "failedSeeds": summary.failed,
         "operations": summary.operations(),
         "ops": summary.outcomes,
         "vaultOps": summary.vault_outcomes,
-        "faults": faults,
+        "faults": report::faults(&summary.faults),
         "faultsNotExercised": unexercised,
         "marks": marks,
         "marksNotReached": unreached,
@@ -236,7 +211,11 @@ fn summary_value(summary: &Summary, options: &WorldOptions, wall: Duration, jobs
         "wallMs": millis(wall),
         "jobs": jobs,
         "seedsPerCoreSecond": (summary.seeds_per_core_second() * 10.0).round() / 10.0,
-    })
+    });
+    if !summary.harness_errors.is_empty() {
+        value["harnessErrorSeeds"] = json!(summary.harness_errors);
+    }
+    value
 }
 
 /// What token stores counted, as reports print it.
@@ -255,26 +234,14 @@ fn vault_value(stats: &VaultStats) -> Value {
 
 /// A failing seed, for people: what broke, and how to see it again.
 fn explain(report: &SeedReport, world: &WorldArgs) {
-    eprintln!("seed {} fails:", report.seed);
-    tell_violations(report);
+    let run = &report.world.run;
+    eprintln!("seed {} fails:", run.seed);
+    report::explain(run);
     eprintln!(
         "to see it: haechi-sim replay --seed {}{}",
-        report.seed,
+        run.seed,
         world.words()
     );
-}
-
-/// The violations of a seed, for people.
-pub(super) fn tell_violations(report: &SeedReport) {
-    for violation in &report.world.violations {
-        let ops: Vec<_> = violation.ops.iter().map(|op| op.0.to_string()).collect();
-        eprintln!(
-            "  {} (ops {}): {}",
-            violation.invariant.name(),
-            ops.join(", "),
-            violation.reason
-        );
-    }
 }
 
 /// The summary, for people.
@@ -330,10 +297,14 @@ fn tell(summary: &Summary, options: &WorldOptions, wall: Duration, jobs: usize) 
     for mark in unreached {
         eprintln!("  {mark:<44}   never (run more seeds)");
     }
-    if summary.failed.is_empty() {
-        eprintln!("no violation");
-    } else {
-        eprintln!("violations in {} worlds", summary.failed.len());
+    match summary.verdict() {
+        Verdict::Ok => eprintln!("no violation"),
+        Verdict::Violation => eprintln!("violations in {} worlds", summary.failed.len()),
+        Verdict::HarnessError => eprintln!(
+            "errors of the harness in {} worlds, violations in {}",
+            summary.harness_errors.len(),
+            summary.failed.len()
+        ),
     }
 }
 

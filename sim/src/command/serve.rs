@@ -49,7 +49,7 @@ pub fn serve(args: &ServeArgs) -> io::Result<Exit> {
                 eprintln!(
                     "error: signals cannot be waited for: {error}; run it in another environment"
                 );
-                return Ok(Exit::NotAsked);
+                return Ok(Exit::Error);
             }
         };
         let address = SocketAddr::new(args.bind, args.port);
@@ -57,7 +57,7 @@ pub fn serve(args: &ServeArgs) -> io::Result<Exit> {
             Ok(listener) => listener,
             Err(error) => {
                 eprintln!("error: {}", refusal(address, &error));
-                return Ok(Exit::NotAsked);
+                return Ok(Exit::Error);
             }
         };
         let address = listener.local_addr()?;
@@ -68,7 +68,7 @@ pub fn serve(args: &ServeArgs) -> io::Result<Exit> {
         drop(stdout);
         let redis = shared(Redis::new(Config::wall_clock()));
         tcp::serve(listener, redis, shared(Open), ended).await;
-        Ok(Exit::Fine)
+        Ok(Exit::Success)
     })
 }
 

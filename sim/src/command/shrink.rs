@@ -10,9 +10,10 @@ use clap::Args;
 
 use super::{Exit, WorldArgs, source::Source};
 use crate::{
-    schedule::{Document, Schedule},
+    plan::{Document, Schedule},
+    record::Verdict,
     shrink::shrink as search,
-    world::{self, Watch},
+    world::{self, Capture},
 };
 
 /// Cuts a failing seed down to the smallest schedule that still fails
@@ -42,24 +43,28 @@ pub struct ShrinkArgs {
 ///
 /// When standard output cannot be written to.
 pub fn shrink(args: &ShrinkArgs) -> io::Result<Exit> {
-    let document = match args.source.document(&args.world) {
-        Ok(document) => document,
+    let (document, store) = match args.source.document(&args.world) {
+        Ok(source) => source,
         Err(error) => {
             eprintln!("error: {error}");
-            return Ok(Exit::NotAsked);
+            return Ok(Exit::Error);
         }
     };
-    let store = document.store;
-    let report = world::carry_out(&document.schedule, store, Watch::default());
+    let report = world::carry_out(&document.schedule, store, Capture::default());
+    if report.run.verdict() == Verdict::HarnessError {
+        eprintln!("error: there is nothing to shrink where the harness itself is wrong");
+        super::report::explain(&report.run);
+        return Ok(Exit::Error);
+    }
     let wanted = document.violates;
-    let found = report.violations.iter().map(|found| found.invariant);
+    let found = report.run.violations.iter().map(|found| found.invariant);
     let Some(invariant) = found
         .clone()
         .find(|found| Some(*found) == wanted)
         .or(found.clone().next())
     else {
         eprintln!("nothing to shrink: {store} violates nothing here (run finds seeds that fail)");
-        return Ok(Exit::Fine);
+        return Ok(Exit::Success);
     };
     eprintln!(
         "{store} violates {}, with {}",
@@ -71,7 +76,7 @@ pub fn shrink(args: &ShrinkArgs) -> io::Result<Exit> {
         Ok(out) => out,
         Err(error) => {
             eprintln!("error: the schedule cannot be written: {error}; check --out");
-            return Ok(Exit::NotAsked);
+            return Ok(Exit::Error);
         }
     };
     let mut tell = |step: &str, left: &Schedule, runs: u64| {
@@ -85,7 +90,7 @@ pub fn shrink(args: &ShrinkArgs) -> io::Result<Exit> {
         );
     }
     let left = Document {
-        store,
+        store: store.name().to_owned(),
         violates: Some(invariant),
         schedule: shrunk.schedule,
     };
@@ -106,20 +111,20 @@ pub fn shrink(args: &ShrinkArgs) -> io::Result<Exit> {
         parts(&left.schedule)
     );
     eprintln!("to see it: haechi-sim replay {name}");
-    Ok(Exit::No)
+    Ok(Exit::Violation)
 }
 
 /// What a schedule consists of, for people.
 fn parts(schedule: &Schedule) -> String {
-    let config = &schedule.config;
+    let knobs = &schedule.knobs;
     let mut parts = format!(
         "{} events: {} faults, {} operations of {} processes",
         schedule.events(),
-        config.plan.len(),
+        knobs.faults.len(),
         schedule.operation_count(),
-        config.processes(),
+        knobs.processes(),
     );
-    if config.settles {
+    if knobs.settles {
         parts += ", and one each at the end";
     }
     parts

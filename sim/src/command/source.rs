@@ -5,7 +5,10 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::WorldArgs;
-use crate::schedule::{Document, Schedule};
+use crate::{
+    mutants::Variant,
+    plan::{Document, Schedule},
+};
 
 /// One world.
 #[derive(Args, Clone, Debug)]
@@ -25,17 +28,30 @@ impl Source {
     /// # Errors
     ///
     /// When the file holds none, for people.
-    pub fn document(&self, world: &WorldArgs) -> Result<Document, String> {
+    pub fn document(&self, world: &WorldArgs) -> Result<(Document, Variant), String> {
         let Some(path) = &self.schedule else {
-            return Ok(Document {
-                store: world.store,
+            let document = Document {
+                store: world.store.name().to_owned(),
                 violates: None,
                 schedule: Schedule::draw(self.seed.unwrap_or_default(), &world.options()),
-            });
+            };
+            return Ok((document, world.store));
         };
-        let at = path.display();
         let text = std::fs::read_to_string(path)
-            .map_err(|error| format!("{at} cannot be read: {error}"))?;
-        Document::parse(&text).map_err(|error| format!("{at}: {error}"))
+            .map_err(|error| format!("{} cannot be read: {error}", path.display()))?;
+        read(&text).map_err(|error| format!("{}: {error}", path.display()))
     }
+}
+
+/// Reads a schedule, and finds the store that it names.
+///
+/// # Errors
+///
+/// When the text is no schedule, or names a store that there is not.
+pub(super) fn read(text: &str) -> Result<(Document, Variant), String> {
+    let document = Document::parse(text).map_err(|error| error.to_string())?;
+    let store = document.store.parse();
+    let store =
+        store.map_err(|error| format!("no schedule that haechi-sim can replay: {error}"))?;
+    Ok((document, store))
 }

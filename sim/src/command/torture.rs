@@ -13,11 +13,12 @@ use clap::Args;
 use haechi_store_redis::{audit::AuditStats, vault::VaultStats};
 use serde_json::{Value, json};
 
-use super::{Exit, serve::ending};
+use super::{Exit, report, serve::ending};
 use crate::{
     mutants::Variant,
-    torture::{Options, Round, torture as run},
-    world::{Outcomes, Workload},
+    plan::{FaultKind, Workload},
+    record::{Outcomes, RunReport, Verdict},
+    torture::{Options, is_supported, torture as run},
 };
 
 /// Runs the workloads of the simulated worlds against real redis-server
@@ -59,7 +60,12 @@ pub struct TortureArgs {
     pub replicas: Option<u16>,
     /// What the replicas do: append to the chain, change the vault, or both on
     /// one Redis
-    #[arg(long, value_name = "audit|vault|mixed", default_value = "mixed")]
+    #[arg(
+        long,
+        value_name = "audit|vault|mixed",
+        default_value = "mixed",
+        hide_possible_values = true
+    )]
     pub workload: Workload,
     /// The seed of the first round; the others have the next ones
     #[arg(long, value_name = "N", default_value_t = 0)]
@@ -81,35 +87,46 @@ pub struct TortureArgs {
 struct Total {
     rounds: u64,
     violations: Vec<Value>,
+    harness_errors: usize,
     outcomes: Outcomes,
     vault_outcomes: Outcomes,
-    faults: BTreeMap<&'static str, u64>,
+    faults: BTreeMap<FaultKind, u64>,
     stats: AuditStats,
     vault_stats: VaultStats,
-    last: Option<Round>,
+    last: Option<RunReport>,
 }
 
 impl Total {
-    fn add(&mut self, round: Round) {
+    fn add(&mut self, round: RunReport) {
         self.rounds += 1;
         self.violations.extend(violations(&round));
+        self.harness_errors += round.harness_errors.len();
         self.outcomes.add(round.outcomes);
         self.vault_outcomes.add(round.vault_outcomes);
-        for (name, count) in &round.faults {
-            *self.faults.entry(name).or_default() += count;
+        for (kind, count) in &round.faults {
+            *self.faults.entry(*kind).or_default() += count;
         }
         self.stats.add(round.stats);
         self.vault_stats.add(round.vault_stats);
         self.last = Some(round);
     }
 
+    fn verdict(&self) -> Verdict {
+        match (self.harness_errors, self.violations.is_empty()) {
+            (0, true) => Verdict::Ok,
+            (0, false) => Verdict::Violation,
+            _ => Verdict::HarnessError,
+        }
+    }
+
     fn value(&self) -> Value {
         json!({
-            "verdict": verdict(&self.violations),
+            "verdict": report::verdict(self.verdict()),
             "violations": self.violations,
             "ops": self.outcomes,
             "vaultOps": self.vault_outcomes,
-            "faults": self.faults,
+            "faults": report::faults(&self.faults),
+            "faultsNotSupported": unsupported(),
             "rounds": self.rounds,
             "conflicts": self.stats.conflicts,
             "retries": self.stats.retries + self.vault_stats.retries,
@@ -120,27 +137,21 @@ impl Total {
     }
 }
 
-fn violations(round: &Round) -> Vec<Value> {
-    round
-        .violations
-        .iter()
-        .map(|violation| {
-            json!({
-                "invariant": violation.invariant.name(),
-                "ops": violation.ops.iter().map(|op| op.0).collect::<Vec<_>>(),
-                "reason": violation.reason,
-                "seed": round.seed,
-            })
-        })
-        .collect()
+/// The violations of a round, each with its seed.
+fn violations(round: &RunReport) -> Vec<Value> {
+    let mut violations = report::value(round)["violations"].take();
+    let violations = violations.as_array_mut().map(std::mem::take);
+    let mut violations = violations.unwrap_or_default();
+    for violation in &mut violations {
+        violation["seed"] = json!(round.seed);
+    }
+    violations
 }
 
-fn verdict(violations: &[Value]) -> &'static str {
-    if violations.is_empty() {
-        "ok"
-    } else {
-        "violation"
-    }
+/// The faults that only worlds carry out.
+fn unsupported() -> Vec<&'static str> {
+    let kinds = FaultKind::all().filter(|kind| !is_supported(*kind));
+    kinds.map(FaultKind::name).collect()
 }
 
 /// Runs the command.
@@ -166,7 +177,7 @@ pub fn torture(args: &TortureArgs) -> io::Result<Exit> {
     let mut stdout = io::stdout().lock();
     let ended = runtime.block_on(async {
         let ended = ending()?;
-        let each = |round: Round| {
+        let each = |round: RunReport| {
             if args.json && written.is_ok() {
                 written = writeln!(stdout, "{}", round_line(&round));
             }
@@ -180,7 +191,7 @@ pub fn torture(args: &TortureArgs) -> io::Result<Exit> {
     written?;
     if let Err(error) = ended {
         eprintln!("error: {error}");
-        return Ok(Exit::NotAsked);
+        return Ok(Exit::Error);
     }
     writeln!(stdout, "{}", total.value())?;
     stdout.flush()?;
@@ -194,26 +205,19 @@ pub fn torture(args: &TortureArgs) -> io::Result<Exit> {
         });
         if let Err(error) = kept {
             eprintln!("error: {} cannot be written: {error}", path.display());
-            return Ok(Exit::NotAsked);
+            return Ok(Exit::Error);
         }
     }
-    Ok(if total.violations.is_empty() {
-        Exit::Fine
-    } else {
-        Exit::No
-    })
+    Ok(total.verdict().into())
 }
 
-fn round_line(round: &Round) -> Value {
-    let violations = violations(round);
-    json!({
-        "seed": round.seed,
-        "verdict": verdict(&violations),
-        "violations": violations,
-        "ops": round.outcomes,
-        "vaultOps": round.vault_outcomes,
-        "faults": round.faults,
-    })
+fn round_line(round: &RunReport) -> Value {
+    let mut line = report::value(round);
+    line.insert("violations".into(), json!(violations(round)));
+    line.insert("ops".into(), json!(round.outcomes));
+    line.insert("vaultOps".into(), json!(round.vault_outcomes));
+    line.insert("faults".into(), report::faults(&round.faults));
+    line.into()
 }
 
 /// The summary, for people.
@@ -235,19 +239,17 @@ fn tell(total: &Total, args: &TortureArgs) {
         total.stats.settled_by_reading,
         total.vault_stats.settled_by_receipt
     );
-    for (name, count) in &total.faults {
-        eprintln!("  {name:<24}{count:>8}");
+    for (kind, count) in &total.faults {
+        eprintln!("  {kind:<24}{count:>8}");
     }
-    let Some(round) = total.last.as_ref().filter(|_| !total.violations.is_empty()) else {
+    eprintln!("only in simulated worlds: {}", unsupported().join(", "));
+    let is_ok = total.verdict() == Verdict::Ok;
+    let Some(round) = total.last.as_ref().filter(|_| !is_ok) else {
         eprintln!("no violation");
         return;
     };
-    for violation in &round.violations {
-        let ops: Vec<_> = violation.ops.iter().map(|op| op.0.to_string()).collect();
-        let (name, reason) = (violation.invariant.name(), &violation.reason);
-        eprintln!("  {name} (ops {}): {reason}", ops.join(", "));
-    }
-    let mut words = format!(" --workload {}", args.workload.name());
+    report::explain(round);
+    let mut words = format!(" --workload {}", args.workload);
     if let Some(replicas) = args.replicas {
         words += &format!(" --replicas {replicas}");
     }

@@ -16,11 +16,11 @@ mod under_test;
 
 use std::{fmt, str::FromStr};
 
-use crate::world::WorldOptions;
+use crate::plan::WorldOptions;
 
 pub use patch::StalePatch;
 pub use table::Variant;
-pub(crate) use under_test::{KeysUnderTest, StoreUnderTest, VaultUnderTest};
+pub(crate) use under_test::{AuditUnderTest, KeysUnderTest, StoreUnderTest, VaultUnderTest};
 
 impl Variant {
     /// Every planted bug.

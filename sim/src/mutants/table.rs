@@ -12,10 +12,7 @@ use super::{
     },
     patch::StalePatch,
 };
-use crate::{
-    fault::FaultClass,
-    world::{Workload, WorldOptions},
-};
+use crate::plan::{FaultClass, Workload, WorldOptions};
 
 /// Where a bug shows soon.
 pub(super) type Worlds = fn(&mut WorldOptions);

@@ -1,19 +1,16 @@
 //! What can be cut from a schedule, one kind of thing after the other.
 
 use super::{Shrink, ddmin::minimize};
-use crate::{
-    fault::Fault,
-    schedule::{Operation, Schedule},
-};
+use crate::plan::{Fault, Operation, Schedule};
 use haechi_history::check::Invariant;
 
 impl Shrink<'_> {
     /// The proof that every process gets on again at the end: operations that
     /// no schedule names.
     pub(super) fn leave_out_the_end(&mut self) {
-        if self.best.config.settles && self.invariant != Invariant::NoProgress {
+        if self.best.knobs.settles && self.invariant != Invariant::NoProgress {
             let mut candidate = self.best.clone();
-            candidate.config.settles = false;
+            candidate.knobs.settles = false;
             self.offer(candidate);
         }
     }
@@ -46,18 +43,18 @@ impl Shrink<'_> {
     }
 
     /// Has faults strike the commands that they struck, one by one, rather
-    /// than some at random while they last: the draws fall differently as soon as
-    /// anything is left out.
+    /// than some at random while they last: randomness falls differently as soon
+    /// as anything is left out.
     pub(super) fn spell_out_strikes(&mut self) {
-        let is_chance = |fault: &Fault| fault.kind.strikes_commands() && !fault.once;
-        if !self.best.config.plan.iter().any(is_chance) {
+        let is_random = |fault: &Fault| fault.kind.strikes_commands() && !fault.once;
+        if !self.best.knobs.faults.iter().any(is_random) {
             return;
         }
         let mut candidate = self.best.clone();
         let Some(report) = self.world(&candidate) else {
             return;
         };
-        let plan = &mut candidate.config.plan;
+        let plan = &mut candidate.knobs.faults;
         plan.retain(|fault| !fault.kind.strikes_commands());
         plan.extend(report.strikes);
         plan.sort_by_key(|fault| fault.at);
@@ -68,10 +65,10 @@ impl Shrink<'_> {
         let schedule = self.best.clone();
         let with = |faults: &[Fault]| {
             let mut schedule = schedule.clone();
-            schedule.config.plan = faults.to_vec();
+            schedule.knobs.faults = faults.to_vec();
             schedule
         };
-        let left = minimize(schedule.config.plan.clone(), |faults| {
+        let left = minimize(schedule.knobs.faults.clone(), |faults| {
             self.fails(&with(faults))
         });
         self.best = with(&left);
@@ -98,7 +95,7 @@ impl Shrink<'_> {
     }
 
     pub(super) fn leave_out_processes(&mut self) {
-        for process in (0..self.best.config.processes()).rev() {
+        for process in (0..self.best.knobs.processes()).rev() {
             if let Some(candidate) = without(&self.best, process) {
                 self.offer(candidate);
             }
@@ -108,10 +105,10 @@ impl Shrink<'_> {
     /// Makes the knobs plain.
     pub(super) fn simplify_knobs(&mut self) {
         let plainer: [fn(&mut Schedule); 4] = [
-            |schedule| schedule.config.writers = 1,
-            |schedule| schedule.config.latency.1 = schedule.config.latency.0,
-            |schedule| schedule.config.lock = None,
-            |schedule| schedule.config.batch_records = 256,
+            |schedule| schedule.knobs.writers = 1,
+            |schedule| schedule.knobs.latency.1 = schedule.knobs.latency.0,
+            |schedule| schedule.knobs.lock = None,
+            |schedule| schedule.knobs.batch_records = 256,
         ];
         for change in plainer {
             let mut candidate = self.best.clone();
@@ -122,10 +119,10 @@ impl Shrink<'_> {
 
     /// Makes what lasts shorter.
     pub(super) fn shorten(&mut self) {
-        for number in 0..self.best.config.plan.len() {
+        for number in 0..self.best.knobs.faults.len() {
             loop {
                 let mut candidate = self.best.clone();
-                let fault = &mut candidate.config.plan[number];
+                let fault = &mut candidate.knobs.faults[number];
                 fault.lasts /= 2;
                 if fault.lasts == 0 || !self.offer(candidate) {
                     break;
@@ -138,15 +135,15 @@ impl Shrink<'_> {
 /// The schedule without one process and all that it does and suffers.
 fn without(schedule: &Schedule, process: usize) -> Option<Schedule> {
     let mut left = schedule.clone();
-    let config = &mut left.config;
-    if process < config.replicas {
-        config.replicas = config.replicas.checked_sub(1).filter(|left| *left > 0)?;
+    let knobs = &mut left.knobs;
+    if process < knobs.replicas {
+        knobs.replicas = knobs.replicas.checked_sub(1).filter(|left| *left > 0)?;
     } else {
-        config.vault.as_mut()?.foreign -= 1;
+        knobs.vault.as_mut()?.foreign -= 1;
     }
     left.operations.remove(process);
-    config.plan.retain(|fault| fault.replica != Some(process));
-    for fault in &mut config.plan {
+    knobs.faults.retain(|fault| fault.replica != Some(process));
+    for fault in &mut knobs.faults {
         fault.replica = fault
             .replica
             .map(|replica| replica - usize::from(replica > process));

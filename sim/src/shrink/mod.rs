@@ -10,8 +10,8 @@ mod ddmin;
 
 use crate::{
     mutants::Variant,
-    schedule::Schedule,
-    world::{self, Watch, WorldReport},
+    plan::Schedule,
+    world::{self, Capture, WorldReport},
 };
 use haechi_history::check::Invariant;
 
@@ -88,7 +88,7 @@ impl Shrink<'_> {
 
     /// What a round has to make smaller to be worth another.
     fn size(&self) -> (usize, usize) {
-        (self.best.events(), self.best.config.processes())
+        (self.best.events(), self.best.knobs.processes())
     }
 
     /// Takes a candidate over if it fails.
@@ -111,13 +111,17 @@ impl Shrink<'_> {
             return None;
         }
         self.runs += 1;
-        Some(world::carry_out(candidate, self.variant, Watch::default()))
+        Some(world::carry_out(
+            candidate,
+            self.variant,
+            Capture::default(),
+        ))
     }
 }
 
 /// Whether a world shows a violation of this kind.
 #[must_use]
 pub fn violates(report: &WorldReport, invariant: Invariant) -> bool {
-    let mut violations = report.violations.iter();
+    let mut violations = report.run.violations.iter();
     violations.any(|violation| violation.invariant == invariant)
 }

@@ -2,13 +2,12 @@
 //! processes. Nothing here is deterministic but what is drawn: operations and
 //! the plan of faults.
 //!
-//! Time is cut into rounds. A round is to torture what a world is to a
-//! simulation: a seed, knobs drawn from it, a server with no data, faults, a
-//! time in which all is well again and every replica has to get something
-//! done, and a judgement.
+//! Time is cut into rounds: one seeded run each on an empty redis-server, with
+//! knobs drawn from the seed, faults, a time without faults in which every
+//! replica has to make progress, and an evaluation.
 //!
-//! It must not know what a replica does, or what has to hold: both are the
-//! worlds'.
+//! It must not know what a replica does, or what has to hold: both are shared
+//! with the worlds.
 
 mod frame;
 mod nemesis;
@@ -20,7 +19,6 @@ mod server;
 mod tests;
 
 use std::{
-    collections::BTreeMap,
     io,
     net::Ipv4Addr,
     path::PathBuf,
@@ -32,24 +30,23 @@ use std::{
 };
 
 use haechi_store_redis::{
-    audit::AuditStats,
     clock::{Clock, SystemClock},
     redis::{AuditKeys, AuditPrefix, VaultKeys, VaultPrefix},
-    vault::VaultStats,
 };
+use redis_sim::Reply;
 use tokio::{net::TcpListener, task::JoinSet};
+
+pub use plan::is_supported;
 
 use crate::{
     mutants::Variant,
-    schedule,
-    world::{Config, Ledger, Outcomes, Source, Workload, WorldOptions, generator, judge},
+    plan::{Knobs, Workload, WorldOptions, drawn, generator},
+    record::{RunRecorder, RunReport, Source, evaluate},
 };
-use haechi_history::History;
-use haechi_history::check::Violation;
+use nemesis::{Nemesis, until};
 use plan::{Plan, Tally};
-use proxy::Way;
-use redis_sim::Reply;
-use replica::{Real, Replica};
+use proxy::ProxyLink;
+use replica::{RealHost, Replica};
 use server::Server;
 
 /// How long faults strike in a round.
@@ -62,8 +59,8 @@ const LEAST: Duration = Duration::from_millis(500);
 /// read and judged as a whole.
 const MOST_OPS: usize = 4_000;
 
-/// How often the state of a round is looked at.
-const LOOK: Duration = Duration::from_millis(10);
+/// How often the state of a round is polled.
+const POLL: Duration = Duration::from_millis(10);
 
 /// What the person who runs torture decides.
 #[derive(Clone, Debug)]
@@ -82,50 +79,29 @@ pub struct Options {
     pub variant: Variant,
 }
 
-/// What came of one round.
-#[derive(Debug)]
-pub struct Round {
-    /// Its seed.
-    pub seed: u64,
-    /// What does not hold; empty if all does.
-    pub violations: Vec<Violation>,
-    /// How the operations ended.
-    pub outcomes: Outcomes,
-    /// How those of the vault ended.
-    pub vault_outcomes: Outcomes,
-    /// How often each fault struck.
-    pub faults: BTreeMap<&'static str, u64>,
-    /// What the sinks counted, all together.
-    pub stats: AuditStats,
-    /// What the token stores counted, all together.
-    pub vault_stats: VaultStats,
-    /// What the replicas asked and were told.
-    pub history: History,
-}
-
 /// Tortures the store until the time is over or a round has shown a violation;
 /// `each` is given every round.
 ///
 /// # Errors
 ///
 /// When there is no redis-server, or the system refuses what torture needs.
-pub async fn torture(options: &Options, mut each: impl FnMut(Round)) -> io::Result<()> {
+pub async fn torture(options: &Options, mut each: impl FnMut(RunReport)) -> io::Result<()> {
     let clock = SystemClock::new();
     let mut seed = options.seed;
     let mut left = options.length;
     while left >= LEAST {
         // The last round takes what would be too short for one more.
         let length = if left < ROUND + LEAST { left } else { ROUND };
-        let config = loop {
-            let config = Config::draw(seed, &world(options));
+        let knobs = loop {
+            let knobs = Knobs::draw(seed, &world(options));
             // Time-outs of seconds leave nothing of a round.
-            if !config.production_times {
-                break config;
+            if !knobs.production_times {
+                break knobs;
             }
             seed = seed.wrapping_add(1);
         };
-        let round = Box::pin(round(config, options, length, &clock)).await?;
-        let is_ok = round.violations.is_empty();
+        let round = Box::pin(round(knobs, options, length, &clock)).await?;
+        let is_ok = round.is_ok();
         each(round);
         if !is_ok {
             break;
@@ -146,23 +122,22 @@ fn world(options: &Options) -> WorldOptions {
 }
 
 /// What replicas do until they are told that it is enough.
-fn sources(config: &Config, goes_on: &Arc<AtomicBool>) -> Vec<Source> {
+fn sources(knobs: &Knobs, goes_on: &Arc<AtomicBool>) -> Vec<Source> {
     let source = |process| {
         let goes_on = goes_on.clone();
-        let operations =
-            schedule::drawn(config, process).take_while(move |_| goes_on.load(Ordering::Relaxed));
+        let operations = drawn(knobs, process).take_while(move |_| goes_on.load(Ordering::Relaxed));
         Source::Drawn(Box::new(operations))
     };
-    (0..config.processes()).map(source).collect()
+    (0..knobs.processes()).map(source).collect()
 }
 
 async fn round(
-    mut config: Config,
+    mut knobs: Knobs,
     options: &Options,
     length: Duration,
     clock: &SystemClock,
-) -> io::Result<Round> {
-    config.quiet = false;
+) -> io::Result<RunReport> {
+    knobs.quiet = false;
     let mut server = Server::start(&options.redis_server)?;
     let tally = Tally::default();
     let goes_on = Arc::new(AtomicBool::new(true));
@@ -171,46 +146,50 @@ async fn round(
         let clock = clock.clone();
         Box::new(move || clock.now() - began)
     };
-    let ledger = Ledger::in_time(time, sources(&config, &goes_on));
+    let recorder = RunRecorder::in_time(time, sources(&knobs, &goes_on));
 
     let mut proxies = JoinSet::new();
-    let (mut ways, mut ports) = (Vec::new(), Vec::new());
-    for process in 0..config.processes() {
-        let rng = generator(config.seed, &format!("way of r{process}"));
-        let way = Way::new(rng, clock.clone(), tally.clone());
+    let (mut links, mut ports) = (Vec::new(), Vec::new());
+    for process in 0..knobs.processes() {
+        let rng = generator(knobs.seed, &format!("link of r{process}"));
+        let link = ProxyLink::new(rng, clock.clone(), tally.clone());
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         ports.push(listener.local_addr()?.port());
-        proxies.spawn(proxy::run(listener, server.port(), way.clone()));
-        ways.push(way);
+        proxies.spawn(proxy::run(listener, server.port(), link.clone()));
+        links.push(link);
     }
-    let host = Real::new(ledger.clone(), &ports, clock.clone())?;
+    let host = RealHost::new(recorder.clone(), &ports, clock.clone())?;
     let store = options.variant.plant().map_err(io::Error::other)?;
-    let replicas = (0..config.processes())
-        .map(|process| Replica::start(host.clone(), config.clone(), process, store.clone()))
+    let replicas = (0..knobs.processes())
+        .map(|process| Replica::start(host.clone(), knobs.clone(), process, store.clone()))
         .collect::<io::Result<Vec<_>>>()?;
 
-    let plan = Plan::draw(&config, length);
-    let locks = locks(options.workload);
-    let (struck, (), ()) = tokio::join!(
-        nemesis::strike_server(&mut server, &plan.server, &locks, &tally, clock),
-        nemesis::strike_replicas(&replicas, &ways, &plan.replicas, &tally, clock),
-        nemesis::until(clock, began + length),
+    let plan = Plan::draw(&knobs, length);
+    let nemesis = Nemesis {
+        locks: locks(options.workload),
+        tally: &tally,
+        clock,
+    };
+    let (struck, disturbed, ()) = tokio::join!(
+        nemesis.strike_server(&mut server, &plan.server),
+        nemesis.strike_replicas(&replicas, &links, &plan.replicas),
+        until(clock, began + length),
     );
-    struck?;
+    struck.and(disturbed)?;
 
     goes_on.store(false, Ordering::Relaxed);
-    ways.iter().for_each(Way::heal);
+    links.iter().for_each(ProxyLink::heal);
     server.heal(clock).await?;
-    ledger.heal();
-    let stuck = progress(&ledger, &config, clock).await;
+    recorder.heal();
+    let stuck = progress(&recorder, &knobs, clock).await;
     for replica in replicas {
         replica.end()?;
     }
     proxies.shutdown().await;
     // What was sent runs before the state is looked at.
-    let patience = clock.now() + Duration::from_secs(5);
-    while !server.is_quiet() && clock.now() < patience {
-        clock.sleep(LOOK).await;
+    let end = clock.now() + Duration::from_secs(5);
+    while !server.is_quiet() && clock.now() < end {
+        clock.sleep(POLL).await;
     }
     let mut failed = None;
     let mut ask = |words: &[&str]| match server.run(words) {
@@ -220,20 +199,11 @@ async fn round(
             Reply::Nil
         }
     };
-    let (closed, violations) = judge(&ledger, &mut ask, options.workload, stuck);
-    if let Some(error) = failed {
-        return Err(io::Error::other(error));
+    let closed = evaluate(&recorder, &mut ask, &knobs, tally.counts(), stuck);
+    match failed {
+        Some(error) => Err(io::Error::other(error)),
+        None => Ok(closed.report),
     }
-    Ok(Round {
-        seed: config.seed,
-        violations,
-        outcomes: closed.outcomes,
-        vault_outcomes: closed.vault_outcomes,
-        faults: tally.counts(),
-        stats: closed.stats,
-        vault_stats: closed.vault_stats,
-        history: closed.history,
-    })
 }
 
 fn locks(workload: Workload) -> Arc<[String]> {
@@ -248,16 +218,16 @@ fn locks(workload: Workload) -> Arc<[String]> {
 }
 
 /// Waits until every replica has got something done; says who does not.
-async fn progress(ledger: &Ledger, config: &Config, clock: &SystemClock) -> Option<String> {
-    let healed = ledger.now();
+async fn progress(recorder: &RunRecorder, knobs: &Knobs, clock: &SystemClock) -> Option<String> {
+    let healed = recorder.now();
     loop {
-        if (0..config.processes()).all(|process| ledger.is_alive(process)) {
+        if (0..knobs.processes()).all(|process| recorder.has_proved_progress(process)) {
             return None;
         }
-        let stuck = ledger.stuck(healed, config);
+        let stuck = recorder.stuck(healed, knobs.longest_deadline());
         if stuck.is_some() {
             return stuck;
         }
-        clock.sleep(LOOK).await;
+        clock.sleep(POLL).await;
     }
 }

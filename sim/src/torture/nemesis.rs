@@ -1,4 +1,4 @@
-//! Does to redis-server, to the ways there and to replicas what the plan says.
+//! Does to redis-server, to the links there and to replicas what the plan says.
 //!
 //! It must not know what they are doing at the time.
 
@@ -8,166 +8,229 @@ use haechi_store_redis::clock::{Clock, SystemClock};
 use redis::{Connection, RedisResult, Value};
 
 use super::{
-    plan::{Kind, Tally, Trouble},
-    proxy::Way,
+    plan::Tally,
+    proxy::ProxyLink,
     replica::{Order, Replica},
     server::{Server, ask},
 };
-use crate::fault::FaultKind;
+use crate::plan::{Fault, FaultKind, LockFault, ProcessFault, ServerFault};
 
 /// How long the server may take for an answer to the nemesis.
-const PATIENCE: Duration = Duration::from_secs(1);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How often a lock that is never granted is taken again.
+const RETAKE: Duration = Duration::from_millis(20);
 
 /// Keeps the server busy for about so many milliseconds: scripts have no clock
 /// that moves while they run.
 const SPIN: &str = "for _ = 1, tonumber(ARGV[1]) * 100000 do end";
 
-/// Strikes the server, one fault after the other, until the plan is done.
-pub(super) async fn strike_server(
-    server: &mut Server,
-    plan: &[Trouble],
-    locks: &Arc<[String]>,
-    tally: &Tally,
-    clock: &SystemClock,
-) -> io::Result<()> {
-    let began = clock.now();
-    for trouble in plan {
-        until(clock, began + trouble.at).await;
-        match trouble.kind {
-            Kind::RedisKilled => {
-                server.kill()?;
-                tally.struck(trouble.kind);
-                clock.sleep(trouble.lasts).await;
-                server.restart()?;
-            }
-            Kind::World(FaultKind::RedisRestart) => {
-                server.shut_down()?;
-                tally.struck(trouble.kind);
-                clock.sleep(trouble.lasts).await;
-                server.restart()?;
-            }
-            Kind::RedisStopped => {
-                server.stop()?;
-                tally.struck(trouble.kind);
-                clock.sleep(trouble.lasts).await;
-                server.resume()?;
-            }
-            _ => {
-                // A server that does not let the nemesis in is not struck.
-                let Ok(mut connection) = server.connect(PATIENCE) else {
-                    continue;
-                };
-                let (trouble, locks) = (*trouble, locks.clone());
-                let struck = tokio::task::spawn_blocking(move || {
-                    let took = strike(&mut connection, &trouble, &locks);
-                    (connection, took)
-                });
-                let Ok((mut connection, Ok(true))) = struck.await else {
-                    continue;
-                };
-                tally.struck(trouble.kind);
-                let back: &[&[&str]] = match trouble.kind {
-                    Kind::World(FaultKind::OutOfMemory) => &[&["CONFIG", "SET", "maxmemory", "0"]],
-                    Kind::World(FaultKind::ReadOnly) => &[&["REPLICAOF", "NO", "ONE"]],
-                    Kind::World(FaultKind::MaxClients) => {
-                        &[&["CONFIG", "SET", "maxclients", "10000"]]
+/// What the nemesis needs of a round.
+pub(super) struct Nemesis<'a> {
+    pub(super) locks: Arc<[String]>,
+    pub(super) tally: &'a Tally,
+    pub(super) clock: &'a SystemClock,
+}
+
+impl Nemesis<'_> {
+    /// Strikes the server, one fault after the other, until the plan is done.
+    pub(super) async fn strike_server(
+        &self,
+        server: &mut Server,
+        plan: &[Fault],
+    ) -> io::Result<()> {
+        let began = self.clock.now();
+        for fault in plan {
+            until(self.clock, began + millis(fault.at)).await;
+            let lasts = millis(fault.lasts);
+            match fault.kind {
+                FaultKind::ServerFault(ServerFault::RedisKilled) => {
+                    server.kill()?;
+                    self.tally.struck(fault.kind);
+                    self.clock.sleep(lasts).await;
+                    server.restart()?;
+                }
+                FaultKind::ServerFault(ServerFault::RedisRestart) => {
+                    server.shut_down()?;
+                    self.tally.struck(fault.kind);
+                    self.clock.sleep(lasts).await;
+                    server.restart()?;
+                }
+                FaultKind::ServerFault(ServerFault::RedisStopped) => {
+                    server.stop()?;
+                    self.tally.struck(fault.kind);
+                    self.clock.sleep(lasts).await;
+                    server.resume()?;
+                }
+                FaultKind::ServerFault(kind) => self.by_command(server, fault, kind).await?,
+                FaultKind::LockFault(LockFault::LockNeverGranted) => {
+                    let end = self.clock.now() + lasts;
+                    while self.clock.now() < end {
+                        self.change_locks(server, fault, LockFault::LockNeverGranted)
+                            .await;
+                        self.clock.sleep(RETAKE).await;
                     }
-                    _ => continue,
+                }
+                FaultKind::LockFault(kind) => self.change_locks(server, fault, kind).await,
+                FaultKind::LinkFault(_)
+                | FaultKind::CommandFault(_)
+                | FaultKind::ProcessFault(_) => return Err(misplaced(fault)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Carries out a fault that the server is told, and takes it back.
+    async fn by_command(
+        &self,
+        server: &mut Server,
+        fault: &Fault,
+        kind: ServerFault,
+    ) -> io::Result<()> {
+        let spin = fault.amount.to_string();
+        let kill: &[&str] = &["CLIENT", "KILL", "TYPE", "normal"];
+        let (begin, end): (&[&[&str]], &[&str]) = match kind {
+            ServerFault::ScriptFlush => (&[&["SCRIPT", "FLUSH"]], &[]),
+            ServerFault::Oom => (
+                &[&["CONFIG", "SET", "maxmemory", "1"]],
+                &["CONFIG", "SET", "maxmemory", "0"],
+            ),
+            // Of a primary that does not exist: the data stays.
+            ServerFault::Readonly => (
+                &[&["REPLICAOF", "127.0.0.1", "1"]],
+                &["REPLICAOF", "NO", "ONE"],
+            ),
+            ServerFault::MaxClients => (
+                &[&["CONFIG", "SET", "maxclients", "1"], kill],
+                &["CONFIG", "SET", "maxclients", "10000"],
+            ),
+            ServerFault::SlowScript => (&[&["EVAL", SPIN, "0", &spin]], &[]),
+            ServerFault::ClientsKilled => (&[kill], &[]),
+            ServerFault::Busy
+            | ServerFault::Loading
+            | ServerFault::Misconf
+            | ServerFault::Noperm
+            | ServerFault::RedisRestart
+            | ServerFault::RedisKilled
+            | ServerFault::RedisStopped => return Err(misplaced(fault)),
+        };
+        let begin: Vec<Vec<String>> = begin.iter().map(|words| owned(words)).collect();
+        let begun = self.on_server(server, move |connection| {
+            for words in &begin {
+                ask(connection, &borrowed(words))?;
+            }
+            Ok(true)
+        });
+        let Some(mut connection) = begun.await else {
+            return Ok(());
+        };
+        self.tally.struck(fault.kind);
+        if !end.is_empty() {
+            self.clock.sleep(millis(fault.lasts)).await;
+            if ask(&mut connection, end).is_err() {
+                server.heal(self.clock).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Does to every lock's key what a fault says.
+    async fn change_locks(&self, server: &Server, fault: &Fault, kind: LockFault) {
+        let (locks, ttl) = (self.locks.clone(), fault.lasts.max(500).to_string());
+        let changed = self.on_server(server, move |connection| {
+            let mut changed = false;
+            for lock in locks.iter() {
+                let words: &[&str] = match kind {
+                    LockFault::LockDeleted => &["DEL", lock],
+                    LockFault::LockStolen => &["SET", lock, "foreign-thief", "XX", "PX", &ttl],
+                    LockFault::LockLapsed => &["PEXPIRE", lock, "1"],
+                    LockFault::LockNeverGranted => &["SET", lock, "foreign-holder", "PX", &ttl],
+                    LockFault::LockHolderDead => &["SET", lock, "foreign-dead", "PX", &ttl],
                 };
-                clock.sleep(trouble.lasts).await;
-                if back
-                    .iter()
-                    .any(|words| ask(&mut connection, words).is_err())
-                {
-                    server.heal(clock).await?;
+                let answer = ask(connection, words)?;
+                changed |= matches!(answer, Value::Int(1) | Value::Okay);
+            }
+            Ok(changed)
+        });
+        if changed.await.is_some() {
+            self.tally.struck(fault.kind);
+        }
+    }
+
+    /// Talks to the server on a thread of its own; the connection, if that
+    /// changed anything. A server that does not let the nemesis in is not
+    /// struck.
+    async fn on_server(
+        &self,
+        server: &Server,
+        talk: impl FnOnce(&mut Connection) -> RedisResult<bool> + Send + 'static,
+    ) -> Option<Connection> {
+        let mut connection = server.connect(ANSWER_TIMEOUT).ok()?;
+        let talked = tokio::task::spawn_blocking(move || {
+            let changed = talk(&mut connection);
+            (connection, changed)
+        });
+        match talked.await {
+            Ok((connection, Ok(true))) => Some(connection),
+            _ => None,
+        }
+    }
+
+    /// Strikes replicas and their links, until the plan is done.
+    pub(super) async fn strike_replicas(
+        &self,
+        replicas: &[Replica],
+        links: &[ProxyLink],
+        plan: &[Fault],
+    ) -> io::Result<()> {
+        let began = self.clock.now();
+        let mut open: Vec<Fault> = Vec::new();
+        for fault in plan {
+            while let Some(next) = first_to_end(&open)
+                && open[next].at + open[next].lasts <= fault.at
+            {
+                let over = open.swap_remove(next);
+                until(self.clock, began + millis(over.at + over.lasts)).await;
+                links[over.replica.unwrap_or_default()].end(over);
+            }
+            until(self.clock, began + millis(fault.at)).await;
+            let replica = fault.replica.unwrap_or_default();
+            match fault.kind {
+                FaultKind::ProcessFault(kind) => {
+                    replicas[replica].order(match kind {
+                        ProcessFault::Crash => Order::Crash(millis(fault.lasts)),
+                        ProcessFault::Pause => Order::Pause(millis(fault.lasts)),
+                        ProcessFault::ClockJump => return Err(misplaced(fault)),
+                    });
+                    self.tally.struck(fault.kind);
+                }
+                FaultKind::LinkFault(_) | FaultKind::CommandFault(_) => {
+                    links[replica].begin(*fault);
+                    open.push(*fault);
+                }
+                FaultKind::LockFault(_) | FaultKind::ServerFault(_) => {
+                    return Err(misplaced(fault));
                 }
             }
         }
-    }
-    Ok(())
-}
-
-/// Strikes a server by asking it; whether that changed anything.
-fn strike(connection: &mut Connection, trouble: &Trouble, locks: &[String]) -> RedisResult<bool> {
-    let Kind::World(kind) = trouble.kind else {
-        ask(connection, &["CLIENT", "KILL", "TYPE", "normal"])?;
-        return Ok(true);
-    };
-    match kind {
-        FaultKind::ScriptFlush => {
-            ask(connection, &["SCRIPT", "FLUSH"])?;
-        }
-        FaultKind::OutOfMemory => {
-            ask(connection, &["CONFIG", "SET", "maxmemory", "1"])?;
-        }
-        FaultKind::ReadOnly => {
-            // Of a primary that nobody has ever seen: the data stays.
-            ask(connection, &["REPLICAOF", "127.0.0.1", "1"])?;
-        }
-        FaultKind::MaxClients => {
-            ask(connection, &["CONFIG", "SET", "maxclients", "1"])?;
-            ask(connection, &["CLIENT", "KILL", "TYPE", "normal"])?;
-        }
-        FaultKind::SlowScript => {
-            let millis = trouble.lasts.as_millis().to_string();
-            ask(connection, &["EVAL", SPIN, "0", &millis])?;
-        }
-        _ => {
-            let millis = trouble.amount.as_millis().to_string();
-            let mut took = false;
-            for lock in locks {
-                let words: &[&str] = match kind {
-                    FaultKind::LockDeleted => &["DEL", lock],
-                    FaultKind::LockStolen => &["SET", lock, "thief", "XX", "PX", &millis],
-                    FaultKind::LockLapsed => &["PEXPIRE", lock, "1"],
-                    _ => &["SET", lock, "the dead", "PX", &millis],
-                };
-                let answer = ask(connection, words)?;
-                took |= matches!(answer, Value::Int(1) | Value::Okay);
-            }
-            return Ok(took);
-        }
-    }
-    Ok(true)
-}
-
-/// Strikes replicas and their ways, until the plan is done.
-pub(super) async fn strike_replicas(
-    replicas: &[Replica],
-    ways: &[Way],
-    plan: &[Trouble],
-    tally: &Tally,
-    clock: &SystemClock,
-) {
-    let began = clock.now();
-    let mut open: Vec<Trouble> = Vec::new();
-    for trouble in plan {
-        while let Some(next) = first_to_end(&open)
-            && open[next].at + open[next].lasts <= trouble.at
-        {
-            let over = open.swap_remove(next);
-            until(clock, began + over.at + over.lasts).await;
-            ways[over.replica].end(over);
-        }
-        until(clock, began + trouble.at).await;
-        match trouble.kind {
-            Kind::World(FaultKind::Crash) => {
-                replicas[trouble.replica].order(Order::Crash(trouble.lasts));
-                tally.struck(trouble.kind);
-            }
-            Kind::World(FaultKind::Pause) => {
-                replicas[trouble.replica].order(Order::Pause(trouble.lasts));
-                tally.struck(trouble.kind);
-            }
-            _ => {
-                ways[trouble.replica].begin(*trouble);
-                open.push(*trouble);
-            }
-        }
+        Ok(())
     }
 }
 
-fn first_to_end(open: &[Trouble]) -> Option<usize> {
+fn owned(words: &[&str]) -> Vec<String> {
+    words.iter().map(|word| (*word).to_owned()).collect()
+}
+
+fn borrowed(words: &[String]) -> Vec<&str> {
+    words.iter().map(String::as_str).collect()
+}
+
+/// A plan that names a fault in a place where it cannot be carried out.
+fn misplaced(fault: &Fault) -> io::Error {
+    io::Error::other(format!("torture cannot do this: {fault}"))
+}
+
+fn first_to_end(open: &[Fault]) -> Option<usize> {
     (0..open.len()).min_by_key(|number| open[*number].at + open[*number].lasts)
 }
 
@@ -180,4 +243,8 @@ pub(super) fn until(clock: &SystemClock, at: Duration) -> impl Future<Output = (
             clock.sleep(left).await;
         }
     }
+}
+
+fn millis(millis: u64) -> Duration {
+    Duration::from_millis(millis)
 }

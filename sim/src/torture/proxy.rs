@@ -1,19 +1,14 @@
-//! The way of one replica to redis-server: a TCP proxy that delays commands and
-//! replies, and cuts connections before a command runs, after it, or in the
-//! middle of its reply.
+//! The link between one replica and redis-server: a TCP proxy that delays
+//! commands and replies, and cuts connections before a command runs, after it,
+//! or in the middle of its reply.
 //!
 //! It must not know what a command means, or who decides what strikes.
 
-use std::{
-    collections::VecDeque,
-    io,
-    net::Ipv4Addr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{collections::VecDeque, io, net::Ipv4Addr, sync::Arc, time::Duration};
 
 use bytes::BytesMut;
 use haechi_store_redis::clock::{Clock, SystemClock};
+use parking_lot::Mutex;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use tokio::{
@@ -26,21 +21,18 @@ use tokio::{
     task::JoinSet,
 };
 
-use super::{
-    frame,
-    plan::{Kind, Tally, Trouble},
-};
-use crate::fault::FaultKind;
+use super::{frame, plan::Tally};
+use crate::plan::{CommandFault, Fault, FaultKind, LinkFault};
 
 /// Of a hundred commands, how many are late while some are.
-const LATE_PERCENT: u32 = 40;
+const LATE_PERCENT: u64 = 40;
 
 /// How long a connection takes.
 const CONNECTING: Duration = Duration::from_millis(2);
 
 /// What strikes the connections of one replica at this moment.
 #[derive(Clone)]
-pub(super) struct Way(Arc<Inner>);
+pub(super) struct ProxyLink(Arc<Inner>);
 
 struct Inner {
     state: Mutex<State>,
@@ -58,7 +50,7 @@ struct State {
 /// A fault that strikes at this moment.
 #[derive(Clone, Copy)]
 struct Active {
-    trouble: Trouble,
+    fault: Fault,
     /// Whether it has struck a command.
     has_struck: bool,
     /// Whether its time is over: it waits for the first command that it can
@@ -77,7 +69,7 @@ enum Verdict {
     LateReply(Duration),
 }
 
-impl Way {
+impl ProxyLink {
     pub(super) fn new(rng: ChaCha8Rng, clock: SystemClock, tally: Tally) -> Self {
         let active = Vec::new();
         Self(Arc::new(Inner {
@@ -88,56 +80,52 @@ impl Way {
         }))
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(super) fn begin(&self, trouble: Trouble) {
+    pub(super) fn begin(&self, fault: Fault) {
         // As in worlds: what strikes commands is counted by the command.
-        if !matches!(trouble.kind, Kind::World(kind) if kind.strikes_commands()) {
-            self.0.tally.struck(trouble.kind);
+        if !fault.kind.strikes_commands() {
+            self.0.tally.struck(fault.kind);
         }
-        self.state().active.push(Active {
-            trouble,
+        self.0.state.lock().active.push(Active {
+            fault,
             has_struck: false,
             is_over: false,
         });
         self.set_held();
     }
 
-    pub(super) fn end(&self, trouble: Trouble) {
-        self.state().active.retain_mut(|active| {
-            let ends = active.trouble == trouble;
+    pub(super) fn end(&self, fault: Fault) {
+        self.0.state.lock().active.retain_mut(|active| {
+            let ends = active.fault == fault;
             active.is_over |= ends;
-            let waits = matches!(trouble.kind, Kind::World(kind) if kind.strikes_commands());
+            let waits = fault.kind.strikes_commands();
             !ends || waits && !active.has_struck
         });
         self.set_held();
     }
 
     pub(super) fn heal(&self) {
-        self.state().active.clear();
+        self.0.state.lock().active.clear();
         self.set_held();
     }
 
     /// What of this kind strikes now.
-    fn active(&self, kind: FaultKind) -> Option<Trouble> {
-        let state = self.state();
-        let mut active = state.active.iter().map(|active| active.trouble);
-        active.find(|trouble| trouble.kind == Kind::World(kind))
+    fn active(&self, kind: LinkFault) -> Option<Fault> {
+        let state = self.0.state.lock();
+        let mut active = state.active.iter().map(|active| active.fault);
+        active.find(|fault| fault.kind == kind.into())
     }
 
     fn set_held(&self) {
-        let is_held = self.active(FaultKind::HeldLink).is_some();
+        let is_held = self.active(LinkFault::HeldLink).is_some();
         self.0.held.send_replace(is_held);
     }
 
     /// A fault of this kind has struck.
-    fn struck(&self, kind: FaultKind) {
-        self.0.tally.struck(Kind::World(kind));
-        let active = &mut self.state().active;
-        let this = |active: &&mut Active| active.trouble.kind == Kind::World(kind);
-        for active in active.iter_mut().filter(this) {
+    fn struck(&self, kind: CommandFault) {
+        let kind = FaultKind::from(kind);
+        self.0.tally.struck(kind);
+        let active = &mut self.0.state.lock().active;
+        for active in active.iter_mut().filter(|active| active.fault.kind == kind) {
             active.has_struck = true;
         }
         active.retain(|active| !(active.is_over && active.has_struck));
@@ -147,38 +135,31 @@ impl Way {
     async fn pass(&self) {
         // The sender lives as long as this.
         let _ = self.0.held.subscribe().wait_for(|held| !*held).await;
-        if let Some(spike) = self.active(FaultKind::LatencySpike) {
-            self.0.clock.sleep(spike.amount).await;
+        if let Some(spike) = self.active(LinkFault::LatencySpike) {
+            let delay = Duration::from_millis(spike.amount.unsigned_abs());
+            self.0.clock.sleep(delay).await;
         }
     }
 
     /// What is to happen to a command that has arrived.
     fn arrival(&self) -> Verdict {
-        let state = &mut *self.state();
-        for Active {
-            trouble,
-            has_struck,
-            ..
-        } in &state.active
-        {
-            let Kind::World(kind) = trouble.kind else {
+        let state = &mut *self.0.state.lock();
+        for active in &state.active {
+            let FaultKind::CommandFault(kind) = active.fault.kind else {
                 continue;
             };
-            let percent = match kind {
-                FaultKind::LateCommand | FaultKind::LateReply => LATE_PERCENT,
-                _ if kind.cuts() => trouble.percent,
-                _ => continue,
-            };
+            let amount = active.fault.amount.unsigned_abs();
+            let percent = if kind.cuts() { amount } else { LATE_PERCENT };
             // The first that comes is struck for certain.
-            if *has_struck && state.rng.random_range(0..100) >= percent {
+            if active.has_struck && state.rng.random_range(0..100) >= percent {
                 continue;
             }
             return match kind {
-                FaultKind::ResetBeforeExecution => Verdict::CutBefore,
-                FaultKind::ResetAfterExecution => Verdict::CutAfter,
-                FaultKind::ResetMidReply => Verdict::CutMidReply,
-                FaultKind::LateCommand => Verdict::LateCommand(trouble.amount),
-                _ => Verdict::LateReply(trouble.amount),
+                CommandFault::ResetBeforeExecution => Verdict::CutBefore,
+                CommandFault::ResetAfterExecution => Verdict::CutAfter,
+                CommandFault::ResetMidReply => Verdict::CutMidReply,
+                CommandFault::LateCommand => Verdict::LateCommand(Duration::from_millis(amount)),
+                CommandFault::LateReply => Verdict::LateReply(Duration::from_millis(amount)),
             };
         }
         Verdict::Pass
@@ -187,16 +168,16 @@ impl Way {
 
 /// Accepts the connections of one replica for as long as it is polled; all of
 /// them end with it.
-pub(super) async fn run(listener: TcpListener, server: u16, way: Way) {
+pub(super) async fn run(listener: TcpListener, server: u16, link: ProxyLink) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((client, _)) => {
-                    connections.spawn(serve(client, server, way.clone()));
+                    connections.spawn(serve(client, server, link.clone()));
                 }
                 // Out of file descriptors, most likely: others go on, and may end.
-                Err(_) => way.0.clock.sleep(Duration::from_millis(20)).await,
+                Err(_) => link.0.clock.sleep(Duration::from_millis(20)).await,
             },
             Some(_) = connections.join_next() => {}
         }
@@ -204,18 +185,14 @@ pub(super) async fn run(listener: TcpListener, server: u16, way: Way) {
 }
 
 /// What the two directions of a connection share.
-struct Line {
-    way: Way,
+struct Connection {
+    link: ProxyLink,
     /// What is to happen to the replies that are still to come, in order.
     due: Mutex<VecDeque<Verdict>>,
     cut: watch::Sender<bool>,
 }
 
-impl Line {
-    fn due(&self) -> MutexGuard<'_, VecDeque<Verdict>> {
-        self.due.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
+impl Connection {
     fn cut(&self) {
         self.cut.send_replace(true);
     }
@@ -225,23 +202,23 @@ impl Line {
     }
 }
 
-async fn serve(client: TcpStream, server: u16, way: Way) {
-    // As over a network: who finds nobody there does not ask a thousand times.
-    way.0.clock.sleep(CONNECTING).await;
+async fn serve(client: TcpStream, server: u16, link: ProxyLink) {
+    // As over a network: a refused connection takes time.
+    link.0.clock.sleep(CONNECTING).await;
     let Ok(server) = connect(server).await else {
         return;
     };
     let _ = client.set_nodelay(true);
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = server.into_split();
-    let line = Line {
-        way,
+    let connection = Connection {
+        link,
         due: Mutex::default(),
         cut: watch::channel(false).0,
     };
     tokio::join!(
-        commands(from_client, to_server, &line),
-        replies(from_server, to_client, &line)
+        commands(from_client, to_server, &connection),
+        replies(from_server, to_client, &connection)
     );
 }
 
@@ -257,27 +234,27 @@ async fn connect(port: u16) -> io::Result<TcpStream> {
 
 /// Forwards commands. One that is late is forwarded even if its sender is gone
 /// by then.
-async fn commands(mut client: OwnedReadHalf, mut server: OwnedWriteHalf, line: &Line) {
+async fn commands(mut client: OwnedReadHalf, mut server: OwnedWriteHalf, connection: &Connection) {
     let mut bytes = BytesMut::new();
     loop {
         while let Some(length) = frame::length(&bytes) {
             let command = bytes.split_to(length);
-            line.way.pass().await;
-            let verdict = line.way.arrival();
+            connection.link.pass().await;
+            let verdict = connection.link.arrival();
             match verdict {
                 Verdict::CutBefore => {
-                    line.way.struck(FaultKind::ResetBeforeExecution);
-                    return line.cut();
+                    connection.link.struck(CommandFault::ResetBeforeExecution);
+                    return connection.cut();
                 }
                 Verdict::LateCommand(by) => {
-                    line.way.struck(FaultKind::LateCommand);
-                    line.way.0.clock.sleep(by).await;
+                    connection.link.struck(CommandFault::LateCommand);
+                    connection.link.0.clock.sleep(by).await;
                 }
                 _ => {}
             }
-            line.due().push_back(verdict);
+            connection.due.lock().push_back(verdict);
             if server.write_all(&command).await.is_err() {
-                return line.cut();
+                return connection.cut();
             }
         }
         tokio::select! {
@@ -286,36 +263,36 @@ async fn commands(mut client: OwnedReadHalf, mut server: OwnedWriteHalf, line: &
                 // Who sent the commands is gone. What was forwarded still runs.
                 _ => return,
             },
-            () = line.is_cut() => return,
+            () = connection.is_cut() => return,
         }
     }
 }
 
 /// Forwards replies.
-async fn replies(mut server: OwnedReadHalf, mut client: OwnedWriteHalf, line: &Line) {
+async fn replies(mut server: OwnedReadHalf, mut client: OwnedWriteHalf, connection: &Connection) {
     let mut bytes = BytesMut::new();
     let mut is_listened_to = true;
     loop {
         while let Some(length) = frame::length(&bytes) {
             let reply = bytes.split_to(length);
-            let verdict = line.due().pop_front().unwrap_or(Verdict::Pass);
+            let verdict = connection.due.lock().pop_front().unwrap_or(Verdict::Pass);
             match verdict {
                 Verdict::CutAfter => {
-                    line.way.struck(FaultKind::ResetAfterExecution);
-                    return line.cut();
+                    connection.link.struck(CommandFault::ResetAfterExecution);
+                    return connection.cut();
                 }
                 Verdict::CutMidReply => {
-                    line.way.struck(FaultKind::ResetMidReply);
+                    connection.link.struck(CommandFault::ResetMidReply);
                     let _ = client.write_all(&reply[..length / 2]).await;
-                    return line.cut();
+                    return connection.cut();
                 }
                 Verdict::LateReply(by) => {
-                    line.way.struck(FaultKind::LateReply);
-                    line.way.0.clock.sleep(by).await;
+                    connection.link.struck(CommandFault::LateReply);
+                    connection.link.0.clock.sleep(by).await;
                 }
                 _ => {}
             }
-            line.way.pass().await;
+            connection.link.pass().await;
             // Replies that nobody hears are read all the same: were they not,
             // closing the connection would take back commands.
             is_listened_to = is_listened_to && client.write_all(&reply).await.is_ok();
@@ -323,9 +300,9 @@ async fn replies(mut server: OwnedReadHalf, mut client: OwnedWriteHalf, line: &L
         tokio::select! {
             read = server.read_buf(&mut bytes) => match read {
                 Ok(1..) => {}
-                _ => return line.cut(),
+                _ => return connection.cut(),
             },
-            () = line.is_cut() => return,
+            () = connection.is_cut() => return,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Replicas on what production has: the system's clock and randomness, real
+//! Replicas on what production has: the system's clock and entropy, real
 //! sockets, and for each a thread of its own, so that it can be paused and
 //! killed like a process.
 //!
@@ -15,44 +15,50 @@ use tokio::sync::mpsc;
 
 use crate::{
     mutants::StoreUnderTest,
-    world::{Config, Host, Ledger, Safe, replica_name, run_foreign, run_replica},
+    plan::Knobs,
+    record::{RunRecorder, replica_name},
+    workload::{self, Host, SharedKeys},
 };
 
 /// What real replicas have beneath them.
 #[derive(Clone)]
-pub(super) struct Real {
-    ledger: Ledger,
-    safe: Safe,
-    /// The way of each process.
+pub(super) struct RealHost {
+    recorder: RunRecorder,
+    shared_keys: SharedKeys,
+    /// How each process reaches Redis.
     clients: Vec<Client>,
     clock: SystemClock,
 }
 
-impl Real {
-    /// Processes whose ways begin at these ports.
-    pub(super) fn new(ledger: Ledger, ports: &[u16], clock: SystemClock) -> io::Result<Self> {
+impl RealHost {
+    /// Processes that reach Redis at these ports.
+    pub(super) fn new(
+        recorder: RunRecorder,
+        ports: &[u16],
+        clock: SystemClock,
+    ) -> io::Result<Self> {
         let open = |port: &u16| Client::open(format!("redis://127.0.0.1:{port}/"));
         let clients = ports.iter().map(open).collect::<Result<_, _>>();
         Ok(Self {
-            ledger,
-            safe: Safe::default(),
+            recorder,
+            shared_keys: SharedKeys::default(),
             clients: clients.map_err(io::Error::other)?,
             clock,
         })
     }
 }
 
-impl Host for Real {
+impl Host for RealHost {
     type Clock = SystemClock;
     type Entropy = SystemEntropy;
     type Connect = Client;
 
-    fn ledger(&self) -> &Ledger {
-        &self.ledger
+    fn recorder(&self) -> &RunRecorder {
+        &self.recorder
     }
 
-    fn safe(&self) -> &Safe {
-        &self.safe
+    fn shared_keys(&self) -> &SharedKeys {
+        &self.shared_keys
     }
 
     fn clock(&self, _: usize) -> SystemClock {
@@ -89,15 +95,15 @@ pub(super) struct Replica {
 
 impl Replica {
     pub(super) fn start(
-        host: Real,
-        config: Config,
+        host: RealHost,
+        knobs: Knobs,
         process: usize,
         store: StoreUnderTest,
     ) -> io::Result<Self> {
         let (orders, received) = mpsc::unbounded_channel();
         let thread = thread::Builder::new()
             .name(replica_name(process))
-            .spawn(move || live(&host, &config, process, &store, received))?;
+            .spawn(move || live(&host, &knobs, process, &store, received))?;
         Ok(Self { orders, thread })
     }
 
@@ -119,8 +125,8 @@ impl Replica {
 /// One life after the other, each on a runtime of its own: a crash takes the
 /// tasks that the store has spawned, and their connections.
 fn live(
-    host: &Real,
-    config: &Config,
+    host: &RealHost,
+    knobs: &Knobs,
     process: usize,
     store: &StoreUnderTest,
     mut orders: mpsc::UnboundedReceiver<Order>,
@@ -130,15 +136,8 @@ fn live(
             .enable_all()
             .build()?;
         let crashed = runtime.block_on(async {
-            let (host, config, store) = (host.clone(), config.clone(), store.clone());
-            let life = async move {
-                if process < config.replicas {
-                    Box::pin(run_replica(host, config, process, store)).await;
-                } else {
-                    Box::pin(run_foreign(host, config, process)).await;
-                }
-            };
-            let mut life = pin!(life);
+            let (host, knobs, store) = (host.clone(), knobs.clone(), store.clone());
+            let mut life = pin!(workload::run(host, knobs, process, store));
             loop {
                 tokio::select! {
                     biased;
@@ -155,7 +154,7 @@ fn live(
         let Some(lasts) = crashed else {
             return Ok(());
         };
-        host.ledger.crashed(process);
+        host.recorder.crashed(process);
         stand_still(lasts);
     }
 }

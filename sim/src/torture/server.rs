@@ -1,5 +1,5 @@
 //! The redis-server under torture: started so that it keeps all that it has
-//! acknowledged, and what the nemesis and the judge ask of it directly.
+//! acknowledged, and what the nemesis and the evaluation ask of it directly.
 //!
 //! It must not know when anything is done to it.
 
@@ -16,7 +16,7 @@ use redis_sim::server_process::RedisServer;
 const BUSY_AFTER: &str = "30";
 
 /// How long a server that is as it should be may take for an answer.
-const PATIENCE: Duration = Duration::from_secs(5);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long healing it may take, and how soon it is tried again.
 const HEALING: Duration = Duration::from_secs(60);
@@ -100,16 +100,16 @@ impl Server {
     }
 
     /// A connection that waits for so long at most.
-    pub(super) fn connect(&self, patience: Duration) -> RedisResult<Connection> {
-        let connection = self.client.get_connection_with_timeout(patience)?;
-        connection.set_read_timeout(Some(patience))?;
-        connection.set_write_timeout(Some(patience))?;
+    pub(super) fn connect(&self, timeout: Duration) -> RedisResult<Connection> {
+        let connection = self.client.get_connection_with_timeout(timeout)?;
+        connection.set_read_timeout(Some(timeout))?;
+        connection.set_write_timeout(Some(timeout))?;
         Ok(connection)
     }
 
     /// Asks one thing on a connection of its own.
     pub(super) fn run(&self, words: &[&str]) -> RedisResult<Value> {
-        ask(&mut self.connect(PATIENCE)?, words)
+        ask(&mut self.connect(ANSWER_TIMEOUT)?, words)
     }
 
     /// Takes back whatever was done to it.
@@ -130,7 +130,7 @@ impl Server {
     }
 
     fn take_back(&self) -> RedisResult<()> {
-        let mut connection = self.connect(PATIENCE)?;
+        let mut connection = self.connect(ANSWER_TIMEOUT)?;
         for words in [
             &["REPLICAOF", "NO", "ONE"][..],
             &["CONFIG", "SET", "maxmemory", "0"],
@@ -160,7 +160,7 @@ pub(super) fn ask(connection: &mut Connection, words: &[&str]) -> RedisResult<Va
     command.query(connection)
 }
 
-/// A reply as the judge reads it.
+/// A reply as the evaluation reads it.
 pub(super) fn reply(value: Value) -> Reply {
     match value {
         Value::Okay => Reply::OK,

@@ -7,19 +7,19 @@ use redis::{Client, RedisResult, aio::MultiplexedConnection, cmd};
 use tokio::net::TcpListener;
 
 use super::{
-    plan::{Kind, Plan, Tally, Trouble},
-    proxy::{self, Way},
+    is_supported,
+    plan::{Plan, Tally},
+    proxy::{self, ProxyLink},
 };
-use crate::{
-    fault::FaultKind,
-    world::{self, WorldOptions, generator},
-};
+use crate::plan::{CommandFault, Fault, FaultKind, Knobs, WorldOptions, generator};
 use redis_sim::{Config, tcp::TcpServer};
 
 const MOMENT: Duration = Duration::from_millis(200);
 
 /// Gives `test` a way to a server, and a client at either end of it.
-fn on_the_way<F: Future<Output = ()>>(test: impl FnOnce(Way, Client, Client, SystemClock) -> F) {
+fn on_the_way<F: Future<Output = ()>>(
+    test: impl FnOnce(ProxyLink, Client, Client, SystemClock) -> F,
+) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -29,22 +29,23 @@ fn on_the_way<F: Future<Output = ()>>(test: impl FnOnce(Way, Client, Client, Sys
         let server = TcpServer::start(Config::default()).unwrap();
         let proxy = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let ports = [server.port(), proxy.local_addr().unwrap().port()];
-        let way = Way::new(generator(1, "way"), clock.clone(), Tally::default());
-        tokio::spawn(proxy::run(proxy, ports[0], way.clone()));
+        let link = ProxyLink::new(generator(1, "link"), clock.clone(), Tally::default());
+        tokio::spawn(proxy::run(proxy, ports[0], link.clone()));
         let [direct, client] =
             ports.map(|port| Client::open(format!("redis://127.0.0.1:{port}/")).unwrap());
-        test(way, client, direct, clock).await;
+        test(link, client, direct, clock).await;
     });
 }
 
-fn trouble(kind: FaultKind) -> Trouble {
-    Trouble {
-        at: Duration::ZERO,
-        lasts: MOMENT,
-        kind: Kind::World(kind),
-        replica: 0,
-        amount: MOMENT,
-        percent: 100,
+fn fault(kind: CommandFault) -> Fault {
+    Fault {
+        at: 0,
+        lasts: 200,
+        kind: kind.into(),
+        replica: Some(0),
+        // Percent of a cut, milliseconds of a delay.
+        amount: 200,
+        once: false,
     }
 }
 
@@ -66,18 +67,18 @@ async fn count(client: &Client) -> Option<u64> {
 #[test]
 fn a_cut_is_where_it_says() {
     for (kind, ran) in [
-        (FaultKind::ResetBeforeExecution, None),
-        (FaultKind::ResetAfterExecution, Some(1)),
-        (FaultKind::ResetMidReply, Some(1)),
+        (CommandFault::ResetBeforeExecution, None),
+        (CommandFault::ResetAfterExecution, Some(1)),
+        (CommandFault::ResetMidReply, Some(1)),
     ] {
-        on_the_way(|way, client, direct, _| async move {
+        on_the_way(|link, client, direct, _| async move {
             let mut connection = client.get_multiplexed_async_connection().await.unwrap();
-            way.begin(trouble(kind));
+            link.begin(fault(kind));
             assert!(incr(&mut connection).await.is_err());
-            assert_eq!(count(&direct).await, ran, "{kind}");
+            assert_eq!(count(&direct).await, ran, "{kind:?}");
             // It has struck, and its time is over.
-            way.end(trouble(kind));
-            assert_eq!(count(&client).await, ran, "{kind}");
+            link.end(fault(kind));
+            assert_eq!(count(&client).await, ran, "{kind:?}");
         });
     }
 }
@@ -86,9 +87,9 @@ fn a_cut_is_where_it_says() {
 /// *not applied* of it would be no lie then.
 #[test]
 fn a_late_command_runs_without_its_sender() {
-    on_the_way(|way, client, direct, clock| async move {
+    on_the_way(|link, client, direct, clock| async move {
         let mut connection = client.get_multiplexed_async_connection().await.unwrap();
-        way.begin(trouble(FaultKind::LateCommand));
+        link.begin(fault(CommandFault::LateCommand));
         let answer = incr(&mut connection);
         assert!(within(&clock, MOMENT / 4, answer).await.is_none());
         drop(connection);
@@ -101,11 +102,11 @@ fn a_late_command_runs_without_its_sender() {
 /// Would catch a fault that ends before anything came that it could strike.
 #[test]
 fn a_cut_waits_for_its_command() {
-    on_the_way(|way, client, direct, _| async move {
+    on_the_way(|link, client, direct, _| async move {
         let mut connection = client.get_multiplexed_async_connection().await.unwrap();
-        let cut = trouble(FaultKind::ResetAfterExecution);
-        way.begin(cut);
-        way.end(cut);
+        let cut = fault(CommandFault::ResetAfterExecution);
+        link.begin(cut);
+        link.end(cut);
         assert!(incr(&mut connection).await.is_err());
         assert_eq!(count(&direct).await, Some(1));
         assert_eq!(count(&client).await, Some(1));
@@ -117,22 +118,22 @@ fn a_cut_waits_for_its_command() {
 #[test]
 fn a_plan_has_every_kind_and_is_its_seeds() {
     for seed in 0..50 {
-        let config = world::Config::draw(seed, &WorldOptions::default());
-        let draw = || Plan::draw(&config, Duration::from_secs(60));
+        let knobs = Knobs::draw(seed, &WorldOptions::default());
+        let draw = || Plan::draw(&knobs, Duration::from_secs(60));
         let (plan, again) = (draw(), draw());
         assert_eq!(plan.server, again.server);
         assert_eq!(plan.replicas, again.replicas);
-        for (kinds, troubles) in [
-            (&Kind::SERVER[..], &plan.server),
-            (&Kind::REPLICA[..], &plan.replicas),
-        ] {
-            for kind in kinds {
-                assert!(troubles.iter().any(|trouble| trouble.kind == *kind));
-            }
-            assert!(troubles.is_sorted_by_key(|trouble| trouble.at));
+        assert!(plan.server.is_sorted_by_key(|fault| fault.at));
+        assert!(plan.replicas.is_sorted_by_key(|fault| fault.at));
+        let drawn = |kind| {
+            let mut faults = plan.server.iter().chain(&plan.replicas);
+            faults.any(|fault| fault.kind == kind)
+        };
+        for kind in FaultKind::all() {
+            assert_eq!(drawn(kind), is_supported(kind), "{kind:?}");
         }
         // One after the other: what comes back must not come back too early.
-        let overlap = |pair: &[Trouble]| pair[0].at + pair[0].lasts > pair[1].at;
+        let overlap = |pair: &[Fault]| pair[0].at + pair[0].lasts > pair[1].at;
         assert!(!plan.server.windows(2).any(overlap));
     }
 }

@@ -1,10 +1,10 @@
-//! Time and randomness inside a world: the only module of the simulation that may
+//! Time and entropy inside a world: the only module of the simulation that may
 //! touch tokio's timers.
 
 use std::{
     io,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicI64, Ordering},
     },
     task::{Context, Poll, Waker},
@@ -12,7 +12,8 @@ use std::{
 };
 
 use haechi_store_redis::{clock::Clock, entropy::Entropy};
-use rand::{Rng, SeedableRng};
+use parking_lot::Mutex;
+use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 
 /// Wall time at the start of every world: 2025-10-09T08:53:20Z.
@@ -45,12 +46,12 @@ struct GateState {
 
 impl PauseGate {
     pub(crate) fn pause(&self) {
-        self.state().paused = true;
+        self.0.lock().paused = true;
     }
 
     pub(crate) fn resume(&self) {
         let waiting = {
-            let mut state = self.state();
+            let mut state = self.0.lock();
             state.paused = false;
             std::mem::take(&mut state.waiting)
         };
@@ -59,17 +60,13 @@ impl PauseGate {
 
     /// Ready while the process runs.
     pub(crate) fn poll_running(&self, cx: &Context<'_>) -> Poll<()> {
-        let mut state = self.state();
+        let mut state = self.0.lock();
         if state.paused {
             state.waiting.push(cx.waker().clone());
             Poll::Pending
         } else {
             Poll::Ready(())
         }
-    }
-
-    fn state(&self) -> std::sync::MutexGuard<'_, GateState> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -109,15 +106,6 @@ impl Clock for SimClock {
     }
 }
 
-/// A generator for one purpose of one world; other purposes draw nothing from
-/// it, so that adding a draw in one place does not reshuffle all others.
-pub(crate) fn generator(seed: u64, purpose: &str) -> ChaCha8Rng {
-    let mut key = [0; 32];
-    key[..8].copy_from_slice(&seed.to_le_bytes());
-    key[8..16].copy_from_slice(&super::trace::fnv1a(purpose.as_bytes()).to_le_bytes());
-    ChaCha8Rng::from_seed(key)
-}
-
 /// The randomness of one simulated process.
 #[derive(Clone)]
 pub(crate) struct SeededEntropy(Arc<Mutex<ChaCha8Rng>>);
@@ -130,10 +118,7 @@ impl SeededEntropy {
 
 impl Entropy for SeededEntropy {
     fn fill(&self, bytes: &mut [u8]) -> io::Result<()> {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .fill_bytes(bytes);
+        self.0.lock().fill_bytes(bytes);
         Ok(())
     }
 }

@@ -4,43 +4,42 @@ use std::{collections::BTreeMap, time::Duration};
 
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
+use redis_sim::{Redis, Reply};
 use turmoil::Sim;
 
-use super::{
-    clock::generator,
-    config::Config,
-    net::REDIS_HOST,
-    shared::{Shared, replica_name},
-    weather::Weather,
+use super::{command_faults::CommandFaults, handle::WorldHandle, net::REDIS_HOST};
+use crate::{
+    plan::{Fault, FaultKind, Knobs, LinkFault, LockFault, ProcessFault, ServerFault, generator},
+    record::replica_name,
 };
-use crate::fault::{Fault, FaultKind};
-use redis_sim::{Redis, Reply};
 
 /// How long a foreign lock lives that replicas respect, though they take none.
 const FOREIGN_LOCK_MS: u64 = 500;
 
-/// The one who makes trouble.
+/// Injects the faults of a plan.
 pub(crate) struct Nemesis {
     plan: Vec<Fault>,
     next: usize,
     active: Vec<Fault>,
     rng: ChaCha8Rng,
-    latency: (u64, u64),
+    latency: (Duration, Duration),
     /// How long a lock lives; `None` if nobody takes or respects one.
     lock: Option<u64>,
     lock_keys: Vec<String>,
+    /// How many crashes each replica is down with.
     crashed: BTreeMap<usize, u64>,
 }
 
 impl Nemesis {
-    pub(crate) fn new(config: &Config, lock_keys: Vec<String>) -> Self {
+    pub(crate) fn new(knobs: &Knobs, lock_keys: Vec<String>) -> Self {
+        let (least, most) = knobs.latency;
         Self {
-            plan: config.plan.clone(),
+            plan: knobs.faults.clone(),
             next: 0,
             active: Vec::new(),
-            rng: generator(config.seed, "nemesis"),
-            latency: config.latency,
-            lock: match (config.lock, &config.vault) {
+            rng: generator(knobs.seed, "nemesis"),
+            latency: (Duration::from_millis(least), Duration::from_millis(most)),
+            lock: match (knobs.lock, &knobs.vault) {
                 (Some((ttl, ..)), _) => Some(ttl),
                 (None, Some(_)) => Some(FOREIGN_LOCK_MS),
                 (None, None) => None,
@@ -56,10 +55,10 @@ impl Nemesis {
     }
 
     /// Begins and ends what is due at `now`.
-    pub(crate) fn step(&mut self, sim: &mut Sim<'_>, shared: &Shared, now: u64) {
+    pub(crate) fn step(&mut self, sim: &mut Sim<'_>, world: &WorldHandle, now: u64) {
         while let Some(fault) = self.plan.get(self.next).copied().filter(|f| f.at <= now) {
             self.next += 1;
-            self.begin(sim, shared, fault);
+            self.begin(sim, world, fault);
             if !fault.kind.is_instant() {
                 self.active.push(fault);
             }
@@ -70,18 +69,18 @@ impl Nemesis {
             .partition(|fault| fault.at + fault.lasts <= now);
         self.active = active;
         for fault in over {
-            self.end(sim, shared, fault);
+            self.end(sim, world, fault);
         }
-        if self.is_active(FaultKind::LockNeverGranted) {
-            self.occupy_lock(shared, 1000);
+        if self.is_active(LockFault::LockNeverGranted.into()) {
+            self.occupy_lock(world, 1000);
         }
     }
 
     /// Ends everything, for good.
-    pub(crate) fn heal(&mut self, sim: &mut Sim<'_>, shared: &Shared) {
+    pub(crate) fn heal(&mut self, sim: &mut Sim<'_>, world: &WorldHandle) {
         self.next = self.plan.len();
         for fault in std::mem::take(&mut self.active) {
-            self.end(sim, shared, fault);
+            self.end(sim, world, fault);
         }
     }
 
@@ -89,92 +88,105 @@ impl Nemesis {
         self.active.iter().any(|fault| fault.kind == kind)
     }
 
-    fn begin(&mut self, sim: &mut Sim<'_>, shared: &Shared, fault: Fault) {
+    fn begin(&mut self, sim: &mut Sim<'_>, world: &WorldHandle, fault: Fault) {
         let host = fault.replica.map(replica_name).unwrap_or_default();
-        let host = host.as_str();
-        let mut strikes = true;
+        let strikes = match fault.kind {
+            FaultKind::LinkFault(kind) => {
+                self.begin_link(sim, &host, kind, fault.amount);
+                true
+            }
+            // Counted when they strike a command.
+            FaultKind::CommandFault(_) => false,
+            FaultKind::ProcessFault(kind) => {
+                self.begin_process(sim, world, &host, kind, fault);
+                true
+            }
+            FaultKind::LockFault(kind) => self.change_locks(world, kind),
+            FaultKind::ServerFault(kind) => begin_server(world, kind),
+        };
+        world.command_faults(|faults| faults.begin(fault));
+        if strikes {
+            world.struck(fault.kind);
+        }
+        world.trace(|| format!("fault begins: {fault}"));
+    }
+
+    fn end(&mut self, sim: &mut Sim<'_>, world: &WorldHandle, fault: Fault) {
+        let host = fault.replica.map(replica_name).unwrap_or_default();
         match fault.kind {
-            FaultKind::LatencySpike => {
-                let latency = Duration::from_millis(fault.amount.unsigned_abs());
+            FaultKind::LinkFault(kind) => self.end_link(sim, &host, kind),
+            FaultKind::ProcessFault(kind) => self.end_process(sim, world, &host, kind, fault),
+            FaultKind::ServerFault(kind) if !self.is_active(fault.kind) => {
+                set_mode(world, kind, false);
+            }
+            FaultKind::ServerFault(_) | FaultKind::CommandFault(_) | FaultKind::LockFault(_) => {}
+        }
+        world.command_faults(|faults| faults.end(fault));
+        world.trace(|| format!("fault ends: {fault}"));
+    }
+
+    fn begin_link(&self, sim: &mut Sim<'_>, host: &str, kind: LinkFault, amount: i64) {
+        match kind {
+            LinkFault::LatencySpike => {
+                let latency = Duration::from_millis(amount.unsigned_abs());
                 sim.set_link_latency(host, REDIS_HOST, latency);
             }
-            FaultKind::Partition => sim.partition(host, REDIS_HOST),
-            FaultKind::PartitionToRedis => sim.partition_oneway(host, REDIS_HOST),
-            FaultKind::PartitionFromRedis => sim.partition_oneway(REDIS_HOST, host),
-            FaultKind::HeldLink => sim.hold(host, REDIS_HOST),
-            FaultKind::Crash => {
+            LinkFault::Partition => sim.partition(host, REDIS_HOST),
+            LinkFault::PartitionToRedis => sim.partition_oneway(host, REDIS_HOST),
+            LinkFault::PartitionFromRedis => sim.partition_oneway(REDIS_HOST, host),
+            LinkFault::HeldLink => sim.hold(host, REDIS_HOST),
+        }
+    }
+
+    fn end_link(&self, sim: &mut Sim<'_>, host: &str, kind: LinkFault) {
+        match kind {
+            LinkFault::LatencySpike => {
+                let (least, most) = self.latency;
+                sim.set_link_latency(host, REDIS_HOST, least);
+                sim.set_link_max_message_latency(host, REDIS_HOST, most);
+            }
+            LinkFault::Partition => sim.repair(host, REDIS_HOST),
+            LinkFault::PartitionToRedis => sim.repair_oneway(host, REDIS_HOST),
+            LinkFault::PartitionFromRedis => sim.repair_oneway(REDIS_HOST, host),
+            LinkFault::HeldLink => sim.release(host, REDIS_HOST),
+        }
+    }
+
+    fn begin_process(
+        &mut self,
+        sim: &mut Sim<'_>,
+        world: &WorldHandle,
+        host: &str,
+        kind: ProcessFault,
+        fault: Fault,
+    ) {
+        match kind {
+            ProcessFault::Crash => {
                 let replica = fault.replica.unwrap_or_default();
                 let count = self.crashed.entry(replica).or_default();
                 *count += 1;
                 if *count == 1 {
-                    shared.power(replica).cut();
+                    world.power(replica).cut();
                     sim.crash(host);
-                    shared.power(replica).restore();
-                    shared.crashed(replica);
+                    world.power(replica).restore();
+                    world.crashed(replica);
                 }
             }
-            FaultKind::Pause => shared.gate(fault.replica).pause(),
-            FaultKind::ClockJump => shared.skew(fault.replica, fault.amount * 1000),
-            FaultKind::LockDeleted => {
-                strikes = self.at_locks(shared, |key| vec![b"DEL".to_vec(), key]);
-            }
-            FaultKind::LockStolen => {
-                let (token, ttl) = (self.token(), self.lock.unwrap_or(1).to_string());
-                let words = [token.as_bytes(), b"XX", b"PX", ttl.as_bytes()];
-                strikes = self.at_locks(shared, |key| {
-                    let set = [b"SET".to_vec(), key];
-                    set.into_iter().chain(words.map(<[u8]>::to_vec)).collect()
-                });
-            }
-            FaultKind::LockLapsed => {
-                strikes =
-                    self.at_locks(shared, |key| vec![b"PEXPIRE".to_vec(), key, b"1".to_vec()]);
-            }
-            FaultKind::LockHolderDead => {
-                strikes = self.lock.is_some();
-                self.occupy_lock(shared, self.lock.unwrap_or(1));
-            }
-            FaultKind::LockNeverGranted => strikes = self.lock.is_some(),
-            FaultKind::ScriptFlush => {
-                shared.run(&[b"SCRIPT", b"FLUSH"]);
-            }
-            FaultKind::RedisRestart => {
-                shared.with_redis(Redis::restart);
-                shared.weather(Weather::cut_all);
-            }
-            // Whoever is in stays in, so everybody has to come back.
-            FaultKind::MaxClients => {
-                shared.weather(Weather::cut_all);
-                strikes = false;
-            }
-            // Counted when they strike a command.
-            _ => strikes = false,
+            ProcessFault::Pause => world.gate(fault.replica).pause(),
+            ProcessFault::ClockJump => world.skew(fault.replica, fault.amount * 1000),
         }
-        set_mode(shared, fault.kind, true);
-        shared.weather(|weather| weather.begin(fault));
-        if strikes {
-            shared.struck(fault.kind);
-        }
-        shared.trace(|| format!("fault begins: {fault}"));
     }
 
-    fn end(&mut self, sim: &mut Sim<'_>, shared: &Shared, fault: Fault) {
-        let host = fault.replica.map(replica_name).unwrap_or_default();
-        let host = host.as_str();
-        match fault.kind {
-            FaultKind::LatencySpike => {
-                sim.set_link_latency(host, REDIS_HOST, Duration::from_millis(self.latency.0));
-                sim.set_link_max_message_latency(
-                    host,
-                    REDIS_HOST,
-                    Duration::from_millis(self.latency.1),
-                );
-            }
-            FaultKind::Partition => sim.repair(host, REDIS_HOST),
-            FaultKind::PartitionToRedis => sim.repair_oneway(host, REDIS_HOST),
-            FaultKind::PartitionFromRedis => sim.repair_oneway(REDIS_HOST, host),
-            FaultKind::HeldLink => sim.release(host, REDIS_HOST),
-            FaultKind::Crash => {
+    fn end_process(
+        &mut self,
+        sim: &mut Sim<'_>,
+        world: &WorldHandle,
+        host: &str,
+        kind: ProcessFault,
+        fault: Fault,
+    ) {
+        match kind {
+            ProcessFault::Crash => {
                 let replica = fault.replica.unwrap_or_default();
                 let count = self.crashed.entry(replica).or_default();
                 *count = count.saturating_sub(1);
@@ -182,39 +194,60 @@ impl Nemesis {
                     sim.bounce(host);
                 }
             }
-            FaultKind::Pause => {
-                let again = |other: &Fault| {
-                    other.kind == FaultKind::Pause && other.replica == fault.replica
-                };
+            ProcessFault::Pause => {
+                let again =
+                    |other: &Fault| other.kind == fault.kind && other.replica == fault.replica;
                 if !self.active.iter().any(again) {
-                    shared.gate(fault.replica).resume();
+                    world.gate(fault.replica).resume();
                 }
             }
-            _ => {}
+            ProcessFault::ClockJump => {}
         }
-        if !self.is_active(fault.kind) {
-            set_mode(shared, fault.kind, false);
-        }
-        shared.weather(|weather| weather.end(fault));
-        shared.trace(|| format!("fault ends: {fault}"));
     }
 
-    fn occupy_lock(&mut self, shared: &Shared, ttl: u64) {
+    /// Does to every lock's key what a fault says; whether that changed
+    /// anything.
+    fn change_locks(&mut self, world: &WorldHandle, kind: LockFault) -> bool {
+        let ttl = self.lock.unwrap_or(1);
+        match kind {
+            LockFault::LockDeleted => self.at_locks(world, |key| vec![b"DEL".to_vec(), key]),
+            LockFault::LockStolen => {
+                let (token, ttl) = (self.token(), ttl.to_string());
+                let words = [token.as_bytes(), b"XX", b"PX", ttl.as_bytes()];
+                self.at_locks(world, |key| {
+                    let set = [b"SET".to_vec(), key];
+                    set.into_iter().chain(words.map(<[u8]>::to_vec)).collect()
+                })
+            }
+            LockFault::LockLapsed => {
+                self.at_locks(world, |key| vec![b"PEXPIRE".to_vec(), key, b"1".to_vec()])
+            }
+            LockFault::LockHolderDead => {
+                self.occupy_lock(world, ttl);
+                self.lock.is_some()
+            }
+            LockFault::LockNeverGranted => self.lock.is_some(),
+        }
+    }
+
+    fn occupy_lock(&mut self, world: &WorldHandle, ttl: u64) {
         let (token, ttl) = (self.token(), ttl.to_string());
         let words = [token.as_bytes(), b"PX", ttl.as_bytes()];
-        self.at_locks(shared, |key| {
+        self.at_locks(world, |key| {
             let set = [b"SET".to_vec(), key];
             set.into_iter().chain(words.map(<[u8]>::to_vec)).collect()
         });
     }
 
-    /// Does something to every lock's key; whether that changed anything.
-    fn at_locks(&self, shared: &Shared, command: impl Fn(Vec<u8>) -> Vec<Vec<u8>>) -> bool {
+    /// Runs a command on every lock's key; whether that changed anything: a
+    /// lock that nobody holds cannot be taken away.
+    fn at_locks(&self, world: &WorldHandle, command: impl Fn(Vec<u8>) -> Vec<Vec<u8>>) -> bool {
         let mut strikes = false;
         for key in &self.lock_keys {
             let words = command(key.as_bytes().to_vec());
             let words: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
-            strikes |= took(shared.run(&words));
+            let reply = world.run(&words);
+            strikes |= matches!(reply, Some(Reply::Integer(1) | Reply::Status(_)));
         }
         strikes
     }
@@ -224,29 +257,62 @@ impl Nemesis {
     }
 }
 
-/// Whether a command of the nemesis changed anything: a lock that nobody
-/// holds cannot be taken away, and a server in a bad mood refuses.
-fn took(reply: Option<Reply>) -> bool {
-    matches!(reply, Some(Reply::Integer(1) | Reply::Status(_)))
+/// Begins a fault of the server; whether it has struck already.
+fn begin_server(world: &WorldHandle, kind: ServerFault) -> bool {
+    let strikes = match kind {
+        ServerFault::ScriptFlush => {
+            world.run(&[b"SCRIPT", b"FLUSH"]);
+            true
+        }
+        ServerFault::RedisRestart => {
+            world.with_redis(Redis::restart);
+            world.command_faults(CommandFaults::cut_all);
+            true
+        }
+        // Whoever is in stays in, so everybody has to come back.
+        ServerFault::MaxClients => {
+            world.command_faults(CommandFaults::cut_all);
+            false
+        }
+        // Counted when a reply says so.
+        ServerFault::Busy
+        | ServerFault::Loading
+        | ServerFault::Readonly
+        | ServerFault::Oom
+        | ServerFault::Misconf
+        | ServerFault::Noperm
+        | ServerFault::SlowScript
+        | ServerFault::RedisKilled
+        | ServerFault::RedisStopped
+        | ServerFault::ClientsKilled => false,
+    };
+    set_mode(world, kind, true);
+    strikes
 }
 
 /// Switches a condition that the whole server is in.
-fn set_mode(shared: &Shared, kind: FaultKind, on: bool) {
-    shared.with_redis(|redis| {
+fn set_mode(world: &WorldHandle, kind: ServerFault, on: bool) {
+    world.with_redis(|redis| {
         let modes = redis.modes();
         match kind {
-            FaultKind::Busy => modes.busy = on,
-            FaultKind::Loading => modes.loading = on,
-            FaultKind::ReadOnly => modes.readonly = on,
-            FaultKind::OutOfMemory => modes.oom = on,
-            FaultKind::MisConf => modes.misconf = on,
-            FaultKind::MaxClients => modes.max_clients = on.then_some(0),
-            FaultKind::NoPerm if on => {
+            ServerFault::Busy => modes.busy = on,
+            ServerFault::Loading => modes.loading = on,
+            ServerFault::Readonly => modes.readonly = on,
+            ServerFault::Oom => modes.oom = on,
+            ServerFault::Misconf => modes.misconf = on,
+            ServerFault::MaxClients => modes.max_clients = on.then_some(0),
+            ServerFault::Noperm if on => {
                 modes.denied.insert("rpush".to_owned());
                 modes.denied.insert("hset".to_owned());
             }
-            FaultKind::NoPerm => modes.denied.clear(),
-            _ => {}
+            ServerFault::Noperm => modes.denied.clear(),
+            // No modes: what they do is done when they begin, or by command.
+            ServerFault::RedisRestart
+            | ServerFault::ScriptFlush
+            | ServerFault::SlowScript
+            | ServerFault::RedisKilled
+            | ServerFault::RedisStopped
+            | ServerFault::ClientsKilled => {}
         }
     });
 }

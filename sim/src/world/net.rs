@@ -4,11 +4,12 @@
 use std::{
     io,
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 
 use haechi_store_redis::redis::Connect;
+use parking_lot::Mutex;
 use redis::{
     AsyncConnectionConfig, Cmd, Pipeline, RedisConnectionInfo, RedisFuture, RedisResult, Value,
     aio::{ConnectionLike, MultiplexedConnection},
@@ -34,11 +35,11 @@ pub(crate) struct SimConnect {
 }
 
 /// Whether a process still has power. The sockets of one that has lost it
-/// vanish without a word to their peers.
+/// vanish without a packet to their peers.
 ///
 /// A crash drops a runtime's tasks in an order that depends on their numbers,
-/// which all worlds of a thread pool share: were each socket to say good-bye
-/// as it is dropped, the network's draws would depend on other worlds.
+/// which all worlds of a thread pool share: were each socket to send a FIN as
+/// it is dropped, the network's draws would depend on other worlds.
 #[derive(Clone, Default)]
 pub(crate) struct Power(Arc<Mutex<PowerState>>);
 
@@ -49,23 +50,19 @@ struct PowerState {
 }
 
 impl Power {
-    /// From here on sockets that are dropped are kept, and say nothing.
+    /// From here on sockets that are dropped are kept, and send nothing.
     pub(crate) fn cut(&self) {
-        self.state().lost = true;
+        self.0.lock().lost = true;
     }
 
-    /// Drops what was kept; outside of any host, where a socket is mute.
+    /// Drops what was kept; outside of any host, where a socket sends nothing.
     pub(crate) fn restore(&self) {
         let silenced = {
-            let mut state = self.state();
+            let mut state = self.0.lock();
             state.lost = false;
             std::mem::take(&mut state.silenced)
         };
         drop(silenced);
-    }
-
-    fn state(&self) -> std::sync::MutexGuard<'_, PowerState> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -156,7 +153,7 @@ impl ProcessStream {
 
 impl Drop for ProcessStream {
     fn drop(&mut self) {
-        let mut power = self.power.state();
+        let mut power = self.power.0.lock();
         if power.lost {
             power.silenced.extend(self.stream.take());
         }

@@ -4,18 +4,13 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use turmoil::net::TcpListener;
 
-use super::{
-    clock::sleep,
-    net::REDIS_PORT,
-    shared::{Shared, replica_name},
-    weather::Path,
-};
-use crate::fault::FaultKind;
+use super::{clock::sleep, command_faults::FaultGate, handle::WorldHandle, net::REDIS_PORT};
+use crate::{plan::ServerFault, record::replica_name};
 use redis_sim::server::{serve_connection, shared as gated};
 
 /// Accepts connections for as long as the world lasts.
-pub(crate) async fn run(shared: Shared) -> turmoil::Result {
-    let replicas = shared.process_count();
+pub(crate) async fn run(world: WorldHandle) -> turmoil::Result {
+    let replicas = world.process_count();
     let hosts: Vec<IpAddr> = (0..replicas)
         .map(|replica| turmoil::lookup(replica_name(replica)))
         .collect();
@@ -25,22 +20,18 @@ pub(crate) async fn run(shared: Shared) -> turmoil::Result {
         let Some(replica) = hosts.iter().position(|host| *host == peer.ip()) else {
             continue;
         };
-        if shared.weather(|weather| weather.is_down()) {
+        if world.command_faults(|faults| faults.is_down()) {
             // Dropping the stream resets it.
             continue;
         }
-        if shared.with_redis(|redis| redis.modes().max_clients.is_some()) {
-            shared.struck(FaultKind::MaxClients);
+        if world.with_redis(|redis| redis.modes().max_clients.is_some()) {
+            world.struck(ServerFault::MaxClients);
         }
-        let path = Path {
-            shared: shared.clone(),
-            replica,
-            late: false,
-        };
-        let redis = shared.redis();
+        let gate = FaultGate::new(world.clone(), replica);
+        let redis = world.redis();
         tokio::task::spawn_local(async move {
             // A connection that breaks is the ordinary end of one.
-            let _ = serve_connection(stream, redis, gated(path), sleep).await;
+            let _ = serve_connection(stream, redis, gated(gate), sleep).await;
         });
     }
 }

@@ -1,16 +1,17 @@
 //! The state of a world at one moment, for people: the server's keys, the
-//! locks, and what each process believes, as far as it was told.
+//! locks, and what each process knows, as far as it was told.
 //!
-//! It looks, and changes nothing: a world that was looked at goes on as if it
+//! It looks, and changes nothing: a world that was observed goes on as if it
 //! had not been.
 
 use std::{collections::BTreeMap, fmt::Write};
 
-use haechi_store_redis::redis::{AuditKeys, VaultKeys};
-
-use super::{clock::EPOCH, log::Log, replica, vault};
-use haechi_history::{Function, Outcome};
+use haechi_history::{Function, History, Outcome};
+use haechi_store_redis::redis::{AuditKeys, AuditPrefix, VaultKeys, VaultPrefix};
 use redis_sim::{Keyspace, Value};
+
+use super::clock::EPOCH;
+use crate::record::Log;
 
 /// The longest part of a text that is shown.
 const MOST: usize = 72;
@@ -20,8 +21,8 @@ const PARTS: usize = 8;
 /// Describes the state.
 pub(super) fn describe(keys: &Keyspace, log: &Log) -> String {
     let mut text = String::new();
-    let now = u64::try_from((EPOCH + log.now).as_millis()).unwrap_or(u64::MAX);
-    let _ = writeln!(text, "state at {} ms", log.now.as_millis());
+    let now = u64::try_from((EPOCH + log.now()).as_millis()).unwrap_or(u64::MAX);
+    let _ = writeln!(text, "state at {} ms", log.now().as_millis());
     let left = |key: &[u8]| keys.expires_at(key).map(|at| at.saturating_sub(now));
     let is_live = |key: &[u8]| left(key) != Some(0);
 
@@ -34,8 +35,8 @@ pub(super) fn describe(keys: &Keyspace, log: &Log) -> String {
     }
     let _ = writeln!(text, "locks:");
     for lock in [
-        AuditKeys::new(replica::prefix()).lock,
-        VaultKeys::new(vault::prefix()).lock,
+        AuditKeys::new(AuditPrefix::default()).lock,
+        VaultKeys::new(VaultPrefix::default()).lock,
     ] {
         let held = keys
             .peek(lock.as_bytes())
@@ -50,7 +51,7 @@ pub(super) fn describe(keys: &Keyspace, log: &Log) -> String {
             _ => writeln!(text, "  {lock}: free"),
         };
     }
-    beliefs(&mut text, log);
+    knowledge(&mut text, log.history());
     text
 }
 
@@ -86,22 +87,21 @@ fn parts(text: &mut String, value: &Value) {
 
 /// What a process was told last, and what it waits for.
 #[derive(Default)]
-struct Belief {
+struct Known {
     appended: Option<(u64, String)>,
     version: Option<u64>,
     read: Option<String>,
     open: Vec<String>,
 }
 
-fn beliefs(text: &mut String, log: &Log) {
-    let history = log.recorder.history();
-    let mut beliefs: BTreeMap<&str, Belief> = BTreeMap::new();
+fn knowledge(text: &mut String, history: &History) {
+    let mut knowledge: BTreeMap<&str, Known> = BTreeMap::new();
     for operation in history.operations() {
-        let belief = beliefs
+        let known = knowledge
             .entry(history.process_name(operation.process))
             .or_default();
         match operation.outcome {
-            Outcome::Open => belief.open.push(format!(
+            Outcome::Open => known.open.push(format!(
                 "op {} {} since {} ms",
                 operation.id,
                 operation.f.name(),
@@ -111,47 +111,47 @@ fn beliefs(text: &mut String, log: &Log) {
                 sequence,
                 event_hash,
                 ..
-            } if belief
+            } if known
                 .appended
                 .as_ref()
                 .is_none_or(|(last, _)| *last < sequence) =>
             {
                 let hash = history.text(event_hash).to_owned();
-                belief.appended = Some((sequence, hash));
+                known.appended = Some((sequence, hash));
             }
             Outcome::Mutated(number) => {
-                belief.version = belief.version.max(history.mutation(number).version);
+                known.version = known.version.max(history.mutation(number).version);
             }
             Outcome::Chain(_) | Outcome::Tokens(_) => {
                 let what = match operation.f {
                     Function::ReadChain => "the chain",
                     _ => "the vault",
                 };
-                belief.read = Some(format!("{what} by op {}", operation.id));
+                known.read = Some(format!("{what} by op {}", operation.id));
             }
             _ => {}
         }
     }
-    let _ = writeln!(text, "beliefs:");
-    for (process, belief) in beliefs {
+    let _ = writeln!(text, "processes:");
+    for (process, known) in knowledge {
         let mut said = Vec::new();
         said.extend(
-            belief
+            known
                 .appended
                 .map(|(sequence, hash)| format!("appended at {sequence} {hash}")),
         );
         said.extend(
-            belief
+            known
                 .version
                 .map(|version| format!("made version {version}")),
         );
-        said.extend(belief.read.map(|read| format!("read {read}")));
+        said.extend(known.read.map(|read| format!("read {read}")));
         if said.is_empty() {
             said.push("nothing acknowledged".to_owned());
         }
-        let open = match belief.open.len() {
+        let open = match known.open.len() {
             0 => "nothing open".to_owned(),
-            _ => format!("open: {}", belief.open.join(", ")),
+            _ => format!("open: {}", known.open.join(", ")),
         };
         let _ = writeln!(text, "  {process}: {}; {open}", said.join(", "));
     }

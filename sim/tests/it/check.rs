@@ -53,6 +53,6 @@ fn the_program_prints_one_line_and_says_by_its_code_what_it_found() {
         assert!(!stderr.is_empty());
     }
     let (exit, _, stderr) = program(&folder.path().join("absent"));
-    assert_eq!(exit, Exit::NotAsked);
+    assert_eq!(exit, Exit::Error);
     assert!(stderr.contains("cannot be opened"), "{stderr}");
 }

@@ -5,10 +5,10 @@ use std::{collections::BTreeSet, path::PathBuf, process::Command};
 
 use haechi_sim::{
     mutants::Variant,
+    plan::{Document, Schedule, Workload, WorldOptions},
     runner::run_seeds,
-    schedule::{Document, Schedule},
     shrink::{shrink, violates},
-    world::{self, Watch, Workload, WorldOptions},
+    world::{self, Capture},
 };
 use proptest::prelude::*;
 
@@ -44,24 +44,26 @@ fn the_corpus_convicts_the_planted_bugs_and_nobody_else() {
             schedule,
         } = &document;
         assert_eq!(document.to_text().unwrap(), text, "{name}");
-        let correct = world::carry_out(schedule, Variant::Correct, Watch::default());
-        assert_eq!(correct.violations, [], "{name}");
+        let correct = world::carry_out(schedule, Variant::Correct, Capture::default());
+        assert_eq!(correct.run.violations, [], "{name}");
         // Some once accused the correct store.
         let Some(invariant) = *invariant else {
-            assert_eq!(*store, Variant::Correct, "{name}");
+            assert_eq!(store, Variant::Correct.name(), "{name}");
             continue;
         };
-        let broken = world::carry_out(schedule, *store, Watch::default());
+        let broken = world::carry_out(schedule, store.parse().unwrap(), Capture::default());
         assert!(
             violates(&broken, invariant),
             "{name}: {store} does not violate {} any more: {:?}",
             invariant.name(),
-            broken.violations
+            broken.run.violations
         );
         sizes.push(schedule.events());
-        stores.insert(store.name());
+        stores.insert(store.clone());
     }
-    let planted: BTreeSet<_> = Variant::planted().map(Variant::name).collect();
+    let planted: BTreeSet<_> = Variant::planted()
+        .map(|bug| bug.name().to_owned())
+        .collect();
     assert_eq!(stores, planted);
     sizes.sort_unstable();
     assert!(sizes[sizes.len() / 2] <= 10, "{sizes:?}");
@@ -77,13 +79,13 @@ fn a_schedule_that_is_written_and_read_is_the_same_world() {
             ..WorldOptions::default()
         };
         let drawn = Document {
-            store: Variant::Correct,
+            store: Variant::Correct.name().to_owned(),
             violates: None,
             schedule: Schedule::draw(seed, &options),
         };
         let read = Document::parse(&drawn.to_text().unwrap()).unwrap();
         let [first, second] = [&drawn, &read].map(|document| {
-            world::carry_out(&document.schedule, Variant::Correct, Watch::default())
+            world::carry_out(&document.schedule, Variant::Correct, Capture::default())
         });
         assert_eq!(first.trace_hash, second.trace_hash, "seed {seed}");
     }
@@ -98,8 +100,8 @@ fn three_planted_bugs_shrink_to_what_they_need() {
         let options = variant.options();
         let mut failing = None;
         run_seeds(0..500, 2, 0, &options, variant, |report| {
-            let found = report.world.violations.first();
-            failing = found.map(|found| (report.seed, found.invariant));
+            let found = report.world.run.violations.first();
+            failing = found.map(|found| (report.world.run.seed, found.invariant));
             failing.is_none()
         });
         let (seed, invariant) = failing.unwrap();
@@ -115,14 +117,14 @@ fn three_planted_bugs_shrink_to_what_they_need() {
         );
         let fails = |schedule: &Schedule| {
             violates(
-                &world::carry_out(schedule, variant, Watch::default()),
+                &world::carry_out(schedule, variant, Capture::default()),
                 invariant,
             )
         };
         assert!(fails(&left), "{name}");
-        for fault in 0..left.config.plan.len() {
+        for fault in 0..left.knobs.faults.len() {
             let mut less = left.clone();
-            less.config.plan.remove(fault);
+            less.knobs.faults.remove(fault);
             assert!(!fails(&less), "{name} does not need fault {fault}");
         }
         for process in 0..left.operations.len() {
@@ -209,7 +211,7 @@ proptest! {
         let end = at + text[at..].find(|next: char| !next.is_ascii_digit()).unwrap();
         let changed = format!("{}{number}{}", &text[..at], &text[end..]);
         if let Ok(document) = Document::parse(&changed) {
-            let _ = world::carry_out(&document.schedule, Variant::Correct, Watch::default());
+            let _ = world::carry_out(&document.schedule, Variant::Correct, Capture::default());
         }
     }
 }

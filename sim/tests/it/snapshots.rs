@@ -2,13 +2,13 @@
 
 use std::process::Command;
 
-use haechi_sim::world::{Config, WorldOptions};
+use haechi_sim::plan::{Knobs, WorldOptions};
 
 /// Catches a knob that is drawn but not printed, and a plan nobody can read.
 #[test]
 fn a_world_says_what_it_is_made_of() {
-    let config = Config::draw(7, &WorldOptions::default());
-    insta::assert_snapshot!("world", config.to_string());
+    let knobs = Knobs::draw(7, &WorldOptions::default());
+    insta::assert_snapshot!("world", knobs.to_string());
 }
 
 /// Catches a command or an option that vanishes.

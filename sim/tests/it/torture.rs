@@ -28,12 +28,13 @@ fn verdict(output: &Output) -> Value {
 }
 
 /// What strikes in every run of some seconds, whatever the lock policy is.
-const FAULTS: [&str; 18] = [
+const FAULTS: [&str; 19] = [
     "clients_killed",
     "crash",
     "held_link",
     "late_command",
     "late_reply",
+    "lock_never_granted",
     "latency_spike",
     "max_clients",
     "oom",
@@ -49,12 +50,12 @@ const FAULTS: [&str; 18] = [
     "slow_script",
 ];
 
-/// Runs a workload for 3 s, and has its history judged once more.
+/// Runs a workload for 5 s, and has its history judged once more.
 fn holds(workload: &str, seed: u64) {
     let directory = tempfile::tempdir().unwrap();
     let history = directory.path().join("history.jsonl");
     let words = format!(
-        "--seconds 3 --seed {seed} --workload {workload} --history {}",
+        "--seconds 5 --seed {seed} --workload {workload} --history {}",
         history.display()
     );
     let output = torture(&words);

@@ -1,20 +1,26 @@
 //! Whole worlds: first that one seed gives one trace, then what they show.
 
 use haechi_sim::{
-    fault::{FaultClass, FaultKind},
     mutants::Variant,
-    runner::{Summary, run_seed, run_seeds},
-    world::{Workload, WorldOptions},
+    plan::{FaultClass, FaultKind, Workload, WorldOptions},
+    runner::{Summary, run_seeds},
+    world::{self, Capture, WorldReport},
 };
+use strum::VariantArray;
 
 const WORKLOADS: [Workload; 3] = [Workload::Audit, Workload::Vault, Workload::Mixed];
 
-fn kept(workload: Workload) -> WorldOptions {
-    WorldOptions {
-        keep_trace: true,
+/// A world of the correct store, with its trace.
+fn traced(seed: u64, workload: Workload) -> WorldReport {
+    let options = WorldOptions {
         workload,
         ..WorldOptions::default()
-    }
+    };
+    let capture = Capture {
+        trace: true,
+        ..Capture::default()
+    };
+    world::run(seed, &options, Variant::Correct, capture)
 }
 
 /// Every other result rests on this one. Catches a hash map's order, a wall
@@ -22,8 +28,8 @@ fn kept(workload: Workload) -> WorldOptions {
 #[test]
 fn a_one_seed_gives_one_trace() {
     for seed in 0..12 {
-        let options = kept(WORKLOADS[seed as usize % 3]);
-        let [first, second] = [(); 2].map(|()| run_seed(seed, &options, Variant::Correct).world);
+        let workload = WORKLOADS[seed as usize % 3];
+        let [first, second] = [(); 2].map(|()| traced(seed, workload));
         for (number, (one, other)) in first.trace.iter().zip(&second.trace).enumerate() {
             assert_eq!(one, other, "seed {seed} differs at event {number}");
         }
@@ -38,8 +44,7 @@ fn a_one_seed_gives_one_trace() {
 #[test]
 fn two_seeds_give_two_traces() {
     for workload in WORKLOADS {
-        let [one, other] =
-            [1, 2].map(|seed| run_seed(seed, &kept(workload), Variant::Correct).world);
+        let [one, other] = [1, 2].map(|seed| traced(seed, workload));
         assert_ne!(one.trace_hash, other.trace_hash);
     }
 }
@@ -66,10 +71,9 @@ fn the_correct_store_is_never_accused_and_every_fault_strikes() {
             Variant::Correct,
             |report| {
                 assert!(
-                    report.is_ok(),
-                    "seed {} of {workload:?}: {:?}",
-                    report.seed,
-                    report.world.violations
+                    report.world.run.is_ok(),
+                    "{workload:?}: {:?}",
+                    report.world.run
                 );
                 summary.add(&report);
                 true
@@ -95,14 +99,15 @@ fn the_correct_store_is_never_accused_and_every_fault_strikes() {
 /// Catches a class that strikes though it was left out.
 #[test]
 fn only_the_classes_asked_for_strike() {
-    for class in FaultClass::ALL {
+    for class in FaultClass::VARIANTS.iter().copied() {
         let options = WorldOptions {
             faults: vec![class],
             ..WorldOptions::default()
         };
         for seed in 0..5 {
-            let world = run_seed(seed, &options, Variant::Correct).world;
+            let world = world::run(seed, &options, Variant::Correct, Capture::default());
             let foreign: Vec<&FaultKind> = world
+                .run
                 .faults
                 .keys()
                 .filter(|kind| kind.class() != class)
@@ -118,7 +123,7 @@ fn every_planted_bug_is_caught() {
     for variant in Variant::planted() {
         let mut caught = None;
         run_seeds(0..500, 2, 0, &variant.options(), variant, |report| {
-            caught = (!report.is_ok()).then_some(report.seed);
+            caught = report.world.run.violations.first().cloned();
             caught.is_none()
         });
         assert!(caught.is_some(), "{variant} survived 500 seeds");

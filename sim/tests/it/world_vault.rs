@@ -2,18 +2,21 @@
 
 use haechi_history::{History, Operation, Outcome};
 use haechi_sim::{
-    fault::FaultClass,
     mutants::Variant,
-    runner::run_seed,
-    world::{Workload, WorldOptions},
+    plan::{FaultClass, Workload, WorldOptions},
+    record::RunReport,
+    world::{self, Capture},
 };
+use strum::VariantArray;
 
-fn vault(faults: &[FaultClass]) -> WorldOptions {
-    WorldOptions {
+/// The world of a seed, with a vault alone and faults of these classes.
+fn run(seed: u64, faults: &[FaultClass]) -> RunReport {
+    let options = WorldOptions {
         workload: Workload::Vault,
         faults: faults.to_vec(),
         ..WorldOptions::default()
-    }
+    };
+    world::run(seed, &options, Variant::Correct, Capture::default()).run
 }
 
 fn foreign(history: &History) -> impl Iterator<Item = &Operation> {
@@ -30,13 +33,13 @@ fn foreign(history: &History) -> impl Iterator<Item = &Operation> {
 fn foreign_writers_never_fail_in_a_quiet_world() {
     let mut acknowledged = 0;
     for seed in 0..40 {
-        let world = run_seed(seed, &vault(&[]), Variant::Correct).world;
+        let run = run(seed, &[]);
         assert!(
-            world.violations.is_empty(),
+            run.violations.is_empty(),
             "seed {seed}: {:?}",
-            world.violations
+            run.violations
         );
-        for operation in foreign(&world.history) {
+        for operation in foreign(&run.history) {
             assert!(
                 matches!(operation.outcome, Outcome::Mutated(_)),
                 "seed {seed}: {operation:?}"
@@ -67,8 +70,7 @@ fn expired(history: &History) -> usize {
 fn tokens_expire_when_and_only_when_clocks_jump() {
     let count = |faults: &[FaultClass]| -> usize {
         (0..12)
-            .map(|seed| run_seed(seed, &vault(faults), Variant::Correct).world)
-            .map(|world| expired(&world.history))
+            .map(|seed| expired(&run(seed, faults).history))
             .sum()
     };
     assert_eq!(count(&[]), 0);
@@ -82,11 +84,11 @@ fn tokens_expire_when_and_only_when_clocks_jump() {
 fn every_end_of_a_mutation_is_told() {
     let (mut ok, mut open, mut unknown, mut idle) = (0, 0, 0, 0);
     for seed in 0..30 {
-        let world = run_seed(seed, &vault(&FaultClass::ALL), Variant::Correct).world;
-        for operation in world.history.operations() {
+        let run = run(seed, FaultClass::VARIANTS);
+        for operation in run.history.operations() {
             match operation.outcome {
                 Outcome::Mutated(number) => {
-                    let mutation = world.history.mutation(number);
+                    let mutation = run.history.mutation(number);
                     if mutation.writes.is_empty() {
                         idle += 1;
                     } else {

@@ -1,36 +1,39 @@
-//! What is written down in one world: the history, the trace, the counts.
+//! What is recorded of one run: the history, the trace, the counts.
 
 use std::{collections::BTreeMap, time::Duration};
 
+use haechi_history::{Function, History, Malformed, OpId, Outcome, Recorder};
 use haechi_store_redis::{
     audit::AuditStats,
     chain::{AppendId, Position},
     vault::VaultStats,
 };
 
-use super::{state, trace::Trace, vault::notes::Notes};
-use haechi_history::{Function, History, Malformed, OpId, Outcome, Recorder};
-use redis_sim::{Redis, server};
+use super::{RunReport, call_trace::CallTrace, trace::Trace};
 
-/// Tells the time since everything began.
+/// Tells the time since the run began.
 pub(crate) type Time = Box<dyn Fn() -> Duration + Send>;
 
-/// What is written down.
-pub(super) struct Log {
+/// Describes the run after an event of the trace; `None` if it has to wait for
+/// the next one.
+pub(crate) type Observer = Box<dyn Fn(&Log) -> Option<String> + Send>;
+
+/// What is recorded.
+pub(crate) struct Log {
     pub(super) recorder: Recorder,
     pub(super) trace: Trace,
-    /// The time of a world, which stands still between two looks at it.
-    pub(super) now: Duration,
+    /// The time of a world, which stands still between two of its steps.
+    now: Duration,
     /// Where time passes by itself: how to ask for it.
     pub(super) time: Option<Time>,
-    /// The append behind each identity; several, where a planted bug gives all
-    /// the same.
+    /// The appends behind each identity: more than one where callers bring the
+    /// same.
     pub(super) appends: BTreeMap<AppendId, Vec<OpId>>,
     /// The one place that each append of unknown outcome can have.
     pub(super) handles: BTreeMap<OpId, Position>,
     /// The calls into the vault that go on, by their first operation.
-    pub(super) calls: BTreeMap<OpId, Notes>,
-    /// Attempts at the vault that no call has made: a fault of the harness.
+    pub(super) calls: BTreeMap<OpId, CallTrace>,
+    /// Attempts at the vault that no call has made.
     pub(super) stray_attempts: u64,
     /// Why mutations of processes that follow the reference's protocol failed.
     pub(super) foreign_failures: Vec<String>,
@@ -41,13 +44,13 @@ pub(super) struct Log {
     pub(super) outcomes: Outcomes,
     pub(super) vault_outcomes: Outcomes,
     pub(super) healed: bool,
-    /// The first thing that the history refused: a fault of the harness.
+    /// The first thing that the history refused.
     pub(super) malformed: Option<Malformed>,
     events: u64,
-    /// The event after which to look at the server.
-    look: Option<(u64, server::Shared<Redis>)>,
-    /// The state of the world after that event.
-    pub(super) seen: Option<String>,
+    /// Who asks for a description, and after which event.
+    observer: Option<(u64, Observer)>,
+    /// What it said.
+    pub(super) observed: Option<String>,
 }
 
 /// How many operations ended in which way.
@@ -76,24 +79,18 @@ impl Outcomes {
     }
 }
 
-/// What is left of a world.
+/// What was recorded, once the run is over.
 pub(crate) struct Closed {
-    pub(crate) seen: Option<String>,
-    pub(crate) history: History,
-    pub(crate) malformed: Option<Malformed>,
+    pub(crate) report: RunReport,
+    pub(crate) observed: Option<String>,
     pub(crate) trace_hash: u64,
     pub(crate) trace: Vec<String>,
-    pub(crate) stats: AuditStats,
-    pub(crate) vault_stats: VaultStats,
-    pub(crate) outcomes: Outcomes,
-    pub(crate) vault_outcomes: Outcomes,
     pub(crate) foreign_failures: Vec<String>,
     pub(crate) undecryptable: Vec<String>,
-    pub(crate) stray_attempts: u64,
 }
 
 impl Log {
-    pub(super) fn new(keep_trace: bool) -> Self {
+    pub(crate) fn new(keep_trace: bool) -> Self {
         Self {
             recorder: Recorder::new(),
             trace: Trace::new(keep_trace),
@@ -112,18 +109,28 @@ impl Log {
             healed: false,
             malformed: None,
             events: 0,
-            look: None,
-            seen: None,
+            observer: None,
+            observed: None,
         }
     }
 
-    /// Puts the state of the world down once it has come to this event.
-    pub(super) fn looks_at(&mut self, event: Option<u64>, redis: &server::Shared<Redis>) {
-        self.look = event.map(|event| (event, redis.clone()));
+    /// Sets the time that everything from here on is recorded at.
+    pub(crate) fn set_now(&mut self, now: Duration) {
+        self.now = now;
+    }
+
+    /// Has the run described once it has come to this event.
+    pub(crate) fn observe_at(&mut self, event: u64, observer: Observer) {
+        self.observer = Some((event, observer));
+    }
+
+    /// What processes asked and were told so far.
+    pub(crate) fn history(&self) -> &History {
+        self.recorder.history()
     }
 
     /// The time that everything is recorded at.
-    pub(super) fn now(&self) -> Duration {
+    pub(crate) fn now(&self) -> Duration {
         match &self.time {
             Some(time) => time(),
             None => self.now,
@@ -178,24 +185,20 @@ impl Log {
         }
     }
 
-    pub(super) fn note(&mut self, line: impl FnOnce() -> String) {
+    pub(super) fn event(&mut self, line: impl FnOnce() -> String) {
         // The world's clock moves in whole milliseconds.
         let line = format!("{:>6} {}", self.now().as_millis(), line());
         self.trace.event(&line);
         self.events += 1;
-        // Whoever has the server at this moment gives it back before the next
-        // event.
-        if let Some((event, redis)) = self.look.take() {
-            match redis.try_lock() {
-                Ok(redis) if event <= self.events => {
-                    self.seen = Some(state::describe(redis.keyspace(), self));
-                }
-                _ => self.look = Some((event, redis.clone())),
+        if let Some((event, observer)) = self.observer.take() {
+            self.observed = (event <= self.events).then(|| observer(self)).flatten();
+            if self.observed.is_none() {
+                self.observer = Some((event, observer));
             }
         }
     }
 }
 
-pub(super) fn nanos(duration: Duration) -> u64 {
+pub(crate) fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

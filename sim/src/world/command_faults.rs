@@ -5,89 +5,100 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
-use tokio::sync::Notify;
-
-use super::{TICK_MS, coverage::Watch, log::nanos, shared::Shared};
-use crate::fault::{Fault, FaultKind};
 use redis_sim::{
     Command, Reply,
     server::{After, Before, ConnId, Gate},
+};
+use tokio::sync::Notify;
+
+use super::handle::WorldHandle;
+use crate::{
+    plan::{CommandFault, Fault, FaultKind, ServerFault, TICK_MS},
+    record::{CoverageRecorder, nanos},
 };
 
 /// How long a strike that is spelled out waits for its command: whatever is
 /// left out of a schedule may move the command a little.
 const AROUND_MS: u64 = 4 * TICK_MS;
 
-/// The faults that strike commands now.
-pub(crate) struct Weather {
+/// The faults that strike commands now, and how often each fault struck.
+pub(crate) struct CommandFaults {
     active: Vec<Fault>,
     rng: ChaCha8Rng,
     /// How to cut each connection.
     connections: BTreeMap<ConnId, Arc<Notify>>,
-    struck: BTreeMap<FaultKind, u64>,
+    counts: BTreeMap<FaultKind, u64>,
     /// What struck single commands, spelled out.
     strikes: Vec<Fault>,
-    watch: Watch,
+    coverage: CoverageRecorder,
     /// In nanoseconds.
     now: u64,
     /// Until when a slow script keeps everybody waiting, in milliseconds.
     busy_until: u64,
 }
 
-/// The way of one replica's connection through the weather.
-pub(crate) struct Path {
-    pub(crate) shared: Shared,
-    pub(crate) replica: usize,
+/// What one replica's connection passes on the server's side.
+pub(crate) struct FaultGate {
+    world: WorldHandle,
+    replica: usize,
     /// Whether the command on its way was held back by a fault.
-    pub(crate) late: bool,
+    late: bool,
 }
 
-impl Gate for Path {
+impl Gate for FaultGate {
     fn opened(&mut self, connection: ConnId) -> Option<Arc<Notify>> {
         let cut = Arc::new(Notify::new());
-        self.shared.weather(|weather| {
-            weather.connections.insert(connection, cut.clone());
+        self.world.command_faults(|faults| {
+            faults.connections.insert(connection, cut.clone());
         });
         Some(cut)
     }
 
     fn before(&mut self, _: ConnId, command: &Command) -> Before {
-        let now = u64::try_from(self.shared.now().as_millis()).unwrap_or(u64::MAX);
+        let now = u64::try_from(self.world.now().as_millis()).unwrap_or(u64::MAX);
         let verdict = self
-            .shared
-            .weather(|weather| weather.arrival(self.replica, command, now));
+            .world
+            .command_faults(|faults| faults.arrival(self.replica, command, now));
         self.late = matches!(verdict, Before::Delay(_));
         if verdict != Before::Run {
-            self.note(command, &format!("{verdict:?}"));
+            self.trace(command, &format!("{verdict:?}"));
         }
         verdict
     }
 
     fn after(&mut self, _: ConnId, command: &Command, reply: &Reply) -> After {
-        let verdict = self.shared.weather(|weather| {
-            weather.watch.ran(command, reply, self.late);
-            weather.departure(self.replica, reply)
+        let verdict = self.world.command_faults(|faults| {
+            faults.coverage.ran(command, reply, self.late);
+            faults.departure(self.replica, reply)
         });
-        self.note(command, &format!("{} {verdict:?}", brief(reply)));
+        self.trace(command, &format!("{} {verdict:?}", brief(reply)));
         verdict
     }
 
     fn closed(&mut self, connection: ConnId) {
-        self.shared.weather(|weather| {
-            weather.connections.remove(&connection);
+        self.world.command_faults(|faults| {
+            faults.connections.remove(&connection);
         });
     }
 }
 
-impl Path {
-    fn note(&self, command: &Command, what: &str) {
+impl FaultGate {
+    pub(crate) fn new(world: WorldHandle, replica: usize) -> Self {
+        Self {
+            world,
+            replica,
+            late: false,
+        }
+    }
+
+    fn trace(&self, command: &Command, what: &str) {
         let name = String::from_utf8_lossy(command.name());
-        self.shared
+        self.world
             .trace(|| format!("redis: {name} of r{}: {what}", self.replica));
     }
 }
 
-/// What a reply says, in a word.
+/// The beginning of a reply.
 fn brief(reply: &Reply) -> String {
     match reply {
         Reply::Status(text)
@@ -109,15 +120,15 @@ fn brief(reply: &Reply) -> String {
     }
 }
 
-impl Weather {
+impl CommandFaults {
     pub(crate) fn new(rng: ChaCha8Rng) -> Self {
         Self {
             active: Vec::new(),
             rng,
             connections: BTreeMap::new(),
-            struck: BTreeMap::new(),
+            counts: BTreeMap::new(),
             strikes: Vec::new(),
-            watch: Watch::default(),
+            coverage: CoverageRecorder::default(),
             now: 0,
             busy_until: 0,
         }
@@ -136,8 +147,8 @@ impl Weather {
     }
 
     pub(crate) fn struck(&mut self, kind: FaultKind) {
-        *self.struck.entry(kind).or_default() += 1;
-        self.watch.struck(kind, self.now);
+        *self.counts.entry(kind).or_default() += 1;
+        self.coverage.struck(kind, self.now);
     }
 
     pub(crate) fn set_now(&mut self, now: Duration) {
@@ -145,8 +156,8 @@ impl Weather {
     }
 
     /// What was met until now.
-    pub(super) fn take_watch(&mut self) -> Watch {
-        std::mem::take(&mut self.watch)
+    pub(super) fn take_coverage(&mut self) -> CoverageRecorder {
+        std::mem::take(&mut self.coverage)
     }
 
     /// Everything that struck single commands: each as a fault that strikes
@@ -156,8 +167,8 @@ impl Weather {
     }
 
     /// How often each fault struck.
-    pub(crate) fn strikes(&self) -> &BTreeMap<FaultKind, u64> {
-        &self.struck
+    pub(crate) fn counts(&self) -> &BTreeMap<FaultKind, u64> {
+        &self.counts
     }
 
     /// Cuts every connection.
@@ -171,55 +182,61 @@ impl Weather {
     pub(crate) fn is_down(&self) -> bool {
         self.active
             .iter()
-            .any(|fault| fault.kind == FaultKind::RedisRestart)
+            .any(|fault| fault.kind == ServerFault::RedisRestart.into())
     }
 
     /// A fault of this kind that strikes a command of this replica now.
-    fn strikes_now(&mut self, kind: FaultKind, owner: usize) -> Option<Fault> {
+    fn strikes_now(&mut self, kind: impl Into<FaultKind>, owner: usize) -> Option<Fault> {
+        let kind = kind.into();
         let index = self.active.iter().position(|fault| {
             fault.kind == kind && fault.replica.is_none_or(|replica| replica == owner)
         })?;
         let fault = self.active[index];
-        let odds = match kind {
-            _ if fault.once => 100,
-            _ if kind.cuts() => u32::try_from(fault.amount).unwrap_or(0).min(100),
+        let (percent, spelled_out) = match kind {
+            FaultKind::CommandFault(command) if command.cuts() => (fault.amount, Some(0)),
             // Half of the commands, so that later ones overtake late ones.
-            FaultKind::LateCommand => 50,
-            _ => 100,
+            FaultKind::CommandFault(CommandFault::LateCommand) => (50, Some(fault.amount)),
+            FaultKind::CommandFault(_) => (100, Some(fault.amount)),
+            FaultKind::LinkFault(_)
+            | FaultKind::ProcessFault(_)
+            | FaultKind::LockFault(_)
+            | FaultKind::ServerFault(_) => (100, None),
         };
-        if !self.rng.random_ratio(odds, 100) {
+        let percent = match fault.once {
+            true => 100,
+            false => u32::try_from(percent).unwrap_or(0).min(100),
+        };
+        if !self.rng.random_ratio(percent, 100) {
             return None;
         }
         if fault.once {
             self.active.remove(index);
         }
-        if kind.strikes_commands() {
-            self.strikes.push(Fault {
-                at: self.now / 1_000_000,
-                lasts: AROUND_MS,
-                replica: Some(owner),
-                amount: if kind.cuts() { 0 } else { fault.amount },
-                once: true,
-                ..fault
-            });
-        }
+        self.strikes.extend(spelled_out.map(|amount| Fault {
+            at: self.now / 1_000_000,
+            lasts: AROUND_MS,
+            replica: Some(owner),
+            amount,
+            once: true,
+            ..fault
+        }));
         self.struck(kind);
         Some(fault)
     }
 
     fn arrival(&mut self, replica: usize, command: &Command, now: u64) -> Before {
         if self
-            .strikes_now(FaultKind::ResetBeforeExecution, replica)
+            .strikes_now(CommandFault::ResetBeforeExecution, replica)
             .is_some()
         {
             return Before::Cut;
         }
-        if let Some(fault) = self.strikes_now(FaultKind::LateCommand, replica) {
+        if let Some(fault) = self.strikes_now(CommandFault::LateCommand, replica) {
             return Before::Delay(Duration::from_millis(fault.amount.unsigned_abs()));
         }
         if command.is("EVALSHA")
             && now >= self.busy_until
-            && let Some(fault) = self.strikes_now(FaultKind::SlowScript, replica)
+            && let Some(fault) = self.strikes_now(ServerFault::SlowScript, replica)
         {
             self.busy_until = now + fault.amount.unsigned_abs();
         }
@@ -237,21 +254,21 @@ impl Weather {
         if let Reply::Array(parts) = reply
             && parts.first() == Some(&Reply::text("denied"))
         {
-            self.struck(FaultKind::NoPerm);
+            self.struck(ServerFault::Noperm.into());
         }
         if self
-            .strikes_now(FaultKind::ResetAfterExecution, replica)
+            .strikes_now(CommandFault::ResetAfterExecution, replica)
             .is_some()
         {
             return After::Cut;
         }
         if self
-            .strikes_now(FaultKind::ResetMidReply, replica)
+            .strikes_now(CommandFault::ResetMidReply, replica)
             .is_some()
         {
             return After::CutMidReply;
         }
-        match self.strikes_now(FaultKind::LateReply, replica) {
+        match self.strikes_now(CommandFault::LateReply, replica) {
             Some(fault) => After::Delay(Duration::from_millis(fault.amount.unsigned_abs())),
             None => After::Send,
         }
@@ -260,17 +277,17 @@ impl Weather {
     /// A mode of the server has struck when a reply says so.
     fn count_error(&mut self, message: &[u8]) {
         let kind = [
-            (&b"BUSY"[..], FaultKind::Busy),
-            (b"LOADING", FaultKind::Loading),
-            (b"READONLY", FaultKind::ReadOnly),
-            (b"OOM", FaultKind::OutOfMemory),
-            (b"MISCONF", FaultKind::MisConf),
-            (b"NOPERM", FaultKind::NoPerm),
+            (&b"BUSY"[..], ServerFault::Busy),
+            (b"LOADING", ServerFault::Loading),
+            (b"READONLY", ServerFault::Readonly),
+            (b"OOM", ServerFault::Oom),
+            (b"MISCONF", ServerFault::Misconf),
+            (b"NOPERM", ServerFault::Noperm),
         ]
         .into_iter()
         .find(|(code, _)| message.starts_with(code));
         if let Some((_, kind)) = kind {
-            self.struck(kind);
+            self.struck(kind.into());
         }
     }
 }

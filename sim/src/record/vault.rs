@@ -8,10 +8,11 @@ use haechi_store_redis::{
 };
 
 use super::{
-    notes::{Notes, Values},
-    secret_calls::Failure,
+    call_trace::{CallTrace, Values},
+    log::nanos,
+    recorder::RunRecorder,
 };
-use crate::world::{ledger::Ledger, log::nanos, trace::fnv1a};
+use crate::plan::fnv1a;
 use haechi_history::{Answer, End, Function, Malformed, Mutation, OpId};
 
 /// How a call that changes tokens ended.
@@ -26,20 +27,26 @@ pub(crate) enum Ended<'a> {
     Unknown(&'a str),
 }
 
-impl Ledger {
+/// Why a call of the vault of plaintexts failed.
+pub(crate) struct Failure {
+    pub(crate) is_unknown: bool,
+    pub(crate) error: String,
+}
+
+impl RunRecorder {
     /// A call that changes tokens begins.
     pub(crate) fn call(&self, replica: usize, process: &str) -> Option<OpId> {
         let op = self.invoke(replica, process, Function::Mutate, None)?;
         let mut log = self.log();
-        log.calls.insert(op, Notes::new(replica, process, op));
+        log.calls.insert(op, CallTrace::new(replica, process, op));
         Some(op)
     }
 
-    /// Writes something down about a call.
-    pub(crate) fn note(&self, call: Option<OpId>, note: impl FnOnce(&mut Notes)) {
+    /// Records something about a call.
+    pub(crate) fn in_call(&self, call: Option<OpId>, record: impl FnOnce(&mut CallTrace)) {
         let mut log = self.log();
         match call.and_then(|call| log.calls.get_mut(&call)) {
-            Some(notes) => note(notes),
+            Some(trace) => record(trace),
             // Whatever is applied outside of every call would go unjudged.
             None => log.stray_attempts += 1,
         }
@@ -50,29 +57,29 @@ impl Ledger {
     pub(crate) fn attempt(&self, call: Option<OpId>, attempt: &Attempt<'_>) {
         let next = {
             let log = self.log();
-            let notes = call.and_then(|call| log.calls.get(&call));
-            notes
-                .filter(|notes| notes.is_next(attempt.mutation))
-                .map(|notes| (notes.replica, notes.process.clone()))
+            let trace = call.and_then(|call| log.calls.get(&call));
+            trace
+                .filter(|trace| trace.is_next(attempt.mutation))
+                .map(|trace| (trace.replica, trace.process.clone()))
         };
         if let (Some(call), Some((replica, process))) = (call, next) {
             self.end_applied(call, None);
             if let Some(op) = self.invoke(replica, &process, Function::Mutate, None) {
-                self.note(Some(call), |notes| notes.go_on(op));
+                self.in_call(Some(call), |trace| trace.go_on(op));
             }
         }
-        self.note(call, |notes| notes.sent(attempt));
+        self.in_call(call, |trace| trace.sent(attempt));
     }
 
     /// Ends the operation that a call is in as applied, at the version that the
-    /// caller was told or else the one that was noted.
+    /// caller was told or else the one that was recorded.
     fn end_applied(&self, call: OpId, version: Option<u64>) {
         let log = self.log();
-        let Some(notes) = log.calls.get(&call) else {
+        let Some(trace) = log.calls.get(&call) else {
             return;
         };
-        let (replica, process, op) = (notes.replica, notes.process.clone(), notes.op);
-        let applied = notes.applied();
+        let (replica, process, op) = (trace.replica, trace.process.clone(), trace.op);
+        let applied = trace.applied();
         drop(log);
         match applied {
             Some(mut mutation) => {
@@ -95,10 +102,10 @@ impl Ledger {
             self.log().calls.remove(&call);
             return;
         }
-        let Some(notes) = self.log().calls.remove(&call) else {
+        let Some(trace) = self.log().calls.remove(&call) else {
             return;
         };
-        let (replica, process, op) = (notes.replica, notes.process.as_str(), notes.op);
+        let (replica, process, op) = (trace.replica, trace.process.as_str(), trace.op);
         match ended {
             Ended::Done(_) => {}
             Ended::Idle(seen) => {
@@ -114,14 +121,14 @@ impl Ledger {
                 });
             }
             Ended::NotApplied(error) => {
-                self.end_fail(replica, op, notes.last(), error, || {
+                self.end_fail(replica, op, trace.last(), error, || {
                     format!("{process} op {op}: {error}")
                 });
             }
             Ended::Unknown(error) => {
                 let end = End::Unknown {
                     error: Some(error.into()),
-                    mutation: notes.open(),
+                    mutation: trace.maybe_applied(),
                 };
                 self.end(replica, op, end, || format!("{process} op {op}: {error}"));
             }
@@ -158,11 +165,11 @@ impl Ledger {
 
     /// A call of the vault of plaintexts ends: with the last mutation that it
     /// applied, or without one.
-    pub(super) fn end_vault_call(&self, call: OpId, ended: Result<(), Failure>) {
+    pub(crate) fn end_vault_call(&self, call: OpId, ended: Result<(), Failure>) {
         let has_applied = {
             let log = self.log();
-            let notes = log.calls.get(&call);
-            notes.is_some_and(|notes| notes.applied().is_some())
+            let trace = log.calls.get(&call);
+            trace.is_some_and(|trace| trace.applied().is_some())
         };
         match ended {
             _ if has_applied => {
@@ -232,7 +239,7 @@ impl Ledger {
             let said = log.recorder.vault_rollback(now, process, *seen);
             log.accept(said);
         }
-        log.note(|| format!("{process}: {corrupt}"));
+        log.event(|| format!("{process}: {corrupt}"));
     }
 
     /// The calls of a process that died: what they may have done, they may
@@ -242,25 +249,25 @@ impl Ledger {
         let calls: Vec<OpId> = log
             .calls
             .iter()
-            .filter(|(_, notes)| notes.replica == replica)
+            .filter(|(_, trace)| trace.replica == replica)
             .map(|(call, _)| *call)
             .collect();
         for call in calls {
-            let Some(notes) = log.calls.remove(&call) else {
+            let Some(trace) = log.calls.remove(&call) else {
                 continue;
             };
-            let mutation = match notes.applied() {
+            let mutation = match trace.applied() {
                 Some(applied) => Some(Mutation {
                     version: None,
                     ..applied
                 }),
-                None => notes.open(),
+                None => trace.maybe_applied(),
             };
             log.vault_outcomes.unknown += 1;
             let now = nanos(log.now());
             let ended = log
                 .recorder
-                .mutate_unknown(now, notes.op, mutation, "the process died");
+                .mutate_unknown(now, trace.op, mutation, "the process died");
             log.accept(ended);
         }
     }

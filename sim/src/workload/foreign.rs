@@ -2,22 +2,22 @@
 //! everything, run, apply if the version has not moved, give the lock back.
 //!
 //! It shares no code with the vault but the connection, and must not know of
-//! receipts, marks or fences on values.
+//! receipts or fences on values.
 
 use std::time::Duration;
 
 use haechi_store_redis::{
     AttemptError,
     clock::Clock,
-    redis::{Link, VaultKeys, script::Script},
+    redis::{Link, VaultKeys, VaultPrefix, script::Script},
 };
 use rand::Rng;
 use redis::{Value, cmd};
 
-use super::{notes::Values, prefix};
+use super::{Host, Process};
 use crate::{
-    schedule::Act,
-    world::{clock::generator, config::Config, host::Host, ledger::Ledger, replica::begins},
+    plan::{Action, ForeignOperation},
+    record::{RunRecorder, Values},
 };
 use haechi_history::{Answer, End, Function, Mutation, OpId};
 
@@ -51,9 +51,9 @@ struct Foreign<H: Host> {
 /// How a mutation failed.
 enum Failed {
     /// It changed nothing.
-    Certainly(String),
+    NotApplied(String),
     /// The reply to this was lost.
-    Perhaps {
+    Unknown {
         reads: Values,
         writes: Values,
         error: String,
@@ -66,60 +66,52 @@ struct Snapshot {
     tokens: Values,
 }
 
-/// A process from its start to the end of the world, or to its crash.
-pub(crate) async fn run<H: Host>(host: H, config: Config, replica: usize) {
-    let shared = host.ledger();
-    let life = shared.start_process(replica);
-    let process = match life {
-        1 => format!("r{replica}"),
-        _ => format!("r{replica}.{life}"),
-    };
-    let mut rng = generator(config.seed, &format!("foreign {process}"));
-    let clock = host.clock(replica);
+/// A process until it has carried out its operations, or to its crash.
+pub(super) async fn run<H: Host>(process: &Process<'_, H>) {
+    let (recorder, number, name) = (process.recorder, process.number, process.name.as_str());
+    let mut rng = process.generator("foreign");
+    let timeouts = process.knobs.store_timeouts();
     let foreign = Foreign::<H> {
-        link: Link::new(
-            host.connect(replica),
-            clock.clone(),
-            config.store_timeouts(),
-        ),
-        clock,
-        keys: VaultKeys::new(prefix()),
+        link: Link::new(process.connect.clone(), process.clock.clone(), timeouts),
+        clock: process.clock.clone(),
+        keys: VaultKeys::new(VaultPrefix::default()),
         snapshot: Script::new(SNAPSHOT),
         apply: Script::new(APPLY),
         release: Script::new(RELEASE),
     };
-    shared.trace(|| format!("{process} starts, and follows the reference's protocol"));
+    recorder.trace(|| format!("{name} starts, and follows the reference's protocol"));
     // Only where nothing goes wrong is it promised to get its work done.
-    if !config.quiet {
-        shared.prove_alive(replica);
+    if !process.knobs.quiet {
+        recorder.prove_progress(number);
     }
-    while let Some((number, operation)) = shared.take_operation(replica) {
-        begins(&host, replica, number, &operation).await;
-        if let Act::Foreign { sets, deletes } = operation.act {
-            let token = format!("{process}-{:016x}", rng.next_u64());
-            foreign
-                .mutate(shared, (sets, deletes), replica, &process, &token)
-                .await;
+    while let Some(operation) = process.next_operation().await {
+        match operation.action {
+            Action::Foreign(ForeignOperation::Mutate { sets, deletes }) => {
+                let token = format!("{name}-{:016x}", rng.next_u64());
+                foreign
+                    .mutate(recorder, (sets, deletes), number, name, &token)
+                    .await;
+            }
+            Action::Audit(_) | Action::TokenStore(_) | Action::TokenVault(_) => {}
         }
     }
-    shared.prove_alive(replica);
-    std::future::pending::<()>().await;
+    process.stay().await;
 }
 
 impl<H: Host> Foreign<H> {
     async fn mutate(
         &self,
-        shared: &Ledger,
+        recorder: &RunRecorder,
         (changed, purged): (usize, Option<usize>),
         replica: usize,
         process: &str,
         token: &str,
     ) {
-        let Some(op) = shared.invoke_as(replica, process, Function::Mutate, None, true) else {
+        let Some(op) = recorder.invoke_as(replica, process, Function::Mutate, None, true) else {
             return;
         };
         let done = match self.lock(token).await {
-            Err(why) => Err(Failed::Certainly(why)),
+            Err(why) => Err(Failed::NotApplied(why)),
             Ok(()) => {
                 let done = self.attempts(op, changed, purged).await;
                 self.release(token).await;
@@ -129,19 +121,19 @@ impl<H: Host> Foreign<H> {
         match done {
             Ok(mutation) => {
                 let version = mutation.version.unwrap_or_default();
-                shared.end(replica, op, End::Ok(Answer::Mutated(mutation)), || {
+                recorder.end(replica, op, End::Ok(Answer::Mutated(mutation)), || {
                     format!(
                         "{process} op {op} ok at version {version}, by the reference's protocol"
                     )
                 });
             }
-            Err(Failed::Certainly(error)) => {
-                shared.foreign_failed(process, &error);
-                shared.end_fail(replica, op, None, &error, || {
+            Err(Failed::NotApplied(error)) => {
+                recorder.foreign_failed(process, &error);
+                recorder.end_fail(replica, op, None, &error, || {
                     format!("{process} op {op}: {error}")
                 });
             }
-            Err(Failed::Perhaps {
+            Err(Failed::Unknown {
                 reads,
                 writes,
                 error,
@@ -150,8 +142,8 @@ impl<H: Host> Foreign<H> {
                     error: Some(error.as_str().into()),
                     mutation: Some(mutation(reads, writes, None)),
                 };
-                shared.foreign_failed(process, &error);
-                shared.end(replica, op, end, || format!("{process} op {op}: {error}"));
+                recorder.foreign_failed(process, &error);
+                recorder.end(replica, op, end, || format!("{process} op {op}: {error}"));
             }
         }
     }
@@ -188,7 +180,7 @@ impl<H: Host> Foreign<H> {
         purged: Option<usize>,
     ) -> Result<Mutation<'static>, Failed> {
         for run in 0..=MOST_RETRIES {
-            let snapshot = self.read().await.map_err(Failed::Certainly)?;
+            let snapshot = self.read().await.map_err(Failed::NotApplied)?;
             let changed = format!("t{changed}");
             let mut writes = vec![(
                 changed.clone(),
@@ -213,16 +205,16 @@ impl<H: Host> Foreign<H> {
                 }
                 Ok(_) => {}
                 Err(AttemptError::Ambiguous(cause)) => {
-                    return Err(Failed::Perhaps {
+                    return Err(Failed::Unknown {
                         reads: snapshot.tokens,
                         writes,
                         error: cause.to_string(),
                     });
                 }
-                Err(error) => return Err(Failed::Certainly(error.to_string())),
+                Err(error) => return Err(Failed::NotApplied(error.to_string())),
             }
         }
-        Err(Failed::Certainly("64 version conflicts".to_owned()))
+        Err(Failed::NotApplied("64 version conflicts".to_owned()))
     }
 
     async fn read(&self) -> Result<Snapshot, String> {

@@ -1,4 +1,4 @@
-//! What is known of one call into the vault while it goes on: the attempts it
+//! The trace of one call into the vault while it goes on: the attempts it
 //! made, and which of them was applied. It must not know what a token is for.
 
 use haechi_store_redis::vault::{Applied, Attempt, Change, Fate, Loaded, MutationId, Stored};
@@ -12,50 +12,50 @@ pub(crate) type Values = Vec<(String, Option<String>)>;
 /// a call that applies several mutations is several operations, one after the
 /// other.
 #[derive(Debug)]
-pub(crate) struct Notes {
+pub(crate) struct CallTrace {
     pub(crate) replica: usize,
     pub(crate) process: String,
     pub(crate) op: OpId,
-    attempts: Vec<Tried>,
+    attempts: Vec<RecordedAttempt>,
     /// The whole vault, as the mutation that fences on it has read it.
-    whole: Values,
-    applied: Option<Landed>,
+    snapshot: Values,
+    applied: Option<AppliedAttempt>,
 }
 
 #[derive(Debug)]
-struct Tried {
+struct RecordedAttempt {
     mutation: MutationId,
     number: u32,
     reads: Values,
     writes: Values,
     /// Whether it may have been applied, or may still be.
-    open: bool,
+    maybe_applied: bool,
     /// Whether a copy of it was sent whose reply never came.
-    doubtful: bool,
+    reply_lost: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Landed {
+struct AppliedAttempt {
     mutation: MutationId,
     number: u32,
     version: u64,
 }
 
-impl Notes {
+impl CallTrace {
     pub(crate) fn new(replica: usize, process: &str, op: OpId) -> Self {
         Self {
             replica,
             process: process.to_owned(),
             op,
             attempts: Vec::new(),
-            whole: Vec::new(),
+            snapshot: Vec::new(),
             applied: None,
         }
     }
 
     /// The whole vault was read.
-    pub(crate) fn saw_all(&mut self, loaded: &Loaded) {
-        self.whole = loaded
+    pub(crate) fn read_snapshot(&mut self, loaded: &Loaded) {
+        self.snapshot = loaded
             .tokens
             .iter()
             .map(|(token, value)| (token.as_str().to_owned(), value.as_ref().map(text)))
@@ -79,12 +79,12 @@ impl Notes {
     /// An attempt is on its way.
     pub(crate) fn sent(&mut self, attempt: &Attempt<'_>) {
         // Another copy of it, whatever came of the one before.
-        if let Some(tried) = self.tried(attempt.mutation, attempt.number) {
-            tried.open = true;
+        if let Some(attempted) = self.attempt(attempt.mutation, attempt.number) {
+            attempted.maybe_applied = true;
             return;
         }
         let reads = if attempt.read.is_empty() {
-            self.whole.clone()
+            self.snapshot.clone()
         } else {
             attempt
                 .read
@@ -103,13 +103,13 @@ impl Notes {
                 (token.as_str().to_owned(), value)
             })
             .collect();
-        self.attempts.push(Tried {
+        self.attempts.push(RecordedAttempt {
             mutation: attempt.mutation,
             number: attempt.number,
             reads,
             writes,
-            open: true,
-            doubtful: false,
+            maybe_applied: true,
+            reply_lost: false,
         });
     }
 
@@ -117,7 +117,7 @@ impl Notes {
     pub(crate) fn answered(&mut self, attempt: &Attempt<'_>, answer: Option<&Applied>) {
         match answer {
             Some(Applied::Committed { version, .. }) => {
-                self.landed(attempt.mutation, attempt.number, version.get());
+                self.applied_at(attempt.mutation, attempt.number, version.get());
             }
             Some(Applied::Settled(fate)) => self.settled(attempt.mutation, *fate),
             Some(
@@ -126,8 +126,8 @@ impl Notes {
                 self.refused(attempt);
             }
             None => {
-                if let Some(tried) = self.tried(attempt.mutation, attempt.number) {
-                    tried.doubtful = true;
+                if let Some(attempted) = self.attempt(attempt.mutation, attempt.number) {
+                    attempted.reply_lost = true;
                 }
             }
         }
@@ -135,8 +135,8 @@ impl Notes {
 
     /// An attempt certainly did nothing; earlier copies of it may have.
     pub(crate) fn refused(&mut self, attempt: &Attempt<'_>) {
-        if let Some(tried) = self.tried(attempt.mutation, attempt.number) {
-            tried.open = tried.doubtful;
+        if let Some(attempted) = self.attempt(attempt.mutation, attempt.number) {
+            attempted.maybe_applied = attempted.reply_lost;
         }
     }
 
@@ -145,55 +145,57 @@ impl Notes {
         match fate {
             Fate::Applied {
                 version, number, ..
-            } => self.landed(mutation, number, version.get()),
+            } => self.applied_at(mutation, number, version.get()),
             Fate::Dropped => {
-                for tried in &mut self.attempts {
-                    tried.open &= tried.mutation != mutation;
+                for attempted in &mut self.attempts {
+                    attempted.maybe_applied &= attempted.mutation != mutation;
                 }
             }
         }
     }
 
-    fn landed(&mut self, mutation: MutationId, number: u32, version: u64) {
-        self.applied = Some(Landed {
+    fn applied_at(&mut self, mutation: MutationId, number: u32, version: u64) {
+        self.applied = Some(AppliedAttempt {
             mutation,
             number,
             version,
         });
     }
 
-    fn tried(&mut self, mutation: MutationId, number: u32) -> Option<&mut Tried> {
+    fn attempt(&mut self, mutation: MutationId, number: u32) -> Option<&mut RecordedAttempt> {
         self.attempts
             .iter_mut()
-            .find(|tried| tried.mutation == mutation && tried.number == number)
+            .find(|attempted| attempted.mutation == mutation && attempted.number == number)
     }
 
     /// What was applied, and at which version.
     pub(crate) fn applied(&self) -> Option<Mutation<'static>> {
         let applied = self.applied?;
-        let tried = self
-            .attempts
-            .iter()
-            .find(|tried| tried.mutation == applied.mutation && tried.number == applied.number)?;
-        Some(tried.mutation(Some(applied.version)))
+        let attempted = self.attempts.iter().find(|attempted| {
+            attempted.mutation == applied.mutation && attempted.number == applied.number
+        })?;
+        Some(attempted.mutation(Some(applied.version)))
     }
 
     /// What may have been applied, if that is one thing.
-    pub(crate) fn open(&self) -> Option<Mutation<'static>> {
-        let mut open = self.attempts.iter().filter(|tried| tried.open);
-        match (open.next(), open.next()) {
-            (Some(tried), None) => Some(tried.mutation(None)),
+    pub(crate) fn maybe_applied(&self) -> Option<Mutation<'static>> {
+        let mut maybe_applied = self
+            .attempts
+            .iter()
+            .filter(|attempted| attempted.maybe_applied);
+        match (maybe_applied.next(), maybe_applied.next()) {
+            (Some(attempted), None) => Some(attempted.mutation(None)),
             _ => None,
         }
     }
 
-    /// What was tried last.
+    /// What was attempted last.
     pub(crate) fn last(&self) -> Option<Mutation<'static>> {
         Some(self.attempts.last()?.mutation(None))
     }
 }
 
-impl Tried {
+impl RecordedAttempt {
     fn mutation(&self, version: Option<u64>) -> Mutation<'static> {
         let values = |values: &Values| {
             values

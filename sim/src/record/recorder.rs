@@ -1,20 +1,12 @@
-//! What is written down of processes while they run: which operations they
-//! have taken, begun and ended, and what they were told, for the history.
-//!
-//! It must not know what the processes run on: a world's parts, or real
-//! sockets and threads.
+//! The handle that everything is recorded through, and how far each process
+//! has got: which operations it has taken, begun and ended.
 
-use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
-use super::{
-    config::Config,
-    log::{Log, Time},
-    shared::replica_name,
-};
-use crate::schedule::Operation;
+use parking_lot::{Mutex, MutexGuard};
+
+use super::log::{Log, Time};
+use crate::plan::Operation;
 
 /// How long a replica may go without getting anything done after all has
 /// healed, beyond the deadlines that were drawn.
@@ -28,9 +20,9 @@ pub(crate) enum Source {
     Drawn(Box<dyn Iterator<Item = Operation> + Send>),
 }
 
-/// A handle on what is written down, for every task of every process.
+/// A handle on what is recorded, for every task of every process.
 #[derive(Clone)]
-pub(crate) struct Ledger(Arc<Inner>);
+pub(crate) struct RunRecorder(Arc<Inner>);
 
 struct Inner {
     log: Mutex<Log>,
@@ -58,18 +50,19 @@ struct Life {
     /// Operations in which a live task is busy.
     open: usize,
     /// When an operation last succeeded.
-    got_on: Duration,
+    last_progress: Duration,
     /// Whether the process has proved that it makes progress again.
-    alive: bool,
+    proved_progress: bool,
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+/// The name of a replica's first life, and of its host.
+pub(crate) fn replica_name(replica: usize) -> String {
+    format!("r{replica}")
 }
 
-impl Ledger {
-    /// A ledger for processes that do this.
-    pub(super) fn new(log: Log, sources: impl IntoIterator<Item = Source>) -> Self {
+impl RunRecorder {
+    /// A recorder for processes that do this.
+    pub(crate) fn new(log: Log, sources: impl IntoIterator<Item = Source>) -> Self {
         let process = |source: Source| {
             let mut life = Life::default();
             if let Source::Listed(operations) = &source {
@@ -87,7 +80,7 @@ impl Ledger {
         }))
     }
 
-    /// A ledger for processes that live in real time.
+    /// A recorder for processes that live in real time.
     pub(crate) fn in_time(time: Time, sources: impl IntoIterator<Item = Source>) -> Self {
         let mut log = Log::new(false);
         log.time = Some(time);
@@ -100,7 +93,7 @@ impl Ledger {
     }
 
     pub(crate) fn trace(&self, line: impl FnOnce() -> String) {
-        self.log().note(line);
+        self.log().event(line);
     }
 
     // Processes.
@@ -111,17 +104,17 @@ impl Ledger {
 
     /// A process starts; gives the number of its life.
     pub(crate) fn start_process(&self, replica: usize) -> u64 {
-        let mut life = lock(&self.0.processes[replica].life);
+        let mut life = self.0.processes[replica].life.lock();
         life.incarnation += 1;
         life.incarnation
     }
 
     /// The process died: what it was busy with has no end.
     pub(crate) fn crashed(&self, replica: usize) {
-        let mut life = lock(&self.0.processes[replica].life);
+        let mut life = self.0.processes[replica].life.lock();
         let open = std::mem::take(&mut life.open);
         life.waiting = 0;
-        lock(&self.0.log).outcomes.unknown += open as u64;
+        self.0.log.lock().outcomes.unknown += open as u64;
         self.abandon_calls(replica);
     }
 
@@ -129,9 +122,9 @@ impl Ledger {
     /// none is left.
     pub(crate) fn take_operation(&self, replica: usize) -> Option<(usize, Operation)> {
         let process = &self.0.processes[replica];
-        let mut life = lock(&process.life);
+        let mut life = process.life.lock();
         let number = life.taken;
-        let (operation, is_last) = match &mut *lock(&process.source) {
+        let (operation, is_last) = match &mut *process.source.lock() {
             Source::Listed(operations) => (
                 operations.get(number).cloned(),
                 number + 1 >= operations.len(),
@@ -148,7 +141,7 @@ impl Ledger {
     /// An operation that was taken begins.
     pub(crate) fn begins(&self, replica: usize, number: usize) {
         let now = u64::try_from(self.now().as_millis()).unwrap_or(u64::MAX);
-        let mut life = lock(&self.0.processes[replica].life);
+        let mut life = self.0.processes[replica].life.lock();
         life.waiting = life.waiting.saturating_sub(1);
         if let Some(begun) = life.begun.get_mut(number) {
             *begun = Some(now);
@@ -160,25 +153,23 @@ impl Ledger {
     pub(crate) fn begun(&self) -> Vec<Vec<Option<u64>>> {
         let processes = self.0.processes.iter();
         processes
-            .map(|process| lock(&process.life).begun.clone())
+            .map(|process| process.life.lock().begun.clone())
             .collect()
     }
 
-    pub(crate) fn is_alive(&self, replica: usize) -> bool {
-        lock(&self.0.processes[replica].life).alive
+    pub(crate) fn has_proved_progress(&self, replica: usize) -> bool {
+        self.0.processes[replica].life.lock().proved_progress
     }
 
     /// Who has not proved that it makes progress, and got nothing done for so
     /// long after the last fault healed. What it was to do anyway may take
-    /// longer, as long as it gets on.
-    pub(crate) fn stuck(&self, healed: Duration, config: &Config) -> Option<String> {
-        let vault = config.vault.as_ref();
-        let deadline = vault.map_or(config.deadline, |vault| vault.deadline);
-        let bound = PROGRESS_BOUND + Duration::from_millis(deadline) * 3;
+    /// longer, as long as it makes progress. `deadline` is that of an operation.
+    pub(crate) fn stuck(&self, healed: Duration, deadline: Duration) -> Option<String> {
+        let bound = PROGRESS_BOUND + deadline * 3;
         let now = self.now();
         let waits = |process: &usize| {
-            let life = lock(&self.0.processes[*process].life);
-            !life.alive && now > healed.max(life.got_on) + bound
+            let life = self.0.processes[*process].life.lock();
+            !life.proved_progress && now > healed.max(life.last_progress) + bound
         };
         let waiting: Vec<_> = (0..self.process_count())
             .filter(waits)
@@ -193,45 +184,45 @@ impl Ledger {
         })
     }
 
-    pub(crate) fn prove_alive(&self, replica: usize) {
-        lock(&self.0.processes[replica].life).alive = true;
+    pub(crate) fn prove_progress(&self, replica: usize) {
+        self.0.processes[replica].life.lock().proved_progress = true;
     }
 
     /// The last fault is over.
     pub(crate) fn heal(&self) {
-        lock(&self.0.log).healed = true;
+        self.0.log.lock().healed = true;
     }
 
     pub(crate) fn is_healed(&self) -> bool {
-        lock(&self.0.log).healed
+        self.0.log.lock().healed
     }
 
     /// Whether every replica has begun all its operations and is in none.
     pub(crate) fn is_idle(&self) -> bool {
         self.0.processes.iter().all(|process| {
-            let life = lock(&process.life);
+            let life = process.life.lock();
             life.is_done && life.waiting == 0 && life.open == 0
         })
     }
 
     /// An operation begins.
     pub(super) fn opens(&self, process: usize) {
-        lock(&self.0.processes[process].life).open += 1;
+        self.0.processes[process].life.lock().open += 1;
     }
 
     /// An operation ends.
     pub(super) fn closes(&self, process: usize) {
-        let mut life = lock(&self.0.processes[process].life);
+        let mut life = self.0.processes[process].life.lock();
         life.open = life.open.saturating_sub(1);
     }
 
     /// An operation has succeeded.
-    pub(super) fn gets_on(&self, process: usize) {
+    pub(super) fn progressed(&self, process: usize) {
         let now = self.now();
-        lock(&self.0.processes[process].life).got_on = now;
+        self.0.processes[process].life.lock().last_progress = now;
     }
 
-    pub(super) fn log(&self) -> MutexGuard<'_, Log> {
-        lock(&self.0.log)
+    pub(crate) fn log(&self) -> MutexGuard<'_, Log> {
+        self.0.log.lock()
     }
 }

@@ -5,16 +5,12 @@ use std::{fmt, time::Duration};
 use haechi_store_redis::redis::{LockPolicy, LockTimes, Timeouts};
 use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
+use strum::VariantArray;
 
-use super::{
-    TICK_MS,
-    clock::generator,
-    vault::{VaultKnobs, Workload},
-};
-use crate::fault::{self, Fault, FaultClass, Scale};
+use super::{Fault, FaultClass, Scale, VaultKnobs, Workload, generator};
 
 /// What the person who runs a world decides; the seed decides the rest.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WorldOptions {
     /// Replicas; drawn from 2 to 5 if not given.
     pub replicas: Option<usize>,
@@ -24,8 +20,6 @@ pub struct WorldOptions {
     pub workload: Workload,
     /// Classes of faults that may strike.
     pub faults: Vec<FaultClass>,
-    /// Keep the trace's lines.
-    pub keep_trace: bool,
 }
 
 impl Default for WorldOptions {
@@ -34,12 +28,15 @@ impl Default for WorldOptions {
             replicas: None,
             ops: 40,
             workload: Workload::default(),
-            faults: FaultClass::ALL.to_vec(),
-            keep_trace: false,
+            faults: FaultClass::VARIANTS.to_vec(),
         }
     }
 }
 
+/// Simulated time between two steps of a world, in milliseconds. Every host is
+/// polled at every step, so a finer one costs time and gains nothing: latencies
+/// are whole milliseconds.
+pub(crate) const TICK_MS: u64 = 5;
 /// The longest time that a schedule may name, in milliseconds.
 pub(crate) const LONGEST_MS: u64 = 86_400_000;
 /// The most processes, and the most writers in one.
@@ -49,7 +46,7 @@ const MOST: usize = 100;
 /// milliseconds of simulated time.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Config {
+pub struct Knobs {
     /// The seed it was drawn from, and that jitter and identities still are.
     pub seed: u64,
     /// Replicas, each a process of its own.
@@ -98,10 +95,10 @@ pub struct Config {
     pub chaos: u64,
     /// The faults, by the time at which they begin.
     #[serde(skip)]
-    pub plan: Vec<Fault>,
+    pub faults: Vec<Fault>,
 }
 
-impl Config {
+impl Knobs {
     /// Draws a world.
     #[must_use]
     pub fn draw(seed: u64, options: &WorldOptions) -> Self {
@@ -152,7 +149,7 @@ impl Config {
             reply_timeout,
             lock_ttl,
         };
-        let plan = fault::draw(
+        let faults = Fault::draw_some(
             &mut generator(seed, "faults"),
             &options.faults,
             replicas + foreign,
@@ -175,10 +172,10 @@ impl Config {
             queue_capacity: [2, 64, 4096][rng.random_range(0..3)],
             workload: options.workload,
             vault,
-            quiet: plan.is_empty(),
+            quiet: faults.is_empty(),
             settles: true,
             chaos,
-            plan,
+            faults,
         }
     }
 
@@ -188,6 +185,12 @@ impl Config {
     pub fn processes(&self) -> usize {
         let foreign = self.vault.as_ref().map_or(0, |vault| vault.foreign);
         self.replicas.saturating_add(foreign)
+    }
+
+    /// How long an operation may take.
+    pub(crate) fn longest_deadline(&self) -> Duration {
+        let vault = self.vault.as_ref();
+        Duration::from_millis(vault.map_or(self.deadline, |vault| vault.deadline))
     }
 
     /// How many operations are drawn for a process.
@@ -240,7 +243,7 @@ impl Config {
             .into_iter()
             .chain(lock.into_iter().flatten())
             .chain(vault_times.into_iter().flatten())
-            .chain(self.plan.iter().flat_map(|fault| [fault.at, fault.lasts]));
+            .chain(self.faults.iter().flat_map(|fault| [fault.at, fault.lasts]));
         let deadline = vault.map_or(self.deadline, |vault| vault.deadline.min(self.deadline));
         if deadline == 0 || self.timeouts.0 == 0 || self.timeouts.1 == 0 {
             return Err("a deadline or a time-out is 0: nothing can be done".to_owned());
@@ -254,7 +257,7 @@ impl Config {
             ));
         }
         let retention = vault.map_or(1.0, |vault| vault.retention);
-        let amounts = self.plan.iter().map(|fault| fault.amount.unsigned_abs());
+        let amounts = self.faults.iter().map(|fault| fault.amount.unsigned_abs());
         if !(0.0..=10_000.0).contains(&retention) || amounts.max() > Some(LONGEST_MS) {
             return Err("a retention or a fault's amount is out of all proportion".to_owned());
         }
@@ -264,7 +267,7 @@ impl Config {
                     .replica
                     .is_none_or(|replica| replica < self.processes())
         };
-        match self.plan.iter().find(|fault| !is_placed(fault)) {
+        match self.faults.iter().find(|fault| !is_placed(fault)) {
             Some(fault) => Err(format!("a fault strikes nobody there is: {fault}")),
             None => Ok(()),
         }
@@ -291,13 +294,13 @@ impl Config {
     }
 }
 
-impl fmt::Display for Config {
+impl fmt::Display for Knobs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
             "seed {}: {}, {} replicas x {} operations, {} writers each, {}% reads, {}% identical events, think {} ms",
             self.seed,
-            self.workload.name(),
+            self.workload,
             self.replicas,
             self.ops,
             self.writers,
@@ -336,8 +339,13 @@ impl fmt::Display for Config {
                 writeln!(f, "  r{process} follows the reference's protocol")?;
             }
         }
-        writeln!(f, "  {} faults within {} ms:", self.plan.len(), self.chaos)?;
-        for fault in &self.plan {
+        writeln!(
+            f,
+            "  {} faults within {} ms:",
+            self.faults.len(),
+            self.chaos
+        )?;
+        for fault in &self.faults {
             writeln!(f, "    {fault}")?;
         }
         Ok(())

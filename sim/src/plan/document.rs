@@ -6,22 +6,17 @@ use std::fmt::Write;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{Act, Operation, Schedule};
-use crate::{
-    fault::Fault,
-    mutants::Variant,
-    world::{Config, LONGEST_MS},
-};
+use super::{Fault, Knobs, LONGEST_MS, Operation, Schedule};
 use haechi_history::check::Invariant;
 
 /// The format that this version reads and writes.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// A schedule, the store it is for, and what it shows.
 #[derive(Clone, Debug)]
 pub struct Document {
-    /// The store.
-    pub store: Variant,
+    /// The store, by its name.
+    pub store: String,
     /// What that store violates under it, as far as it is known.
     pub violates: Option<Invariant>,
     /// What happens.
@@ -34,13 +29,19 @@ pub struct Document {
 pub struct Unreadable(String);
 
 #[derive(Deserialize)]
+struct Format {
+    format: u32,
+}
+
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Written {
-    format: u32,
+    #[serde(rename = "format")]
+    _format: u32,
     store: String,
     #[serde(default)]
     violates: Option<String>,
-    world: Config,
+    world: Knobs,
     faults: Vec<Fault>,
     operations: Vec<Placed>,
 }
@@ -59,25 +60,21 @@ impl Document {
     ///
     /// When the text is not one.
     pub fn parse(text: &str) -> Result<Self, Unreadable> {
-        let written: Written =
-            serde_json::from_str(text).map_err(|error| Unreadable(error.to_string()))?;
-        if written.format != FORMAT {
+        let unreadable = |error: serde_json::Error| Unreadable(error.to_string());
+        let Format { format } = serde_json::from_str(text).map_err(unreadable)?;
+        if format != FORMAT {
             return Err(Unreadable(format!(
-                "its format is {}, and this version reads {FORMAT}",
-                written.format
+                "its format is {format}, and this version reads {FORMAT}"
             )));
         }
-        let mut config = written.world;
-        config.plan = written.faults;
-        config.plan.sort_by_key(|fault| fault.at);
-        config.ready().map_err(Unreadable)?;
-        let mut operations = vec![Vec::new(); config.processes()];
+        let written: Written = serde_json::from_str(text).map_err(unreadable)?;
+        let mut knobs = written.world;
+        knobs.faults = written.faults;
+        knobs.faults.sort_by_key(|fault| fault.at);
+        knobs.ready().map_err(Unreadable)?;
+        let mut operations = vec![Vec::new(); knobs.processes()];
         for Placed { replica, operation } in written.operations {
-            let lifetime = match &operation.act {
-                Act::Change(change) => change.lifetime,
-                _ => 0,
-            };
-            if operation.at.max(operation.think).max(lifetime) > LONGEST_MS {
+            if operation.longest_ms() > LONGEST_MS {
                 return Err(Unreadable(format!(
                     "an operation of r{replica} names a number above {LONGEST_MS}"
                 )));
@@ -90,12 +87,12 @@ impl Document {
                 .push(operation);
         }
         Ok(Self {
-            store: written.store.parse().map_err(Unreadable)?,
+            store: written.store,
             violates: match written.violates {
                 Some(name) => Some(name.parse().map_err(Unreadable)?),
                 None => None,
             },
-            schedule: Schedule { config, operations },
+            schedule: Schedule { knobs, operations },
         })
     }
 
@@ -113,15 +110,15 @@ impl Document {
             let _ = writeln!(text, "  \"violates\": \"{}\",", invariant.name());
         }
         let knobs: Map<String, Value> =
-            serde_json::from_str(&serde_json::to_string(&schedule.config)?)?;
+            serde_json::from_str(&serde_json::to_string(&schedule.knobs)?)?;
         let knobs = knobs
             .iter()
             .map(|(name, value)| format!("\"{name}\": {value}"))
             .collect();
         list(&mut text, "world", ['{', '}'], knobs);
         let faults: serde_json::Result<_> = schedule
-            .config
-            .plan
+            .knobs
+            .faults
             .iter()
             .map(serde_json::to_string)
             .collect();

@@ -1,13 +1,17 @@
 //! What a seed decides about the vault's part of a world.
 
-use std::{fmt, str::FromStr};
+use std::fmt;
 
 use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
+use strum::{Display, VariantArray};
 
 /// What the replicas of a world do.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, Display, clap::ValueEnum,
+)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum Workload {
     /// Append to the audit chain, and read it.
     Audit,
@@ -30,59 +34,30 @@ impl Workload {
     pub fn has_vault(self) -> bool {
         self != Self::Audit
     }
-
-    /// The name on the command line.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Audit => "audit",
-            Self::Vault => "vault",
-            Self::Mixed => "mixed",
-        }
-    }
 }
 
-impl FromStr for Workload {
-    type Err = String;
-
-    fn from_str(name: &str) -> Result<Self, String> {
-        [Self::Audit, Self::Vault, Self::Mixed]
-            .into_iter()
-            .find(|workload| workload.name() == name)
-            .ok_or_else(|| format!("{name:?} is no workload; there are audit, vault and mixed"))
-    }
-}
-
-macro_rules! actions {
-    ($($action:ident: $what:literal;)+) => {
-        /// What a caller of the vault may do next.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-        #[serde(rename_all = "snake_case")]
-        pub enum Action {
-            $(#[doc = $what] $action,)+
-        }
-
-        impl Action {
-            pub(crate) const ALL: &'static [Self] = &[$(Self::$action,)+];
-        }
-    };
-}
-
-actions! {
-    Count: "read, change and write one contended token";
-    Several: "set some contended tokens and delete others, in one diff";
-    Drop: "delete some contended tokens";
-    Create: "set a contended token if it is absent";
-    Purge: "delete one contended token if it is there";
-    Sweep: "delete whatever has expired, looking at the whole vault";
-    Refresh: "put off the expiry of a contended token";
-    Own: "change a token that nobody else changes";
-    Tokenize: "have a plaintext made a token, random or deterministic";
-    Reveal: "have tokens made plaintexts again, one or many";
-    PurgeKnown: "purge a token that was made here";
-    PurgeExpired: "purge all that has expired, by the index";
-    Peek: "read some contended tokens";
-    Read: "read the whole vault";
+/// What a caller of the vault may do next, each with a weight of its own in
+/// every world.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, VariantArray)]
+#[expect(
+    missing_docs,
+    reason = "the operations that are drawn say what they are"
+)]
+pub enum VaultAction {
+    Count,
+    Several,
+    Drop,
+    Create,
+    Purge,
+    Sweep,
+    Refresh,
+    Own,
+    Tokenize,
+    Reveal,
+    PurgeKnown,
+    PurgeExpired,
+    Peek,
+    Read,
 }
 
 /// A dozen round trips between hosts whose clocks tick every 5 ms.
@@ -116,13 +91,13 @@ impl VaultKnobs {
     /// Draws a vault; `quiet` if no fault will strike, `deadline` is the
     /// world's.
     pub(crate) fn draw(rng: &mut impl Rng, ops: usize, quiet: bool, deadline: u64) -> Self {
-        let mut mix: Vec<u32> = Action::ALL
+        let mut mix: Vec<u32> = VaultAction::VARIANTS
             .iter()
             .map(|_| [0, 1, 1, 2, 6][rng.random_range(0..5)])
             .collect();
         // Something has to be written.
-        mix[Action::Count as usize] += 1;
-        mix[Action::Own as usize] += 2;
+        mix[VaultAction::Count as usize] += 1;
+        mix[VaultAction::Own as usize] += 2;
         let foreign_lock_wait = [20, 100, 250, 250][rng.random_range(0..4)];
         Self {
             foreign: [0, 0, 1, 1, 2][rng.random_range(0..5)],
@@ -140,15 +115,15 @@ impl VaultKnobs {
     }
 
     /// Draws what a caller does next.
-    pub(crate) fn action(&self, rng: &mut impl Rng) -> Action {
+    pub(super) fn draw_action(&self, rng: &mut impl Rng) -> VaultAction {
         let mut drawn = rng.random_range(0..self.mix.iter().sum::<u32>().max(1));
-        for (action, weight) in Action::ALL.iter().zip(&self.mix) {
+        for (action, weight) in VaultAction::VARIANTS.iter().zip(&self.mix) {
             if drawn < *weight {
                 return *action;
             }
             drawn -= weight;
         }
-        Action::Count
+        VaultAction::Count
     }
 }
 
@@ -164,7 +139,7 @@ impl fmt::Display for VaultKnobs {
             self.foreign_lock_wait,
             self.retention
         )?;
-        for (action, weight) in Action::ALL.iter().zip(&self.mix) {
+        for (action, weight) in VaultAction::VARIANTS.iter().zip(&self.mix) {
             write!(f, " {action:?} {weight}")?;
         }
         Ok(())

@@ -5,7 +5,7 @@
 //! What it audits goes to memory: a record without an operation of its own
 //! would be a phantom in the history of the chain.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use haechi_store_redis::{
     Builder,
@@ -16,37 +16,33 @@ use haechi_store_redis::{
         Deterministic, Retention, RevealPolicy, Stored, TokenId, TokenType, TokenVault, VaultPolicy,
     },
 };
+use parking_lot::Mutex;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{StoreOf, Tokens, noted::Noted};
-use crate::{
-    mutants::{KeysUnderTest, StoreUnderTest},
-    world::host::Host,
+use super::{
+    Host, Process,
+    token_store::{StoreOf, Tokens},
 };
-
-/// What every plaintext begins with, so that it is found wherever it leaks.
-pub(crate) const PLAINTEXT: &str = "hush-";
+use crate::{mutants::KeysUnderTest, record::RecordingStore};
 
 type Vault<H> = TokenVault<
-    Noted<StoreOf<H>>,
+    RecordingStore<StoreOf<H>>,
     Keys<<H as Host>::Clock, <H as Host>::Entropy>,
     <H as Host>::Clock,
     <H as Host>::Entropy,
 >;
 
-/// What the processes of a world share beside Redis.
+/// What the processes of a run share beside Redis.
 #[derive(Clone, Default)]
-pub(crate) struct Safe {
-    keys: MemoryKeys,
-}
+pub(crate) struct SharedKeys(MemoryKeys);
 
 /// The keys of one process.
 type Keys<C, E> = KeysUnderTest<LocalKeys<MemoryKeys, C, E>>;
 
 /// The vault of one process.
-pub(crate) struct Secrets<H: Host> {
-    pub(crate) vault: Vault<H>,
+pub(super) struct VaultClient<H: Host> {
+    pub(super) vault: Vault<H>,
     keys: Arc<Keys<H::Clock, H::Entropy>>,
     clock: H::Clock,
     /// Tokens that this process was given, and what they stand for.
@@ -56,31 +52,30 @@ pub(crate) struct Secrets<H: Host> {
 }
 
 /// The type whose tokens are deterministic.
-pub(crate) fn deterministic() -> Option<TokenType> {
+pub(super) fn deterministic() -> Option<TokenType> {
     TokenType::new("email").ok()
 }
 
 /// The type whose tokens are random.
-pub(crate) fn random() -> Option<TokenType> {
+pub(super) fn random() -> Option<TokenType> {
     TokenType::new("note").ok()
 }
 
-impl<H: Host> Secrets<H> {
-    /// Opens the vault.
-    pub(crate) async fn open(
-        safe: &Safe,
+impl<H: Host> VaultClient<H> {
+    /// Opens the vault over a token store.
+    pub(super) async fn open(
+        process: &Process<'_, H>,
         tokens: &Tokens<H>,
         retention_days: f64,
-        store: &StoreUnderTest,
-        clock: H::Clock,
-        entropy: H::Entropy,
     ) -> Option<Self> {
-        if safe.keys.load().await.ok()?.is_none() {
-            manage::init(&safe.keys, &clock, &entropy).await.ok()?;
+        let SharedKeys(storage) = process.host.shared_keys();
+        let (clock, entropy) = (process.clock.clone(), process.entropy.clone());
+        if storage.load().await.ok()?.is_none() {
+            manage::init(storage, &clock, &entropy).await.ok()?;
         }
-        let (storage, counting) = (safe.keys.clone(), Counting::PerProcess);
+        let (storage, counting) = (storage.clone(), Counting::PerProcess);
         let keys = LocalKeys::open(storage, clock.clone(), entropy.clone(), counting);
-        let keys = Arc::new(store.keys(keys.await.ok()?));
+        let keys = Arc::new(process.store.keys(keys.await.ok()?));
         let audit = Builder::new()
             .clock(clock.clone())
             .entropy(entropy.clone())
@@ -107,21 +102,18 @@ impl<H: Host> Secrets<H> {
     }
 
     /// Remembers what a token stands for.
-    pub(crate) fn learn(&self, token: TokenId, plaintext: String) {
-        self.known
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push((token, plaintext));
+    pub(super) fn learn(&self, token: TokenId, plaintext: String) {
+        self.known.lock().push((token, plaintext));
     }
 
     /// The tokens that this process was given last.
-    pub(crate) fn known(&self, most: usize) -> Vec<(TokenId, String)> {
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+    pub(super) fn known(&self, most: usize) -> Vec<(TokenId, String)> {
+        let known = self.known.lock();
         known.iter().rev().take(most).cloned().collect()
     }
 
     /// The live tokens among `entries` that do not reveal.
-    pub(crate) async fn undecryptable(&self, entries: &[(TokenId, Stored)]) -> Vec<String> {
+    pub(super) async fn undecryptable(&self, entries: &[(TokenId, Stored)]) -> Vec<String> {
         #[derive(Deserialize)]
         struct Record {
             #[serde(rename = "expiresAt")]
@@ -129,7 +121,7 @@ impl<H: Host> Secrets<H> {
             envelope: Box<RawValue>,
             aad: Box<RawValue>,
         }
-        let mut closed = Vec::new();
+        let mut undecryptable = Vec::new();
         for (token, stored) in entries {
             let Ok(record) = serde_json::from_slice::<Record>(stored.bytes()) else {
                 continue;
@@ -145,9 +137,9 @@ impl<H: Host> Secrets<H> {
                 _ => false,
             };
             if !opens {
-                closed.push(token.to_string());
+                undecryptable.push(token.to_string());
             }
         }
-        closed
+        undecryptable
     }
 }

@@ -1,7 +1,9 @@
 //! The chain's part of the history: how operations begin and end, what
 //! processes were told, and the final state. The vault's is in `vault`.
 
-use std::sync::MutexGuard;
+use std::collections::BTreeMap;
+
+use parking_lot::MutexGuard;
 
 use haechi_store_redis::{
     AppendError, Corrupt,
@@ -11,13 +13,15 @@ use haechi_store_redis::{
 };
 
 use super::{
-    ledger::Ledger,
+    HarnessError, RunReport,
     log::{Closed, Log, nanos},
+    recorder::RunRecorder,
     trace::Trace,
 };
+use crate::plan::FaultKind;
 use haechi_history::{Answer, End, FinalState, Function, Mutation, OpId};
 
-impl Ledger {
+impl RunRecorder {
     /// An operation begins.
     pub(crate) fn invoke(
         &self,
@@ -47,7 +51,7 @@ impl Ledger {
         if let Some(append_id) = append_id {
             log.appends.entry(append_id).or_default().push(op);
         }
-        log.note(|| format!("{process} op {} invokes {}", op.0, f.name()));
+        log.event(|| format!("{process} op {} invokes {}", op.0, f.name()));
         Some(op)
     }
 
@@ -134,7 +138,7 @@ impl Ledger {
         line: impl FnOnce() -> String,
     ) {
         if matches!(end, End::Ok(_)) {
-            self.gets_on(replica);
+            self.progressed(replica);
         }
         let mut log = self.ending(replica);
         log.count(op, |outcomes| match end {
@@ -145,7 +149,7 @@ impl Ledger {
         let now = nanos(log.now());
         let ended = log.recorder.end(now, op, end);
         log.accept(ended);
-        log.note(line);
+        log.event(line);
     }
 
     /// A mutation of the vault ends without having been applied; `attempt` is
@@ -163,7 +167,7 @@ impl Ledger {
         let now = nanos(log.now());
         let ended = log.recorder.mutate_fail(now, op, attempt, error);
         log.accept(ended);
-        log.note(line);
+        log.event(line);
     }
 
     fn ending(&self, replica: usize) -> MutexGuard<'_, Log> {
@@ -187,7 +191,7 @@ impl Ledger {
             &rolled_back.seen.event_hash.to_string(),
         );
         log.accept(said);
-        log.note(|| format!("{process}: {rolled_back}"));
+        log.event(|| format!("{process}: {rolled_back}"));
     }
 
     /// A token does not reveal as it should.
@@ -221,23 +225,30 @@ impl Ledger {
         self.log().vault_stats.add(stats);
     }
 
-    /// Takes the log out.
-    pub(crate) fn close(&self) -> Closed {
+    /// Takes the log out; nothing of it has been evaluated.
+    pub(super) fn close(&self, seed: u64, faults: BTreeMap<FaultKind, u64>) -> Closed {
         let mut log = self.log();
+        let strays = Some(log.stray_attempts).filter(|attempts| *attempts > 0);
+        let strays = strays.map(HarnessError::StrayAttempts);
+        let malformed = log.malformed.take().map(HarnessError::Malformed);
         let (trace_hash, trace) = std::mem::replace(&mut log.trace, Trace::new(false)).finish();
         Closed {
-            seen: log.seen.take(),
-            history: std::mem::take(&mut log.recorder).into_history(),
-            malformed: log.malformed.take(),
+            report: RunReport {
+                seed,
+                violations: Vec::new(),
+                harness_errors: strays.into_iter().chain(malformed).collect(),
+                outcomes: log.outcomes,
+                vault_outcomes: log.vault_outcomes,
+                faults,
+                stats: log.stats,
+                vault_stats: log.vault_stats,
+                history: std::mem::take(&mut log.recorder).into_history(),
+            },
+            observed: log.observed.take(),
             trace_hash,
             trace,
-            stats: log.stats,
-            vault_stats: log.vault_stats,
-            outcomes: log.outcomes,
-            vault_outcomes: log.vault_outcomes,
             foreign_failures: std::mem::take(&mut log.foreign_failures),
             undecryptable: std::mem::take(&mut log.undecryptable),
-            stray_attempts: log.stray_attempts,
         }
     }
 }

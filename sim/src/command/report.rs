@@ -1,0 +1,60 @@
+//! What a run has shown, as reports print it.
+
+use serde_json::{Map, Value, json};
+
+use crate::{
+    plan::FaultKind,
+    record::{RunReport, Verdict},
+};
+
+/// The members that every report of a run begins with.
+pub(super) fn value(run: &RunReport) -> Map<String, Value> {
+    let violations: Vec<_> = run
+        .violations
+        .iter()
+        .map(|violation| {
+            json!({
+                "invariant": violation.invariant.name(),
+                "ops": violation.ops.iter().map(|op| op.0).collect::<Vec<_>>(),
+                "reason": violation.reason,
+            })
+        })
+        .collect();
+    let mut members = Map::new();
+    members.insert("seed".into(), json!(run.seed));
+    members.insert("verdict".into(), verdict(run.verdict()));
+    members.insert("violations".into(), json!(violations));
+    if !run.harness_errors.is_empty() {
+        let errors: Vec<_> = run.harness_errors.iter().map(ToString::to_string).collect();
+        members.insert("harnessErrors".into(), json!(errors));
+    }
+    members
+}
+
+/// A verdict.
+pub(super) fn verdict(verdict: Verdict) -> Value {
+    json!(<&str>::from(verdict))
+}
+
+/// How often each fault struck.
+pub(super) fn faults<'a>(faults: impl IntoIterator<Item = (&'a FaultKind, &'a u64)>) -> Value {
+    let faults = faults.into_iter();
+    let faults = faults.map(|(kind, count)| (kind.name().to_owned(), json!(count)));
+    faults.collect::<Map<_, _>>().into()
+}
+
+/// Prints for people what does not hold, and what the harness got wrong.
+pub(super) fn explain(run: &RunReport) {
+    for error in &run.harness_errors {
+        eprintln!("  error of the harness, not of the store: {error}");
+    }
+    for violation in &run.violations {
+        let ops: Vec<_> = violation.ops.iter().map(|op| op.0.to_string()).collect();
+        eprintln!(
+            "  {} (ops {}): {}",
+            violation.invariant.name(),
+            ops.join(", "),
+            violation.reason
+        );
+    }
+}

@@ -1,0 +1,484 @@
+//! Faults as data: what can go wrong, when, to whom, for how long. A plan of
+//! them can be printed, compared and shrunk.
+//!
+//! It must not know who carries a fault out. Kinds are grouped by what carrying
+//! them out takes; each group is an enum of its own, so that whoever does it
+//! matches on all of its kinds, and one that was forgotten does not compile.
+
+use std::fmt;
+
+use rand::{Rng, RngExt};
+use serde::{Deserialize, Serialize};
+use strum::{EnumString, IntoStaticStr, VariantArray};
+
+/// A group of faults that is switched on and off together.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, clap::ValueEnum, VariantArray,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum FaultClass {
+    /// What happens between a replica and Redis.
+    Network,
+    /// What happens to a replica's process.
+    Replica,
+    /// What happens to the contention lock.
+    Lock,
+    /// What Redis does while it keeps all that it has acknowledged.
+    Redis,
+}
+
+/// Declares one group of kinds.
+macro_rules! group {
+    ($(#[doc = $doc:literal])+ $name:ident { $($(#[doc = $what:literal])+ $kind:ident,)+ }) => {
+        $(#[doc = $doc])+
+        #[derive(
+            Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash,
+            EnumString, IntoStaticStr, VariantArray,
+        )]
+        #[strum(serialize_all = "snake_case")]
+        pub enum $name { $($(#[doc = $what])+ $kind,)+ }
+
+        impl From<$name> for FaultKind {
+            fn from(kind: $name) -> Self {
+                Self::$name(kind)
+            }
+        }
+    };
+}
+
+group! {
+    /// Faults of the link between one replica and Redis.
+    LinkFault {
+        /// Every packet takes several times as long.
+        LatencySpike,
+        /// Nothing passes in either direction.
+        Partition,
+        /// Commands do not reach Redis; its replies would get through.
+        PartitionToRedis,
+        /// Commands reach Redis and run; the replies are lost.
+        PartitionFromRedis,
+        /// Packets wait, and all arrive at the end.
+        HeldLink,
+    }
+}
+
+group! {
+    /// Faults that strike single commands of one replica.
+    CommandFault {
+        /// The connection is reset when a command arrives, before it runs.
+        ResetBeforeExecution,
+        /// The connection is reset after a command ran, before its reply.
+        ResetAfterExecution,
+        /// The connection is reset in the middle of a reply.
+        ResetMidReply,
+        /// A command runs long after it was sent, its sender perhaps gone.
+        LateCommand,
+        /// A reply arrives long after its command ran.
+        LateReply,
+    }
+}
+
+group! {
+    /// Faults of one replica's process.
+    ProcessFault {
+        /// The process loses power, and starts again with no memory.
+        Crash,
+        /// The process stands still, longer than its lock lives.
+        Pause,
+        /// The wall clock jumps by minutes to days, either way.
+        ClockJump,
+    }
+}
+
+group! {
+    /// Faults of the contention lock: changes of its key.
+    LockFault {
+        /// The lock's key is deleted.
+        LockDeleted,
+        /// The lock's key is given to somebody else while it is held.
+        LockStolen,
+        /// The lock's time to live runs out inside the section.
+        LockLapsed,
+        /// Somebody else always holds the lock, under a new token each time.
+        LockNeverGranted,
+        /// Its holder died: one token, until its time to live runs out.
+        LockHolderDead,
+    }
+}
+
+group! {
+    /// Faults of Redis itself.
+    ServerFault {
+        /// Redis restarts: connections and scripts are gone, data is kept.
+        RedisRestart,
+        /// SCRIPT FLUSH.
+        ScriptFlush,
+        /// -BUSY.
+        Busy,
+        /// -LOADING.
+        Loading,
+        /// -READONLY.
+        Readonly,
+        /// -OOM.
+        Oom,
+        /// -MISCONF.
+        Misconf,
+        /// -NOPERM, for a command inside the scripts.
+        Noperm,
+        /// No client more is let in.
+        MaxClients,
+        /// Scripts take long, and everybody waits.
+        SlowScript,
+        /// The server is killed (SIGKILL), and started again on what it has
+        /// written.
+        RedisKilled,
+        /// The server is stopped (SIGSTOP), for longer than the lock lives and
+        /// than anybody waits, and goes on.
+        RedisStopped,
+        /// CLIENT KILL, for all connections.
+        ClientsKilled,
+    }
+}
+
+/// What carrying out a fault takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Needs {
+    /// To delay and to hold what passes between a replica and Redis.
+    Link,
+    /// To lose what passes there, in one direction or both.
+    LossyLink,
+    /// To see where commands and replies begin and end on the way.
+    Commands,
+    /// To stop and to kill a replica.
+    Process,
+    /// To set a replica's wall clock.
+    WallClock,
+    /// To write the lock's key.
+    LockKey,
+    /// What a server does on command, or when its connections are cut.
+    ServerCommands,
+    /// To put a server into a state that it has no command for.
+    ServerModes,
+    /// To send signals to the server's process.
+    ServerProcess,
+}
+
+/// One kind of fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(into = "&'static str", try_from = "String")]
+#[expect(missing_docs, reason = "each group says what it is")]
+pub enum FaultKind {
+    LinkFault(LinkFault),
+    CommandFault(CommandFault),
+    ProcessFault(ProcessFault),
+    LockFault(LockFault),
+    ServerFault(ServerFault),
+}
+
+impl FaultKind {
+    /// All of them, in the order of their classes.
+    pub fn all() -> impl Iterator<Item = Self> {
+        fn group<K: Copy + Into<FaultKind>>(
+            kinds: &'static [K],
+        ) -> impl Iterator<Item = FaultKind> {
+            kinds.iter().map(|kind| (*kind).into())
+        }
+        group(LinkFault::VARIANTS)
+            .chain(group(CommandFault::VARIANTS))
+            .chain(group(ProcessFault::VARIANTS))
+            .chain(group(LockFault::VARIANTS))
+            .chain(group(ServerFault::VARIANTS))
+    }
+
+    /// The name in reports.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::LinkFault(kind) => kind.into(),
+            Self::CommandFault(kind) => kind.into(),
+            Self::ProcessFault(kind) => kind.into(),
+            Self::LockFault(kind) => kind.into(),
+            Self::ServerFault(kind) => kind.into(),
+        }
+    }
+
+    /// The class it belongs to.
+    #[must_use]
+    pub fn class(self) -> FaultClass {
+        match self {
+            Self::LinkFault(_) | Self::CommandFault(_) => FaultClass::Network,
+            Self::ProcessFault(_) => FaultClass::Replica,
+            Self::LockFault(_) => FaultClass::Lock,
+            Self::ServerFault(_) => FaultClass::Redis,
+        }
+    }
+
+    /// What carrying it out takes.
+    #[must_use]
+    pub fn needs(self) -> Needs {
+        match self {
+            Self::LinkFault(kind) => match kind {
+                LinkFault::LatencySpike | LinkFault::HeldLink => Needs::Link,
+                LinkFault::Partition
+                | LinkFault::PartitionToRedis
+                | LinkFault::PartitionFromRedis => Needs::LossyLink,
+            },
+            Self::CommandFault(_) => Needs::Commands,
+            Self::ProcessFault(kind) => match kind {
+                ProcessFault::Crash | ProcessFault::Pause => Needs::Process,
+                ProcessFault::ClockJump => Needs::WallClock,
+            },
+            Self::LockFault(_) => Needs::LockKey,
+            Self::ServerFault(kind) => match kind {
+                ServerFault::ScriptFlush
+                | ServerFault::Readonly
+                | ServerFault::Oom
+                | ServerFault::MaxClients
+                | ServerFault::SlowScript
+                | ServerFault::ClientsKilled => Needs::ServerCommands,
+                ServerFault::Busy
+                | ServerFault::Loading
+                | ServerFault::Misconf
+                | ServerFault::Noperm => Needs::ServerModes,
+                ServerFault::RedisRestart
+                | ServerFault::RedisKilled
+                | ServerFault::RedisStopped => Needs::ServerProcess,
+            },
+        }
+    }
+
+    /// Whether it strikes one replica rather than all.
+    #[must_use]
+    pub fn strikes_one(self) -> bool {
+        match self {
+            Self::LinkFault(_) | Self::CommandFault(_) | Self::ProcessFault(_) => true,
+            Self::LockFault(_) | Self::ServerFault(_) => false,
+        }
+    }
+
+    /// Whether worlds carry it out.
+    #[must_use]
+    pub fn is_simulated(self) -> bool {
+        !matches!(
+            self,
+            Self::ServerFault(
+                ServerFault::RedisKilled | ServerFault::RedisStopped | ServerFault::ClientsKilled
+            )
+        )
+    }
+
+    /// Whether it strikes single commands of one replica.
+    #[must_use]
+    pub fn strikes_commands(self) -> bool {
+        matches!(self, Self::CommandFault(_))
+    }
+
+    /// Whether it is over as soon as it has begun.
+    #[must_use]
+    pub fn is_instant(self) -> bool {
+        match self {
+            Self::LinkFault(_) | Self::CommandFault(_) => false,
+            Self::ProcessFault(kind) => kind == ProcessFault::ClockJump,
+            Self::LockFault(kind) => kind != LockFault::LockNeverGranted,
+            Self::ServerFault(kind) => {
+                matches!(kind, ServerFault::ScriptFlush | ServerFault::ClientsKilled)
+            }
+        }
+    }
+
+    /// How long it lasts, in milliseconds.
+    fn draw_duration(self, rng: &mut impl Rng, scale: Scale) -> u64 {
+        let timeout = scale.reply_timeout.max(10);
+        match self {
+            _ if self.is_instant() => 0,
+            // Longer than the lock lives, so that its holder wakes up without it.
+            Self::ProcessFault(ProcessFault::Pause)
+            | Self::ServerFault(ServerFault::RedisStopped) => {
+                scale.lock_ttl + rng.random_range(10..=timeout)
+            }
+            Self::ProcessFault(ProcessFault::Crash) => rng.random_range(10..=timeout),
+            Self::ServerFault(ServerFault::RedisRestart | ServerFault::RedisKilled) => {
+                rng.random_range(10..=timeout / 2 + 10)
+            }
+            _ => rng.random_range(20..=2 * timeout),
+        }
+    }
+
+    /// How much of it; see [`Fault::amount`].
+    fn draw_amount(self, rng: &mut impl Rng, scale: Scale) -> i64 {
+        let timeout = i64::try_from(scale.reply_timeout.max(10)).unwrap_or(i64::MAX / 8);
+        // Either side of the reply time-out, and well past it.
+        let delay = timeout / 2..=3 * timeout;
+        match self {
+            Self::CommandFault(kind) if kind.cuts() => [20, 50, 100][rng.random_range(0..3)],
+            Self::CommandFault(_) | Self::ServerFault(ServerFault::SlowScript) => {
+                rng.random_range(delay)
+            }
+            Self::LinkFault(LinkFault::LatencySpike) => rng.random_range(10..=timeout / 2 + 10),
+            Self::ProcessFault(ProcessFault::ClockJump) => {
+                let distance = rng.random_range(60..=5 * 86_400);
+                if rng.random_bool(0.5) {
+                    distance
+                } else {
+                    -distance
+                }
+            }
+            Self::LinkFault(_)
+            | Self::ProcessFault(_)
+            | Self::LockFault(_)
+            | Self::ServerFault(_) => 0,
+        }
+    }
+}
+
+impl CommandFault {
+    /// Whether it cuts the connection that a command came on.
+    pub(crate) fn cuts(self) -> bool {
+        match self {
+            Self::ResetBeforeExecution | Self::ResetAfterExecution | Self::ResetMidReply => true,
+            Self::LateCommand | Self::LateReply => false,
+        }
+    }
+}
+
+impl From<FaultKind> for &'static str {
+    fn from(kind: FaultKind) -> Self {
+        kind.name()
+    }
+}
+
+impl TryFrom<String> for FaultKind {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<Self, String> {
+        Self::all().find(|kind| kind.name() == name).ok_or_else(|| {
+            let known: Vec<_> = Self::all().map(Self::name).collect();
+            format!("{name:?} is no fault; there are {}", known.join(", "))
+        })
+    }
+}
+
+impl fmt::Display for FaultKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// One fault of a plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fault {
+    /// When it begins, in milliseconds since the run began.
+    pub at: u64,
+    /// How long it lasts, in milliseconds; 0 for what is over at once.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub lasts: u64,
+    /// What it is.
+    pub kind: FaultKind,
+    /// The replica it strikes; `None` for all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replica: Option<usize>,
+    /// How much: a probability in percent for resets, milliseconds for delays,
+    /// seconds for jumps.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub amount: i64,
+    /// Whether it strikes the first command that it can, for certain, and is
+    /// over then, rather than all while it lasts or some of them at random.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub once: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
+fn is_zero(time: &u64) -> bool {
+    *time == 0
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
+fn is_none(amount: &i64) -> bool {
+    *amount == 0
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:>6} ms", self.at)?;
+        match self.lasts {
+            0 => write!(f, "             ")?,
+            lasts => write!(f, "  for {lasts:>4} ms")?,
+        }
+        write!(f, "  {}", self.kind)?;
+        if let Some(replica) = self.replica {
+            write!(f, " of r{replica}")?;
+        }
+        if self.amount != 0 {
+            write!(f, " ({})", self.amount)?;
+        }
+        if self.once {
+            write!(f, ", once")?;
+        }
+        Ok(())
+    }
+}
+
+/// The scale of the times in a run, which faults are drawn to exceed or not.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Scale {
+    /// How long faults go on beginning, in milliseconds.
+    pub(crate) chaos: u64,
+    /// The store's reply time-out, in milliseconds.
+    pub(crate) reply_timeout: u64,
+    /// The lock's time to live, in milliseconds.
+    pub(crate) lock_ttl: u64,
+}
+
+impl Fault {
+    /// Draws a number of faults of the given classes, whose kinds have weights
+    /// of their own for every seed, down to none.
+    pub(crate) fn draw_some(
+        rng: &mut impl Rng,
+        classes: &[FaultClass],
+        replicas: usize,
+        scale: Scale,
+    ) -> Vec<Self> {
+        let weighted: Vec<(FaultKind, u32)> = FaultKind::all()
+            .filter(|kind| kind.is_simulated() && classes.contains(&kind.class()))
+            .map(|kind| (kind, [0, 0, 0, 1, 2, 8][rng.random_range(0..6)]))
+            .collect();
+        let total: u32 = weighted.iter().map(|(_, weight)| weight).sum();
+        if total == 0 {
+            return Vec::new();
+        }
+        let count = [1, 3, 6, 12, 24][rng.random_range(0..5)];
+        let mut faults: Vec<Self> = (0..count)
+            .map(|_| {
+                let mut drawn = rng.random_range(0..total);
+                let mut kind = weighted[0].0;
+                for (candidate, weight) in &weighted {
+                    kind = *candidate;
+                    if drawn < *weight {
+                        break;
+                    }
+                    drawn -= weight;
+                }
+                Self::draw(rng, kind, replicas, scale)
+            })
+            .collect();
+        faults.sort_by_key(|fault| fault.at);
+        faults
+    }
+
+    /// Draws one fault of a kind.
+    pub(crate) fn draw(rng: &mut impl Rng, kind: FaultKind, replicas: usize, scale: Scale) -> Self {
+        let lasts = kind.draw_duration(rng, scale);
+        let amount = kind.draw_amount(rng, scale);
+        Self {
+            at: rng.random_range(0..scale.chaos.max(1)),
+            lasts,
+            kind,
+            replica: kind
+                .strikes_one()
+                .then(|| rng.random_range(0..replicas.max(1))),
+            amount,
+            once: false,
+        }
+    }
+}

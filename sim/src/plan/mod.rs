@@ -1,0 +1,30 @@
+//! What a run is to do, as data: its knobs, its faults, and every operation of
+//! every process, all drawn from a seed or read from a file.
+//!
+//! It must not know who carries it out.
+
+mod document;
+mod fault;
+mod knobs;
+mod operation;
+mod schedule;
+mod seeded;
+mod vault_knobs;
+
+pub use document::{Document, Unreadable};
+pub use fault::{
+    CommandFault, Fault, FaultClass, FaultKind, LinkFault, LockFault, Needs, ProcessFault,
+    ServerFault,
+};
+pub use knobs::{Knobs, WorldOptions};
+pub use operation::{
+    Action, AuditOperation, Change, ChangeKind, ForeignOperation, Operation, TokenStoreOperation,
+    TokenVaultOperation,
+};
+pub use schedule::Schedule;
+pub use vault_knobs::{VaultAction, VaultKnobs, Workload};
+
+pub(crate) use fault::Scale;
+pub(crate) use knobs::{LONGEST_MS, TICK_MS};
+pub(crate) use schedule::drawn;
+pub(crate) use seeded::{Fnv1a, fnv1a, generator};

@@ -1,0 +1,300 @@
+//! Operations as data: what callers do, with everything drawn beforehand. Each
+//! workload has its own.
+//!
+//! It must not know who carries them out.
+
+use rand::{Rng, RngExt};
+use serde::{Deserialize, Serialize};
+
+use super::{Knobs, VaultAction, VaultKnobs};
+
+/// One operation of one process.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Operation {
+    /// When it begins at the earliest, in milliseconds since the run began.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub at: u64,
+    /// How long its caller waits before it, in milliseconds.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub think: u64,
+    /// What it does.
+    #[serde(flatten)]
+    pub action: Action,
+}
+
+/// What an operation does, by the workload that carries it out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "workload", rename_all = "snake_case")]
+#[expect(missing_docs, reason = "each workload's operations say what they are")]
+pub enum Action {
+    Audit(AuditOperation),
+    TokenStore(TokenStoreOperation),
+    TokenVault(TokenVaultOperation),
+    Foreign(ForeignOperation),
+}
+
+/// What callers of the audit chain do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "do", rename_all = "snake_case")]
+pub enum AuditOperation {
+    /// Append an event to the chain: one of its own, or without a number one
+    /// that others append as well, byte for byte.
+    Append {
+        /// What makes it the only one of its kind.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        event: Option<u32>,
+    },
+    /// Read the whole chain.
+    ReadChain,
+}
+
+/// What callers of the token store do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "do", rename_all = "snake_case")]
+pub enum TokenStoreOperation {
+    /// Read the whole vault.
+    ReadAll,
+    /// Read some contended tokens.
+    ReadTokens {
+        /// Their numbers.
+        tokens: Vec<usize>,
+    },
+    /// Change tokens.
+    Change(Change),
+}
+
+/// What callers of the vault of plaintexts do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "do", rename_all = "snake_case")]
+pub enum TokenVaultOperation {
+    /// Turn a plaintext into a token.
+    Tokenize {
+        /// Whether the token is random, and the plaintext new.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        random: bool,
+        /// Which plaintext, where it is not.
+        number: usize,
+    },
+    /// Turn a token that this process was given into its plaintext.
+    Reveal {
+        /// Which token, counted back from the last.
+        number: usize,
+    },
+    /// Turn all tokens that this process was given last into their plaintexts.
+    Detokenize,
+    /// Purge a token that this process was given.
+    Purge {
+        /// Which token, counted back from the last.
+        number: usize,
+    },
+    /// Purge all that has expired, by the index.
+    PurgeExpired,
+}
+
+/// What a process does that follows the reference's protocol.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "do", rename_all = "snake_case")]
+pub enum ForeignOperation {
+    /// Change contended tokens, fenced on the version of the whole vault.
+    Mutate {
+        /// The token it sets.
+        sets: usize,
+        /// The token it deletes.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        deletes: Option<usize>,
+    },
+}
+
+/// A change of tokens of the vault.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Change {
+    /// In which way.
+    pub kind: ChangeKind,
+    /// The numbers of the contended tokens.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tokens: Vec<usize>,
+    /// Which of them are deleted, where some are.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub deletes: Vec<bool>,
+    /// Which of its own tokens a caller changes; `None` for a new one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub own: Option<u32>,
+    /// How long what is written lives, in minutes.
+    pub lifetime: u64,
+    /// The store is not told beforehand which tokens will be read.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unforeseen: bool,
+}
+
+/// A way to change tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ChangeKind {
+    /// Read, change and write one contended token.
+    Count,
+    /// Set some contended tokens and delete others, in one diff.
+    Several,
+    /// Delete some contended tokens.
+    Drop,
+    /// Set a contended token if it is absent.
+    Create,
+    /// Delete one contended token if it is there.
+    Purge,
+    /// Delete whatever has expired, looking at the whole vault.
+    Sweep,
+    /// Put off the expiry of a contended token.
+    Refresh,
+    /// Change a token that nobody else changes.
+    Own,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
+fn is_zero(value: &u64) -> bool {
+    *value == 0
+}
+
+impl Operation {
+    /// Draws an operation of a process.
+    pub(crate) fn draw(rng: &mut impl Rng, knobs: &Knobs, process: usize) -> Self {
+        let think = match knobs.think {
+            0 => 0,
+            most => rng.random_range(0..=most),
+        };
+        let action = match &knobs.vault {
+            Some(vault) if process >= knobs.replicas => {
+                Action::Foreign(ForeignOperation::draw(rng, vault))
+            }
+            Some(vault) if !knobs.workload.has_chain() || rng.random() => {
+                Action::draw_vault(rng, vault)
+            }
+            _ => Action::Audit(AuditOperation::draw(rng, knobs)),
+        };
+        Self {
+            at: 0,
+            think,
+            action,
+        }
+    }
+
+    /// The longest time that it names.
+    pub(super) fn longest_ms(&self) -> u64 {
+        let lifetime = match &self.action {
+            Action::TokenStore(TokenStoreOperation::Change(change)) => change.lifetime,
+            Action::TokenStore(
+                TokenStoreOperation::ReadAll | TokenStoreOperation::ReadTokens { .. },
+            )
+            | Action::Audit(_)
+            | Action::TokenVault(_)
+            | Action::Foreign(_) => 0,
+        };
+        self.at.max(self.think).max(lifetime)
+    }
+}
+
+impl Action {
+    fn draw_vault(rng: &mut impl Rng, vault: &VaultKnobs) -> Self {
+        let change = |rng: &mut _, kind| {
+            Self::TokenStore(TokenStoreOperation::Change(Change::draw(rng, vault, kind)))
+        };
+        match vault.draw_action(rng) {
+            VaultAction::Read => Self::TokenStore(TokenStoreOperation::ReadAll),
+            VaultAction::Peek => Self::TokenStore(TokenStoreOperation::ReadTokens {
+                tokens: contended(rng, vault),
+            }),
+            VaultAction::Count => change(rng, ChangeKind::Count),
+            VaultAction::Several => change(rng, ChangeKind::Several),
+            VaultAction::Drop => change(rng, ChangeKind::Drop),
+            VaultAction::Create => change(rng, ChangeKind::Create),
+            VaultAction::Purge => change(rng, ChangeKind::Purge),
+            VaultAction::Sweep => change(rng, ChangeKind::Sweep),
+            VaultAction::Refresh => change(rng, ChangeKind::Refresh),
+            VaultAction::Own => change(rng, ChangeKind::Own),
+            action @ (VaultAction::Tokenize
+            | VaultAction::Reveal
+            | VaultAction::PurgeKnown
+            | VaultAction::PurgeExpired) => {
+                let alternative = rng.random();
+                let number = rng.random_range(0..vault.tokens);
+                Self::TokenVault(match action {
+                    VaultAction::Tokenize => TokenVaultOperation::Tokenize {
+                        random: alternative,
+                        number,
+                    },
+                    VaultAction::Reveal if alternative => TokenVaultOperation::Reveal { number },
+                    VaultAction::Reveal => TokenVaultOperation::Detokenize,
+                    VaultAction::PurgeKnown => TokenVaultOperation::Purge { number },
+                    _ => TokenVaultOperation::PurgeExpired,
+                })
+            }
+        }
+    }
+}
+
+impl AuditOperation {
+    fn draw(rng: &mut impl Rng, knobs: &Knobs) -> Self {
+        if rng.random_range(0..100) < knobs.reads_percent {
+            return Self::ReadChain;
+        }
+        let is_own = rng.random_range(0..100) >= knobs.identical_percent;
+        Self::Append {
+            event: is_own.then(|| rng.next_u32()),
+        }
+    }
+}
+
+impl ForeignOperation {
+    fn draw(rng: &mut impl Rng, vault: &VaultKnobs) -> Self {
+        Self::Mutate {
+            sets: rng.random_range(0..vault.tokens),
+            deletes: rng
+                .random_ratio(1, 4)
+                .then(|| rng.random_range(0..vault.tokens)),
+        }
+    }
+}
+
+impl Change {
+    /// Draws a change of this kind.
+    pub(crate) fn draw(rng: &mut impl Rng, vault: &VaultKnobs, kind: ChangeKind) -> Self {
+        let mut tokens = contended(rng, vault);
+        match kind {
+            ChangeKind::Sweep | ChangeKind::Own => tokens.clear(),
+            ChangeKind::Several | ChangeKind::Drop => {}
+            ChangeKind::Count | ChangeKind::Create | ChangeKind::Purge | ChangeKind::Refresh => {
+                tokens.truncate(1);
+            }
+        }
+        let deletes = match kind {
+            ChangeKind::Several => tokens.iter().map(|_| rng.random_bool(0.4)).collect(),
+            _ => Vec::new(),
+        };
+        // One of two that it has had, or a new one: what was given up as not
+        // applied would still be, if it came late.
+        let own = match kind {
+            ChangeKind::Own => Some(rng.random_range(0..4)).filter(|own| *own < 2),
+            _ => None,
+        };
+        Self {
+            kind,
+            tokens,
+            deletes,
+            own,
+            // Some of what all contend for has expired at once, so that sweeps
+            // find something; a caller's own tokens survive a jump of the clock.
+            lifetime: match rng.random_ratio(1, 6) {
+                true if kind != ChangeKind::Own => 0,
+                _ => rng.random_range(720..8640),
+            },
+            unforeseen: rng.random_ratio(1, 8),
+        }
+    }
+}
+
+/// A few of the contended tokens, in the order they were drawn.
+fn contended(rng: &mut impl Rng, vault: &VaultKnobs) -> Vec<usize> {
+    let mut numbers: Vec<usize> = (0..vault.tokens).collect();
+    let count = rng.random_range(1..=numbers.len().clamp(1, 4));
+    (0..count.min(numbers.len()))
+        .map(|_| numbers.swap_remove(rng.random_range(0..numbers.len())))
+        .collect()
+}

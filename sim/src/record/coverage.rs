@@ -1,0 +1,195 @@
+//! Coverage marks: situations that a run has to meet to prove anything. A run
+//! that never met one says so.
+
+use std::{collections::BTreeMap, fmt, sync::LazyLock};
+
+use haechi_history::{History, Outcome};
+use haechi_store_redis::{
+    audit::AuditStats,
+    redis::script::{RELEASE, Script},
+    vault::VaultStats,
+};
+use redis_sim::{Command, Reply};
+use strum::{IntoStaticStr, VariantArray};
+
+use crate::plan::{FaultClass, FaultKind, WorldOptions};
+
+/// How an operation ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
+pub enum Ending {
+    /// Applied, or answered.
+    Ok,
+    /// Certainly not applied.
+    Fail,
+    /// Open.
+    Unknown,
+}
+
+/// A situation of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
+pub enum Situation {
+    /// A batch whose reply was lost was found by reading back.
+    LostReplyFoundByReading,
+    /// The fence stopped one batch or mutation three times or more.
+    FenceRetriedThrice,
+    /// A second attempt was answered by the receipt of the first.
+    ReceiptAnsweredSecondAttempt,
+    /// A script was unknown to the server although it had been loaded.
+    NoscriptMet,
+    /// A lock was no longer its holder's when the holder gave it back.
+    LockGoneAtRelease,
+    /// A late command was stopped by its fence.
+    LateCommandRefusedByFence,
+    /// A late command was stopped by the receipt of its mutation.
+    LateCommandSettledByReceipt,
+    /// A mutation waited for the lock of a foreign writer.
+    ForeignLockMet,
+}
+
+/// What a run may meet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Mark {
+    /// A situation.
+    Met(Situation),
+    /// A fault struck while an operation was open that ended so.
+    During(FaultKind, Ending),
+}
+
+impl Mark {
+    /// Every mark that a long enough run reaches.
+    pub fn all() -> impl Iterator<Item = Self> {
+        let situations = Situation::VARIANTS.iter().copied().map(Self::Met);
+        let endings = |kind| {
+            Ending::VARIANTS
+                .iter()
+                .map(move |ending| Self::During(kind, *ending))
+        };
+        let simulated = FaultKind::all().filter(|kind| kind.is_simulated());
+        situations.chain(simulated.flat_map(endings))
+    }
+
+    /// Whether worlds of these options meet it, given enough of them.
+    #[must_use]
+    pub fn is_reachable(self, options: &WorldOptions) -> bool {
+        let has = |class| options.faults.contains(&class);
+        let situation = match self {
+            Self::During(kind, _) => return has(kind.class()),
+            Self::Met(situation) => situation,
+        };
+        match situation {
+            Situation::LostReplyFoundByReading => {
+                options.workload.has_chain() && has(FaultClass::Network)
+            }
+            Situation::ReceiptAnsweredSecondAttempt | Situation::LateCommandSettledByReceipt => {
+                options.workload.has_vault() && has(FaultClass::Network)
+            }
+            Situation::FenceRetriedThrice | Situation::NoscriptMet => true,
+            Situation::LockGoneAtRelease => has(FaultClass::Lock),
+            Situation::LateCommandRefusedByFence => has(FaultClass::Network),
+            Situation::ForeignLockMet => options.workload.has_vault(),
+        }
+    }
+}
+
+impl fmt::Display for Mark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Met(situation) => f.write_str(situation.into()),
+            Self::During(kind, ending) => {
+                write!(f, "{kind}_then_{}", <&str>::from(ending))
+            }
+        }
+    }
+}
+
+/// What was met, and how often.
+pub type Marks = BTreeMap<Mark, u64>;
+
+/// CallTrace what passes the server's side of a world.
+#[derive(Default)]
+pub(crate) struct CoverageRecorder {
+    marks: Marks,
+    /// When each fault struck, in nanoseconds.
+    strikes: BTreeMap<FaultKind, Vec<u64>>,
+}
+
+static RELEASE_CALL: LazyLock<Vec<u8>> = LazyLock::new(|| {
+    let call = Script::new(RELEASE).call(&[]);
+    let sha1 = call.args_iter().nth(1);
+    match sha1 {
+        Some(redis::Arg::Simple(sha1)) => sha1.to_vec(),
+        _ => Vec::new(),
+    }
+});
+
+impl CoverageRecorder {
+    pub(crate) fn struck(&mut self, kind: FaultKind, now: u64) {
+        self.strikes.entry(kind).or_default().push(now);
+    }
+
+    /// A command ran; `late` if it was held back by a fault.
+    pub(crate) fn ran(&mut self, command: &Command, reply: &Reply, late: bool) {
+        if !command.is("EVALSHA") {
+            return;
+        }
+        let first = match reply {
+            Reply::Array(parts) => parts.first(),
+            _ => None,
+        };
+        let says = |word: &str| first == Some(&Reply::text(word));
+        let situation = match reply {
+            Reply::Error(text) if text.starts_with(b"NOSCRIPT") => Situation::NoscriptMet,
+            Reply::Integer(0)
+                if command
+                    .words()
+                    .get(1)
+                    .is_some_and(|sha1| *sha1 == **RELEASE_CALL) =>
+            {
+                Situation::LockGoneAtRelease
+            }
+            _ if says("held") => Situation::ForeignLockMet,
+            _ if late && says("conflict") => Situation::LateCommandRefusedByFence,
+            _ if late && says("settled") => Situation::LateCommandSettledByReceipt,
+            _ => return,
+        };
+        self.met(situation);
+    }
+
+    fn met(&mut self, situation: Situation) {
+        *self.marks.entry(Mark::Met(situation)).or_default() += 1;
+    }
+
+    /// Adds what only shows at the end.
+    pub(crate) fn close(
+        mut self,
+        history: &History,
+        stats: &AuditStats,
+        vault_stats: &VaultStats,
+    ) -> Marks {
+        if stats.settled_by_reading > 0 {
+            self.met(Situation::LostReplyFoundByReading);
+        }
+        if stats.most_attempts.max(vault_stats.most_attempts) > 3 {
+            self.met(Situation::FenceRetriedThrice);
+        }
+        if vault_stats.settled_by_receipt > 0 {
+            self.met(Situation::ReceiptAnsweredSecondAttempt);
+        }
+        for operation in history.operations() {
+            let ending = match operation.outcome {
+                Outcome::Open | Outcome::Unknown(_) => Ending::Unknown,
+                Outcome::Failed => Ending::Fail,
+                _ => Ending::Ok,
+            };
+            for (kind, times) in &self.strikes {
+                let next = times.partition_point(|time| *time < operation.start);
+                if times.get(next).is_some_and(|time| *time <= operation.end) {
+                    *self.marks.entry(Mark::During(*kind, ending)).or_default() += 1;
+                }
+            }
+        }
+        self.marks
+    }
+}

@@ -1,0 +1,181 @@
+//! Reads what is in Redis when a run is over, with nothing in between, and
+//! evaluates the history by it.
+
+use std::collections::BTreeMap;
+
+use haechi_history::{
+    ChainEntry, FinalState,
+    check::{Invariant, Violation, check},
+};
+use haechi_store_redis::{
+    chain::{StoredRecord, Verifier},
+    redis::{AuditKeys, AuditPrefix, VaultKeys, VaultPrefix},
+};
+use redis_sim::Reply;
+
+use super::{HarnessError, log::Closed, recorder::RunRecorder};
+use crate::plan::{FaultKind, Knobs};
+
+/// What every plaintext begins with, so that it is found wherever it leaks.
+pub(crate) const PLAINTEXT: &str = "hush-";
+
+/// Asks Redis one thing; `Nil` if it does not answer.
+pub(crate) type Ask<'a> = &'a mut dyn FnMut(&[&str]) -> Reply;
+
+/// Puts the final state into the history, closes it, and says what does not
+/// hold. `faults` is how often each struck; `stuck` says who made no progress
+/// after the last had healed.
+pub(crate) fn evaluate(
+    recorder: &RunRecorder,
+    ask: Ask<'_>,
+    knobs: &Knobs,
+    faults: BTreeMap<FaultKind, u64>,
+    stuck: Option<String>,
+) -> Closed {
+    let mut violations = Vec::new();
+    let mut state = FinalState::default();
+    if knobs.workload.has_chain() {
+        let keys = AuditKeys::new(AuditPrefix::default());
+        state.chain = Some(read_chain(recorder, ask, &keys, &mut violations));
+    }
+    if knobs.workload.has_vault() {
+        let keys = VaultKeys::new(VaultPrefix::default());
+        let tokens = read_vault(ask, &keys);
+        for (token, value) in &tokens {
+            if token.contains(PLAINTEXT) || value.contains(PLAINTEXT) {
+                let reason = format!("{token} holds a plaintext outside of its envelope");
+                violations.push(violation(Invariant::Leak, reason));
+            }
+        }
+        let tokens = tokens.into_iter();
+        let tokens = tokens.map(|(token, value)| (token.into(), value.into()));
+        state.tokens = Some(tokens.collect());
+        let version = text(ask(&["GET", &keys.version]));
+        let version = version.and_then(|version| version.parse().ok());
+        state.version = Some(version.unwrap_or(0));
+    }
+    recorder.final_state(state);
+    let mut closed = recorder.close(knobs.seed, faults);
+    match check(&closed.report.history) {
+        Ok(verdict) => violations.extend(verdict.violations),
+        Err(error) => {
+            let error = HarnessError::Undecided(error);
+            closed.report.harness_errors.push(error);
+        }
+    }
+    violations.extend(stuck.map(|reason| violation(Invariant::NoProgress, reason)));
+    let undecryptable = closed.undecryptable.iter().cloned();
+    violations.extend(undecryptable.map(|why| violation(Invariant::UndecryptableToken, why)));
+    // Beside replicas at full load, and with nothing wrong.
+    if knobs.quiet {
+        violations.extend(closed.foreign_failures.iter().map(|failure| {
+            let reason = format!("a foreign writer failed though nothing was wrong: {failure}");
+            violation(Invariant::NoProgress, reason)
+        }));
+    }
+    closed.report.violations = violations;
+    closed
+}
+
+/// A violation that no operation shows by itself.
+pub(crate) fn violation(invariant: Invariant, reason: String) -> Violation {
+    Violation {
+        invariant,
+        ops: Vec::new(),
+        reason,
+    }
+}
+
+/// The chain for the history, and what shows when its keys are compared with
+/// each other.
+fn read_chain(
+    recorder: &RunRecorder,
+    ask: Ask<'_>,
+    keys: &AuditKeys,
+    violations: &mut Vec<Violation>,
+) -> Vec<ChainEntry<'static>> {
+    let mut broken = |reason| violations.push(violation(Invariant::ChainIntegrity, reason));
+    let list = match ask(&["LRANGE", &keys.chain, "0", "-1"]) {
+        Reply::Array(list) => list,
+        other => {
+            broken(format!("the chain's key holds no list: {other:?}"));
+            Vec::new()
+        }
+    };
+
+    let (mut chain, mut elsewhere) = (Vec::new(), Vec::new());
+    let mut verifier = Verifier::new();
+    let mut last: Option<String> = None;
+    for record in &list {
+        let Reply::Bulk(text) = record else { continue };
+        verifier.line(text);
+        let Ok(stored) = StoredRecord::parse(text) else {
+            continue;
+        };
+        let event_hash = stored.position.event_hash.to_string();
+        let op = stored
+            .append_id
+            .and_then(|id| recorder.append_of(id, &event_hash));
+        if let Some(op) = op
+            && let Some(named) = recorder.handle_of(op)
+            && named != stored.position
+        {
+            elsewhere.push(Violation {
+                invariant: Invariant::WrongOutcome,
+                ops: vec![op],
+                reason: format!(
+                    "a handle named sequence {}, and the record stands at {}",
+                    named.sequence, stored.position.sequence
+                ),
+            });
+        }
+        chain.push(ChainEntry {
+            op,
+            sequence: stored.position.sequence.get(),
+            previous_hash: stored.previous.map(|hash| hash.to_string().into()),
+            event_hash: event_hash.clone().into(),
+        });
+        last = Some(event_hash);
+    }
+    if let Some(fault) = verifier.finish().fault {
+        broken(format!("the chain does not verify: {fault}"));
+    }
+
+    let head_hash = text(ask(&["GET", &keys.head_hash]));
+    if head_hash != last {
+        broken(format!(
+            "head:hash is {head_hash:?}, but the list ends with {last:?}"
+        ));
+    }
+    let head = text(ask(&["GET", &keys.head]));
+    let named = head
+        .as_deref()
+        .and_then(|head| StoredRecord::parse_integrity(head.as_bytes()).ok())
+        .map(|integrity| integrity.position.event_hash.to_string());
+    if named != last {
+        broken(format!(
+            "head names {named:?}, but the list ends with {last:?}"
+        ));
+    }
+    violations.append(&mut elsewhere);
+    chain
+}
+
+/// The tokens and their values.
+fn read_vault(ask: Ask<'_>, keys: &VaultKeys) -> Vec<(String, String)> {
+    let mut tokens = Vec::new();
+    if let Reply::Array(pairs) = ask(&["HGETALL", &keys.tokens]) {
+        let mut words = pairs.into_iter().filter_map(text);
+        while let (Some(token), Some(value)) = (words.next(), words.next()) {
+            tokens.push((token, value));
+        }
+    }
+    tokens
+}
+
+fn text(reply: Reply) -> Option<String> {
+    match reply {
+        Reply::Bulk(text) => Some(String::from_utf8_lossy(&text).into_owned()),
+        _ => None,
+    }
+}

@@ -1,0 +1,30 @@
+//! What is recorded while processes run: the history, the trace, the counts,
+//! and how far each process has got.
+//!
+//! It must not know what the processes run on: a world's parts, or real
+//! sockets and threads.
+
+mod call_trace;
+mod chain;
+mod coverage;
+mod final_state;
+mod harness_error;
+mod log;
+mod recorder;
+mod recording_store;
+mod report;
+mod trace;
+mod vault;
+
+pub use coverage::{Ending, Mark, Marks, Situation};
+pub use harness_error::HarnessError;
+pub use log::Outcomes;
+pub use report::{RunReport, Verdict};
+
+pub(crate) use call_trace::{Values, text};
+pub(crate) use coverage::CoverageRecorder;
+pub(crate) use final_state::{PLAINTEXT, evaluate, violation};
+pub(crate) use log::{Log, nanos};
+pub(crate) use recorder::{RunRecorder, Source, replica_name};
+pub(crate) use recording_store::{CALL, RecordAttempts, RecordingStore};
+pub(crate) use vault::Failure;

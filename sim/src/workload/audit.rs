@@ -1,0 +1,125 @@
+//! Callers that append events to the chain, and read it as an auditor would.
+
+use haechi_history::Function;
+use haechi_store_redis::{
+    audit::{AuditSink, AuditStore, Pages},
+    chain::{AppendId, Event, StoredRecord},
+    entropy::Entropy,
+};
+use rand::Rng;
+use rand_chacha::ChaCha8Rng;
+
+use super::{AGAIN, Actor, Host, Process};
+use crate::{mutants::AuditUnderTest, plan::AuditOperation};
+
+/// The sink of one process.
+pub(super) struct AuditActor<'a, H: Host> {
+    process: &'a Process<'a, H>,
+    sink: AuditSink<H::Clock, H::Entropy>,
+    reader: AuditUnderTest<H::Connect, H::Clock, H::Entropy>,
+}
+
+impl<'a, H: Host> AuditActor<'a, H> {
+    /// Starts the sink, as often as it takes; `None` where there is no chain.
+    pub(super) async fn start(process: &'a Process<'a, H>) -> Option<Self> {
+        if !process.knobs.workload.has_chain() {
+            return None;
+        }
+        loop {
+            let (builder, connect) = (process.builder(), process.connect.clone());
+            match process.store.open_audit(builder, connect).await {
+                Ok(sink) => {
+                    let reader = process
+                        .store
+                        .open_reader(&process.builder(), process.connect.clone());
+                    return Some(Self {
+                        process,
+                        sink,
+                        reader,
+                    });
+                }
+                Err(error) => {
+                    process
+                        .recorder
+                        .trace(|| format!("{}: {error}", process.name));
+                    process.host.sleep(AGAIN).await;
+                }
+            }
+        }
+    }
+
+    /// Records one event: the one of this number, or the one that all
+    /// processes record, byte for byte. Whether it was applied.
+    async fn append(&self, number: Option<u32>) -> bool {
+        let process = self.process;
+        let (number_of, name) = (process.number, process.name.as_str());
+        let text = match number {
+            None => r#"{"operation":"heartbeat"}"#.to_owned(),
+            Some(number) => format!(
+                r#"{{"id":"{name}-{number:08x}","operation":"protect","message":"secret"}}"#
+            ),
+        };
+        let mut id = [0; 16];
+        let (Ok(event), Ok(())) = (Event::from_json(&text), process.entropy.fill(&mut id)) else {
+            return false;
+        };
+        let append_id = process.store.append_id(AppendId::from_bytes(id));
+        let recorder = process.recorder;
+        let Some(op) = recorder.invoke(number_of, name, Function::Append, Some(append_id)) else {
+            return false;
+        };
+        let outcome = process.store.record(&self.sink, append_id, event).await;
+        recorder.end_append(number_of, name, op, &outcome);
+        outcome.is_ok()
+    }
+
+    async fn read_chain(&self) {
+        let (process, recorder) = (self.process, self.process.recorder);
+        let (number, name) = (process.number, process.name.as_str());
+        let Some(op) = recorder.invoke(number, name, Function::ReadChain, None) else {
+            return;
+        };
+        let hashes = event_hashes(&self.reader).await;
+        recorder.end_read(number, name, op, hashes);
+    }
+}
+
+impl<H: Host> Actor for AuditActor<'_, H> {
+    type Operation = AuditOperation;
+
+    async fn act(&self, _: usize, operation: &AuditOperation) {
+        match operation {
+            AuditOperation::Append { event } => {
+                self.append(*event).await;
+            }
+            AuditOperation::ReadChain => self.read_chain().await,
+        }
+    }
+
+    async fn make_progress(&self, mut rng: ChaCha8Rng) -> bool {
+        self.append(Some(rng.next_u32())).await
+    }
+}
+
+impl<H: Host> Drop for AuditActor<'_, H> {
+    fn drop(&mut self) {
+        self.process.recorder.add_stats(self.sink.stats());
+    }
+}
+
+/// The hashes of all records, page by page.
+async fn event_hashes(store: &impl AuditStore) -> Result<Vec<String>, String> {
+    let opened = Pages::open(store).await;
+    let (mut pages, _) = opened.map_err(|error| error.to_string())?;
+    let mut hashes = Vec::new();
+    loop {
+        let page = pages.next().await.map_err(|error| error.to_string())?;
+        if page.is_empty() {
+            return Ok(hashes);
+        }
+        for record in page {
+            let record = StoredRecord::parse(&record).map_err(|error| error.to_string())?;
+            hashes.push(record.position.event_hash.to_string());
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! One life of one process: its name, its inputs, and the operations that its
+//! callers take.
+
+use std::time::Duration;
+
+use haechi_store_redis::{Builder, audit::SinkConfig};
+use rand_chacha::ChaCha8Rng;
+
+use super::Host;
+use crate::{
+    mutants::StoreUnderTest,
+    plan::{Knobs, Operation, generator},
+    record::RunRecorder,
+};
+
+/// A process that has started.
+pub(super) struct Process<'a, H: Host> {
+    pub(super) host: &'a H,
+    pub(super) knobs: &'a Knobs,
+    /// The store that it runs.
+    pub(super) store: &'a StoreUnderTest,
+    pub(super) number: usize,
+    /// Another one for every life: a crash takes the memory.
+    pub(super) name: String,
+    pub(super) recorder: &'a RunRecorder,
+    pub(super) clock: H::Clock,
+    pub(super) entropy: H::Entropy,
+    pub(super) connect: H::Connect,
+}
+
+impl<'a, H: Host> Process<'a, H> {
+    pub(super) fn start(
+        host: &'a H,
+        knobs: &'a Knobs,
+        number: usize,
+        store: &'a StoreUnderTest,
+    ) -> Self {
+        let recorder = host.recorder();
+        let name = match recorder.start_process(number) {
+            1 => format!("r{number}"),
+            life => format!("r{number}.{life}"),
+        };
+        Self {
+            host,
+            knobs,
+            store,
+            number,
+            recorder,
+            clock: host.clock(number),
+            entropy: host.entropy(&name),
+            connect: host.connect(number),
+            name,
+        }
+    }
+
+    /// A generator for one purpose of this process.
+    pub(super) fn generator(&self, purpose: &str) -> ChaCha8Rng {
+        generator(self.knobs.seed, &format!("{purpose} {}", self.name))
+    }
+
+    /// The store's parts as this process has them.
+    pub(super) fn builder(&self) -> Builder<H::Clock, H::Entropy> {
+        Builder::new()
+            .clock(self.clock.clone())
+            .entropy(self.entropy.clone())
+            .lock(self.knobs.lock_policy())
+            .timeouts(self.knobs.store_timeouts())
+            .sink(SinkConfig {
+                deadline: Duration::from_millis(self.knobs.deadline),
+                queue_capacity: self.knobs.queue_capacity,
+                batch_records: self.knobs.batch_records,
+                ..SinkConfig::default()
+            })
+    }
+
+    /// Has made progress, and stays as it is, connections and all, until the run
+    /// is over.
+    pub(super) async fn stay(&self) {
+        self.recorder.prove_progress(self.number);
+        std::future::pending::<()>().await;
+    }
+
+    /// Takes the next operation, and waits until it is to begin; `None` when
+    /// none is left.
+    pub(super) async fn next_operation(&self) -> Option<Operation> {
+        let (number, operation) = self.recorder.take_operation(self.number)?;
+        if operation.think > 0 {
+            self.host
+                .sleep(Duration::from_millis(operation.think))
+                .await;
+        }
+        let early = Duration::from_millis(operation.at).checked_sub(self.recorder.now());
+        if let Some(early) = early.filter(|early| !early.is_zero()) {
+            self.host.sleep(early).await;
+        }
+        self.recorder.begins(self.number, number);
+        Some(operation)
+    }
+}

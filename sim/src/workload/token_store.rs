@@ -1,0 +1,275 @@
+//! Callers of the production token store, which contend for few tokens.
+
+use std::time::Duration;
+
+use haechi_history::{Function, OpId};
+use haechi_store_redis::{
+    clock::{Clock, iso8601},
+    redis::{RedisVaultConfig, RedisVaultStore},
+    vault::{Done, MutateError, Stored, TokenId, TokenStore, TokenStoreConfig, View},
+};
+use rand::Rng;
+use rand_chacha::ChaCha8Rng;
+use serde::Deserialize;
+
+use super::{Actor, Host, Process, vault_client::VaultClient};
+use crate::{
+    mutants::VaultUnderTest,
+    plan::{Change, ChangeKind, TokenStoreOperation, VaultKnobs},
+    record::{CALL, RecordAttempts, RecordingStore, Values as Seen, text},
+};
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// The store of one process.
+pub(super) type Tokens<H> =
+    TokenStore<RecordingStore<StoreOf<H>>, <H as Host>::Clock, <H as Host>::Entropy>;
+
+/// What that store is made over.
+pub(super) type StoreOf<H> =
+    VaultUnderTest<<H as Host>::Connect, <H as Host>::Clock, <H as Host>::Entropy>;
+
+/// The token store of one process.
+pub(super) struct TokenStoreActor<'a, H: Host> {
+    pub(super) process: &'a Process<'a, H>,
+    knobs: &'a VaultKnobs,
+    tokens: Tokens<H>,
+    /// The vault of plaintexts over the same store.
+    pub(super) client: Option<VaultClient<H>>,
+}
+
+impl<'a, H: Host> TokenStoreActor<'a, H> {
+    /// Opens the store, and the vault of plaintexts over it; `None` where there
+    /// is no vault.
+    pub(super) async fn start(process: &'a Process<'a, H>) -> Option<Self> {
+        let knobs = process.knobs.vault.as_ref()?;
+        let redis = RedisVaultStore::new(
+            process.connect.clone(),
+            RedisVaultConfig {
+                timeouts: process.knobs.store_timeouts(),
+                lock: process.store.vault_lock(process.knobs.lock_policy()),
+                ..RedisVaultConfig::default()
+            },
+            process.clock.clone(),
+            process.entropy.clone(),
+        );
+        let store = process.store.open_vault(redis);
+        let tokens = TokenStore::new(
+            RecordingStore::new(store, RecordAttempts(process.recorder.clone())),
+            process.clock.clone(),
+            process.entropy.clone(),
+            TokenStoreConfig {
+                deadline: Duration::from_millis(knobs.deadline),
+                foreign_lock_wait: Duration::from_millis(knobs.foreign_lock_wait),
+            },
+        );
+        Some(Self {
+            process,
+            knobs,
+            client: VaultClient::open(process, &tokens, knobs.retention).await,
+            tokens,
+        })
+    }
+
+    async fn read_all(&self) {
+        let (recorder, number) = (self.process.recorder, self.process.number);
+        let name = self.process.name.as_str();
+        let Some(op) = recorder.invoke(number, name, Function::Read, None) else {
+            return;
+        };
+        let outcome = match self.tokens.read(View::entries).await {
+            Ok(entries) => {
+                let undecryptable = match &self.client {
+                    Some(client) => client.undecryptable(&entries).await,
+                    None => Vec::new(),
+                };
+                let tokens = entries
+                    .iter()
+                    .map(|(token, value)| (token.as_str().to_owned(), Some(text(value))))
+                    .collect();
+                Ok((tokens, undecryptable))
+            }
+            Err(error) => Err(error),
+        };
+        recorder.end_vault_read(number, name, op, outcome);
+    }
+
+    /// Reads some tokens: in the history, a mutate without writes.
+    async fn read_tokens(&self, tokens: &[usize]) {
+        let recorder = self.process.recorder;
+        let Some(op) = recorder.call(self.process.number, &self.process.name) else {
+            return;
+        };
+        let contended = contended(tokens);
+        let outcome = self.tokens.read_tokens(&contended).await.map(|loaded| {
+            let tokens = loaded.tokens.iter();
+            tokens
+                .map(|(token, value)| (token.as_str().to_owned(), value.as_ref().map(text)))
+                .collect()
+        });
+        recorder.end_peek(&self.process.name, op, outcome);
+    }
+
+    /// Changes tokens; whether that was applied.
+    async fn change(&self, caller: usize, to_do: &Change) -> bool {
+        let (process, recorder) = (self.process, self.process.recorder);
+        let Some(op) = recorder.call(process.number, &process.name) else {
+            return false;
+        };
+        let wall = process.clock.wall();
+        let mut values = Values {
+            op,
+            run: 0,
+            made: 0,
+            expires_at: iso8601(wall + MINUTE * u32::try_from(to_do.lifetime).unwrap_or(0)),
+        };
+        let now = iso8601(wall);
+        let tokens = match (to_do.kind, to_do.own) {
+            (ChangeKind::Own, Some(own)) => token(&format!("own-{}-{caller}-{own}", process.name)),
+            (ChangeKind::Own, None) => token(&format!("own-{}-{op}", process.name)),
+            _ => contended(&to_do.tokens),
+        };
+        let named = if to_do.unforeseen {
+            Vec::new()
+        } else {
+            tokens.clone()
+        };
+        let mutation = |view: &mut View| {
+            values.run();
+            let mut seen = Vec::new();
+            if to_do.kind == ChangeKind::Sweep {
+                sweep(view, &now, &mut seen);
+            }
+            for (place, token) in tokens.iter().enumerate() {
+                let deletes = to_do.deletes.get(place).copied().unwrap_or(false);
+                change(to_do.kind, view, token, deletes, &mut values, &mut seen);
+            }
+            seen
+        };
+        let call = async {
+            if to_do.kind == ChangeKind::Sweep {
+                self.tokens.mutate(mutation).await
+            } else {
+                self.tokens.transaction(named, mutation).await
+            }
+        };
+        let outcome: Result<Done<Seen>, MutateError> = CALL.scope(op, call).await;
+        let is_ok = outcome.is_ok();
+        recorder.end_mutate(&process.name, op, outcome);
+        is_ok
+    }
+}
+
+impl<H: Host> Actor for TokenStoreActor<'_, H> {
+    type Operation = TokenStoreOperation;
+
+    async fn act(&self, caller: usize, operation: &TokenStoreOperation) {
+        match operation {
+            TokenStoreOperation::ReadAll => self.read_all().await,
+            TokenStoreOperation::ReadTokens { tokens } => self.read_tokens(tokens).await,
+            TokenStoreOperation::Change(change) => {
+                self.change(caller, change).await;
+            }
+        }
+    }
+
+    async fn make_progress(&self, mut rng: ChaCha8Rng) -> bool {
+        rng.next_u32();
+        let change = Change::draw(&mut rng, self.knobs, ChangeKind::Count);
+        self.change(0, &change).await
+    }
+}
+
+impl<H: Host> Drop for TokenStoreActor<'_, H> {
+    fn drop(&mut self) {
+        self.process.recorder.add_vault_stats(self.tokens.stats());
+    }
+}
+
+/// What a stored value says. Every write makes another one: a value tells
+/// which run of which operation wrote it.
+#[derive(Deserialize)]
+struct Kept {
+    #[serde(rename = "expiresAt")]
+    expires_at: String,
+    count: u64,
+}
+
+/// Makes the values of one operation.
+struct Values {
+    op: OpId,
+    run: u32,
+    made: u32,
+    expires_at: String,
+}
+
+impl Values {
+    /// A run of the mutation begins.
+    fn run(&mut self) {
+        self.run += 1;
+        self.made = 0;
+    }
+
+    /// The next value of this run, over what stood before.
+    fn next(&mut self, before: Option<&Stored>) -> String {
+        self.made += 1;
+        let count = before.and_then(kept).map_or(0, |kept| kept.count) + 1;
+        format!(
+            r#"{{"expiresAt":"{}","by":"{}.{}.{}","count":{count}}}"#,
+            self.expires_at, self.op, self.run, self.made
+        )
+    }
+}
+
+fn kept(value: &Stored) -> Option<Kept> {
+    serde_json::from_slice(value.bytes()).ok()
+}
+
+/// The contended tokens of these numbers.
+fn contended(numbers: &[usize]) -> Vec<TokenId> {
+    numbers
+        .iter()
+        .flat_map(|number| token(&format!("t{number}")))
+        .collect()
+}
+
+fn token(name: &str) -> Vec<TokenId> {
+    TokenId::new(name).into_iter().collect()
+}
+
+/// Deletes what has expired; adds what it has read to `seen`.
+fn sweep(view: &mut View, now: &str, seen: &mut Seen) {
+    for (token, value) in view.entries() {
+        if kept(&value).is_some_and(|kept| kept.expires_at.as_str() <= now) {
+            view.delete(&token);
+        }
+        seen.push((token.as_str().to_owned(), Some(text(&value))));
+    }
+}
+
+/// Changes one token in the way of `kind`; adds what it has read to `seen`.
+fn change(
+    kind: ChangeKind,
+    view: &mut View,
+    token: &TokenId,
+    deletes: bool,
+    values: &mut Values,
+    seen: &mut Seen,
+) {
+    let before = view.get(token);
+    seen.push((token.as_str().to_owned(), before.as_ref().map(text)));
+    let (sets, deletes) = match kind {
+        ChangeKind::Count | ChangeKind::Own => (true, false),
+        ChangeKind::Several => (!deletes, deletes),
+        ChangeKind::Create => (before.is_none(), false),
+        ChangeKind::Refresh => (before.is_some(), false),
+        ChangeKind::Drop | ChangeKind::Purge => (false, true),
+        // It has no tokens of its own.
+        ChangeKind::Sweep => (false, false),
+    };
+    if sets {
+        view.set(token, values.next(before.as_ref()));
+    } else if deletes {
+        view.delete(token);
+    }
+}

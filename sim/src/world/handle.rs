@@ -1,0 +1,176 @@
+//! What the parts of one world share: the server, the faults that strike
+//! commands, the recorder, and what the nemesis can do to each process.
+
+use std::{
+    ops::Deref,
+    sync::{
+        Arc, Mutex as StdMutex, PoisonError,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
+
+use parking_lot::Mutex;
+use redis_sim::{Command, Redis, Reply, server};
+
+use super::{
+    Capture,
+    clock::{EPOCH, PauseGate, SeededEntropy, SimClock, sleep},
+    command_faults::CommandFaults,
+    net::{Power, SimConnect},
+    state,
+};
+use crate::{
+    plan::{FaultKind, Schedule, generator},
+    record::{Log, RunRecorder, Source},
+    workload::{Host, SharedKeys},
+};
+
+/// A handle on the world, for every task in it.
+#[derive(Clone)]
+pub(crate) struct WorldHandle(Arc<Inner>);
+
+struct Inner {
+    seed: u64,
+    redis: server::Shared<Redis>,
+    command_faults: Mutex<CommandFaults>,
+    shared_keys: SharedKeys,
+    recorder: RunRecorder,
+    processes: Vec<ProcessControl>,
+}
+
+/// What the nemesis can do to one process.
+#[derive(Default)]
+struct ProcessControl {
+    gate: PauseGate,
+    power: Power,
+    skew: Arc<AtomicI64>,
+}
+
+impl WorldHandle {
+    pub(crate) fn new(schedule: &Schedule, redis: Redis, capture: Capture) -> Self {
+        let seed = schedule.knobs.seed;
+        let redis = Arc::new(StdMutex::new(redis));
+        let mut log = Log::new(capture.trace);
+        if let Some(event) = capture.state_after {
+            let redis = redis.clone();
+            // Whoever has the server at this moment gives it back before the
+            // next event.
+            let observe = move |log: &Log| {
+                let redis = redis.try_lock().ok()?;
+                Some(state::describe(redis.keyspace(), log))
+            };
+            log.observe_at(event, Box::new(observe));
+        }
+        let operations = schedule.operations.iter();
+        Self(Arc::new(Inner {
+            seed,
+            redis,
+            command_faults: Mutex::new(CommandFaults::new(generator(seed, "weather"))),
+            shared_keys: SharedKeys::default(),
+            recorder: RunRecorder::new(log, operations.cloned().map(Source::Listed)),
+            processes: schedule
+                .operations
+                .iter()
+                .map(|_| ProcessControl::default())
+                .collect(),
+        }))
+    }
+
+    pub(crate) fn redis(&self) -> server::Shared<Redis> {
+        self.0.redis.clone()
+    }
+
+    pub(crate) fn with_redis<T>(&self, f: impl FnOnce(&mut Redis) -> T) -> T {
+        f(&mut self.0.redis.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Runs a command on a connection of its own; `None` if the server lets
+    /// nobody in.
+    pub(crate) fn run(&self, words: &[&[u8]]) -> Option<Reply> {
+        let command = Command::new(words.iter().map(|word| word.to_vec()))?;
+        self.with_redis(|redis| {
+            let mut session = redis.connect().ok()?;
+            let reply = redis.execute(&mut session, &command);
+            redis.disconnect(&session);
+            Some(reply)
+        })
+    }
+
+    pub(crate) fn command_faults<T>(&self, f: impl FnOnce(&mut CommandFaults) -> T) -> T {
+        f(&mut self.0.command_faults.lock())
+    }
+
+    pub(crate) fn struck(&self, kind: impl Into<FaultKind>) {
+        self.command_faults(|faults| faults.struck(kind.into()));
+    }
+
+    /// Sets the time that everything from here on is recorded at.
+    pub(crate) fn set_now(&self, now: Duration) {
+        self.0.recorder.log().set_now(now);
+        self.command_faults(|faults| faults.set_now(now));
+        let millis = u64::try_from((EPOCH + now).as_millis()).unwrap_or(u64::MAX);
+        self.with_redis(|redis| redis.set_now(millis));
+    }
+
+    pub(crate) fn gate(&self, replica: Option<usize>) -> PauseGate {
+        replica
+            .and_then(|replica| self.0.processes.get(replica))
+            .map(|process| process.gate.clone())
+            .unwrap_or_default()
+    }
+
+    pub(crate) fn power(&self, replica: usize) -> &Power {
+        &self.0.processes[replica].power
+    }
+
+    pub(crate) fn skew(&self, replica: Option<usize>, millis: i64) {
+        if let Some(replica) = replica.and_then(|replica| self.0.processes.get(replica)) {
+            replica.skew.fetch_add(millis, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Whatever is recorded in a world is recorded through it.
+impl Deref for WorldHandle {
+    type Target = RunRecorder;
+
+    fn deref(&self) -> &RunRecorder {
+        &self.0.recorder
+    }
+}
+
+impl Host for WorldHandle {
+    type Clock = SimClock;
+    type Entropy = SeededEntropy;
+    type Connect = SimConnect;
+
+    fn recorder(&self) -> &RunRecorder {
+        &self.0.recorder
+    }
+
+    fn shared_keys(&self) -> &SharedKeys {
+        &self.0.shared_keys
+    }
+
+    fn clock(&self, process: usize) -> SimClock {
+        let process = &self.0.processes[process];
+        SimClock::new(process.gate.clone(), process.skew.clone())
+    }
+
+    fn entropy(&self, process: &str) -> SeededEntropy {
+        SeededEntropy::new(generator(self.0.seed, &format!("entropy {process}")))
+    }
+
+    fn connect(&self, process: usize) -> SimConnect {
+        let process = &self.0.processes[process];
+        SimConnect {
+            gate: process.gate.clone(),
+            power: process.power.clone(),
+        }
+    }
+
+    async fn sleep(&self, duration: Duration) {
+        sleep(duration).await;
+    }
+}
