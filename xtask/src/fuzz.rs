@@ -1,7 +1,9 @@
 //! `cargo xtask fuzz`: one fuzz target under libFuzzer, for some minutes.
 //!
-//! No sanitizer is used: the code under test forbids `unsafe`, so what one
-//! would find is in dependencies, and inputs a second count for more.
+//! No sanitizer is used: the code under test forbids `unsafe`, so a sanitizer
+//! could only find errors in dependencies, and it costs inputs a second.
+//! Without one, cargo-fuzz needs nothing unstable, so the toolchain that builds
+//! everything else is used.
 
 use std::{
     fs,
@@ -15,9 +17,8 @@ use crate::{Outcome, process::succeeds};
 
 /// Fuzz one target with cargo-fuzz, and print how many inputs a second it tried
 ///
-/// Uses the nightly toolchain if it is installed and the current one if not.
-/// New inputs are kept in target/fuzz-corpus, failing ones in fuzz/artifacts.
-/// Needs cargo-fuzz: cargo install cargo-fuzz.
+/// Needs cargo-fuzz (cargo install cargo-fuzz), and no nightly toolchain. New
+/// inputs are kept in target/fuzz-corpus, failing ones in fuzz/artifacts.
 #[derive(Args)]
 #[command(
     after_help = "Exit codes: 0 no failure, 1 an input failed, 2 the target could not be built.
@@ -54,10 +55,10 @@ fn fuzz(args: &FuzzArgs) -> Result<bool, String> {
             known.join(", ")
         ));
     }
-    let toolchain = toolchain(target)?;
+    build(target)?;
     let own = format!("target/fuzz-corpus/{target}");
     fs::create_dir_all(&own).map_err(|error| format!("{own}: {error}"))?;
-    let mut run = cargo_fuzz(toolchain, "run");
+    let mut run = cargo_fuzz("run");
     // libFuzzer reads all directories and writes to the first: what is committed stays as it is.
     run.args([target, &own, &format!("fuzz/corpus/{target}"), "--"])
         .arg(format!("-max_total_time={}", seconds(args.minutes)))
@@ -93,47 +94,23 @@ fn targets() -> io::Result<Vec<String>> {
     Ok(names)
 }
 
-/// The first toolchain that builds the target.
-fn toolchain(target: &str) -> Result<Option<&'static str>, String> {
-    let nightly = succeeds(Command::new("cargo").args(["+nightly", "--version"]));
-    let candidates = nightly
-        .then_some(Some("+nightly"))
-        .into_iter()
-        .chain([None]);
+fn build(target: &str) -> Result<(), String> {
     if !succeeds(Command::new("cargo").args(["fuzz", "--version"])) {
         return Err("cargo-fuzz is missing: cargo install cargo-fuzz".to_owned());
     }
-    for toolchain in candidates {
-        let mut build = cargo_fuzz(toolchain, "build");
-        println!(
-            "+ cargo {} fuzz build --sanitizer none {target}",
-            toolchain.unwrap_or_default()
-        );
-        if build
-            .arg(target)
-            .status()
-            .is_ok_and(|status| status.success())
-        {
-            return Ok(toolchain);
-        }
+    println!("+ cargo fuzz build --sanitizer none {target}");
+    match cargo_fuzz("build").arg(target).status() {
+        Ok(status) if status.success() => Ok(()),
+        _ => Err(format!("{target} could not be built")),
     }
-    Err(format!(
-        "no toolchain builds {target}; try: rustup toolchain install nightly"
-    ))
 }
 
-fn cargo_fuzz(toolchain: Option<&str>, command: &str) -> Command {
-    // The cargo of PATH is rustup's, which takes a toolchain; the one that runs this program is not.
+fn cargo_fuzz(command: &str) -> Command {
     let mut cargo = Command::new("cargo");
     cargo
-        .args(toolchain)
         .args(["fuzz", command, "--sanitizer", "none"])
         .args(["--target-dir", "target/fuzz"])
         .env_remove("CARGO_MANIFEST_DIR");
-    if toolchain.is_none() {
-        // cargo-fuzz may pass flags that a stable compiler refuses otherwise.
-        cargo.env("RUSTC_BOOTSTRAP", "1");
-    }
     cargo
 }
 

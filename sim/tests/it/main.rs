@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod check;
+mod documents;
 mod fuzzing;
 mod production_scripts;
 mod serve;

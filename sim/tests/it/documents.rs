@@ -1,0 +1,45 @@
+//! The tables of `docs/harness.md` are those of the code.
+
+use haechi_history::check::Invariant;
+use haechi_sim::mutants::Variant;
+
+const HARNESS: &str = include_str!("../../../docs/harness.md");
+
+/// What stands between the two comments that mark a block.
+fn block(name: &str) -> &'static str {
+    let (begin, end) = (
+        format!("<!-- {name}:begin -->\n"),
+        format!("<!-- {name}:end -->"),
+    );
+    let (_, rest) = HARNESS.split_once(&*begin).expect("the block begins");
+    rest.split_once(&*end).expect("the block ends").0
+}
+
+/// Catches an invariant that is added or reworded, and not documented.
+#[test]
+fn invariants_are_documented() {
+    let mut table = String::from("| invariant | of | a violation is |\n| --- | --- | --- |\n");
+    for invariant in Invariant::ALL {
+        let half = format!("{:?}", invariant.half()).to_lowercase();
+        table += &format!("| `{invariant}` | {half} | {} |\n", invariant.describe());
+    }
+    assert_eq!(block("invariants"), table, "the block should be:\n{table}");
+}
+
+/// Catches a planted bug that is added or reworded, and not documented; the
+/// seeds between the first and the last column are measured.
+#[test]
+fn planted_bugs_are_documented() {
+    let rows = block("planted bugs").lines().skip(2);
+    let documented: Vec<_> = rows
+        .map(|row| {
+            let cells: Vec<_> = row.trim_matches('|').split('|').map(str::trim).collect();
+            (cells[0], cells[cells.len() - 1])
+        })
+        .collect();
+    let names: Vec<_> = Variant::planted()
+        .map(|variant| (format!("`{}`", variant.name()), variant.describe()))
+        .collect();
+    let expected: Vec<_> = names.iter().map(|(name, what)| (&**name, *what)).collect();
+    assert_eq!(documented, expected);
+}
