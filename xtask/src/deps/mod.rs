@@ -14,7 +14,7 @@ const DOCUMENT: &str = "ARCHITECTURE.md";
 const FENCE: &str = "```text dependencies: ";
 
 /// Crates whose modules have a block.
-const ROOTS: &[&str] = &["src", "sim/history/src"];
+const ROOTS: &[&str] = &["src", "sim/history/src", "sim/src"];
 
 /// Workspaces: cargo-fuzz needs one of its own.
 const MANIFESTS: &[&str] = &["Cargo.toml", "fuzz/Cargo.toml"];
