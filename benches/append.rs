@@ -1,5 +1,5 @@
-//! What an append and a verification cost, each beside the least that the
-//! same bytes can cost, measured in the same run: the figures are ratios.
+//! What an append and a verification cost, each compared with the least that
+//! the same bytes can cost, measured in the same run: the figures are ratios.
 //!
 //! `cargo bench --bench append`; it starts a redis-server of its own.
 #![allow(missing_docs, clippy::unwrap_used)]

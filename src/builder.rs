@@ -1,5 +1,4 @@
-//! The one way in which programs, tests and the simulation put the parts
-//! together.
+//! The builder that programs, tests and the simulation assemble the store with.
 
 use std::{num::NonZeroU64, time::Duration};
 

@@ -1,4 +1,4 @@
-//! What time it is, and how to wait: injected, so that a simulation can skew,
+//! The clock, for time and timers: injected, so that a simulation can skew,
 //! freeze or speed it up.
 //!
 //! This is the only module of the store that may ask the system for the time.

@@ -1,4 +1,4 @@
-//! Where randomness comes from: injected, so that a simulation can seed it.
+//! The source of randomness: injected, so that a simulation can seed it.
 //!
 //! This is the only module of the store that may ask the system for random
 //! bytes.

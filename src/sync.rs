@@ -1,4 +1,5 @@
-//! The one door to shared memory: `std`, or `loom` when the models are built.
+//! The primitives for shared memory: from `std`, or from `loom` when the models
+//! are built.
 //!
 //! Everything in this crate that two threads may touch at once is built from
 //! what this module hands out, so that a model checker sees every access. It

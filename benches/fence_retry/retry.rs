@@ -1,5 +1,5 @@
-//! What one conflict costs: an operation that meets one beside an operation
-//! that meets none, taken in turns.
+//! What one conflict costs: an operation that meets one compared with an
+//! operation that meets none, measured alternately.
 
 use std::{cell::RefCell, time::Duration};
 

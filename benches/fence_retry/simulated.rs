@@ -1,5 +1,5 @@
-//! The production store's connection into the simulated Redis, which counts
-//! what passes.
+//! A connection of the production store to the simulated Redis that counts
+//! commands and bytes.
 
 use std::{
     io,

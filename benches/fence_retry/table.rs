@@ -1,4 +1,4 @@
-//! Figures as Markdown that is also readable as it is.
+//! Prints figures as an aligned Markdown table.
 
 use std::fmt;
 

@@ -1,5 +1,5 @@
-//! Time that passes only when everybody waits, and an executor that goes by
-//! it: the same tasks run in the same order every time.
+//! Virtual time, which advances when every task waits, and an executor over it:
+//! the same tasks run in the same order every time.
 
 use std::{
     collections::{BTreeMap, VecDeque},

@@ -1,4 +1,4 @@
-//! What replicas do to one another: the three ways of meeting a fence.
+//! The three operations that contend at a fence.
 
 use std::{
     future::Future,

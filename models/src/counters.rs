@@ -1,4 +1,4 @@
-//! What the models of the vault do with it: count in a token.
+//! The mutation that the models of the vault run: it counts in a token.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! Runs a model over every schedule up to the bound, and says how many those
-//! were. It must not know what is modelled.
+//! Runs a model over every interleaving up to the bound, and prints how many
+//! there were. It must not know what is modelled.
 
 use std::{
     env,

@@ -1,4 +1,4 @@
-//! Where anchors go: a file, standard output, or wherever the user wants.
+//! Anchor sinks: a file, standard output, or one that the user supplies.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read as _, Seek as _, SeekFrom, Write as _};

@@ -1,5 +1,5 @@
-//! The one writer of a process: takes what is queued, seals it onto the head,
-//! puts it through the fence, and finds out what became of it.
+//! The append loop, one per process: takes what is queued, seals it onto the
+//! head, sends it as a fenced batch, and resolves its outcome.
 //!
 //! The rules that make an append happen exactly once, whatever replies are
 //! lost, are all in [`AppendLoop::attempt`]. This module must not know what a

@@ -1,5 +1,5 @@
-//! A chain in this process's memory, under the same contract as in Redis: for
-//! tests of what is built on the store, and as its simplest description.
+//! A chain in memory with the semantics of the one in Redis: for tests, and as
+//! the reference model.
 
 use super::store::{AuditStore, Batch, Reply, Seen, Tail};
 use crate::{

@@ -1,4 +1,4 @@
-//! From an event to its place in the chain: queue, batches, fate.
+//! From an event to its position in the chain: queue, batches, outcomes.
 //!
 //! Callers hand events to an [`AuditSink`]; one [`AppendLoop`] a process turns
 //! them into records, batch by batch, and puts them through the fence of an

@@ -1,4 +1,4 @@
-//! The meeting place of callers and the append loop.
+//! The queue between callers and the append loop.
 //!
 //! A caller leaves an event in a [`Slot`] and waits on it; the loop takes
 //! slots in order, and settles each exactly once. Built from a mutex, a deque

@@ -1,4 +1,4 @@
-//! The callers' side: events in, positions out.
+//! `AuditSink`, the interface for callers: events in, positions out.
 
 use std::{future::Future, time::Duration};
 

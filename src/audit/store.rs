@@ -1,4 +1,5 @@
-//! What the append loop asks of the place where a chain is kept.
+//! The trait `AuditStore`: what the append loop needs from the storage of a
+//! chain.
 //!
 //! One trait, so that Redis, memory, a model checker's fake and a deliberately
 //! broken store are all driven by the same loop. It must not know of queues,

@@ -1,7 +1,7 @@
 //! Anchors: hashes attested outside the chain, against which it is verified.
 //!
-//! Whoever can rewrite the chain in Redis can make it link again; what was
-//! anchored elsewhere, it cannot make agree.
+//! Whoever can write to Redis can rewrite the chain so that it links again, but
+//! not so that it agrees with anchors kept elsewhere.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

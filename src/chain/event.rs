@@ -1,4 +1,4 @@
-//! An event before it has a place in the chain.
+//! Events: what callers append, before they have a position in the chain.
 
 use std::fmt;
 use std::sync::Arc;

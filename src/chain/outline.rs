@@ -1,4 +1,4 @@
-//! An object's own members, for readers that need only some of them.
+//! Reads some top-level members of a JSON object without parsing the rest.
 
 use std::ops::Range;
 

@@ -1,4 +1,4 @@
-//! Where a record stands: its sequence, its hash, and the ids around them.
+//! Positions: a record's sequence, hash and append id, and the head.
 
 use std::fmt;
 use std::num::NonZeroU64;

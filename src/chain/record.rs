@@ -1,4 +1,4 @@
-//! Records: as sealed here, and as met in storage.
+//! Records: sealed by this process, and read from storage.
 
 use std::borrow::Cow;
 use std::fmt;

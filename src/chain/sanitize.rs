@@ -1,4 +1,4 @@
-//! Which members never enter the chain.
+//! The names of members that are removed from events.
 
 /// Whether a member called `name` is removed from an event, at every depth.
 ///

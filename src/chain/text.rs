@@ -1,4 +1,4 @@
-//! Strings of a JSON text: their escapes, their canonical form, their order.
+//! JSON strings: escapes, canonical form, and order by UTF-16 code units.
 
 use std::borrow::Cow;
 use std::cmp::Ordering;

@@ -1,4 +1,4 @@
-//! What a verification finds, in words that programs may compare.
+//! The result of a verification, with texts that programs may compare.
 
 use std::fmt;
 

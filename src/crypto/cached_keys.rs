@@ -1,5 +1,5 @@
-//! The keys that a process holds: as they were read last, and the encryptions
-//! that it may still make under the active one. It must not know what is
+//! A process's cache of the keys as last read, with the number of encryptions
+//! that it has reserved under the active one. It must not know what is
 //! encrypted.
 //!
 //! A window is written to the storage before any of it is used, so that a

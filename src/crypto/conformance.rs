@@ -1,5 +1,5 @@
-//! Whether a provider does what the vault relies on: for the tests of those
-//! who write one. It must not know any provider.
+//! A conformance test for implementations of `CryptoProvider`. It must not know
+//! any provider.
 //!
 //! ```
 //! # use haechi_store_redis::{clock::SystemClock, crypto::*, entropy::SystemEntropy};

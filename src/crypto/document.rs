@@ -1,6 +1,6 @@
-//! The key file's text: its keys, and the few changes that are made to it. It
-//! must not know where it is kept. Members that this version does not know
-//! survive every change.
+//! The text of the key file: parsing it, and the changes made to it. It must
+//! not know where it is kept. Members that this version does not know survive
+//! every change.
 
 use std::fmt;
 

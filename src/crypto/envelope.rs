@@ -1,6 +1,5 @@
-//! The envelope: a ciphertext and all that decrypting it needs but the key. It
-//! must not know any key; whether its members are what they claim to be is
-//! for a provider to decide.
+//! The envelope: a ciphertext and all that decrypting it needs except the key.
+//! It must not know any key; validating its members is up to the provider.
 
 use std::{fmt, time::Duration};
 

@@ -1,5 +1,5 @@
-//! The key file on disk: who may read it, and how it is replaced. It must not
-//! know what is in it.
+//! The key file on disk: its mode, and how it is replaced atomically. It must
+//! not know what is in it.
 //!
 //! A change holds an advisory lock on a file beside it, `{name}.lock`, which
 //! is never removed: the key file itself is replaced, and a lock on it would

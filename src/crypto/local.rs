@@ -1,5 +1,5 @@
-//! The provider over keys that this process holds itself. It must not know
-//! where they are kept.
+//! `LocalKeys`, the provider whose keys are in this process. It must not know
+//! where they are stored.
 
 use std::{fmt, time::Duration};
 

@@ -1,5 +1,5 @@
-//! What is done to keys: made, rotated, looked at, counted. It must not know
-//! where they are kept; all of it goes through one [`KeyStorage`].
+//! Key management: creating, rotating, listing and counting keys. It must not
+//! know where they are stored; everything goes through one [`KeyStorage`].
 
 use zeroize::Zeroizing;
 

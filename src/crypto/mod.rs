@@ -1,4 +1,4 @@
-//! Encryption for the token vault: envelopes, and who holds the keys.
+//! Encryption for the token vault: envelopes, and the providers of keys.
 //!
 //! The vault asks a [`CryptoProvider`] and knows nothing of keys. This module
 //! brings one provider, [`LocalKeys`], over a key file or over memory; a KMS

@@ -1,5 +1,5 @@
-//! What the vault asks of whoever holds the keys. It must not know who that
-//! is.
+//! The trait `CryptoProvider`: what the vault needs from the holder of the
+//! keys. It must not know who that is.
 
 use std::{fmt, future::Future, sync::Arc, time::Duration};
 

@@ -1,6 +1,5 @@
-//! Where the text of the keys is kept: the seam at which tests and the
-//! simulation put memory in the place of a file. It must not know what the
-//! text says.
+//! The trait `KeyStorage`: where the text of the keys is stored, a file or, for
+//! tests and the simulation, memory. It must not know what the text says.
 
 use std::{fmt, future::Future};
 

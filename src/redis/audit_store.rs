@@ -1,4 +1,5 @@
-//! The audit chain in Redis: three keys, and the scripts that keep them one.
+//! The audit chain in Redis: three keys, and the scripts that change them
+//! together.
 
 use redis::Value;
 

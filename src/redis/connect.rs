@@ -1,4 +1,5 @@
-//! The seam between the store and the network: how a connection is made.
+//! The trait `Connect`: how a connection is made. A simulation replaces the
+//! network here.
 
 use std::future::Future;
 

@@ -1,4 +1,4 @@
-//! The names of the keys: one prefix, one store.
+//! The names of the keys, from a prefix.
 
 use std::fmt;
 

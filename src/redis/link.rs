@@ -1,4 +1,5 @@
-//! One connection, made when it is needed and dropped when it is doubtful.
+//! One connection, made when it is needed and dropped after any error or
+//! time-out.
 //!
 //! The client crate's own reconnecting dials real TCP only and jitters with
 //! randomness of its own; and whether a command may be sent again is not for

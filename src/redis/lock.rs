@@ -1,6 +1,6 @@
-//! The contention lock: it lowers the rate of fence conflicts, and nothing
-//! else. It may lapse, be stolen, be deleted or never be granted; whoever
-//! does not get it goes ahead under the fence.
+//! The contention lock: it reduces the rate of fence conflicts, and nothing
+//! else. It may expire, be stolen, be deleted or never be granted; a writer
+//! that does not get it proceeds under the fence.
 
 use std::time::Duration;
 

@@ -1,5 +1,4 @@
-//! The home of chain and vault in Redis: connection, keys, scripts, lock,
-//! readiness.
+//! Chain and vault in Redis: connection, keys, scripts, lock, readiness.
 //!
 //! [`RedisAuditStore`] implements [`AuditStore`](crate::audit::AuditStore),
 //! [`RedisVaultStore`] [`VaultStore`](crate::vault::VaultStore); how an append

@@ -1,4 +1,5 @@
-//! What an error says about the command that met it: did it run?
+//! Classifies an error of a command: did the command run, or not, or is that
+//! unknown?
 //!
 //! The client's errors do not tell, so this module decides from the one fact
 //! it has, whether anything was sent, and from the codes that Redis raises

@@ -1,4 +1,5 @@
-//! Whether this Redis can be trusted with a chain, asked before it has to be.
+//! The readiness check: whether this Redis is suitable for the store, asked
+//! before the first write.
 
 use std::fmt;
 

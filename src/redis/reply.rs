@@ -1,6 +1,5 @@
-//! Reading the replies of the chain's scripts, and of what all scripts reply
-//! alike. Nothing that Redis says may
-//! make this module panic.
+//! Parses the replies of the chain's scripts, and those that all scripts have
+//! in common. No reply may make this module panic.
 
 use redis::Value;
 

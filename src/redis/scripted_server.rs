@@ -1,5 +1,5 @@
-//! For unit tests: a server that replies as it was told, and a clock on which
-//! waiting takes no time.
+//! For unit tests: a server with scripted replies, and a clock on which waiting
+//! takes no time.
 
 use std::{
     collections::VecDeque,

@@ -1,5 +1,5 @@
-//! Reading the replies of the vault's scripts. Nothing that Redis says may
-//! make this module panic.
+//! Parses the replies of the vault's scripts. No reply may make this module
+//! panic.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,5 @@
-//! The token vault in Redis: five keys, and the scripts that keep them one.
+//! The token vault in Redis: five keys, and the scripts that change them
+//! together.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! What the vault writes to the audit chain: that something was asked for and
-//! what was decided, never a plaintext.
+//! The audit events of the vault: what was requested and what was decided,
+//! never a plaintext.
 
 use serde::Serialize;
 

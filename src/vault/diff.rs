@@ -1,4 +1,4 @@
-//! What one mutation does to the vault, applied whole or not at all.
+//! The writes of one mutation, applied whole or not at all.
 
 use std::collections::{BTreeMap, btree_map};
 

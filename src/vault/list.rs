@@ -1,4 +1,4 @@
-//! What may be known of tokens without a key.
+//! Lists the metadata of tokens, which needs no key.
 
 use std::collections::BTreeMap;
 

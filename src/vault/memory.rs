@@ -1,5 +1,5 @@
-//! A vault in this process's memory, under the same contract as in Redis: for
-//! tests of what is built on the store, and as its simplest description.
+//! A vault in memory with the semantics of the one in Redis: for tests, and as
+//! the reference model.
 
 use std::{collections::BTreeMap, time::Duration};
 

@@ -1,5 +1,5 @@
-//! From a plaintext to its token and back: diffs, fences, receipts, and the
-//! vault that callers use.
+//! The token vault: from a plaintext to its token and back, with diffs, fences
+//! and receipts.
 //!
 //! A [`TokenVault`] makes and opens token records, with a
 //! [`CryptoProvider`](crate::crypto::CryptoProvider), and audits what it gives

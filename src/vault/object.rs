@@ -1,4 +1,4 @@
-//! JSON objects that callers hand in with a plaintext.
+//! JSON objects that callers pass with a plaintext: metadata and context.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! A plaintext on its way out of the vault.
+//! A revealed plaintext, which `Debug` does not show.
 
 use std::fmt;
 

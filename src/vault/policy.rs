@@ -1,4 +1,4 @@
-//! What a vault holds itself to.
+//! The policy of a vault: revealing, retention, deterministic tokens.
 
 use std::{collections::BTreeSet, fmt, time::Duration};
 

@@ -1,4 +1,4 @@
-//! Tokens that go: by name, or because their time is up.
+//! Purges tokens: one by its id, or all that have expired.
 
 use super::{
     audit_event::{Decision, Operation, audit_id},

@@ -1,4 +1,4 @@
-//! Token to plaintext, audited before it leaves.
+//! Reveals a token's plaintext, after an audit record of it.
 
 use super::{
     audit_event::{Decision, Operation, audit_id},

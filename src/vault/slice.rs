@@ -1,4 +1,4 @@
-//! How many tokens one request asks for: many small ones, few large ones.
+//! How many tokens one request asks for: fewer if they are large.
 
 /// Tokens looked at in one request, at most.
 pub(super) const MOST: usize = 256;

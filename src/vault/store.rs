@@ -1,4 +1,4 @@
-//! What a mutation asks of the place where the tokens are kept.
+//! The trait `VaultStore`: what a mutation needs from the storage of tokens.
 //!
 //! One trait, so that Redis, memory, a model checker's fake and a deliberately
 //! broken store are all driven by the same loop. It must not know of

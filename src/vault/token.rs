@@ -1,4 +1,4 @@
-//! What names a token, and what is stored under that name.
+//! Token ids and types, and the stored text of a token.
 
 use std::{fmt, sync::Arc};
 

@@ -1,4 +1,4 @@
-//! The vault that callers use: plaintext in, token out, and back.
+//! `TokenVault`, the interface for callers: plaintext in, token out, and back.
 
 use super::{
     object::{InvalidObject, JsonObject},

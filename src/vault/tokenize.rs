@@ -1,4 +1,4 @@
-//! Plaintext to token.
+//! Tokenizes a plaintext.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The vault as one run of a mutation sees it.
+//! The view that one run of a mutation reads and writes.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,5 +1,5 @@
-//! What every audit store promises, checked by one suite of tests on each of
-//! them: memory, the simulated Redis, and redis-server.
+//! The contract of `AuditStore`, one suite run on each implementation: memory,
+//! the simulated Redis, and redis-server.
 
 use std::time::Duration;
 

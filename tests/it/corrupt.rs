@@ -1,5 +1,5 @@
-//! Keys that are no chain, or not the chain that a process has seen: found at
-//! once, named, and never appended to.
+//! Keys that hold no chain, or not the chain that a process has seen: detected
+//! at once, reported, and never appended to.
 
 use haechi_store_redis::{
     AppendError, Builder, Corrupt, StartError,

@@ -1,5 +1,5 @@
-//! Exactly one record an append, whatever replies are lost; and a lock that
-//! nobody gives back.
+//! Exactly one record per append, whatever replies are lost; and a lock that is
+//! never released.
 
 use std::{collections::BTreeSet, sync::atomic::Ordering, time::Duration};
 

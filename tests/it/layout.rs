@@ -1,5 +1,5 @@
-//! What stands in Redis after a known script of operations, as a snapshot to
-//! look at: another language's replica reads exactly this.
+//! The content of Redis after fixed operations, as a snapshot: replicas in
+//! other languages read exactly this.
 
 use std::{
     fmt::Write,

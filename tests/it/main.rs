@@ -1,4 +1,4 @@
-//! Everything that is tested through the public face, in one binary.
+//! Tests through the public API, in one binary.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 #[cfg(feature = "cli")]

@@ -1,4 +1,5 @@
-//! A Redis that says no: nothing is appended, and the error says what to do.
+//! A Redis that refuses commands: nothing is appended, and the error says what
+//! to do.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What callers of a sink may do to it: leave, crowd, close.
+//! Callers of a sink that drop futures, come by the thousand, or close it.
 
 use std::{num::NonZeroU64, sync::Arc, time::Duration};
 

@@ -1,4 +1,4 @@
-//! What `audit append` says: a line for each append, and how it all ended.
+//! The output of `audit append`: a line for each append, and a summary.
 
 use std::{fmt::Write as _, io, time::Duration};
 

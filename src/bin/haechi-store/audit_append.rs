@@ -1,7 +1,7 @@
 //! `audit append`: events from stdin into the chain, results in input order.
 //!
-//! A bounded number of appends is in flight. They are waited for in order, and
-//! each ends in one line on stdout, or has never been tried.
+//! A bounded number of appends is in flight. Their outcomes are awaited in
+//! order; each prints one line on stdout, or was never tried.
 
 use std::{
     collections::VecDeque,

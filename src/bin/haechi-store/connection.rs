@@ -1,4 +1,5 @@
-//! From options and environment to a Redis. Nothing here shows a password.
+//! Connects to Redis by options and environment. No message here shows a
+//! password.
 
 use haechi_store_redis::{
     Builder, Corrupt, ReadError,

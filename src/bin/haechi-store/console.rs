@@ -1,4 +1,4 @@
-//! The two streams: results on stdout, everything for people on stderr.
+//! Output: results on stdout, everything for people on stderr.
 
 use std::{
     io::{self, BufWriter, IsTerminal, StdoutLock, Write},

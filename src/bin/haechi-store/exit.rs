@@ -1,4 +1,4 @@
-//! How a command ends, for the scripts that call it.
+//! Exit codes.
 
 use std::{io, process::ExitCode};
 

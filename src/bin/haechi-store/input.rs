@@ -1,4 +1,4 @@
-//! Lines from a pipe or a file, in memory that no input can make grow.
+//! Lines from a pipe or a file, in bounded memory.
 
 use std::{
     fs::File,

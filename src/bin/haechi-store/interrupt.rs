@@ -1,4 +1,4 @@
-//! Ctrl-C, and what a supervisor sends: reasons to finish tidily.
+//! Signals that end the program cleanly: Ctrl-C and SIGTERM.
 
 use std::future::pending;
 

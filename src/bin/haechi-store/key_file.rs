@@ -1,5 +1,5 @@
-//! What the commands for keys share: the file's argument, what is printed of a
-//! key, and how an error of the file ends a command.
+//! Shared by the commands for keys: the argument for the file, how a key is
+//! printed, and exit codes for errors of the file.
 
 use std::path::PathBuf;
 

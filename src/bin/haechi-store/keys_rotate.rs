@@ -1,4 +1,4 @@
-//! `keys rotate`: a new active key beside those that are there.
+//! `keys rotate`: adds a new active key and retires the others.
 
 use std::io::Write as _;
 

@@ -1,5 +1,5 @@
 //! The operator's program: append to a chain, verify it, export it; tokenize,
-//! reveal, and keep the keys; ask whether Redis can be trusted, and measure it.
+//! reveal, and manage keys; check whether a Redis is ready; benchmarks.
 //!
 //! One command, one file. Every command is `run(args, global, console)`, puts
 //! its results on stdout and everything else on stderr, and ends in an

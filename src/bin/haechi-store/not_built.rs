@@ -1,5 +1,5 @@
-//! Commands that are announced but not in this version: they are recognized,
-//! do nothing, and say so.
+//! Commands that are planned but not in this version: they are recognized, do
+//! nothing, and say so.
 
 use crate::exit::Failure;
 

@@ -1,4 +1,4 @@
-//! `ready`: whether this Redis can be trusted with a chain.
+//! `ready`: whether this Redis is suitable for the store.
 
 use std::io::Write;
 

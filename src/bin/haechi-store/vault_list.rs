@@ -1,4 +1,4 @@
-//! `vault list`: what may be known of tokens without a key.
+//! `vault list`: the metadata of tokens, without a key.
 
 use std::io::Write;
 

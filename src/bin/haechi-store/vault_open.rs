@@ -1,5 +1,5 @@
-//! What the vault's commands share: keys, chain and vault put together, and
-//! what their errors mean for an exit code.
+//! Shared by the vault's commands: opens keys, chain and vault, and maps their
+//! errors to exit codes.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! `vault purge` and `vault purge-expired`: tokens that go, audited.
+//! `vault purge` and `vault purge-expired`: delete tokens, audited.
 
 use std::io::Write;
 

@@ -1,4 +1,4 @@
-//! What becomes an event, what is refused, and what never shows.
+//! Which texts become events, which are refused, and what `Debug` never shows.
 
 use crate::chain::{AppendId, Event, Head, InvalidEvent, Limits, Record, Verifier};
 

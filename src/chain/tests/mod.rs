@@ -1,5 +1,5 @@
-//! The chain math, against vectors, an independent implementation and itself:
-//! all through the module's public face.
+//! Tests of the chain through its public API, against vectors, an independent
+//! implementation and itself.
 
 mod events;
 mod properties;

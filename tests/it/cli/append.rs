@@ -1,4 +1,4 @@
-//! `audit append`, with `audit export` and `audit head` to look at what it did.
+//! `audit append`; its effects are read by `audit export` and `audit head`.
 
 use std::process::Stdio;
 

@@ -1,4 +1,4 @@
-//! What happens when one end goes away in the middle.
+//! A pipe closed or a signal received while a command runs.
 
 use std::{
     io::{BufRead, BufReader, Read, Write},

@@ -1,4 +1,4 @@
-//! What people read: helps and the main messages, as snapshots to look at.
+//! Help texts and main messages, as snapshots.
 
 use super::{Ran, events, on, program, run, tell, with_chain};
 

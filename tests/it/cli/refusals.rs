@@ -1,4 +1,4 @@
-//! A Redis that is not there, or will not.
+//! A Redis that is unreachable or refuses commands.
 
 use redis_sim::server_process::RedisServer;
 

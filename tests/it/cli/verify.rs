@@ -1,4 +1,4 @@
-//! `audit verify` on what is not whole.
+//! `audit verify` on damaged chains.
 
 use serde_json::json;
 

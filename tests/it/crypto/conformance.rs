@@ -1,5 +1,5 @@
-//! The suite that authors of providers run: it passes a good one and catches
-//! broken ones.
+//! The conformance test for providers passes a correct one and fails broken
+//! ones.
 
 use std::{io, time::Duration};
 

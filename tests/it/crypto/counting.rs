@@ -1,4 +1,4 @@
-//! How encryptions are counted: before they are made, across restarts and
+//! Counting of encryptions: before they are made, across restarts and
 //! processes, up to the limit.
 
 use std::{collections::BTreeMap, time::Duration};

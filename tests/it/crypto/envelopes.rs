@@ -1,4 +1,4 @@
-//! The envelope's JSON, and what a changed one comes to.
+//! The JSON of envelopes, and what decrypting an altered one returns.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! Key files on disk: who may read them, how they are replaced, and what is
-//! said of one that is broken.
+//! Key files on disk: their mode, how they are replaced, and the errors for a
+//! broken one.
 
 use std::{
     fs,

@@ -1,4 +1,4 @@
-//! Envelopes, keys and who holds them.
+//! Envelopes, keys and key storage.
 
 mod conformance;
 mod counting;

@@ -1,4 +1,4 @@
-//! That nothing shows a key or a plaintext.
+//! No message, `Debug` or file shows a key or a plaintext.
 
 use haechi_store_redis::crypto::{
     Aad, CryptoProvider as _, DecryptError, EncryptError, KeyFile, KeyId, KeyStorage, manage,

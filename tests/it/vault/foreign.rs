@@ -1,5 +1,6 @@
-//! Beside replicas that follow the whole-snapshot protocol: lock, read
-//! everything, fence on version alone, try again at most 64 times.
+//! Foreign replicas, which follow the whole-snapshot protocol (lock, read
+//! everything, fence on the version alone, try again at most 64 times), on the
+//! same vault.
 
 use std::{collections::BTreeMap, time::Duration};
 

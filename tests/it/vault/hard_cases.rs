@@ -1,6 +1,5 @@
-//! What went wrong once, and is hard to come by: receipts that grow old while
-//! a mutation is under way, permissions that are missed late, fields that are
-//! no records, tokens as large as they come.
+//! Regression tests of rare cases: receipts replaced while a mutation runs,
+//! permissions missing late, fields that are no records, the largest tokens.
 
 use std::{
     collections::BTreeMap,

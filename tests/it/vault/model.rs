@@ -1,6 +1,6 @@
-//! Whatever callers do to a vault, in whatever order and however time leaps,
-//! it answers as a map of plaintexts and times does: on memory, the simulated
-//! Redis, and redis-server.
+//! Property test: random operations and jumps of time on a vault give the
+//! results of a map of plaintexts and times, on memory, the simulated Redis,
+//! and redis-server.
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,5 @@
-//! What the audit chain says, and what callers are told, when something is
-//! away: the index, replies, the keys' holder, Redis.
+//! Audit records and results while the index, replies, the crypto provider or
+//! Redis are missing.
 
 use std::{
     sync::{

@@ -1,4 +1,4 @@
-//! What a vault is refused for, and what is left as it was then.
+//! Operations that the vault refuses, and that change nothing.
 
 use haechi_store_redis::{
     Builder, Corrupt, NotApplied,

@@ -1,4 +1,4 @@
-//! What callers of a vault rely on, over time and against each other.
+//! Tokens over time and under concurrent callers.
 
 use haechi_store_redis::{
     AppendError, AttemptError, Builder, Cause, Corrupt, ReadError,

@@ -1,4 +1,4 @@
-//! A vault that the reference wrote, read and carried on here.
+//! A vault written by the reference, read and changed here.
 
 use haechi_store_redis::{
     audit::{AuditStore, MemoryChain},
