@@ -209,9 +209,9 @@ impl Report {
         console.note(&self.summary(took));
         Ok(match stop {
             _ if self.sums.unknown > 0 => Exit::Unknown,
-            Stop::Bad(BadInput::Read { after: 0, .. }) => Exit::NotAsked,
-            _ if complaint.is_some() || self.has_failure() => Exit::No,
-            _ => Exit::Fine,
+            Stop::Bad(BadInput::Read { after: 0, .. }) => Exit::Error,
+            _ if complaint.is_some() || self.has_failure() => Exit::Negative,
+            _ => Exit::Success,
         })
     }
 

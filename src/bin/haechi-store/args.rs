@@ -17,7 +17,7 @@ use crate::{
     version,
     max_term_width = 100,
     after_help = "\
-Exit codes: 0 done and fine · 1 the answer is no · 2 it could not be asked · 3 outcome unknown
+Exit codes: 0 success · 1 negative result · 2 usage or I/O error · 3 outcome unknown
 
 Example:
   echo '{\"id\":\"evt-1\",\"operation\":\"protect\"}' | haechi-store audit append

@@ -123,7 +123,7 @@ async fn start(args: &Args, global: &Global, client: Client) -> Result<AuditSink
     let mut builder = global.builder();
     if let Some(path) = &args.anchor {
         let anchors = FileAnchors::open(path).map_err(|error| {
-            Failure::not_asked(format!(
+            Failure::error(format!(
                 "the anchor file {} cannot be opened: {error}; nothing was appended",
                 path.display()
             ))
@@ -135,7 +135,7 @@ async fn start(args: &Args, global: &Global, client: Client) -> Result<AuditSink
         .start(client)
         .await
         .map_err(|StartError { reason, cause }| {
-            Failure::no(format!(
+            Failure::negative(format!(
                 "Redis at {place} is not fit for a chain, nothing was appended: {reason}: {cause}"
             ))
         })

@@ -38,7 +38,7 @@ pub(crate) async fn run(args: Args, global: &Global, console: &Console) -> Resul
     if let (Some(from), Some(to)) = (args.from, args.to)
         && from > to
     {
-        return Err(Failure::not_asked(format!(
+        return Err(Failure::error(format!(
             "--from {from} is after --to {to}; give the smaller sequence as --from"
         )));
     }
@@ -52,7 +52,7 @@ pub(crate) async fn run(args: Args, global: &Global, console: &Console) -> Resul
         {
             let pages = Pages::over(&store, 0, u64::MAX);
             print(pages, None, &client, console).await?;
-            return Err(Failure::no(format!(
+            return Err(Failure::negative(format!(
                 "the list was printed whole, but {corrupt}"
             )));
         }
@@ -75,7 +75,7 @@ pub(crate) async fn run(args: Args, global: &Global, console: &Console) -> Resul
         )?;
         out.flush()?;
     }
-    Ok(Exit::Fine)
+    Ok(Exit::Success)
 }
 
 /// The elements of the list, from 0, end exclusive, that hold the sequences
@@ -86,7 +86,7 @@ fn elements(args: &Args, tail: &Tail) -> Result<(u64, u64), Failure> {
     let trimmed = last.saturating_sub(tail.length);
     let from = args.from.unwrap_or(trimmed + 1);
     if from <= trimmed {
-        return Err(Failure::no(format!(
+        return Err(Failure::negative(format!(
             "the list begins at sequence {}: the records before it were trimmed away; \
              begin there, or look for them where they were sealed",
             trimmed + 1
@@ -153,7 +153,7 @@ async fn check_unmoved(
     if complete && stands && trimmed(before) == trimmed(&after) {
         return Ok(());
     }
-    Err(Failure::no(
+    Err(Failure::negative(
         "the list was trimmed or replaced while it was read: discard what was printed, \
          and export again",
     ))

@@ -45,5 +45,5 @@ pub(crate) async fn run(_: Args, global: &Global, _: &Console) -> Result<Exit, F
     };
     console::json_line(&mut out, &answer)?;
     out.flush()?;
-    Ok(Exit::Fine)
+    Ok(Exit::Success)
 }

@@ -121,7 +121,7 @@ fn read_anchors(paths: &[PathBuf]) -> Result<Anchors, Failure> {
     let mut anchors = Anchors::new();
     for path in paths {
         read_anchor_file(path, &mut anchors).map_err(|error| {
-            Failure::not_asked(format!(
+            Failure::error(format!(
                 "the anchor file {} cannot be read: {error}; nothing was verified",
                 path.display()
             ))
@@ -145,7 +145,7 @@ struct Verification {
 impl Verification {
     fn file(&mut self, path: &Path, console: &Console) -> Result<(), Failure> {
         let unreadable = |error| {
-            Failure::not_asked(format!(
+            Failure::error(format!(
                 "the file {} cannot be read: {error}; name a file that `audit export` wrote",
                 path.display()
             ))
@@ -289,7 +289,7 @@ impl Verification {
                     format!(", {} anchors agree", anchored.count)
                 });
             console.note(&format!("valid: {} records{anchors}", answer.records));
-            return Exit::Fine;
+            return Exit::Success;
         };
         let Place {
             line,
@@ -320,7 +320,7 @@ impl Verification {
             "the chain is not valid{at}: {reason}{hint}. {good}. Keep what there is, stop every \
              writer, and compare with anchors and earlier exports{all}"
         ));
-        Exit::No
+        Exit::Negative
     }
 }
 

@@ -133,8 +133,8 @@ pub(crate) async fn run(args: Args, global: &Global, console: &Console) -> Resul
     }
     cleaned?;
     Ok(match error.is_some() || was_interrupted {
-        true => Exit::No,
-        false => Exit::Fine,
+        true => Exit::Negative,
+        false => Exit::Success,
     })
 }
 
@@ -143,7 +143,7 @@ pub(crate) async fn run(args: Args, global: &Global, console: &Console) -> Resul
 pub(crate) fn own_prefix() -> Result<AuditPrefix, Failure> {
     let mut random = [0; 8];
     SystemEntropy.fill(&mut random).map_err(|error| {
-        Failure::not_asked(format!(
+        Failure::error(format!(
             "the system gives no randomness: {error}; nothing was measured"
         ))
     })?;
@@ -171,7 +171,7 @@ async fn measure(
         for (reason, cause) in store.ready().await.faults {
             // An evicting policy loses nothing that a benchmark would miss.
             if reason != NotReady::Evicting {
-                return Err(Failure::no(format!(
+                return Err(Failure::negative(format!(
                     "Redis at {} cannot be measured: {reason}: {cause}",
                     place(client)
                 )));
@@ -361,7 +361,7 @@ async fn clean_up(global: &Global, client: &Client, prefix: &AuditPrefix) -> Res
     }
     match store.link().send(&delete).await {
         Ok(_) => Ok(()),
-        Err(error) => Err(Failure::no(format!(
+        Err(error) => Err(Failure::negative(format!(
             "the benchmark's keys may be left in Redis at {}: {error}; delete {prefix}*",
             place(client)
         ))),

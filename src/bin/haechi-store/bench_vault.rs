@@ -122,8 +122,8 @@ pub(crate) async fn run(args: Args, global: &Global, console: &Console) -> Resul
     }
     cleaned?;
     Ok(match error.is_some() || was_interrupted {
-        true => Exit::No,
-        false => Exit::Fine,
+        true => Exit::Negative,
+        false => Exit::Success,
     })
 }
 
@@ -189,7 +189,7 @@ fn builder_over_memory(global: &Global) -> AuditSink {
 
 async fn keys() -> Result<Arc<LocalKeys<MemoryKeys, SystemClock, SystemEntropy>>, Failure> {
     let (storage, clock) = (MemoryKeys::new(), SystemClock::new());
-    let failed = |error| Failure::not_asked(format!("{error}; nothing was measured"));
+    let failed = |error| Failure::error(format!("{error}; nothing was measured"));
     manage::init(&storage, &clock, &SystemEntropy)
         .await
         .map_err(failed)?;
@@ -200,7 +200,7 @@ async fn keys() -> Result<Arc<LocalKeys<MemoryKeys, SystemClock, SystemEntropy>>
 }
 
 fn cannot_be_measured(client: &Client, error: &impl std::fmt::Display) -> Failure {
-    Failure::no(format!(
+    Failure::negative(format!(
         "Redis at {} cannot be measured: {error}",
         place(client)
     ))
@@ -379,7 +379,7 @@ async fn clean_up(global: &Global, client: &Client, prefix: &VaultPrefix) -> Res
     }
     match store.link().send(&delete).await {
         Ok(_) => Ok(()),
-        Err(error) => Err(Failure::no(format!(
+        Err(error) => Err(Failure::negative(format!(
             "the benchmark's keys may be left in Redis at {}: {error}; delete {prefix}*",
             place(client)
         ))),

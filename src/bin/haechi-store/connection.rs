@@ -24,7 +24,7 @@ impl Global {
         let url = url.filter(|url| !url.is_empty()).unwrap_or(DEFAULT_URL);
         open(url).map_err(|error| {
             // The client's own words for a bad URL do not repeat it.
-            Failure::not_asked(format!(
+            Failure::error(format!(
                 "the URL of Redis cannot be used: {error}; give --redis or $REDIS_URL as \
                  redis://USER:PASSWORD@HOST:PORT/DB, or rediss:// for TLS"
             ))
@@ -83,7 +83,7 @@ pub(crate) fn place(client: &Client) -> String {
 /// What a read's failure means for a command that asked.
 pub(crate) fn read_failure(client: &Client, error: &ReadError) -> Failure {
     match error {
-        ReadError::Unavailable(cause) => Failure::not_asked(format!(
+        ReadError::Unavailable(cause) => Failure::error(format!(
             "Redis at {} could not be asked: {cause}",
             place(client)
         )),
@@ -93,5 +93,5 @@ pub(crate) fn read_failure(client: &Client, error: &ReadError) -> Failure {
 
 /// What a corrupt state means for a command that asked.
 pub(crate) fn corrupt_failure(corrupt: &Corrupt) -> Failure {
-    Failure::no(corrupt.to_string())
+    Failure::negative(corrupt.to_string())
 }

@@ -125,7 +125,7 @@ pub(crate) fn usage(error: &clap::Error) -> Exit {
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
             let _ = error.print();
-            Exit::Fine
+            Exit::Success
         }
         _ => {
             // The message repeats arguments, and one may be a URL that holds
@@ -137,7 +137,7 @@ pub(crate) fn usage(error: &clap::Error) -> Exit {
                 false => text,
             };
             let _ = io::stderr().write_all(text.as_bytes());
-            Exit::NotAsked
+            Exit::Error
         }
     }
 }

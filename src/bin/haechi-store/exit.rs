@@ -7,13 +7,12 @@ use crate::console::Console;
 /// The exit codes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
-    /// Done and fine.
-    Fine = 0,
-    /// The answer is no.
-    No = 1,
-    /// It could not be asked.
-    NotAsked = 2,
-    /// The outcome of something is unknown.
+    Success = 0,
+    /// A negative result: an invalid chain, a write that was refused.
+    Negative = 1,
+    /// A usage or I/O error.
+    Error = 2,
+    /// The outcome of a write is unknown.
     Unknown = 3,
 }
 
@@ -26,52 +25,52 @@ impl From<Exit> for ExitCode {
 /// Why a command ended early.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// Something to be said on stderr, next step included.
-    Said {
-        /// What the process ends with.
+    /// With a message for stderr, which says what to do next.
+    Message {
+        /// The exit code.
         exit: Exit,
-        /// In one line, without secrets.
+        /// One line, without secrets.
         message: String,
     },
-    /// Whoever read stdout has gone, as `head` does: nothing to complain of.
+    /// The reader of stdout has closed it, as `head` does: no error.
     StdoutClosed,
 }
 
 impl Failure {
-    /// The answer is no.
-    pub(crate) fn no(message: impl Into<String>) -> Self {
-        Self::Said {
-            exit: Exit::No,
+    /// A negative result.
+    pub(crate) fn negative(message: impl Into<String>) -> Self {
+        Self::Message {
+            exit: Exit::Negative,
             message: message.into(),
         }
     }
 
-    /// It could not be asked.
-    pub(crate) fn not_asked(message: impl Into<String>) -> Self {
-        Self::Said {
-            exit: Exit::NotAsked,
+    /// A usage or I/O error.
+    pub(crate) fn error(message: impl Into<String>) -> Self {
+        Self::Message {
+            exit: Exit::Error,
             message: message.into(),
         }
     }
 
-    /// Says it, and gives the code to exit with.
+    /// Prints the message and returns the exit code.
     pub(crate) fn tell(self, console: &Console) -> Exit {
         match self {
-            Self::Said { exit, message } => {
+            Self::Message { exit, message } => {
                 console.error(&message);
                 exit
             }
-            Self::StdoutClosed => Exit::Fine,
+            Self::StdoutClosed => Exit::Success,
         }
     }
 }
 
-/// For what is written to stdout; errors of other files say their names.
+/// An error of stdout; messages about other files name them.
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::BrokenPipe => Self::StdoutClosed,
-            _ => Self::not_asked(format!(
+            _ => Self::error(format!(
                 "stdout could not be written: {error}; what it holds so far is incomplete: \
                  make room there and run the command again"
             )),

@@ -69,12 +69,12 @@ impl From<KeysError> for Failure {
     fn from(error: KeysError) -> Self {
         let exit = match error {
             KeysError::Exists { .. } | KeysError::Exposed { .. } | KeysError::Corrupt { .. } => {
-                Exit::No
+                Exit::Negative
             }
             KeysError::Unsettled { .. } => Exit::Unknown,
-            _ => Exit::NotAsked,
+            _ => Exit::Error,
         };
-        Self::Said {
+        Self::Message {
             exit,
             message: error.to_string(),
         }

@@ -38,5 +38,5 @@ pub(crate) async fn run(args: Args, _: &Global, console: &Console) -> Result<Exi
             key.kid
         ));
     }
-    Ok(Exit::Fine)
+    Ok(Exit::Success)
 }

@@ -55,5 +55,5 @@ pub(crate) async fn run(args: Args, _: &Global, console: &Console) -> Result<Exi
             names.join(", ")
         ));
     }
-    Ok(Exit::Fine)
+    Ok(Exit::Success)
 }

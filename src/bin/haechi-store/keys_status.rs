@@ -40,5 +40,5 @@ pub(crate) async fn run(args: Args, _: &Global, console: &Console) -> Result<Exi
     console::json_line(&mut out, &answer)?;
     out.flush()?;
     warn_if_worn(&keys, console);
-    Ok(Exit::Fine)
+    Ok(Exit::Success)
 }

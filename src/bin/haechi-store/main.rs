@@ -59,7 +59,7 @@ fn main() -> ExitCode {
             runtime.shutdown_background();
             outcome.unwrap_or_else(|failure| failure.tell(&console))
         }
-        Err(error) => Failure::not_asked(format!(
+        Err(error) => Failure::error(format!(
             "no runtime: {error}; free file descriptors or memory, and try again"
         ))
         .tell(&console),

@@ -20,7 +20,7 @@ impl std::fmt::Debug for Args {
 
 /// That `what` is not built.
 pub(crate) fn failure(what: &str) -> Failure {
-    Failure::not_asked(format!(
+    Failure::error(format!(
         "`haechi-store {what}` is not built yet in version {}, and nothing was done; \
          `haechi-store --help` lists what is",
         env!("CARGO_PKG_VERSION")

@@ -65,7 +65,7 @@ pub(crate) async fn run(_: Args, global: &Global, console: &Console) -> Result<E
         );
     }
     Ok(match readiness.is_ready() {
-        true => Exit::Fine,
-        false => Exit::No,
+        true => Exit::Success,
+        false => Exit::Negative,
     })
 }

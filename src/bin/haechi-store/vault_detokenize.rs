@@ -63,7 +63,7 @@ async fn detokenize(open: &Open, console: &Console) -> Result<Exit, Failure> {
         let lines = open.vault.detokenize(&tokens).await;
         let lines = lines.map_err(|error| match &error {
             DetokenizeError::Read(error) => read_failure(&open.client, error),
-            DetokenizeError::Keys(_) => Failure::not_asked(error.to_string()),
+            DetokenizeError::Keys(_) => Failure::error(error.to_string()),
             DetokenizeError::NotAudited(cause) => {
                 append_failure(&open.client, cause, &error.to_string())
             }
@@ -80,7 +80,7 @@ async fn detokenize(open: &Open, console: &Console) -> Result<Exit, Failure> {
     }
     console.note(&format!("{restored} of {asked} tokens restored"));
     match bad {
-        None => Ok(Exit::Fine),
-        Some(bad) => Err(Failure::no(bad.to_string())),
+        None => Ok(Exit::Success),
+        Some(bad) => Err(Failure::negative(bad.to_string())),
     }
 }

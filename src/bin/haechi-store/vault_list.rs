@@ -44,9 +44,9 @@ pub(crate) async fn run(args: Args, global: &Global, console: &Console) -> Resul
     }
     if listing.quarantined.is_empty() {
         console.note(&format!("{} tokens", listing.tokens.len()));
-        return Ok(Exit::Fine);
+        return Ok(Exit::Success);
     }
-    Err(Failure::no(format!(
+    Err(Failure::negative(format!(
         "{} fields of the vault are not token records; the {} tokens listed are whole. Restore \
          those fields from a backup, or purge them",
         listing.quarantined.len(),

@@ -33,7 +33,7 @@ pub(crate) fn object(option: &str, text: Option<&str>) -> Result<JsonObject, Fai
     match text.map(JsonObject::from_json) {
         None => Ok(JsonObject::default()),
         Some(Ok(object)) => Ok(object),
-        Some(Err(error)) => Err(Failure::not_asked(format!("{option}: {error}"))),
+        Some(Err(error)) => Err(Failure::error(format!("{option}: {error}"))),
     }
 }
 
@@ -57,7 +57,7 @@ impl Open {
         let place = place(&client);
         let audit = global.builder().start(client.clone()).await;
         let audit = audit.map_err(|StartError { reason, cause }| {
-            Failure::no(format!(
+            Failure::negative(format!(
                 "Redis at {place} is not fit for a vault, nothing was done: {reason}: {cause}"
             ))
         })?;
@@ -100,8 +100,10 @@ pub(crate) fn store(global: &Global, client: &Client) -> Store {
 pub(crate) fn mutate_failure(client: &Client, error: &MutateError) -> Failure {
     match error {
         MutateError::Unknown { mutation, .. } => unknown(mutation.to_string(), error),
-        MutateError::NotApplied(_) => Failure::no(format!("Redis at {}: {error}", place(client))),
-        MutateError::Corrupt(_) => Failure::no(error.to_string()),
+        MutateError::NotApplied(_) => {
+            Failure::negative(format!("Redis at {}: {error}", place(client)))
+        }
+        MutateError::Corrupt(_) => Failure::negative(error.to_string()),
     }
 }
 
@@ -109,7 +111,7 @@ pub(crate) fn mutate_failure(client: &Client, error: &MutateError) -> Failure {
 pub(crate) fn append_failure(client: &Client, error: &AppendError, what: &str) -> Failure {
     match error {
         AppendError::Unknown { handle, .. } => unknown(handle.to_string(), what),
-        _ => Failure::no(format!("Redis at {}: {what}", place(client))),
+        _ => Failure::negative(format!("Redis at {}: {what}", place(client))),
     }
 }
 
@@ -125,7 +127,7 @@ fn unknown(handle: String, message: impl std::fmt::Display) -> Failure {
     };
     // Should stdout be gone, exit code and stderr still say it.
     let _ = console::json_line(&mut console::stdout(), &line);
-    Failure::Said {
+    Failure::Message {
         exit: Exit::Unknown,
         message: message.to_string(),
     }

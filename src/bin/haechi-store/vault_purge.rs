@@ -78,7 +78,7 @@ async fn end(
     let mut out = console::stdout();
     console::json_line(&mut out, &serde_json::json!({"purged": purged.into()}))?;
     out.flush()?;
-    Ok(Exit::Fine)
+    Ok(Exit::Success)
 }
 
 fn failure(client: &Client, error: &PurgeError) -> Failure {

@@ -65,7 +65,7 @@ pub(crate) async fn run(args: Args, global: &Global, console: &Console) -> Resul
             let mut out = console::stdout();
             writeln!(out, "{}", plaintext.expose())?;
             out.flush()?;
-            Ok(Exit::Fine)
+            Ok(Exit::Success)
         }
         Err(RevealError::Refused(Refusal::Unavailable(error))) => {
             Err(read_failure(&client, &error))
@@ -74,6 +74,6 @@ pub(crate) async fn run(args: Args, global: &Global, console: &Console) -> Resul
             let what = RevealError::NotAudited(error.clone()).to_string();
             Err(append_failure(&client, &error, &what))
         }
-        Err(refused) => Err(Failure::no(refused.to_string())),
+        Err(refused) => Err(Failure::negative(refused.to_string())),
     }
 }

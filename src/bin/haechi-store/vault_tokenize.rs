@@ -131,7 +131,7 @@ async fn tokenize(
             Ok(Err(error)) => {
                 return Err(failed(open, line, &error, in_flight).await);
             }
-            Err(_) => return Err(Failure::no(format!("line {line}: interrupted"))),
+            Err(_) => return Err(Failure::negative(format!("line {line}: interrupted"))),
         }
     }
     drop(progress);
@@ -143,12 +143,12 @@ async fn tokenize(
     }
     console.note(&format!("{made} tokenized, {reused} of them had a token"));
     match bad {
-        None => Ok(Exit::Fine),
+        None => Ok(Exit::Success),
         Some(bad) => {
             console.error(&bad.to_string());
             Ok(match bad {
-                BadText::Read { after: 0, .. } => Exit::NotAsked,
-                _ => Exit::No,
+                BadText::Read { after: 0, .. } => Exit::Error,
+                _ => Exit::Negative,
             })
         }
     }
@@ -165,7 +165,7 @@ async fn unread(
         let _ = task.await;
         last = behind;
     }
-    Failure::no(format!(
+    Failure::negative(format!(
         "stdout was closed or cannot be written: {error}; the tokens of lines {line} to {last} were \
          made and not printed, and expire; no line after {last} was tried"
     ))
@@ -185,9 +185,9 @@ async fn failed(
     }
     let failure = match error {
         TokenizeError::Unknown(unknown) => mutate_failure(&open.client, unknown),
-        _ => Failure::no(error.to_string()),
+        _ => Failure::negative(error.to_string()),
     };
-    let Failure::Said { exit, message } = failure else {
+    let Failure::Message { exit, message } = failure else {
         return failure;
     };
     let behind = match last - line {
@@ -198,7 +198,7 @@ async fn failed(
             line + 1
         ),
     };
-    Failure::Said {
+    Failure::Message {
         exit,
         message: format!("line {line}: {message}; {behind}"),
     }
