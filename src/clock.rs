@@ -1,26 +1,28 @@
 //! The clock, for time and timers: injected, so that a simulation can skew,
 //! freeze or speed it up.
 //!
-//! This is the only module of the store that may ask the system for the time.
+//! This is the only module of the store that may ask the system for the time,
+//! and the only one that converts between [`SystemTime`] and text.
 
 use std::{
     future::{Future, poll_fn},
     pin::pin,
     task::Poll,
-    time::Duration,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 /// A source of time.
 ///
 /// The two readings are unrelated: [`now`](Clock::now) never goes back and is
 /// what every time-out is measured with; [`wall`](Clock::wall) may jump in
-/// either direction and only ever ends up in text that people read.
+/// either direction, and decides only when tokens and envelopes expire and
+/// what times records carry.
 pub trait Clock: Clone + Send + Sync + 'static {
     /// Monotonic time since an origin of the clock's own choosing.
     fn now(&self) -> Duration;
 
-    /// Time since the Unix epoch; zero if the clock stands before it.
-    fn wall(&self) -> Duration;
+    /// The time of day. The store writes and compares it in whole milliseconds.
+    fn wall(&self) -> SystemTime;
 
     /// Completes once [`now`](Clock::now) has advanced by `duration`, or later.
     fn sleep(&self, duration: Duration) -> impl Future<Output = ()> + Send;
@@ -61,10 +63,8 @@ impl Clock for SystemClock {
         self.origin.elapsed()
     }
 
-    fn wall(&self) -> Duration {
-        std::time::SystemTime::now()
-            .duration_since(std::time::UNIX_EPOCH)
-            .unwrap_or_default()
+    fn wall(&self) -> SystemTime {
+        SystemTime::now()
     }
 
     async fn sleep(&self, duration: Duration) {
@@ -92,15 +92,39 @@ pub async fn within<C: Clock, F: Future>(
     .await
 }
 
-/// `wall` as ISO-8601 in UTC with milliseconds, the form of every time that
-/// the store writes: `2026-01-31T09:30:00.000Z`.
+/// `time` as ISO-8601 in UTC with milliseconds, the form of every time that
+/// the store writes: `2026-01-31T09:30:00.000Z`. Times before the epoch are
+/// written as the epoch, times after the year 9999 as its end.
 #[must_use]
-pub fn iso8601(wall: Duration) -> String {
-    let millis = i64::try_from(wall.as_millis()).unwrap_or(i64::MAX);
+pub fn iso8601(time: SystemTime) -> String {
+    let millis = i64::try_from(epoch_millis(time)).unwrap_or(i64::MAX);
     jiff::Timestamp::from_millisecond(millis)
         .unwrap_or(jiff::Timestamp::MAX)
         .strftime("%Y-%m-%dT%H:%M:%S%.3fZ")
         .to_string()
+}
+
+/// The time in an ISO-8601 text, such as JavaScript's `Date` writes, without
+/// what is less than a millisecond; times before the epoch become the epoch.
+/// `None` for any other text.
+pub(crate) fn parse_iso8601(text: &str) -> Option<SystemTime> {
+    let time: jiff::Timestamp = text.parse().ok()?;
+    Some(from_epoch_millis(
+        u64::try_from(time.as_millisecond()).unwrap_or(0),
+    ))
+}
+
+/// Whole milliseconds since the epoch; 0 for times before it.
+pub(crate) fn epoch_millis(time: SystemTime) -> u64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// The inverse of [`epoch_millis`]; the epoch for what no [`SystemTime`] holds.
+pub(crate) fn from_epoch_millis(millis: u64) -> SystemTime {
+    UNIX_EPOCH
+        .checked_add(Duration::from_millis(millis))
+        .unwrap_or(UNIX_EPOCH)
 }
 
 #[cfg(test)]
@@ -110,10 +134,31 @@ mod tests {
     /// Would catch a dropped trailing zero, which JavaScript never drops.
     #[test]
     fn times_always_carry_three_decimals() {
-        assert_eq!(iso8601(Duration::ZERO), "1970-01-01T00:00:00.000Z");
+        for (millis, text) in [
+            (0, "1970-01-01T00:00:00.000Z"),
+            (1_760_000_000_120, "2025-10-09T08:53:20.120Z"),
+        ] {
+            assert_eq!(iso8601(from_epoch_millis(millis)), text);
+            assert_eq!(parse_iso8601(text), Some(from_epoch_millis(millis)));
+        }
+    }
+
+    /// Would catch a time that panics, wraps or changes its precision at the
+    /// limits of what the store writes.
+    #[test]
+    fn times_beyond_the_limits_are_clamped() {
+        let before = UNIX_EPOCH - Duration::from_secs(1);
+        assert_eq!(iso8601(before), "1970-01-01T00:00:00.000Z");
+        let text = "1969-12-31T23:59:59.000Z";
+        assert_eq!(parse_iso8601(text), Some(UNIX_EPOCH));
+        let far = UNIX_EPOCH + Duration::from_secs(1 << 40);
+        assert!(iso8601(far).starts_with("9999-12-30T"), "{}", iso8601(far));
+        let fine = UNIX_EPOCH + Duration::from_nanos(1_999_999);
+        assert_eq!(iso8601(fine), "1970-01-01T00:00:00.001Z");
         assert_eq!(
-            iso8601(Duration::from_millis(1_760_000_000_120)),
-            "2025-10-09T08:53:20.120Z"
+            parse_iso8601("1970-01-01T00:00:00.0019Z"),
+            Some(from_epoch_millis(1))
         );
+        assert_eq!(parse_iso8601("soon"), None);
     }
 }

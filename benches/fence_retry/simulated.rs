@@ -4,7 +4,7 @@
 use std::{
     io,
     sync::{Arc, Mutex},
-    time::Duration,
+    time::{Duration, UNIX_EPOCH},
 };
 
 use haechi_store_redis::{clock::Clock, redis::Connect};
@@ -39,7 +39,12 @@ impl World {
         let clock = VirtualClock::default();
         let server_clock = clock.clone();
         let redis = Redis::new(Config {
-            now: Some(Arc::new(move || server_clock.wall())),
+            now: Some(Arc::new(move || {
+                server_clock
+                    .wall()
+                    .duration_since(UNIX_EPOCH)
+                    .unwrap_or_default()
+            })),
             ..Config::default()
         });
         Self {

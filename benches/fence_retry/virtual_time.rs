@@ -8,7 +8,7 @@ use std::{
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard},
     task::{Context, Poll, Wake, Waker},
-    time::Duration,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use haechi_store_redis::{clock::Clock, entropy::Entropy};
@@ -47,8 +47,8 @@ impl Clock for VirtualClock {
         self.timeline().now
     }
 
-    fn wall(&self) -> Duration {
-        Duration::from_millis(1_760_000_000_000) + self.now()
+    fn wall(&self) -> SystemTime {
+        UNIX_EPOCH + Duration::from_millis(1_760_000_000_000) + self.now()
     }
 
     fn sleep(&self, duration: Duration) -> impl Future<Output = ()> + Send {

@@ -7,7 +7,7 @@ use std::{
         Arc,
         atomic::{AtomicU8, Ordering},
     },
-    time::Duration,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use haechi_store_redis::{
@@ -31,8 +31,8 @@ impl Clock for InstantClock {
         Duration::ZERO
     }
 
-    fn wall(&self) -> Duration {
-        Duration::ZERO
+    fn wall(&self) -> SystemTime {
+        UNIX_EPOCH
     }
 
     fn sleep(&self, duration: Duration) -> impl Future<Output = ()> + Send {

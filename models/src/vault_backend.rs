@@ -6,7 +6,7 @@
 //! It must not know how mutations are driven. What is broken in it is named by
 //! a [`Flaw`], and nothing else is.
 
-use std::{collections::BTreeMap, future::pending, time::Duration};
+use std::{collections::BTreeMap, future::pending, time::SystemTime};
 
 use haechi_store_redis::{
     AttemptError, Cause, Corrupt,
@@ -347,7 +347,7 @@ impl VaultStore for Replica {
         Ok(Some(Fate::Dropped))
     }
 
-    async fn due(&self, _: Duration, _: usize) -> Result<Due, AttemptError> {
+    async fn due(&self, _: SystemTime, _: usize) -> Result<Due, AttemptError> {
         not_modelled()
     }
 

@@ -14,7 +14,11 @@
 //! # }
 //! ```
 
-use std::{collections::BTreeSet, fmt, time::Duration};
+use std::{
+    collections::BTreeSet,
+    fmt,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use super::{Aad, CryptoProvider, DecryptError, Envelope, MacError, envelope::encode};
 
@@ -85,7 +89,7 @@ impl<P: CryptoProvider> Asked<'_, P> {
         check: &'static str,
         plaintext: &[u8],
         aad: &Aad,
-        expires_at: Option<Duration>,
+        expires_at: Option<SystemTime>,
     ) -> Option<Envelope> {
         match self.provider.encrypt(plaintext, aad, expires_at).await {
             Ok(envelope) => Some(envelope),
@@ -201,7 +205,7 @@ impl<P: CryptoProvider> Asked<'_, P> {
     async fn expiry(&mut self, aad: &Aad) {
         let plaintext = SECRET.as_bytes();
         if let Some(past) = self
-            .encrypt("expiry", plaintext, aad, Some(Duration::ZERO))
+            .encrypt("expiry", plaintext, aad, Some(UNIX_EPOCH))
             .await
         {
             match self.provider.decrypt(&past, aad).await {
@@ -214,9 +218,11 @@ impl<P: CryptoProvider> Asked<'_, P> {
             }
         }
         // In the year 2128, with more than milliseconds.
-        let far = Duration::new(5_000_000_000, 123_999_999);
+        let far = UNIX_EPOCH + Duration::new(5_000_000_000, 123_999_999);
         if let Some(envelope) = self.encrypt("expiry", plaintext, aad, Some(far)).await {
-            if envelope.expires_at() != Ok(Some(Duration::from_millis(5_000_000_000_123))) {
+            if envelope.expires_at()
+                != Ok(Some(UNIX_EPOCH + Duration::from_millis(5_000_000_000_123)))
+            {
                 self.violated("expiry", "the envelope's `expiresAt` is not the one asked");
             }
             let what = "an envelope that has not expired";

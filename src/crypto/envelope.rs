@@ -1,7 +1,7 @@
 //! The envelope: a ciphertext and all that decrypting it needs except the key.
 //! It must not know any key; validating its members is up to the provider.
 
-use std::{fmt, time::Duration};
+use std::{fmt, time::SystemTime};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{
@@ -10,6 +10,7 @@ use serde::{
 use serde_json::{Map, Value};
 
 use super::KeyId;
+use crate::clock::parse_iso8601;
 
 /// A ciphertext with its key's name, its vector, its tag and its times.
 ///
@@ -103,19 +104,16 @@ impl Envelope {
         &self.kid
     }
 
-    /// From when on it does not decrypt, as wall time since the epoch; `None`
-    /// if it never expires. Times before the epoch are the epoch.
+    /// From when on it does not decrypt; `None` if it never expires. Times
+    /// before the epoch are the epoch.
     ///
     /// # Errors
     ///
     /// When the member is no time; it does not decrypt then either.
-    pub fn expires_at(&self) -> Result<Option<Duration>, UnreadableTime> {
-        let Some(text) = &self.expires_at else {
-            return Ok(None);
-        };
-        let time: jiff::Timestamp = text.parse().map_err(|_| UnreadableTime)?;
-        let millis = u64::try_from(time.as_millisecond()).unwrap_or(0);
-        Ok(Some(Duration::from_millis(millis)))
+    pub fn expires_at(&self) -> Result<Option<SystemTime>, UnreadableTime> {
+        let text = self.expires_at.as_deref();
+        text.map(|text| parse_iso8601(text).ok_or(UnreadableTime))
+            .transpose()
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! No message here ever holds a key, a plaintext, AAD or a file's content.
 
-use std::time::Duration;
+use std::time::SystemTime;
 
 use crate::clock::iso8601;
 
@@ -56,8 +56,8 @@ pub enum DecryptError {
     /// The envelope's time has passed.
     #[error("the envelope expired at {}; it does not decrypt any more", iso8601(*at))]
     Expired {
-        /// Wall time since the epoch, not before it.
-        at: Duration,
+        /// When it expired.
+        at: SystemTime,
     },
 
     /// No key of that name is known, also after looking again.

@@ -1,7 +1,7 @@
 //! `LocalKeys`, the provider whose keys are in this process. It must not know
 //! where they are stored.
 
-use std::{fmt, time::Duration};
+use std::{fmt, time::SystemTime};
 
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
@@ -99,7 +99,7 @@ impl<K: KeyStorage, C: Clock, E: Entropy> CryptoProvider for LocalKeys<K, C, E> 
         &self,
         plaintext: &[u8],
         aad: &Aad,
-        expires_at: Option<Duration>,
+        expires_at: Option<SystemTime>,
     ) -> Result<Envelope, EncryptError> {
         let key = self.keys.count_one().await?;
         let mut iv = [0; 12];

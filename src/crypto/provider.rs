@@ -1,7 +1,7 @@
 //! The trait `CryptoProvider`: what the vault needs from the holder of the
 //! keys. It must not know who that is.
 
-use std::{fmt, future::Future, sync::Arc, time::Duration};
+use std::{fmt, future::Future, sync::Arc, time::SystemTime};
 
 use zeroize::Zeroizing;
 
@@ -15,8 +15,8 @@ use super::{Aad, DecryptError, EncryptError, Envelope, MacError};
 pub trait CryptoProvider: Send + Sync + 'static {
     /// Encrypts `plaintext`, bound to `aad`, under the active key.
     ///
-    /// `expires_at` is wall time since the epoch and is kept in the envelope
-    /// with millisecond precision; from then on it does not decrypt.
+    /// `expires_at` is kept in the envelope in whole milliseconds; from then on
+    /// it does not decrypt.
     ///
     /// # Errors
     ///
@@ -25,7 +25,7 @@ pub trait CryptoProvider: Send + Sync + 'static {
         &self,
         plaintext: &[u8],
         aad: &Aad,
-        expires_at: Option<Duration>,
+        expires_at: Option<SystemTime>,
     ) -> impl Future<Output = Result<Envelope, EncryptError>> + Send;
 
     /// Decrypts what was encrypted under an equal `aad`.
@@ -57,7 +57,7 @@ impl<P: CryptoProvider> CryptoProvider for Arc<P> {
         &self,
         plaintext: &[u8],
         aad: &Aad,
-        expires_at: Option<Duration>,
+        expires_at: Option<SystemTime>,
     ) -> impl Future<Output = Result<Envelope, EncryptError>> + Send {
         P::encrypt(self, plaintext, aad, expires_at)
     }

@@ -14,6 +14,7 @@ use super::{
 use crate::{
     audit::{Batch, Reply},
     chain::Position,
+    clock::epoch_millis,
     error::AttemptError,
     vault::{Applied, Attempt, Change, Fence, ForeignLockWait, Observed, Stored, TokenId},
 };
@@ -210,7 +211,7 @@ pub fn apply_call(
     for (token, change) in attempt.diff {
         if let Change::Set(value) = change {
             call.arg(token.as_str()).arg(value.bytes());
-            millis(&mut call, change.expires_at_millis());
+            number(&mut call, change.expires_at().map(epoch_millis));
         }
     }
     for (token, _) in attempt.diff.iter().filter(|(_, change)| deletes(change)) {
@@ -252,10 +253,10 @@ pub(super) fn compared(call: &mut Cmd, token: &TokenId, value: Option<&Stored>) 
     };
 }
 
-/// A time, or none.
-pub(super) fn millis(call: &mut Cmd, time: Option<u64>) {
-    match time {
-        Some(time) => call.arg(time),
+/// A number, or none.
+pub(super) fn number(call: &mut Cmd, number: Option<u64>) {
+    match number {
+        Some(number) => call.arg(number),
         None => call.arg(""),
     };
 }

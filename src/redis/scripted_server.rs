@@ -5,7 +5,7 @@ use std::{
     collections::VecDeque,
     future::{Future, pending, ready},
     io,
-    time::Duration,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use redis::{
@@ -132,8 +132,8 @@ impl Clock for AutoClock {
         lock(&self.0).now
     }
 
-    fn wall(&self) -> Duration {
-        Duration::ZERO
+    fn wall(&self) -> SystemTime {
+        UNIX_EPOCH
     }
 
     async fn sleep(&self, duration: Duration) {

@@ -1,18 +1,18 @@
 //! The token vault in Redis: five keys, and the scripts that change them
 //! together.
 
-use std::time::Duration;
+use std::time::SystemTime;
 
 use super::{
     connect::Connect,
     keys::{VaultKeys, VaultPrefix},
     link::{Link, Timeouts},
     lock::{ContentionLock, Lease, LockPolicy, LockWaits},
-    script::{SCRIPTS, add_observed, apply_call, apply_reply, compared, millis},
+    script::{SCRIPTS, add_observed, apply_call, apply_reply, compared, number},
     vault_reply,
 };
 use crate::{
-    clock::Clock,
+    clock::{Clock, epoch_millis},
     entropy::Entropy,
     error::AttemptError,
     vault::{
@@ -140,20 +140,19 @@ impl<N: Connect, C: Clock, E: Entropy> VaultStore for RedisVaultStore<N, C, E> {
         vault_reply::settled(reply, &self.keys, observed)
     }
 
-    async fn due(&self, now: Duration, limit: usize) -> Result<Due, AttemptError> {
+    async fn due(&self, now: SystemTime, limit: usize) -> Result<Due, AttemptError> {
         let mut call = SCRIPTS.vault_due.call(&self.keys.all());
-        call.arg(u64::try_from(now.as_millis()).unwrap_or(u64::MAX))
-            .arg(limit);
+        call.arg(epoch_millis(now)).arg(limit);
         let reply = self.link.run(&SCRIPTS.vault_due, &call).await?;
         vault_reply::due(reply, &self.keys)
     }
 
     async fn index(&self, tokens: &[Indexed], whole: Option<u64>) -> Result<(), AttemptError> {
         let mut call = SCRIPTS.vault_index.call(&self.keys.all());
-        millis(&mut call, whole);
+        number(&mut call, whole);
         for indexed in tokens {
             compared(&mut call, &indexed.token, indexed.read.as_ref());
-            millis(&mut call, indexed.expires);
+            number(&mut call, indexed.expires.map(epoch_millis));
         }
         let reply = self.link.run(&SCRIPTS.vault_index, &call).await?;
         vault_reply::indexed(reply, &self.keys)

@@ -2,7 +2,7 @@
 //! is overridden. For recorders, injected faults and planted bugs; it must not
 //! know any of them.
 
-use std::{future::Future, time::Duration};
+use std::{future::Future, time::SystemTime};
 
 use crate::{
     audit::{AuditStore, Batch, Reply, Tail},
@@ -183,7 +183,7 @@ pub trait VaultHooks<S: VaultStore>: Send + Sync + 'static {
     fn due(
         &self,
         next: &S,
-        now: Duration,
+        now: SystemTime,
         limit: usize,
     ) -> impl Future<Output = Result<Due, AttemptError>> + Send {
         next.due(now, limit)
@@ -254,7 +254,7 @@ impl<S: VaultStore, H: VaultHooks<S>> VaultStore for Hooked<S, H> {
 
     fn due(
         &self,
-        now: Duration,
+        now: SystemTime,
         limit: usize,
     ) -> impl Future<Output = Result<Due, AttemptError>> + Send {
         self.hooks.due(&self.store, now, limit)

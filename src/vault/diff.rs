@@ -1,9 +1,12 @@
 //! The writes of one mutation, applied whole or not at all.
 
-use std::collections::{BTreeMap, btree_map};
+use std::{
+    collections::{BTreeMap, btree_map},
+    time::SystemTime,
+};
 
 use super::{
-    record::expires_at_millis,
+    record::expires_at,
     token::{Stored, TokenId},
 };
 
@@ -17,11 +20,11 @@ pub enum Change {
 }
 
 impl Change {
-    /// When the index is to find the token expired, in milliseconds since the
-    /// epoch; `None` for a delete, and for a value without a time.
-    pub(crate) fn expires_at_millis(&self) -> Option<u64> {
+    /// When the index is to find the token expired; `None` for a delete, and
+    /// for a value without a time.
+    pub(crate) fn expires_at(&self) -> Option<SystemTime> {
         match self {
-            Self::Set(value) => expires_at_millis(value.bytes()),
+            Self::Set(value) => expires_at(value.bytes()),
             Self::Delete => None,
         }
     }
@@ -99,6 +102,7 @@ impl FromIterator<(TokenId, Option<Stored>)> for Diff {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::epoch_millis;
 
     fn id(name: &str) -> TokenId {
         TokenId::new(name).unwrap()
@@ -131,10 +135,10 @@ mod tests {
     /// Catches a token that the expiry index never finds, or finds too early.
     #[test]
     fn a_set_tells_the_index_when_its_value_expires() {
-        let at = |value: &str| Change::Set(value.into()).expires_at_millis();
+        let at = |value: &str| Change::Set(value.into()).expires_at().map(epoch_millis);
         let record = r#"{"expiresAt":"1970-01-01T00:00:02.500Z"}"#;
         assert_eq!(at(record), Some(2500));
         assert_eq!(at("{}"), None);
-        assert_eq!(Change::Delete.expires_at_millis(), None);
+        assert_eq!(Change::Delete.expires_at(), None);
     }
 }

@@ -1,7 +1,7 @@
 //! A vault in memory with the semantics of the one in Redis: for tests, and as
 //! the reference model.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, time::SystemTime};
 
 use super::{
     diff::Change,
@@ -117,14 +117,14 @@ impl VaultStore for MemoryVault {
         ))
     }
 
-    async fn due(&self, now: Duration, limit: usize) -> Result<Due, AttemptError> {
+    async fn due(&self, now: SystemTime, limit: usize) -> Result<Due, AttemptError> {
         let state = lock(&self.0);
         let mut due: Vec<_> = state
             .tokens
             .iter()
             .filter_map(|(token, value)| {
-                let expires = Change::Set(value.clone()).expires_at_millis()?;
-                (u128::from(expires) <= now.as_millis()).then(|| (expires, token.clone()))
+                let expires = Change::Set(value.clone()).expires_at()?;
+                (expires <= now).then(|| (expires, token.clone()))
             })
             .collect();
         due.sort();

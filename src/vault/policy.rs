@@ -1,8 +1,13 @@
 //! The policy of a vault: revealing, retention, deterministic tokens.
 
-use std::{collections::BTreeSet, fmt, time::Duration};
+use std::{
+    collections::BTreeSet,
+    fmt,
+    time::{Duration, SystemTime},
+};
 
 use super::token::TokenType;
+use crate::clock::{epoch_millis, from_epoch_millis};
 
 /// How a vault makes, keeps and reveals tokens. Every field has a default.
 #[derive(Clone, Debug, Default)]
@@ -18,52 +23,71 @@ pub struct VaultPolicy {
 /// The longest plaintext, in bytes: 1 MiB.
 pub const MAX_PLAINTEXT: usize = 1 << 20;
 
-/// A token's life. Default: 30 days.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Retention(f64);
+/// How long a token lives, in whole milliseconds: at least one, at most
+/// 365,000 days. Default: 30 days.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Retention(Duration);
 
-/// A number of days that is no retention.
+/// A time that no token may live.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a retention is more than 0 and at most 365000 days, fractions allowed")]
 pub struct InvalidRetention;
 
 const MILLIS_A_DAY: f64 = 86_400_000.0;
+const MOST: Duration = Duration::from_secs(365_000 * 86_400);
 
 /// The last time that can be written with four digits of a year, in whatever
-/// zone: in UTC, two hours before the last day of 9999.
-const LAST: Duration = Duration::from_millis(253_402_207_200_999);
+/// zone: in UTC, two hours before the last day of 9999. Milliseconds since the
+/// epoch.
+const LAST: u64 = 253_402_207_200_999;
 
 impl Retention {
+    /// This long; what is less than a millisecond is cut off.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidRetention`] for less than a millisecond and for more than
+    /// 365,000 days.
+    pub fn new(life: Duration) -> Result<Self, InvalidRetention> {
+        if life > MOST || life.as_millis() == 0 {
+            return Err(InvalidRetention);
+        }
+        let millis = u64::try_from(life.as_millis()).map_err(|_| InvalidRetention)?;
+        Ok(Self(Duration::from_millis(millis)))
+    }
+
     /// This many days; fractions are allowed, down to a millisecond.
     ///
     /// # Errors
     ///
-    /// [`InvalidRetention`] for less than a millisecond, more than 365,000
-    /// days, and what is no number.
-    pub fn days(days: f64) -> Result<Self, InvalidRetention> {
-        if days * MILLIS_A_DAY >= 1.0 && days <= 365_000.0 {
-            Ok(Self(days))
-        } else {
-            Err(InvalidRetention)
-        }
-    }
-
-    /// When what is kept from `now` on expires, both since the epoch.
-    pub(super) fn from(self, now: Duration) -> Duration {
+    /// As for [`new`](Self::new), and for what is no number.
+    pub fn from_days(days: f64) -> Result<Self, InvalidRetention> {
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
-            reason = "between 1 and 3.2e13"
+            reason = "saturates; NaN and what is negative become 0"
         )]
-        let life = Duration::from_millis((self.0 * MILLIS_A_DAY) as u64);
-        let now = Duration::from_millis(u64::try_from(now.as_millis()).unwrap_or(u64::MAX));
-        now.saturating_add(life).min(LAST)
+        let millis = (days * MILLIS_A_DAY) as u64;
+        Self::new(Duration::from_millis(millis))
+    }
+
+    /// How long it is.
+    #[must_use]
+    pub fn get(self) -> Duration {
+        self.0
+    }
+
+    /// When what is kept from `now` on expires, in whole milliseconds.
+    pub(super) fn end(self, now: SystemTime) -> SystemTime {
+        let end = from_epoch_millis(epoch_millis(now)).checked_add(self.0);
+        let last = from_epoch_millis(LAST);
+        end.map_or(last, |end| end.min(last))
     }
 }
 
 impl Default for Retention {
     fn default() -> Self {
-        Self(30.0)
+        Self(Duration::from_secs(30 * 86_400))
     }
 }
 
@@ -118,14 +142,14 @@ mod tests {
     /// wraps or leaves the years that can be written.
     #[test]
     fn a_life_is_counted_in_milliseconds_and_has_an_end() {
-        let now = Duration::from_millis(1_760_000_000_120);
-        let expires = |days| Retention::days(days).map(|kept| kept.from(now).as_millis());
+        let now = from_epoch_millis(1_760_000_000_120);
+        let expires = |days| Retention::from_days(days).map(|kept| epoch_millis(kept.end(now)));
         assert_eq!(expires(0.5), Ok(1_760_043_200_120));
         assert_eq!(expires(1.0 / MILLIS_A_DAY), Ok(1_760_000_000_121));
         for days in [0.0, -1.0, f64::NAN, f64::INFINITY, 365_001.0] {
             assert_eq!(expires(days), Err(InvalidRetention), "{days}");
         }
-        let last = Retention::days(365_000.0).map(|kept| iso8601(kept.from(LAST)));
+        let last = Retention::new(MOST).map(|kept| iso8601(kept.end(from_epoch_millis(LAST))));
         assert_eq!(last.as_deref(), Ok("9999-12-30T22:00:00.999Z"));
     }
 }

@@ -234,10 +234,9 @@ where
 /// A token for the index. What is no record never expires.
 fn indexed(token: TokenId, read: Option<Stored>) -> Indexed {
     let record = read.as_ref().and_then(|read| TokenRecord::parse(read).ok());
-    let expires = record.map(|record| record.expires().as_millis());
     Indexed {
         token,
         read,
-        expires: expires.and_then(|millis| u64::try_from(millis).ok()),
+        expires: record.map(|record| record.expires()),
     }
 }

@@ -4,12 +4,13 @@
 //! ISO-8601. Metadata and aad are kept as the text that they came in, whoever
 //! wrote it.
 
-use std::time::Duration;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::token::Stored;
+use crate::clock::parse_iso8601;
 
 /// A token record, read from its stored text.
 #[derive(Clone, Serialize, Deserialize)]
@@ -43,7 +44,7 @@ impl TokenRecord {
         if !is_object(&record.envelope) || !is_object(&record.aad) {
             return Err("envelope or aad is not an object".to_owned());
         }
-        if parse_millis(&record.expires_at).is_none() {
+        if parse_iso8601(&record.expires_at).is_none() {
             return Err("expiresAt is not a time".to_owned());
         }
         Ok(record)
@@ -54,32 +55,24 @@ impl TokenRecord {
         serde_json::to_vec(self).unwrap_or_default().into()
     }
 
-    /// When it expires, since the epoch.
-    pub(super) fn expires(&self) -> Duration {
-        Duration::from_millis(parse_millis(&self.expires_at).unwrap_or(0))
+    /// When it expires, in whole milliseconds.
+    pub(super) fn expires(&self) -> SystemTime {
+        parse_iso8601(&self.expires_at).unwrap_or(UNIX_EPOCH)
     }
 
-    /// Whether it has expired by `now`, a time since the epoch.
-    pub(super) fn is_expired(&self, now: Duration) -> bool {
-        self.expires().as_millis() <= now.as_millis()
+    /// Whether it has expired by `now`.
+    pub(super) fn is_expired(&self, now: SystemTime) -> bool {
+        self.expires() <= now
     }
 }
 
-/// The time in a text that JavaScript's `Date` wrote, in milliseconds since
-/// the epoch; times before it count as the epoch.
-pub(super) fn parse_millis(text: &str) -> Option<u64> {
-    let time: jiff::Timestamp = text.parse().ok()?;
-    Some(u64::try_from(time.as_millisecond()).unwrap_or(0))
-}
-
-/// When the stored token expires, in milliseconds since the epoch; `None` if
-/// it does not say.
-pub(super) fn expires_at_millis(stored: &[u8]) -> Option<u64> {
+/// When the stored token expires; `None` if it does not say.
+pub(super) fn expires_at(stored: &[u8]) -> Option<SystemTime> {
     #[derive(Deserialize)]
     struct Expiry<'a> {
         #[serde(rename = "expiresAt", borrow)]
         expires_at: std::borrow::Cow<'a, str>,
     }
     let expiry: Expiry<'_> = serde_json::from_slice(stored).ok()?;
-    parse_millis(&expiry.expires_at)
+    parse_iso8601(&expiry.expires_at)
 }

@@ -4,7 +4,7 @@
 //! broken store are all driven by the same loop. It must not know of
 //! plaintexts, keys or retention.
 
-use std::{collections::BTreeMap, fmt, future::Future, time::Duration};
+use std::{collections::BTreeMap, fmt, future::Future, time::SystemTime};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 
@@ -251,9 +251,8 @@ pub struct Indexed {
     pub token: TokenId,
     /// What was read.
     pub read: Option<Stored>,
-    /// When it expires, in milliseconds since the epoch; `None` leaves it out
-    /// of the index.
-    pub expires: Option<u64>,
+    /// When it expires, to the millisecond; `None` leaves it out of the index.
+    pub expires: Option<SystemTime>,
 }
 
 /// A place that holds one vault, shared with other writers.
@@ -303,15 +302,14 @@ pub trait VaultStore: Send + Sync + 'static {
         observed: &Observed,
     ) -> impl Future<Output = Result<Option<Fate>, AttemptError>> + Send;
 
-    /// At most `limit` tokens that the index holds to have expired by `now`,
-    /// a time since the epoch.
+    /// At most `limit` tokens that the index holds to have expired by `now`.
     ///
     /// # Errors
     ///
     /// As for [`load`](VaultStore::load).
     fn due(
         &self,
-        now: Duration,
+        now: SystemTime,
         limit: usize,
     ) -> impl Future<Output = Result<Due, AttemptError>> + Send;
 

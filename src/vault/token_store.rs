@@ -6,7 +6,7 @@
 use std::{
     collections::BTreeSet,
     future::{Future, ready},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use super::{
@@ -287,11 +287,11 @@ impl<S: VaultStore, C: Clock, E: Entropy> TokenStore<S, C, E> {
         self.reading(|| self.store.scan(cursor, count)).await
     }
 
-    pub(super) fn wall(&self) -> Duration {
+    pub(super) fn wall(&self) -> SystemTime {
         self.clock.wall()
     }
 
-    pub(super) async fn due(&self, now: Duration, limit: usize) -> Result<Due, ReadError> {
+    pub(super) async fn due(&self, now: SystemTime, limit: usize) -> Result<Due, ReadError> {
         self.reading(|| self.store.due(now, limit)).await
     }
 

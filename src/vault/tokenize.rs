@@ -1,6 +1,6 @@
 //! Tokenizes a plaintext.
 
-use std::time::Duration;
+use std::time::SystemTime;
 
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -67,7 +67,7 @@ where
             context: details.context,
             metadata: details.metadata.without(&NOT_METADATA).raw(),
             now,
-            expires: self.policy.retention.from(now),
+            expires: self.policy.retention.end(now),
             candidates: candidates.clone(),
             sealed: None,
         };
@@ -106,13 +106,13 @@ struct Tokenize<'a, S, P, C, E> {
     plaintext: &'a str,
     context: JsonObject,
     metadata: Box<RawValue>,
-    now: Duration,
-    expires: Duration,
+    now: SystemTime,
+    expires: SystemTime,
     /// Names of a deterministic token, or one drawn name.
     candidates: Vec<TokenId>,
     /// The last envelope, and what it was made for: another run mostly needs
     /// the same one.
-    sealed: Option<(String, Duration, Box<RawValue>)>,
+    sealed: Option<(String, SystemTime, Box<RawValue>)>,
 }
 
 impl<S, P, C, E> Mutation for Tokenize<'_, S, P, C, E>
@@ -231,7 +231,7 @@ where
     async fn seal(
         &mut self,
         aad: &RawValue,
-        expires: Duration,
+        expires: SystemTime,
     ) -> Result<Box<RawValue>, TokenizeError> {
         if let Some((sealed_under, until, envelope)) = &self.sealed
             && sealed_under == aad.get()

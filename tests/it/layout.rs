@@ -8,7 +8,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use haechi_store_redis::{
@@ -31,8 +31,8 @@ impl Clock for Still {
         self.0.now()
     }
 
-    fn wall(&self) -> Duration {
-        Duration::from_millis(1_760_000_000_120)
+    fn wall(&self) -> SystemTime {
+        UNIX_EPOCH + Duration::from_millis(1_760_000_000_120)
     }
 
     async fn sleep(&self, duration: Duration) {

@@ -6,7 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use haechi_store_redis::{
@@ -100,7 +100,7 @@ impl Clock for CountingClock {
         self.clock.now()
     }
 
-    fn wall(&self) -> Duration {
+    fn wall(&self) -> SystemTime {
         self.clock.wall()
     }
 
@@ -165,7 +165,9 @@ impl InMemory {
         let clock = SystemClock::new();
         Self {
             redis: shared(Redis::new(Config {
-                now: Some(Arc::new(move || clock.wall())),
+                now: Some(Arc::new(move || {
+                    clock.wall().duration_since(UNIX_EPOCH).unwrap_or_default()
+                })),
                 ..Config::default()
             })),
         }

@@ -6,7 +6,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use arbitrary::Unstructured;
@@ -564,7 +564,7 @@ impl VaultStore for Checked {
         }
     }
 
-    async fn due(&self, now: Duration, limit: usize) -> Result<Due, AttemptError> {
+    async fn due(&self, now: SystemTime, limit: usize) -> Result<Due, AttemptError> {
         self.inner.due(now, limit).await
     }
 

@@ -11,7 +11,7 @@ use std::{
         atomic::{AtomicU64, Ordering},
     },
     task::{Context, Poll, Waker},
-    time::Duration,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use bytes::{Bytes, BytesMut};
@@ -135,8 +135,8 @@ impl Clock for AutoClock {
         Duration::from_micros(self.0.load(Ordering::Relaxed))
     }
 
-    fn wall(&self) -> Duration {
-        Duration::from_millis(1_760_000_000_000) + self.now()
+    fn wall(&self) -> SystemTime {
+        UNIX_EPOCH + Duration::from_millis(1_760_000_000_000) + self.now()
     }
 
     async fn sleep(&self, duration: Duration) {

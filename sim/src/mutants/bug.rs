@@ -1,6 +1,6 @@
 //! What a planted bug may change of the store. It must not know any bug.
 
-use std::{future::Future, time::Duration};
+use std::{future::Future, time::SystemTime};
 
 use haechi_store_redis::{
     AppendError, AttemptError, ReadError,
@@ -160,7 +160,7 @@ pub(super) trait PlantedBug: Send + Sync + 'static {
         next: &P,
         plaintext: &[u8],
         aad: &Aad,
-        expires_at: Option<Duration>,
+        expires_at: Option<SystemTime>,
     ) -> impl Future<Output = Result<Envelope, EncryptError>> + Send {
         next.encrypt(plaintext, aad, expires_at)
     }

@@ -1,7 +1,7 @@
 //! The store that the processes of a world run: production, with a planted
 //! bug in between or none. Whoever uses it need not know which.
 
-use std::{sync::Arc, time::Duration};
+use std::{sync::Arc, time::SystemTime};
 
 use haechi_store_redis::{
     AppendError, AttemptError, Builder, ReadError, StartError,
@@ -185,7 +185,7 @@ impl<P: CryptoProvider> CryptoProvider for KeysUnderTest<P> {
         &self,
         plaintext: &[u8],
         aad: &Aad,
-        expires_at: Option<Duration>,
+        expires_at: Option<SystemTime>,
     ) -> Result<Envelope, EncryptError> {
         let next = &self.provider;
         each!(&*self.store.0, bug => bug.encrypt(next, plaintext, aad, expires_at).await)

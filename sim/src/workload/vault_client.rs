@@ -81,7 +81,7 @@ impl<H: Host> VaultClient<H> {
             .entropy(entropy.clone())
             .start_over(MemoryChain::new());
         let policy = VaultPolicy {
-            retention: Retention::days(retention_days).ok()?,
+            retention: Retention::from_days(retention_days).ok()?,
             deterministic: Deterministic::Types(deterministic().into_iter().collect()),
             reveal: RevealPolicy::Allowed("simulation".to_owned()),
         };

@@ -8,7 +8,7 @@ use std::{
         atomic::{AtomicI64, Ordering},
     },
     task::{Context, Poll, Waker},
-    time::Duration,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use haechi_store_redis::{clock::Clock, entropy::Entropy};
@@ -89,15 +89,16 @@ impl Clock for SimClock {
         elapsed()
     }
 
-    fn wall(&self) -> Duration {
+    fn wall(&self) -> SystemTime {
         let skew = self.skew.load(Ordering::Relaxed);
         let distance = Duration::from_millis(skew.unsigned_abs());
         let now = EPOCH + elapsed();
-        if skew < 0 {
+        let now = if skew < 0 {
             now.saturating_sub(distance)
         } else {
             now + distance
-        }
+        };
+        UNIX_EPOCH + now
     }
 
     async fn sleep(&self, duration: Duration) {

@@ -57,7 +57,7 @@ const IN_FLIGHT: usize = 32;
 
 fn retention(text: &str) -> Result<Retention, String> {
     let days: f64 = text.parse().map_err(|_| "give a number of days")?;
-    Retention::days(days).map_err(|error| error.to_string())
+    Retention::from_days(days).map_err(|error| error.to_string())
 }
 
 pub(crate) async fn run(args: Args, global: &Global, console: &Console) -> Result<Exit, Failure> {

@@ -1,7 +1,7 @@
 //! The conformance test for providers passes a correct one and fails broken
 //! ones.
 
-use std::{io, time::Duration};
+use std::{io, time::SystemTime};
 
 use haechi_store_redis::{
     crypto::{
@@ -50,7 +50,7 @@ impl CryptoProvider for Broken {
         &self,
         plaintext: &[u8],
         aad: &Aad,
-        expires_at: Option<Duration>,
+        expires_at: Option<SystemTime>,
     ) -> Result<Envelope, EncryptError> {
         let kept = match self.1 {
             Fault::LosesTheLastByte => &plaintext[..plaintext.len().saturating_sub(1)],

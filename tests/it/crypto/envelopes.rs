@@ -1,6 +1,6 @@
 //! The JSON of envelopes, and what decrypting an altered one returns.
 
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use haechi_store_redis::{
     clock::Clock as _,
@@ -19,7 +19,7 @@ fn aad() -> Aad {
 #[tokio::test]
 async fn json() {
     let keys = over(initialized(&Counted::default()).await).await;
-    let at = Duration::from_millis(1_900_000_000_120);
+    let at = UNIX_EPOCH + Duration::from_millis(1_900_000_000_120);
     let envelope = keys.encrypt(b"x", &aad(), Some(at)).await.unwrap();
     let text = envelope.to_json();
     let names: Vec<_> = text.split('"').skip(1).step_by(2).collect();
@@ -104,7 +104,7 @@ async fn each_member_changed_is_refused() {
         Value::from(format!("{first}{}", &text[1..]))
     };
     let expired = |at| DecryptError::Expired {
-        at: Duration::from_millis(at),
+        at: UNIX_EPOCH + Duration::from_millis(at),
     };
     let cases = [
         ("v", 3.into(), unsupported("v")),

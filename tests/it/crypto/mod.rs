@@ -13,7 +13,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use haechi_store_redis::{
@@ -42,11 +42,11 @@ impl SetClock {
 
 impl Clock for SetClock {
     fn now(&self) -> Duration {
-        self.wall()
+        Duration::from_millis(self.0.load(Ordering::Relaxed))
     }
 
-    fn wall(&self) -> Duration {
-        Duration::from_millis(self.0.load(Ordering::Relaxed))
+    fn wall(&self) -> SystemTime {
+        UNIX_EPOCH + self.now()
     }
 
     async fn sleep(&self, _: Duration) {

@@ -1,7 +1,10 @@
 //! The contract of `VaultStore`, one suite run on each implementation: memory,
 //! the simulated Redis, and redis-server.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, UNIX_EPOCH},
+};
 
 use haechi_store_redis::{
     Builder,
@@ -212,17 +215,26 @@ pub(crate) async fn tokens_are_found_again<S: VaultStore>(store: S) {
     found.dedup();
     assert_eq!(found.len(), 300);
 
-    let due = store.due(Duration::from_secs(5), 3).await.unwrap();
+    let due = store
+        .due(UNIX_EPOCH + Duration::from_secs(5), 3)
+        .await
+        .unwrap();
     let first: Vec<_> = ["t000", "t001", "t002"].map(token).into();
     assert_eq!(due.tokens, first);
-    let due = store.due(Duration::from_secs(5), 100).await.unwrap();
+    let due = store
+        .due(UNIX_EPOCH + Duration::from_secs(5), 100)
+        .await
+        .unwrap();
     assert_eq!(due.tokens.len(), 5);
     // Whether the index was ever built is the store's own affair; once it is
     // noted as whole it stays so under the store's own changes.
     store.index(&[], Some(due.drift)).await.unwrap();
     let purge = diff(&[("t000", None), ("t001", Some(&expiring(59_000)))]);
     apply(&store, &attempt(2, &nothing_read, &purge)).await;
-    let due = store.due(Duration::from_secs(5), 100).await.unwrap();
+    let due = store
+        .due(UNIX_EPOCH + Duration::from_secs(5), 100)
+        .await
+        .unwrap();
     assert!(due.is_whole);
     assert_eq!(due.tokens, ["t002", "t003", "t004"].map(token));
     // A correction that read something else than what stands is none.
@@ -232,7 +244,10 @@ pub(crate) async fn tokens_are_found_again<S: VaultStore>(store: S) {
         expires: None,
     };
     store.index(&[wrong], None).await.unwrap();
-    let due = store.due(Duration::from_secs(5), 100).await.unwrap();
+    let due = store
+        .due(UNIX_EPOCH + Duration::from_secs(5), 100)
+        .await
+        .unwrap();
     assert_eq!(due.tokens.len(), 3);
 }
 

@@ -7,7 +7,7 @@ use std::{
         Arc,
         atomic::{AtomicU32, AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use haechi_store_redis::{
@@ -116,7 +116,7 @@ impl<S: VaultStore> VaultStore for Losing<S> {
         self.store.settle(mutation, begun, observed).await
     }
 
-    async fn due(&self, now: Duration, limit: usize) -> Result<Due, AttemptError> {
+    async fn due(&self, now: SystemTime, limit: usize) -> Result<Due, AttemptError> {
         self.store.due(now, limit).await
     }
 

@@ -15,7 +15,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use haechi_store_redis::{
@@ -67,8 +67,8 @@ impl Clock for Wall {
         self.clock.now()
     }
 
-    fn wall(&self) -> Duration {
-        Duration::from_millis(self.millis.load(Ordering::Relaxed))
+    fn wall(&self) -> SystemTime {
+        UNIX_EPOCH + Duration::from_millis(self.millis.load(Ordering::Relaxed))
     }
 
     async fn sleep(&self, duration: Duration) {

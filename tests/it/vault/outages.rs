@@ -6,7 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use haechi_store_redis::{
@@ -74,7 +74,7 @@ impl<S: VaultStore> VaultStore for Failing<S> {
         self.store.settle(mutation, begun, observed).await
     }
 
-    async fn due(&self, now: Duration, limit: usize) -> Result<Due, AttemptError> {
+    async fn due(&self, now: SystemTime, limit: usize) -> Result<Due, AttemptError> {
         self.store.due(now, limit).await
     }
 
@@ -120,7 +120,7 @@ fn vault<S: VaultStore, P: CryptoProvider>(
 ) -> TokenVault<S, P> {
     let builder = Builder::new().deadline(Duration::from_secs(2));
     let policy = VaultPolicy {
-        retention: Retention::days(1.0 / 86_400_000.0).unwrap(),
+        retention: Retention::from_days(1.0 / 86_400_000.0).unwrap(),
         reveal: RevealPolicy::Allowed("dev".to_owned()),
         ..VaultPolicy::default()
     };
@@ -229,7 +229,7 @@ impl CryptoProvider for Away {
         &self,
         plaintext: &[u8],
         aad: &Aad,
-        expires_at: Option<Duration>,
+        expires_at: Option<SystemTime>,
     ) -> Result<Envelope, EncryptError> {
         self.0.encrypt(plaintext, aad, expires_at).await
     }

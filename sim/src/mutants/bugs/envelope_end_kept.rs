@@ -1,6 +1,6 @@
 //! A refreshed token keeps the end of its first envelope.
 
-use std::{collections::BTreeMap, sync::Mutex, time::Duration};
+use std::{collections::BTreeMap, sync::Mutex, time::SystemTime};
 
 use haechi_store_redis::crypto::{Aad, CryptoProvider, EncryptError, Envelope};
 
@@ -9,7 +9,7 @@ use crate::mutants::bug::PlantedBug;
 
 /// When the first envelopes end, by what they are bound to.
 #[derive(Default)]
-pub(in crate::mutants) struct EnvelopeEndKept(Mutex<BTreeMap<String, Option<Duration>>>);
+pub(in crate::mutants) struct EnvelopeEndKept(Mutex<BTreeMap<String, Option<SystemTime>>>);
 
 impl PlantedBug for EnvelopeEndKept {
     async fn encrypt<P: CryptoProvider>(
@@ -17,7 +17,7 @@ impl PlantedBug for EnvelopeEndKept {
         next: &P,
         plaintext: &[u8],
         aad: &Aad,
-        expires_at: Option<Duration>,
+        expires_at: Option<SystemTime>,
     ) -> Result<Envelope, EncryptError> {
         let first = *lock(&self.0)
             .entry(aad.nfkc_v2().to_owned())
