@@ -15,7 +15,7 @@ use std::{
 use criterion::{Criterion, Throughput};
 use haechi_store_redis::{
     Builder,
-    audit::{AuditSink, Batch},
+    audit::{AuditSink, store::Batch},
     chain::{AppendId, Event, Head, Record, Verifier},
     redis::{
         AuditKeys, AuditPrefix,

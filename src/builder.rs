@@ -3,7 +3,7 @@
 use std::{num::NonZeroU64, time::Duration};
 
 use crate::{
-    audit::{AnchorSink, AuditSink, AuditStore, SinkConfig},
+    audit::{AnchorSink, AuditSink, SinkConfig, store::AuditStore},
     chain::Position,
     clock::{Clock, SystemClock},
     crypto::CryptoProvider,
@@ -14,7 +14,7 @@ use crate::{
         RedisVaultConfig, RedisVaultStore, Timeouts, VaultPrefix,
     },
     sync::Arc,
-    vault::{TokenStore, TokenStoreConfig, TokenVault, VaultPolicy, VaultStore},
+    vault::{TokenStore, TokenStoreConfig, TokenVault, VaultPolicy, store::VaultStore},
 };
 
 /// Assembles an [`AuditSink`] from its parts; every part has a default.

@@ -42,7 +42,7 @@
 //!
 //! - [`chain`]: events, records, verification: arithmetic without I/O.
 //! - [`audit`]: the [`AuditSink`](audit::AuditSink) that callers use, and the
-//!   [`AuditStore`](audit::AuditStore) beneath it.
+//!   [`AuditStore`](audit::store::AuditStore) beneath it.
 //! - [`redis`]: the store over Redis, and whether Redis is
 //!   [ready](redis::RedisAuditStore::ready) for it.
 //! - [`crypto`]: who holds the keys of the token vault: a key file, or a KMS

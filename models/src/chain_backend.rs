@@ -6,7 +6,10 @@
 
 use haechi_store_redis::{
     AppendError, AttemptError, Cause, ReadError,
-    audit::{Appended, AuditStore, Batch, Reply, Seen, Tail},
+    audit::{
+        Appended,
+        store::{AuditStore, Batch, Reply, Seen, Tail},
+    },
     chain::{AppendId, Event, Head, Position, Record, Verifier},
 };
 use loom::sync::{Arc, Condvar, Mutex, MutexGuard};

@@ -11,8 +11,11 @@ use std::{collections::BTreeMap, future::pending, time::SystemTime};
 use haechi_store_redis::{
     AttemptError, Cause, Corrupt,
     vault::{
-        Applied, Attempt, Change, Diff, Due, Fate, Indexed, Load, Loaded, Moved, MutationId,
-        Observed, Page, ReceiptSeq, Stored, TokenId, VaultStore, Version,
+        MutationId, Stored, TokenId, Version,
+        store::{
+            Applied, Attempt, Change, Diff, Due, Fate, Indexed, Load, Loaded, Moved, Observed,
+            Page, ReceiptSeq, VaultStore,
+        },
     },
 };
 use loom::sync::{Arc, Condvar, Mutex, MutexGuard};

@@ -2,7 +2,7 @@
 //!
 //! Callers hand events to an [`AuditSink`]; one [`AppendLoop`] a process turns
 //! them into records, batch by batch, and puts them through the fence of an
-//! [`AuditStore`]. This module must not know what a store is made of.
+//! [`AuditStore`](store::AuditStore). This module must not know what a store is made of.
 
 mod anchors;
 mod append_loop;
@@ -10,11 +10,10 @@ mod memory;
 mod queue;
 mod read;
 mod sink;
-mod store;
+pub mod store;
 
 pub use anchors::{AnchorSink, FileAnchors, StdoutAnchors, read_anchor_file};
 pub use append_loop::AppendLoop;
 pub use memory::MemoryChain;
 pub use read::Pages;
 pub use sink::{AnchorStatus, Appended, AuditSink, AuditStats, CloseReport, SinkConfig};
-pub use store::{AuditStore, Batch, Reply, Seen, Tail};

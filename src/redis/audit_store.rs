@@ -12,7 +12,7 @@ use super::{
     script::{SCRIPTS, append_call, append_reply, sequence_or_zero},
 };
 use crate::{
-    audit::{AuditStore, Batch, Reply, Tail},
+    audit::store::{AuditStore, Batch, Reply, Tail},
     chain::Position,
     clock::Clock,
     entropy::Entropy,

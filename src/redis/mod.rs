@@ -1,7 +1,7 @@
 //! Chain and vault in Redis: connection, keys, scripts, lock, readiness.
 //!
-//! [`RedisAuditStore`] implements [`AuditStore`](crate::audit::AuditStore),
-//! [`RedisVaultStore`] [`VaultStore`](crate::vault::VaultStore); how an append
+//! [`RedisAuditStore`] implements [`AuditStore`](crate::audit::store::AuditStore),
+//! [`RedisVaultStore`] [`VaultStore`](crate::vault::store::VaultStore); how an append
 //! or a mutation came about, and who waits for it, is not known here.
 
 mod audit_store;

@@ -5,7 +5,7 @@ use redis::Value;
 
 use super::keys::AuditKeys;
 use crate::{
-    audit::{Reply, Seen, Tail},
+    audit::store::{Reply, Seen, Tail},
     chain::{EventHash, Head, Position, StoredRecord},
     error::{AttemptError, Cause, Corrupt},
 };

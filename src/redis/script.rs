@@ -12,11 +12,14 @@ use super::{
     reply, vault_reply,
 };
 use crate::{
-    audit::{Batch, Reply},
+    audit::store::{Batch, Reply},
     chain::Position,
     clock::epoch_millis,
     error::AttemptError,
-    vault::{Applied, Attempt, Change, Fence, ForeignLockWait, Observed, Stored, TokenId},
+    vault::{
+        Stored, TokenId,
+        store::{Applied, Attempt, Change, Fence, ForeignLockWait, Observed},
+    },
 };
 
 /// A Lua script and the name Redis caches it under.

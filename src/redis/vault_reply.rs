@@ -12,8 +12,8 @@ use super::{
 use crate::{
     error::{AttemptError, Corrupt},
     vault::{
-        Applied, Attempt, Due, Fate, Loaded, Moved, MutationId, Observed, Page, ReceiptSeq, Stored,
-        TokenId, Version,
+        MutationId, Stored, TokenId, Version,
+        store::{Applied, Attempt, Due, Fate, Loaded, Moved, Observed, Page, ReceiptSeq},
     },
 };
 

@@ -16,8 +16,11 @@ use crate::{
     entropy::Entropy,
     error::AttemptError,
     vault::{
-        Applied, Attempt, Due, Fate, Indexed, Load, Loaded, MutationId, Observed, Page, ReceiptSeq,
-        VaultStore,
+        MutationId,
+        store::{
+            Applied, Attempt, Due, Fate, Indexed, Load, Loaded, Observed, Page, ReceiptSeq,
+            VaultStore,
+        },
     },
 };
 

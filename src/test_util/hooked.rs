@@ -5,12 +5,15 @@
 use std::{future::Future, time::SystemTime};
 
 use crate::{
-    audit::{AuditStore, Batch, Reply, Tail},
+    audit::store::{AuditStore, Batch, Reply, Tail},
     chain::Position,
     error::{AttemptError, ReadError},
     vault::{
-        Applied, Attempt, Due, Fate, Indexed, Load, Loaded, MutationId, Observed, Page, ReceiptSeq,
-        VaultStore,
+        MutationId,
+        store::{
+            Applied, Attempt, Due, Fate, Indexed, Load, Loaded, Observed, Page, ReceiptSeq,
+            VaultStore,
+        },
     },
 };
 
@@ -22,7 +25,7 @@ use crate::{
 ///
 /// use haechi_store_redis::{
 ///     AttemptError, Builder,
-///     audit::{AuditStore, Batch, MemoryChain, Reply},
+///     audit::{MemoryChain, store::{AuditStore, Batch, Reply}},
 ///     chain::Event,
 ///     test_util::{AuditHooks, Hooked},
 /// };

@@ -4,7 +4,7 @@
 //! A [`TokenVault`] makes and opens token records, with a
 //! [`CryptoProvider`](crate::crypto::CryptoProvider), and audits what it gives
 //! out; a [`TokenStore`] applies mutations of stored tokens, each exactly once,
-//! by the fence of a [`VaultStore`]. This module must not know what a store is
+//! by the fence of a [`VaultStore`](store::VaultStore). This module must not know what a store is
 //! made of.
 //!
 //! ```
@@ -52,14 +52,13 @@ mod purge;
 mod record;
 mod reveal;
 mod slice;
-mod store;
+pub mod store;
 mod token;
 mod token_store;
 mod token_vault;
 mod tokenize;
 mod view;
 
-pub use diff::{Change, Diff};
 pub use list::{Listing, Quarantined, TokenMetadata};
 pub use memory::MemoryVault;
 pub use object::{InvalidObject, JsonObject};
@@ -68,10 +67,7 @@ pub use policy::{
     Deterministic, InvalidRetention, MAX_PLAINTEXT, Retention, RevealPolicy, VaultPolicy,
 };
 pub use purge::Pruned;
-pub use store::{
-    Applied, Attempt, Due, Fate, Fence, ForeignLockWait, Indexed, Load, Loaded, Moved, MutationId,
-    Observed, Page, ReceiptSeq, VaultStore, Version,
-};
+pub use store::{MutationId, Version};
 pub use token::{InvalidTokenId, InvalidTokenType, Stored, TokenId, TokenType};
 pub use token_store::{Done, MutateError, Mutation, TokenStore, TokenStoreConfig, VaultStats};
 pub use token_vault::{

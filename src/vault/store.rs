@@ -8,11 +8,10 @@ use std::{collections::BTreeMap, fmt, future::Future, time::SystemTime};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 
-use super::{
-    diff::Diff,
-    token::{Stored, TokenId},
-};
+use super::token::{Stored, TokenId};
 use crate::error::AttemptError;
+
+pub use super::diff::{Change, Diff};
 
 /// How many mutations the vault has taken, foreign ones included: the fence
 /// of the whole-snapshot protocol. Zero before the first.

@@ -165,7 +165,7 @@ mod tests {
     fn view(is_whole: bool) -> View {
         let loaded = Loaded {
             version: Version::new(7),
-            receipt_seq: crate::vault::ReceiptSeq::default(),
+            receipt_seq: crate::vault::store::ReceiptSeq::default(),
             newest: None,
             tokens: [(id("a"), Some("old".into())), (id("b"), None)].into(),
             unnameable: Vec::new(),

@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use haechi_store_redis::{
     AppendError, Builder, NotApplied,
-    audit::{AuditSink, AuditStore, Batch, MemoryChain, Reply, Seen, SinkConfig},
+    audit::{
+        AuditSink, MemoryChain, SinkConfig,
+        store::{AuditStore, Batch, Reply, Seen},
+    },
     chain::{AppendId, Event, Head, Position, Record},
 };
 

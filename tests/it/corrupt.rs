@@ -3,7 +3,10 @@
 
 use haechi_store_redis::{
     AppendError, Builder, Corrupt, StartError,
-    audit::{AuditSink, AuditStore, Seen},
+    audit::{
+        AuditSink,
+        store::{AuditStore, Seen},
+    },
     chain::{Head, Position},
     redis::NotReady,
 };

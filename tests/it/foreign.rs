@@ -4,7 +4,7 @@
 use crate::support::{client, event, raw, run, server, store, verified};
 use haechi_store_redis::{
     Builder,
-    audit::{AuditStore, Seen},
+    audit::store::{AuditStore, Seen},
     chain::{Event, Head, Position, StoredRecord},
 };
 

@@ -4,7 +4,10 @@ use std::{num::NonZeroU64, sync::Arc, time::Duration};
 
 use haechi_store_redis::{
     AppendError, AttemptError, Builder, Handle, NotApplied, ReadError,
-    audit::{AnchorStatus, AuditSink, AuditStore, Batch, MemoryChain, Reply, SinkConfig, Tail},
+    audit::{
+        AnchorStatus, AuditSink, MemoryChain, SinkConfig,
+        store::{AuditStore, Batch, Reply, Tail},
+    },
     chain::{Anchor, Position},
 };
 use tokio::sync::Semaphore;

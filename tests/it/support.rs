@@ -11,7 +11,7 @@ use std::{
 
 use haechi_store_redis::{
     Builder,
-    audit::{AuditStore, Pages},
+    audit::{Pages, store::AuditStore},
     chain::{Event, StoredRecord, Verifier},
     clock::{Clock, SystemClock},
     redis::Connect,

@@ -14,9 +14,11 @@ use haechi_store_redis::{
     AttemptError, Cause,
     redis::{Link, RedisVaultConfig, RedisVaultStore, Timeouts},
     vault::{
-        Applied, Attempt, Change, Diff, Due, Fate, Fence, ForeignLockWait, Indexed, Load, Loaded,
-        Moved, MutateError, MutationId, Observed, Page, ReceiptSeq, Stored, TokenId, TokenStore,
-        TokenStoreConfig, VaultStore, View,
+        MutateError, MutationId, Stored, TokenId, TokenStore, TokenStoreConfig, View,
+        store::{
+            Applied, Attempt, Change, Diff, Due, Fate, Fence, ForeignLockWait, Indexed, Load,
+            Loaded, Moved, Observed, Page, ReceiptSeq, VaultStore,
+        },
     },
 };
 

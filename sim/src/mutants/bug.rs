@@ -4,7 +4,10 @@ use std::{future::Future, time::SystemTime};
 
 use haechi_store_redis::{
     AppendError, AttemptError, ReadError,
-    audit::{Appended, AuditSink, AuditStore, Batch, Reply, Tail},
+    audit::{
+        Appended, AuditSink,
+        store::{AuditStore, Batch, Reply, Tail},
+    },
     chain::{AppendId, Event, Position},
     clock::Clock,
     crypto::{Aad, CryptoProvider, EncryptError, Envelope},
@@ -13,7 +16,10 @@ use haechi_store_redis::{
         AuditKeys, Connect, Lease, LockPolicy, RedisAuditStore, RedisVaultStore, VaultKeys,
         script::Script,
     },
-    vault::{Applied, Attempt, Fate, Load, Loaded, MutationId, Observed, ReceiptSeq, VaultStore},
+    vault::{
+        MutationId,
+        store::{Applied, Attempt, Fate, Load, Loaded, Observed, ReceiptSeq, VaultStore},
+    },
 };
 use redis::{Cmd, Value};
 

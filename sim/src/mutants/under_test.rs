@@ -5,7 +5,10 @@ use std::{sync::Arc, time::SystemTime};
 
 use haechi_store_redis::{
     AppendError, AttemptError, Builder, ReadError, StartError,
-    audit::{Appended, AuditSink, Batch, Reply, Tail},
+    audit::{
+        Appended, AuditSink,
+        store::{Batch, Reply, Tail},
+    },
     chain::{AppendId, Event, Position},
     clock::Clock,
     crypto::{
@@ -14,7 +17,10 @@ use haechi_store_redis::{
     entropy::Entropy,
     redis::{Connect, LockPolicy, RedisAuditStore, RedisVaultStore},
     test_util::{AuditHooks, Hooked, VaultHooks},
-    vault::{Applied, Attempt, Fate, Load, Loaded, MutationId, Observed, ReceiptSeq},
+    vault::{
+        MutationId,
+        store::{Applied, Attempt, Fate, Load, Loaded, Observed, ReceiptSeq},
+    },
 };
 
 use super::{

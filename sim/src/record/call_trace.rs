@@ -1,7 +1,10 @@
 //! The trace of one call into the vault while it goes on: the attempts it
 //! made, and which of them was applied. It must not know what a token is for.
 
-use haechi_store_redis::vault::{Applied, Attempt, Change, Fate, Loaded, MutationId, Stored};
+use haechi_store_redis::vault::{
+    MutationId, Stored,
+    store::{Applied, Attempt, Change, Fate, Loaded},
+};
 
 use haechi_history::{Mutation, OpId};
 

@@ -5,7 +5,10 @@ use haechi_history::OpId;
 use haechi_store_redis::{
     AttemptError,
     test_util::{Hooked, VaultHooks},
-    vault::{Applied, Attempt, Fate, Load, Loaded, MutationId, Observed, ReceiptSeq, VaultStore},
+    vault::{
+        MutationId,
+        store::{Applied, Attempt, Fate, Load, Loaded, Observed, ReceiptSeq, VaultStore},
+    },
 };
 
 use super::recorder::RunRecorder;

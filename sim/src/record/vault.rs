@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use haechi_store_redis::{
     Corrupt, ReadError,
-    vault::{Attempt, Done, MutateError},
+    vault::{Done, MutateError, store::Attempt},
 };
 
 use super::{

@@ -2,7 +2,7 @@
 
 use haechi_history::Function;
 use haechi_store_redis::{
-    audit::{AuditSink, AuditStore, Pages},
+    audit::{AuditSink, Pages, store::AuditStore},
     chain::{AppendId, Event, StoredRecord},
     entropy::Entropy,
 };

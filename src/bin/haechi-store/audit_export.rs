@@ -4,7 +4,10 @@ use std::io::Write;
 
 use haechi_store_redis::{
     Corrupt, ReadError,
-    audit::{AuditStore, Pages, Seen, Tail},
+    audit::{
+        Pages,
+        store::{AuditStore, Seen, Tail},
+    },
 };
 use redis::Client;
 

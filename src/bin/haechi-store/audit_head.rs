@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use haechi_store_redis::{ReadError, audit::AuditStore, chain::Head};
+use haechi_store_redis::{ReadError, audit::store::AuditStore, chain::Head};
 use serde::Serialize;
 
 use crate::{

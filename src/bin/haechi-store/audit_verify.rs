@@ -7,7 +7,7 @@ use std::{
 
 use haechi_store_redis::{
     Corrupt, ReadError,
-    audit::{AuditStore, Pages, read_anchor_file},
+    audit::{Pages, read_anchor_file, store::AuditStore},
     chain::{Anchors, Fault, Head, Verifier},
 };
 use serde::Serialize;

@@ -21,8 +21,8 @@ use haechi_store_redis::{
     entropy::SystemEntropy,
     redis::{LockWaits, VaultPrefix},
     vault::{
-        Details, Deterministic, Load, Observed, TokenType, TokenVault, TokenizeError, VaultPolicy,
-        VaultStats, VaultStore,
+        Details, Deterministic, TokenType, TokenVault, TokenizeError, VaultPolicy, VaultStats,
+        store::{Load, Observed, VaultStore},
     },
 };
 use redis::Client;

@@ -9,8 +9,11 @@ use std::{
 use haechi_store_redis::{
     Builder,
     vault::{
-        Applied, Attempt, Diff, Fate, Fence, ForeignLockWait, Indexed, Load, Loaded, MemoryVault,
-        Moved, MutationId, Observed, ReceiptSeq, Stored, TokenId, VaultStore, Version, View,
+        MemoryVault, MutationId, Stored, TokenId, Version, View,
+        store::{
+            Applied, Attempt, Diff, Fate, Fence, ForeignLockWait, Indexed, Load, Loaded, Moved,
+            Observed, ReceiptSeq, VaultStore,
+        },
     },
 };
 

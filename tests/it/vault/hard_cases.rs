@@ -17,9 +17,12 @@ use haechi_store_redis::{
     crypto::{Counting, LocalKeys, MemoryKeys, manage},
     entropy::SystemEntropy,
     vault::{
-        Applied, Attempt, Diff, Due, Fate, Fence, ForeignLockWait, Indexed, Load, Loaded,
-        MutateError, MutationId, Observed, Page, PurgeError, ReceiptSeq, Stored, TokenId,
-        TokenStoreConfig, TokenVault, VaultPolicy, VaultStore, View,
+        MutateError, MutationId, PurgeError, Stored, TokenId, TokenStoreConfig, TokenVault,
+        VaultPolicy, View,
+        store::{
+            Applied, Attempt, Diff, Due, Fate, Fence, ForeignLockWait, Indexed, Load, Loaded,
+            Observed, Page, ReceiptSeq, VaultStore,
+        },
     },
 };
 

@@ -20,12 +20,13 @@ use std::{
 
 use haechi_store_redis::{
     Builder,
-    audit::AuditStore,
+    audit::store::AuditStore,
     clock::{Clock, SystemClock},
     crypto::{Counting, LocalKeys, MemoryKeys, manage},
     entropy::SystemEntropy,
     vault::{
-        Deterministic, Diff, RevealPolicy, Stored, TokenId, TokenVault, VaultPolicy, VaultStore,
+        Deterministic, RevealPolicy, Stored, TokenId, TokenVault, VaultPolicy,
+        store::{Diff, VaultStore},
     },
 };
 

@@ -9,7 +9,9 @@ use haechi_store_redis::{
     audit::MemoryChain,
     crypto::{MemoryKeys, manage},
     entropy::SystemEntropy,
-    vault::{Details, Deterministic, MemoryVault, Refusal, RevealError, TokenType, VaultStore},
+    vault::{
+        Details, Deterministic, MemoryVault, Refusal, RevealError, TokenType, store::VaultStore,
+    },
 };
 use proptest::prelude::*;
 

@@ -20,9 +20,12 @@ use haechi_store_redis::{
     entropy::SystemEntropy,
     redis::{LockPolicy, LockTimes},
     vault::{
-        Applied, Attempt, Details, Due, Fate, Indexed, Load, Loaded, MutationId, Observed, Page,
-        ReceiptSeq, Retention, RevealPolicy, TokenId, TokenType, TokenVault, VaultPolicy,
-        VaultStore, View,
+        Details, MutationId, Retention, RevealPolicy, TokenId, TokenType, TokenVault, VaultPolicy,
+        View,
+        store::{
+            Applied, Attempt, Due, Fate, Indexed, Load, Loaded, Observed, Page, ReceiptSeq,
+            VaultStore,
+        },
     },
 };
 

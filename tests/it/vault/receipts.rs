@@ -5,8 +5,8 @@ use std::time::Duration;
 use haechi_store_redis::{
     Builder, Corrupt, ReadError,
     vault::{
-        Applied, Attempt, Fence, ForeignLockWait, MutateError, MutationId, Observed, ReceiptSeq,
-        VaultStore, View,
+        MutateError, MutationId, View,
+        store::{Applied, Attempt, Fence, ForeignLockWait, Observed, ReceiptSeq, VaultStore},
     },
 };
 

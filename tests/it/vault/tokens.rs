@@ -2,11 +2,15 @@
 
 use haechi_store_redis::{
     AppendError, AttemptError, Builder, Cause, Corrupt, ReadError,
-    audit::{AuditStore, Batch, MemoryChain, Reply, Tail},
+    audit::{
+        MemoryChain,
+        store::{AuditStore, Batch, Reply, Tail},
+    },
     chain::Position,
     vault::{
         Details, Deterministic, DetokenizeError, InvalidInput, MAX_PLAINTEXT, MemoryVault,
-        PurgeError, Refusal, RevealError, TokenType, TokenizeError, Tokenized, VaultStore, View,
+        PurgeError, Refusal, RevealError, TokenType, TokenizeError, Tokenized, View,
+        store::VaultStore,
     },
 };
 

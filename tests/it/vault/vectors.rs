@@ -1,7 +1,7 @@
 //! A vault written by the reference, read and changed here.
 
 use haechi_store_redis::{
-    audit::{AuditStore, MemoryChain},
+    audit::{MemoryChain, store::AuditStore},
     crypto::MemoryKeys,
     vault::{Details, Deterministic, JsonObject, MemoryVault, RevealError, TokenType, View},
 };

@@ -2,7 +2,7 @@
 
 use haechi_store_redis::{
     AttemptError,
-    audit::{Batch, Reply, Seen, Tail},
+    audit::store::{Batch, Reply, Seen, Tail},
 };
 
 use crate::mutants::bug::{PlantedBug, RedisAudit};

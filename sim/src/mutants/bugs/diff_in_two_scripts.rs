@@ -2,7 +2,7 @@
 
 use haechi_store_redis::{
     AttemptError,
-    vault::{Applied, Attempt, Change, Diff, Observed},
+    vault::store::{Applied, Attempt, Change, Diff, Observed},
 };
 use redis::cmd;
 

@@ -2,7 +2,7 @@
 
 use haechi_store_redis::{
     AttemptError,
-    audit::{Batch, Reply},
+    audit::store::{Batch, Reply},
 };
 use redis::{Value, cmd};
 

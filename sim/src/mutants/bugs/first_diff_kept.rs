@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, sync::Mutex};
 
 use haechi_store_redis::{
     AttemptError,
-    vault::{Applied, Attempt, Diff, MutationId, Observed},
+    vault::{
+        MutationId,
+        store::{Applied, Attempt, Diff, Observed},
+    },
 };
 
 use super::lock;

@@ -3,8 +3,8 @@
 
 use haechi_store_redis::{
     AttemptError, Cause,
-    audit::{Batch, Reply},
-    vault::{Applied, Attempt, Observed},
+    audit::store::{Batch, Reply},
+    vault::store::{Applied, Attempt, Observed},
 };
 
 use crate::mutants::bug::{PlantedBug, RedisAudit, RedisVault};

@@ -4,7 +4,7 @@
 use haechi_store_redis::{
     AttemptError,
     redis::script::{Script, VAULT_SETTLE},
-    vault::{Applied, Attempt, Observed},
+    vault::store::{Applied, Attempt, Observed},
 };
 use redis::Value;
 

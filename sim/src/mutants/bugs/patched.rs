@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use haechi_store_redis::{
     AttemptError, Cause,
-    audit::{Batch, Reply},
+    audit::store::{Batch, Reply},
     redis::{
         LockPolicy, LockTimes,
         script::{APPEND, Script, VAULT_APPLY, append_call, append_reply, apply_call, apply_reply},
     },
-    vault::{Applied, Attempt, Observed},
+    vault::store::{Applied, Attempt, Observed},
 };
 
 use crate::mutants::{

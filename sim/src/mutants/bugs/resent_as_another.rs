@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, sync::Mutex};
 
 use haechi_store_redis::{
     AttemptError,
-    vault::{Applied, Attempt, Fate, Load, Loaded, MutationId, Observed, ReceiptSeq},
+    vault::{
+        MutationId,
+        store::{Applied, Attempt, Fate, Load, Loaded, Observed, ReceiptSeq},
+    },
 };
 
 use super::{

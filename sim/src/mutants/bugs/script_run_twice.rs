@@ -4,7 +4,7 @@
 use haechi_store_redis::{
     AttemptError,
     redis::script::{apply_call, apply_reply},
-    vault::{Applied, Attempt, Observed},
+    vault::store::{Applied, Attempt, Observed},
 };
 
 use super::PatchedApply;

@@ -2,7 +2,7 @@
 
 use haechi_store_redis::{
     AttemptError,
-    vault::{Load, Loaded, Observed},
+    vault::store::{Load, Loaded, Observed},
 };
 
 use crate::mutants::bug::{PlantedBug, RedisVault};

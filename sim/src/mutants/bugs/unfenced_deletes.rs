@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use haechi_store_redis::{
     AttemptError,
-    vault::{Applied, Attempt, Change, Fence, Observed},
+    vault::store::{Applied, Attempt, Change, Fence, Observed},
 };
 
 use crate::mutants::bug::{PlantedBug, RedisVault};
