@@ -3,10 +3,10 @@
 use std::{
     future::Future,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime},
 };
 
 use haechi_store_redis::{
@@ -18,8 +18,8 @@ use haechi_store_redis::{
 };
 use redis_sim::server_process::RedisServer;
 use redis_sim::{
-    Config, Redis,
-    server::{Open, Shared, serve_connection, shared},
+    Config, Redis, SharedRedis,
+    server::{Open, serve_connection},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -157,19 +157,13 @@ pub(crate) async fn cutting_proxy(server: &RedisServer, nth: u64) -> (String, Ar
 /// one end, the simulated server on the other.
 #[derive(Clone)]
 pub(crate) struct InMemory {
-    redis: Shared<Redis>,
+    redis: SharedRedis,
 }
 
 impl InMemory {
     pub(crate) fn new() -> Self {
-        let clock = SystemClock::new();
         Self {
-            redis: shared(Redis::new(Config {
-                now: Some(Arc::new(move || {
-                    clock.wall().duration_since(UNIX_EPOCH).unwrap_or_default()
-                })),
-                ..Config::default()
-            })),
+            redis: Arc::new(Mutex::new(Redis::new(Config::wall_clock()))),
         }
     }
 }
@@ -186,7 +180,8 @@ impl Connect for InMemory {
                 let clock = clock.clone();
                 async move { clock.sleep(duration).await }
             };
-            let _ = serve_connection(theirs, redis, shared(Open), sleep).await;
+            let gate = Arc::new(Mutex::new(Open));
+            let _ = serve_connection(theirs, redis, gate, sleep).await;
         });
         let info = redis::RedisConnectionInfo::default().set_skip_set_lib_name();
         let config = redis::AsyncConnectionConfig::new()

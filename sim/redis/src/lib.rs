@@ -24,6 +24,8 @@ mod strtod;
 pub mod tcp;
 #[cfg(test)]
 mod tests;
+#[cfg(feature = "turmoil")]
+pub mod turmoil;
 mod value;
 
 pub use keyspace::{Keyspace, Snapshot};
@@ -34,7 +36,7 @@ pub use session::Session;
 pub use value::{Hash, List, Score, Sorted, Value};
 
 use state::State;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// Time since the Unix epoch, asked once a command.
@@ -68,6 +70,9 @@ impl Config {
         }
     }
 }
+
+/// A server that several connections share. Each command locks it for as long as it runs.
+pub type SharedRedis = Arc<Mutex<Redis>>;
 
 /// One simulated server.
 pub struct Redis {

@@ -3,7 +3,7 @@
 //! A [`Gate`] is asked around every command, so that a connection can break before a command ran, after it ran but
 //! before its reply, or in the middle of the reply: the three that a client cannot tell apart.
 
-use super::{Command, Redis, Reply, Session, next_command};
+use super::{Command, Reply, Session, SharedRedis, next_command};
 use bytes::BytesMut;
 use std::future::Future;
 use std::io;
@@ -12,16 +12,8 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::Notify;
 
-/// One thread holds it for one command at a time; a lock, so that a real listener can serve it too.
-pub type Shared<T> = Arc<Mutex<T>>;
-
-/// Wraps a value to be shared.
-pub fn shared<T>(value: T) -> Shared<T> {
-    Arc::new(Mutex::new(value))
-}
-
-/// Opens what is shared, also after a panic elsewhere: the panic is the finding, not this.
-pub fn lock<T: ?Sized>(shared: &Shared<T>) -> MutexGuard<'_, T> {
+/// Locks it also after a panic elsewhere: that panic is what a test should show, not a second one.
+pub(super) fn lock<T: ?Sized>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -98,8 +90,8 @@ impl Gate for Open {}
 /// None that matter: a connection that breaks is the ordinary end of one. The error is for a log.
 pub async fn serve_connection<S, G, Sleep, Slept>(
     stream: S,
-    redis: Shared<Redis>,
-    gate: Shared<G>,
+    redis: SharedRedis,
+    gate: Arc<Mutex<G>>,
     sleep: Sleep,
 ) -> io::Result<()>
 where
@@ -139,8 +131,8 @@ where
 }
 
 struct Connection<'a, G: ?Sized, Sleep> {
-    redis: &'a Shared<Redis>,
-    gate: &'a Shared<G>,
+    redis: &'a SharedRedis,
+    gate: &'a Arc<Mutex<G>>,
     sleep: &'a Sleep,
     conn: ConnId,
     session: Session,

@@ -2,13 +2,13 @@
 //!
 //! Nothing here is deterministic; what a command does is no affair of this module.
 
-use super::server::{Gate, Open, Shared, lock, serve_connection, shared};
-use super::{Config, Redis};
+use super::server::{Gate, Open, lock, serve_connection};
+use super::{Config, Redis, SharedRedis};
 use std::future::Future;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::pin;
-use std::sync::MutexGuard;
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -17,15 +17,15 @@ use tokio::sync::oneshot;
 /// Serves every connection that `listener` accepts until `ended` completes. Needs a tokio runtime with I/O and time.
 ///
 /// Connections that are open at the end go on until the runtime is dropped. `gate` injects faults; without faults it is
-/// `shared(Open)`.
+/// [`Open`].
 #[allow(
     clippy::disallowed_methods,
     reason = "a server in real time; nothing of a simulation runs here"
 )]
 pub async fn serve<G: Gate + Send + 'static>(
     listener: TcpListener,
-    redis: Shared<Redis>,
-    gate: Shared<G>,
+    redis: SharedRedis,
+    gate: Arc<Mutex<G>>,
     ended: impl Future<Output = ()>,
 ) {
     let mut ended = pin!(ended);
@@ -69,7 +69,7 @@ pub async fn serve<G: Gate + Send + 'static>(
 #[derive(Debug)]
 pub struct TcpServer {
     port: u16,
-    redis: Shared<Redis>,
+    redis: SharedRedis,
     end: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -80,7 +80,7 @@ impl TcpServer {
     /// # Errors
     /// When no port, thread or runtime can be had.
     pub fn start(config: Config) -> io::Result<TcpServer> {
-        TcpServer::start_with(config, shared(Open))
+        TcpServer::start_with(config, Arc::new(Mutex::new(Open)))
     }
 
     /// Starts a server whose connections `gate` decides on.
@@ -93,7 +93,7 @@ impl TcpServer {
     )]
     pub fn start_with<G: Gate + Send + 'static>(
         config: Config,
-        gate: Shared<G>,
+        gate: Arc<Mutex<G>>,
     ) -> io::Result<TcpServer> {
         let listener = std::net::TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
         let port = listener.local_addr()?.port();
@@ -105,7 +105,7 @@ impl TcpServer {
             let _entered = runtime.enter();
             TcpListener::from_std(listener)?
         };
-        let redis = shared(Redis::new(config));
+        let redis = Arc::new(Mutex::new(Redis::new(config)));
         let (end, ended) = oneshot::channel::<()>();
         let served = redis.clone();
         let thread = std::thread::Builder::new()

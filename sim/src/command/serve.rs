@@ -3,14 +3,14 @@
 use std::future::Future;
 use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex};
 
 use clap::Args;
 use serde_json::json;
 use tokio::net::TcpListener;
 
 use super::Exit;
-use redis_sim::server::{Open, shared};
-use redis_sim::{Config, Redis, tcp};
+use redis_sim::{Config, Redis, server::Open, tcp};
 
 /// Serves the simulated Redis on a real TCP port, for redis-cli and any client
 ///
@@ -66,8 +66,8 @@ pub fn serve(args: &ServeArgs) -> io::Result<Exit> {
         writeln!(stdout, "{}", json!({ "port": address.port() }))?;
         stdout.flush()?;
         drop(stdout);
-        let redis = shared(Redis::new(Config::wall_clock()));
-        tcp::serve(listener, redis, shared(Open), ended).await;
+        let redis = Arc::new(Mutex::new(Redis::new(Config::wall_clock())));
+        tcp::serve(listener, redis, Arc::new(Mutex::new(Open)), ended).await;
         Ok(Exit::Success)
     })
 }

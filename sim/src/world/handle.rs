@@ -11,7 +11,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use redis_sim::{Command, Redis, Reply, server};
+use redis_sim::{Command, Redis, Reply, SharedRedis};
 
 use super::{
     Capture,
@@ -32,7 +32,7 @@ pub(crate) struct WorldHandle(Arc<Inner>);
 
 struct Inner {
     seed: u64,
-    redis: server::Shared<Redis>,
+    redis: SharedRedis,
     command_faults: Mutex<CommandFaults>,
     shared_keys: SharedKeys,
     recorder: RunRecorder,
@@ -77,7 +77,7 @@ impl WorldHandle {
         }))
     }
 
-    pub(crate) fn redis(&self) -> server::Shared<Redis> {
+    pub(crate) fn redis(&self) -> SharedRedis {
         self.0.redis.clone()
     }
 

@@ -4,10 +4,9 @@ use redis::aio::MultiplexedConnection;
 use redis::{
     AsyncCommands, AsyncConnectionConfig, ErrorKind, RedisConnectionInfo, ServerErrorKind,
 };
-use redis_sim::server::{
-    After, Before, ConnId, Gate, Open, Shared, lock, serve_connection, shared,
-};
-use redis_sim::{Command, Config, Redis, Reply};
+use redis_sim::server::{After, Before, ConnId, Gate, Open, serve_connection};
+use redis_sim::{Command, Config, Redis, Reply, SharedRedis};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 fn run(test: impl Future<Output = ()>) {
@@ -29,8 +28,8 @@ async fn sleep(duration: Duration) {
 }
 
 async fn connect<G: Gate + 'static>(
-    redis: &Shared<Redis>,
-    gate: &Shared<G>,
+    redis: &SharedRedis,
+    gate: &Arc<Mutex<G>>,
 ) -> MultiplexedConnection {
     let (near, far) = tokio::io::duplex(16 * 1024);
     tokio::task::spawn_local(serve_connection(far, redis.clone(), gate.clone(), sleep));
@@ -46,8 +45,8 @@ async fn connect<G: Gate + 'static>(
 #[test]
 fn commands_pipelines_and_scripts() {
     run(async {
-        let redis = shared(Redis::new(Config::default()));
-        let mut client = connect(&redis, &shared(Open)).await;
+        let redis = Arc::new(Mutex::new(Redis::new(Config::default())));
+        let mut client = connect(&redis, &Arc::new(Mutex::new(Open))).await;
         let () = client.set("a", 1).await.unwrap();
         assert_eq!(client.incr::<_, _, i64>("a", 41).await.unwrap(), 42);
         let (length, all): (usize, Vec<String>) = redis::pipe()
@@ -71,7 +70,7 @@ fn commands_pipelines_and_scripts() {
             call.query_async::<Vec<String>>(&mut client).await.unwrap(),
             ["a", "b", "42"]
         );
-        lock(&redis).flush_scripts();
+        redis.lock().unwrap().flush_scripts();
         let error = call.query_async::<()>(&mut client).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Server(ServerErrorKind::NoScript));
     });
@@ -80,13 +79,13 @@ fn commands_pipelines_and_scripts() {
 #[test]
 fn error_conditions_have_the_codes_that_the_client_knows() {
     run(async {
-        let redis = shared(Redis::new(Config::default()));
-        let mut client = connect(&redis, &shared(Open)).await;
+        let redis = Arc::new(Mutex::new(Redis::new(Config::default())));
+        let mut client = connect(&redis, &Arc::new(Mutex::new(Open))).await;
         let code = |error: redis::RedisError| error.code().unwrap_or_default().to_owned();
-        lock(&redis).modes().loading = true;
+        redis.lock().unwrap().modes().loading = true;
         assert_eq!(code(client.get::<_, ()>("a").await.unwrap_err()), "LOADING");
-        lock(&redis).modes().loading = false;
-        lock(&redis).modes().readonly = true;
+        redis.lock().unwrap().modes().loading = false;
+        redis.lock().unwrap().modes().readonly = true;
         assert_eq!(
             code(client.set::<_, _, ()>("a", 1).await.unwrap_err()),
             "READONLY"
@@ -100,8 +99,13 @@ fn error_conditions_have_the_codes_that_the_client_knows() {
             code(script.query_async::<()>(&mut client).await.unwrap_err()),
             "READONLY"
         );
-        lock(&redis).modes().readonly = false;
-        lock(&redis).modes().denied.insert("set".to_owned());
+        redis.lock().unwrap().modes().readonly = false;
+        redis
+            .lock()
+            .unwrap()
+            .modes()
+            .denied
+            .insert("set".to_owned());
         assert_eq!(
             code(client.set::<_, _, ()>("a", 1).await.unwrap_err()),
             "NOPERM"
@@ -142,17 +146,17 @@ impl Gate for Striking {
     }
 }
 
-async fn strike(strike: Strike) -> (Result<(), redis::RedisError>, Shared<Redis>) {
-    let redis = shared(Redis::new(Config::default()));
-    let gate = shared(Striking(vec![strike]));
+async fn strike(strike: Strike) -> (Result<(), redis::RedisError>, SharedRedis) {
+    let redis = Arc::new(Mutex::new(Redis::new(Config::default())));
+    let gate = Arc::new(Mutex::new(Striking(vec![strike])));
     let mut client = connect(&redis, &gate).await;
     let result = client.set("a", "1").await;
     drop(client);
     (result, redis)
 }
 
-fn stands(redis: &Shared<Redis>) -> bool {
-    lock(redis).keyspace().peek(b"a").is_some()
+fn stands(redis: &SharedRedis) -> bool {
+    redis.lock().unwrap().keyspace().peek(b"a").is_some()
 }
 
 #[test]
@@ -185,9 +189,9 @@ fn a_delayed_command_runs_after_its_client_has_gone() {
 #[test]
 fn one_connection_too_many_and_one_from_before_a_restart() {
     run(async {
-        let redis = shared(Redis::new(Config::default()));
-        lock(&redis).modes().max_clients = Some(1);
-        let gate = shared(Open);
+        let redis = Arc::new(Mutex::new(Redis::new(Config::default())));
+        redis.lock().unwrap().modes().max_clients = Some(1);
+        let gate = Arc::new(Mutex::new(Open));
         let mut first = connect(&redis, &gate).await;
         let () = first.set("a", 1).await.unwrap();
         let (mut near, far) = tokio::io::duplex(1024);
@@ -197,7 +201,7 @@ fn one_connection_too_many_and_one_from_before_a_restart() {
             .await
             .unwrap();
         assert_eq!(text, "-ERR max number of clients reached\r\n");
-        lock(&redis).restart();
+        redis.lock().unwrap().restart();
         assert!(
             first
                 .get::<_, i64>("a")

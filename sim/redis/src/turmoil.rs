@@ -1,0 +1,62 @@
+//! The simulated server on a host of a [turmoil](::turmoil) simulation (feature `turmoil`).
+//!
+//! It goes by tokio's clock, which turmoil drives, so a simulation is repeated exactly by its seed. What the clients are
+//! and which faults there are is no affair of this module.
+//!
+//! ```
+//! use redis_sim::{Config, Redis, server::Open};
+//! use std::sync::{Arc, Mutex};
+//! use tokio::io::{AsyncReadExt, AsyncWriteExt};
+//!
+//! let mut sim = turmoil::Builder::new().rng_seed(7).build();
+//! let redis = Arc::new(Mutex::new(Redis::new(Config::default())));
+//! let gate = Arc::new(Mutex::new(Open));
+//! sim.host("redis", move || {
+//!     let (redis, gate) = (redis.clone(), gate.clone());
+//!     async move { Ok(redis_sim::turmoil::serve(6379, redis, move |_| Some(gate.clone())).await?) }
+//! });
+//! sim.client("client", async {
+//!     let mut stream = turmoil::net::TcpStream::connect("redis:6379").await?;
+//!     stream.write_all(b"PING\r\n").await?;
+//!     let mut reply = [0; 7];
+//!     stream.read_exact(&mut reply).await?;
+//!     assert_eq!(&reply, b"+PONG\r\n");
+//!     Ok(())
+//! });
+//! sim.run().unwrap();
+//! ```
+
+use super::SharedRedis;
+use super::server::{Gate, serve_connection};
+use ::turmoil::net::TcpListener;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex};
+
+/// Serves every connection to `port` of the host that runs this, for as long as the host does.
+///
+/// `admit` is asked for the gate of each connection by the peer's address; `None` resets the connection.
+///
+/// # Errors
+/// When the port is in use.
+#[allow(
+    clippy::disallowed_methods,
+    reason = "tokio's clock is the simulation's here"
+)]
+pub async fn serve<G: Gate + 'static>(
+    port: u16,
+    redis: SharedRedis,
+    mut admit: impl FnMut(SocketAddr) -> Option<Arc<Mutex<G>>>,
+) -> io::Result<()> {
+    let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).await?;
+    loop {
+        let (stream, peer) = listener.accept().await?;
+        // Dropping the stream resets it.
+        let Some(gate) = admit(peer) else { continue };
+        let redis = redis.clone();
+        tokio::task::spawn_local(async move {
+            // A connection that breaks is the ordinary end of one.
+            let _ = serve_connection(stream, redis, gate, tokio::time::sleep).await;
+        });
+    }
+}
