@@ -1,12 +1,9 @@
-//! A simulated Redis: one server in memory, without threads, clocks or randomness of its own.
-//!
-//! [`Redis::execute`] is the whole of it: a command in, a reply out, no I/O. [`server`] puts it behind a stream of
-//! bytes, where the real client cannot tell it from redis-server 7.0, and where faults are injected. The production
-//! scripts run in a real Lua 5.1 (`script`). What a command does is in the file that has its name, under `cmd/`.
-//!
-//! Known to differ from redis-server 7.0: one database; no `bit`, `struct` and `cmsgpack` in scripts;
-//! no evictions or limits of its own (see [`Modes`]); SCAN answers everything at once; a hash lists its fields in the
-//! order they were set, also when it is large; HELLO within a transaction decides for all of EXEC's reply.
+// README's example over turmoil needs that feature, which docs.rs builds with.
+#![cfg_attr(feature = "turmoil", doc = include_str!("../README.md"))]
+#![cfg_attr(
+    not(feature = "turmoil"),
+    doc = "A deterministic Redis in memory; see README.md."
+)]
 
 mod cmd;
 pub mod differential;
@@ -73,6 +70,11 @@ impl Config {
 
 /// A server that several connections share. Each command locks it for as long as it runs.
 pub type SharedRedis = Arc<Mutex<Redis>>;
+
+/// The commands that are simulated, in capitals and in the order of their names: `GET`, `SCRIPT LOAD`.
+pub fn commands() -> impl Iterator<Item = String> {
+    cmd::names()
+}
 
 /// One simulated server.
 pub struct Redis {

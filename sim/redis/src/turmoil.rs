@@ -1,4 +1,4 @@
-//! The simulated server on a host of a [turmoil](::turmoil) simulation (feature `turmoil`).
+//! The simulated server on a host of a turmoil simulation (feature `turmoil`).
 //!
 //! It goes by tokio's clock, which turmoil drives, so a simulation is repeated exactly by its seed. What the clients are
 //! and which faults there are is no affair of this module.

@@ -13,6 +13,7 @@ pub type Hash = IndexMap<Bytes, Bytes>;
 
 /// What a key holds.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum Value {
     /// A string.
     Text(Bytes),

@@ -74,6 +74,8 @@ fn parts(text: &mut String, value: &Value) {
             .iter()
             .map(|(member, score)| format!("{}: {score}", brief(member)))
             .collect(),
+        // No store keeps a value of another type.
+        _ => Vec::new(),
     };
     let _ = writeln!(text, " of {}", shown.len());
     let hidden = shown.len().saturating_sub(PARTS);

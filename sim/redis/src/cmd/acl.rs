@@ -20,7 +20,7 @@ fn dry_run(ctx: &mut Ctx<'_>, args: &[Bytes]) -> Outcome {
         return Err(echoing("ERR User '", &args[2], "' not found"));
     }
     let words = &args[3..];
-    if super::table::lookup(&words[0]).is_none() {
+    if super::lookup(&words[0]).is_none() {
         return Err(echoing("ERR Command '", &words[0], "' not found"));
     }
     let spec = super::find(words)?;

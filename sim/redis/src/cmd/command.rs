@@ -1,7 +1,7 @@
 //! COMMAND [COUNT | INFO [name ...] | DOCS [name ...]]
 
 use super::prelude::*;
-use super::table::{TABLE, lookup};
+use super::{TABLE, lookup};
 
 pub(super) const COMMAND: Spec = Spec {
     arity: -1,

@@ -1,11 +1,15 @@
-//! Commands: a file each, or one for a few that mirror each other, all of one shape: a [`spec::Spec`] that says what is
-//! known beforehand, and the function that runs it.
+//! Commands: a file each, or one for a few that mirror each other, all of one shape: a [`Spec`] that says what is known
+//! of the command beforehand, and the function that runs it.
 //!
-//! This file decides whether a command runs at all, in the order that redis-server checks.
+//! To add a command, add its file and, here, its `mod` and its row in [`TABLE`]. What is left out does not compile, or
+//! fails a test below.
+
+// A command without a row in the table is dead code.
+#![deny(dead_code)]
 
 mod args;
+mod dispatch;
 mod spec;
-mod table;
 
 // Connection and server.
 mod acl;
@@ -79,7 +83,7 @@ mod multi;
 mod script;
 mod watch;
 
-/// What a command's file starts with.
+/// What each command's file imports.
 mod prelude {
     pub(super) use super::Ctx;
     pub(super) use super::args::*;
@@ -89,259 +93,172 @@ mod prelude {
     pub(super) use bytes::Bytes;
 }
 
-use super::keyspace::Keyspace;
-use super::modes::text;
-use super::reply::{Protocol, Reply};
-use super::resp::Command;
-use super::session::Session;
-use super::state::State;
-use bytes::Bytes;
+pub(super) use dispatch::{Ctx, ScriptCaller, execute, execute_in_script, may_run};
+use dispatch::{find, run};
 pub(super) use info::VERSION;
-use spec::{ALLOW_BUSY, DENYOOM, LOADING, NO_AUTH, NOSCRIPT, Spec, WRITE};
+use spec::Spec;
 
-/// What a command runs on.
-pub(super) struct Ctx<'a> {
-    /// In a box so that a script can take it all with one move.
-    pub(super) state: &'a mut Box<State>,
-    pub(super) session: &'a mut Session,
-}
+/// Every command, in the order of their names.
+static TABLE: &[Spec] = &[
+    acl::ACL,
+    append::APPEND,
+    auth::AUTH,
+    client::CLIENT,
+    command::COMMAND,
+    config::CONFIG,
+    dbsize::DBSIZE,
+    incr::DECR,
+    incr::DECRBY,
+    del::DEL,
+    discard::DISCARD,
+    echo::ECHO,
+    eval::EVAL,
+    eval::EVAL_RO,
+    eval::EVALSHA,
+    eval::EVALSHA_RO,
+    exec::EXEC,
+    exists::EXISTS,
+    expire::EXPIRE,
+    expire::EXPIREAT,
+    flush::FLUSHALL,
+    flush::FLUSHDB,
+    get::GET,
+    getdel::GETDEL,
+    hdel::HDEL,
+    hello::HELLO,
+    hexists::HEXISTS,
+    hget::HGET,
+    hgetall::HGETALL,
+    hincrby::HINCRBY,
+    hgetall::HKEYS,
+    hlen::HLEN,
+    hmget::HMGET,
+    hset::HMSET,
+    hscan::HSCAN,
+    hset::HSET,
+    hsetnx::HSETNX,
+    hgetall::HVALS,
+    incr::INCR,
+    incr::INCRBY,
+    info::INFO,
+    keys::KEYS,
+    lindex::LINDEX,
+    llen::LLEN,
+    pop::LPOP,
+    push::LPUSH,
+    lrange::LRANGE,
+    lrem::LREM,
+    lset::LSET,
+    ltrim::LTRIM,
+    mget::MGET,
+    mset::MSET,
+    multi::MULTI,
+    persist::PERSIST,
+    expire::PEXPIRE,
+    expire::PEXPIREAT,
+    ping::PING,
+    ttl::PTTL,
+    quit::QUIT,
+    rename::RENAME,
+    reset::RESET,
+    pop::RPOP,
+    push::RPUSH,
+    scan::SCAN,
+    script::SCRIPT,
+    select::SELECT,
+    set::SET,
+    setnx::SETNX,
+    strlen::STRLEN,
+    time::TIME,
+    ttl::TTL,
+    type_::TYPE,
+    del::UNLINK,
+    watch::UNWATCH,
+    wait::WAIT,
+    watch::WATCH,
+    zadd::ZADD,
+    zcard::ZCARD,
+    zrange::ZRANGE,
+    zrangebyscore::ZRANGEBYSCORE,
+    zrem::ZREM,
+    zscore::ZSCORE,
+];
 
-impl Ctx<'_> {
-    pub(super) fn db(&mut self) -> &mut Keyspace {
-        &mut self.state.keyspace
-    }
-}
+const _: () = assert!(is_sorted(TABLE), "the table is not in the order of names");
 
-/// Runs one command of a connection, or queues or refuses it.
-pub(super) fn execute(state: &mut Box<State>, session: &mut Session, command: &Command) -> Reply {
-    let words = command.words();
-    let verdict = find(words).and_then(|spec| match refusal(state, session, spec) {
-        Some(refusal) => Err(refusal),
-        None => Ok(spec),
-    });
-    let spec = match verdict {
-        Ok(spec) => spec,
-        Err(refusal) => {
-            // EXEC itself refused drops its transaction; anything else spoils it.
-            if command.is("exec") {
-                session.end_transaction();
-                session.watching.clear();
-                if let Reply::Error(text) = &refusal {
-                    let text = text.strip_prefix(b"ERR ").unwrap_or(text);
-                    let text = [
-                        b"EXECABORT Transaction discarded because of: ".as_ref(),
-                        text,
-                    ]
-                    .concat();
-                    return Reply::error(text);
-                }
-            }
-            session.broken |= session.queue.is_some();
-            return refusal;
+const fn is_sorted(table: &[Spec]) -> bool {
+    let mut at = 1;
+    while at < table.len() {
+        if !is_less(table[at - 1].name.as_bytes(), table[at].name.as_bytes()) {
+            return false;
         }
-    };
-    if let Some(queue) = &mut session.queue
-        && !matches!(
-            spec.name,
-            "exec" | "discard" | "multi" | "watch" | "quit" | "reset"
-        )
-    {
-        queue.push(command.clone());
-        return Reply::Status(Bytes::from_static(b"QUEUED"));
+        at += 1;
     }
-    run(spec, &mut Ctx { state, session }, words)
+    true
 }
 
-fn run(spec: &Spec, ctx: &mut Ctx<'_>, words: &[Bytes]) -> Reply {
-    let reply = (spec.run)(ctx, words).unwrap_or_else(|refusal| refusal);
-    match ctx.session.protocol() {
-        Protocol::Resp2 => reply.in_resp2(),
-        Protocol::Resp3 => reply,
-    }
-}
-
-/// The command these words are, with a number of words that it takes.
-fn find(words: &[Bytes]) -> Result<&'static Spec, Reply> {
-    let Some(spec) = words.first().and_then(|name| table::lookup(name)) else {
-        return Err(unknown(words));
-    };
-    if !spec.takes(words.len()) {
-        return Err(args::wrong_arity(spec.name));
-    }
-    if spec.subs.is_empty() || words.len() == 1 {
-        return Ok(spec);
-    }
-    let word = &words[1];
-    let Some(sub) = spec
-        .subs
-        .iter()
-        .find(|sub| args::is(word, sub.short_name()))
-    else {
-        let container = spec.name.to_ascii_uppercase();
-        return Err(args::echoing(
-            "ERR unknown subcommand '",
-            &word[..word.len().min(128)],
-            &format!("'. Try {container} HELP."),
-        ));
-    };
-    if sub.takes(words.len()) {
-        Ok(sub)
-    } else {
-        Err(args::wrong_arity(sub.name))
-    }
-}
-
-fn unknown(words: &[Bytes]) -> Reply {
-    let mut text = b"ERR unknown command '".to_vec();
-    let (name, rest) = words
-        .split_first()
-        .map_or((&[][..], words), |(name, rest)| (name.as_ref(), rest));
-    let name = args::echo(name);
-    text.extend(&name[..name.len().min(128)]);
-    text.extend(b"', with args beginning with: ");
-    let mut room = 128usize;
-    for word in rest {
-        if room == 0 {
-            break;
+const fn is_less(one: &[u8], other: &[u8]) -> bool {
+    let mut at = 0;
+    while at < one.len() && at < other.len() {
+        if one[at] != other[at] {
+            return one[at] < other[at];
         }
-        let word = args::echo(word);
-        let shown = word.len().min(room);
-        text.push(b'\'');
-        text.extend(&word[..shown]);
-        text.extend(b"' ");
-        room = room.saturating_sub(shown + 3);
+        at += 1;
     }
-    Reply::error(text)
+    one.len() < other.len()
 }
 
-/// Why the server, as it is, does not run this command.
-fn refusal(state: &State, session: &Session, spec: &Spec) -> Option<Reply> {
-    let modes = &state.modes;
-    if !session.authenticated && !spec.has(NO_AUTH) {
-        return Some(text::NOAUTH);
-    }
-    if modes.denies(spec.name) && !spec.has(NO_AUTH) {
-        return Some(Reply::error(format!(
-            "NOPERM this user has no permissions to run the '{}' command",
-            spec.name
-        )));
-    }
-    // EXEC answers for all it is about to run.
-    let queued = match &session.queue {
-        Some(queue) if spec.name == "exec" => queue
-            .iter()
-            .filter_map(|command| find(command.words()).ok())
-            .fold(0, |flags, queued| flags | queued.flags),
-        _ => 0,
-    };
-    let flags = spec.flags | queued;
-    // What is queued takes memory too.
-    let queues =
-        session.queue.is_some() && !matches!(spec.name, "exec" | "discard" | "quit" | "reset");
-    if modes.oom && (queues || flags & DENYOOM != 0) {
-        return Some(text::OOM);
-    }
-    if (flags & WRITE != 0 || (spec.name == "ping" && modes.misconf))
-        && let Some(refusal) = modes.refuses_write()
-    {
-        return Some(refusal);
-    }
-    if modes.loading && !spec.has(LOADING) {
-        return Some(text::LOADING);
-    }
-    if modes.busy && !spec.has(ALLOW_BUSY) {
-        return Some(text::BUSY);
-    }
-    None
+/// The name of every command, in capitals; a subcommand's after its container's.
+pub(super) fn names() -> impl Iterator<Item = String> {
+    TABLE.iter().flat_map(|spec| {
+        let subs = spec.subs.iter().map(|sub| sub.name.replace('|', " "));
+        let name = spec.subs.is_empty().then(|| spec.name.to_owned());
+        name.into_iter()
+            .chain(subs)
+            .map(|name| name.to_ascii_uppercase())
+    })
 }
 
-/// What holds for the script that calls: what it did so far decides what it still may.
-#[derive(Default)]
-pub(super) struct ScriptCaller {
-    pub(super) session: Session,
-    /// It called a command that writes; from then on nothing but permissions stops it.
-    pub(super) wrote: bool,
-    /// It was run by EVAL_RO, or declared that it does not write.
-    pub(super) read_only: bool,
-    /// It declared that it may run over the memory limit.
-    pub(super) allow_oom: bool,
+/// The command of this name, in either case. O(log n).
+fn lookup(name: &[u8]) -> Option<&'static Spec> {
+    let mut lower = [0u8; 16];
+    let lower = lower.get_mut(..name.len())?;
+    lower.copy_from_slice(name);
+    lower.make_ascii_lowercase();
+    let found = TABLE
+        .binary_search_by(|spec| spec.name.as_bytes().cmp(lower))
+        .ok()?;
+    Some(&TABLE[found])
 }
 
-/// Runs one command of a script. What redis-server says without a code gets `ERR` here.
-pub(super) fn execute_in_script(
-    state: &mut Box<State>,
-    caller: &mut ScriptCaller,
-    words: &[Bytes],
-) -> Reply {
-    let spec = match find(words) {
-        Ok(spec) => spec,
-        Err(_) => {
-            let known = words.first().and_then(|name| table::lookup(name));
-            // A container's unknown subcommand is an unknown command here.
-            let arity = known.is_some_and(|spec| {
-                spec.subs.is_empty() || !spec.takes(words.len()) || sub(spec, words)
-            });
-            return if arity {
-                Reply::fail("ERR Wrong number of args calling Redis command from script")
-            } else {
-                Reply::fail("ERR Unknown Redis command called from script")
-            };
-        }
-    };
-    if spec.has(NOSCRIPT) {
-        return Reply::fail("ERR This Redis command is not allowed from script");
-    }
-    if state.modes.denies(spec.name) {
-        return Reply::fail(
-            "ERR The user executing the script can't run this command or subcommand",
-        );
-    }
-    if spec.has(WRITE) {
-        if caller.read_only {
-            return Reply::fail("ERR Write commands are not allowed from read-only scripts.");
-        }
-        if !caller.wrote {
-            let modes = &state.modes;
-            // Unlike a client's command, a script asks for the replica first.
-            let refusal = if modes.readonly {
-                Some(text::READONLY)
-            } else {
-                modes.refuses_write()
-            };
-            if let Some(refusal) = refusal {
-                return refusal;
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Catches a name that is longer than [`lookup`] reads.
+    #[test]
+    fn every_command_is_found_in_either_case() {
+        for spec in TABLE {
+            for name in [spec.name.to_owned(), spec.name.to_ascii_uppercase()] {
+                let found = lookup(name.as_bytes()).map(|found| found.name);
+                assert_eq!(found, Some(spec.name));
             }
         }
+        assert!(lookup(b"").is_none());
+        assert!(lookup(b"a-name-longer-than-any").is_none());
     }
-    if state.modes.oom && !caller.wrote && !caller.allow_oom && spec.has(DENYOOM) {
-        return text::OOM;
+
+    /// Catches a command's file that was forgotten here.
+    #[test]
+    fn every_file_is_a_module() {
+        let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/src/cmd");
+        for entry in std::fs::read_dir(directory).unwrap() {
+            let name = entry.unwrap().file_name().into_string().unwrap();
+            let module = name.strip_suffix(".rs").unwrap();
+            let declared = include_str!("mod.rs")
+                .lines()
+                .any(|line| line == format!("mod {module};"));
+            assert!(declared || module == "mod", "{name} has no `mod`");
+        }
     }
-    caller.wrote |= spec.has(WRITE);
-    run(
-        spec,
-        &mut Ctx {
-            state,
-            session: &mut caller.session,
-        },
-        words,
-    )
-}
-
-fn sub(spec: &Spec, words: &[Bytes]) -> bool {
-    words
-        .get(1)
-        .is_some_and(|word| spec.subs.iter().any(|sub| args::is(word, sub.short_name())))
-}
-
-/// Whether whoever runs the script may run this command, with any number of arguments; `None`: there is no such command.
-pub(super) fn may_run(state: &State, words: &[Bytes]) -> Option<bool> {
-    let spec = table::lookup(words.first()?)?;
-    let spec = match words.get(1) {
-        Some(word) if !spec.subs.is_empty() => spec
-            .subs
-            .iter()
-            .find(|sub| args::is(word, sub.short_name()))?,
-        _ => spec,
-    };
-    Some(!state.modes.denies(spec.name))
 }

@@ -2,5 +2,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // Helpers of tests are not #[test]s.
 
 mod differential;
+mod readme;
 mod real_client;
 mod speed;

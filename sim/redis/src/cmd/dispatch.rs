@@ -1,0 +1,260 @@
+//! Whether a command runs at all, decided in the order in which redis-server decides it, and running it.
+
+use super::lookup;
+use super::spec::{ALLOW_BUSY, DENYOOM, LOADING, NO_AUTH, NOSCRIPT, Spec, WRITE};
+use crate::keyspace::Keyspace;
+use crate::modes::text;
+use crate::reply::{Protocol, Reply};
+use crate::resp::Command;
+use crate::session::Session;
+use crate::state::State;
+use bytes::Bytes;
+
+/// What a command runs on.
+pub(crate) struct Ctx<'a> {
+    /// In a box so that a script can take it all with one move.
+    pub(crate) state: &'a mut Box<State>,
+    pub(crate) session: &'a mut Session,
+}
+
+impl Ctx<'_> {
+    pub(crate) fn db(&mut self) -> &mut Keyspace {
+        &mut self.state.keyspace
+    }
+}
+
+/// Runs one command of a connection, or queues or refuses it.
+pub(crate) fn execute(state: &mut Box<State>, session: &mut Session, command: &Command) -> Reply {
+    let words = command.words();
+    let verdict = find(words).and_then(|spec| match refusal(state, session, spec) {
+        Some(refusal) => Err(refusal),
+        None => Ok(spec),
+    });
+    let spec = match verdict {
+        Ok(spec) => spec,
+        Err(refusal) => {
+            // EXEC itself refused drops its transaction; anything else spoils it.
+            if command.is("exec") {
+                session.end_transaction();
+                session.watching.clear();
+                if let Reply::Error(text) = &refusal {
+                    let text = text.strip_prefix(b"ERR ").unwrap_or(text);
+                    let text = [
+                        b"EXECABORT Transaction discarded because of: ".as_ref(),
+                        text,
+                    ]
+                    .concat();
+                    return Reply::error(text);
+                }
+            }
+            session.broken |= session.queue.is_some();
+            return refusal;
+        }
+    };
+    if let Some(queue) = &mut session.queue
+        && !matches!(
+            spec.name,
+            "exec" | "discard" | "multi" | "watch" | "quit" | "reset"
+        )
+    {
+        queue.push(command.clone());
+        return Reply::Status(Bytes::from_static(b"QUEUED"));
+    }
+    run(spec, &mut Ctx { state, session }, words)
+}
+
+pub(super) fn run(spec: &Spec, ctx: &mut Ctx<'_>, words: &[Bytes]) -> Reply {
+    let reply = (spec.run)(ctx, words).unwrap_or_else(|refusal| refusal);
+    match ctx.session.protocol() {
+        Protocol::Resp2 => reply.in_resp2(),
+        Protocol::Resp3 => reply,
+    }
+}
+
+/// The command these words are, with a number of words that it takes.
+pub(super) fn find(words: &[Bytes]) -> Result<&'static Spec, Reply> {
+    let Some(spec) = words.first().and_then(|name| lookup(name)) else {
+        return Err(unknown(words));
+    };
+    if !spec.takes(words.len()) {
+        return Err(super::args::wrong_arity(spec.name));
+    }
+    if spec.subs.is_empty() || words.len() == 1 {
+        return Ok(spec);
+    }
+    let word = &words[1];
+    let Some(sub) = spec
+        .subs
+        .iter()
+        .find(|sub| super::args::is(word, sub.short_name()))
+    else {
+        let container = spec.name.to_ascii_uppercase();
+        return Err(super::args::echoing(
+            "ERR unknown subcommand '",
+            &word[..word.len().min(128)],
+            &format!("'. Try {container} HELP."),
+        ));
+    };
+    if sub.takes(words.len()) {
+        Ok(sub)
+    } else {
+        Err(super::args::wrong_arity(sub.name))
+    }
+}
+
+fn unknown(words: &[Bytes]) -> Reply {
+    let mut text = b"ERR unknown command '".to_vec();
+    let (name, rest) = words
+        .split_first()
+        .map_or((&[][..], words), |(name, rest)| (name.as_ref(), rest));
+    let name = super::args::echo(name);
+    text.extend(&name[..name.len().min(128)]);
+    text.extend(b"', with args beginning with: ");
+    let mut room = 128usize;
+    for word in rest {
+        if room == 0 {
+            break;
+        }
+        let word = super::args::echo(word);
+        let shown = word.len().min(room);
+        text.push(b'\'');
+        text.extend(&word[..shown]);
+        text.extend(b"' ");
+        room = room.saturating_sub(shown + 3);
+    }
+    Reply::error(text)
+}
+
+/// Why the server, as it is, does not run this command.
+fn refusal(state: &State, session: &Session, spec: &Spec) -> Option<Reply> {
+    let modes = &state.modes;
+    if !session.authenticated && !spec.has(NO_AUTH) {
+        return Some(text::NOAUTH);
+    }
+    if modes.denies(spec.name) && !spec.has(NO_AUTH) {
+        return Some(Reply::error(format!(
+            "NOPERM this user has no permissions to run the '{}' command",
+            spec.name
+        )));
+    }
+    // EXEC answers for all it is about to run.
+    let queued = match &session.queue {
+        Some(queue) if spec.name == "exec" => queue
+            .iter()
+            .filter_map(|command| find(command.words()).ok())
+            .fold(0, |flags, queued| flags | queued.flags),
+        _ => 0,
+    };
+    let flags = spec.flags | queued;
+    // What is queued takes memory too.
+    let queues =
+        session.queue.is_some() && !matches!(spec.name, "exec" | "discard" | "quit" | "reset");
+    if modes.oom && (queues || flags & DENYOOM != 0) {
+        return Some(text::OOM);
+    }
+    if (flags & WRITE != 0 || (spec.name == "ping" && modes.misconf))
+        && let Some(refusal) = modes.refuses_write()
+    {
+        return Some(refusal);
+    }
+    if modes.loading && !spec.has(LOADING) {
+        return Some(text::LOADING);
+    }
+    if modes.busy && !spec.has(ALLOW_BUSY) {
+        return Some(text::BUSY);
+    }
+    None
+}
+
+/// What holds for the script that calls: what it did so far decides what it still may.
+#[derive(Default)]
+pub(crate) struct ScriptCaller {
+    pub(crate) session: Session,
+    /// It called a command that writes; from then on nothing but permissions stops it.
+    pub(crate) wrote: bool,
+    /// It was run by EVAL_RO, or declared that it does not write.
+    pub(crate) read_only: bool,
+    /// It declared that it may run over the memory limit.
+    pub(crate) allow_oom: bool,
+}
+
+/// Runs one command of a script. What redis-server says without a code gets `ERR` here.
+pub(crate) fn execute_in_script(
+    state: &mut Box<State>,
+    caller: &mut ScriptCaller,
+    words: &[Bytes],
+) -> Reply {
+    let spec = match find(words) {
+        Ok(spec) => spec,
+        Err(_) => {
+            let known = words.first().and_then(|name| lookup(name));
+            // A container's unknown subcommand is an unknown command here.
+            let arity = known.is_some_and(|spec| {
+                spec.subs.is_empty() || !spec.takes(words.len()) || sub(spec, words)
+            });
+            return if arity {
+                Reply::fail("ERR Wrong number of args calling Redis command from script")
+            } else {
+                Reply::fail("ERR Unknown Redis command called from script")
+            };
+        }
+    };
+    if spec.has(NOSCRIPT) {
+        return Reply::fail("ERR This Redis command is not allowed from script");
+    }
+    if state.modes.denies(spec.name) {
+        return Reply::fail(
+            "ERR The user executing the script can't run this command or subcommand",
+        );
+    }
+    if spec.has(WRITE) {
+        if caller.read_only {
+            return Reply::fail("ERR Write commands are not allowed from read-only scripts.");
+        }
+        if !caller.wrote {
+            let modes = &state.modes;
+            // Unlike a client's command, a script asks for the replica first.
+            let refusal = if modes.readonly {
+                Some(text::READONLY)
+            } else {
+                modes.refuses_write()
+            };
+            if let Some(refusal) = refusal {
+                return refusal;
+            }
+        }
+    }
+    if state.modes.oom && !caller.wrote && !caller.allow_oom && spec.has(DENYOOM) {
+        return text::OOM;
+    }
+    caller.wrote |= spec.has(WRITE);
+    run(
+        spec,
+        &mut Ctx {
+            state,
+            session: &mut caller.session,
+        },
+        words,
+    )
+}
+
+fn sub(spec: &Spec, words: &[Bytes]) -> bool {
+    words.get(1).is_some_and(|word| {
+        spec.subs
+            .iter()
+            .any(|sub| super::args::is(word, sub.short_name()))
+    })
+}
+
+/// Whether whoever runs the script may run this command, with any number of arguments; `None`: there is no such command.
+pub(crate) fn may_run(state: &State, words: &[Bytes]) -> Option<bool> {
+    let spec = lookup(words.first()?)?;
+    let spec = match words.get(1) {
+        Some(word) if !spec.subs.is_empty() => spec
+            .subs
+            .iter()
+            .find(|sub| super::args::is(word, sub.short_name()))?,
+        _ => spec,
+    };
+    Some(!state.modes.denies(spec.name))
+}
