@@ -1,5 +1,6 @@
 //! The types of value a key can hold.
 
+use super::number::integer;
 use super::reply::Reply;
 use bytes::Bytes;
 use indexmap::IndexMap;
@@ -21,6 +22,8 @@ pub enum Value {
     List(List),
     /// A hash.
     Hash(Hash),
+    /// A set.
+    Set(Set),
     /// A sorted set.
     Sorted(Sorted),
 }
@@ -32,6 +35,7 @@ impl Value {
             Value::Text(_) => "string",
             Value::List(_) => "list",
             Value::Hash(_) => "hash",
+            Value::Set(_) => "set",
             Value::Sorted(_) => "zset",
         }
     }
@@ -41,6 +45,7 @@ impl Value {
             Value::Text(_) => false,
             Value::List(list) => list.is_empty(),
             Value::Hash(hash) => hash.is_empty(),
+            Value::Set(set) => set.len() == 0,
             Value::Sorted(sorted) => sorted.len() == 0,
         }
     }
@@ -80,11 +85,82 @@ macro_rules! kind {
 kind!(Bytes, Text);
 kind!(List, List);
 kind!(Hash, Hash);
+kind!(Set, Set);
 kind!(Sorted, Sorted);
 
 /// The answer to a command against a key of another type.
 pub(super) const WRONGTYPE: Reply =
     Reply::fail("WRONGTYPE Operation against a key holding the wrong kind of value");
+
+/// A set. Redis-server defines an order only while a set is small and holds nothing but integers.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Set {
+    /// By value.
+    Integers(BTreeSet<i64>),
+    /// By bytes. It stays so when nothing but integers is left.
+    Any(BTreeSet<Bytes>),
+}
+
+impl Default for Set {
+    fn default() -> Set {
+        Set::Integers(BTreeSet::new())
+    }
+}
+
+impl Set {
+    /// How many integers are kept as such: `set-max-intset-entries`.
+    const MOST_INTEGERS: usize = 512;
+
+    /// How many members there are.
+    #[allow(
+        clippy::len_without_is_empty,
+        reason = "an empty one does not outlive its command"
+    )]
+    pub fn len(&self) -> usize {
+        match self {
+            Set::Integers(members) => members.len(),
+            Set::Any(members) => members.len(),
+        }
+    }
+
+    /// The members in order.
+    pub fn iter(&self) -> impl Iterator<Item = Bytes> {
+        let (integers, any) = match self {
+            Set::Integers(members) => (Some(members), None),
+            Set::Any(members) => (None, Some(members)),
+        };
+        let integers = integers.into_iter().flatten();
+        let any = any.into_iter().flatten().cloned();
+        integers.map(|member| member.to_string().into()).chain(any)
+    }
+
+    pub(super) fn insert(&mut self, member: &Bytes) -> bool {
+        if let Set::Integers(members) = self {
+            let number = integer(member);
+            let added = number.is_some_and(|number| members.insert(number));
+            if number.is_some() && members.len() <= Set::MOST_INTEGERS {
+                return added;
+            }
+            *self = Set::Any(self.iter().collect());
+            if added {
+                return true;
+            }
+        }
+        match self {
+            Set::Any(members) if !members.contains(member) => {
+                members.insert(Bytes::copy_from_slice(member))
+            }
+            _ => false,
+        }
+    }
+
+    pub(super) fn remove(&mut self, member: &[u8]) -> bool {
+        match self {
+            Set::Integers(members) => integer(member).is_some_and(|number| members.remove(&number)),
+            Set::Any(members) => members.remove(member),
+        }
+    }
+}
 
 /// A score, ordered as numbers are. Never NaN.
 #[derive(Clone, Copy, Debug)]

@@ -68,6 +68,11 @@ mod hmget;
 mod hscan;
 mod hset;
 mod hsetnx;
+// Sets.
+mod sadd;
+mod scard;
+mod smembers;
+mod srem;
 // Sorted sets.
 mod zadd;
 mod zcard;
@@ -89,7 +94,7 @@ mod prelude {
     pub(super) use super::args::*;
     pub(super) use super::spec::*;
     pub(super) use crate::reply::{Outcome, Reply};
-    pub(super) use crate::value::{Hash, List, Sorted, Value};
+    pub(super) use crate::value::{Hash, List, Set, Sorted, Value};
     pub(super) use bytes::Bytes;
 }
 
@@ -163,11 +168,15 @@ static TABLE: &[Spec] = &[
     reset::RESET,
     pop::RPOP,
     push::RPUSH,
+    sadd::SADD,
     scan::SCAN,
+    scard::SCARD,
     script::SCRIPT,
     select::SELECT,
     set::SET,
     setnx::SETNX,
+    smembers::SMEMBERS,
+    srem::SREM,
     strlen::STRLEN,
     time::TIME,
     ttl::TTL,

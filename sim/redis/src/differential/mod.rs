@@ -242,6 +242,7 @@ impl Comparison {
                 b"+string" => ("GET", &[]),
                 b"+list" => ("LRANGE", &["0", "-1"]),
                 b"+hash" => ("HGETALL", &[]),
+                b"+set" => ("SMEMBERS", &[]),
                 _ => ("ZRANGE", &["0", "-1", "WITHSCORES"]),
             };
             let mut read = vec![name.as_bytes().to_vec(), key.to_vec()];

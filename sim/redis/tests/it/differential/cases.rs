@@ -174,6 +174,36 @@ ZRANGEBYSCORE z -inf +inf WITHSCORES LIMIT 0 1
 ZRANGEBYSCORE z (1.5 (inf
 ZRANGE z 0 -1 FOO
 ZRANGE z a b
+SADD
+SADD t
+SADD t 3 1 2 3
+SADD t 1
+SMEMBERS t
+SCARD t
+TYPE t
+SADD t x 01 -0
+SCARD t
+SREM t nobody
+SREM t 3 3 x
+SMEMBERS t
+SMEMBERS t t
+SMEMBERS none
+SCARD none
+SREM none a
+SREM t
+GET t
+LPUSH t a
+SADD a x
+SMEMBERS a
+SCARD a
+SREM a x
+SCAN 0 TYPE set COUNT 10000
+RENAME t u
+EXPIRE u 100
+SADD u 9
+TTL u
+SREM u 1 2 01 -0 9
+EXISTS u
 FLUSHALL FOO
 FLUSHDB SYNC
 WATCH a
@@ -318,6 +348,9 @@ pub(super) const SCRIPTS: &[&str] = &[
     "return redis.call('LLEN', KEYS[2]) + 1",
     "return redis.call('GET', KEYS[1]) + 1",
     "return redis.call('COMMAND', 'COUNT') > 0",
+    "redis.call('SADD', 'set', 2, 10, -1) return redis.call('SMEMBERS', 'set')",
+    "redis.call('SADD', 'set', 2, 10, -1) redis.setresp(3) return redis.call('SMEMBERS', 'set')",
+    "redis.setresp(3) return redis.call('SMEMBERS', 'none')",
     // Errors: what stands after one, and who sees what.
     "redis.call('RPUSH', KEYS[2], 'd') redis.call('LPOP', KEYS[1]) redis.call('RPUSH', KEYS[2], 'e')",
     "redis.call('RPUSH', KEYS[2], 'd') error('stop')",

@@ -11,7 +11,9 @@ pub(super) fn pick<'a, T: ?Sized>(rng: &mut ChaCha8Rng, from: &[&'a T]) -> &'a T
     from[rng.random_range(0..from.len())]
 }
 
-const KEYS: &[&str] = &["s1", "s2", "l1", "l2", "h1", "h2", "z1", "z2", ""];
+const KEYS: &[&str] = &[
+    "s1", "s2", "l1", "l2", "h1", "h2", "t1", "t2", "z1", "z2", "",
+];
 const FIELDS: &[&str] = &["f", "g", "h", "", "a longer field name"];
 const VALUES: &[&str] = &[
     "",
@@ -60,7 +62,7 @@ const INDEXES: &[&str] = &[
     "",
 ];
 
-/// For each command, what its arguments are: k key, f field, v value, i index, s score; what is in quotes stays; `*`
+/// For each command, what its arguments are: k key, t key of a set, f field, v value, i index, s score; what is in quotes stays; `*`
 /// repeats the part before it.
 const SHAPES: &[&str] = &[
     "GET k",
@@ -148,6 +150,14 @@ const SHAPES: &[&str] = &[
     "ZRANGE k i i WITHSCORES",
     "ZRANGEBYSCORE k s s",
     "ZRANGEBYSCORE k '(1 '+inf WITHSCORES LIMIT '0 '2",
+    "SADD t v",
+    "SADD t v v v",
+    "SADD t i i i",
+    "SREM t v",
+    "SREM t i i v",
+    "SCARD t",
+    "SMEMBERS t",
+    "DEL t",
     "DBSIZE",
     "GET",
     "LPUSH k",
@@ -185,7 +195,8 @@ impl Generator {
         let family = shape.chars().next().unwrap_or('G').to_ascii_lowercase();
         let word = |word: &str| -> Vec<u8> {
             match word {
-                "k" => {
+                "k" | "t" => {
+                    let family = if word == "t" { 't' } else { family };
                     let fitting: Vec<&str> = KEYS
                         .iter()
                         .filter(|key| key.starts_with(family))

@@ -7,7 +7,7 @@ mod generate;
 mod modes;
 mod texts;
 
-use redis_sim::differential::{Comparison, WireReply, Words, words};
+use redis_sim::differential::{Comparison, How, WireReply, Words, words};
 use std::time::Duration;
 
 fn start() -> Comparison {
@@ -71,6 +71,27 @@ fn scripts_written_by_hand() {
         batch.extend([words("LRANGE list 0 -1"), words("GET string")]);
         same(&mut comparison, &batch, text);
     }
+}
+
+/// Catches a set of integers that is in another order than redis-server's, or has none where that has one.
+#[test]
+fn a_small_set_of_integers_is_in_order() {
+    let mut comparison = start();
+    comparison.compare_by(|words| (words[0] == b"SMEMBERS").then_some(How::Exact));
+    let many: Vec<String> = (0..512)
+        .map(|number| (number * 7919 % 512).to_string())
+        .collect();
+    let lines = [
+        "SADD t 10 9 -1 0 9223372036854775807 -9223372036854775808",
+        "SMEMBERS t",
+        "SREM t 9",
+        "SMEMBERS t",
+        "HELLO 3",
+        "SMEMBERS t",
+        &format!("SADD many {}", many.join(" ")),
+        "SMEMBERS many",
+    ];
+    same(&mut comparison, &lines.map(words), "in order");
 }
 
 /// Where seeds begin: `DIFFERENTIAL_SEED` moves on to sequences not tried before.
