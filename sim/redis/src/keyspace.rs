@@ -1,4 +1,6 @@
-//! The keys of one server: what they hold, when they expire, and who watches them.
+//! The keys of one server: their values, their expiry, and what WATCH needs.
+//!
+//! Knows no command and no clock: the time is set for each command.
 
 use super::reply::Reply;
 use super::value::{Kind, Value, WRONGTYPE};
@@ -20,38 +22,38 @@ pub struct Keyspace {
     entries: BTreeMap<Bytes, Entry>,
     now: u64,
     changes: u64,
-    /// For each watched key, the change that last touched it.
+    /// For each watched key, the number of its last change.
     watched: BTreeMap<Bytes, u64>,
 }
 
-/// The data of one moment, cheap to take: values are shared until one side writes.
+/// The data at one moment. Values are shared with the keyspace until they are written.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Snapshot(BTreeMap<Bytes, Entry>);
 
 impl Keyspace {
-    /// What `key` holds, without expiring anything: a key past its time is still seen. For checkers.
+    /// The value of `key`, also of one that is past its expiry and was not removed yet. O(log n).
     pub fn peek(&self, key: &[u8]) -> Option<&Value> {
         self.entries.get(key).map(|entry| entry.value.as_ref())
     }
 
-    /// When `key` expires, in Unix milliseconds; `None` when it does not, or is not there.
+    /// When `key` expires, in Unix milliseconds; `None` if it does not expire or does not exist. O(log n).
     pub fn expires_at(&self, key: &[u8]) -> Option<u64> {
         self.entries.get(key)?.expires_at
     }
 
-    /// Every key and what it holds, in byte order, without expiring anything.
+    /// Every key and its value, in byte order, also those past their expiry.
     pub fn iter(&self) -> impl Iterator<Item = (&Bytes, &Value)> {
         self.entries
             .iter()
             .map(|(key, entry)| (key, entry.value.as_ref()))
     }
 
-    /// How many keys there are, those past their time included.
+    /// The number of keys, with those past their expiry.
     pub fn len(&self) -> usize {
         self.entries.len()
     }
 
-    /// Whether there is no key at all.
+    /// Whether there are no keys.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
@@ -78,7 +80,7 @@ impl Keyspace {
         self.now
     }
 
-    /// Time as one command sees it: it stands still while the command, or its whole script, runs.
+    /// Sets the time of the next command. It does not change while a command, or a script, runs.
     pub(super) fn set_now(&mut self, now: u64) {
         self.now = now;
     }
@@ -94,7 +96,7 @@ impl Keyspace {
         }
     }
 
-    /// Drops all that is past its time; for commands that count or list keys.
+    /// Removes all keys that are past their expiry, for commands that count or list keys. O(n).
     pub(super) fn expire_all(&mut self) {
         let now = self.now;
         let due: Vec<Bytes> = self
@@ -123,7 +125,7 @@ impl Keyspace {
         }
     }
 
-    /// Opens `key` for change; whoever changes it calls [`Keyspace::touch`] or [`Keyspace::tidy`].
+    /// The value of `key`, to be changed. After a change the caller calls [`Keyspace::touch`] or [`Keyspace::tidy`].
     pub(super) fn write<K: Kind>(&mut self, key: &[u8]) -> Result<Option<&mut K>, Reply> {
         self.expire(key);
         match self.entries.get_mut(key) {
@@ -133,7 +135,7 @@ impl Keyspace {
         }
     }
 
-    /// Opens `key` for change, an empty one where there was none.
+    /// The value of `key`, to be changed; an empty one is created if there is none.
     pub(super) fn create<K: Kind>(&mut self, key: &[u8]) -> Result<&mut K, Reply> {
         self.expire(key);
         if !self.entries.contains_key(key) {
@@ -142,7 +144,8 @@ impl Keyspace {
         self.write(key)?.ok_or(WRONGTYPE)
     }
 
-    /// Sets `key`, whatever it was. The key is copied: a slice of what was read would keep the whole read alive.
+    /// Sets `key`, of whatever type it was. The key is copied: a slice would keep the whole buffer alive that was read from
+    /// the connection.
     pub(super) fn set(&mut self, key: &[u8], value: Value, expires_at: Option<u64>) {
         let entry = Entry {
             value: Arc::new(value),
@@ -157,7 +160,7 @@ impl Keyspace {
         self.touch(key);
     }
 
-    /// Sets when a key that exists expires.
+    /// Sets the expiry of a key, if it exists.
     pub(super) fn set_expiry(&mut self, key: &[u8], expires_at: Option<u64>) {
         if let Some(entry) = self.entries.get_mut(key) {
             entry.expires_at = expires_at;
@@ -174,7 +177,7 @@ impl Keyspace {
         removed
     }
 
-    /// Moves `from`, which exists, with its expiry, onto `to`.
+    /// Renames `from`, which exists, to `to`, with its expiry.
     pub(super) fn rename(&mut self, from: &[u8], to: &[u8]) {
         if let Some(entry) = self.entries.remove(from) {
             self.entries.insert(Bytes::copy_from_slice(to), entry);
@@ -188,7 +191,7 @@ impl Keyspace {
         keys.keys().for_each(|key| self.touch(key));
     }
 
-    /// Says that `key` changed.
+    /// Records a change of `key`.
     pub(super) fn touch(&mut self, key: &[u8]) {
         self.changes += 1;
         if !self.watched.is_empty()
@@ -198,7 +201,7 @@ impl Keyspace {
         }
     }
 
-    /// Says that `key` changed, and drops it when its last element went.
+    /// Records a change of `key`, and removes it if its value is empty.
     pub(super) fn tidy(&mut self, key: &[u8]) {
         if self.peek(key).is_some_and(Value::is_empty) {
             self.entries.remove(key);
@@ -206,7 +209,7 @@ impl Keyspace {
         self.touch(key);
     }
 
-    /// Starts to watch `key`: its stamp changes when the key does.
+    /// Watches `key`. Returns the number of its last change.
     pub(super) fn watch(&mut self, key: &[u8]) -> u64 {
         self.expire(key);
         *self
@@ -215,14 +218,14 @@ impl Keyspace {
             .or_insert(self.changes)
     }
 
-    /// Whether `key` has changed, or expired, since [`Keyspace::watch`] gave `stamp`.
+    /// Whether `key` has changed, or expired, since [`Keyspace::watch`] returned `stamp`.
     pub(super) fn changed_since(&mut self, key: &[u8], stamp: u64) -> bool {
         self.expire(key);
         self.watched.get(key).is_none_or(|now| *now != stamp)
     }
 
-    /// Forgets who watched what: their connections are gone.
-    pub(super) fn forget_watchers(&mut self) {
+    /// Ends all watches, because all connections have ended.
+    pub(super) fn end_watches(&mut self) {
         self.watched.clear();
     }
 }

@@ -1,4 +1,4 @@
-// README's example over turmoil needs that feature, which docs.rs builds with.
+// README has an example that needs the feature. docs.rs builds with all features.
 #![cfg_attr(feature = "turmoil", doc = include_str!("../README.md"))]
 #![cfg_attr(
     not(feature = "turmoil"),
@@ -19,8 +19,6 @@ mod session;
 mod state;
 mod strtod;
 pub mod tcp;
-#[cfg(test)]
-mod tests;
 #[cfg(feature = "turmoil")]
 pub mod turmoil;
 mod value;
@@ -36,24 +34,24 @@ use state::State;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// Time since the Unix epoch, asked once a command.
+/// A clock: the time since the Unix epoch. It is read once for each command.
 pub type Now = Arc<dyn Fn() -> Duration + Send + Sync>;
 
 /// How a server starts.
 #[derive(Clone, Default)]
 pub struct Config {
-    /// The clock that expiry and TIME go by. Without one, time stands where [`Redis::set_now`] puts it.
+    /// The clock for expiry and TIME. Without one, the time is what [`Redis::set_now`] sets.
     pub now: Option<Now>,
-    /// What is wrong from the start, and who may log in.
+    /// The error conditions at the start, and who may log in.
     pub modes: Modes,
 }
 
 impl Config {
-    /// A server that goes by the system's clock, as one on a port does.
+    /// Settings with the system's clock, for a server that is used in real time.
     #[must_use]
     #[allow(
         clippy::disallowed_methods,
-        reason = "whoever calls this wants the system's clock"
+        reason = "the caller asks for the system's clock"
     )]
     pub fn wall_clock() -> Config {
         let now = || {
@@ -76,7 +74,10 @@ pub fn commands() -> impl Iterator<Item = String> {
     cmd::names()
 }
 
-/// One simulated server.
+/// A simulated server.
+///
+/// It runs one command at a time and does no I/O. A command costs about as much as in redis-server, but for KEYS, SCAN,
+/// DBSIZE and INFO, which are O(n) in the number of keys.
 pub struct Redis {
     state: Box<State>,
     now: Option<Now>,
@@ -105,7 +106,7 @@ impl Redis {
         redis
     }
 
-    /// Sets the time, in Unix milliseconds, for a server without a clock of its own.
+    /// Sets the time, in Unix milliseconds, of a server without a clock.
     pub fn set_now(&mut self, unix_millis: u64) {
         self.state.micros = unix_millis.saturating_mul(1000);
         self.state.keyspace.set_now(unix_millis);
@@ -124,11 +125,14 @@ impl Redis {
         self.state.connections = 0;
         self.state.next_id = 0;
         self.state.random = Default::default();
-        // Clients tell a restart by the run id, so each life has its own; it need not be random.
+        // Clients notice a restart by the run id: it differs after each, but need not be random.
         self.state.run_id = format!("{:040x}", self.state.life);
     }
 
-    /// Lets a connection in; the error is what to answer before closing it.
+    /// Opens a connection.
+    ///
+    /// # Errors
+    /// The reply to send before closing it, when [`Modes::max_clients`] are connected.
     pub fn connect(&mut self) -> Result<Session, Reply> {
         let state = &mut self.state;
         if state
@@ -149,14 +153,14 @@ impl Redis {
         })
     }
 
-    /// Takes back a connection that ended.
+    /// Closes a connection.
     pub fn disconnect(&mut self, session: &Session) {
         if self.is_current(session) {
             self.state.connections = self.state.connections.saturating_sub(1);
         }
     }
 
-    /// Whether `session` belongs to this life of the server: a connection from before a restart is dead.
+    /// Whether `session` was opened since the last [`Redis::restart`]. An older one must not be used any more.
     pub fn is_current(&self, session: &Session) -> bool {
         session.life == self.state.life
     }
@@ -167,43 +171,43 @@ impl Redis {
         cmd::execute(&mut self.state, session, command)
     }
 
-    /// The error conditions, to be switched at any time.
+    /// The error conditions. They can be changed at any time.
     pub fn modes(&mut self) -> &mut Modes {
         &mut self.state.modes
     }
 
-    /// Stops and starts the server: data, settings and users stay, scripts and connections go.
+    /// Stops and starts the server. Data, settings and users stay; scripts and connections are lost.
     pub fn restart(&mut self) {
         self.flush_scripts();
-        self.state.keyspace.forget_watchers();
+        self.state.keyspace.end_watches();
         self.tick();
         self.state.started_micros = self.state.micros;
         self.begin_life();
     }
 
-    /// Forgets every script, as SCRIPT FLUSH does: the next EVALSHA is answered NOSCRIPT.
+    /// Removes all scripts, like SCRIPT FLUSH: the next EVALSHA fails with NOSCRIPT.
     pub fn flush_scripts(&mut self) {
         self.state.scripts.clear();
     }
 
-    /// Sets what CONFIG GET and INFO answer for one setting, without a check.
+    /// Sets what CONFIG GET and INFO answer for a setting, without checks.
     pub fn configure(&mut self, setting: &str, value: &str) {
         self.state
             .settings
             .insert(setting.to_owned(), value.to_owned());
     }
 
-    /// The data as it is now, for a later [`Redis::restore`]. Costs a pointer a key.
+    /// The data as it is now, for a later [`Redis::restore`]. O(n) in the number of keys; values are shared.
     pub fn snapshot(&self) -> Snapshot {
         self.state.keyspace.snapshot()
     }
 
-    /// Puts the data back to what it was: every write since is lost.
+    /// Takes the data back to a snapshot: later writes are lost. O(n) in the number of keys.
     pub fn restore(&mut self, snapshot: &Snapshot) {
         self.state.keyspace.restore(snapshot);
     }
 
-    /// The data, read without any effect: nothing expires by being looked at here.
+    /// The data. Reading it here has no effects: no key expires by it.
     pub fn keyspace(&self) -> &Keyspace {
         &self.state.keyspace
     }

@@ -1,35 +1,38 @@
-//! Conditions a server can be in where it answers errors: each with Redis's own text, at the moment Redis raises it.
+//! Error conditions of a server (LOADING, READONLY, OOM, MISCONF, BUSY, NOREPLICAS, NOPERM), with redis-server's texts.
+//!
+//! When they are checked is decided in `cmd::dispatch`.
 
 use super::reply::Reply;
 use super::session::Session;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Switches for what is wrong with the server. All off at first.
+/// Error conditions of the whole server, and who may log in. By default there are none, and everybody may.
 #[derive(Clone, Debug, Default)]
 pub struct Modes {
-    /// `-LOADING`: the data is being read from disk; only commands about the connection run.
+    /// `-LOADING`: the data is being loaded; only commands about the connection run.
     pub loading: bool,
     /// `-READONLY`: the server has become a replica. A script is stopped at its first write.
     pub readonly: bool,
-    /// `-OOM`: over `maxmemory`. A script is stopped at its first write, unless that one frees memory; after it, never.
+    /// `-OOM`: above `maxmemory`. A script is stopped at its first write, unless that frees memory; after a write, never.
     pub oom: bool,
-    /// `-MISCONF`: snapshots fail, so writes are refused. A script is stopped at its first write.
+    /// `-MISCONF`: saving to disk fails. A script is stopped at its first write.
     pub misconf: bool,
-    /// `-BUSY`: a script of somebody else runs too long.
+    /// `-BUSY`: a script of another connection runs for too long.
     pub busy: bool,
-    /// `-NOREPLICAS`: fewer good replicas than `min-replicas-to-write`.
+    /// `-NOREPLICAS`: fewer replicas than `min-replicas-to-write`.
     pub no_replicas: bool,
-    /// `-NOPERM`: commands denied to every user, lower case; a subcommand as `script|load`.
+    /// `-NOPERM`: commands that no user may run, in lower case; a subcommand as `script|load`. A script is stopped there,
+    /// also after a write.
     pub denied: BTreeSet<String>,
-    /// How many connections are accepted before `-ERR max number of clients reached`.
+    /// The number of connections above which new ones get `-ERR max number of clients reached`.
     pub max_clients: Option<usize>,
     /// The default user's password.
     pub requirepass: Option<String>,
-    /// Further users and their passwords.
+    /// Other users and their passwords.
     pub users: BTreeMap<String, String>,
 }
 
-/// The texts, where more than one place answers them.
+/// The error texts that are needed in more than one place.
 pub(super) mod text {
     use super::Reply;
 
@@ -56,7 +59,7 @@ pub(super) mod text {
 }
 
 impl Modes {
-    /// Why a write that would otherwise run is refused.
+    /// The error of a client's write, if these conditions refuse it.
     pub(super) fn refuses_write(&self) -> Option<Reply> {
         if self.misconf {
             Some(text::MISCONF)
@@ -78,12 +81,12 @@ impl Modes {
                     .is_some_and(|(container, _)| self.denied.contains(container)))
     }
 
-    /// Whether there is such a user at all.
+    /// Whether there is such a user.
     pub(super) fn knows(&self, user: &str) -> bool {
         user == "default" || self.users.contains_key(user)
     }
 
-    /// Logs `session` in, or says why not.
+    /// Logs `session` in.
     pub(super) fn log_in(
         &self,
         session: &mut Session,
@@ -91,7 +94,7 @@ impl Modes {
         password: &[u8],
     ) -> Result<(), Reply> {
         let known = if user == b"default" {
-            // Without a password the default user is let in with any.
+            // Without a password, any password lets the default user in.
             self.requirepass
                 .as_ref()
                 .is_none_or(|expected| expected.as_bytes() == password)

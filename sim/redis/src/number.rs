@@ -1,8 +1,8 @@
-//! Numbers as Redis reads and prints them.
+//! Reads and prints numbers as redis-server does.
 
 use super::strtod::strtod;
 
-/// Reads an integer the way Redis does: no plus sign, no leading zero, no blank, nothing beyond 64 bits.
+/// Reads an integer of 64 bits, without plus sign, leading zeros and blanks.
 pub(super) fn integer(text: &[u8]) -> Option<i64> {
     let (negative, digits) = match text {
         [b'-', digits @ ..] => (true, digits),
@@ -29,7 +29,7 @@ pub(super) fn integer(text: &[u8]) -> Option<i64> {
     }
 }
 
-/// Reads a score: all of it a number within a double's range, or an infinity, never NaN.
+/// Reads a score: a number in the range of doubles or an infinity, not NaN.
 pub(super) fn float(text: &[u8]) -> Option<f64> {
     let (value, length) = strtod(text)?;
     let named = text.iter().any(|byte| matches!(byte, b'i' | b'I'));
@@ -44,7 +44,7 @@ pub(super) fn float(text: &[u8]) -> Option<f64> {
     (length == text.len() && !value.is_nan() && in_range).then_some(value)
 }
 
-/// Reads a bound of scores: as C reads one, up to a zero byte, nothing at all being 0, and out of range an infinity.
+/// Reads a bound of scores as C does: up to a zero byte, empty as 0, and out of range as an infinity.
 pub(super) fn bound(text: &[u8]) -> Option<f64> {
     let text = text.split(|byte| *byte == 0).next().unwrap_or_default();
     let blanks = text
@@ -58,7 +58,7 @@ pub(super) fn bound(text: &[u8]) -> Option<f64> {
     (length == text.len() && !value.is_nan()).then_some(value)
 }
 
-/// What C's cast gives on the machines Redis runs on: out of range and NaN become the smallest integer.
+/// C's cast on x86: NaN and what is out of range become the smallest integer.
 #[allow(
     clippy::cast_possible_truncation,
     reason = "checked to be within range"

@@ -1,65 +1,67 @@
-//! What a command answers, in RESP2 or RESP3.
+//! Replies to commands, and their encoding in RESP2 and RESP3.
+//!
+//! Knows no command and no connection.
 
 use super::number::general;
 use super::value::Score;
 use bytes::{BufMut, Bytes, BytesMut};
 
-/// How replies are written; HELLO chooses, connection by connection.
+/// How replies are encoded. HELLO chooses it for a connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Protocol {
     /// What every connection starts with.
     #[default]
     Resp2,
-    /// With maps, sets, doubles, booleans and one null.
+    /// It adds maps, sets, doubles, booleans, and one null for all types.
     Resp3,
 }
 
-/// One reply. Texts of statuses and errors carry no line break: the encoder turns one into a space, as Redis does.
+/// A reply. Line breaks in the text of a status or an error are encoded as spaces, as in redis-server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {
     /// `+OK`
     Status(Bytes),
-    /// `-ERR text`, kept without the dash.
+    /// `-ERR text`, without the dash.
     Error(Bytes),
     /// `:1`
     Integer(i64),
-    /// `$3` and its bytes.
+    /// `$3` and the bytes.
     Bulk(Bytes),
     /// `$-1`: no value.
     Nil,
-    /// `*-1`: no array, as EXEC answers when a watched key changed.
+    /// `*-1`: no array, the reply of EXEC when a watched key has changed.
     NilArray,
-    /// `*n` and its elements.
+    /// `*n` and the elements.
     Array(Vec<Reply>),
-    /// Keys and values by turns: `%n`; in RESP2 an array of them all.
+    /// `%n`, with keys and values in turn; in RESP2 an array.
     Map(Vec<Reply>),
-    /// `~n` and its elements; in RESP2 an array.
+    /// `~n` and the elements; in RESP2 an array.
     Set(Vec<Reply>),
-    /// Members and scores: an array of pairs; in RESP2 an array of both by turns.
+    /// Members and their scores, as an array of pairs; in RESP2 an array of both in turn.
     Scored(Vec<(Bytes, Score)>),
     /// `,1.5`; in RESP2 a bulk string.
     Double(Score),
     /// `#t` or `#f`; in RESP2 1 or 0.
     Boolean(bool),
-    /// `(12`, kept as text; in RESP2 a bulk string.
+    /// `(12`, as text; in RESP2 a bulk string.
     BigNumber(Bytes),
-    /// `=7`, a format of three letters, a colon and a text; in RESP2 a bulk string of the text.
+    /// `=7`, a format of three letters, a colon and the text; in RESP2 a bulk string of the text.
     Verbatim([u8; 3], Bytes),
 }
 
-/// What a command's function returns: an `Err` is an error reply, so that `?` ends a command early.
+/// What the function of a command returns. An `Err` is an error reply, so that `?` ends the command.
 pub type Outcome = Result<Reply, Reply>;
 
 impl Reply {
     /// `+OK`
     pub const OK: Reply = Reply::Status(Bytes::from_static(b"OK"));
 
-    /// An error with a fixed text, code first: `ERR syntax error`.
+    /// An error with a fixed text that begins with its code: `ERR syntax error`.
     pub const fn fail(text: &'static str) -> Reply {
         Reply::Error(Bytes::from_static(text.as_bytes()))
     }
 
-    /// An error with a made text, code first.
+    /// An error with a text that begins with its code.
     pub fn error(text: impl Into<Vec<u8>>) -> Reply {
         Reply::Error(Bytes::from(text.into()))
     }
@@ -69,7 +71,7 @@ impl Reply {
         Reply::Bulk(Bytes::copy_from_slice(text.as_ref()))
     }
 
-    /// A value, or nil where there is none.
+    /// A value, or nil if there is none.
     pub fn optional(value: Option<&Bytes>) -> Reply {
         value.map_or(Reply::Nil, |value| Reply::Bulk(value.clone()))
     }
@@ -84,12 +86,12 @@ impl Reply {
         Reply::Integer(i64::try_from(value).unwrap_or(i64::MAX))
     }
 
-    /// Whether this is an error.
+    /// Whether it is an error.
     pub fn is_error(&self) -> bool {
         matches!(self, Reply::Error(_))
     }
 
-    /// The reply in the shapes that RESP2 has, so that who reads replies of RESP2 meets only those.
+    /// Replaces the types that RESP2 does not have.
     #[must_use]
     pub(super) fn in_resp2(self) -> Reply {
         match self {
@@ -110,51 +112,51 @@ impl Reply {
             Reply::Double(value) => Reply::text(general(value.0, 17)),
             Reply::Boolean(value) => Reply::flag(value),
             Reply::BigNumber(text) | Reply::Verbatim(_, text) => Reply::Bulk(text),
-            older => older,
+            other => other,
         }
     }
 
-    /// Writes the reply as RESP2.
+    /// Appends the reply to `out`, in RESP2.
     pub fn encode(&self, out: &mut BytesMut) {
         self.encode_as(Protocol::Resp2, out);
     }
 
-    /// Writes the reply.
+    /// Appends the reply to `out`.
     pub fn encode_as(&self, protocol: Protocol, out: &mut BytesMut) {
-        let newer = protocol == Protocol::Resp3;
+        let resp3 = protocol == Protocol::Resp3;
         match self {
             Reply::Status(text) => line(out, b'+', text),
             Reply::Error(text) => line(out, b'-', text),
             Reply::Integer(value) => header(out, b':', *value),
             Reply::Bulk(text) => bulk(out, text),
-            Reply::Nil | Reply::NilArray if newer => out.put_slice(b"_\r\n"),
+            Reply::Nil | Reply::NilArray if resp3 => out.put_slice(b"_\r\n"),
             Reply::Nil => out.put_slice(b"$-1\r\n"),
             Reply::NilArray => out.put_slice(b"*-1\r\n"),
             Reply::Array(items) => aggregate(protocol, out, b'*', items.len(), items),
-            Reply::Map(items) if newer => aggregate(protocol, out, b'%', items.len() / 2, items),
-            Reply::Set(items) if newer => aggregate(protocol, out, b'~', items.len(), items),
+            Reply::Map(items) if resp3 => aggregate(protocol, out, b'%', items.len() / 2, items),
+            Reply::Set(items) if resp3 => aggregate(protocol, out, b'~', items.len(), items),
             Reply::Map(items) | Reply::Set(items) => {
                 aggregate(protocol, out, b'*', items.len(), items);
             }
             Reply::Scored(pairs) => {
-                length(out, b'*', if newer { pairs.len() } else { 2 * pairs.len() });
+                length(out, b'*', if resp3 { pairs.len() } else { 2 * pairs.len() });
                 for (member, score) in pairs {
-                    if newer {
+                    if resp3 {
                         length(out, b'*', 2);
                     }
                     bulk(out, member);
                     Reply::Double(*score).encode_as(protocol, out);
                 }
             }
-            Reply::Double(value) if newer => line(out, b',', general(value.0, 17).as_bytes()),
+            Reply::Double(value) if resp3 => line(out, b',', general(value.0, 17).as_bytes()),
             Reply::Double(value) => bulk(out, general(value.0, 17).as_bytes()),
-            Reply::Boolean(value) if newer => {
+            Reply::Boolean(value) if resp3 => {
                 out.put_slice(if *value { b"#t\r\n" } else { b"#f\r\n" });
             }
             Reply::Boolean(value) => header(out, b':', i64::from(*value)),
-            Reply::BigNumber(text) if newer => line(out, b'(', text),
+            Reply::BigNumber(text) if resp3 => line(out, b'(', text),
             Reply::BigNumber(text) => bulk(out, text),
-            Reply::Verbatim(format, text) if newer => {
+            Reply::Verbatim(format, text) if resp3 => {
                 length(out, b'=', text.len() + 4);
                 out.put_slice(format);
                 out.put_u8(b':');
@@ -205,7 +207,7 @@ fn header(out: &mut BytesMut, kind: u8, value: i64) {
     out.put_slice(b"\r\n");
 }
 
-/// Writes `value` in decimal at the end of `buffer`: every reply has a number in it, and `format!` allocates.
+/// Writes `value` in decimal at the end of `buffer`. Most replies contain a number, and `format!` would allocate.
 pub(super) fn decimal(value: i64, buffer: &mut [u8; 20]) -> &[u8] {
     let mut rest = value.unsigned_abs();
     let mut at = buffer.len();

@@ -1,4 +1,6 @@
-//! Reading commands off the wire: RESP2 arrays of bulk strings, and the inline commands a person types.
+//! Parses commands as clients send them: arrays of bulk strings, and inline commands as typed into telnet.
+//!
+//! Knows no command.
 
 use bytes::{Buf, Bytes, BytesMut};
 
@@ -6,7 +8,7 @@ const MAX_ARGUMENTS: i64 = 1024 * 1024;
 const MAX_BULK: i64 = 512 * 1024 * 1024;
 const MAX_INLINE: usize = 64 * 1024;
 
-/// One command as it came: its name and arguments. Never empty.
+/// A command: its name and its arguments.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Command(Vec<Bytes>);
 
@@ -20,7 +22,7 @@ impl Command {
         (!words.is_empty()).then_some(Command(words))
     }
 
-    /// The name as the client spelled it; not always UTF-8, in either case.
+    /// The name as it was sent: in either case, and not always UTF-8.
     pub fn name(&self) -> &Bytes {
         &self.0[0]
     }
@@ -36,10 +38,12 @@ impl Command {
     }
 }
 
-/// Takes the next whole command off the front of `input`; `None` while it is not all there.
+/// Takes the next command off the front of `input`; `None` if it is not complete yet.
 ///
-/// The words share one allocation with what was read. An `Err` is the text to answer before closing: the stream
-/// cannot be read on.
+/// The words share the allocation of `input`.
+///
+/// # Errors
+/// The text of a protocol error, to be replied before the connection is closed: the stream cannot be read any further.
 pub fn next_command(input: &mut BytesMut) -> Result<Option<Command>, String> {
     loop {
         match input.first() {
@@ -97,14 +101,14 @@ pub fn next_command(input: &mut BytesMut) -> Result<Option<Command>, String> {
             .chain(&more)
             .map(|(start, length)| text.slice(*start..start + length))
             .collect();
-        // `*0` and `*-1` are no command at all: read on.
+        // `*0` and `*-1` are skipped.
         if let Some(command) = Command::from_words(words) {
             return Ok(Some(command));
         }
     }
 }
 
-/// The number from `from` to the line's end, and where the next line begins.
+/// The number between `from` and the end of the line, and where the next line begins.
 fn number(input: &[u8], from: usize, what: &str) -> Result<Option<(i64, usize)>, String> {
     let rest = &input[from.min(input.len())..];
     let Some(length) = rest.iter().position(|byte| *byte == b'\r') else {

@@ -1,7 +1,9 @@
-//! The simulated server behind a stream of bytes, and the place where faults strike one connection.
+//! Serves a connection over any stream of bytes, and injects faults into it.
 //!
-//! A [`Gate`] is asked around every command, so that a connection can break before a command ran, after it ran but
-//! before its reply, or in the middle of the reply: the three that a client cannot tell apart.
+//! A [`Gate`] is asked before and after every command. It can break the connection before the command runs, after it ran
+//! but before its reply, or in the middle of the reply: three cases that a client cannot tell apart.
+//!
+//! Knows no command, and neither sockets nor clocks.
 
 use super::{Command, Reply, Session, SharedRedis, next_command};
 use bytes::BytesMut;
@@ -12,17 +14,17 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::Notify;
 
-/// Locks it also after a panic elsewhere: that panic is what a test should show, not a second one.
+/// Locks, also after a panic of another thread: a test should report that panic, not a second one.
 pub(super) fn lock<T: ?Sized>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A connection: which life of the server it belongs to, and its number within it, as CLIENT ID answers it.
+/// A connection, among all that a server ever had.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnId {
-    /// Counts the server's restarts, from 1.
+    /// How often the server had started, from 1.
     pub life: u64,
-    /// Counts connections from 1.
+    /// The connection's number since that start, as CLIENT ID answers it, from 1.
     pub id: u64,
 }
 
@@ -31,63 +33,62 @@ pub struct ConnId {
 pub enum Before {
     /// Run it.
     Run,
-    /// Run it so much later, even if its client is gone by then: a late command.
+    /// Run it after this time, even if the client is gone by then.
     Delay(Duration),
-    /// Drop the connection; the command does not run.
+    /// Close the connection without running it.
     Cut,
-    /// Answer this error, code first, and do not run it.
+    /// Reply this error, which begins with its code, without running it.
     Refuse(String),
 }
 
-/// What to do with the reply of a command that has run.
+/// What to do with the reply to a command that has run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum After {
     /// Send it.
     Send,
-    /// Send it so much later.
+    /// Send it after this time.
     Delay(Duration),
-    /// Drop the connection instead.
+    /// Close the connection without sending it.
     Cut,
-    /// Send about half of it, then drop the connection.
+    /// Send about half of it, then close the connection.
     CutMidReply,
 }
 
-/// What strikes one server's connections. The default is that nothing does.
+/// Injects faults into connections. By default there are none.
 pub trait Gate {
-    /// A connection has opened. What this answers cuts it when notified, at once if it waits for a command; a command
-    /// already read still runs, and its reply is lost.
+    /// A connection has opened. Notifying the [`Notify`] that is returned closes it: at once while it waits for a command,
+    /// otherwise after the commands that were already read, whose replies may be lost.
     fn opened(&mut self, _conn: ConnId) -> Option<Arc<Notify>> {
         None
     }
 
-    /// A command has arrived and has not run.
+    /// A command has arrived and is about to run.
     fn before(&mut self, _conn: ConnId, _command: &Command) -> Before {
         Before::Run
     }
 
-    /// A command has run, and its reply is not sent.
+    /// A command has run, and its reply is about to be sent.
     fn after(&mut self, _conn: ConnId, _command: &Command, _reply: &Reply) -> After {
         After::Send
     }
 
-    /// The connection has ended, whoever ended it.
+    /// The connection has ended, from either side.
     fn closed(&mut self, _conn: ConnId) {}
 }
 
-/// A gate that lets everything through.
+/// A gate without faults.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Open;
 
 impl Gate for Open {}
 
-/// Serves one connection until either side ends it.
+/// Serves a connection until either side closes it.
 ///
-/// Commands of a connection run one after the other, in order, however many were sent at once. `sleep` is the world's
-/// clock; it is used for the gate's delays only. Dropping the future is a crash of the server: a delayed command is
-/// lost with it.
+/// Its commands run one after the other, also if they were sent at once. `sleep` is only used for the gate's delays.
+/// Dropping the future closes the connection; a delayed command then does not run.
 ///
 /// # Errors
-/// None that matter: a connection that breaks is the ordinary end of one. The error is for a log.
+/// When the stream breaks. That is an ordinary way for a connection to end; the error is for logs.
 pub async fn serve_connection<S, G, Sleep, Slept>(
     stream: S,
     redis: SharedRedis,
@@ -139,7 +140,7 @@ struct Connection<'a, G: ?Sized, Sleep> {
     cut: Option<Arc<Notify>>,
 }
 
-/// Whether a connection goes on.
+/// Whether the connection goes on.
 #[derive(PartialEq)]
 enum Next {
     Continue,
@@ -170,7 +171,7 @@ where
                     return Ok(());
                 }
             }
-            // Replies to what was sent at once go out at once.
+            // Replies to commands that were sent together are sent together.
             if !output.is_empty() {
                 stream.write_all(&output).await?;
                 stream.flush().await?;
@@ -193,7 +194,7 @@ where
         }
     }
 
-    /// Runs one command, as far as the gate lets it.
+    /// Runs a command, unless the gate decides otherwise.
     async fn one<S: AsyncWrite + Unpin>(
         &mut self,
         stream: &mut S,
@@ -221,14 +222,14 @@ where
         match after {
             After::Send => reply.encode_as(self.session.protocol(), output),
             After::Delay(delay) => {
-                // What was answered before is not held up with it.
+                // Replies to earlier commands are not delayed with it.
                 stream.write_all(output).await?;
                 output.clear();
                 (self.sleep)(delay).await;
                 reply.encode_as(self.session.protocol(), output);
             }
             After::Cut => {
-                // Earlier replies of the same batch were sent; only this one is lost.
+                // Replies to earlier commands are sent; only this one is lost.
                 stream.write_all(output).await?;
                 return Ok(Next::Close);
             }

@@ -1,4 +1,6 @@
-//! A real redis-server as a child process, for what must hold against the original too.
+//! A real redis-server as a child process, for tests that need the original.
+//!
+//! Knows nothing of the simulated server.
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -6,17 +8,17 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-/// How often a free port may turn out taken before giving up.
+/// How often to try another port when a free one is taken by another program meanwhile.
 const ATTEMPTS: usize = 5;
 
-/// One redis-server on a free port of 127.0.0.1, in a directory of its own. Dropping it kills it, and so does the end of
-/// this program, however it ends.
+/// A redis-server on a free port of 127.0.0.1, in a temporary directory. It is killed when this is dropped, and when this
+/// program ends, even if it is killed itself.
 ///
-/// It keeps nothing on disk unless told to. `REDIS_SERVER` names the program; without it, PATH is searched.
+/// By default it saves nothing to disk. `REDIS_SERVER` names the program; otherwise PATH is searched.
 #[derive(Debug)]
 pub struct RedisServer {
     child: Child,
-    leash: Option<Leash>,
+    watchdog: Option<Watchdog>,
     port: u16,
     directory: PathBuf,
     program: PathBuf,
@@ -24,15 +26,15 @@ pub struct RedisServer {
 }
 
 impl RedisServer {
-    /// Starts a server and waits until it answers.
+    /// Starts a server and waits until it replies.
     ///
     /// # Errors
-    /// `NotFound`, with how to install it, when there is no redis-server; else what starting it met.
+    /// [`io::ErrorKind::NotFound`], with how to install it, when there is no redis-server; or when it does not start.
     pub fn start() -> io::Result<RedisServer> {
         RedisServer::start_with(&[])
     }
 
-    /// Starts a server with further arguments, such as `["--appendonly", "yes"]`; they overrule the defaults.
+    /// Starts a server with more arguments, such as `["--appendonly", "yes"]`, which override the defaults.
     ///
     /// # Errors
     /// As [`RedisServer::start`].
@@ -42,7 +44,7 @@ impl RedisServer {
         RedisServer::start_program(&program, args)
     }
 
-    /// Starts this program: valkey-server and other relatives take the same arguments.
+    /// Starts another program that takes the same arguments, such as valkey-server.
     ///
     /// # Errors
     /// As [`RedisServer::start`].
@@ -58,7 +60,7 @@ impl RedisServer {
             std::fs::create_dir_all(&directory)?;
             let child = spawn(program, port, &directory, &args)?;
             let mut server = RedisServer {
-                leash: Leash::on(&child),
+                watchdog: Watchdog::start(&child),
                 child,
                 port,
                 directory,
@@ -67,7 +69,7 @@ impl RedisServer {
             };
             match server.wait_until_ready() {
                 Ok(()) => return Ok(server),
-                // Most likely somebody else took the port meanwhile.
+                // Most likely another program took the port meanwhile.
                 Err(error) => last = error,
             }
         }
@@ -84,65 +86,65 @@ impl RedisServer {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
-    /// The process, for signals.
+    /// The process id.
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    /// The directory it keeps its files in.
+    /// The directory of its files.
     pub fn directory(&self) -> &Path {
         &self.directory
     }
 
-    /// Kills it as a power cut would (`SIGKILL`) and waits until it is gone.
+    /// Kills it (`SIGKILL`) and waits until it has ended.
     ///
     /// # Errors
-    /// What the system says.
+    /// What the system reports.
     pub fn kill(&mut self) -> io::Result<()> {
-        self.leash = None;
+        self.watchdog = None;
         self.child.kill()?;
         self.child.wait().map(drop)
     }
 
-    /// Stops it where it stands (`SIGSTOP`): its connections stay, and nobody answers.
+    /// Suspends it (`SIGSTOP`): its connections stay open, without replies.
     ///
     /// # Errors
-    /// What the system says.
+    /// What the system reports.
     pub fn stop(&self) -> io::Result<()> {
         signal(&self.child, Signal::Stop)
     }
 
-    /// Lets it go on after [`RedisServer::stop`].
+    /// Resumes it after [`RedisServer::stop`] (`SIGCONT`).
     ///
     /// # Errors
-    /// What the system says.
+    /// What the system reports.
     pub fn resume(&self) -> io::Result<()> {
         signal(&self.child, Signal::Continue)
     }
 
-    /// Has it end in good order (`SIGTERM`) and waits until it is gone.
+    /// Shuts it down (`SIGTERM`) and waits until it has ended.
     ///
     /// # Errors
-    /// What the system says.
+    /// What the system reports.
     pub fn shut_down(&mut self) -> io::Result<()> {
-        self.leash = None;
+        self.watchdog = None;
         signal(&self.child, Signal::End)?;
         self.child.wait().map(drop)
     }
 
-    /// Starts it again, on the same port and directory, after [`RedisServer::kill`].
+    /// Kills it, if it runs, and starts it again on the same port and directory.
     ///
     /// # Errors
     /// As [`RedisServer::start`].
     pub fn restart(&mut self) -> io::Result<()> {
         self.kill()?;
         self.child = spawn(&self.program, self.port, &self.directory, &self.args)?;
-        self.leash = Leash::on(&self.child);
+        self.watchdog = Watchdog::start(&self.child);
         self.wait_until_ready()
     }
 
     fn wait_until_ready(&mut self) -> io::Result<()> {
-        // Ten seconds, slept away 10 ms at a time.
+        // Ten seconds in all.
         for _ in 0..1000 {
             if let Some(status) = self.child.try_wait()? {
                 return Err(io::Error::other(format!(
@@ -164,21 +166,21 @@ impl RedisServer {
 
 impl Drop for RedisServer {
     fn drop(&mut self) {
-        // A server that is gone already is what was wanted.
+        // It may have ended already.
         let _ = self.kill();
         let _ = std::fs::remove_dir_all(&self.directory);
     }
 }
 
-/// Kills the server if this program dies without having done so: whatever it dies of, its end of the pipe closes.
+/// A shell that kills the server when this program ends without having done so: then its end of the pipe is closed.
 #[derive(Debug)]
-struct Leash(Child);
+struct Watchdog(Child);
 
-impl Leash {
+impl Watchdog {
     #[cfg(unix)]
-    fn on(server: &Child) -> Option<Self> {
+    fn start(server: &Child) -> Option<Self> {
         let pid = server.id().to_string();
-        // Without a shell, the server outlives a program that is killed.
+        // Without a shell, the server would outlive a program that is killed.
         Command::new("sh")
             .args(["-c", "read -r _; kill -9 \"$0\"", &pid])
             .stdin(Stdio::piped())
@@ -190,14 +192,14 @@ impl Leash {
     }
 
     #[cfg(not(unix))]
-    fn on(_: &Child) -> Option<Self> {
+    fn start(_: &Child) -> Option<Self> {
         None
     }
 }
 
-impl Drop for Leash {
+impl Drop for Watchdog {
     fn drop(&mut self) {
-        // It goes before the server does: another process may get its number.
+        // It ends before the server does: another process may then get the server's id.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
@@ -256,7 +258,7 @@ fn spawn(program: &Path, port: u16, directory: &Path, args: &[String]) -> io::Re
     })
 }
 
-/// Whether the server is past loading its data.
+/// Whether the server has loaded its data.
 fn answers(port: u16) -> bool {
     let ask = || -> io::Result<bool> {
         let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
@@ -264,7 +266,7 @@ fn answers(port: u16) -> bool {
         stream.write_all(b"PING\r\n")?;
         let mut reply = [0; 8];
         let length = stream.read(&mut reply)?;
-        // With a password set, being asked for it is an answer too.
+        // A server with a password is ready, too.
         Ok(reply[..length].starts_with(b"+PONG") || reply[..length].starts_with(b"-NOAUTH"))
     };
     ask().unwrap_or(false)

@@ -1,40 +1,40 @@
-//! What a server knows of one connection.
+//! The state of a connection.
 
 use super::reply::Protocol;
 use super::resp::Command;
 use bytes::Bytes;
 
-/// One connection's state. Made by [`super::Redis::connect`].
+/// The state of a connection, made by [`super::Redis::connect`].
 #[derive(Debug, Default)]
 pub struct Session {
     pub(super) id: u64,
     pub(super) name: Bytes,
     pub(super) user: String,
     pub(super) authenticated: bool,
-    /// The commands of an open MULTI.
+    /// The commands of an open transaction.
     pub(super) queue: Option<Vec<Command>>,
-    /// A command could not be queued: EXEC will refuse.
+    /// A command could not be queued, so EXEC will fail.
     pub(super) broken: bool,
-    /// Watched keys, and the stamp each had.
+    /// Watched keys, and the number of the last change of each.
     pub(super) watching: Vec<(Bytes, u64)>,
     pub(super) closing: bool,
     pub(super) protocol: Protocol,
-    /// The server's life that this connection belongs to.
+    /// How often the server had started when this connection opened.
     pub(super) life: u64,
 }
 
 impl Session {
-    /// The number that CLIENT ID answers; they count up from 1 over the server's life.
+    /// The number that CLIENT ID answers. It counts from 1 when the server starts.
     pub fn id(&self) -> u64 {
         self.id
     }
 
-    /// Whether the server closes this connection once the last reply is sent, as after QUIT.
+    /// Whether the connection is to be closed after the last reply, as after QUIT.
     pub fn is_closing(&self) -> bool {
         self.closing
     }
 
-    /// How replies to it are written.
+    /// How its replies are encoded.
     pub fn protocol(&self) -> Protocol {
         self.protocol
     }

@@ -1,4 +1,4 @@
-//! Everything a server remembers but its connections.
+//! The state of a server, without its connections.
 
 use super::keyspace::Keyspace;
 use super::modes::Modes;
@@ -6,7 +6,7 @@ use super::script::Scripts;
 use super::script::library::Random;
 use std::collections::BTreeMap;
 
-/// One server's memory. A running script owns it, so it can be moved as a whole; its default is an empty server.
+/// The state of a server. It is moved into a script while that runs. The default is an empty server.
 #[derive(Default)]
 pub(super) struct State {
     pub(super) keyspace: Keyspace,
@@ -14,7 +14,7 @@ pub(super) struct State {
     pub(super) scripts: Scripts,
     pub(super) random: Random,
     pub(super) settings: BTreeMap<String, String>,
-    /// Microseconds since the Unix epoch, as the running command sees them.
+    /// The time of the running command, in microseconds since the Unix epoch.
     pub(super) micros: u64,
     pub(super) started_micros: u64,
     pub(super) connections: usize,
@@ -23,7 +23,7 @@ pub(super) struct State {
     pub(super) run_id: String,
 }
 
-/// Settings that CONFIG knows, with their defaults and, where only some values are good, those.
+/// The settings of CONFIG: name, default and, if not any, the valid values.
 pub(super) const SETTINGS: &[(&str, &str, &[&str])] = &[
     ("appendfsync", "everysec", &["everysec", "always", "no"]),
     ("appendonly", "no", &["yes", "no"]),

@@ -1,7 +1,6 @@
 //! C's `strtod`, which reads more than decimal numbers: hexadecimal ones, infinities, NaN.
 
-/// The longest number at the front of `text`, and its length; `None` when there is none. Blanks in front are no part of
-/// one here.
+/// The longest number at the front of `text`, and its length; `None` if there is none. Does not skip blanks.
 pub(super) fn strtod(text: &[u8]) -> Option<(f64, usize)> {
     let sign = usize::from(matches!(text.first(), Some(b'-' | b'+')));
     let negative = text.first() == Some(&b'-');
@@ -49,7 +48,7 @@ pub(super) fn strtod(text: &[u8]) -> Option<(f64, usize)> {
     Some((signed(value), sign + end))
 }
 
-/// A hexadecimal number after its `0x`: digits with or without a point, and perhaps `p` and an exponent of two.
+/// A hexadecimal number after its `0x`: digits with an optional point and an optional `p` with an exponent of two.
 fn hexadecimal(text: &[u8]) -> Option<(f64, usize)> {
     let (mut value, mut scale, mut digits, mut point) = (0.0, 0, 0, false);
     let mut length = 0;

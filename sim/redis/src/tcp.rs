@@ -1,6 +1,6 @@
 //! The simulated server on a TCP port, in real time: for redis-cli and for clients in any language.
 //!
-//! Nothing here is deterministic; what a command does is no affair of this module.
+//! The order of commands of different connections is not deterministic here. Knows no command.
 
 use super::server::{Gate, Open, lock, serve_connection};
 use super::{Config, Redis, SharedRedis};

@@ -1,7 +1,6 @@
 //! The simulated server on a host of a turmoil simulation (feature `turmoil`).
 //!
-//! It goes by tokio's clock, which turmoil drives, so a simulation is repeated exactly by its seed. What the clients are
-//! and which faults there are is no affair of this module.
+//! It uses tokio's clock, which turmoil drives, so that the seed determines the whole simulation. Knows no command.
 //!
 //! ```
 //! use redis_sim::{Config, Redis, server::Open};

@@ -1,4 +1,6 @@
-//! The types of value a key can hold.
+//! The types of values.
+//!
+//! Knows no command and no key.
 
 use super::number::integer;
 use super::reply::Reply;
@@ -6,13 +8,13 @@ use bytes::Bytes;
 use indexmap::IndexMap;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-/// A list; both ends and any index are reached at once.
+/// A list, with O(1) access to any index.
 pub type List = VecDeque<Bytes>;
 
-/// A hash, in the order its fields were first set, as a small hash in Redis is.
+/// A hash. Its fields are in the order in which they were first set, like those of a small hash in redis-server.
 pub type Hash = IndexMap<Bytes, Bytes>;
 
-/// What a key holds.
+/// The value of a key.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Value {
@@ -29,7 +31,7 @@ pub enum Value {
 }
 
 impl Value {
-    /// What TYPE calls it.
+    /// The type's name, as TYPE answers it.
     pub fn type_name(&self) -> &'static str {
         match self {
             Value::Text(_) => "string",
@@ -51,7 +53,7 @@ impl Value {
     }
 }
 
-/// A type that a command asks a key to be.
+/// The type that a command needs a value to have.
 pub(super) trait Kind: Sized {
     fn of(value: &Value) -> Option<&Self>;
     fn of_mut(value: &mut Value) -> Option<&mut Self>;
@@ -88,16 +90,16 @@ kind!(Hash, Hash);
 kind!(Set, Set);
 kind!(Sorted, Sorted);
 
-/// The answer to a command against a key of another type.
+/// The error of a command on a value of another type.
 pub(super) const WRONGTYPE: Reply =
     Reply::fail("WRONGTYPE Operation against a key holding the wrong kind of value");
 
 /// A set. Redis-server defines an order only while a set is small and holds nothing but integers.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Set {
-    /// By value.
+    /// By number.
     Integers(BTreeSet<i64>),
-    /// By bytes. It stays so when nothing but integers is left.
+    /// By bytes. It stays so when only integers are left.
     Any(BTreeSet<Bytes>),
 }
 
@@ -108,13 +110,13 @@ impl Default for Set {
 }
 
 impl Set {
-    /// How many integers are kept as such: `set-max-intset-entries`.
+    /// The default of `set-max-intset-entries`.
     const MOST_INTEGERS: usize = 512;
 
-    /// How many members there are.
+    /// The number of members.
     #[allow(
         clippy::len_without_is_empty,
-        reason = "an empty one does not outlive its command"
+        reason = "an empty one is removed with its key"
     )]
     pub fn len(&self) -> usize {
         match self {
@@ -162,7 +164,7 @@ impl Set {
     }
 }
 
-/// A score, ordered as numbers are. Never NaN.
+/// A score, ordered by number. Never NaN.
 #[derive(Clone, Copy, Debug)]
 pub struct Score(pub f64);
 
@@ -179,33 +181,33 @@ impl PartialOrd for Score {
 }
 impl Ord for Score {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        // Not `total_cmp`: to Redis, -0 and 0 are one score.
+        // Not `total_cmp`: -0 and 0 are equal scores.
         self.0
             .partial_cmp(&other.0)
             .unwrap_or(std::cmp::Ordering::Equal)
     }
 }
 
-/// A sorted set: members by score, then by their bytes.
+/// A sorted set. Members are ordered by score, then by bytes.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Sorted {
     scores: BTreeMap<Bytes, f64>,
     order: BTreeSet<(Score, Bytes)>,
-    /// It once had many members, or a long one.
+    /// It has had many members, or a long one, at some time: it is a skip list in redis-server.
     large: bool,
 }
 
 impl Sorted {
-    /// How many members there are.
+    /// The number of members.
     #[allow(
         clippy::len_without_is_empty,
-        reason = "an empty one does not outlive its command"
+        reason = "an empty one is removed with its key"
     )]
     pub fn len(&self) -> usize {
         self.scores.len()
     }
 
-    /// A member's score.
+    /// The score of a member.
     pub fn score(&self, member: &[u8]) -> Option<f64> {
         self.scores.get(member).copied()
     }
@@ -215,7 +217,7 @@ impl Sorted {
         self.order.iter().map(|(score, member)| (member, score.0))
     }
 
-    /// Members and scores in order, from the first whose score is not below `least`.
+    /// Members and scores in order, from the first whose score is not less than `least`.
     pub fn from(&self, least: f64) -> impl DoubleEndedIterator<Item = (&Bytes, f64)> {
         self.order
             .range((Score(least), Bytes::new())..)
@@ -225,7 +227,7 @@ impl Sorted {
     pub(super) fn insert(&mut self, member: &Bytes, score: f64) -> Option<f64> {
         self.large |=
             member.len() > 64 || (self.scores.len() >= 128 && !self.scores.contains_key(member));
-        // A small one keeps whole scores as integers, and there is no -0 among those.
+        // A small one stores whole scores as integers, which have no -0.
         let score = if self.large { score } else { score + 0.0 };
         let before = self.scores.insert(member.clone(), score);
         if let Some(before) = before {

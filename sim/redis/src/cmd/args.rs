@@ -1,4 +1,6 @@
-//! Reading arguments, with Redis's own complaints.
+//! Reading arguments, with redis-server's error texts.
+//!
+//! Knows no command.
 
 use crate::number;
 use crate::reply::Reply;
@@ -14,11 +16,11 @@ pub(super) fn integer(word: &[u8]) -> Result<i64, Reply> {
     number::integer(word).ok_or(NOT_INTEGER)
 }
 
-/// The argument as a count that is not negative; `complaint` otherwise.
-pub(super) fn count(word: &[u8], complaint: Reply) -> Result<usize, Reply> {
+/// The argument as a count that is not negative; `error` otherwise.
+pub(super) fn count(word: &[u8], error: Reply) -> Result<usize, Reply> {
     number::integer(word)
         .and_then(|value| usize::try_from(value).ok())
-        .ok_or(complaint)
+        .ok_or(error)
 }
 
 /// Whether the argument is this option, in either case.
@@ -32,7 +34,7 @@ pub(super) fn wrong_arity(name: &str) -> Reply {
     ))
 }
 
-/// What an error repeats of a word: its bytes as they are, up to the first zero byte.
+/// The part of a word that an error text repeats: up to the first zero byte.
 pub(super) fn echo(word: &[u8]) -> &[u8] {
     word.split(|byte| *byte == 0).next().unwrap_or_default()
 }
@@ -42,26 +44,26 @@ pub(super) fn echoing(before: &str, word: &[u8], after: &str) -> Reply {
     Reply::error([before.as_bytes(), echo(word), after.as_bytes()].concat())
 }
 
-/// A copy to keep: a slice of what was read would keep the whole read alive.
+/// A copy for the keyspace: a slice would keep the whole buffer alive that was read from the connection.
 pub(super) fn keep(word: &Bytes) -> Bytes {
     Bytes::copy_from_slice(word)
 }
 
-/// Clamps a start and an end that may count from the back to a range within `length`; `None` when it is empty.
+/// The range from `start` to `end`, which count from the end when negative, cut to `length`; `None` when it is empty.
 pub(super) fn range(
     start: i64,
     end: i64,
     length: usize,
 ) -> Option<std::ops::RangeInclusive<usize>> {
     let length = i64::try_from(length).ok()?;
-    let place = |index: i64| {
+    let from_start = |index: i64| {
         if index < 0 {
             index.saturating_add(length)
         } else {
             index
         }
     };
-    let (start, end) = (place(start).max(0), place(end).min(length - 1));
+    let (start, end) = (from_start(start).max(0), from_start(end).min(length - 1));
     if start > end {
         return None;
     }

@@ -8,7 +8,7 @@ pub(super) const CLIENT: Spec = Spec::container(
         Spec::new("client|id", 2, CONNECTION, id),
         Spec::new("client|getname", 2, CONNECTION, get_name),
         Spec::new("client|setname", 3, CONNECTION, set_name),
-        // Newer than 7.0, but what every newer client sends first.
+        // Not in redis-server 7.0, but newer clients send it first.
         Spec::new("client|setinfo", 4, CONNECTION, set_info),
         Spec::new("client|no-evict", 3, CONNECTION | ADMIN, no_evict),
     ],
@@ -46,7 +46,7 @@ fn no_evict(_: &mut Ctx<'_>, args: &[Bytes]) -> Outcome {
     }
 }
 
-/// A connection's name, where every byte can be shown in a list.
+/// A connection's name: printable ASCII without blanks.
 pub(super) fn checked_name(name: &Bytes) -> Result<Bytes, Reply> {
     if name.iter().all(|byte| (b'!'..=b'~').contains(byte)) {
         Ok(keep(name))

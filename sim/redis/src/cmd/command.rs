@@ -37,7 +37,7 @@ fn info(ctx: &mut Ctx<'_>, args: &[Bytes]) -> Outcome {
     ))
 }
 
-/// A summary is all there is.
+/// Only a summary of each command.
 fn docs(_: &mut Ctx<'_>, args: &[Bytes]) -> Outcome {
     let known: Vec<&Spec> = match &args[2..] {
         [] => TABLE.iter().collect(),
@@ -67,11 +67,11 @@ fn describe(spec: &Spec) -> Reply {
         Reply::Integer(first.into()),
         Reply::Integer(last.into()),
         Reply::Integer(step.into()),
-        // Categories, tips and key specifications: nothing here goes by them.
+        // ACL categories, tips and key specifications are not simulated.
         Reply::Set(Vec::new()),
         Reply::Set(Vec::new()),
         Reply::Set(Vec::new()),
-        // redis-server has a set here as long as it is empty.
+        // redis-server answers an empty set, but an array when there are subcommands.
         if spec.subs.is_empty() {
             Reply::Set(Vec::new())
         } else {

@@ -1,4 +1,6 @@
-//! Whether a command runs at all, decided in the order in which redis-server decides it, and running it.
+//! Decides whether a command runs, by the same checks in the same order as redis-server, and runs it.
+//!
+//! Knows a command only by its [`Spec`], but for those of transactions and PING.
 
 use super::lookup;
 use super::spec::{ALLOW_BUSY, DENYOOM, LOADING, NO_AUTH, NOSCRIPT, Spec, WRITE};
@@ -12,7 +14,7 @@ use bytes::Bytes;
 
 /// What a command runs on.
 pub(crate) struct Ctx<'a> {
-    /// In a box so that a script can take it all with one move.
+    /// Boxed, so that a script can own it while it runs, at the cost of moving a pointer.
     pub(crate) state: &'a mut Box<State>,
     pub(crate) session: &'a mut Session,
 }
@@ -23,17 +25,17 @@ impl Ctx<'_> {
     }
 }
 
-/// Runs one command of a connection, or queues or refuses it.
+/// Runs a command of a connection, or queues it, or refuses it.
 pub(crate) fn execute(state: &mut Box<State>, session: &mut Session, command: &Command) -> Reply {
     let words = command.words();
-    let verdict = find(words).and_then(|spec| match refusal(state, session, spec) {
+    let admitted = find(words).and_then(|spec| match refusal(state, session, spec) {
         Some(refusal) => Err(refusal),
         None => Ok(spec),
     });
-    let spec = match verdict {
+    let spec = match admitted {
         Ok(spec) => spec,
         Err(refusal) => {
-            // EXEC itself refused drops its transaction; anything else spoils it.
+            // A refused EXEC discards the transaction; any other refused command makes EXEC fail.
             if command.is("exec") {
                 session.end_transaction();
                 session.watching.clear();
@@ -71,7 +73,7 @@ pub(super) fn run(spec: &Spec, ctx: &mut Ctx<'_>, words: &[Bytes]) -> Reply {
     }
 }
 
-/// The command these words are, with a number of words that it takes.
+/// The command, or subcommand, of these words, if it takes so many.
 pub(super) fn find(words: &[Bytes]) -> Result<&'static Spec, Reply> {
     let Some(spec) = words.first().and_then(|name| lookup(name)) else {
         return Err(unknown(words));
@@ -125,7 +127,7 @@ fn unknown(words: &[Bytes]) -> Reply {
     Reply::error(text)
 }
 
-/// Why the server, as it is, does not run this command.
+/// Why the server in its present condition does not run this command; `None` if it does.
 fn refusal(state: &State, session: &Session, spec: &Spec) -> Option<Reply> {
     let modes = &state.modes;
     if !session.authenticated && !spec.has(NO_AUTH) {
@@ -137,7 +139,7 @@ fn refusal(state: &State, session: &Session, spec: &Spec) -> Option<Reply> {
             spec.name
         )));
     }
-    // EXEC answers for all it is about to run.
+    // EXEC is checked for all commands that it would run.
     let queued = match &session.queue {
         Some(queue) if spec.name == "exec" => queue
             .iter()
@@ -146,7 +148,7 @@ fn refusal(state: &State, session: &Session, spec: &Spec) -> Option<Reply> {
         _ => 0,
     };
     let flags = spec.flags | queued;
-    // What is queued takes memory too.
+    // Queueing takes memory, too.
     let queues =
         session.queue.is_some() && !matches!(spec.name, "exec" | "discard" | "quit" | "reset");
     if modes.oom && (queues || flags & DENYOOM != 0) {
@@ -166,19 +168,19 @@ fn refusal(state: &State, session: &Session, spec: &Spec) -> Option<Reply> {
     None
 }
 
-/// What holds for the script that calls: what it did so far decides what it still may.
+/// The script that calls a command: what it has done decides what it may do.
 #[derive(Default)]
 pub(crate) struct ScriptCaller {
     pub(crate) session: Session,
-    /// It called a command that writes; from then on nothing but permissions stops it.
+    /// It has called a command that writes. From then on, only a missing permission stops it.
     pub(crate) wrote: bool,
-    /// It was run by EVAL_RO, or declared that it does not write.
+    /// It was run by EVAL_RO, or declared `no-writes`.
     pub(crate) read_only: bool,
-    /// It declared that it may run over the memory limit.
+    /// It declared `allow-oom`.
     pub(crate) allow_oom: bool,
 }
 
-/// Runs one command of a script. What redis-server says without a code gets `ERR` here.
+/// Runs a command of a script. Errors that redis-server raises without a code get the code `ERR`.
 pub(crate) fn execute_in_script(
     state: &mut Box<State>,
     caller: &mut ScriptCaller,
@@ -188,7 +190,7 @@ pub(crate) fn execute_in_script(
         Ok(spec) => spec,
         Err(_) => {
             let known = words.first().and_then(|name| lookup(name));
-            // A container's unknown subcommand is an unknown command here.
+            // Within scripts, an unknown subcommand is an unknown command.
             let arity = known.is_some_and(|spec| {
                 spec.subs.is_empty() || !spec.takes(words.len()) || sub(spec, words)
             });
@@ -213,7 +215,7 @@ pub(crate) fn execute_in_script(
         }
         if !caller.wrote {
             let modes = &state.modes;
-            // Unlike a client's command, a script asks for the replica first.
+            // In scripts, READONLY is checked before MISCONF; for clients it is the reverse.
             let refusal = if modes.readonly {
                 Some(text::READONLY)
             } else {
@@ -246,7 +248,7 @@ fn sub(spec: &Spec, words: &[Bytes]) -> bool {
     })
 }
 
-/// Whether whoever runs the script may run this command, with any number of arguments; `None`: there is no such command.
+/// Whether the user who runs the script may run this command, with any number of arguments; `None`: it does not exist.
 pub(crate) fn may_run(state: &State, words: &[Bytes]) -> Option<bool> {
     let spec = lookup(words.first()?)?;
     let spec = match words.get(1) {

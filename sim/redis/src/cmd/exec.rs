@@ -21,7 +21,7 @@ fn run(ctx: &mut Ctx<'_>, _: &[Bytes]) -> Outcome {
     {
         return Ok(Reply::NilArray);
     }
-    // Permissions are asked again, command by command: they may have changed since.
+    // Permissions may have changed since the commands were queued.
     let run_one = |command: &crate::Command| match super::find(command.words()) {
         Ok(spec) if ctx.state.modes.denies(spec.name) => Reply::fail(
             "NOPERM ACLs rules changed between the moment the transaction was accumulated and the EXEC call. \

@@ -1,4 +1,4 @@
-//! FLUSHALL [ASYNC | SYNC], FLUSHDB [ASYNC | SYNC]: the same, as there is one database.
+//! FLUSHALL [ASYNC | SYNC], FLUSHDB [ASYNC | SYNC]: the same, because there is one database.
 
 use super::prelude::*;
 

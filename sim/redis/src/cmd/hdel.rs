@@ -4,7 +4,7 @@ use super::prelude::*;
 
 pub(super) const HDEL: Spec = Spec::new("hdel", -3, WRITE | FAST, run).one_key();
 
-/// Up to here Redis keeps a hash in order; beyond, its order is anything, and removing need not move what follows.
+/// Up to this size redis-server keeps the fields in order; above it, they have no order, and removing may be O(1).
 const ORDERED: usize = 128;
 
 fn run(ctx: &mut Ctx<'_>, args: &[Bytes]) -> Outcome {

@@ -1,4 +1,4 @@
-//! HSET key field value [field value ...], HMSET the same with another answer
+//! HSET key field value [field value ...], HMSET the same with another reply
 
 use super::prelude::*;
 

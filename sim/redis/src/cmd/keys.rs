@@ -1,4 +1,4 @@
-//! KEYS pattern: in byte order, where Redis has none.
+//! KEYS pattern: in byte order; redis-server has no particular order.
 
 use super::prelude::*;
 

@@ -12,7 +12,7 @@ fn run(ctx: &mut Ctx<'_>, args: &[Bytes]) -> Outcome {
     Ok(Reply::optional(place.and_then(|place| list.get(place))))
 }
 
-/// Where an index, counted from the back when negative, points within a list.
+/// The position of an index that counts from the end when negative.
 pub(super) fn place(index: i64, length: usize) -> Option<usize> {
     let distance = usize::try_from(index.unsigned_abs()).ok()?;
     let place = if index < 0 {

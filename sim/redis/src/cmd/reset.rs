@@ -1,4 +1,4 @@
-//! RESET: the connection as it was when it opened.
+//! RESET: takes the connection back to the state in which it opened.
 
 use super::prelude::*;
 

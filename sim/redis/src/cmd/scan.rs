@@ -1,4 +1,4 @@
-//! SCAN cursor [MATCH pattern] [COUNT count] [TYPE type]: all in one answer, in byte order.
+//! SCAN cursor [MATCH pattern] [COUNT count] [TYPE type]: everything in one reply, in byte order.
 
 use super::prelude::*;
 
@@ -15,7 +15,7 @@ fn run(ctx: &mut Ctx<'_>, args: &[Bytes]) -> Outcome {
                 .as_ref()
                 .is_none_or(|kind| is(kind, value.type_name()))
     });
-    Ok(answer(
+    Ok(page(
         keys.map(|(key, _)| Reply::Bulk(key.clone())).collect(),
     ))
 }
@@ -59,7 +59,7 @@ impl Options {
     }
 }
 
-/// A cursor as C's `strtoul` reads it, sign and all; its value says nothing here, as every answer is whole.
+/// A cursor as C's `strtoul` reads it, with its sign. Its value is not used, because every reply is complete.
 pub(super) fn cursor(word: &[u8]) -> Result<u64, Reply> {
     const INVALID: Reply = Reply::fail("ERR invalid cursor");
     let word = echo(word);
@@ -68,7 +68,7 @@ pub(super) fn cursor(word: &[u8]) -> Result<u64, Reply> {
         [b'+', digits @ ..] => (false, digits),
         digits => (false, digits),
     };
-    // An empty word is 0; a sign alone is not.
+    // `strtoul` reads an empty word as 0, but not a sign alone.
     if digits.is_empty() {
         return if word.is_empty() { Ok(0) } else { Err(INVALID) };
     }
@@ -89,6 +89,7 @@ pub(super) fn cursor(word: &[u8]) -> Result<u64, Reply> {
     })
 }
 
-pub(super) fn answer(items: Vec<Reply>) -> Reply {
+/// The last page of a scan.
+pub(super) fn page(items: Vec<Reply>) -> Reply {
     Reply::Array(vec![Reply::text("0"), Reply::Array(items)])
 }

@@ -41,7 +41,7 @@ fn flush(ctx: &mut Ctx<'_>, args: &[Bytes]) -> Outcome {
     Ok(Reply::OK)
 }
 
-/// Ends the script that the server is busy with, had it not written yet.
+/// Ends the mode `busy`: the script is assumed not to have written.
 fn kill(ctx: &mut Ctx<'_>, _: &[Bytes]) -> Outcome {
     if std::mem::take(&mut ctx.state.modes.busy) {
         return Ok(Reply::OK);

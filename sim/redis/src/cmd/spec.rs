@@ -1,23 +1,25 @@
-//! What is known of a command before it runs: COMMAND INFO answers it, and [`super::execute`] decides by it.
+//! What is known of a command before it runs: COMMAND INFO answers it, and [`super::dispatch`] decides by it.
+//!
+//! Knows no command.
 
 use super::Ctx;
 use crate::reply::Outcome;
 use bytes::Bytes;
 
-/// What runs a command: all its words, the name first, their number already checked.
+/// The function that runs a command. It gets all words, the name first; their number has been checked.
 pub(super) type Run = fn(&mut Ctx<'_>, &[Bytes]) -> Outcome;
 
 /// One command.
 pub(super) struct Spec {
     /// Lower case; a subcommand has its container in front: `script|load`.
     pub(super) name: &'static str,
-    /// How many words, the name included; negative: at least that many.
+    /// The number of words with the name; negative: at least so many.
     pub(super) arity: i32,
     pub(super) flags: u32,
-    /// The first and last word that is a key, and the step between keys; zeros where there is none.
+    /// The first and the last word that is a key, and the step between keys; zeros if there are none.
     pub(super) keys: (i32, i32, i32),
     pub(super) run: Run,
-    /// Not empty for a container, whose own function never runs.
+    /// The subcommands of a container, which does not run itself.
     pub(super) subs: &'static [Spec],
 }
 
@@ -36,7 +38,7 @@ pub(super) const ALLOW_BUSY: u32 = 1 << 11;
 pub(super) const NO_MANDATORY_KEYS: u32 = 1 << 12;
 pub(super) const MOVABLEKEYS: u32 = 1 << 13;
 
-/// Flag names, as COMMAND INFO prints and orders them.
+/// The names of the flags, in the order in which COMMAND INFO answers them.
 pub(super) const FLAGS: &[(u32, &str)] = &[
     (WRITE, "write"),
     (READONLY, "readonly"),
@@ -54,7 +56,7 @@ pub(super) const FLAGS: &[(u32, &str)] = &[
     (MOVABLEKEYS, "movablekeys"),
 ];
 
-/// The flags of commands that only touch their own connection.
+/// The flags of commands that only concern their own connection.
 pub(super) const CONNECTION: u32 = NOSCRIPT | LOADING | STALE;
 
 impl Spec {
@@ -77,7 +79,7 @@ impl Spec {
         }
     }
 
-    /// From the first word on, every `step`th is a key.
+    /// From the first word on, each `step`th is a key.
     pub(super) const fn all_keys(self, step: i32) -> Spec {
         Spec {
             keys: (1, -1, step),

@@ -1,4 +1,4 @@
-//! WAIT numreplicas timeout: there are no replicas, so none has anything.
+//! WAIT numreplicas timeout: the number of replicas that have all writes; there are none.
 
 use super::prelude::*;
 

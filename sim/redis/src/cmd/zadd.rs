@@ -53,7 +53,7 @@ impl Options {
         Ok((options, pairs))
     }
 
-    /// Whether a member goes from one score to another.
+    /// Whether a member may change from one score to another.
     fn allow(&self, before: Option<f64>, after: f64) -> bool {
         match before {
             None => !self.xx,
@@ -65,14 +65,14 @@ impl Options {
 
 fn run(ctx: &mut Ctx<'_>, args: &[Bytes]) -> Outcome {
     let (options, pairs) = Options::read(&args[2..])?;
-    // All scores are read before the first is set: one that is none changes nothing.
+    // All scores are read before the first is set, so that an invalid one changes nothing.
     let scores: Vec<f64> = pairs
         .iter()
         .step_by(2)
         .map(|word| number::float(word).ok_or(NOT_FLOAT))
         .collect::<Result<_, _>>()?;
     if options.xx && ctx.db().read::<Sorted>(&args[1])?.is_none() {
-        // Nothing to change, and nobody who watches the key is to hear of it.
+        // The key must not be created and removed again: that would fail a WATCH.
         return Ok(if options.increment {
             Reply::Nil
         } else {

@@ -1,4 +1,4 @@
-//! ZRANGEBYSCORE key min max [WITHSCORES] [LIMIT offset count]; `(` in front of a bound leaves it out.
+//! ZRANGEBYSCORE key min max [WITHSCORES] [LIMIT offset count]; `(` in front of a bound excludes it.
 
 use super::prelude::*;
 use crate::number;

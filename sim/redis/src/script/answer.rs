@@ -1,9 +1,9 @@
-//! What a script gets from a command.
+//! Replies of commands, as the Lua values that `redis.call` returns.
 
 use crate::reply::{Protocol, Reply};
 use mlua::{Lua, Table, Value};
 
-/// A command's answer, as a script gets it: a status `{ok = …}`, an error `{err = …}`, nil is false, in RESP3 nil.
+/// A status becomes `{ok = …}`, an error `{err = …}`, and nil becomes false, in RESP3 nil.
 pub(super) fn to_lua(lua: &Lua, reply: &Reply, protocol: Protocol) -> mlua::Result<Value> {
     Ok(match reply {
         Reply::Nil | Reply::NilArray if protocol == Protocol::Resp3 => Value::Nil,
@@ -54,9 +54,9 @@ pub(super) fn to_lua(lua: &Lua, reply: &Reply, protocol: Protocol) -> mlua::Resu
 
 fn array(lua: &Lua, items: &[Reply], protocol: Protocol) -> mlua::Result<Value> {
     let table = lua.create_table_with_capacity(items.len(), 0)?;
-    for (place, item) in items.iter().enumerate() {
-        // By place: a RESP3 null is nil, and leaves a hole.
-        table.raw_set(place + 1, to_lua(lua, item, protocol)?)?;
+    for (index, item) in items.iter().enumerate() {
+        // By index: a RESP3 null is nil, and leaves its index unset.
+        table.raw_set(index + 1, to_lua(lua, item, protocol)?)?;
     }
     Ok(Value::Table(table))
 }

@@ -1,4 +1,4 @@
-//! `cjson`: JSON as lua-cjson writes and reads it, with its error texts.
+//! `cjson` of scripts: writes JSON as lua-cjson does, with its error texts. Reading it is in [`decode`].
 
 use super::{convert, raise};
 use crate::number;
@@ -6,10 +6,10 @@ use mlua::{Lua, LuaString, MultiValue, Table, Value};
 
 mod decode;
 
-/// How deep values may nest, both ways.
+/// How deep values may nest, in writing and reading.
 const DEEPEST: usize = 1000;
 
-/// An array with more than this many places, of which fewer than half are filled, is an error.
+/// An array with a larger index than this, of which fewer than half are set, is an error.
 const SPARSE_SAFE: usize = 10;
 const SPARSE_RATIO: usize = 2;
 
@@ -65,14 +65,14 @@ fn kind(value: &Value) -> &'static str {
     }
 }
 
-/// A table being written: its entries to come, and whether they have names.
+/// A table that is being written: the entries to come, with names if it is an object.
 struct Open {
     entries: std::vec::IntoIter<(Value, Value)>,
     array: bool,
     first: bool,
 }
 
-/// Writes a value. The tables it is in are on a stack of our own: a thread's might be too small.
+/// Writes a value. Does not recurse: a thread's stack might be too small for the deepest tables.
 fn write(value: &Value, out: &mut Vec<u8>) -> Result<(), String> {
     let mut open: Vec<Open> = Vec::new();
     if let Some(table) = write_one(value, out)? {
@@ -97,7 +97,7 @@ fn write(value: &Value, out: &mut Vec<u8>) -> Result<(), String> {
     Ok(())
 }
 
-/// Writes what is not a table; answers a table, which is for the caller to go into.
+/// Writes a value that is not a table; returns a table, for the caller to write.
 fn write_one<'a>(value: &'a Value, out: &mut Vec<u8>) -> Result<Option<&'a Table>, String> {
     match value {
         Value::Nil => out.extend(b"null"),
@@ -172,7 +172,7 @@ fn begin(table: &Table, depth: usize, out: &mut Vec<u8>) -> Result<Open, String>
         entries.push(entry.map_err(|error| error.to_string())?);
     }
     let length = array_length(&entries)?.unwrap_or(0);
-    // An empty table is an object: nothing in it says otherwise.
+    // An empty table is written as an object.
     let array = length > 0;
     if array {
         let mut places = vec![(Value::Nil, Value::Nil); length];
@@ -191,7 +191,7 @@ fn begin(table: &Table, depth: usize, out: &mut Vec<u8>) -> Result<Open, String>
     })
 }
 
-/// The key as a place in an array, from 1 on.
+/// The key as an index of an array, from 1 on.
 fn index(key: &Value) -> Option<usize> {
     match key {
         Value::Integer(key) => usize::try_from(*key).ok().filter(|key| *key > 0),
@@ -199,7 +199,7 @@ fn index(key: &Value) -> Option<usize> {
     }
 }
 
-/// The places of an array; `None` when a key is no place.
+/// The length of the array; `None` if a key is not an index.
 fn array_length(entries: &[(Value, Value)]) -> Result<Option<usize>, String> {
     let mut most = 0;
     for (key, _) in entries {

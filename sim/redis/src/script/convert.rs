@@ -1,4 +1,4 @@
-//! Between Lua's values and Redis's replies.
+//! Converts Lua values to replies, arguments of `redis.call` to words, and errors to their texts.
 
 use super::answer;
 use super::raise::{self, Raised};
@@ -8,10 +8,10 @@ use crate::value::Score;
 use bytes::Bytes;
 use mlua::{Lua, LuaString, Table, Value};
 
-/// How deep a script's answer may nest.
-const DEEPEST: usize = 1000;
+/// How deep a script's result may nest.
+const MAX_DEPTH: usize = 1000;
 
-/// Field names that give a table a meaning, made once.
+/// Names of the fields that make a table a typed reply, as Lua strings that are made once.
 pub(super) struct Shapes {
     err: LuaString,
     ok: LuaString,
@@ -35,10 +35,10 @@ impl Shapes {
         })
     }
 
-    /// A script's answer: numbers lose their fraction, an array ends at its first nil, and for a script that has not
-    /// switched to RESP3 true is 1 and false is nil.
+    /// Converts a script's result: numbers lose their fraction, an array ends at its first nil; in RESP2 true is 1 and
+    /// false is nil.
     ///
-    /// The tables it is in are on a stack of our own: a thread's might be too small.
+    /// Does not recurse: a thread's stack might be too small for the deepest tables.
     pub(super) fn to_reply(&self, value: &Value, protocol: Protocol) -> mlua::Result<Reply> {
         let mut open: Vec<Open> = Vec::new();
         let mut reply = match self.one(value, protocol)? {
@@ -53,7 +53,7 @@ impl Shapes {
             match container.next()? {
                 Some(value) => match self.one(&value, protocol)? {
                     One::Reply(item) => container.items.push(item),
-                    One::Open(_) if open.len() > DEEPEST => {
+                    One::Open(_) if open.len() > MAX_DEPTH => {
                         reply = Some(Reply::fail("ERR reached lua stack limit"));
                     }
                     One::Open(inner) => open.push(inner),
@@ -68,7 +68,7 @@ impl Shapes {
         Ok(reply.unwrap_or(Reply::Nil))
     }
 
-    /// A value that is an answer by itself, or a table to go into.
+    /// Converts a value, or opens it if it is a table of values.
     fn one(&self, value: &Value, protocol: Protocol) -> mlua::Result<One> {
         Ok(match value {
             Value::String(text) => One::Reply(Reply::Bulk(copy(text))),
@@ -137,16 +137,16 @@ enum One {
     Open(Open),
 }
 
-/// A table being answered: what is done of it, and what is to come.
+/// A table that is being converted: the items so far, and those to come.
 struct Open {
     items: Vec<Reply>,
-    /// What the whole of it becomes.
+    /// Makes the reply of all items.
     close: fn(Vec<Reply>) -> Reply,
     rest: Rest,
 }
 
 enum Rest {
-    /// The place of the last element answered.
+    /// The index of the last item that was converted.
     Array(Table, usize),
     Flat(std::vec::IntoIter<Value>),
 }
@@ -163,7 +163,7 @@ impl Open {
     }
 }
 
-/// What C sees of a text: nothing from the first zero byte on.
+/// A text as C reads it: up to the first zero byte.
 pub(super) fn c_string(text: &[u8]) -> &[u8] {
     text.split(|byte| *byte == 0).next().unwrap_or_default()
 }
@@ -172,7 +172,7 @@ fn line(text: &LuaString) -> Bytes {
     Bytes::copy_from_slice(c_string(&text.as_bytes()))
 }
 
-/// A number, as Lua has it.
+/// A number of either kind.
 #[allow(
     clippy::cast_precision_loss,
     reason = "it was a double before the binding made an integer of it"
@@ -189,7 +189,7 @@ pub(super) fn copy(text: &LuaString) -> Bytes {
     Bytes::copy_from_slice(&text.as_bytes())
 }
 
-/// An argument of `redis.call`: a string as it is, a number with all its digits.
+/// An argument of `redis.call`: a string, or a number with 17 digits.
 pub(super) fn argument(value: &Value) -> Option<Bytes> {
     match value {
         Value::String(text) => Some(copy(text)),
@@ -197,7 +197,7 @@ pub(super) fn argument(value: &Value) -> Option<Bytes> {
     }
 }
 
-/// An error as `pcall` answers it to a script.
+/// An error as a script gets it from `pcall`.
 pub(super) fn plain(lua: &Lua, error: Value) -> mlua::Result<Value> {
     if let Some(raised) = raise::raised(&error) {
         return Ok(Value::String(lua.create_string(raised.message)?));
@@ -226,7 +226,7 @@ pub(super) fn shaped(lua: &Lua, error: Value) -> mlua::Result<Value> {
     }
 }
 
-/// The text of an error that ended a script, code first.
+/// The text of an error that ended a script; it begins with its code.
 pub(super) fn message(error: &Value) -> mlua::Result<Bytes> {
     let text: Bytes = match error {
         Value::Error(_) => match raise::raised(error) {

@@ -1,4 +1,4 @@
-//! The Lua engine of a thread.
+//! The Lua engine of a thread: compiles scripts, keeps them, and runs one at a time.
 
 use super::{Sha, cjson, convert, library, raise};
 use crate::cmd::ScriptCaller;
@@ -13,28 +13,28 @@ use std::rc::Rc;
 
 pub(super) const PRELUDE_NAME: &str = "@prelude";
 
-/// Compiled scripts kept; a test that makes up thousands must not fill the memory.
-const KEPT: usize = 1024;
+/// How many compiled scripts are kept: tests that generate scripts must not fill the memory.
+const MAX_COMPILED: usize = 1024;
 
-/// What a running script works on.
+/// What the running script works on.
 pub(super) struct Call {
     pub(super) state: Box<State>,
     pub(super) caller: ScriptCaller,
 }
 
-/// Where the running script's call is; empty between scripts.
-pub(super) type Slot = Rc<RefCell<Option<Call>>>;
+/// The call of the running script; `None` between scripts.
+pub(super) type CurrentCall = Rc<RefCell<Option<Call>>>;
 
-/// How the last script failed, and where.
+/// The error of the script that failed, and its source and line.
 type Failure = Rc<RefCell<Option<(Bytes, Option<(String, usize)>)>>>;
 
 pub(super) struct Engine {
     lua: Lua,
-    /// The table behind the scripts' globals; KEYS and ARGV go there.
+    /// The table behind the scripts' read-only globals: KEYS and ARGV are set in it.
     base: Table,
     runner: Function,
     functions: RefCell<BTreeMap<Sha, Function>>,
-    slot: Slot,
+    current: CurrentCall,
     failure: Failure,
     shapes: convert::Shapes,
 }
@@ -43,7 +43,7 @@ thread_local! {
     static ENGINE: mlua::Result<Engine> = Engine::new();
 }
 
-/// Lends the thread's engine, made at first use.
+/// Lends the thread's engine, which is made at first use.
 pub(super) fn with<T>(use_engine: impl FnOnce(&Engine) -> T) -> Result<T, Reply> {
     ENGINE.with(|engine| match engine {
         Ok(engine) => Ok(use_engine(engine)),
@@ -53,16 +53,16 @@ pub(super) fn with<T>(use_engine: impl FnOnce(&Engine) -> T) -> Result<T, Reply>
 
 impl Engine {
     fn new() -> mlua::Result<Engine> {
-        // No os, io, package or debug: the prelude picks from the rest.
+        // Of these libraries the prelude picks what scripts get; os, io, package and debug are not even loaded.
         let libraries = StdLib::TABLE | StdLib::STRING | StdLib::MATH;
         let lua = Lua::new_with(libraries, LuaOptions::default())?;
-        let slot = Slot::default();
+        let current = CurrentCall::default();
         let failure = Failure::default();
 
         let native = lua.create_table()?;
-        native.raw_set("redis", library::redis(&lua, &slot)?)?;
+        native.raw_set("redis", library::redis(&lua, &current)?)?;
         native.raw_set("cjson", cjson::library(&lua)?)?;
-        library::random(&lua, &slot, &native)?;
+        library::random(&lua, &current, &native)?;
         native.raw_set(
             "plain",
             lua.create_function(|lua, error: Value| convert::plain(lua, error))?,
@@ -81,7 +81,7 @@ impl Engine {
         let prelude = lua.load(include_str!("prelude.lua")).set_name(PRELUDE_NAME);
         let (globals, base, runner): (Table, Table, Function) =
             prelude.into_function()?.call(native)?;
-        // Also what `loadstring` gives its chunks.
+        // Functions made by `loadstring` get these, too.
         lua.set_globals(globals)?;
         let shapes = convert::Shapes::new(&lua)?;
         Ok(Engine {
@@ -89,20 +89,20 @@ impl Engine {
             base,
             runner,
             functions: RefCell::default(),
-            slot,
+            current,
             failure,
             shapes,
         })
     }
 
-    /// The function of a script compiled before.
-    pub(super) fn known(&self, sha: &Sha) -> Option<Function> {
+    /// The function of a script that was compiled before.
+    pub(super) fn compiled(&self, sha: &Sha) -> Option<Function> {
         self.functions.borrow().get(sha).cloned()
     }
 
-    /// The function that a script compiles to.
-    pub(super) fn function(&self, sha: Sha, body: &[u8]) -> Result<Function, Reply> {
-        if let Some(function) = self.known(&sha) {
+    /// Compiles a script, unless it is compiled.
+    pub(super) fn compile(&self, sha: Sha, body: &[u8]) -> Result<Function, Reply> {
+        if let Some(function) = self.compiled(&sha) {
             return Ok(function);
         }
         let chunk = self
@@ -112,7 +112,7 @@ impl Engine {
             .set_mode(ChunkMode::Text);
         let function = chunk.into_function().map_err(|error| {
             let text = match error {
-                // The binding refuses a compiled chunk with a text of its own.
+                // mlua has another text for a precompiled chunk.
                 _ if body.first() == Some(&27) => {
                     "user_script:1: unexpected symbol near 'char(27)'".to_owned()
                 }
@@ -122,14 +122,14 @@ impl Engine {
             Reply::error(format!("ERR Error compiling script (new function): {text}"))
         })?;
         let mut functions = self.functions.borrow_mut();
-        if functions.len() >= KEPT {
+        if functions.len() >= MAX_COMPILED {
             functions.clear();
         }
         functions.insert(sha, function.clone());
         Ok(function)
     }
 
-    /// Runs a compiled script. It has the server's state for itself until it ends, however it ends.
+    /// Runs a compiled script. It owns `state` until it ends, also if it fails.
     pub(super) fn run(
         &self,
         state: &mut Box<State>,
@@ -143,10 +143,10 @@ impl Engine {
             state: std::mem::take(state),
             caller,
         };
-        self.slot.replace(Some(call));
+        self.current.replace(Some(call));
         let result = self.call(function, keys, arguments);
         let mut protocol = Protocol::default();
-        if let Some(call) = self.slot.take() {
+        if let Some(call) = self.current.take() {
             *state = call.state;
             protocol = call.caller.session.protocol();
         }
@@ -185,7 +185,7 @@ impl Engine {
         Ok(table)
     }
 
-    /// What a script that raised is answered: its error, and where it came from.
+    /// The reply to a script that raised an error: its text, and where it was raised.
     fn failed(&self, sha: Sha) -> Reply {
         let Some((message, place)) = self.failure.take() else {
             return Reply::error(format!(

@@ -1,6 +1,8 @@
-//! The `redis` table, and `math.random`.
+//! The `redis` table of scripts, and `math.random`.
+//!
+//! Knows commands only through `execute_in_script`.
 
-use super::engine::Slot;
+use super::engine::CurrentCall;
 use super::{Sha, answer, convert, raise};
 use crate::cmd;
 use crate::reply::{Protocol, Reply};
@@ -9,20 +11,20 @@ use mlua::{Lua, MultiValue, Table, Value};
 use std::rc::Rc;
 
 /// `redis`: its functions and constants.
-pub(super) fn redis(lua: &Lua, slot: &Slot) -> mlua::Result<Table> {
+pub(super) fn redis(lua: &Lua, current: &CurrentCall) -> mlua::Result<Table> {
     let redis = lua.create_table()?;
     for (name, raises) in [("call", true), ("pcall", false)] {
-        let slot = Rc::clone(slot);
+        let current = Rc::clone(current);
         redis.raw_set(
             name,
-            lua.create_function(move |lua, words: MultiValue| call(lua, &slot, &words, raises))?,
+            lua.create_function(move |lua, words: MultiValue| call(lua, &current, &words, raises))?,
         )?;
     }
-    let may_run = Rc::clone(slot);
+    let may_run = Rc::clone(current);
     let acl_check_cmd = move |_: &Lua, words: MultiValue| {
         let words = arguments(&words)?;
-        let slot = may_run.borrow();
-        let allowed = slot
+        let current = may_run.borrow();
+        let allowed = current
             .as_ref()
             .and_then(|call| cmd::may_run(&call.state, &words));
         allowed.ok_or_else(|| raise::table("ERR Invalid command passed to redis.acl_check_cmd()"))
@@ -32,7 +34,7 @@ pub(super) fn redis(lua: &Lua, slot: &Slot) -> mlua::Result<Table> {
     redis.raw_set("status_reply", lua.create_function(status_reply)?)?;
     redis.raw_set("sha1hex", lua.create_function(sha1hex)?)?;
     redis.raw_set("log", lua.create_function(log)?)?;
-    let switched = Rc::clone(slot);
+    let switched = Rc::clone(current);
     redis.raw_set(
         "setresp",
         lua.create_function(move |_, words: MultiValue| set_resp(&switched, &words))?,
@@ -80,9 +82,9 @@ fn arguments(words: &MultiValue) -> mlua::Result<Vec<Bytes>> {
         })
 }
 
-fn call(lua: &Lua, slot: &Slot, words: &MultiValue, raises: bool) -> mlua::Result<Value> {
+fn call(lua: &Lua, current: &CurrentCall, words: &MultiValue, raises: bool) -> mlua::Result<Value> {
     let (reply, protocol) = match arguments(words) {
-        Ok(words) => match slot.borrow_mut().as_mut() {
+        Ok(words) => match current.borrow_mut().as_mut() {
             Some(call) => (
                 cmd::execute_in_script(&mut call.state, &mut call.caller, &words),
                 call.caller.session.protocol(),
@@ -103,7 +105,7 @@ fn call(lua: &Lua, slot: &Slot, words: &MultiValue, raises: bool) -> mlua::Resul
 
 const WRONG_ARGUMENTS: &[u8] = b"ERR wrong number or type of arguments";
 
-/// An argument where there must be one, and a string.
+/// The only argument, if it is a string.
 fn only_string(words: &MultiValue) -> Option<Bytes> {
     match (words.len(), words.front()) {
         (1, Some(Value::String(text))) => Some(convert::copy(text)),
@@ -121,7 +123,7 @@ fn error_reply(lua: &Lua, words: MultiValue) -> mlua::Result<Value> {
         .rposition(|byte| !matches!(byte, b'\r' | b'\n'))
         .map_or(0, |last| last + 1);
     let text = convert::c_string(&text[..end]);
-    // A text of one word gets the code it lacks.
+    // A text of one word has no code: it gets one.
     let text = if text.contains(&b' ') {
         text.to_vec()
     } else {
@@ -150,7 +152,7 @@ fn sha1hex(_: &Lua, words: MultiValue) -> mlua::Result<String> {
     }
 }
 
-/// Checks its arguments, and keeps nothing: a simulated server has no log.
+/// Only checks its arguments: a simulated server writes no log.
 fn log(_: &Lua, words: MultiValue) -> mlua::Result<()> {
     if words.len() < 2 {
         return Err(raise::table(
@@ -166,12 +168,12 @@ fn log(_: &Lua, words: MultiValue) -> mlua::Result<()> {
     }
 }
 
-/// Switches the running script to RESP2 or RESP3; the next one starts with RESP2 again.
-fn set_resp(slot: &Slot, words: &MultiValue) -> mlua::Result<()> {
+/// Switches the running script to RESP2 or RESP3. Each script starts with RESP2.
+fn set_resp(current: &CurrentCall, words: &MultiValue) -> mlua::Result<()> {
     let (1, Some(wanted)) = (words.len(), words.front()) else {
         return Err(raise::table("ERR redis.setresp() requires one argument."));
     };
-    // What Lua takes for a number, without its fraction.
+    // Whatever Lua reads as a number, without its fraction.
     let wanted = match wanted {
         Value::String(text) => text.to_str().ok().and_then(|text| text.trim().parse().ok()),
         other => convert::number(other),
@@ -181,13 +183,13 @@ fn set_resp(slot: &Slot, words: &MultiValue) -> mlua::Result<()> {
         Some(3) => Protocol::Resp3,
         _ => return Err(raise::table("ERR RESP version must be 2 or 3.")),
     };
-    if let Some(call) = slot.borrow_mut().as_mut() {
+    if let Some(call) = current.borrow_mut().as_mut() {
         call.caller.session.protocol = protocol;
     }
     Ok(())
 }
 
-/// The generator that redis-server gives scripts: drand48's, from the same start in every life of a server.
+/// The generator of redis-server's `math.random`: drand48, which starts from a fixed seed with the server.
 #[derive(Clone, Copy)]
 pub(crate) struct Random(u64);
 
@@ -207,7 +209,7 @@ impl Random {
         u32::try_from(self.0 >> 17).unwrap_or_default()
     }
 
-    /// At least 0, less than 1.
+    /// From 0 to less than 1.
     fn unit(&mut self) -> f64 {
         const MOST: u32 = i32::MAX.cast_unsigned();
         f64::from(self.next() % MOST) / f64::from(MOST)
@@ -215,8 +217,8 @@ impl Random {
 }
 
 /// `math.random` and `math.randomseed`.
-pub(super) fn random(lua: &Lua, slot: &Slot, native: &Table) -> mlua::Result<()> {
-    let drawing = Rc::clone(slot);
+pub(super) fn random(lua: &Lua, current: &CurrentCall, native: &Table) -> mlua::Result<()> {
+    let drawing = Rc::clone(current);
     let draw = move |lua: &Lua, bounds: MultiValue| {
         let unit = drawing
             .borrow_mut()
@@ -242,7 +244,7 @@ pub(super) fn random(lua: &Lua, slot: &Slot, native: &Table) -> mlua::Result<()>
         }
     };
     native.raw_set("random", lua.create_function(draw)?)?;
-    let seeding = Rc::clone(slot);
+    let seeding = Rc::clone(current);
     let seed = move |_: &Lua, seed: f64| {
         if let Some(call) = seeding.borrow_mut().as_mut() {
             #[allow(clippy::cast_possible_truncation, reason = "a seed is its low 32 bits")]

@@ -1,8 +1,10 @@
-//! Scripts: EVAL's Lua, in a real Lua 5.1.
+//! Scripts, in a real Lua 5.1.
 //!
-//! An engine costs more than a short simulation, so a thread has one ([`engine`]) and every simulated server on it uses
-//! that one. Nothing of a script stays in it but compiled functions, which depend on nothing but their text; a script
-//! takes the server's whole [`State`] with it for as long as it runs.
+//! Making a Lua engine takes longer than a short simulation. Each thread therefore has one ([`engine`]) that all its
+//! servers use. Between scripts it holds nothing but compiled functions, which depend only on their text. A script owns
+//! the server's [`State`] while it runs.
+//!
+//! Knows commands only through [`crate::cmd::execute_in_script`].
 
 mod answer;
 mod cjson;
@@ -21,12 +23,12 @@ use std::collections::BTreeMap;
 
 pub(super) const NOSCRIPT: Reply = Reply::fail("NOSCRIPT No matching script. Please use EVAL.");
 
-/// A script's name: its SHA-1, in 40 lower-case hex digits.
+/// A script's SHA-1, in 40 lower-case hex digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Sha([u8; 40]);
 
 impl Sha {
-    /// The name of this text.
+    /// The SHA-1 of this text.
     pub(super) fn of(text: &[u8]) -> Sha {
         const HEX: &[u8; 16] = b"0123456789abcdef";
         let mut sha = Sha([0; 40]);
@@ -41,7 +43,7 @@ impl Sha {
         sha
     }
 
-    /// Reads a name in either case; what is not one names no script either.
+    /// Reads 40 characters in either case. Characters that are not hex digits are kept; they match no script.
     pub(super) fn parse(word: &[u8]) -> Option<Sha> {
         let mut sha = Sha(word.try_into().ok()?);
         sha.0.make_ascii_lowercase();
@@ -53,8 +55,7 @@ impl Sha {
     }
 }
 
-/// What a script says of itself in a first line `#!lua flags=...`; one without that line may do anything, and is judged
-/// command by command.
+/// The flags of a script whose first line is `#!lua flags=...`. Without that line, each of its commands is checked.
 #[derive(Clone, Copy, Debug, Default)]
 struct Declared {
     no_writes: bool,
@@ -80,12 +81,12 @@ impl Scripts {
     }
 }
 
-/// Makes a script known, once it compiles.
+/// Compiles a script and stores it for EVALSHA.
 pub(super) fn load(state: &mut State, text: &Bytes) -> Result<Sha, Reply> {
     let sha = Sha::of(text);
     if !state.scripts.contains(&sha) {
         let (declared, body) = declaration(text)?;
-        engine::with(|engine| engine.function(sha, body).map(drop))??;
+        engine::with(|engine| engine.compile(sha, body).map(drop))??;
         state.scripts.0.insert(
             sha,
             Script {
@@ -97,7 +98,7 @@ pub(super) fn load(state: &mut State, text: &Bytes) -> Result<Sha, Reply> {
     Ok(sha)
 }
 
-/// Splits off the first line where it is a declaration; its line break stays, so that line numbers do.
+/// Splits a first line `#!…` off, but for its line break: line numbers stay the same.
 fn declaration(text: &[u8]) -> Result<(Option<Declared>, &[u8]), Reply> {
     if !text.starts_with(b"#!") {
         return Ok((None, text));
@@ -136,7 +137,7 @@ fn declaration(text: &[u8]) -> Result<(Option<Declared>, &[u8]), Reply> {
     Ok((Some(declared), &text[end..]))
 }
 
-/// Runs a script that [`load`] made known.
+/// Runs a script that was stored by [`load`].
 pub(super) fn run(
     ctx: &mut Ctx<'_>,
     sha: Sha,
@@ -152,10 +153,10 @@ pub(super) fn run(
     }
     let (text, declared) = (script.text.clone(), script.declared.unwrap_or_default());
     engine::with(|engine| {
-        // Compiled already, unless another thread loaded it, or the engine made room since.
-        let function = match engine.known(&sha) {
+        // It is compiled, unless that was on another thread or the engine has dropped it since.
+        let function = match engine.compiled(&sha) {
             Some(function) => function,
-            None => engine.function(sha, declaration(&text)?.1)?,
+            None => engine.compile(sha, declaration(&text)?.1)?,
         };
         let caller = ScriptCaller {
             session: Session {
@@ -172,7 +173,7 @@ pub(super) fn run(
     })?
 }
 
-/// A script that declares itself is refused as a whole, as a command with those flags would be.
+/// A script with flags is refused before it starts, as a command with those flags would be.
 fn refuse_declared(state: &State, declared: Declared, read_only: bool) -> Result<(), Reply> {
     if declared.no_writes {
         return Ok(());

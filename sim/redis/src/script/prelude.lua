@@ -1,7 +1,7 @@
--- The world a script sees: what redis-server offers, and nothing that differs from run to run.
+-- The globals of scripts: those of redis-server, without anything that differs from run to run.
 --
--- Called once an engine, with what Rust provides; answers the globals that scripts get, the table behind them, and the
--- function that runs a script.
+-- Runs once for each engine, with the functions that are written in Rust. Returns the globals of scripts, the table
+-- behind them, and the function that runs a script.
 local native = ...
 local error, type, rawset, setmetatable = error, type, rawset, setmetatable
 local rawpcall, rawxpcall, rawtostring, resume = pcall, xpcall, tostring, coroutine.resume
@@ -10,7 +10,7 @@ local getmetatable = getmetatable
 local READONLY = "Attempt to modify a readonly table"
 local protected = {}
 
--- A table that can be read and not written; without it one script could change what the next one sees.
+-- A read-only view of a table: otherwise a script could change what the next one reads.
 local function protect(real)
   local proxy = setmetatable({}, {
     __index = real,
@@ -50,7 +50,7 @@ function base.rawset(t, k, v)
   return rawset(t, k, v)
 end
 
--- Memory in use says what ran before.
+-- The memory in use depends on what ran before.
 function base.collectgarbage() return 0 end
 function base.gcinfo() return 0 end
 
@@ -67,7 +67,7 @@ function base.tostring(...)
   return rawtostring(...)
 end
 
--- An error table is answered as its text, as redis-server's own pcall does for scripts older than error tables.
+-- pcall returns the text of an error table, as redis-server's does for compatibility.
 local function settle(ok, ...)
   if ok then return true, ... end
   local err = ...

@@ -1,17 +1,17 @@
-//! Errors that cross between Lua and Rust.
+//! Errors that are raised in Rust and caught in Lua, and the source and line of an error.
 //!
-//! The binding hands a Rust error to Lua as an opaque value; the prelude turns it back into what redis-server raises,
-//! a table `{err = …}` or a string, before a script sees it. Raising from Rust, rather than from a Lua wrapper, keeps
-//! the script's own frame the next one up, also for `return redis.call(…)`, so that line numbers are redis-server's.
+//! mlua passes a Rust error to Lua as an opaque value. Before a script sees it, the prelude turns it into what
+//! redis-server raises: a table `{err = …}` or a string. Errors are raised in Rust, not in a Lua wrapper, so that the
+//! script's function is the next stack frame, also for `return redis.call(…)`, and line numbers equal redis-server's.
 
 use bytes::Bytes;
 use mlua::{Lua, Value};
 
-/// What one of our functions raised.
+/// What a function of ours raised.
 #[derive(Clone, Debug)]
 pub(super) struct Raised {
     pub(super) message: Bytes,
-    /// Raised as `{err = message}`; as a plain string otherwise.
+    /// It is raised as `{err = message}`; otherwise as a string.
     pub(super) table: bool,
 }
 
@@ -23,7 +23,7 @@ impl std::fmt::Display for Raised {
 
 impl std::error::Error for Raised {}
 
-/// Raises `{err = message}`, code first.
+/// Raises `{err = message}`; the message begins with its code.
 pub(super) fn table(message: impl Into<Bytes>) -> mlua::Error {
     mlua::Error::external(Raised {
         message: message.into(),
@@ -31,7 +31,7 @@ pub(super) fn table(message: impl Into<Bytes>) -> mlua::Error {
     })
 }
 
-/// Raises a string with the caller's place in front, as C functions do.
+/// Raises a string that begins with the caller's source and line, as C functions do.
 pub(super) fn at_caller(lua: &Lua, message: &str) -> mlua::Error {
     let mut text = place(lua, 1)
         .map(|(source, line)| format!("{source}:{line}: "))
@@ -43,7 +43,7 @@ pub(super) fn at_caller(lua: &Lua, message: &str) -> mlua::Error {
     })
 }
 
-/// A chunk's name without its mark, and the current line, of the Lua function at this level.
+/// The short source name and the current line of the Lua function at this level.
 fn place(lua: &Lua, level: usize) -> Option<(String, usize)> {
     lua.inspect_stack(level, |frame| {
         let source = frame.source().short_src.map(|name| name.into_owned())?;
@@ -51,9 +51,9 @@ fn place(lua: &Lua, level: usize) -> Option<(String, usize)> {
     })?
 }
 
-/// Where the error being handled came from: the innermost Lua function that is a script's.
+/// Where the error that is handled was raised: source and line in the innermost function of a script.
 pub(super) fn origin(lua: &Lua) -> Option<(String, usize)> {
-    // A few levels lie between: this handler, `error` or one of our functions, a function of the prelude.
+    // The levels before it are the handler, `error` or a function of ours, and functions of the prelude.
     (1..8).find_map(|level| {
         lua.inspect_stack(level, |frame| {
             let source = frame.source();
@@ -70,7 +70,7 @@ pub(super) fn origin(lua: &Lua) -> Option<(String, usize)> {
     })
 }
 
-/// What an error value is, when it is one of ours.
+/// The error, if it was raised in Rust.
 pub(super) fn raised(value: &Value) -> Option<Raised> {
     let Value::Error(error) = value else {
         return None;

@@ -42,6 +42,7 @@ async fn connect<G: Gate + 'static>(
     connection
 }
 
+/// Catches replies that the client cannot convert, and scripts that it cannot load.
 #[test]
 fn commands_pipelines_and_scripts() {
     run(async {
@@ -76,6 +77,7 @@ fn commands_pipelines_and_scripts() {
     });
 }
 
+/// Catches an error whose code the client does not recognize, or that ends the connection.
 #[test]
 fn error_conditions_have_the_codes_that_the_client_knows() {
     run(async {
@@ -122,70 +124,73 @@ fn error_conditions_have_the_codes_that_the_client_knows() {
     });
 }
 
-/// Does one thing to each SET, in turn.
-struct Striking(Vec<Strike>);
+/// Injects a fault at each SET.
+struct FaultySet(Fault);
 
-enum Strike {
+enum Fault {
     Before(Before),
     After(After),
 }
 
-impl Gate for Striking {
+impl Gate for FaultySet {
     fn before(&mut self, _: ConnId, command: &Command) -> Before {
-        match self.0.first() {
-            Some(Strike::Before(before)) if command.is("SET") => before.clone(),
+        match &self.0 {
+            Fault::Before(before) if command.is("SET") => before.clone(),
             _ => Before::Run,
         }
     }
 
     fn after(&mut self, _: ConnId, command: &Command, _: &Reply) -> After {
-        match self.0.first() {
-            Some(Strike::After(after)) if command.is("SET") => after.clone(),
+        match &self.0 {
+            Fault::After(after) if command.is("SET") => after.clone(),
             _ => After::Send,
         }
     }
 }
 
-async fn strike(strike: Strike) -> (Result<(), redis::RedisError>, SharedRedis) {
+async fn set_under(fault: Fault) -> (Result<(), redis::RedisError>, SharedRedis) {
     let redis = Arc::new(Mutex::new(Redis::new(Config::default())));
-    let gate = Arc::new(Mutex::new(Striking(vec![strike])));
+    let gate = Arc::new(Mutex::new(FaultySet(fault)));
     let mut client = connect(&redis, &gate).await;
     let result = client.set("a", "1").await;
     drop(client);
     (result, redis)
 }
 
-fn stands(redis: &SharedRedis) -> bool {
+fn is_set(redis: &SharedRedis) -> bool {
     redis.lock().unwrap().keyspace().peek(b"a").is_some()
 }
 
+/// Catches a cut at the wrong moment, and one that the client takes for an error of the server.
 #[test]
-fn a_cut_before_after_and_amid_the_reply_look_alike_to_the_client() {
+fn cuts_before_and_after_a_command_look_alike_to_the_client() {
     run(async {
         for (fault, ran) in [
-            (Strike::Before(Before::Cut), false),
-            (Strike::After(After::Cut), true),
-            (Strike::After(After::CutMidReply), true),
+            (Fault::Before(Before::Cut), false),
+            (Fault::After(After::Cut), true),
+            (Fault::After(After::CutMidReply), true),
         ] {
-            let (result, redis) = strike(fault).await;
+            let (result, redis) = set_under(fault).await;
             let kind = result.unwrap_err().kind();
             assert!(!matches!(kind, ErrorKind::Server(_)), "{kind:?}");
-            assert_eq!(stands(&redis), ran);
+            assert_eq!(is_set(&redis), ran);
         }
     });
 }
 
+/// Catches a late command that is dropped with its connection.
 #[test]
 fn a_delayed_command_runs_after_its_client_has_gone() {
     run(async {
-        let (result, redis) = strike(Strike::Before(Before::Delay(Duration::from_secs(5)))).await;
+        let (result, redis) = set_under(Fault::Before(Before::Delay(Duration::from_secs(5)))).await;
         assert!(result.unwrap_err().is_timeout());
-        assert!(!stands(&redis));
+        assert!(!is_set(&redis));
         sleep(Duration::from_secs(6)).await;
-        assert!(stands(&redis));
+        assert!(is_set(&redis));
     });
 }
 
+/// Catches a refused connection without its error, and an old connection that still works.
 #[test]
 fn one_connection_too_many_and_one_from_before_a_restart() {
     run(async {

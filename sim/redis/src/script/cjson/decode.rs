@@ -1,4 +1,4 @@
-//! Reading JSON as lua-cjson does: it also takes hexadecimal numbers, infinities and leading zeros.
+//! Reads JSON as lua-cjson does, which also accepts hexadecimal numbers, infinities and leading zeros.
 
 use super::DEEPEST;
 use crate::script::raise;
@@ -43,7 +43,7 @@ struct Reader<'a> {
     lua: &'a Lua,
     text: &'a [u8],
     at: usize,
-    /// Where the last token began, or went wrong.
+    /// Where the last token began, or was wrong.
     token_at: usize,
     depth: usize,
 }
@@ -81,7 +81,7 @@ impl Reader<'_> {
         )
     }
 
-    /// Reads a whole value. The containers it is in are on a stack of our own: a thread's might be too small.
+    /// Reads a whole value. Does not recurse: a thread's stack might be too small for the deepest values.
     fn value(&mut self) -> mlua::Result<Value> {
         let mut open: Vec<(Table, Option<Vec<u8>>)> = Vec::new();
         let mut token = self.next();
@@ -115,7 +115,7 @@ impl Reader<'_> {
                 }
                 token => return Err(self.unexpected("value", &token)),
             };
-            // The value may be the last of its container, and that of its own.
+            // The value may end its container, and that one the container around it.
             loop {
                 let Some((table, key)) = open.pop() else {
                     return Ok(value);
@@ -167,7 +167,7 @@ impl Reader<'_> {
         Value::Table(table)
     }
 
-    /// A member's name, and the colon after it.
+    /// Reads a member's name and the colon after it.
     fn key(&mut self, token: Token) -> mlua::Result<Vec<u8>> {
         let Token::Text(key) = token else {
             return Err(self.unexpected("object key string", &token));
@@ -261,7 +261,7 @@ impl Reader<'_> {
     }
 }
 
-/// The symbol of `\uXXXX`, or of a pair of them that are surrogates, and the length of what was read.
+/// The character of `\uXXXX`, or of two that are a pair of surrogates, and the length of what was read.
 fn unicode(text: &[u8]) -> Option<(char, usize)> {
     let unit = |text: &[u8]| {
         let digits = text.strip_prefix(b"\\u")?.get(..4)?;
@@ -283,7 +283,7 @@ fn unicode(text: &[u8]) -> Option<(char, usize)> {
     ))
 }
 
-/// The longest number that C's `strtod` reads at the front.
+/// The longest number at the front that C's `strtod` reads.
 fn number(text: &[u8]) -> (Token, usize) {
     match strtod(text) {
         Some((value, length)) => (Token::Number(value), length),

@@ -1,6 +1,7 @@
-//! What the comparison with redis-server cannot show: determinism, the engine shared by all, the controls.
+//! What the comparison with redis-server does not show: determinism, scripts that share an engine, snapshots, restarts
+//! and modes.
 
-use super::*;
+use redis_sim::{Command, Config, Redis, Reply, Session};
 
 fn redis() -> (Redis, Session) {
     let mut redis = Redis::new(Config::default());
@@ -19,6 +20,7 @@ fn eval(text: &str) -> Reply {
     ask(&mut redis, &mut session, &["EVAL", text, "0"])
 }
 
+/// Catches a global, a library or a metatable that a script can change for the next one.
 #[test]
 fn no_script_changes_what_the_next_one_sees() {
     for attempt in [
@@ -59,8 +61,8 @@ fn no_script_changes_what_the_next_one_sees() {
     }
 }
 
-/// Everything that could tell one run from another.
-const CURIOUS: &[&str] = &[
+/// Scripts whose results would differ from run to run if anything did.
+const PROBES: &[&str] = &[
     "return tostring({}) .. tostring(tostring) .. tostring(print)",
     "return {tostring({}), tostring(function() end), tostring(coroutine.create(function() end))}",
     "return {math.random(1000), math.random(1000), collectgarbage('count'), gcinfo()}",
@@ -71,14 +73,15 @@ const CURIOUS: &[&str] = &[
     "return {pcall(string.rep)}",
 ];
 
-fn curious() -> Vec<Reply> {
+fn probed() -> Vec<Reply> {
     let (mut redis, mut session) = redis();
-    CURIOUS
+    PROBES
         .iter()
         .map(|text| ask(&mut redis, &mut session, &["EVAL", text, "0"]))
         .collect()
 }
 
+/// Catches a result that depends on addresses, memory, or what the engine ran before.
 #[test]
 #[allow(
     clippy::disallowed_methods,
@@ -90,11 +93,12 @@ fn an_engine_that_has_run_answers_as_a_new_one() {
             "local t = {{}} for i = 1, {round}00 do t['k' .. i] = {{i}} end return #t"
         ));
     }
-    let used = curious();
-    assert_eq!(std::thread::spawn(curious).join().unwrap(), used);
-    assert_eq!(curious(), used);
+    let used = probed();
+    assert_eq!(std::thread::spawn(probed).join().unwrap(), used);
+    assert_eq!(probed(), used);
 }
 
+/// Catches a script that one server has because another loaded it.
 #[test]
 fn servers_of_one_thread_share_the_engine_and_nothing_else() {
     let (mut one, mut at_one) = redis();
@@ -114,6 +118,7 @@ fn servers_of_one_thread_share_the_engine_and_nothing_else() {
     assert_eq!(ask(&mut two, &mut at_two, &call), Reply::Integer(2));
 }
 
+/// Catches a value that a snapshot shares with a later write.
 #[test]
 fn a_snapshot_keeps_what_later_writes_change() {
     let (mut redis, mut session) = redis();
@@ -139,6 +144,7 @@ fn a_snapshot_keeps_what_later_writes_change() {
     );
 }
 
+/// Catches a script, a connection or its number that outlives a restart, and data that does not.
 #[test]
 fn a_restart_keeps_data_and_forgets_scripts_and_connections() {
     let (mut redis, mut session) = redis();
@@ -163,6 +169,7 @@ fn a_restart_keeps_data_and_forgets_scripts_and_connections() {
     );
 }
 
+/// Catches a key that expires early or late, or by being read through the keyspace.
 #[test]
 fn the_injected_clock_expires_keys_and_a_checker_does_not() {
     let (mut redis, mut session) = redis();
@@ -182,6 +189,7 @@ fn the_injected_clock_expires_keys_and_a_checker_does_not() {
     assert!(redis.keyspace().peek(b"lock").is_none());
 }
 
+/// Catches a command that runs in spite of the mode, or a mode that refuses one it allows.
 #[test]
 fn loading_misconf_and_busy_answer_before_anything_runs() {
     let (mut redis, mut session) = redis();
@@ -214,6 +222,7 @@ fn loading_misconf_and_busy_answer_before_anything_runs() {
     );
 }
 
+/// Catches a failed script that is rolled back.
 #[test]
 fn permission_missing_amid_a_script_leaves_what_was_written() {
     let (mut redis, mut session) = redis();
@@ -226,6 +235,7 @@ fn permission_missing_amid_a_script_leaves_what_was_written() {
     );
 }
 
+/// Catches recursion in a conversion of Lua values.
 #[test]
 fn the_deepest_values_fit_a_thread_s_stack() {
     // Test threads have 2 MiB, unoptimized frames are large: anything else is easier.
