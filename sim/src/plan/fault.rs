@@ -256,17 +256,6 @@ impl FaultKind {
         }
     }
 
-    /// Whether worlds carry it out.
-    #[must_use]
-    pub fn is_simulated(self) -> bool {
-        !matches!(
-            self,
-            Self::ServerFault(
-                ServerFault::RedisKilled | ServerFault::RedisStopped | ServerFault::ClientsKilled
-            )
-        )
-    }
-
     /// Whether it strikes single commands of one replica.
     #[must_use]
     pub fn strikes_commands(self) -> bool {
@@ -440,7 +429,7 @@ impl Fault {
         scale: Scale,
     ) -> Vec<Self> {
         let weighted: Vec<(FaultKind, u32)> = FaultKind::all()
-            .filter(|kind| kind.is_simulated() && classes.contains(&kind.class()))
+            .filter(|kind| classes.contains(&kind.class()))
             .map(|kind| (kind, [0, 0, 0, 1, 2, 8][rng.random_range(0..6)]))
             .collect();
         let total: u32 = weighted.iter().map(|(_, weight)| weight).sum();

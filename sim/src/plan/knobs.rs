@@ -102,7 +102,7 @@ impl Knobs {
     /// Draws a world.
     #[must_use]
     pub fn draw(seed: u64, options: &WorldOptions) -> Self {
-        let mut rng = generator(seed, "config");
+        let mut rng = generator(seed, "knobs");
         let rng = &mut rng;
         let replicas = options
             .replicas
@@ -138,7 +138,7 @@ impl Knobs {
         let vault = options.workload.has_vault().then(|| {
             // Two rounds a mutation.
             chaos *= 2;
-            let rng = &mut generator(seed, "vault config");
+            let rng = &mut generator(seed, "vault knobs");
             let quiet = options.faults.is_empty();
             VaultKnobs::draw(rng, options.ops, quiet, deadline)
         });

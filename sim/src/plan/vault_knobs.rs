@@ -131,7 +131,7 @@ impl fmt::Display for VaultKnobs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} contended tokens, {} foreign writers x {} mutations, deadline {} ms, patience {} ms, retention {:.2} days, mix",
+            "{} contended tokens, {} foreign writers x {} mutations, deadline {} ms, waits {} ms for foreign locks, retention {:.2} days, mix",
             self.tokens,
             self.foreign,
             self.foreign_ops,

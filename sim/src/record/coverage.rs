@@ -66,8 +66,7 @@ impl Mark {
                 .iter()
                 .map(move |ending| Self::During(kind, *ending))
         };
-        let simulated = FaultKind::all().filter(|kind| kind.is_simulated());
-        situations.chain(simulated.flat_map(endings))
+        situations.chain(FaultKind::all().flat_map(endings))
     }
 
     /// Whether worlds of these options meet it, given enough of them.

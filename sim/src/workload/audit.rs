@@ -96,7 +96,7 @@ impl<H: Host> Actor for AuditActor<'_, H> {
         }
     }
 
-    async fn make_progress(&self, mut rng: ChaCha8Rng) -> bool {
+    async fn make_progress(&self, rng: &mut ChaCha8Rng) -> bool {
         self.append(Some(rng.next_u32())).await
     }
 }

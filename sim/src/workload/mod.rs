@@ -36,7 +36,7 @@ trait Actor {
 
     /// Tries an operation that has to succeed when no fault is left; whether it
     /// did.
-    async fn make_progress(&self, rng: ChaCha8Rng) -> bool;
+    async fn make_progress(&self, rng: &mut ChaCha8Rng) -> bool;
 }
 
 /// How long a process waits before it tries something again that is not the
@@ -78,21 +78,10 @@ async fn run_replica<H: Host>(process: &Process<'_, H>) {
     });
     futures::future::join_all(callers).await;
 
-    let proves = process.knobs.settles;
-    let mut vault_has = vault.is_none() || !proves;
-    let mut audit_has = audit.is_none() || !proves;
-    while !(vault_has && audit_has) {
-        if process.recorder.is_healed() {
-            if let Some(vault) = vault.as_ref().filter(|_| !vault_has) {
-                vault_has = vault.make_progress(process.generator("liveness")).await;
-            }
-            if let Some(audit) = audit.as_ref().filter(|_| !audit_has) {
-                audit_has = audit.make_progress(process.generator("liveness")).await;
-            }
-        }
-        if !(vault_has && audit_has) {
-            process.host.sleep(AGAIN / 5).await;
-        }
+    if process.knobs.settles {
+        prove_progress(process, vault.as_ref()).await;
+        prove_progress(process, token_vault.as_ref()).await;
+        prove_progress(process, audit.as_ref()).await;
     }
     process.stay().await;
 }
@@ -102,5 +91,14 @@ async fn run_replica<H: Host>(process: &Process<'_, H>) {
 async fn act<A: Actor>(actor: Option<&A>, caller: usize, operation: &A::Operation) {
     if let Some(actor) = actor {
         actor.act(caller, operation).await;
+    }
+}
+
+/// Waits until no fault is left, and then until an actor has made progress.
+async fn prove_progress<H: Host>(process: &Process<'_, H>, actor: Option<&impl Actor>) {
+    let Some(actor) = actor else { return };
+    let mut rng = process.generator("liveness");
+    while !process.recorder.is_healed() || !actor.make_progress(&mut rng).await {
+        process.host.sleep(AGAIN / 5).await;
     }
 }

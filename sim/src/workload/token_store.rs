@@ -8,7 +8,6 @@ use haechi_store_redis::{
     redis::{RedisVaultConfig, RedisVaultStore},
     vault::{Done, MutateError, Stored, TokenId, TokenStore, TokenStoreConfig, View},
 };
-use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use serde::Deserialize;
 
@@ -173,9 +172,8 @@ impl<H: Host> Actor for TokenStoreActor<'_, H> {
         }
     }
 
-    async fn make_progress(&self, mut rng: ChaCha8Rng) -> bool {
-        rng.next_u32();
-        let change = Change::draw(&mut rng, self.knobs, ChangeKind::Count);
+    async fn make_progress(&self, rng: &mut ChaCha8Rng) -> bool {
+        let change = Change::draw(rng, self.knobs, ChangeKind::Count);
         self.change(0, &change).await
     }
 }

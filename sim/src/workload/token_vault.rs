@@ -120,9 +120,24 @@ impl<H: Host> Actor for TokenVaultActor<'_, H> {
     type Operation = TokenVaultOperation;
 
     async fn act(&self, _: usize, operation: &TokenVaultOperation) {
+        self.call(operation).await;
+    }
+
+    async fn make_progress(&self, _: &mut ChaCha8Rng) -> bool {
+        let operation = TokenVaultOperation::Tokenize {
+            random: true,
+            number: 0,
+        };
+        self.call(&operation).await
+    }
+}
+
+impl<H: Host> TokenVaultActor<'_, H> {
+    /// Carries out one operation; whether it succeeded.
+    async fn call(&self, operation: &TokenVaultOperation) -> bool {
         let recorder = self.process.recorder;
         let Some(call) = recorder.call(self.process.number, &self.process.name) else {
-            return;
+            return false;
         };
         let act = async {
             match operation {
@@ -138,12 +153,9 @@ impl<H: Host> Actor for TokenVaultActor<'_, H> {
             }
         };
         let ended = CALL.scope(call, Box::pin(act)).await;
+        let is_ok = ended.is_ok();
         recorder.end_vault_call(call, ended);
-    }
-
-    /// The token store beneath has shown it.
-    async fn make_progress(&self, _: ChaCha8Rng) -> bool {
-        true
+        is_ok
     }
 }
 

@@ -35,6 +35,8 @@ pub(crate) struct CommandFaults {
     now: u64,
     /// Until when a slow script keeps everybody waiting, in milliseconds.
     busy_until: u64,
+    /// Until when the server is stopped, in milliseconds.
+    stopped_until: u64,
 }
 
 /// What one replica's connection passes on the server's side.
@@ -131,6 +133,7 @@ impl CommandFaults {
             coverage: CoverageRecorder::default(),
             now: 0,
             busy_until: 0,
+            stopped_until: 0,
         }
     }
 
@@ -180,9 +183,13 @@ impl CommandFaults {
 
     /// Whether the server accepts nobody at the moment.
     pub(crate) fn is_down(&self) -> bool {
-        self.active
-            .iter()
-            .any(|fault| fault.kind == ServerFault::RedisRestart.into())
+        let down = [ServerFault::RedisRestart, ServerFault::RedisKilled].map(FaultKind::from);
+        self.active.iter().any(|fault| down.contains(&fault.kind))
+    }
+
+    /// Nothing runs until then, in milliseconds.
+    pub(crate) fn stop_until(&mut self, end: u64) {
+        self.stopped_until = self.stopped_until.max(end);
     }
 
     /// A fault of this kind that strikes a command of this replica now.
@@ -240,8 +247,9 @@ impl CommandFaults {
         {
             self.busy_until = now + fault.amount.unsigned_abs();
         }
-        if now < self.busy_until {
-            return Before::Delay(Duration::from_millis(self.busy_until - now));
+        let waits_until = self.busy_until.max(self.stopped_until);
+        if now < waits_until {
+            return Before::Delay(Duration::from_millis(waits_until - now));
         }
         Before::Run
     }

@@ -66,7 +66,7 @@ impl WorldHandle {
         Self(Arc::new(Inner {
             seed,
             redis,
-            command_faults: Mutex::new(CommandFaults::new(generator(seed, "weather"))),
+            command_faults: Mutex::new(CommandFaults::new(generator(seed, "command faults"))),
             shared_keys: SharedKeys::default(),
             recorder: RunRecorder::new(log, operations.cloned().map(Source::Listed)),
             processes: schedule

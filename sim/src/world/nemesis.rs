@@ -102,7 +102,7 @@ impl Nemesis {
                 true
             }
             FaultKind::LockFault(kind) => self.change_locks(world, kind),
-            FaultKind::ServerFault(kind) => begin_server(world, kind),
+            FaultKind::ServerFault(kind) => begin_server(world, kind, fault),
         };
         world.command_faults(|faults| faults.begin(fault));
         if strikes {
@@ -258,14 +258,22 @@ impl Nemesis {
 }
 
 /// Begins a fault of the server; whether it has struck already.
-fn begin_server(world: &WorldHandle, kind: ServerFault) -> bool {
+fn begin_server(world: &WorldHandle, kind: ServerFault, fault: Fault) -> bool {
     let strikes = match kind {
         ServerFault::ScriptFlush => {
             world.run(&[b"SCRIPT", b"FLUSH"]);
             true
         }
-        ServerFault::RedisRestart => {
+        ServerFault::RedisRestart | ServerFault::RedisKilled => {
             world.with_redis(Redis::restart);
+            world.command_faults(CommandFaults::cut_all);
+            true
+        }
+        ServerFault::RedisStopped => {
+            world.command_faults(|faults| faults.stop_until(fault.at + fault.lasts));
+            true
+        }
+        ServerFault::ClientsKilled => {
             world.command_faults(CommandFaults::cut_all);
             true
         }
@@ -281,10 +289,7 @@ fn begin_server(world: &WorldHandle, kind: ServerFault) -> bool {
         | ServerFault::Oom
         | ServerFault::Misconf
         | ServerFault::Noperm
-        | ServerFault::SlowScript
-        | ServerFault::RedisKilled
-        | ServerFault::RedisStopped
-        | ServerFault::ClientsKilled => false,
+        | ServerFault::SlowScript => false,
     };
     set_mode(world, kind, true);
     strikes
@@ -308,11 +313,11 @@ fn set_mode(world: &WorldHandle, kind: ServerFault, on: bool) {
             ServerFault::Noperm => modes.denied.clear(),
             // No modes: what they do is done when they begin, or by command.
             ServerFault::RedisRestart
-            | ServerFault::ScriptFlush
-            | ServerFault::SlowScript
             | ServerFault::RedisKilled
             | ServerFault::RedisStopped
-            | ServerFault::ClientsKilled => {}
+            | ServerFault::ClientsKilled
+            | ServerFault::ScriptFlush
+            | ServerFault::SlowScript => {}
         }
     });
 }
