@@ -5,7 +5,7 @@
 //! them out takes; each group is an enum of its own, so that whoever does it
 //! matches on all of its kinds, and one that was forgotten does not compile.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
@@ -75,6 +75,8 @@ group! {
         LateCommand,
         /// A reply arrives long after its command ran.
         LateReply,
+        /// Replies take time by their size.
+        LimitedBandwidth,
     }
 }
 
@@ -300,6 +302,9 @@ impl FaultKind {
         let delay = timeout / 2..=3 * timeout;
         match self {
             Self::CommandFault(kind) if kind.cuts() => [20, 50, 100][rng.random_range(0..3)],
+            Self::CommandFault(CommandFault::LimitedBandwidth) => {
+                [1, 4, 16][rng.random_range(0..3)]
+            }
             Self::CommandFault(_) | Self::ServerFault(ServerFault::SlowScript) => {
                 rng.random_range(delay)
             }
@@ -325,7 +330,7 @@ impl CommandFault {
     pub(crate) fn cuts(self) -> bool {
         match self {
             Self::ResetBeforeExecution | Self::ResetAfterExecution | Self::ResetMidReply => true,
-            Self::LateCommand | Self::LateReply => false,
+            Self::LateCommand | Self::LateReply | Self::LimitedBandwidth => false,
         }
     }
 }
@@ -368,7 +373,7 @@ pub struct Fault {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replica: Option<usize>,
     /// How much: a probability in percent for resets, milliseconds for delays,
-    /// seconds for jumps.
+    /// bytes a millisecond for bandwidths, seconds for jumps.
     #[serde(default, skip_serializing_if = "is_none")]
     pub amount: i64,
     /// Whether it strikes the first command that it can, for certain, and is
@@ -453,6 +458,11 @@ impl Fault {
             .collect();
         faults.sort_by_key(|fault| fault.at);
         faults
+    }
+
+    /// How long so many bytes take through a limited bandwidth.
+    pub(crate) fn transfer_time(&self, bytes: usize) -> Duration {
+        Duration::from_millis(bytes as u64 / self.amount.unsigned_abs().max(1))
     }
 
     /// Draws one fault of a kind.

@@ -67,6 +67,7 @@ enum Verdict {
     CutMidReply,
     LateCommand(Duration),
     LateReply(Duration),
+    SlowReply(Fault),
 }
 
 impl ProxyLink {
@@ -149,7 +150,13 @@ impl ProxyLink {
                 continue;
             };
             let amount = active.fault.amount.unsigned_abs();
-            let percent = if kind.cuts() { amount } else { LATE_PERCENT };
+            let percent = match kind {
+                CommandFault::LateCommand | CommandFault::LateReply => LATE_PERCENT,
+                CommandFault::LimitedBandwidth => 100,
+                CommandFault::ResetBeforeExecution
+                | CommandFault::ResetAfterExecution
+                | CommandFault::ResetMidReply => amount,
+            };
             // The first that comes is struck for certain.
             if active.has_struck && state.rng.random_range(0..100) >= percent {
                 continue;
@@ -160,6 +167,7 @@ impl ProxyLink {
                 CommandFault::ResetMidReply => Verdict::CutMidReply,
                 CommandFault::LateCommand => Verdict::LateCommand(Duration::from_millis(amount)),
                 CommandFault::LateReply => Verdict::LateReply(Duration::from_millis(amount)),
+                CommandFault::LimitedBandwidth => Verdict::SlowReply(active.fault),
             };
         }
         Verdict::Pass
@@ -289,6 +297,11 @@ async fn replies(mut server: OwnedReadHalf, mut client: OwnedWriteHalf, connecti
                 Verdict::LateReply(by) => {
                     connection.link.struck(CommandFault::LateReply);
                     connection.link.0.clock.sleep(by).await;
+                }
+                Verdict::SlowReply(fault) => {
+                    connection.link.struck(CommandFault::LimitedBandwidth);
+                    let time = fault.transfer_time(length);
+                    connection.link.0.clock.sleep(time).await;
                 }
                 _ => {}
             }

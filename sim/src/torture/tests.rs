@@ -83,6 +83,22 @@ fn a_cut_is_where_it_says() {
     }
 }
 
+/// Would catch a bandwidth that slows every reply alike, or none.
+#[test]
+fn a_reply_takes_time_by_its_size() {
+    on_the_way(|link, client, _, clock| async move {
+        let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+        let set = cmd("SET").arg("large").arg(vec![b'x'; 1 << 20]).to_owned();
+        set.exec_async(&mut connection).await.unwrap();
+        // 1 MiB at 200 bytes a millisecond: five seconds.
+        link.begin(fault(CommandFault::LimitedBandwidth));
+        assert_eq!(incr(&mut connection).await.unwrap(), 1);
+        let get = cmd("GET").arg("large").to_owned();
+        let answer = get.query_async::<Vec<u8>>(&mut connection);
+        assert!(within(&clock, MOMENT, answer).await.is_none());
+    });
+}
+
 /// Would catch a late command that is lost with its sender: that a store told
 /// *not applied* of it would be no lie then.
 #[test]

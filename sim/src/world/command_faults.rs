@@ -3,6 +3,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use bytes::BytesMut;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use redis_sim::{
@@ -276,10 +277,15 @@ impl CommandFaults {
         {
             return After::CutMidReply;
         }
-        match self.strikes_now(CommandFault::LateReply, replica) {
-            Some(fault) => After::Delay(Duration::from_millis(fault.amount.unsigned_abs())),
-            None => After::Send,
+        if let Some(fault) = self.strikes_now(CommandFault::LateReply, replica) {
+            return After::Delay(Duration::from_millis(fault.amount.unsigned_abs()));
         }
+        if let Some(fault) = self.strikes_now(CommandFault::LimitedBandwidth, replica) {
+            let mut bytes = BytesMut::new();
+            reply.encode(&mut bytes);
+            return After::Delay(fault.transfer_time(bytes.len()));
+        }
+        After::Send
     }
 
     /// A mode of the server has struck when a reply says so.
