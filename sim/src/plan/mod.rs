@@ -18,8 +18,8 @@ pub use fault::{
 };
 pub use knobs::{Knobs, WorldOptions};
 pub use operation::{
-    Action, AuditOperation, Change, ChangeKind, ForeignOperation, Operation, TokenStoreOperation,
-    TokenVaultOperation,
+    Action, AuditOperation, CancelledOperation, Change, ChangeKind, ForeignOperation, Operation,
+    TokenStoreOperation, TokenVaultOperation,
 };
 pub use schedule::Schedule;
 pub use vault_knobs::{VaultAction, VaultKnobs, Workload};

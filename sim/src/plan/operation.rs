@@ -31,6 +31,7 @@ pub enum Action {
     TokenStore(TokenStoreOperation),
     TokenVault(TokenVaultOperation),
     Foreign(ForeignOperation),
+    Cancelled(CancelledOperation),
 }
 
 /// What callers of the audit chain do.
@@ -89,6 +90,29 @@ pub enum TokenVaultOperation {
     },
     /// Purge all that has expired, by the index.
     PurgeExpired,
+}
+
+/// What callers do that drop the future of their call before it is ready.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "do", rename_all = "snake_case")]
+pub enum CancelledOperation {
+    /// Append an event of its own to the chain.
+    Append {
+        /// What makes it the only one of its kind.
+        event: u32,
+        /// How often the future is polled before it is dropped.
+        polls: u32,
+    },
+    /// Turn a plaintext into a token.
+    Tokenize {
+        /// Whether the token is random, and the plaintext new.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        random: bool,
+        /// Which plaintext, where it is not.
+        number: usize,
+        /// How often the future is polled before it is dropped.
+        polls: u32,
+    },
 }
 
 /// What a process does that follows the reference's protocol.
@@ -172,7 +196,10 @@ impl Operation {
         Self {
             at: 0,
             think,
-            action,
+            action: match CancelledOperation::draw(rng, &action) {
+                Some(cancelled) => Action::Cancelled(cancelled),
+                None => action,
+            },
         }
     }
 
@@ -185,7 +212,8 @@ impl Operation {
             )
             | Action::Audit(_)
             | Action::TokenVault(_)
-            | Action::Foreign(_) => 0,
+            | Action::Foreign(_)
+            | Action::Cancelled(_) => 0,
         };
         self.at.max(self.think).max(lifetime)
     }
@@ -239,6 +267,29 @@ impl AuditOperation {
         Self::Append {
             event: is_own.then(|| rng.next_u32()),
         }
+    }
+}
+
+impl CancelledOperation {
+    /// Draws whether an operation is cancelled, and when.
+    fn draw(rng: &mut impl Rng, action: &Action) -> Option<Self> {
+        let cancelled = |polls| match action {
+            Action::Audit(AuditOperation::Append { event: Some(event) }) => Some(Self::Append {
+                event: *event,
+                polls,
+            }),
+            Action::TokenVault(TokenVaultOperation::Tokenize { random, number }) => {
+                Some(Self::Tokenize {
+                    random: *random,
+                    number: *number,
+                    polls,
+                })
+            }
+            _ => None,
+        };
+        cancelled(0)?;
+        let polls = [1, 2, 3, 5, 8, 13, 21, 34][rng.random_range(0..8)];
+        rng.random_ratio(1, 10).then(|| cancelled(polls)).flatten()
     }
 }
 

@@ -1,8 +1,11 @@
 //! Callers that append events to the chain, and read it as an auditor would.
 
-use haechi_history::Function;
+use std::future::Future;
+
+use haechi_history::{Function, OpId};
 use haechi_store_redis::{
-    audit::{AuditSink, Pages, store::AuditStore},
+    AppendError,
+    audit::{Appended, AuditSink, Pages, store::AuditStore},
     chain::{AppendId, Event, StoredRecord},
     entropy::Entropy,
 };
@@ -48,28 +51,40 @@ impl<'a, H: Host> AuditActor<'a, H> {
         }
     }
 
-    /// Records one event: the one of this number, or the one that all
-    /// processes record, byte for byte. Whether it was applied.
-    async fn append(&self, number: Option<u32>) -> bool {
-        let process = self.process;
-        let (number_of, name) = (process.number, process.name.as_str());
+    /// Invokes the recording of one event: the one of this number, or the one
+    /// that all processes record, byte for byte.
+    pub(super) fn invoke(
+        &self,
+        number: Option<u32>,
+    ) -> Option<(OpId, impl Future<Output = Result<Appended, AppendError>>)> {
+        let (process, name) = (self.process, self.process.name.as_str());
         let text = match number {
             None => r#"{"operation":"heartbeat"}"#.to_owned(),
             Some(number) => format!(
                 r#"{{"id":"{name}-{number:08x}","operation":"protect","message":"secret"}}"#
             ),
         };
+        let event = Event::from_json(&text).ok()?;
         let mut id = [0; 16];
-        let (Ok(event), Ok(())) = (Event::from_json(&text), process.entropy.fill(&mut id)) else {
-            return false;
-        };
+        process.entropy.fill(&mut id).ok()?;
         let append_id = process.store.append_id(AppendId::from_bytes(id));
-        let recorder = process.recorder;
-        let Some(op) = recorder.invoke(number_of, name, Function::Append, Some(append_id)) else {
+        let op =
+            process
+                .recorder
+                .invoke(process.number, name, Function::Append, Some(append_id))?;
+        Some((op, process.store.record(&self.sink, append_id, event)))
+    }
+
+    /// Records one event; whether it was applied.
+    async fn append(&self, number: Option<u32>) -> bool {
+        let Some((op, appending)) = self.invoke(number) else {
             return false;
         };
-        let outcome = process.store.record(&self.sink, append_id, event).await;
-        recorder.end_append(number_of, name, op, &outcome);
+        let outcome = appending.await;
+        let process = self.process;
+        process
+            .recorder
+            .end_append(process.number, &process.name, op, &outcome);
         outcome.is_ok()
     }
 

@@ -92,7 +92,10 @@ pub(super) async fn run<H: Host>(process: &Process<'_, H>) {
                     .mutate(recorder, (sets, deletes), number, name, &token)
                     .await;
             }
-            Action::Audit(_) | Action::TokenStore(_) | Action::TokenVault(_) => {}
+            Action::Audit(_)
+            | Action::TokenStore(_)
+            | Action::TokenVault(_)
+            | Action::Cancelled(_) => {}
         }
     }
     process.stay().await;

@@ -5,6 +5,7 @@
 //! [`Host`].
 
 mod audit;
+mod cancellation;
 mod foreign;
 mod host;
 mod process;
@@ -62,6 +63,8 @@ async fn run_replica<H: Host>(process: &Process<'_, H>) {
     let vault = token_store::TokenStoreActor::start(process).await;
     let token_vault = vault.as_ref().and_then(token_vault::TokenVaultActor::over);
     let audit = audit::AuditActor::start(process).await;
+    let cancellation =
+        cancellation::CancellationActor::over(process, audit.as_ref(), token_vault.as_ref());
 
     let callers = (0..process.knobs.writers).map(async |caller| {
         while let Some(operation) = process.next_operation().await {
@@ -71,6 +74,7 @@ async fn run_replica<H: Host>(process: &Process<'_, H>) {
                 Action::TokenVault(operation) => {
                     act(token_vault.as_ref(), caller, &operation).await;
                 }
+                Action::Cancelled(operation) => cancellation.act(caller, &operation).await,
                 // Only processes that follow the reference's protocol do.
                 Action::Foreign(_) => {}
             }

@@ -32,7 +32,13 @@ impl<'a, H: Host> TokenVaultActor<'a, H> {
         })
     }
 
-    async fn tokenize(&self, call: OpId, is_random: bool, number: usize) -> Result<(), Failure> {
+    /// Turns a plaintext into a token, within a call.
+    pub(super) async fn tokenize(
+        &self,
+        call: OpId,
+        is_random: bool,
+        number: usize,
+    ) -> Result<(), Failure> {
         let (token_type, plaintext) = if is_random {
             (random(), format!("{PLAINTEXT}{call}"))
         } else {

@@ -1,5 +1,6 @@
 //! Whole worlds: first that one seed gives one trace, then what they show.
 
+use haechi_history::{Function, Outcome};
 use haechi_sim::{
     mutants::Variant,
     plan::{FaultClass, FaultKind, Workload, WorldOptions},
@@ -94,6 +95,36 @@ fn the_correct_store_is_never_accused_and_every_fault_strikes() {
         );
         assert!(summary.outcomes.ok > summary.outcomes.fail + summary.outcomes.unknown);
     }
+}
+
+/// Catches callers that never drop a future, or always too early or too late to
+/// matter: without faults, nothing else leaves an append or a mutation unknown.
+#[test]
+fn cancelled_calls_are_carried_out_and_are_not() {
+    let options = WorldOptions {
+        faults: Vec::new(),
+        ..WorldOptions::default()
+    };
+    let (mut applied, mut not_applied, mut tokenizings) = (0, 0, 0);
+    for seed in 0..40 {
+        let world = world::run(seed, &options, Variant::Correct, Capture::default());
+        let history = &world.run.history;
+        let chain = history.chain().unwrap();
+        let unknown = history.operations().iter();
+        for operation in unknown.filter(|op| matches!(op.outcome, Outcome::Unknown(_))) {
+            match operation.f {
+                Function::Append if chain.iter().any(|record| record.op == Some(operation.id)) => {
+                    applied += 1;
+                }
+                Function::Append => not_applied += 1,
+                _ => tokenizings += 1,
+            }
+        }
+    }
+    assert!(
+        applied > 10 && not_applied > 10 && tokenizings > 10,
+        "{applied} cancelled appends applied, {not_applied} not, {tokenizings} tokenizings"
+    );
 }
 
 /// Catches a class that strikes though it was left out.

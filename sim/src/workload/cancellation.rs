@@ -1,0 +1,120 @@
+//! Callers that drop the futures of appends and tokenizings, wherever those
+//! have got to. What was asked for may have been done, or may still be.
+
+use std::{future::Future, pin::pin, task::Poll};
+
+use haechi_history::End;
+use rand_chacha::ChaCha8Rng;
+
+use super::{Actor, Host, Process, audit::AuditActor, token_vault::TokenVaultActor};
+use crate::{
+    plan::CancelledOperation,
+    record::{CALL, Failure},
+};
+
+const CANCELLED: &str = "the caller dropped the future";
+
+/// Calls of the other workloads, dropped before they are ready.
+pub(super) struct CancellationActor<'a, H: Host> {
+    process: &'a Process<'a, H>,
+    audit: Option<&'a AuditActor<'a, H>>,
+    token_vault: Option<&'a TokenVaultActor<'a, H>>,
+}
+
+impl<'a, H: Host> CancellationActor<'a, H> {
+    /// Callers of the same sink and vault.
+    pub(super) fn over(
+        process: &'a Process<'a, H>,
+        audit: Option<&'a AuditActor<'a, H>>,
+        token_vault: Option<&'a TokenVaultActor<'a, H>>,
+    ) -> Self {
+        Self {
+            process,
+            audit,
+            token_vault,
+        }
+    }
+
+    async fn append(&self, audit: &AuditActor<'_, H>, event: u32, polls: u32) {
+        let Some((op, appending)) = audit.invoke(Some(event)) else {
+            return;
+        };
+        let (number, name) = (self.process.number, self.process.name.as_str());
+        let recorder = self.process.recorder;
+        match polled(appending, polls).await {
+            Some(outcome) => recorder.end_append(number, name, op, &outcome),
+            None => {
+                let end = End::Unknown {
+                    error: Some(CANCELLED.into()),
+                    mutation: None,
+                };
+                recorder.end(number, op, end, || format!("{name} op {op}: {CANCELLED}"));
+            }
+        }
+    }
+
+    async fn tokenize(
+        &self,
+        vault: &TokenVaultActor<'_, H>,
+        (random, number): (bool, usize),
+        polls: u32,
+    ) {
+        let recorder = self.process.recorder;
+        let Some(call) = recorder.call(self.process.number, &self.process.name) else {
+            return;
+        };
+        let tokenizing = CALL.scope(call, Box::pin(vault.tokenize(call, random, number)));
+        let ended = polled(tokenizing, polls).await.unwrap_or_else(|| {
+            Err(Failure {
+                is_unknown: true,
+                error: CANCELLED.to_owned(),
+            })
+        });
+        recorder.end_vault_call(call, ended);
+    }
+}
+
+impl<H: Host> Actor for CancellationActor<'_, H> {
+    type Operation = CancelledOperation;
+
+    async fn act(&self, _: usize, operation: &CancelledOperation) {
+        match (operation, self.audit, self.token_vault) {
+            (CancelledOperation::Append { event, polls }, Some(audit), _) => {
+                self.append(audit, *event, *polls).await;
+            }
+            (
+                CancelledOperation::Tokenize {
+                    random,
+                    number,
+                    polls,
+                },
+                _,
+                Some(vault),
+            ) => {
+                self.tokenize(vault, (*random, *number), *polls).await;
+            }
+            // The process has no such store.
+            (CancelledOperation::Append { .. }, None, _)
+            | (CancelledOperation::Tokenize { .. }, _, None) => {}
+        }
+    }
+
+    /// What is cancelled makes none; the other workloads show it.
+    async fn make_progress(&self, _: &mut ChaCha8Rng) -> bool {
+        true
+    }
+}
+
+/// Polls a future so often, and drops it then; `None` if it was not ready.
+async fn polled<F: Future>(future: F, polls: u32) -> Option<F::Output> {
+    let mut future = pin!(future);
+    let mut left = polls;
+    std::future::poll_fn(|cx| {
+        if left == 0 {
+            return Poll::Ready(None);
+        }
+        left -= 1;
+        future.as_mut().poll(cx).map(Some)
+    })
+    .await
+}
