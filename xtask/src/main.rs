@@ -69,7 +69,7 @@ fn main() -> ExitCode {
         Command::Fuzz(args) => fuzz::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Models => test::models().into(),
-        Command::Mutants { options } => mutants::run(&options).into(),
+        Command::Mutants { options } => mutants::run(&options),
         Command::Soak(args) => soak::run(&args).into(),
     };
     ExitCode::from(outcome as u8)

@@ -9,6 +9,8 @@ use std::{
     process::{Command, Stdio},
 };
 
+use crate::{Outcome, process::succeeds};
+
 /// Where the copy is.
 const COPY: &str = "target/mutants";
 
@@ -16,10 +18,14 @@ const COPY: &str = "target/mutants";
 const LEFT_OUT: [&str; 4] = ["sim", "models", "xtask", "fuzz"];
 
 /// Runs cargo-mutants with further options.
-pub(crate) fn run(options: &[String]) -> bool {
+pub(crate) fn run(options: &[String]) -> Outcome {
+    if !succeeds(Command::new("cargo").args(["mutants", "--version"])) {
+        eprintln!("error: cargo-mutants is missing: cargo install cargo-mutants");
+        return Outcome::NotRun;
+    }
     if let Err(error) = copy(Path::new(COPY)) {
-        println!("{COPY} cannot be made: {error}");
-        return false;
+        eprintln!("error: {COPY} cannot be made: {error}");
+        return Outcome::NotRun;
     }
     println!("+ cargo mutants --in-place, in {COPY}");
     let done = Command::new("cargo")
@@ -31,10 +37,10 @@ pub(crate) fn run(options: &[String]) -> bool {
         .env_remove("CARGO_MANIFEST_DIR")
         .status();
     match done {
-        Ok(status) => status.success(),
+        Ok(status) => status.success().into(),
         Err(error) => {
-            println!("{error}: cargo install cargo-mutants");
-            false
+            eprintln!("error: cargo: {error}");
+            Outcome::NotRun
         }
     }
 }
