@@ -83,14 +83,14 @@ impl Bench {
         client.get_multiplexed_async_connection().await.unwrap()
     }
 
-    async fn forget(&self) {
+    async fn flush(&self) {
         let mut connection = self.connection().await;
         let flush = redis::cmd("FLUSHALL");
         flush.query_async::<()>(&mut connection).await.unwrap();
     }
 
     async fn sink(&self) -> AuditSink {
-        self.forget().await;
+        self.flush().await;
         let builder = Builder::new().audit_prefix(self.prefix());
         let sink = builder.start(self.client()).await.unwrap();
         // The first append reads the head and loads the script.
@@ -134,7 +134,7 @@ fn one_by_one(criterion: &mut Criterion, bench: &Bench, samples: &Samples) {
     group.bench_function("bare script", |bencher| {
         bencher.iter_custom(|iterations| {
             bench.runtime.block_on(async {
-                bench.forget().await;
+                bench.flush().await;
                 let mut connection = bench.connection().await;
                 let script = Script::new(APPEND);
                 let load = script.load();
@@ -198,7 +198,7 @@ fn sixty_four(criterion: &mut Criterion, bench: &Bench, samples: &Samples) {
         let records = chain(CALLERS);
         bencher.iter_custom(|iterations| {
             bench.runtime.block_on(async {
-                bench.forget().await;
+                bench.flush().await;
                 let mut connection = bench.connection().await;
                 let started = Instant::now();
                 for _ in 0..iterations {

@@ -36,7 +36,7 @@ async fn contend(
     replicas: usize,
     window: Duration,
 ) -> Cell {
-    bench.forget().await;
+    bench.flush().await;
     let mut all = Vec::new();
     for number in 0..replicas {
         let replica = bench.replica(kind, policy, "");

@@ -37,8 +37,9 @@ impl Bench {
 
     /// A replica with a connection of its own. Must be called in the runtime.
     pub(crate) fn replica(&self, kind: Kind, policy: LockPolicy, prefix: &str) -> ServerReplica {
-        let time_and_chance = (SystemClock::new(), SystemEntropy);
-        let (replica, driver) = Replica::new(kind, policy, prefix, self.client(), time_and_chance);
+        let clock_and_entropy = (SystemClock::new(), SystemEntropy);
+        let (replica, driver) =
+            Replica::new(kind, policy, prefix, self.client(), clock_and_entropy);
         if let Some(driver) = driver {
             tokio::spawn(driver);
         }
@@ -46,7 +47,7 @@ impl Bench {
     }
 
     /// Leaves the server empty, but for the scripts.
-    pub(crate) async fn forget(&self) {
+    pub(crate) async fn flush(&self) {
         let client = self.client();
         let mut connection = client.get_multiplexed_async_connection().await.unwrap();
         let flush = redis::cmd("FLUSHALL");

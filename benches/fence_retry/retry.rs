@@ -26,7 +26,7 @@ fn median(mut values: Vec<f64>) -> f64 {
 /// Operations without a conflict and with one, in turns, so that whatever else
 /// the machine does falls on both alike; how long each kind took in all.
 async fn in_turns(bench: &Bench, kind: Kind, iterations: u64) -> (Duration, Duration) {
-    bench.forget().await;
+    bench.flush().await;
     let start = |prefix| -> ServerReplica { bench.replica(kind, LockPolicy::None, prefix) };
     let duel = Duel {
         ours: start("one:"),

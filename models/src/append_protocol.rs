@@ -127,7 +127,10 @@ fn planted_a_lost_reply_taken_for_a_refusal() {
 
 #[test]
 fn planted_a_conflict_that_does_not_tell_what_landed() {
-    catches("append, landed forgotten", PREEMPTIONS, "twice", || {
-        two_replicas(Flaw::ForgetsLanded, First::ReplyLost, 2, true)
-    });
+    catches(
+        "append, landed batch not reported",
+        PREEMPTIONS,
+        "twice",
+        || two_replicas(Flaw::ForgetsLanded, First::ReplyLost, 2, true),
+    );
 }

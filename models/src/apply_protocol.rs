@@ -184,7 +184,7 @@ fn planted_receipts_that_are_ignored() {
 #[test]
 fn planted_a_receipt_replaced_counts_as_none() {
     catches(
-        "apply, forgetting forgotten",
+        "apply, replaced receipts ignored",
         THERE_AND_BACK,
         "gives 1",
         || receipt_replaced(Flaw::NothingIsForgotten),

@@ -61,7 +61,7 @@ fn nothing_is_claimed_that_was_not_seen() {
 #[test]
 fn planted_a_receipt_no_longer_kept_counts_as_lost() {
     catches(
-        "observed, trimming forgotten",
+        "observed, trimming ignored",
         PREEMPTIONS,
         "rolled back",
         || two_threads(Flaw::ForgetsTrimming, 1),

@@ -181,7 +181,7 @@ impl State {
         })
     }
 
-    fn note(&mut self, mutation: MutationId, fate: Fate, kept: u64) {
+    fn write_receipt(&mut self, mutation: MutationId, fate: Fate, kept: u64) {
         let receipt_seq = self.next_receipt_seq;
         if let Some(oldest) = receipt_seq
             .checked_sub(kept)
@@ -233,7 +233,7 @@ impl State {
             number: attempt.number,
             receipt_seq,
         };
-        self.note(attempt.mutation, fate, kept);
+        self.write_receipt(attempt.mutation, fate, kept);
         Ok(Applied::Committed {
             version,
             receipt_seq,
@@ -345,7 +345,7 @@ impl VaultStore for Replica {
             return Ok(None);
         }
         if flaw != Flaw::NoTombstone {
-            state.note(mutation, Fate::Dropped, kept);
+            state.write_receipt(mutation, Fate::Dropped, kept);
         }
         Ok(Some(Fate::Dropped))
     }

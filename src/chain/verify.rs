@@ -139,7 +139,7 @@ impl Verifier {
                 reason,
             })
             .collect();
-        self.note(&faults);
+        self.count(&faults);
         if self.first.is_none() {
             self.good += 1;
         }
@@ -169,7 +169,7 @@ impl Verifier {
         } else {
             self.closing()
         };
-        self.note(&closing);
+        self.count(&closing);
         let anchored = self.anchors.as_ref().map(|anchors| AnchorSummary {
             count: anchors.len() as u64,
             last_sequence: anchors.last_sequence(),
@@ -293,7 +293,7 @@ impl Verifier {
         }
     }
 
-    fn note(&mut self, faults: &[Fault]) {
+    fn count(&mut self, faults: &[Fault]) {
         self.faults += faults.len() as u64;
         if self.first.is_none() {
             self.first = faults.first().copied();

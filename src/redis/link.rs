@@ -12,7 +12,7 @@ use redis::{Cmd, ErrorKind, RedisError, ServerErrorKind, Value};
 
 use super::{
     connect::Connect,
-    outcome::{Stage, judge, spoils_connection},
+    outcome::{Stage, classify, spoils_connection},
     script::Script,
 };
 use crate::{
@@ -78,7 +78,7 @@ impl<N: Connect, C: Clock> Link<N, C> {
     pub async fn send(&self, command: &Cmd) -> Result<Value, AttemptError> {
         match self.try_send(command).await? {
             Ok(value) => Ok(value),
-            Err(error) => Err(judge(&error, Stage::Sent)),
+            Err(error) => Err(classify(&error, Stage::Sent)),
         }
     }
 
@@ -98,7 +98,7 @@ impl<N: Connect, C: Clock> Link<N, C> {
                     Err(error) => Err(error),
                 }
             }
-            Err(error) => Err(judge(&error, Stage::Sent)),
+            Err(error) => Err(classify(&error, Stage::Sent)),
         }
     }
 
@@ -146,7 +146,7 @@ impl<N: Connect, C: Clock> Link<N, C> {
                 slot.open = Some(connection.clone());
                 Ok((connection, slot.generation))
             }
-            Some(Err(error)) => Err(judge(&error, Stage::Connecting)),
+            Some(Err(error)) => Err(classify(&error, Stage::Connecting)),
             None => Err(AttemptError::Refused(Cause::new(format!(
                 "no connection within {} ms (check that Redis runs there and can be reached)",
                 self.timeouts.connect.as_millis()

@@ -77,7 +77,7 @@ const LASTING: [(&str, &str); 7] = [
 ];
 
 /// What `error`, met at `stage`, says about its command.
-pub(crate) fn judge(error: &RedisError, stage: Stage) -> AttemptError {
+pub(crate) fn classify(error: &RedisError, stage: Stage) -> AttemptError {
     let code = error.code().unwrap_or_default();
     let hint = |table: &[(&str, &'static str)]| {
         table
@@ -179,9 +179,9 @@ mod tests {
 
     use super::*;
 
-    fn judged(code: &str, detail: &str) -> AttemptError {
+    fn classified(code: &str, detail: &str) -> AttemptError {
         let error = make_extension_error(code.to_owned(), Some(detail.to_owned()));
-        judge(&error, Stage::Sent)
+        classify(&error, Stage::Sent)
     }
 
     /// Catches "not applied" said of a command that ran: proxies answer errors
@@ -193,22 +193,25 @@ mod tests {
             ("ERR", "upstream failure"),
             ("TIMEOUT", "server did not answer"),
         ] {
-            let judged = judged(code, detail);
-            assert!(matches!(judged, AttemptError::Ambiguous(_)), "{judged:?}");
+            let classified = classified(code, detail);
+            assert!(
+                matches!(classified, AttemptError::Ambiguous(_)),
+                "{classified:?}"
+            );
         }
     }
 
     /// Catches a command that never ran taken for one that may have.
     #[test]
     fn what_redis_refuses_unread_or_before_the_first_write_is_certain() {
-        let unknown = judged(
+        let unknown = classified(
             "ERR",
             "unknown command 'EVALSHA', with args beginning with: ",
         );
         assert!(matches!(unknown, AttemptError::Denied(_)), "{unknown:?}");
-        let oom = judged("OOM", "command not allowed when used memory > 'maxmemory'.");
+        let oom = classified("OOM", "command not allowed when used memory > 'maxmemory'.");
         assert!(matches!(oom, AttemptError::Refused(_)), "{oom:?}");
-        let auth = judged("NOAUTH", "Authentication required.");
+        let auth = classified("NOAUTH", "Authentication required.");
         assert!(matches!(auth, AttemptError::Denied(_)), "{auth:?}");
     }
 
@@ -224,7 +227,7 @@ mod tests {
             for (table, passes) in [(&PASSING[..], true), (&LASTING[..], false)] {
                 for (code, hint) in table {
                     let error = make_extension_error((*code).to_owned(), Some("why".to_owned()));
-                    let cause = match judge(&error, stage) {
+                    let cause = match classify(&error, stage) {
                         AttemptError::Refused(cause) if passes => cause,
                         AttemptError::Denied(cause) if !passes => cause,
                         other => panic!("{code}: {other:?}"),
@@ -241,34 +244,40 @@ mod tests {
     #[test]
     fn a_broken_connection_leaves_open_only_what_was_sent() {
         let broken = of_kind(ErrorKind::Io);
-        let judged = judge(&broken, Stage::Connecting);
-        assert!(matches!(judged, AttemptError::Refused(_)), "{judged:?}");
-        let judged = judge(&broken, Stage::Sent);
-        assert!(matches!(judged, AttemptError::Ambiguous(_)), "{judged:?}");
+        let classified = classify(&broken, Stage::Connecting);
+        assert!(
+            matches!(classified, AttemptError::Refused(_)),
+            "{classified:?}"
+        );
+        let classified = classify(&broken, Stage::Sent);
+        assert!(
+            matches!(classified, AttemptError::Ambiguous(_)),
+            "{classified:?}"
+        );
     }
 
     /// Catches a wrong password that is reported without a code, and is then
     /// taken for a Redis that cannot be reached.
     #[test]
     fn a_refused_password_keeps_its_code() {
-        let judged = judge(&of_kind(ErrorKind::AuthenticationFailed), Stage::Connecting);
-        let AttemptError::Denied(cause) = judged else {
-            panic!("{judged:?}");
+        let classified = classify(&of_kind(ErrorKind::AuthenticationFailed), Stage::Connecting);
+        let AttemptError::Denied(cause) = classified else {
+            panic!("{classified:?}");
         };
         assert_eq!(cause.code(), Some("WRONGPASS"));
-        let settings = judge(&of_kind(ErrorKind::InvalidClientConfig), Stage::Connecting);
+        let settings = classify(&of_kind(ErrorKind::InvalidClientConfig), Stage::Connecting);
         assert!(matches!(settings, AttemptError::Denied(_)), "{settings:?}");
     }
 
     /// Catches a full server taken for an effect that is not known.
     #[test]
     fn a_server_without_room_for_clients_never_ran_the_command() {
-        let judged = judged("ERR", "max number of clients reached");
-        let AttemptError::Refused(cause) = &judged else {
-            panic!("{judged:?}");
+        let classified = classified("ERR", "max number of clients reached");
+        let AttemptError::Refused(cause) = &classified else {
+            panic!("{classified:?}");
         };
         assert!(cause.to_string().contains("raise maxclients"), "{cause}");
-        let script = judge(
+        let script = classify(
             &of_kind(ErrorKind::Server(ServerErrorKind::NoScript)),
             Stage::Sent,
         );

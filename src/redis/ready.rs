@@ -100,7 +100,7 @@ impl<N: Connect, C: Clock, E: Entropy> RedisAuditStore<N, C, E> {
             Err(error) => Err(error),
         };
         if let Err(error) = answer {
-            let (reason, cause) = judge(error);
+            let (reason, cause) = not_ready(error);
             faults.push((reason, cause));
             if reason == NotReady::RedisUnreachable {
                 return Readiness {
@@ -173,7 +173,7 @@ impl<N: Connect, C: Clock, E: Entropy> RedisAuditStore<N, C, E> {
     }
 }
 
-fn judge(error: AttemptError) -> (NotReady, Cause) {
+fn not_ready(error: AttemptError) -> (NotReady, Cause) {
     match error {
         AttemptError::Corrupt(corrupt) => {
             let reason = match corrupt {
