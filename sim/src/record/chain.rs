@@ -3,11 +3,12 @@
 
 use std::collections::BTreeMap;
 
+use futures::FutureExt;
 use parking_lot::MutexGuard;
 
 use haechi_store_redis::{
     AppendError, Corrupt,
-    audit::{Appended, AuditStats},
+    audit::{Appended, AuditStats, MemoryChain, store::AuditStore},
     chain::{AppendId, Position},
     vault::VaultStats,
 };
@@ -19,7 +20,10 @@ use super::{
     trace::Trace,
 };
 use crate::plan::FaultKind;
-use haechi_history::{Answer, End, FinalState, Function, Mutation, OpId};
+use haechi_history::{
+    Answer, End, FinalState, Function, Mutation, OpId,
+    check::unaudited::{self, Audited},
+};
 
 impl RunRecorder {
     /// An operation begins.
@@ -247,8 +251,26 @@ impl RunRecorder {
             observed: log.observed.take(),
             trace_hash,
             trace,
+            unaudited: unaudited::check(&log.audited, &records(&log.audits)),
             foreign_failures: std::mem::take(&mut log.foreign_failures),
             undecryptable: std::mem::take(&mut log.undecryptable),
         }
     }
+}
+
+/// What the vaults' records say was done, and to which token.
+fn records(audits: &[MemoryChain]) -> Vec<Audited> {
+    #[derive(serde::Deserialize)]
+    struct Event {
+        operation: String,
+        token: String,
+    }
+    let read = |chain: &MemoryChain| chain.read(0, u64::MAX).now_or_never()?.ok();
+    let texts = audits.iter().filter_map(read).flatten();
+    let events = texts.filter_map(|text| serde_json::from_slice::<Event>(&text).ok());
+    let audited = events.map(|event| Audited {
+        operation: event.operation,
+        token: event.token,
+    });
+    audited.collect()
 }

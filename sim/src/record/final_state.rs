@@ -64,6 +64,7 @@ pub(crate) fn evaluate(
         }
     }
     violations.extend(stuck.map(|reason| violation(Invariant::NoProgress, reason)));
+    violations.append(&mut closed.unaudited);
     let undecryptable = closed.undecryptable.iter().cloned();
     violations.extend(undecryptable.map(|why| violation(Invariant::UndecryptableToken, why)));
     // Beside replicas at full load, and with nothing wrong.

@@ -2,9 +2,12 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use haechi_history::{Function, History, Malformed, OpId, Outcome, Recorder};
+use haechi_history::{
+    Function, History, Malformed, OpId, Outcome, Recorder,
+    check::{Violation, unaudited::Audited},
+};
 use haechi_store_redis::{
-    audit::AuditStats,
+    audit::{AuditStats, MemoryChain},
     chain::{AppendId, Position},
     vault::VaultStats,
 };
@@ -37,6 +40,10 @@ pub(crate) struct Log {
     pub(super) stray_attempts: u64,
     /// Why mutations of processes that follow the reference's protocol failed.
     pub(super) foreign_failures: Vec<String>,
+    /// Reveals and purges that callers were told of.
+    pub(super) audited: Vec<(OpId, Audited)>,
+    /// Where the vaults of the processes record them.
+    pub(super) audits: Vec<MemoryChain>,
     /// Tokens that do not reveal as they should.
     pub(super) undecryptable: Vec<String>,
     pub(super) stats: AuditStats,
@@ -86,6 +93,7 @@ pub(crate) struct Closed {
     pub(crate) trace_hash: u64,
     pub(crate) trace: Vec<String>,
     pub(crate) foreign_failures: Vec<String>,
+    pub(crate) unaudited: Vec<Violation>,
     pub(crate) undecryptable: Vec<String>,
 }
 
@@ -101,6 +109,8 @@ impl Log {
             calls: BTreeMap::new(),
             stray_attempts: 0,
             foreign_failures: Vec::new(),
+            audited: Vec::new(),
+            audits: Vec::new(),
             undecryptable: Vec::new(),
             stats: AuditStats::default(),
             vault_stats: VaultStats::default(),

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use haechi_store_redis::{
     Corrupt, ReadError,
+    audit::MemoryChain,
     vault::{Done, MutateError, store::Attempt},
 };
 
@@ -13,7 +14,7 @@ use super::{
     recorder::RunRecorder,
 };
 use crate::plan::fnv1a;
-use haechi_history::{Answer, End, Function, Malformed, Mutation, OpId};
+use haechi_history::{Answer, End, Function, Malformed, Mutation, OpId, check::unaudited::Audited};
 
 /// How a call that changes tokens ended.
 pub(crate) enum Ended<'a> {
@@ -93,6 +94,20 @@ impl RunRecorder {
             }
             None => self.log().malformed(Malformed::EndWithoutInvoke(op)),
         }
+    }
+
+    /// The vault of a process records what it does in this chain.
+    pub(crate) fn audits(&self, chain: MemoryChain) {
+        self.log().audits.push(chain);
+    }
+
+    /// A caller was told that this was done to a token.
+    pub(crate) fn audited(&self, op: OpId, operation: &str, token: &str) {
+        let audited = Audited {
+            operation: operation.to_owned(),
+            token: token.to_owned(),
+        };
+        self.log().audited.push((op, audited));
     }
 
     /// A call ends.

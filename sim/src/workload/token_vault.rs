@@ -61,16 +61,18 @@ impl<'a, H: Host> TokenVaultActor<'a, H> {
         }
     }
 
-    async fn reveal(&self, number: usize) -> Result<(), Failure> {
+    async fn reveal(&self, call: OpId, number: usize) -> Result<(), Failure> {
         let Some((token, plaintext)) = self.client.known(1 + number).pop() else {
             return Ok(());
         };
         let recorder = self.process.recorder;
         match self.client.vault.reveal(token.as_str(), None).await {
-            Ok(revealed) if revealed.expose() == plaintext => Ok(()),
-            Ok(_) => {
-                let reason = format!("{token} reveals what it does not stand for");
-                recorder.undecryptable(reason);
+            Ok(revealed) => {
+                recorder.audited(call, "token-vault:reveal", token.as_str());
+                if revealed.expose() != plaintext {
+                    let reason = format!("{token} reveals what it does not stand for");
+                    recorder.undecryptable(reason);
+                }
                 Ok(())
             }
             Err(error) => {
@@ -114,11 +116,16 @@ impl<'a, H: Host> TokenVaultActor<'a, H> {
         }
     }
 
-    async fn purge(&self, number: usize) -> Result<(), Failure> {
-        match self.client.known(1 + number).pop() {
-            Some((token, _)) => purged(self.client.vault.purge(token.as_str()).await),
-            None => Ok(()),
+    async fn purge(&self, call: OpId, number: usize) -> Result<(), Failure> {
+        let Some((token, _)) = self.client.known(1 + number).pop() else {
+            return Ok(());
+        };
+        let outcome = self.client.vault.purge(token.as_str()).await;
+        if outcome.is_ok() {
+            let recorder = self.process.recorder;
+            recorder.audited(call, "token-vault:purge", token.as_str());
         }
+        purged(outcome)
     }
 }
 
@@ -150,9 +157,9 @@ impl<H: Host> TokenVaultActor<'_, H> {
                 TokenVaultOperation::Tokenize { random, number } => {
                     self.tokenize(call, *random, *number).await
                 }
-                TokenVaultOperation::Reveal { number } => self.reveal(*number).await,
+                TokenVaultOperation::Reveal { number } => self.reveal(call, *number).await,
                 TokenVaultOperation::Detokenize => self.detokenize().await,
-                TokenVaultOperation::Purge { number } => self.purge(*number).await,
+                TokenVaultOperation::Purge { number } => self.purge(call, *number).await,
                 TokenVaultOperation::PurgeExpired => {
                     purged(self.client.vault.purge_expired().await)
                 }

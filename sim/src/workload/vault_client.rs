@@ -76,10 +76,12 @@ impl<H: Host> VaultClient<H> {
         let (storage, counting) = (storage.clone(), Counting::PerProcess);
         let keys = LocalKeys::open(storage, clock.clone(), entropy.clone(), counting);
         let keys = Arc::new(process.store.keys(keys.await.ok()?));
+        let chain = MemoryChain::new();
+        process.recorder.audits(chain.clone());
         let audit = Builder::new()
             .clock(clock.clone())
             .entropy(entropy.clone())
-            .start_over(MemoryChain::new());
+            .start_over(chain);
         let policy = VaultPolicy {
             retention: Retention::from_days(retention_days).ok()?,
             deterministic: Deterministic::Types(deterministic().into_iter().collect()),

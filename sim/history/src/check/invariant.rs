@@ -15,9 +15,10 @@ pub enum Half {
 macro_rules! invariants {
     ($($name:ident $half:ident $description:literal,)*) => {
         /// What must hold, by the name that reports use. A history shows most of them;
-        /// [`NoProgress`](Invariant::NoProgress), [`Leak`](Invariant::Leak) and
-        /// [`Nondeterminism`](Invariant::Nondeterminism) are judged by whoever ran the
-        /// store, who alone saw the clock, the server and both traces.
+        /// [`NoProgress`](Invariant::NoProgress), [`Leak`](Invariant::Leak),
+        /// [`Unaudited`](Invariant::Unaudited) and
+        /// [`Nondeterminism`](Invariant::Nondeterminism) are checked by whoever ran the
+        /// store, who alone saw the clock, the server, the audit and both traces.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[derive(serde::Serialize)]
         #[derive(strum::Display, strum::EnumString, strum::IntoStaticStr, strum::VariantArray)]
@@ -55,6 +56,7 @@ invariants! {
     PartialDiff        Vault  "some of one mutation's writes, not all",
     StaleWrite         Vault  "a mutation was applied on top of state that it did not read",
     UndecryptableToken Vault  "a live token no longer reveals",
+    Unaudited          Vault  "a token was revealed or purged, and no audit record says so",
     NoProgress         Either "a replica gets nothing done after the last fault healed",
     SilentRollback     Either "a process that had seen what is gone goes on writing without saying so",
     WrongOutcome       Either "an error said \"not applied\" of what was applied",

@@ -37,6 +37,7 @@ mod reads;
 mod realtime;
 mod rollback;
 mod tree;
+pub mod unaudited;
 mod vault;
 mod verdict;
 mod view;
