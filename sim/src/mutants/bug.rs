@@ -5,7 +5,7 @@ use std::{future::Future, time::SystemTime};
 use haechi_store_redis::{
     AppendError, AttemptError, ReadError,
     audit::{
-        Appended, AuditSink,
+        Appended, AuditSink, MemoryChain,
         store::{AuditStore, Batch, Reply, Tail},
     },
     chain::{AppendId, Event, Position},
@@ -158,6 +158,11 @@ pub(super) trait PlantedBug: Send + Sync + 'static {
         observed: &Observed,
     ) -> impl Future<Output = Result<Option<Fate>, AttemptError>> + Send {
         next.settle(mutation, begun, observed)
+    }
+
+    /// The chain that a vault records in, rather than the one it was given.
+    fn vault_audit(&self, given: MemoryChain) -> MemoryChain {
+        given
     }
 
     /// Encrypts a plaintext.

@@ -6,9 +6,10 @@ use haechi_store_redis::AttemptError;
 use super::{
     bug::Correct,
     bugs::{
-        BatchCutInTwo, CachedHeadKept, DiffInTwoScripts, EnvelopeEndKept, FenceInTwoCommands,
-        FirstDiffKept, LockTrusted, LostReply, NoAppendId, NoTombstone, PatchedAppend,
-        PatchedApply, ResentAsAnother, ScriptRunTwice, SnapshotBeforeVersion, UnfencedDeletes,
+        AuditElsewhere, BatchCutInTwo, CachedHeadKept, DiffInTwoScripts, EnvelopeEndKept,
+        FenceInTwoCommands, FirstDiffKept, LockTrusted, LostReply, NoAppendId, NoTombstone,
+        PatchedAppend, PatchedApply, ResentAsAnother, ScriptRunTwice, SnapshotBeforeVersion,
+        UnfencedDeletes,
     },
     patch::StalePatch,
 };
@@ -190,6 +191,9 @@ all(redis.call, 'HSET', KEYS[1], sets)
     VaultLostReplyNotApplied "vault_lost_reply_not_applied": "a lost reply is reported as not applied",
         VAULT => WrongOutcome,
         LostReply = LostReply(AttemptError::Denied);
+    AuditElsewhere "audit_elsewhere": "vaults record in a chain that nobody reads",
+        VAULT => Unaudited,
+        AuditElsewhere = AuditElsewhere;
     // It takes clocks that are days apart.
     EnvelopeEndKept "envelope_end_kept": "a refreshed token keeps the end of its first envelope",
         |options| {

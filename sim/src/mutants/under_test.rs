@@ -6,7 +6,7 @@ use std::{sync::Arc, time::SystemTime};
 use haechi_store_redis::{
     AppendError, AttemptError, Builder, ReadError, StartError,
     audit::{
-        Appended, AuditSink,
+        Appended, AuditSink, MemoryChain,
         store::{Batch, Reply, Tail},
     },
     chain::{AppendId, Event, Position},
@@ -100,6 +100,11 @@ impl StoreUnderTest {
             provider,
             store: self.clone(),
         }
+    }
+
+    /// The chain that a vault records in, where it was given this one.
+    pub(crate) fn vault_audit(&self, given: MemoryChain) -> MemoryChain {
+        each!(&*self.0, bug => bug.vault_audit(given))
     }
 
     /// The identity of an append for which `drawn` was drawn.

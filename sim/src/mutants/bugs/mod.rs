@@ -1,5 +1,6 @@
 //! The bugs that are behaviour: one file each, or one for a few of a kind.
 
+mod audit_elsewhere;
 mod batch_cut_in_two;
 mod cached_head_kept;
 mod diff_in_two_scripts;
@@ -15,6 +16,7 @@ mod script_run_twice;
 mod snapshot_before_version;
 mod unfenced_deletes;
 
+pub(super) use audit_elsewhere::AuditElsewhere;
 pub(super) use batch_cut_in_two::BatchCutInTwo;
 pub(super) use cached_head_kept::CachedHeadKept;
 pub(super) use diff_in_two_scripts::DiffInTwoScripts;

@@ -1,0 +1,13 @@
+//! Vaults record in a chain of their own, which nobody reads.
+
+use haechi_store_redis::audit::MemoryChain;
+
+use crate::mutants::bug::PlantedBug;
+
+pub(in crate::mutants) struct AuditElsewhere;
+
+impl PlantedBug for AuditElsewhere {
+    fn vault_audit(&self, _: MemoryChain) -> MemoryChain {
+        MemoryChain::new()
+    }
+}
