@@ -7,6 +7,7 @@ use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
+use tempfile::TempDir;
 
 /// How often to try another port when a free one is taken by another program meanwhile.
 const ATTEMPTS: usize = 5;
@@ -20,7 +21,7 @@ pub struct RedisServer {
     child: Child,
     watchdog: Option<Watchdog>,
     port: u16,
-    directory: PathBuf,
+    directory: TempDir,
     program: PathBuf,
     args: Vec<String>,
 }
@@ -51,14 +52,10 @@ impl RedisServer {
     pub fn start_program(program: &Path, args: &[&str]) -> io::Result<RedisServer> {
         let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
         let mut last = io::Error::other("no attempt was made");
-        for attempt in 0..ATTEMPTS {
+        for _ in 0..ATTEMPTS {
             let port = free_port()?;
-            let directory = std::env::temp_dir().join(format!(
-                "haechi-redis-{}-{port}-{attempt}",
-                std::process::id()
-            ));
-            std::fs::create_dir_all(&directory)?;
-            let child = spawn(program, port, &directory, &args)?;
+            let directory = TempDir::with_prefix("redis-server-")?;
+            let child = spawn(program, port, directory.path(), &args)?;
             let mut server = RedisServer {
                 watchdog: Watchdog::start(&child),
                 child,
@@ -93,7 +90,7 @@ impl RedisServer {
 
     /// The directory of its files.
     pub fn directory(&self) -> &Path {
-        &self.directory
+        self.directory.path()
     }
 
     /// Kills it (`SIGKILL`) and waits until it has ended.
@@ -138,7 +135,7 @@ impl RedisServer {
     /// As [`RedisServer::start`].
     pub fn restart(&mut self) -> io::Result<()> {
         self.kill()?;
-        self.child = spawn(&self.program, self.port, &self.directory, &self.args)?;
+        self.child = spawn(&self.program, self.port, self.directory.path(), &self.args)?;
         self.watchdog = Watchdog::start(&self.child);
         self.wait_until_ready()
     }
@@ -168,7 +165,6 @@ impl Drop for RedisServer {
     fn drop(&mut self) {
         // It may have ended already.
         let _ = self.kill();
-        let _ = std::fs::remove_dir_all(&self.directory);
     }
 }
 

@@ -9,34 +9,16 @@ pub(super) fn sha(text: &str) -> Vec<u8> {
 }
 
 /// Keys no client would choose, and every client may.
+#[rustfmt::skip]
 pub(super) const BINARY: &[&[u8]] = &[
-    b"\x00",
-    b"\xff\xfe",
-    b"a\r\nb",
-    b"k\x00k",
-    b" ",
-    b"{tag}\x80",
+    b"\x00", b"\xff\xfe", b"a\r\nb", b"k\x00k", b" ", b"{tag}\x80",
 ];
 
 /// Words that a command is not made of.
+#[rustfmt::skip]
 pub(super) const BROKEN: &[&[u8]] = &[
-    b"",
-    b"x",
-    b"-1",
-    b"0",
-    b"1.5",
-    b"nan",
-    b"-0",
-    b"+1",
-    b"0x10",
-    b"1e400",
-    b"1e-400",
-    b"1e3",
-    b"\x00",
-    b"\xff",
-    b"99999999999999999999",
-    b"NX",
-    b"a\r\nb",
+    b"", b"x", b"-1", b"0", b"1.5", b"nan", b"-0", b"+1", b"0x10", b"1e400", b"1e-400", b"1e3", b"\x00", b"\xff",
+    b"99999999999999999999", b"NX", b"a\r\nb",
 ];
 
 /// Commands of several words that the generator of shapes does not make: connection, server, options, bytes that are
