@@ -13,6 +13,8 @@ mod log;
 mod recorder;
 mod recording_store;
 mod report;
+#[cfg(test)]
+mod tests;
 mod trace;
 mod vault;
 

@@ -1,0 +1,65 @@
+//! What the harness gets wrong is told apart from what the store does.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use haechi_history::{Answer, End, Function, OpId};
+use redis_sim::Reply;
+
+use super::{HarnessError, Log, RunRecorder, RunReport, Verdict, evaluate};
+use crate::{
+    command::Exit,
+    plan::{Knobs, Workload, WorldOptions},
+};
+
+/// The report of a run of nothing but what `record` records.
+fn report(record: impl FnOnce(&RunRecorder)) -> RunReport {
+    let options = WorldOptions {
+        workload: Workload::Vault,
+        ..WorldOptions::default()
+    };
+    let knobs = Knobs::draw(1, &options);
+    let recorder = RunRecorder::new(Log::new(false), [super::Source::Listed(Vec::new())]);
+    recorder.log().set_now(Duration::from_secs(1));
+    record(&recorder);
+    let mut ask = |_: &[&str]| Reply::Nil;
+    evaluate(&recorder, &mut ask, &knobs, BTreeMap::new(), None).report
+}
+
+/// Would catch an attempt whose call was lost sight of, and which is reported
+/// as a violation of the store, or not at all.
+#[test]
+fn a_stray_attempt_is_a_harness_error() {
+    let report = report(|recorder| recorder.in_call(None, |_| {}));
+    assert_eq!(report.harness_errors, [HarnessError::StrayAttempts(1)]);
+    assert_eq!(report.violations, []);
+    assert_eq!(report.verdict(), Verdict::HarnessError);
+    assert_eq!(Exit::from(report.verdict()), Exit::Error);
+}
+
+/// Would catch a recording that is no history, and which is reported as a
+/// violation of the store, or not at all.
+#[test]
+fn a_malformed_recording_is_a_harness_error() {
+    let report = report(|recorder| {
+        let end = End::Ok(Answer::Chain(Vec::new()));
+        recorder.end(0, OpId(7), end, String::new);
+    });
+    assert!(
+        matches!(report.harness_errors[..], [HarnessError::Malformed(_)]),
+        "{:?}",
+        report.harness_errors
+    );
+    assert_eq!(report.violations, []);
+}
+
+/// Would catch a harness error for what is none.
+#[test]
+fn a_run_of_nothing_is_ok() {
+    let report = report(|recorder| {
+        let op = recorder.invoke(0, "r0", Function::Read, None);
+        let error = End::Fail { error: None };
+        recorder.end(0, op.unwrap(), error, String::new);
+    });
+    assert_eq!(report.harness_errors, []);
+    assert!(report.is_ok(), "{:?}", report.violations);
+}
