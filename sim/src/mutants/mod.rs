@@ -5,8 +5,8 @@
 //! this is known to the store crate, and nothing outside of this module knows
 //! which bug is planted.
 //!
-//! A new one is a row of [`table`], and, unless it is a patch of the Lua, a
-//! file in `bugs` with a type that implements [`bug::PlantedBug`].
+//! A new one is a row of `table`, and, unless it is a patch of the Lua, a
+//! file in `bugs` with a type that implements `bug::PlantedBug`.
 
 mod bug;
 mod bugs;

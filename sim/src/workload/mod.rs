@@ -2,7 +2,7 @@
 //! schedule names the workload that carries it out.
 //!
 //! It must not know of faults, or of what a process runs on: that is beneath
-//! [`Host`].
+//! `Host`.
 
 mod audit;
 mod cancellation;
