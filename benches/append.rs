@@ -92,7 +92,7 @@ impl Bench {
     async fn sink(&self) -> AuditSink {
         self.flush().await;
         let builder = Builder::new().audit_prefix(self.prefix());
-        let sink = builder.start(self.client()).await.unwrap();
+        let sink = builder.open_audit(self.client()).await.unwrap();
         // The first append reads the head and loads the script.
         sink.record(event()).await.unwrap();
         sink

@@ -1,33 +1,59 @@
-//! The builder that programs, tests and the simulation assemble the store with.
+//! The one way in which programs, tests and the simulation put the parts
+//! together. It must not know what any part does.
 
 use std::{num::NonZeroU64, time::Duration};
 
 use crate::{
-    audit::{AnchorSink, AuditSink, SinkConfig, store::AuditStore},
+    audit::{AnchorSink, AuditConfig, AuditSink, store::AuditStore},
     chain::Position,
     clock::{Clock, SystemClock},
     crypto::CryptoProvider,
     entropy::{Entropy, SystemEntropy},
-    error::Cause,
     redis::{
-        AuditPrefix, Connect, LockPolicy, NotReady, RedisAuditConfig, RedisAuditStore,
-        RedisVaultConfig, RedisVaultStore, Timeouts, VaultPrefix,
+        AuditPrefix, Connect, LockPolicy, NotReady, OpenError, RedisAuditConfig, RedisAuditStore,
+        RedisVaultConfig, RedisVaultStore, Timeouts, VaultPrefix, client::Client,
     },
     sync::Arc,
-    vault::{TokenStore, TokenStoreConfig, TokenVault, VaultPolicy, store::VaultStore},
+    vault::{TokenStore, TokenVault, VaultConfig, VaultPolicy, store::VaultStore},
 };
 
-/// Assembles an [`AuditSink`] from its parts; every part has a default.
+/// A token vault in Redis, as [`Builder::open`] gives it.
+pub type RedisTokenVault<P, N = Client, C = SystemClock, E = SystemEntropy> =
+    TokenVault<RedisVaultStore<N, C, E>, P, C, E>;
+
+/// Assembles an audit sink and a token vault; every part has a default.
+///
+/// [`open`](Self::open) gives both, [`open_audit`](Self::open_audit) the sink
+/// alone. The other methods that give a part are for tests, tools and other
+/// backends.
 ///
 /// ```no_run
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-/// use haechi_store_redis::{Builder, chain::Event};
+/// use std::sync::Arc;
 ///
-/// let redis = redis::Client::open("redis://127.0.0.1:6379")?;
-/// let sink = Builder::new().start(redis).await?;
-/// let event = Event::from_json(r#"{"id":"e1","operation":"protect"}"#)?;
-/// let appended = sink.record(event).await?;
-/// println!("{}", appended.position.sequence);
+/// use haechi_store_redis::{
+///     Builder,
+///     clock::SystemClock,
+///     crypto::{Counting, KeyFile, LocalKeys},
+///     entropy::SystemEntropy,
+///     redis::client::Client,
+///     vault::{Details, TokenType, VaultPolicy},
+/// };
+///
+/// let client = Client::open("redis://127.0.0.1:6379")?;
+/// let file = KeyFile::new("vault.keys");
+/// let keys = LocalKeys::open(file, SystemClock::new(), SystemEntropy, Counting::Persisted).await?;
+/// let keys = Arc::new(keys);
+/// let (audit, vault) = Builder::new()
+///     .open(client, keys.clone(), VaultPolicy::default())
+///     .await?;
+///
+/// let email = TokenType::new("email")?;
+/// let made = vault.tokenize(&email, "anna@example.com", Details::default()).await?;
+/// println!("{}", made.token);
+///
+/// audit.close(std::time::Duration::from_secs(5)).await;
+/// keys.close().await?;
 /// # Ok(())
 /// # }
 /// ```
@@ -35,37 +61,30 @@ use crate::{
 pub struct Builder<C = SystemClock, E = SystemEntropy> {
     clock: C,
     entropy: E,
-    redis: RedisAuditConfig,
+    parts: Parts,
+}
+
+/// What does not depend on clock and entropy.
+#[derive(Default)]
+struct Parts {
+    audit_prefix: AuditPrefix,
     vault_prefix: VaultPrefix,
-    tokens: TokenStoreConfig,
-    sink: SinkConfig,
+    lock: LockPolicy,
+    timeouts: Timeouts,
+    audit: AuditConfig,
+    vault: VaultConfig,
     anchors: Option<(Box<dyn AnchorSink>, NonZeroU64)>,
     tolerated: Vec<NotReady>,
 }
 
-/// Why a sink would not start.
-#[derive(Clone, Debug, thiserror::Error)]
-#[error("refused to start: {reason}: {cause}")]
-pub struct StartError {
-    /// What stands in the way; [`Builder::tolerate`] overrides it.
-    pub reason: NotReady,
-    /// What was heard.
-    pub cause: Cause,
-}
-
 impl Builder {
-    /// The system's clock and randomness, the default keys, no lock, no
-    /// anchors.
+    /// The system's clock and randomness, the default key prefixes, no lock,
+    /// no anchors.
     pub fn new() -> Self {
         Self {
             clock: SystemClock::new(),
             entropy: SystemEntropy,
-            redis: RedisAuditConfig::default(),
-            vault_prefix: VaultPrefix::default(),
-            tokens: TokenStoreConfig::default(),
-            sink: SinkConfig::default(),
-            anchors: None,
-            tolerated: Vec::new(),
+            parts: Parts::default(),
         }
     }
 }
@@ -79,73 +98,65 @@ impl Default for Builder {
 impl<C: Clock, E: Entropy> Builder<C, E> {
     /// Takes the time from `clock`.
     pub fn clock<D: Clock>(self, clock: D) -> Builder<D, E> {
+        let Self { entropy, parts, .. } = self;
         Builder {
             clock,
-            entropy: self.entropy,
-            redis: self.redis,
-            vault_prefix: self.vault_prefix,
-            tokens: self.tokens,
-            sink: self.sink,
-            anchors: self.anchors,
-            tolerated: self.tolerated,
+            entropy,
+            parts,
         }
     }
 
     /// Takes randomness from `entropy`.
     pub fn entropy<F: Entropy>(self, entropy: F) -> Builder<C, F> {
+        let Self { clock, parts, .. } = self;
         Builder {
-            clock: self.clock,
+            clock,
             entropy,
-            redis: self.redis,
-            vault_prefix: self.vault_prefix,
-            tokens: self.tokens,
-            sink: self.sink,
-            anchors: self.anchors,
-            tolerated: self.tolerated,
+            parts,
         }
     }
 
     /// Begins the names of the chain's keys with `prefix`.
     pub fn audit_prefix(mut self, prefix: AuditPrefix) -> Self {
-        self.redis.prefix = prefix;
+        self.parts.audit_prefix = prefix;
         self
     }
 
     /// Begins the names of the vault's keys with `prefix`.
     pub fn vault_prefix(mut self, prefix: VaultPrefix) -> Self {
-        self.vault_prefix = prefix;
+        self.parts.vault_prefix = prefix;
+        self
+    }
+
+    /// The sink's deadline, queue and batch sizes.
+    pub fn audit_config(mut self, config: AuditConfig) -> Self {
+        self.parts.audit = config;
         self
     }
 
     /// The deadline of mutations, and how long they wait for foreign locks.
-    pub fn tokens(mut self, config: TokenStoreConfig) -> Self {
-        self.tokens = config;
-        self
-    }
-
-    /// When to take the contention locks.
-    pub fn lock(mut self, policy: LockPolicy) -> Self {
-        self.redis.lock = policy;
-        self
-    }
-
-    /// How long to wait for a connection and for a reply.
-    pub fn timeouts(mut self, timeouts: Timeouts) -> Self {
-        self.redis.timeouts = timeouts;
+    pub fn vault_config(mut self, config: VaultConfig) -> Self {
+        self.parts.vault = config;
         self
     }
 
     /// How long one [`AuditSink::record`] may take, or one mutation of the
     /// vault.
     pub fn deadline(mut self, deadline: Duration) -> Self {
-        self.sink.deadline = deadline;
-        self.tokens.deadline = deadline;
+        self.parts.audit.deadline = deadline;
+        self.parts.vault.deadline = deadline;
         self
     }
 
-    /// Queue and batch sizes, and the deadline.
-    pub fn sink(mut self, config: SinkConfig) -> Self {
-        self.sink = config;
+    /// When to take the contention locks.
+    pub fn lock(mut self, policy: LockPolicy) -> Self {
+        self.parts.lock = policy;
+        self
+    }
+
+    /// How long to wait for a connection and for a reply.
+    pub fn timeouts(mut self, timeouts: Timeouts) -> Self {
+        self.parts.timeouts = timeouts;
         self
     }
 
@@ -153,104 +164,113 @@ impl<C: Clock, E: Entropy> Builder<C, E> {
     /// anchor that the sink already holds counts as seen: a chain that lacks
     /// it is reported as rolled back.
     pub fn anchors(mut self, sink: impl AnchorSink + 'static, every: NonZeroU64) -> Self {
-        self.anchors = Some((Box::new(sink), every));
+        self.parts.anchors = Some((Box::new(sink), every));
         self
     }
 
-    /// The highest position already known of this chain.
+    /// The highest position already known of this chain: a chain that lacks it
+    /// is reported as rolled back.
     pub fn seen(mut self, seen: Position) -> Self {
-        self.sink.seen = Some(seen);
+        self.parts.audit.seen = Some(seen);
         self
     }
 
-    /// Starts in spite of `reason`, which [forbids
-    /// starting](NotReady::forbids_start) otherwise.
+    /// Opens in spite of `reason`, which [forbids
+    /// that](NotReady::forbids_start) otherwise.
     pub fn tolerate(mut self, reason: NotReady) -> Self {
-        self.tolerated.push(reason);
+        self.parts.tolerated.push(reason);
         self
     }
 
-    /// The store alone: to read, verify, or ask whether Redis is ready.
-    pub fn store<N: Connect>(&self, connect: N) -> RedisAuditStore<N, C, E> {
-        RedisAuditStore::new(
-            connect,
-            self.redis.clone(),
-            self.clock.clone(),
-            self.entropy.clone(),
-        )
+    /// Opens the audit chain and, audited by it, the token vault, each over a
+    /// connection of its own. `keys` encrypts and decrypts for the vault.
+    ///
+    /// Asks Redis first whether it can be trusted with a chain. A Redis that
+    /// cannot be reached, or refuses writes at the moment, is no reason not to
+    /// open: calls wait for it, each up to its deadline. Must be called within
+    /// a tokio runtime, which then runs the task that appends. Dropping the
+    /// future leaves nothing behind.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`] for what would lose or fork data.
+    pub async fn open<N: Connect, P: CryptoProvider>(
+        self,
+        connect: N,
+        keys: Arc<P>,
+        policy: VaultPolicy,
+    ) -> Result<(AuditSink<C, E>, RedisTokenVault<P, N, C, E>), OpenError> {
+        let tokens = self.token_store(self.vault_store(connect.clone()));
+        let (clock, entropy) = (self.clock.clone(), self.entropy.clone());
+        let audit = self.open_audit(connect).await?;
+        let vault = TokenVault::new(tokens, keys, audit.clone(), clock, entropy, policy);
+        Ok((audit, vault))
     }
 
-    /// The vault's store alone, without keys to its envelopes.
-    pub fn vault_store<N: Connect>(&self, connect: N) -> RedisVaultStore<N, C, E> {
-        let config = RedisVaultConfig {
-            prefix: self.vault_prefix.clone(),
-            timeouts: self.redis.timeouts,
-            lock: self.redis.lock,
-        };
-        RedisVaultStore::new(connect, config, self.clock.clone(), self.entropy.clone())
+    /// Opens the audit chain alone; see [`open`](Self::open).
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`] for what would lose or fork data.
+    pub async fn open_audit<N: Connect>(self, connect: N) -> Result<AuditSink<C, E>, OpenError> {
+        let store = self.audit_store(connect);
+        store.ready().await.require(&self.parts.tolerated)?;
+        Ok(self.audit_sink(store))
+    }
+
+    /// A sink over any store, asking nothing. Must be called within a tokio
+    /// runtime, which then runs the task that appends.
+    pub fn audit_sink<S: AuditStore>(self, store: S) -> AuditSink<C, E> {
+        let Parts {
+            mut audit, anchors, ..
+        } = self.parts;
+        if let Some((anchors, _)) = &anchors {
+            let last = anchors.last();
+            if last.map(|last| last.sequence) > audit.seen.map(|seen| seen.sequence) {
+                audit.seen = last;
+            }
+        }
+        let (sink, append_loop) = AuditSink::new(store, self.clock, self.entropy, audit, anchors);
+        tokio::spawn(append_loop.run());
+        sink
+    }
+
+    /// A vault over any store, audited by `audit`.
+    pub fn token_vault<S: VaultStore, P: CryptoProvider>(
+        &self,
+        store: S,
+        keys: Arc<P>,
+        audit: AuditSink<C, E>,
+        policy: VaultPolicy,
+    ) -> TokenVault<S, P, C, E> {
+        let (clock, entropy) = (self.clock.clone(), self.entropy.clone());
+        TokenVault::new(self.token_store(store), keys, audit, clock, entropy, policy)
     }
 
     /// Mutations of stored tokens over any store.
     pub fn token_store<S: VaultStore>(&self, store: S) -> TokenStore<S, C, E> {
-        TokenStore::new(
-            store,
-            self.clock.clone(),
-            self.entropy.clone(),
-            self.tokens.clone(),
-        )
+        let (clock, entropy) = (self.clock.clone(), self.entropy.clone());
+        TokenStore::new(store, clock, entropy, self.parts.vault.clone())
     }
 
-    /// A vault over any store, audited by `audit`.
-    pub fn vault<S: VaultStore, P: CryptoProvider>(
-        &self,
-        store: S,
-        crypto: Arc<P>,
-        audit: AuditSink<C, E>,
-        policy: VaultPolicy,
-    ) -> TokenVault<S, P, C, E> {
-        TokenVault::new(
-            self.token_store(store),
-            crypto,
-            audit,
-            self.clock.clone(),
-            self.entropy.clone(),
-            policy,
-        )
+    /// The chain in Redis alone: to read, verify, or ask whether Redis is
+    /// ready.
+    pub fn audit_store<N: Connect>(&self, connect: N) -> RedisAuditStore<N, C, E> {
+        let config = RedisAuditConfig {
+            prefix: self.parts.audit_prefix.clone(),
+            timeouts: self.parts.timeouts,
+            lock: self.parts.lock,
+        };
+        RedisAuditStore::new(connect, config, self.clock.clone(), self.entropy.clone())
     }
 
-    /// Asks Redis whether it can be trusted with a chain, then starts.
-    ///
-    /// A Redis that cannot be reached, or refuses writes at the moment, is no
-    /// reason not to start: events wait for it, each up to its deadline. Must
-    /// be called within a tokio runtime.
-    ///
-    /// # Errors
-    ///
-    /// [`StartError`] for what would lose or fork data.
-    pub async fn start<N: Connect>(self, connect: N) -> Result<AuditSink<C, E>, StartError> {
-        let store = self.store(connect);
-        let readiness = store.ready().await;
-        for (reason, cause) in readiness.faults {
-            if reason.forbids_start() && !self.tolerated.contains(&reason) {
-                return Err(StartError { reason, cause });
-            }
-        }
-        Ok(self.start_over(store))
-    }
-
-    /// Starts over any store, asking nothing. Must be called within a tokio
-    /// runtime.
-    pub fn start_over<S: AuditStore>(self, store: S) -> AuditSink<C, E> {
-        let mut config = self.sink;
-        if let Some((anchors, _)) = &self.anchors {
-            let last = anchors.last();
-            if last.map(|last| last.sequence) > config.seen.map(|seen| seen.sequence) {
-                config.seen = last;
-            }
-        }
-        let (sink, append_loop) =
-            AuditSink::new(store, self.clock, self.entropy, config, self.anchors);
-        tokio::spawn(append_loop.run());
-        sink
+    /// The vault in Redis alone, without keys to its envelopes.
+    pub fn vault_store<N: Connect>(&self, connect: N) -> RedisVaultStore<N, C, E> {
+        let config = RedisVaultConfig {
+            prefix: self.parts.vault_prefix.clone(),
+            timeouts: self.parts.timeouts,
+            lock: self.parts.lock,
+        };
+        RedisVaultStore::new(connect, config, self.clock.clone(), self.entropy.clone())
     }
 }

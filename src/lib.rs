@@ -1,4 +1,5 @@
-//! A tamper-evident audit chain that N replicas of a service share in Redis.
+//! A tamper-evident audit chain and a token vault that N replicas of a service
+//! share in Redis.
 //!
 //! Each record carries the hash of the one before it; a record is appended by
 //! a script inside Redis that compares the head's hash and moves it in one
@@ -11,8 +12,8 @@
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! // `Builder::new().start(redis::Client::open(url)?).await?` in production.
-//! let sink = Builder::new().start_over(MemoryChain::new());
+//! // `Builder::new().open_audit(redis::Client::open(url)?).await?` in production.
+//! let sink = Builder::new().audit_sink(MemoryChain::new());
 //!
 //! let first = sink.record(Event::from_json(r#"{"id":"e1","operation":"protect"}"#)?);
 //! let second = sink.record(Event::from_json(r#"{"id":"e2","operation":"reveal"}"#)?);
@@ -38,15 +39,19 @@
 //! That Redis keeps what it has acknowledged: an acknowledgement means that
 //! the primary holds the record in memory.
 //!
-//! # Where to look
+//! # Modules
 //!
+//! - [`Builder`]: opens the audit chain and the token vault over one client.
 //! - [`chain`]: events, records, verification: arithmetic without I/O.
-//! - [`audit`]: the [`AuditSink`](audit::AuditSink) that callers use, and the
-//!   [`AuditStore`](audit::store::AuditStore) beneath it.
-//! - [`redis`]: the store over Redis, and whether Redis is
-//!   [ready](redis::RedisAuditStore::ready) for it.
+//! - [`audit`]: the [`AuditSink`](audit::AuditSink) that callers use; what
+//!   another backend implements is in [`audit::store`].
+//! - [`vault`]: the [`TokenVault`](vault::TokenVault) that callers use; what
+//!   another backend implements is in [`vault::store`].
 //! - [`crypto`]: who holds the keys of the token vault: a key file, or a KMS
-//!   by way of [`CryptoProvider`](crypto::CryptoProvider).
+//!   through [`CryptoProvider`](crypto::CryptoProvider).
+//! - [`redis`]: both stores over Redis, whether Redis is
+//!   [ready](redis::RedisAuditStore::ready) for them, and the client crate,
+//!   re-exported as [`redis::client`].
 //! - [`clock`] and [`entropy`]: the two inputs that a simulation replaces.
 //! - `test_util`, with the feature of that name: stores with hooks, for tests.
 #![forbid(unsafe_code)]
@@ -64,8 +69,9 @@ mod sync;
 pub mod test_util;
 pub mod vault;
 
-pub use builder::{Builder, StartError};
+pub use builder::{Builder, RedisTokenVault};
 pub use error::{
     AppendError, AttemptError, Cause, Corrupt, Handle, InvalidHandle, NotApplied, ReadError,
     RolledBack,
 };
+pub use redis::OpenError;

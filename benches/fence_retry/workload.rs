@@ -8,7 +8,7 @@ use std::{
 
 use haechi_store_redis::{
     Builder,
-    audit::{AuditSink, SinkConfig},
+    audit::{AuditConfig, AuditSink},
     chain::Event,
     clock::Clock,
     entropy::Entropy,
@@ -82,9 +82,9 @@ impl<N: Connect, C: Clock, E: Entropy> Replica<N, C, E> {
             .vault_prefix(VaultPrefix::new(prefix))
             .lock(policy);
         if kind == Kind::StaleHead {
-            let store = builder.store(connect);
+            let store = builder.audit_store(connect);
             let (sink, append_loop) =
-                AuditSink::new(store, clock, entropy, SinkConfig::default(), None);
+                AuditSink::new(store, clock, entropy, AuditConfig::default(), None);
             (Self::Chain(sink), Some(Box::pin(append_loop.run())))
         } else {
             let tokens = builder.token_store(builder.vault_store(connect));

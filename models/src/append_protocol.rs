@@ -10,7 +10,7 @@
 //! step, anything about a chain that is rolled back or trimmed, or more than
 //! one lost reply.
 
-use haechi_store_redis::audit::{AuditSink, SinkConfig};
+use haechi_store_redis::audit::{AuditConfig, AuditSink};
 use loom::{future::block_on, thread};
 
 use crate::{
@@ -39,10 +39,10 @@ fn two_replicas(flaw: Flaw, first: First, appends: u8, lapses: bool) -> Shown {
             Replica::new(&chain, number, flaw, first),
             InstantClock,
             Numbered::of(number),
-            SinkConfig {
+            AuditConfig {
                 deadline: FOREVER,
                 batch_records: 1,
-                ..SinkConfig::default()
+                ..AuditConfig::default()
             },
             None,
         );

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use haechi_store_redis::vault::{Done, MutateError, TokenId, TokenStore, TokenStoreConfig, View};
+use haechi_store_redis::vault::{Done, MutateError, TokenId, TokenStore, VaultConfig, View};
 use loom::{future::block_on, sync::Arc};
 
 use crate::{
@@ -18,11 +18,11 @@ pub(crate) fn tokens(vault: &Arc<Vault>, number: u8, first: First) -> Tokens {
         Replica::new(vault, number, first),
         InstantClock,
         Numbered::of(number),
-        TokenStoreConfig {
+        VaultConfig {
             // Time does not pass, so that this is for ever, except for a
             // request that hears nothing.
             deadline: Duration::from_millis(100),
-            ..TokenStoreConfig::default()
+            ..VaultConfig::default()
         },
     )
 }

@@ -14,7 +14,7 @@
 
 use std::time::Duration;
 
-use haechi_store_redis::audit::{AppendLoop, AuditSink, SinkConfig};
+use haechi_store_redis::audit::{AppendLoop, AuditConfig, AuditSink};
 use loom::{future::block_on, sync::Arc, thread};
 
 use crate::{
@@ -40,9 +40,9 @@ fn sink(
         Replica::new(chain, 1, flaw, first),
         InstantClock,
         Numbered::of(1),
-        SinkConfig {
+        AuditConfig {
             deadline: Duration::ZERO,
-            ..SinkConfig::default()
+            ..AuditConfig::default()
         },
         None,
     )

@@ -17,7 +17,7 @@ use std::{
     task::{Context, Waker},
 };
 
-use haechi_store_redis::audit::{AuditSink, MemoryChain, SinkConfig};
+use haechi_store_redis::audit::{AuditConfig, AuditSink, MemoryChain};
 use loom::{future::block_on, thread};
 
 use crate::{
@@ -36,9 +36,9 @@ fn sink() -> (Sink, AppendLoop) {
         MemoryChain::new(),
         InstantClock,
         Numbered::of(1),
-        SinkConfig {
+        AuditConfig {
             deadline: FOREVER,
-            ..SinkConfig::default()
+            ..AuditConfig::default()
         },
         None,
     )

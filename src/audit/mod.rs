@@ -16,4 +16,4 @@ pub use anchors::{AnchorSink, FileAnchors, StdoutAnchors, read_anchor_file};
 pub use append_loop::AppendLoop;
 pub use memory::MemoryChain;
 pub use read::Pages;
-pub use sink::{AnchorStatus, Appended, AuditSink, AuditStats, CloseReport, SinkConfig};
+pub use sink::{AnchorStatus, Appended, AuditConfig, AuditSink, AuditStats, CloseReport};

@@ -38,7 +38,7 @@ pub enum AnchorStatus {
 
 /// What a sink holds itself to. Every field has a default.
 #[derive(Clone, Debug)]
-pub struct SinkConfig {
+pub struct AuditConfig {
     /// How long a call of [`AuditSink::record`] may take, waiting for room in
     /// the queue included. Default: 10 s.
     pub deadline: Duration,
@@ -58,7 +58,7 @@ pub struct SinkConfig {
 /// Lua 5.1 unpacks at most 8,000 values.
 const MOST_BATCH_RECORDS: usize = 4096;
 
-impl Default for SinkConfig {
+impl Default for AuditConfig {
     fn default() -> Self {
         Self {
             deadline: Duration::from_secs(10),
@@ -144,7 +144,7 @@ impl<C: Clock, E: Entropy> AuditSink<C, E> {
         store: S,
         clock: C,
         entropy: E,
-        config: SinkConfig,
+        config: AuditConfig,
         anchors: Option<(Box<dyn super::AnchorSink>, std::num::NonZeroU64)>,
     ) -> (Self, AppendLoop<S, C, E>) {
         let queue = Arc::new(Queue::new(config.queue_capacity));

@@ -7,14 +7,14 @@ use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
 use crate::{
-    clock::{Clock, iso8601},
-    entropy::Entropy,
+    clock::{Clock, SystemClock, iso8601},
+    entropy::{Entropy, SystemEntropy},
     sync::Arc,
 };
 
 use super::{
-    Aad, CryptoProvider, DecryptError, EncryptError, Envelope, KeyStatus, KeyStorage, KeyedMac,
-    KeysError, MacError,
+    Aad, CryptoProvider, DecryptError, EncryptError, Envelope, KeyFile, KeyStatus, KeyStorage,
+    KeyedMac, KeysError, MacError,
     cached_keys::CachedKeys,
     document::{ALG, Key},
     envelope::{decode, encode},
@@ -42,7 +42,7 @@ pub enum Counting {
 ///
 /// One value per process and storage, shared in an [`Arc`](std::sync::Arc);
 /// [`close`](Self::close) gives back what is not used of its window.
-pub struct LocalKeys<K, C, E> {
+pub struct LocalKeys<K = KeyFile, C = SystemClock, E = SystemEntropy> {
     keys: CachedKeys<K, C>,
     clock: C,
     entropy: E,

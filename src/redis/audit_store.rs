@@ -1,7 +1,7 @@
 //! The audit chain in Redis: three keys, and the scripts that change them
 //! together.
 
-use redis::Value;
+use redis::{Client, Value};
 
 use super::{
     connect::Connect,
@@ -14,8 +14,8 @@ use super::{
 use crate::{
     audit::store::{AuditStore, Batch, Reply, Tail},
     chain::Position,
-    clock::Clock,
-    entropy::Entropy,
+    clock::{Clock, SystemClock},
+    entropy::{Entropy, SystemEntropy},
     error::{AttemptError, Cause, ReadError},
 };
 
@@ -35,7 +35,7 @@ pub struct RedisAuditConfig {
 /// An append is one script and one round trip, whatever the batch's size and
 /// the chain's length. Clones of the chain in other processes, in whatever
 /// language, are kept apart by the fence inside the script.
-pub struct RedisAuditStore<N: Connect, C, E> {
+pub struct RedisAuditStore<N: Connect = Client, C = SystemClock, E = SystemEntropy> {
     link: Link<N, C>,
     clock: C,
     entropy: E,

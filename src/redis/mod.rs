@@ -18,10 +18,15 @@ mod scripted_server;
 mod vault_reply;
 mod vault_store;
 
+/// The client crate `redis`, version 1, with its tokio connections: what
+/// [`Connect`] takes is its [`Client`](client::Client), and code that names it
+/// from here has the version that the store was built with.
+pub use redis as client;
+
 pub use audit_store::{RedisAuditConfig, RedisAuditStore};
 pub use connect::Connect;
 pub use keys::{AuditKeys, AuditPrefix, VaultKeys, VaultPrefix};
 pub use link::{Link, Timeouts};
 pub use lock::{Lease, LockPolicy, LockTimes, LockWaits};
-pub use ready::{Eviction, NotReady, Readiness};
+pub use ready::{Eviction, NotReady, OpenError, Readiness};
 pub use vault_store::{RedisVaultConfig, RedisVaultStore};

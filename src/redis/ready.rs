@@ -57,6 +57,18 @@ impl fmt::Display for NotReady {
     }
 }
 
+/// Why nothing was opened: what Redis is or holds would lose or fork data. It
+/// stays so until a person has changed it.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("refused to start: {reason}: {cause}")]
+#[non_exhaustive]
+pub struct OpenError {
+    /// What stands in the way; [`Builder::tolerate`](crate::Builder::tolerate) overrides it.
+    pub reason: NotReady,
+    /// What was heard.
+    pub cause: Cause,
+}
+
 /// What the server does when its memory is full.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Eviction {
@@ -80,6 +92,25 @@ impl Readiness {
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.faults.is_empty()
+    }
+
+    /// Whether a store may be opened.
+    ///
+    /// # Errors
+    ///
+    /// The first fault that [forbids](NotReady::forbids_start) it and is not
+    /// `tolerated`.
+    pub fn require(self, tolerated: &[NotReady]) -> Result<(), OpenError> {
+        let stands_in_the_way =
+            |reason: &NotReady| reason.forbids_start() && !tolerated.contains(reason);
+        match self
+            .faults
+            .into_iter()
+            .find(|(reason, _)| stands_in_the_way(reason))
+        {
+            Some((reason, cause)) => Err(OpenError { reason, cause }),
+            None => Ok(()),
+        }
     }
 }
 

@@ -3,6 +3,8 @@
 
 use std::time::SystemTime;
 
+use redis::Client;
+
 use super::{
     connect::Connect,
     keys::{VaultKeys, VaultPrefix},
@@ -12,8 +14,8 @@ use super::{
     vault_reply,
 };
 use crate::{
-    clock::{Clock, epoch_millis},
-    entropy::Entropy,
+    clock::{Clock, SystemClock, epoch_millis},
+    entropy::{Entropy, SystemEntropy},
     error::AttemptError,
     vault::{
         MutationId,
@@ -40,7 +42,7 @@ pub struct RedisVaultConfig {
 /// A mutation is two scripts and two round trips, one to read its tokens and
 /// one to apply its changes, whatever else the vault holds. A conflict's reply
 /// carries what the next attempt has to read.
-pub struct RedisVaultStore<N: Connect, C, E> {
+pub struct RedisVaultStore<N: Connect = Client, C = SystemClock, E = SystemEntropy> {
     link: Link<N, C>,
     clock: C,
     entropy: E,

@@ -44,7 +44,7 @@ use crate::{
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let store = Hooked::new(MemoryChain::new(), Counting::default());
-/// let sink = Builder::new().start_over(store);
+/// let sink = Builder::new().audit_sink(store);
 /// sink.record(Event::from_json(r#"{"id":"e1"}"#)?).await?;
 /// # Ok(())
 /// # }

@@ -29,8 +29,8 @@
 //!     ..VaultPolicy::default()
 //! };
 //! let builder = Builder::new();
-//! let audit = Builder::new().start_over(MemoryChain::new());
-//! let vault = builder.vault(MemoryVault::new(), keys.await?.into(), audit, policy);
+//! let audit = Builder::new().audit_sink(MemoryChain::new());
+//! let vault = builder.token_vault(MemoryVault::new(), keys.await?.into(), audit, policy);
 //!
 //! let email = TokenType::new("email")?;
 //! let made = vault.tokenize(&email, "anna@example.com", Details::default()).await?;
@@ -69,7 +69,7 @@ pub use policy::{
 pub use purge::Pruned;
 pub use store::{MutationId, Version};
 pub use token::{InvalidTokenId, InvalidTokenType, Stored, TokenId, TokenType};
-pub use token_store::{Done, MutateError, Mutation, TokenStore, TokenStoreConfig, VaultStats};
+pub use token_store::{Done, MutateError, Mutation, TokenStore, VaultConfig, VaultStats};
 pub use token_vault::{
     Details, DetokenizeError, InvalidInput, PurgeError, Refusal, Restored, RevealError, TokenVault,
     TokenizeError, Tokenized,

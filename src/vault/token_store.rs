@@ -33,7 +33,7 @@ const FOREIGN_LOCK_RETRY: (Duration, Duration) =
 
 /// What a token store holds itself to. Every field has a default.
 #[derive(Clone, Debug)]
-pub struct TokenStoreConfig {
+pub struct VaultConfig {
     /// How long a mutation or a read may take. Of a mutation's time the last
     /// quarter is kept for finding out what became of it. Default: 10 s.
     pub deadline: Duration,
@@ -42,7 +42,7 @@ pub struct TokenStoreConfig {
     pub foreign_lock_wait: Duration,
 }
 
-impl Default for TokenStoreConfig {
+impl Default for VaultConfig {
     fn default() -> Self {
         Self {
             deadline: Duration::from_secs(10),
@@ -151,7 +151,7 @@ pub struct TokenStore<S, C = SystemClock, E = SystemEntropy> {
     store: Arc<S>,
     clock: C,
     entropy: E,
-    config: TokenStoreConfig,
+    config: VaultConfig,
     memory: Arc<Mutex<Memory>>,
 }
 
@@ -207,7 +207,7 @@ impl Memory {
 
 impl<S: VaultStore, C: Clock, E: Entropy> TokenStore<S, C, E> {
     /// A token store over `store`.
-    pub fn new(store: S, clock: C, entropy: E, config: TokenStoreConfig) -> Self {
+    pub fn new(store: S, clock: C, entropy: E, config: VaultConfig) -> Self {
         Self {
             store: Arc::new(store),
             clock,

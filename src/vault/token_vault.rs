@@ -55,7 +55,7 @@ impl<S, P, C, E> std::fmt::Debug for TokenVault<S, P, C, E> {
 impl<S: VaultStore, P, C: Clock, E: Entropy> TokenVault<S, P, C, E> {
     /// A vault of `tokens`, whose envelopes `crypto` makes and opens.
     ///
-    /// Programs use [`Builder::vault`](crate::Builder::vault).
+    /// Programs use [`Builder::token_vault`](crate::Builder::token_vault).
     pub fn new(
         tokens: TokenStore<S, C, E>,
         crypto: Arc<P>,

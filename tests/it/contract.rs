@@ -6,7 +6,7 @@ use std::time::Duration;
 use haechi_store_redis::{
     AppendError, Builder, NotApplied,
     audit::{
-        AuditSink, MemoryChain, SinkConfig,
+        AuditConfig, AuditSink, MemoryChain,
         store::{AuditStore, Batch, Reply, Seen},
     },
     chain::{AppendId, Event, Head, Position, Record},
@@ -141,7 +141,7 @@ pub(crate) async fn ranges_are_read_as_asked<S: AuditStore>(store: S) {
 
 /// Catches a sink that loses, repeats or reorders what its callers record.
 pub(crate) async fn concurrent_callers_each_get_their_place<S: AuditStore>(store: S, reader: S) {
-    let sink = Builder::new().start_over(store);
+    let sink = Builder::new().audit_sink(store);
     let calls: Vec<_> = (0..500)
         .map(|number| tokio::spawn(sink.record(event(number))))
         .collect();
@@ -167,11 +167,11 @@ pub(crate) async fn racing_sinks_share_one_chain<S: AuditStore>(stores: [S; 3], 
     let sinks: Vec<AuditSink> = stores
         .into_iter()
         .map(|store| {
-            let config = SinkConfig {
+            let config = AuditConfig {
                 batch_records: 4,
-                ..SinkConfig::default()
+                ..AuditConfig::default()
             };
-            Builder::new().sink(config).start_over(store)
+            Builder::new().audit_config(config).audit_sink(store)
         })
         .collect();
     let calls: Vec<_> = (0..300)
@@ -239,11 +239,11 @@ contract!(memory, {
 
 contract!(simulated_redis, {
     let connect = crate::support::InMemory::new();
-    ((), move || Builder::new().store(connect.clone()))
+    ((), move || Builder::new().audit_store(connect.clone()))
 });
 
 contract!(redis_server, {
     let server = redis_sim::server_process::RedisServer::start().unwrap();
     let client = redis::Client::open(server.url()).unwrap();
-    (server, move || Builder::new().store(client.clone()))
+    (server, move || Builder::new().audit_store(client.clone()))
 });

@@ -2,7 +2,7 @@
 //! at once, reported, and never appended to.
 
 use haechi_store_redis::{
-    AppendError, Builder, Corrupt, StartError,
+    AppendError, Builder, Corrupt, OpenError,
     audit::{
         AuditSink,
         store::{AuditStore, Seen},
@@ -56,7 +56,7 @@ async fn keys_that_disagree_are_found_at_once() {
     for words in tampering {
         let server = server();
         let mut tamper = raw(&server).await;
-        let sink = Builder::new().start(client(&server)).await.unwrap();
+        let sink = Builder::new().open_audit(client(&server)).await.unwrap();
         record(&sink, 3).await;
         run(&mut tamper, words).await;
         let before = length(&mut tamper).await;
@@ -66,8 +66,8 @@ async fn keys_that_disagree_are_found_at_once() {
             "{words:?}: {found}"
         );
         assert_eq!(length(&mut tamper).await, before, "{words:?}");
-        let refused = Builder::new().start(client(&server)).await;
-        let Err(StartError { reason, .. }) = refused else {
+        let refused = Builder::new().open_audit(client(&server)).await;
+        let Err(OpenError { reason, .. }) = refused else {
             panic!("{words:?}: a store must not start on this");
         };
         assert_eq!(reason, NotReady::Diverged);
@@ -79,7 +79,7 @@ async fn keys_that_disagree_are_found_at_once() {
 async fn a_head_with_another_sequence_is_diverged() {
     let server = server();
     let mut tamper = raw(&server).await;
-    let sink = Builder::new().start(client(&server)).await.unwrap();
+    let sink = Builder::new().open_audit(client(&server)).await.unwrap();
     record(&sink, 3).await;
     let head: String = cmd("GET")
         .arg("haechi:audit:head")
@@ -100,7 +100,7 @@ async fn a_key_of_another_type_is_named() {
         let mut tamper = raw(&server).await;
         let key = format!("haechi:audit:{key}");
         run(&mut tamper, &["HSET", &key, "field", "value"]).await;
-        let sink = Builder::new().start(client(&server)).await.unwrap();
+        let sink = Builder::new().open_audit(client(&server)).await.unwrap();
         let expected = Corrupt::WrongType {
             key: key.clone(),
             found: "hash".to_owned(),
@@ -123,7 +123,7 @@ async fn a_rollback_is_said_lower_equal_or_higher() {
     for regrown in [0, 1, 2, 5] {
         let server = server();
         let mut tamper = raw(&server).await;
-        let sink = Builder::new().start(client(&server)).await.unwrap();
+        let sink = Builder::new().open_audit(client(&server)).await.unwrap();
         record(&sink, 3).await;
         let head: String = cmd("GET")
             .arg("haechi:audit:head")
@@ -140,7 +140,7 @@ async fn a_rollback_is_said_lower_equal_or_higher() {
         run(&mut tamper, &["LTRIM", "haechi:audit:chain", "0", "2"]).await;
         run(&mut tamper, &["SET", "haechi:audit:head", &head]).await;
         run(&mut tamper, &["SET", "haechi:audit:head:hash", &hash]).await;
-        let other = Builder::new().start(client(&server)).await.unwrap();
+        let other = Builder::new().open_audit(client(&server)).await.unwrap();
         record(&other, regrown).await;
 
         let Corrupt::RolledBack(rolled_back) = corrupt(&sink).await else {
@@ -158,7 +158,7 @@ async fn a_rollback_is_said_lower_equal_or_higher() {
 async fn a_trimmed_list_raises_no_alarm() {
     let server = server();
     let mut tamper = raw(&server).await;
-    let sink = Builder::new().start(client(&server)).await.unwrap();
+    let sink = Builder::new().open_audit(client(&server)).await.unwrap();
     let places = record(&sink, 10).await;
     run(&mut tamper, &["LTRIM", "haechi:audit:chain", "5", "-1"]).await;
     let store = store(&server);

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, sync::atomic::Ordering, time::Duration};
 
 use haechi_store_redis::{
     Builder,
-    audit::SinkConfig,
+    audit::AuditConfig,
     chain::Event,
     redis::{LockPolicy, LockTimes},
 };
@@ -20,14 +20,14 @@ async fn every_third_reply_is_lost_and_no_append_is() {
     let (url, cut) = cutting_proxy(&server, 3).await;
     let sinks: Vec<_> = (0..4)
         .map(|_| {
-            let config = SinkConfig {
+            let config = AuditConfig {
                 batch_records: 4,
                 deadline: Duration::from_secs(60),
-                ..SinkConfig::default()
+                ..AuditConfig::default()
             };
-            let builder = Builder::new().sink(config);
-            let store = builder.store(redis::Client::open(url.as_str()).unwrap());
-            builder.start_over(store)
+            let builder = Builder::new().audit_config(config);
+            let store = builder.audit_store(redis::Client::open(url.as_str()).unwrap());
+            builder.audit_sink(store)
         })
         .collect();
     let calls: Vec<_> = (0..320)
@@ -88,7 +88,7 @@ async fn a_foreign_lock_is_waited_for_once() {
     let sink = Builder::new()
         .clock(clock.clone())
         .lock(LockPolicy::Always(times))
-        .start(client(&server))
+        .open_audit(client(&server))
         .await
         .unwrap();
     for number in 0..100 {

@@ -32,7 +32,7 @@ async fn is_continued(records: &[(String, Position, Option<String>)]) {
 
     let sink = Builder::new()
         .seen(records[0].1)
-        .start(client(&server))
+        .open_audit(client(&server))
         .await
         .unwrap();
     let appended = sink.record(event("ours")).await.unwrap();

@@ -65,7 +65,7 @@ async fn the_layout() {
     let server = server();
     let (clock, entropy) = (Still(SystemClock::new()), Numbers::default());
     let builder = || Builder::new().clock(clock.clone()).entropy(entropy.clone());
-    let sink = builder().start(client(&server)).await.unwrap();
+    let sink = builder().open_audit(client(&server)).await.unwrap();
     let event = r#"{"id":"e1","operation":"protect","secret":"left out"}"#;
     sink.record(Event::from_json(event).unwrap()).await.unwrap();
 
@@ -82,7 +82,7 @@ async fn the_layout() {
         ..VaultPolicy::default()
     };
     let store = builder().vault_store(client(&server));
-    let vault = builder().vault(store, keys.await.unwrap().into(), sink, policy);
+    let vault = builder().token_vault(store, keys.await.unwrap().into(), sink, policy);
     let email = TokenType::new("email").unwrap();
     let details = Details {
         context: JsonObject::from_json(r#"{"path":"messages[0]"}"#).unwrap(),

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use haechi_store_redis::{
-    AppendError, Builder, NotApplied, StartError,
+    AppendError, Builder, NotApplied, OpenError,
     audit::AuditSink,
     redis::{AuditPrefix, NotReady},
 };
@@ -16,7 +16,7 @@ use crate::support::{client, event, raw, server, store, verified};
 async fn sink(url: &str) -> AuditSink {
     let builder = Builder::new().deadline(Duration::from_millis(300));
     builder
-        .start(redis::Client::open(url).unwrap())
+        .open_audit(redis::Client::open(url).unwrap())
         .await
         .unwrap()
 }
@@ -121,12 +121,12 @@ async fn an_unreachable_redis_is_not_applied() {
 #[tokio::test]
 async fn an_evicting_redis_is_refused_unless_tolerated() {
     let server = RedisServer::start_with(&["--maxmemory-policy", "allkeys-lru"]).unwrap();
-    let Err(StartError { reason, .. }) = Builder::new().start(client(&server)).await else {
+    let Err(OpenError { reason, .. }) = Builder::new().open_audit(client(&server)).await else {
         panic!("must not start");
     };
     assert_eq!(reason, NotReady::Evicting);
     let tolerant = Builder::new().tolerate(NotReady::Evicting);
-    let sink = tolerant.start(client(&server)).await.unwrap();
+    let sink = tolerant.open_audit(client(&server)).await.unwrap();
     sink.record(event("e")).await.unwrap();
 }
 
@@ -135,7 +135,8 @@ async fn an_evicting_redis_is_refused_unless_tolerated() {
 #[tokio::test]
 async fn a_cluster_wants_a_hash_tag() {
     let server = RedisServer::start_with(&["--cluster-enabled", "yes"]).unwrap();
-    let Err(StartError { reason, cause }) = Builder::new().start(client(&server)).await else {
+    let Err(OpenError { reason, cause, .. }) = Builder::new().open_audit(client(&server)).await
+    else {
         panic!("must not start");
     };
     assert_eq!(reason, NotReady::CrossSlot);
@@ -144,7 +145,7 @@ async fn a_cluster_wants_a_hash_tag() {
     assert!(tagged.is_tagged());
     let readiness = Builder::new()
         .audit_prefix(tagged)
-        .store(client(&server))
+        .audit_store(client(&server))
         .ready()
         .await;
     // This cluster serves no slot, but that will pass.

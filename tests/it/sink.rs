@@ -5,7 +5,7 @@ use std::{num::NonZeroU64, sync::Arc, time::Duration};
 use haechi_store_redis::{
     AppendError, AttemptError, Builder, Handle, NotApplied, ReadError,
     audit::{
-        AnchorStatus, AuditSink, MemoryChain, SinkConfig,
+        AnchorStatus, AuditConfig, AuditSink, MemoryChain,
         store::{AuditStore, Batch, Reply, Tail},
     },
     chain::{Anchor, Position},
@@ -64,8 +64,10 @@ impl AuditStore for Held {
     async fn release(&self, (): ()) {}
 }
 
-fn sink(store: &Held, config: SinkConfig) -> AuditSink {
-    Builder::new().sink(config).start_over(store.clone())
+fn sink(store: &Held, config: AuditConfig) -> AuditSink {
+    Builder::new()
+        .audit_config(config)
+        .audit_sink(store.clone())
 }
 
 /// Catches a dropped call that cancels what is in flight, or that is sent
@@ -73,7 +75,7 @@ fn sink(store: &Held, config: SinkConfig) -> AuditSink {
 #[tokio::test]
 async fn a_caller_may_leave_at_any_time() {
     let store = Held::new();
-    let sink = sink(&store, SinkConfig::default());
+    let sink = sink(&store, AuditConfig::default());
     let in_flight = tokio::spawn(sink.record(event("in flight")));
     store.sent().await;
     let withdrawn = sink.record(event("withdrawn"));
@@ -91,10 +93,10 @@ async fn a_caller_may_leave_at_any_time() {
 #[tokio::test]
 async fn a_deadline_tells_what_was_sent_from_what_was_not() {
     let store = Held::new();
-    let config = SinkConfig {
+    let config = AuditConfig {
         deadline: Duration::from_millis(50),
         queue_capacity: 1,
-        ..SinkConfig::default()
+        ..AuditConfig::default()
     };
     let sink = sink(&store, config);
     let in_flight = tokio::spawn(sink.record(event("in flight")));
@@ -136,9 +138,9 @@ async fn a_deadline_tells_what_was_sent_from_what_was_not() {
 #[tokio::test]
 async fn what_a_handle_names_lands_there_or_nowhere() {
     let store = Held::new();
-    let config = SinkConfig {
+    let config = AuditConfig {
         deadline: Duration::from_millis(50),
-        ..SinkConfig::default()
+        ..AuditConfig::default()
     };
     let sink = sink(&store, config);
     let call = tokio::spawn(sink.record(event("left")));
@@ -146,7 +148,7 @@ async fn what_a_handle_names_lands_there_or_nowhere() {
     let Err(AppendError::Unknown { handle, .. }) = call.await.unwrap() else {
         panic!("what is in flight is unknown");
     };
-    let other = Builder::new().start_over(store.store.clone());
+    let other = Builder::new().audit_sink(store.store.clone());
     other.record(event("other")).await.unwrap();
     store.let_through();
     sink.record(event("next")).await.unwrap();
@@ -167,16 +169,16 @@ async fn what_a_handle_names_lands_there_or_nowhere() {
 #[tokio::test]
 async fn extreme_settings_are_bounded() {
     let server = server();
-    let config = SinkConfig {
+    let config = AuditConfig {
         deadline: Duration::MAX,
         batch_records: usize::MAX,
         batch_bytes: usize::MAX,
         queue_capacity: usize::MAX,
-        ..SinkConfig::default()
+        ..AuditConfig::default()
     };
     let sink = Builder::new()
-        .sink(config)
-        .start(client(&server))
+        .audit_config(config)
+        .open_audit(client(&server))
         .await
         .unwrap();
     let calls: Vec<_> = (0..9000).map(|_| sink.record(event("e"))).collect();
@@ -190,7 +192,7 @@ async fn extreme_settings_are_bounded() {
 #[tokio::test]
 async fn closing_tells_everybody() {
     let store = Held::new();
-    let sink = sink(&store, SinkConfig::default());
+    let sink = sink(&store, AuditConfig::default());
     let in_flight = tokio::spawn(sink.record(event("in flight")));
     store.sent().await;
     let queued = tokio::spawn(sink.record(event("queued")));
@@ -211,7 +213,7 @@ async fn closing_tells_everybody() {
 #[tokio::test]
 async fn dropping_the_last_handle_finishes_what_is_queued() {
     let store = Held::new();
-    let sink = sink(&store, SinkConfig::default());
+    let sink = sink(&store, AuditConfig::default());
     let calls: Vec<_> = (0..10)
         .map(|_| tokio::spawn(sink.record(event("e"))))
         .collect();
@@ -241,7 +243,7 @@ async fn every_kth_record_is_anchored_or_said_to_lack_its_anchor() {
     let every = NonZeroU64::new(3).unwrap();
     let sink = Builder::new()
         .anchors(anchors, every)
-        .start_over(store.clone());
+        .audit_sink(store.clone());
     let mut ends = Vec::new();
     for _ in 0..9 {
         ends.push(sink.record(event("e")).await.unwrap().anchor);

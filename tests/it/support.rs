@@ -79,7 +79,7 @@ pub(crate) async fn run(connection: &mut redis::aio::MultiplexedConnection, word
 
 /// The store as production assembles it.
 pub(crate) fn store(server: &RedisServer) -> impl AuditStore + use<> {
-    Builder::new().store(client(server))
+    Builder::new().audit_store(client(server))
 }
 
 /// The system's clock, adding up what was slept to the end.

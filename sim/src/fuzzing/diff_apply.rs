@@ -14,7 +14,7 @@ use haechi_store_redis::{
     AttemptError, Cause,
     redis::{Link, RedisVaultConfig, RedisVaultStore, Timeouts},
     vault::{
-        MutateError, MutationId, Stored, TokenId, TokenStore, TokenStoreConfig, View,
+        MutateError, MutationId, Stored, TokenId, TokenStore, VaultConfig, View,
         store::{
             Applied, Attempt, Change, Diff, Due, Fate, Fence, ForeignLockWait, Indexed, Load,
             Loaded, Moved, Observed, Page, ReceiptSeq, VaultStore,
@@ -48,9 +48,9 @@ pub fn diff_apply(data: &[u8]) {
             shared: shared.clone(),
             faulty,
         };
-        let config = TokenStoreConfig {
+        let config = VaultConfig {
             deadline: Duration::from_secs(2),
-            ..TokenStoreConfig::default()
+            ..VaultConfig::default()
         };
         TokenStore::new(store, clock.clone(), entropy.clone(), config)
     };

@@ -4,7 +4,7 @@
 use std::{sync::Arc, time::SystemTime};
 
 use haechi_store_redis::{
-    AppendError, AttemptError, Builder, ReadError, StartError,
+    AppendError, AttemptError, Builder, OpenError, ReadError,
     audit::{
         Appended, AuditSink, MemoryChain,
         store::{Batch, Reply, Tail},
@@ -53,9 +53,9 @@ impl StoreUnderTest {
         &self,
         builder: Builder<C, E>,
         connect: N,
-    ) -> Result<AuditSink<C, E>, StartError> {
+    ) -> Result<AuditSink<C, E>, OpenError> {
         if matches!(*self.0, Bug::Correct(_)) {
-            return builder.start(connect).await;
+            return builder.open_audit(connect).await;
         }
         let builder = match each!(&*self.0, bug => bug.lock()) {
             Some(lock) => builder.lock(lock),
@@ -64,12 +64,8 @@ impl StoreUnderTest {
         let store = self.open_reader(&builder, connect);
         // As the production store starts, so that the worlds of the two part
         // where the bug is.
-        for (reason, cause) in store.store().ready().await.faults {
-            if reason.forbids_start() {
-                return Err(StartError { reason, cause });
-            }
-        }
-        Ok(builder.start_over(store))
+        store.store().ready().await.require(&[])?;
+        Ok(builder.audit_sink(store))
     }
 
     /// The chain's store by itself, to read.
@@ -78,7 +74,7 @@ impl StoreUnderTest {
         builder: &Builder<C, E>,
         connect: N,
     ) -> AuditUnderTest<N, C, E> {
-        Hooked::new(builder.store(connect), self.clone())
+        Hooked::new(builder.audit_store(connect), self.clone())
     }
 
     /// The vault's store.

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use haechi_store_redis::{Builder, audit::SinkConfig};
+use haechi_store_redis::{Builder, audit::AuditConfig};
 use rand_chacha::ChaCha8Rng;
 
 use super::Host;
@@ -65,11 +65,11 @@ impl<'a, H: Host> Process<'a, H> {
             .entropy(self.entropy.clone())
             .lock(self.knobs.lock_policy())
             .timeouts(self.knobs.store_timeouts())
-            .sink(SinkConfig {
+            .audit_config(AuditConfig {
                 deadline: Duration::from_millis(self.knobs.deadline),
                 queue_capacity: self.knobs.queue_capacity,
                 batch_records: self.knobs.batch_records,
-                ..SinkConfig::default()
+                ..AuditConfig::default()
             })
     }
 

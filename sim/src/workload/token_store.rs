@@ -6,7 +6,7 @@ use haechi_history::{Function, OpId};
 use haechi_store_redis::{
     clock::{Clock, iso8601},
     redis::{RedisVaultConfig, RedisVaultStore},
-    vault::{Done, MutateError, Stored, TokenId, TokenStore, TokenStoreConfig, View},
+    vault::{Done, MutateError, Stored, TokenId, TokenStore, VaultConfig, View},
 };
 use rand_chacha::ChaCha8Rng;
 use serde::Deserialize;
@@ -57,7 +57,7 @@ impl<'a, H: Host> TokenStoreActor<'a, H> {
             RecordingStore::new(store, RecordAttempts(process.recorder.clone())),
             process.clock.clone(),
             process.entropy.clone(),
-            TokenStoreConfig {
+            VaultConfig {
                 deadline: Duration::from_millis(knobs.deadline),
                 foreign_lock_wait: Duration::from_millis(knobs.foreign_lock_wait),
             },

@@ -81,7 +81,7 @@ impl<H: Host> VaultClient<H> {
         let audit = Builder::new()
             .clock(clock.clone())
             .entropy(entropy.clone())
-            .start_over(process.store.vault_audit(chain));
+            .audit_sink(process.store.vault_audit(chain));
         let policy = VaultPolicy {
             retention: Retention::from_days(retention_days).ok()?,
             deterministic: Deterministic::Types(deterministic().into_iter().collect()),

@@ -13,7 +13,7 @@ use std::{
 };
 
 use haechi_store_redis::{
-    AppendError, StartError,
+    AppendError, OpenError,
     audit::{Appended, AuditSink, FileAnchors},
     chain::Event,
 };
@@ -132,9 +132,9 @@ async fn start(args: &Args, global: &Global, client: Client) -> Result<AuditSink
     }
     let place = place(&client);
     builder
-        .start(client)
+        .open_audit(client)
         .await
-        .map_err(|StartError { reason, cause }| {
+        .map_err(|OpenError { reason, cause, .. }| {
             Failure::negative(format!(
                 "Redis at {place} is not fit for a chain, nothing was appended: {reason}: {cause}"
             ))

@@ -8,12 +8,13 @@ use haechi_store_redis::{
         Pages,
         store::{AuditStore, Seen, Tail},
     },
+    redis::RedisAuditStore,
 };
 use redis::Client;
 
 use crate::{
     args::Global,
-    connection::{Store, read_failure},
+    connection::read_failure,
     console::{self, Console},
     exit::{Exit, Failure},
 };
@@ -103,7 +104,7 @@ fn elements(args: &Args, tail: &Tail) -> Result<(u64, u64), Failure> {
 }
 
 async fn print(
-    mut pages: Pages<'_, Store>,
+    mut pages: Pages<'_, RedisAuditStore>,
     all: Option<u64>,
     client: &Client,
     console: &Console,
@@ -144,7 +145,7 @@ fn one_line(record: &mut Vec<u8>) {
 /// Elements are found by their place: had the list been trimmed or replaced
 /// while it was read, other records would have been printed.
 async fn check_unmoved(
-    store: &Store,
+    store: &RedisAuditStore,
     client: &Client,
     before: &Tail,
     complete: bool,

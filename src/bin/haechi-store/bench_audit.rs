@@ -166,7 +166,7 @@ async fn measure(
     };
     let mut replicas: Vec<(AuditSink, LockWaits)> = Vec::with_capacity(args.replicas.get());
     for _ in 0..args.replicas.get() {
-        let store = builder().store(client.clone());
+        let store = builder().audit_store(client.clone());
         // Also opens the connection, so that no append is timed with it.
         for (reason, cause) in store.ready().await.faults {
             // An evicting policy loses nothing that a benchmark would miss.
@@ -178,7 +178,7 @@ async fn measure(
             }
         }
         let waits = store.lock_waits();
-        replicas.push((builder().start_over(store), waits));
+        replicas.push((builder().audit_sink(store), waits));
     }
 
     let clock = SystemClock::new();
@@ -347,7 +347,7 @@ async fn clean_up(global: &Global, client: &Client, prefix: &AuditPrefix) -> Res
     let store = global
         .builder()
         .audit_prefix(prefix.clone())
-        .store(client.clone());
+        .audit_store(client.clone());
     let keys = store.keys();
     let mut delete = redis::cmd("DEL");
     for key in [

@@ -15,13 +15,14 @@ use std::{
 };
 
 use haechi_store_redis::{
+    RedisTokenVault,
     audit::{AuditSink, MemoryChain},
     clock::{Clock, SystemClock},
     crypto::{Counting, LocalKeys, MemoryKeys, manage},
     entropy::SystemEntropy,
     redis::{LockWaits, VaultPrefix},
     vault::{
-        Details, Deterministic, TokenType, TokenVault, TokenizeError, VaultPolicy, VaultStats,
+        Details, Deterministic, TokenType, TokenizeError, VaultPolicy, VaultStats,
         store::{Load, Observed, VaultStore},
     },
 };
@@ -36,7 +37,6 @@ use crate::{
     console::{self, Console},
     exit::{Exit, Failure},
     interrupt::interrupted,
-    vault_open::Store,
 };
 
 /// Measure replicas that tokenize into one vault at the same time
@@ -97,7 +97,7 @@ struct Tally {
     error: Option<TokenizeError>,
 }
 
-type Vault = TokenVault<Store, LocalKeys<MemoryKeys, SystemClock, SystemEntropy>>;
+type Vault = RedisTokenVault<LocalKeys<MemoryKeys>>;
 
 pub(crate) async fn run(args: Args, global: &Global, console: &Console) -> Result<Exit, Failure> {
     let client = global.client()?;
@@ -152,7 +152,7 @@ async fn measure(
         let met = store.load(Load::Some(&[]), &Observed::default()).await;
         met.map_err(|error| cannot_be_measured(client, &error))?;
         let waits = store.lock_waits();
-        let vault = builder.vault(store, keys.clone(), audit.clone(), policy.clone());
+        let vault = builder.token_vault(store, keys.clone(), audit.clone(), policy.clone());
         replicas.push((vault, waits));
     }
     if let Some((vault, _)) = replicas.first() {
@@ -184,7 +184,7 @@ async fn measure(
 }
 
 fn builder_over_memory(global: &Global) -> AuditSink {
-    global.builder().start_over(MemoryChain::new())
+    global.builder().audit_sink(MemoryChain::new())
 }
 
 async fn keys() -> Result<Arc<LocalKeys<MemoryKeys, SystemClock, SystemEntropy>>, Failure> {

@@ -3,16 +3,11 @@
 
 use haechi_store_redis::{
     Builder, Corrupt, ReadError,
-    clock::SystemClock,
-    entropy::SystemEntropy,
     redis::{AuditPrefix, RedisAuditStore, Timeouts, VaultPrefix},
 };
 use redis::{Client, IntoConnectionInfo};
 
 use crate::{args::Global, exit::Failure};
-
-/// A chain in Redis, with the system's clock and randomness.
-pub(crate) type Store = RedisAuditStore<Client, SystemClock, SystemEntropy>;
 
 const DEFAULT_URL: &str = "redis://127.0.0.1:6379";
 
@@ -47,8 +42,8 @@ impl Global {
     }
 
     /// The chain, for reading.
-    pub(crate) fn store(&self, client: &Client) -> Store {
-        self.builder().store(client.clone())
+    pub(crate) fn store(&self, client: &Client) -> RedisAuditStore {
+        self.builder().audit_store(client.clone())
     }
 }
 

@@ -4,13 +4,13 @@
 use std::sync::Arc;
 
 use haechi_store_redis::{
-    AppendError, StartError,
+    AppendError, OpenError, RedisTokenVault,
     audit::AuditSink,
     clock::SystemClock,
     crypto::{Counting, KeyFile, LocalKeys},
     entropy::SystemEntropy,
     redis::RedisVaultStore,
-    vault::{JsonObject, MutateError, TokenVault, VaultPolicy},
+    vault::{JsonObject, MutateError, VaultPolicy},
 };
 use redis::Client;
 use serde::Serialize;
@@ -23,9 +23,8 @@ use crate::{
     key_file::KeyFileArg,
 };
 
-pub(crate) type Keys = LocalKeys<KeyFile, SystemClock, SystemEntropy>;
-pub(crate) type Store = RedisVaultStore<Client, SystemClock, SystemEntropy>;
-pub(crate) type Vault = TokenVault<Store, Keys>;
+/// The vault in Redis, with the keys of a file.
+pub(crate) type Vault = RedisTokenVault<LocalKeys>;
 
 /// The object in an option's value, which may hold something secret and is not
 /// repeated.
@@ -41,7 +40,7 @@ pub(crate) fn object(option: &str, text: Option<&str>) -> Result<JsonObject, Fai
 pub(crate) struct Open {
     pub(crate) client: Client,
     pub(crate) vault: Vault,
-    keys: Arc<Keys>,
+    keys: Arc<LocalKeys>,
     audit: AuditSink,
 }
 
@@ -55,15 +54,12 @@ impl Open {
         let client = global.client()?;
         let keys = open_keys(keys.open()).await?;
         let place = place(&client);
-        let audit = global.builder().start(client.clone()).await;
-        let audit = audit.map_err(|StartError { reason, cause }| {
+        let opened = global.builder().open(client.clone(), keys.clone(), policy);
+        let (audit, vault) = opened.await.map_err(|OpenError { reason, cause, .. }| {
             Failure::negative(format!(
                 "Redis at {place} is not fit for a vault, nothing was done: {reason}: {cause}"
             ))
         })?;
-        let builder = global.builder();
-        let store = builder.vault_store(client.clone());
-        let vault = builder.vault(store, keys.clone(), audit.clone(), policy);
         Ok(Self {
             client,
             vault,
@@ -85,13 +81,13 @@ impl Open {
     }
 }
 
-async fn open_keys(file: KeyFile) -> Result<Arc<Keys>, Failure> {
+async fn open_keys(file: KeyFile) -> Result<Arc<LocalKeys>, Failure> {
     let keys = LocalKeys::open(file, SystemClock::new(), SystemEntropy, Counting::Persisted).await;
     Ok(Arc::new(keys?))
 }
 
 /// The vault's store without keys.
-pub(crate) fn store(global: &Global, client: &Client) -> Store {
+pub(crate) fn store(global: &Global, client: &Client) -> RedisVaultStore {
     global.builder().vault_store(client.clone())
 }
 

@@ -17,8 +17,8 @@ use haechi_store_redis::{
     crypto::{Counting, LocalKeys, MemoryKeys, manage},
     entropy::SystemEntropy,
     vault::{
-        MutateError, MutationId, PurgeError, Stored, TokenId, TokenStoreConfig, TokenVault,
-        VaultPolicy, View,
+        MutateError, MutationId, PurgeError, Stored, TokenId, TokenVault, VaultConfig, VaultPolicy,
+        View,
         store::{
             Applied, Attempt, Diff, Due, Fate, Fence, ForeignLockWait, Indexed, Load, Loaded,
             Observed, Page, ReceiptSeq, VaultStore,
@@ -160,11 +160,11 @@ async fn losing_mutation(then_down: bool) -> (Result<(), MutateError>, String) {
         after_apply: 4_500,
         then_down,
     };
-    let config = TokenStoreConfig {
+    let config = VaultConfig {
         deadline: Duration::from_secs(300),
-        ..TokenStoreConfig::default()
+        ..VaultConfig::default()
     };
-    let tokens = Builder::new().tokens(config).token_store(losing);
+    let tokens = Builder::new().vault_config(config).token_store(losing);
     let ended = tokens.mutate(count).await.map(drop);
     let counter: String = redis::cmd("HGET")
         .arg("haechi:tv:tokens")
@@ -262,8 +262,8 @@ async fn vault<S: VaultStore>(store: S) -> Vault<S> {
         SystemEntropy,
         Counting::Persisted,
     );
-    let audit = Builder::new().start_over(MemoryChain::new());
-    Builder::new().vault(
+    let audit = Builder::new().audit_sink(MemoryChain::new());
+    Builder::new().token_vault(
         store,
         Arc::new(keys.await.unwrap()),
         audit,
@@ -312,11 +312,11 @@ async fn purging_works_or_says_why_when_version_is_behind_own() {
         }
     }
     run(&mut connection, &["DEL", "haechi:tv:version"]).await;
-    let config = TokenStoreConfig {
+    let config = VaultConfig {
         deadline: Duration::from_secs(2),
-        ..TokenStoreConfig::default()
+        ..VaultConfig::default()
     };
-    let builder = Builder::new().tokens(config);
+    let builder = Builder::new().vault_config(config);
     let store = builder.token_store(builder.vault_store(client(&server)));
     let written = store.transaction([], count).await;
     println!("a new process writes: {written:?}");

@@ -111,6 +111,6 @@ fn vault<S: VaultStore>(
         reveal: RevealPolicy::Allowed("local-dev".to_owned()),
         ..VaultPolicy::default()
     };
-    let audit = builder().start_over(chain);
-    builder().vault(store, keys, audit, policy)
+    let audit = builder().audit_sink(chain);
+    builder().token_vault(store, keys, audit, policy)
 }

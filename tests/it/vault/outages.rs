@@ -127,10 +127,10 @@ fn vault<S: VaultStore, P: CryptoProvider>(
         reveal: RevealPolicy::Allowed("dev".to_owned()),
         ..VaultPolicy::default()
     };
-    builder.vault(
+    builder.token_vault(
         store,
         Arc::new(keys),
-        Builder::new().start_over(chain),
+        Builder::new().audit_sink(chain),
         policy,
     )
 }
@@ -261,10 +261,10 @@ async fn an_outage_is_not_a_missing_token() {
     let chain = MemoryChain::new();
     let keys = Arc::new(Away(local_keys().await, away.clone()));
     let builder = Builder::new();
-    let vault = builder.vault(
+    let vault = builder.token_vault(
         builder.vault_store(client(&server)),
         keys,
-        Builder::new().start_over(chain),
+        Builder::new().audit_sink(chain),
         VaultPolicy::default(),
     );
     let kind = TokenType::new("email").unwrap();

@@ -2,7 +2,7 @@
 
 use haechi_store_redis::{
     Builder, Corrupt, NotApplied,
-    vault::{MutateError, TokenStoreConfig, View},
+    vault::{MutateError, VaultConfig, View},
 };
 use std::time::Duration;
 
@@ -158,7 +158,7 @@ async fn a_foreign_lock_is_waited_for_once() {
     let clock = CountingClock::default();
     let builder = Builder::new()
         .clock(clock.clone())
-        .tokens(TokenStoreConfig::default());
+        .vault_config(VaultConfig::default());
     let tokens = builder.token_store(builder.vault_store(client(&server)));
     for _ in 0..100 {
         tokens.transaction([], increment).await.unwrap();

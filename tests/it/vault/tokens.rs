@@ -310,8 +310,8 @@ async fn a_disabled_policy_denies_and_says_so() {
     let keys = keys(&new_keys(&clock).await, &clock).await;
     let chain = MemoryChain::new();
     let builder = || Builder::new().clock(clock.clone());
-    let audit = builder().start_over(chain.clone());
-    let vault = builder().vault(MemoryVault::new(), keys, audit, Default::default());
+    let audit = builder().audit_sink(chain.clone());
+    let vault = builder().token_vault(MemoryVault::new(), keys, audit, Default::default());
     let made = emailed(&vault, "anna");
     let made = made.await.unwrap().token;
     let denied = vault.reveal(made.as_str(), None).await.unwrap_err();
