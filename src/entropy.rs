@@ -72,15 +72,7 @@ impl Jitter {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[derive(Clone)]
-    struct Fixed(u8);
-    impl Entropy for Fixed {
-        fn fill(&self, bytes: &mut [u8]) -> io::Result<()> {
-            bytes.fill(self.0);
-            Ok(())
-        }
-    }
+    use crate::test_util::FixedEntropy;
 
     /// Would catch a jitter that runs away, or that stops growing.
     #[test]
@@ -89,14 +81,14 @@ mod tests {
         for byte in [0, 1, 127, 255] {
             let mut jitter = Jitter::new(least, most);
             for _ in 0..50 {
-                let wait = jitter.next(&Fixed(byte));
+                let wait = jitter.next(&FixedEntropy(Some(byte)));
                 assert!((least..=most).contains(&wait), "{wait:?}");
             }
         }
         let mut jitter = Jitter::new(least, most);
         (0..50).for_each(|_| {
-            jitter.next(&Fixed(255));
+            jitter.next(&FixedEntropy(Some(255)));
         });
-        assert_eq!(jitter.next(&Fixed(255)), most);
+        assert_eq!(jitter.next(&FixedEntropy(Some(255))), most);
     }
 }

@@ -8,7 +8,7 @@
 //! to agree.
 //!
 //! ```
-//! use haechi_store_redis::{Builder, audit::MemoryChain, chain::Event};
+//! use haechi_store_redis::{Builder, chain::Event, test_util::MemoryChain};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {

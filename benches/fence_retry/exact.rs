@@ -9,16 +9,20 @@ use std::{
     time::Duration,
 };
 
-use haechi_store_redis::{clock::Clock, redis::LockPolicy};
+use haechi_store_redis::{
+    clock::Clock,
+    redis::LockPolicy,
+    test_util::{AutoClock, FakeServer, SplitMixEntropy},
+};
 
 use crate::{
+    executor::Executor,
     simulated::{Counter, Simulated, Traffic, World},
     table::{self, Attempts},
-    virtual_time::{Executor, Seeded, VirtualClock},
     workload::{Driver, Duel, Kind, REPLICAS, Replica, policies, policy_name},
 };
 
-type SimulatedReplica = Replica<Simulated, VirtualClock, Seeded>;
+type SimulatedReplica = Replica<FakeServer<Simulated>, AutoClock, SplitMixEntropy>;
 
 /// What one run came to.
 #[derive(Debug, PartialEq)]

@@ -9,10 +9,10 @@
 
 mod contention;
 mod exact;
+mod executor;
 mod retry;
 mod simulated;
 mod table;
-mod virtual_time;
 mod workload;
 
 use std::time::Duration;

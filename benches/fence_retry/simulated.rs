@@ -7,13 +7,12 @@ use std::{
     time::{Duration, UNIX_EPOCH},
 };
 
-use haechi_store_redis::{clock::Clock, redis::Connect};
-use redis::{
-    Arg, Cmd, Pipeline, RedisFuture, RedisResult, Value, aio::ConnectionLike, parse_redis_value,
+use haechi_store_redis::{
+    clock::Clock,
+    test_util::{Answers, AutoClock, FakeServer, SplitMixEntropy},
 };
+use redis::{Arg, Cmd, RedisResult, Value, parse_redis_value};
 use redis_sim::{Command, Config, Redis, Session};
-
-use crate::virtual_time::{Seeded, VirtualClock};
 
 /// What passed between replicas and Redis.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -30,13 +29,13 @@ pub(crate) type Counter = Arc<Mutex<Traffic>>;
 #[derive(Clone)]
 pub(crate) struct World {
     redis: Arc<Mutex<Redis>>,
-    pub(crate) clock: VirtualClock,
-    pub(crate) entropy: Seeded,
+    pub(crate) clock: AutoClock,
+    pub(crate) entropy: SplitMixEntropy,
 }
 
 impl World {
     pub(crate) fn new() -> Self {
-        let clock = VirtualClock::default();
+        let clock = AutoClock::default();
         let server_clock = clock.clone();
         let redis = Redis::new(Config {
             now: Some(Arc::new(move || {
@@ -50,28 +49,28 @@ impl World {
         Self {
             redis: Arc::new(Mutex::new(redis)),
             clock,
-            entropy: Seeded::default(),
+            entropy: SplitMixEntropy::default(),
         }
     }
 
     /// A connection whose traffic is added to `counter`.
-    pub(crate) fn connect(&self, counter: &Counter) -> Simulated {
+    pub(crate) fn connect(&self, counter: &Counter) -> FakeServer<Simulated> {
         let session = self.redis.lock().unwrap().connect();
         let Ok(session) = session else {
             unreachable!("no limit of connections is set")
         };
-        Simulated {
+        FakeServer::new(Simulated {
             world: self.clone(),
-            session: Arc::new(Mutex::new(session)),
+            session: Mutex::new(session),
             counter: counter.clone(),
-        }
+        })
     }
 }
 
-#[derive(Clone)]
+/// One session of the server.
 pub(crate) struct Simulated {
     world: World,
-    session: Arc<Mutex<Session>>,
+    session: Mutex<Session>,
     counter: Counter,
 }
 
@@ -101,40 +100,20 @@ impl Simulated {
     }
 }
 
-impl Connect for Simulated {
-    type Connection = Self;
-
-    async fn connect(&self) -> RedisResult<Self> {
-        Ok(self.clone())
+impl Answers for Simulated {
+    fn open(&self) -> RedisResult<u64> {
+        Ok(0)
     }
-}
 
-impl ConnectionLike for Simulated {
-    fn req_packed_command<'a>(&'a mut self, cmd: &'a Cmd) -> RedisFuture<'a, Value> {
-        let words = cmd.args_iter().map(|word| match word {
+    async fn answer(&self, _: u64, command: &Cmd) -> RedisResult<Value> {
+        let words = command.args_iter().map(|word| match word {
             Arg::Simple(bytes) => bytes.to_vec(),
             _ => b"0".to_vec(),
         });
-        let (words, sent) = (words.collect(), cmd.get_packed_command().len());
-        let this = self.clone();
-        Box::pin(async move {
-            this.world.clock.sleep(this.way()).await;
-            let reply = this.execute(words, sent);
-            this.world.clock.sleep(this.way()).await;
-            reply.and_then(Value::extract_error)
-        })
-    }
-
-    fn req_packed_commands<'a>(
-        &'a mut self,
-        _: &'a Pipeline,
-        _: usize,
-        _: usize,
-    ) -> RedisFuture<'a, Vec<Value>> {
-        Box::pin(async { Err(io::Error::other("the store sends no pipelines").into()) })
-    }
-
-    fn get_db(&self) -> i64 {
-        0
+        let (words, sent) = (words.collect(), command.get_packed_command().len());
+        self.world.clock.sleep(self.way()).await;
+        let reply = self.execute(words, sent);
+        self.world.clock.sleep(self.way()).await;
+        reply.and_then(Value::extract_error)
     }
 }

@@ -10,21 +10,24 @@
 //! step, anything about a chain that is rolled back or trimmed, or more than
 //! one lost reply.
 
-use haechi_store_redis::audit::{AuditConfig, AuditSink};
+use haechi_store_redis::{
+    audit::{AuditConfig, AuditSink},
+    test_util::{Fault, InstantClock, SplitMixEntropy},
+};
 use loom::{future::block_on, thread};
 
 use crate::{
-    chain_backend::{Chain, First, Flaw, Replica},
+    chain::{Chain, Flaw},
     explore::{Shown, catches, proves, show},
-    inputs::{FOREVER, InstantClock, Numbered, append_id, event},
+    inputs::{append_id, event},
 };
 
 /// Preemptions that a schedule may hold.
 const PREEMPTIONS: usize = 3;
 
 /// Two replicas append events, one a batch; `lapses` with the third thread.
-fn two_replicas(flaw: Flaw, first: First, appends: u8, lapses: bool) -> Shown {
-    let chain = Chain::new();
+fn two_replicas(flaw: Flaw, first: Fault, appends: u8, lapses: bool) -> Shown {
+    let chain = Chain::new(first);
     let third = lapses.then(|| {
         let chain = chain.clone();
         thread::spawn(move || {
@@ -34,13 +37,13 @@ fn two_replicas(flaw: Flaw, first: First, appends: u8, lapses: bool) -> Shown {
     });
     let mut told = Vec::new();
     let mut loops = Vec::new();
-    for (number, first) in [(1, first), (2, First::Answered)] {
+    for (number, replica) in [(1, chain.struck(1, flaw)), (2, chain.other(2, flaw))] {
         let (sink, append_loop) = AuditSink::new(
-            Replica::new(&chain, number, flaw, first),
+            replica,
             InstantClock,
-            Numbered::of(number),
+            SplitMixEntropy::new(u64::from(number)),
             AuditConfig {
-                deadline: FOREVER,
+                deadline: InstantClock::FOREVER,
                 batch_records: 1,
                 ..AuditConfig::default()
             },
@@ -80,7 +83,7 @@ fn two_replicas(flaw: Flaw, first: First, appends: u8, lapses: bool) -> Shown {
 #[test]
 fn two_replicas_make_one_chain() {
     proves("append: answered", PREEMPTIONS, || {
-        two_replicas(Flaw::None, First::Answered, 2, true)
+        two_replicas(Flaw::None, Fault::None, 2, true)
     });
 }
 
@@ -88,7 +91,7 @@ fn two_replicas_make_one_chain() {
 #[test]
 fn a_lost_reply_makes_no_second_copy() {
     proves("append: reply lost", PREEMPTIONS, || {
-        two_replicas(Flaw::None, First::ReplyLost, 2, true)
+        two_replicas(Flaw::None, Fault::ReplyLost, 2, true)
     });
 }
 
@@ -96,7 +99,7 @@ fn a_lost_reply_makes_no_second_copy() {
 #[test]
 fn a_late_copy_makes_no_second_copy() {
     proves("append: late copy", PREEMPTIONS, || {
-        two_replicas(Flaw::None, First::Late, 2, true)
+        two_replicas(Flaw::None, Fault::Late, 2, true)
     });
 }
 
@@ -105,23 +108,23 @@ fn a_late_copy_makes_no_second_copy() {
 #[test]
 fn planted_a_lock_that_is_trusted_breaks_when_it_lapses() {
     proves("append, lock trusted, no lapse", PREEMPTIONS, || {
-        two_replicas(Flaw::TrustsLock, First::Answered, 1, false)
+        two_replicas(Flaw::TrustsLock, Fault::None, 1, false)
     });
     catches("append, lock trusted", PREEMPTIONS, "not linear", || {
-        two_replicas(Flaw::TrustsLock, First::Answered, 1, true)
+        two_replicas(Flaw::TrustsLock, Fault::None, 1, true)
     });
 }
 
 #[test]
 fn planted_a_lost_reply_taken_for_a_refusal() {
     catches("append, loss is refusal", PREEMPTIONS, "twice", || {
-        two_replicas(Flaw::LossIsRefusal, First::ReplyLost, 2, true)
+        two_replicas(Flaw::LossIsRefusal, Fault::ReplyLost, 2, true)
     });
     catches(
         "append, loss is refusal, late",
         PREEMPTIONS,
         "twice",
-        || two_replicas(Flaw::LossIsRefusal, First::Late, 2, true),
+        || two_replicas(Flaw::LossIsRefusal, Fault::Late, 2, true),
     );
 }
 
@@ -131,6 +134,6 @@ fn planted_a_conflict_that_does_not_tell_what_landed() {
         "append, landed batch not reported",
         PREEMPTIONS,
         "twice",
-        || two_replicas(Flaw::ForgetsLanded, First::ReplyLost, 2, true),
+        || two_replicas(Flaw::ForgetsLanded, Fault::ReplyLost, 2, true),
     );
 }

@@ -14,13 +14,13 @@
 //! one step, that the store's Lua is what the backend here is written after,
 //! or anything about mutations of the whole vault.
 
-use haechi_store_redis::vault::MutateError;
+use haechi_store_redis::{test_util::Fault, vault::MutateError};
 use loom::thread;
 
 use crate::{
     counters::{add, count, counter, tokens},
     explore::{Shown, catches, proves, show},
-    vault_backend::{First, Flaw, Vault},
+    vault::{Flaw, Vault},
 };
 
 /// Preemptions that a schedule may hold.
@@ -32,8 +32,8 @@ const THERE_AND_BACK: usize = 4;
 /// More receipts than a model writes.
 const ALL: u64 = 100;
 
-fn two_replicas(flaw: Flaw, first: First, lapses: bool) -> Shown {
-    let vault = Vault::new(flaw, ALL);
+fn two_replicas(flaw: Flaw, first: Fault, lapses: bool) -> Shown {
+    let vault = Vault::new(flaw, ALL, first, Fault::None);
     let token = counter("n")?;
     let third = lapses.then(|| {
         let vault = vault.clone();
@@ -44,9 +44,9 @@ fn two_replicas(flaw: Flaw, first: First, lapses: bool) -> Shown {
     });
     let other = {
         let (vault, token) = (vault.clone(), token.clone());
-        thread::spawn(move || add(&tokens(&vault, 2, First::Answered), &token, 1))
+        thread::spawn(move || add(&tokens(vault.other(2), 2), &token, 1))
     };
-    let mine = add(&tokens(&vault, 1, first), &token, 1);
+    let mine = add(&tokens(vault.struck(1), 1), &token, 1);
     let other = other.join().map_err(|_| "a thread panicked")?;
     if let Some(third) = third {
         third.join().map_err(|_| "a thread panicked")?;
@@ -74,19 +74,19 @@ fn two_replicas(flaw: Flaw, first: First, lapses: bool) -> Shown {
 /// The other replica adds and takes away again: an attempt that arrives after
 /// that finds the value it was fenced on, and it arrives right then or at the end.
 fn there_and_back(flaw: Flaw) -> Shown {
-    let vault = Vault::new(flaw, ALL);
+    let vault = Vault::new(flaw, ALL, Fault::Late, Fault::None);
     let token = counter("n")?;
     let other = {
         let (vault, token) = (vault.clone(), token.clone());
         thread::spawn(move || {
-            let tokens = tokens(&vault, 2, First::Answered);
+            let tokens = tokens(vault.other(2), 2);
             let there = add(&tokens, &token, 5).is_ok();
             let back = add(&tokens, &token, -5).is_ok();
             vault.deliver();
             there && back
         })
     };
-    let mine = add(&tokens(&vault, 1, First::Late), &token, 1);
+    let mine = add(&tokens(vault.struck(1), 1), &token, 1);
     let other = other.join().map_err(|_| "a thread panicked")?;
     show!(mine.is_ok() && other, "not acknowledged: {mine:?}");
     vault.deliver();
@@ -98,12 +98,12 @@ fn there_and_back(flaw: Flaw) -> Shown {
 /// The other goes on until the receipt of the late attempt is replaced: then
 /// nobody can tell any more, and nothing may be tried again.
 fn receipt_replaced(flaw: Flaw) -> Shown {
-    let vault = Vault::new(flaw, 2);
+    let vault = Vault::new(flaw, 2, Fault::Late, Fault::None);
     let token = counter("n")?;
     let other = {
         let (vault, token) = (vault.clone(), token.clone());
         thread::spawn(move || {
-            let tokens = tokens(&vault, 2, First::Answered);
+            let tokens = tokens(vault.other(2), 2);
             let there = add(&tokens, &token, 5).is_ok();
             let back = add(&tokens, &token, -5).is_ok();
             vault.deliver();
@@ -111,7 +111,7 @@ fn receipt_replaced(flaw: Flaw) -> Shown {
             there && back && on == [true, true]
         })
     };
-    let mine = add(&tokens(&vault, 1, First::Late), &token, 1);
+    let mine = add(&tokens(vault.struck(1), 1), &token, 1);
     let other = other.join().map_err(|_| "a thread panicked")?;
     show!(other, "the other replica was not acknowledged");
     vault.deliver();
@@ -130,7 +130,7 @@ fn receipt_replaced(flaw: Flaw) -> Shown {
 #[test]
 fn two_replicas_count_to_two() {
     proves("apply: answered", PREEMPTIONS, || {
-        two_replicas(Flaw::None, First::Answered, true)
+        two_replicas(Flaw::None, Fault::None, true)
     });
 }
 
@@ -138,7 +138,7 @@ fn two_replicas_count_to_two() {
 #[test]
 fn a_lost_reply_adds_nothing() {
     proves("apply: reply lost", PREEMPTIONS, || {
-        two_replicas(Flaw::None, First::ReplyLost, true)
+        two_replicas(Flaw::None, Fault::ReplyLost, true)
     });
 }
 
@@ -146,7 +146,7 @@ fn a_lost_reply_adds_nothing() {
 #[test]
 fn a_late_attempt_adds_nothing() {
     proves("apply: late copy", PREEMPTIONS, || {
-        two_replicas(Flaw::None, First::Late, true)
+        two_replicas(Flaw::None, Fault::Late, true)
     });
     proves("apply: late copy, there and back", THERE_AND_BACK, || {
         there_and_back(Flaw::None)
@@ -161,17 +161,17 @@ fn a_late_attempt_adds_nothing() {
 #[test]
 fn planted_a_lock_that_is_trusted_breaks_when_it_lapses() {
     proves("apply, lock trusted, no lapse", PREEMPTIONS, || {
-        two_replicas(Flaw::TrustsLock, First::Answered, false)
+        two_replicas(Flaw::TrustsLock, Fault::None, false)
     });
     catches("apply, lock trusted", PREEMPTIONS, "count as 1", || {
-        two_replicas(Flaw::TrustsLock, First::Answered, true)
+        two_replicas(Flaw::TrustsLock, Fault::None, true)
     });
 }
 
 #[test]
 fn planted_receipts_that_are_ignored() {
     catches("apply, receipts ignored", PREEMPTIONS, "count as 3", || {
-        two_replicas(Flaw::IgnoresReceipts, First::ReplyLost, true)
+        two_replicas(Flaw::IgnoresReceipts, Fault::ReplyLost, true)
     });
     catches(
         "apply, receipts ignored, there and back",
@@ -187,6 +187,6 @@ fn planted_a_receipt_replaced_counts_as_none() {
         "apply, replaced receipts ignored",
         THERE_AND_BACK,
         "gives 1",
-        || receipt_replaced(Flaw::NothingIsForgotten),
+        || receipt_replaced(Flaw::IgnoresExpiry),
     );
 }

@@ -2,22 +2,23 @@
 
 use std::time::Duration;
 
-use haechi_store_redis::vault::{Done, MutateError, TokenId, TokenStore, VaultConfig, View};
-use loom::{future::block_on, sync::Arc};
-
-use crate::{
-    inputs::{InstantClock, Numbered},
-    vault_backend::{First, Replica, Vault},
+use haechi_store_redis::{
+    test_util::{InstantClock, SplitMixEntropy},
+    vault::{Done, MutateError, TokenId, TokenStore, VaultConfig, View},
 };
+use loom::future::block_on;
 
-/// A replica's token store.
-pub(crate) type Tokens = TokenStore<Replica, InstantClock, Numbered>;
+use crate::vault::{Replica, Vault};
 
-pub(crate) fn tokens(vault: &Arc<Vault>, number: u8, first: First) -> Tokens {
+/// A token store.
+pub(crate) type Tokens = TokenStore<Replica, InstantClock, SplitMixEntropy>;
+
+/// The token store of the replica of this number.
+pub(crate) fn tokens(replica: Replica, number: u64) -> Tokens {
     TokenStore::new(
-        Replica::new(vault, number, first),
+        replica,
         InstantClock,
-        Numbered::of(number),
+        SplitMixEntropy::new(number),
         VaultConfig {
             // Time does not pass, so that this is for ever, except for a
             // request that hears nothing.

@@ -14,13 +14,16 @@
 
 use std::time::Duration;
 
-use haechi_store_redis::audit::{AppendLoop, AuditConfig, AuditSink};
-use loom::{future::block_on, sync::Arc, thread};
+use haechi_store_redis::{
+    audit::{AppendLoop, AuditConfig, AuditSink},
+    test_util::{Fault, InstantClock, SplitMixEntropy},
+};
+use loom::{future::block_on, thread};
 
 use crate::{
-    chain_backend::{Chain, First, Flaw, Replica},
+    chain::{Chain, Flaw, Replica},
     explore::{Shown, catches, proves},
-    inputs::{InstantClock, Numbered, append_id, event},
+    inputs::{append_id, event},
 };
 
 /// Preemptions that a schedule may hold.
@@ -29,17 +32,13 @@ const PREEMPTIONS: usize = 2;
 /// The same where there is one caller.
 const INTRUDED: usize = 3;
 
-type Sink = AuditSink<InstantClock, Numbered>;
+type Sink = AuditSink<InstantClock, SplitMixEntropy>;
 
-fn sink(
-    chain: &Arc<Chain>,
-    flaw: Flaw,
-    first: First,
-) -> (Sink, AppendLoop<Replica, InstantClock, Numbered>) {
+fn sink(chain: &Chain, flaw: Flaw) -> (Sink, AppendLoop<Replica, InstantClock, SplitMixEntropy>) {
     AuditSink::new(
-        Replica::new(chain, 1, flaw, first),
+        chain.struck(1, flaw),
         InstantClock,
-        Numbered::of(1),
+        SplitMixEntropy::new(1),
         AuditConfig {
             deadline: Duration::ZERO,
             ..AuditConfig::default()
@@ -48,11 +47,11 @@ fn sink(
     )
 }
 
-fn two_callers(flaw: Flaw, first: First) -> Shown {
-    let chain = Chain::new();
-    let (sink, append_loop) = sink(&chain, flaw, first);
+fn two_callers(flaw: Flaw, first: Fault) -> Shown {
+    let chain = Chain::new(first);
+    let (sink, append_loop) = sink(&chain, flaw);
     let appending = thread::spawn(move || block_on(append_loop.run()));
-    let late = (first == First::Late).then(|| {
+    let late = (first == Fault::Late).then(|| {
         let chain = chain.clone();
         thread::spawn(move || chain.deliver())
     });
@@ -73,9 +72,9 @@ fn two_callers(flaw: Flaw, first: First) -> Shown {
 
 /// One caller, and another replica that takes the place its event was sealed
 /// for.
-fn one_caller(flaw: Flaw, first: First) -> Shown {
-    let chain = Chain::new();
-    let (sink, append_loop) = sink(&chain, flaw, first);
+fn one_caller(flaw: Flaw, first: Fault) -> Shown {
+    let chain = Chain::new(first);
+    let (sink, append_loop) = sink(&chain, flaw);
     let appending = thread::spawn(move || block_on(append_loop.run()));
     let intruding = {
         let chain = chain.clone();
@@ -98,9 +97,9 @@ fn one_caller(flaw: Flaw, first: First) -> Shown {
 #[test]
 fn what_a_caller_was_told_stays_true() {
     for (name, first) in [
-        ("answered", First::Answered),
-        ("reply lost", First::ReplyLost),
-        ("late copy", First::Late),
+        ("answered", Fault::None),
+        ("reply lost", Fault::ReplyLost),
+        ("late copy", Fault::Late),
     ] {
         proves(&format!("impatient: {name}"), PREEMPTIONS, move || {
             two_callers(Flaw::None, first)
@@ -117,12 +116,12 @@ fn what_a_caller_was_told_stays_true() {
 #[test]
 fn planted_a_lost_reply_taken_for_a_refusal() {
     catches("impatient, loss is refusal", PREEMPTIONS, "twice", || {
-        two_callers(Flaw::LossIsRefusal, First::ReplyLost)
+        two_callers(Flaw::LossIsRefusal, Fault::ReplyLost)
     });
     catches(
         "impatient, loss is denial",
         PREEMPTIONS,
         "said not to be",
-        || two_callers(Flaw::LossIsDenial, First::ReplyLost),
+        || two_callers(Flaw::LossIsDenial, Fault::ReplyLost),
     );
 }

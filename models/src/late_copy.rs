@@ -10,20 +10,28 @@
 //! is answered. It cannot show what happens once the receipts that are kept
 //! have all been replaced, or that a connection delivers late at all.
 
-use haechi_store_redis::vault::MutateError;
+use haechi_store_redis::{test_util::Fault, vault::MutateError};
 use loom::thread;
 
 use crate::{
     counters::{add, count, counter, tokens},
     explore::{Shown, catches, proves, show},
-    vault_backend::{First, Flaw, Vault},
+    vault::{Flaw, Vault},
 };
 
 /// Preemptions that a schedule may hold.
 const PREEMPTIONS: usize = 3;
 
-fn given_up(flaw: Flaw, first: First, others: bool) -> Shown {
-    let vault = Vault::new(flaw, 100);
+/// The first attempt comes late, and its sender hears nothing.
+const SILENT: (Fault, Fault) = (Fault::LateAndSilent, Fault::None);
+/// It comes late, and every further attempt is denied: say, because the
+/// permission to write was taken away.
+const LATE_THEN_DENIED: (Fault, Fault) = (Fault::Late, Fault::Denied);
+/// It runs unheard, and every further attempt is denied.
+const LOST_THEN_DENIED: (Fault, Fault) = (Fault::ReplyLost, Fault::Denied);
+
+fn given_up(flaw: Flaw, (first, then): (Fault, Fault), others: bool) -> Shown {
+    let vault = Vault::new(flaw, 100, first, then);
     let token = counter("n")?;
     let third = {
         let vault = vault.clone();
@@ -32,11 +40,11 @@ fn given_up(flaw: Flaw, first: First, others: bool) -> Shown {
     let other = others.then(|| {
         let (vault, token) = (vault.clone(), token.clone());
         thread::spawn(move || {
-            let tokens = tokens(&vault, 2, First::Answered);
+            let tokens = tokens(vault.other(2), 2);
             add(&tokens, &token, 5).is_ok() && add(&tokens, &token, -5).is_ok()
         })
     });
-    let told = add(&tokens(&vault, 1, first), &token, 1);
+    let told = add(&tokens(vault.struck(1), 1), &token, 1);
     if let Some(other) = other {
         let other = other.join().map_err(|_| "a thread panicked")?;
         show!(other, "the other replica was not acknowledged");
@@ -58,9 +66,9 @@ fn given_up(flaw: Flaw, first: First, others: bool) -> Shown {
 #[test]
 fn what_is_not_applied_never_will_be() {
     for (name, first) in [
-        ("silent", First::LateAndSilent),
-        ("then denied", First::LateThenDenied),
-        ("lost, then denied", First::LostThenDenied),
+        ("silent", SILENT),
+        ("then denied", LATE_THEN_DENIED),
+        ("lost, then denied", LOST_THEN_DENIED),
     ] {
         proves(&format!("late copy, {name}"), PREEMPTIONS, move || {
             given_up(Flaw::None, first, false)
@@ -79,7 +87,7 @@ fn planted_a_drop_without_a_tombstone() {
         "late copy, no tombstone",
         PREEMPTIONS,
         "said not to be applied",
-        || given_up(Flaw::NoTombstone, First::LateAndSilent, false),
+        || given_up(Flaw::NoTombstone, SILENT, false),
     );
 }
 
@@ -89,13 +97,13 @@ fn planted_receipts_that_are_ignored() {
         "late copy, receipts ignored",
         PREEMPTIONS,
         "said not to be applied",
-        || given_up(Flaw::IgnoresReceipts, First::LateAndSilent, false),
+        || given_up(Flaw::IgnoresReceipts, SILENT, false),
     );
 }
 
 #[test]
 fn planted_a_lost_reply_taken_for_a_refusal() {
-    for first in [First::LateThenDenied, First::LostThenDenied] {
+    for first in [LATE_THEN_DENIED, LOST_THEN_DENIED] {
         catches(
             "late copy, loss is refusal",
             PREEMPTIONS,

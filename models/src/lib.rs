@@ -12,39 +12,18 @@
 //! nothing. None knows anything of Redis itself: a backend's step is atomic
 //! because the model says so, which Redis' scripts are by their own nature.
 
-#[cfg(haechi_loom)]
-#[cfg(test)]
+#![cfg(all(haechi_loom, test))]
+
 mod append_protocol;
-#[cfg(haechi_loom)]
-#[cfg(test)]
 mod apply_protocol;
-#[cfg(haechi_loom)]
-#[cfg(test)]
-mod chain_backend;
-#[cfg(haechi_loom)]
-#[cfg(test)]
+mod chain;
 mod counters;
-#[cfg(haechi_loom)]
-#[cfg(test)]
 mod explore;
-#[cfg(haechi_loom)]
-#[cfg(test)]
 mod impatient;
-#[cfg(haechi_loom)]
-#[cfg(test)]
 mod inputs;
-#[cfg(haechi_loom)]
-#[cfg(test)]
 mod late_copy;
-#[cfg(haechi_loom)]
-#[cfg(test)]
 mod link_slot;
-#[cfg(haechi_loom)]
-#[cfg(test)]
+mod lock;
 mod shared_observed;
-#[cfg(haechi_loom)]
-#[cfg(test)]
 mod sink_queue;
-#[cfg(haechi_loom)]
-#[cfg(test)]
-mod vault_backend;
+mod vault;

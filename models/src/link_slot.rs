@@ -12,20 +12,20 @@
 //! forget its generation. So that bug is planted in a stand-in, which is shown
 //! to hold without it.
 
-use std::future::{Future, pending, poll_fn, ready};
+use std::future::{pending, poll_fn};
 
-use haechi_store_redis::redis::{Connect, Link, Timeouts};
+use haechi_store_redis::{
+    redis::{Connect, Link, Timeouts},
+    test_util::{Answers, FakeConnection, FakeServer, InstantClock},
+};
 use loom::{
     future::block_on,
     sync::{Arc, Mutex, MutexGuard},
     thread,
 };
-use redis::{Cmd, Pipeline, RedisFuture, RedisResult, Value, aio::ConnectionLike};
+use redis::{Cmd, RedisResult, Value, aio::ConnectionLike};
 
-use crate::{
-    explore::{Shown, catches, proves, show},
-    inputs::InstantClock,
-};
+use crate::explore::{Shown, catches, proves, show};
 
 /// Preemptions that a schedule may hold.
 const PREEMPTIONS: usize = 3;
@@ -36,80 +36,51 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
         .unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
+/// Replies with the command and the connection it came over.
 #[derive(Default)]
 struct Server {
+    state: Mutex<State>,
+    /// Planted: the connection that is open already is given out again.
+    pools: bool,
+}
+
+#[derive(Default)]
+struct State {
     opened: u64,
     /// Connections up to this one give no reply.
     stalled: u64,
 }
 
-/// Opens connections to the server.
-#[derive(Clone)]
-struct Connector {
-    server: Arc<Mutex<Server>>,
-    /// Planted: the connection that is open already is given out again.
-    pools: bool,
-}
-
-#[derive(Clone)]
-struct Wire {
-    server: Arc<Mutex<Server>>,
-    number: u64,
-}
-
-impl Connect for Connector {
-    type Connection = Wire;
-
-    fn connect(&self) -> impl Future<Output = RedisResult<Wire>> + Send {
-        let mut server = lock(&self.server);
-        if server.opened == 0 || !self.pools {
-            server.opened += 1;
+impl Answers for Server {
+    fn open(&self) -> RedisResult<u64> {
+        let mut state = lock(&self.state);
+        if state.opened == 0 || !self.pools {
+            state.opened += 1;
         }
-        ready(Ok(Wire {
-            server: self.server.clone(),
-            number: server.opened,
-        }))
-    }
-}
-
-impl ConnectionLike for Wire {
-    /// Replies with the command and the connection it came over.
-    fn req_packed_command<'a>(&'a mut self, command: &'a Cmd) -> RedisFuture<'a, Value> {
-        Box::pin(async move {
-            if lock(&self.server).stalled >= self.number {
-                return pending().await;
-            }
-            let said = Value::BulkString(command.get_packed_command());
-            let number = i64::try_from(self.number).unwrap_or(i64::MAX);
-            Ok(Value::Array(vec![said, Value::Int(number)]))
-        })
+        Ok(state.opened)
     }
 
-    fn req_packed_commands<'a>(
-        &'a mut self,
-        _: &'a Pipeline,
-        _: usize,
-        _: usize,
-    ) -> RedisFuture<'a, Vec<Value>> {
-        Box::pin(pending())
-    }
-
-    fn get_db(&self) -> i64 {
-        0
+    async fn answer(&self, connection: u64, command: &Cmd) -> RedisResult<Value> {
+        if lock(&self.state).stalled >= connection {
+            return pending().await;
+        }
+        let said = Value::BulkString(command.get_packed_command());
+        let number = i64::try_from(connection).unwrap_or(i64::MAX);
+        Ok(Value::Array(vec![said, Value::Int(number)]))
     }
 }
 
 /// What the model asks of a link.
 trait Sends: Clone + Send + 'static {
-    fn over(connector: Connector) -> Self;
+    fn over(server: FakeServer<Server>) -> Self;
 
     /// The reply; `None` if it did not come in time.
     fn ask(&self, command: &Cmd) -> Option<Value>;
 }
 
-impl Sends for Link<Connector, InstantClock> {
-    fn over(connector: Connector) -> Self {
-        Self::new(connector, InstantClock, Timeouts::default())
+impl Sends for Link<FakeServer<Server>, InstantClock> {
+    fn over(server: FakeServer<Server>) -> Self {
+        Self::new(server, InstantClock, Timeouts::default())
     }
 
     fn ask(&self, command: &Cmd) -> Option<Value> {
@@ -120,14 +91,14 @@ impl Sends for Link<Connector, InstantClock> {
 /// The link's slot in few words, with or without its generation.
 #[derive(Clone)]
 struct StandIn<const COUNTS: bool> {
-    connector: Connector,
-    slot: Arc<Mutex<(Option<Wire>, u64)>>,
+    server: FakeServer<Server>,
+    slot: Arc<Mutex<(Option<FakeConnection<Server>>, u64)>>,
 }
 
 impl<const COUNTS: bool> Sends for StandIn<COUNTS> {
-    fn over(connector: Connector) -> Self {
+    fn over(server: FakeServer<Server>) -> Self {
         Self {
-            connector,
+            server,
             slot: Arc::new(Mutex::new((None, 0))),
         }
     }
@@ -140,7 +111,7 @@ impl<const COUNTS: bool> Sends for StandIn<COUNTS> {
         let (mut wire, generation) = match open {
             Some(open) => open,
             None => {
-                let wire = block_on(self.connector.connect()).ok()?;
+                let wire = block_on(self.server.connect()).ok()?;
                 let mut slot = lock(&self.slot);
                 *slot = (Some(wire.clone()), slot.1 + 1);
                 (wire, slot.1)
@@ -191,17 +162,17 @@ fn ask_twice(link: &impl Sends, names: [&str; 2]) -> Result<[Heard; 2], String> 
 }
 
 fn two_threads<L: Sends>(pools: bool) -> Shown {
-    let server = Arc::new(Mutex::new(Server::default()));
-    let link = L::over(Connector {
-        server: server.clone(),
+    let server = FakeServer::new(Server {
         pools,
+        ..Server::default()
     });
+    let link = L::over(server.clone());
     show!(ask(&link, "first")? == Some(1), "no first reply");
     let third = {
         let server = server.clone();
         thread::spawn(move || {
-            let mut server = lock(&server);
-            server.stalled = server.opened;
+            let mut state = lock(&server.answers().state);
+            state.stalled = state.opened;
         })
     };
     let other = {
@@ -212,13 +183,13 @@ fn two_threads<L: Sends>(pools: bool) -> Shown {
     let other = other.join().map_err(|_| "a thread panicked")??;
     third.join().map_err(|_| "a thread panicked")?;
 
-    let opened = lock(&server).opened;
+    let opened = lock(&server.answers().state).opened;
     for heard in [mine, other] {
         show!(heard != [None, None], "heard nothing, and nothing again");
         if heard[1].is_some_and(|number| number > 1) {
             show!(ask(&link, "last")?.is_some(), "not heard at last");
             show!(
-                lock(&server).opened == opened,
+                lock(&server.answers().state).opened == opened,
                 "a connection that works was closed"
             );
         }
@@ -231,7 +202,7 @@ fn two_threads<L: Sends>(pools: bool) -> Shown {
 #[test]
 fn a_failed_connection_makes_way_and_its_successor_stays() {
     proves("link", PREEMPTIONS, || {
-        two_threads::<Link<Connector, InstantClock>>(false)
+        two_threads::<Link<FakeServer<Server>, InstantClock>>(false)
     });
     proves("link, stand-in", PREEMPTIONS, || {
         two_threads::<StandIn<true>>(false)
@@ -254,6 +225,6 @@ fn planted_a_connection_that_is_given_out_again() {
         "link, pooled connections",
         PREEMPTIONS,
         "nothing again",
-        || two_threads::<Link<Connector, InstantClock>>(true),
+        || two_threads::<Link<FakeServer<Server>, InstantClock>>(true),
     );
 }

@@ -8,21 +8,22 @@
 //! threads' additions count. It cannot show that a true rollback is noticed,
 //! or a replica that reads from another server.
 
+use haechi_store_redis::test_util::Fault;
 use loom::thread;
 
 use crate::{
     counters::{add, count, counter, tokens},
     explore::{Shown, catches, proves, show},
-    vault_backend::{First, Flaw, Vault},
+    vault::{Flaw, Vault},
 };
 
 /// Preemptions that a schedule may hold.
 const PREEMPTIONS: usize = 3;
 
 fn two_threads(flaw: Flaw, kept: u64) -> Shown {
-    let vault = Vault::new(flaw, kept);
+    let vault = Vault::new(flaw, kept, Fault::None, Fault::None);
     let (token, others) = (counter("n")?, counter("m")?);
-    let tokens = tokens(&vault, 1, First::Answered);
+    let tokens = tokens(vault.other(1), 1);
     let other = {
         let (tokens, others) = (tokens.clone(), others.clone());
         thread::spawn(move || {

@@ -17,27 +17,30 @@ use std::{
     task::{Context, Waker},
 };
 
-use haechi_store_redis::audit::{AuditConfig, AuditSink, MemoryChain};
+use haechi_store_redis::{
+    audit::{AuditConfig, AuditSink},
+    test_util::{InstantClock, MemoryChain, SplitMixEntropy},
+};
 use loom::{future::block_on, thread};
 
 use crate::{
     explore::{Shown, catches_standstill, proves, show},
-    inputs::{FOREVER, InstantClock, Numbered, event},
+    inputs::event,
 };
 
 /// Preemptions that a schedule may hold.
 const PREEMPTIONS: usize = 2;
 
-type Sink = AuditSink<InstantClock, Numbered>;
-type AppendLoop = haechi_store_redis::audit::AppendLoop<MemoryChain, InstantClock, Numbered>;
+type Sink = AuditSink<InstantClock, SplitMixEntropy>;
+type AppendLoop = haechi_store_redis::audit::AppendLoop<MemoryChain, InstantClock, SplitMixEntropy>;
 
 fn sink() -> (Sink, AppendLoop) {
     AuditSink::new(
         MemoryChain::new(),
         InstantClock,
-        Numbered::of(1),
+        SplitMixEntropy::new(1),
         AuditConfig {
-            deadline: FOREVER,
+            deadline: InstantClock::FOREVER,
             ..AuditConfig::default()
         },
         None,
@@ -100,7 +103,7 @@ fn closing(deaf: Deaf) -> Shown {
         thread::spawn(move || run(sink.record(event), deaf == Deaf::TheCaller))
     };
     let appending = thread::spawn(move || run(append_loop.run(), deaf == Deaf::TheLoop));
-    let report = block_on(sink.close(FOREVER));
+    let report = block_on(sink.close(InstantClock::FOREVER));
     // Applied, or told that the sink is closed: either, but an answer.
     let _ = caller.join().map_err(|_| "a thread panicked")?;
     appending.join().map_err(|_| "a thread panicked")?;

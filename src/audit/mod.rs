@@ -6,7 +6,6 @@
 
 mod anchors;
 mod append_loop;
-mod memory;
 mod queue;
 mod read;
 mod sink;
@@ -14,6 +13,5 @@ pub mod store;
 
 pub use anchors::{AnchorSink, FileAnchors, StdoutAnchors, read_anchor_file};
 pub use append_loop::AppendLoop;
-pub use memory::MemoryChain;
 pub use read::Pages;
 pub use sink::{AnchorStatus, Appended, AuditConfig, AuditSink, AuditStats, CloseReport};

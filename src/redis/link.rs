@@ -176,13 +176,15 @@ impl<N: Connect, C> Drop for DropUnlessAnswered<'_, N, C> {
 mod tests {
     use redis::cmd;
 
-    use super::{
-        super::scripted_server::{Answer, AutoClock, ScriptedServer, error, run},
-        *,
-    };
+    use super::*;
+    use crate::test_util::{Answer, AutoClock, ScriptedServer};
 
     fn link(server: &ScriptedServer) -> Link<ScriptedServer, AutoClock> {
         Link::new(server.clone(), AutoClock::default(), Timeouts::default())
+    }
+
+    fn run<F: Future>(link: &Link<ScriptedServer, AutoClock>, future: F) -> F::Output {
+        link.clock.run(future).unwrap()
     }
 
     fn no_script() -> Answer {
@@ -198,9 +200,9 @@ mod tests {
     /// still come and be taken for another's.
     #[test]
     fn a_connection_lasts_until_it_is_doubtful() {
-        let server = ScriptedServer::new([
+        let server = ScriptedServer::scripted([
             ok(),
-            Answer::Error(error("OOM", "no")),
+            Answer::error("OOM", "no"),
             ok(),
             Answer::Silence,
             ok(),
@@ -212,7 +214,7 @@ mod tests {
         let mut opened = Vec::new();
         let mut ends = Vec::new();
         for _ in 0..7 {
-            ends.push(match run(link.send(&ping)) {
+            ends.push(match run(&link, link.send(&ping)) {
                 Ok(Value::Okay) => "ok",
                 Ok(_) => "another reply",
                 Err(AttemptError::Refused(_)) => "refused",
@@ -232,18 +234,18 @@ mod tests {
     /// Catches a late failure of a connection that closes its successor.
     #[test]
     fn a_late_failure_does_not_close_the_next_connection() {
-        let server = ScriptedServer::new([Answer::Silence, ok()]);
+        let server = ScriptedServer::scripted([Answer::Silence, ok()]);
         let link = link(&server);
-        let late = run(link.connection()).unwrap();
-        let failed = run(link.send(&cmd("PING")));
+        let late = run(&link, link.connection()).unwrap();
+        let failed = run(&link, link.send(&cmd("PING")));
         assert!(matches!(failed, Err(AttemptError::Ambiguous(_))));
-        assert_eq!(run(link.send(&cmd("PING"))).unwrap(), Value::Okay);
+        assert_eq!(run(&link, link.send(&cmd("PING"))).unwrap(), Value::Okay);
         drop(DropUnlessAnswered {
             link: &link,
             generation: late.1,
             is_answered: false,
         });
-        run(link.connection()).unwrap();
+        run(&link, link.connection()).unwrap();
         assert_eq!(server.opened(), 2);
     }
 
@@ -258,21 +260,27 @@ mod tests {
             server.asked().iter().map(is_load).collect()
         };
 
-        let server = ScriptedServer::new([no_script(), ok(), Answer::Reply(Value::Int(1)), ok()]);
+        let server =
+            ScriptedServer::scripted([no_script(), ok(), Answer::Reply(Value::Int(1)), ok()]);
         let known = link(&server);
-        assert_eq!(run(known.run(&script, &call)).unwrap(), Value::Int(1));
-        assert_eq!(run(known.run(&script, &call)).unwrap(), Value::Okay);
+        assert_eq!(
+            run(&known, known.run(&script, &call)).unwrap(),
+            Value::Int(1)
+        );
+        assert_eq!(run(&known, known.run(&script, &call)).unwrap(), Value::Okay);
         assert_eq!(names(&server), [false, true, false, false]);
 
         let server =
-            ScriptedServer::new([Answer::Error(error("ERR", "upstream failure")), ok(), ok()]);
-        let failed = run(link(&server).run(&script, &call));
+            ScriptedServer::scripted([Answer::error("ERR", "upstream failure"), ok(), ok()]);
+        let link = self::link(&server);
+        let failed = run(&link, link.run(&script, &call));
         assert!(matches!(failed, Err(AttemptError::Ambiguous(_))));
         assert_eq!(names(&server), [false]);
 
         // Whether it was loaded is not known, but the call did not run.
-        let server = ScriptedServer::new([no_script(), Answer::Silence, ok()]);
-        let failed = run(link(&server).run(&script, &call));
+        let server = ScriptedServer::scripted([no_script(), Answer::Silence, ok()]);
+        let link = self::link(&server);
+        let failed = run(&link, link.run(&script, &call));
         assert!(matches!(failed, Err(AttemptError::Refused(_))));
         assert_eq!(names(&server), [false, true]);
     }
@@ -280,11 +288,11 @@ mod tests {
     /// Catches "may have run" said where nothing was ever sent.
     #[test]
     fn a_server_that_cannot_be_reached_refuses() {
-        let server = ScriptedServer::new([Answer::Away((ErrorKind::Io, "away").into()), ok()]);
+        let server = ScriptedServer::scripted([Answer::Away((ErrorKind::Io, "away").into()), ok()]);
         let link = link(&server);
-        let failed = run(link.send(&cmd("PING")));
+        let failed = run(&link, link.send(&cmd("PING")));
         assert!(matches!(failed, Err(AttemptError::Refused(_))));
         assert_eq!(server.asked(), Vec::<String>::new());
-        assert_eq!(run(link.send(&cmd("PING"))).unwrap(), Value::Okay);
+        assert_eq!(run(&link, link.send(&cmd("PING"))).unwrap(), Value::Okay);
     }
 }

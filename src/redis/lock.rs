@@ -162,13 +162,8 @@ impl ContentionLock {
 
 #[cfg(test)]
 mod tests {
-    use super::{
-        super::{
-            link::Timeouts,
-            scripted_server::{Answer, AutoClock, Fixed, ScriptedServer, error, run},
-        },
-        *,
-    };
+    use super::{super::link::Timeouts, *};
+    use crate::test_util::{Answer, AutoClock, FixedEntropy, ScriptedServer};
 
     const TIMES: LockTimes = LockTimes {
         ttl: Duration::from_secs(10),
@@ -185,7 +180,7 @@ mod tests {
 
     impl Bench {
         fn new(policy: LockPolicy, replies: impl IntoIterator<Item = Answer>) -> Self {
-            let server = ScriptedServer::new(replies);
+            let server = ScriptedServer::scripted(replies);
             let clock = AutoClock::default();
             // A reply that never comes is given up at once, so that the clock
             // is moved by the lock alone.
@@ -201,10 +196,14 @@ mod tests {
             }
         }
 
+        fn run<F: Future>(&self, future: F) -> F::Output {
+            self.clock.run(future).unwrap()
+        }
+
         /// The token of the lease, if there is one.
         fn acquire(&self, byte: Option<u8>) -> Option<String> {
-            let entropy = Fixed(byte);
-            let lease = run(self.lock.acquire(&self.link, &self.clock, &entropy));
+            let entropy = FixedEntropy(byte);
+            let lease = self.run(self.lock.acquire(&self.link, &self.clock, &entropy));
             lease.map(|lease| lease.0)
         }
     }
@@ -234,7 +233,7 @@ mod tests {
         let bench = always([granted(), Answer::Reply(Value::Int(1))]);
         let token = bench.acquire(Some(255)).unwrap();
         assert_eq!(token, "own:_____________________w");
-        run(bench.lock.release(&bench.link, Lease(token.clone())));
+        bench.run(bench.lock.release(&bench.link, Lease(token.clone())));
         let asked = bench.server.asked();
         let [acquire, release] = asked.as_slice() else {
             panic!("{asked:?}");
@@ -327,7 +326,7 @@ mod tests {
     #[test]
     fn whatever_goes_wrong_the_write_goes_ahead_without_a_lease() {
         for answer in [
-            Answer::Error(error("OOM", "no")),
+            Answer::error("OOM", "no"),
             Answer::Silence,
             Answer::Reply(Value::Okay),
         ] {

@@ -13,8 +13,6 @@ mod outcome;
 mod ready;
 mod reply;
 pub mod script;
-#[cfg(test)]
-mod scripted_server;
 mod vault_reply;
 mod vault_store;
 

@@ -25,9 +25,9 @@ use crate::{
 ///
 /// use haechi_store_redis::{
 ///     AttemptError, Builder,
-///     audit::{MemoryChain, store::{AuditStore, Batch, Reply}},
+///     audit::store::{AuditStore, Batch, Reply},
 ///     chain::Event,
-///     test_util::{AuditHooks, Hooked},
+///     test_util::{AuditHooks, Hooked, MemoryChain},
 /// };
 ///
 /// /// Counts the batches.

@@ -10,11 +10,11 @@
 //! ```
 //! use haechi_store_redis::{
 //!     Builder,
-//!     audit::MemoryChain,
 //!     clock::SystemClock,
 //!     crypto::{Counting, LocalKeys, MemoryKeys, manage},
 //!     entropy::SystemEntropy,
-//!     vault::{Details, MemoryVault, RevealPolicy, TokenType, VaultPolicy},
+//!     vault::{Details, RevealPolicy, TokenType, VaultPolicy},
+//!     test_util::{MemoryChain, MemoryVault},
 //! };
 //!
 //! # #[tokio::main(flavor = "current_thread")]
@@ -44,7 +44,6 @@
 mod audit_event;
 mod diff;
 mod list;
-mod memory;
 mod object;
 mod plaintext;
 mod policy;
@@ -60,7 +59,6 @@ mod tokenize;
 mod view;
 
 pub use list::{Listing, Quarantined, TokenMetadata};
-pub use memory::MemoryVault;
 pub use object::{InvalidObject, JsonObject};
 pub use plaintext::Plaintext;
 pub use policy::{

@@ -6,10 +6,11 @@ use std::time::Duration;
 use haechi_store_redis::{
     AppendError, Builder, NotApplied,
     audit::{
-        AuditConfig, AuditSink, MemoryChain,
+        AuditConfig, AuditSink,
         store::{AuditStore, Batch, Reply, Seen},
     },
     chain::{AppendId, Event, Head, Position, Record},
+    test_util::MemoryChain,
 };
 
 use crate::support::verified;

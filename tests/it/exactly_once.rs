@@ -8,9 +8,10 @@ use haechi_store_redis::{
     audit::AuditConfig,
     chain::Event,
     redis::{LockPolicy, LockTimes},
+    test_util::ManualClock,
 };
 
-use crate::support::{CountingClock, client, cutting_proxy, event, raw, server, store, verified};
+use crate::support::{client, cutting_proxy, event, raw, server, store, verified};
 
 /// Catches a retry that writes a second copy, an append reported as failed
 /// that stands in the chain, and two byte-identical events taken for one.
@@ -83,7 +84,7 @@ async fn a_foreign_lock_is_waited_for_once() {
         .query_async::<()>(&mut tamper)
         .await
         .unwrap();
-    let clock = CountingClock::default();
+    let clock = ManualClock::default();
     let times = LockTimes::default();
     let sink = Builder::new()
         .clock(clock.clone())

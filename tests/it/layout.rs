@@ -8,37 +8,19 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 
 use haechi_store_redis::{
     Builder,
     chain::Event,
-    clock::{Clock, SystemClock},
     crypto::{Counting, LocalKeys, MemoryKeys},
     entropy::Entropy,
+    test_util::ManualClock,
     vault::{Details, Deterministic, JsonObject, RevealPolicy, TokenType, VaultPolicy},
 };
 
 use crate::support::{client, raw, server};
-
-/// A wall clock that stands still.
-#[derive(Clone)]
-struct Still(SystemClock);
-
-impl Clock for Still {
-    fn now(&self) -> Duration {
-        self.0.now()
-    }
-
-    fn wall(&self) -> SystemTime {
-        UNIX_EPOCH + Duration::from_millis(1_760_000_000_120)
-    }
-
-    async fn sleep(&self, duration: Duration) {
-        self.0.sleep(duration).await;
-    }
-}
 
 /// Counts instead of drawing.
 #[derive(Clone, Default)]
@@ -63,7 +45,10 @@ const KEYS: &str = r#"{"version":1,"createdAt":"2026-01-01T00:00:00.000Z","keys"
 #[tokio::test]
 async fn the_layout() {
     let server = server();
-    let (clock, entropy) = (Still(SystemClock::new()), Numbers::default());
+    let (clock, entropy) = (
+        ManualClock::at(Duration::from_millis(1_760_000_000_120)),
+        Numbers::default(),
+    );
     let builder = || Builder::new().clock(clock.clone()).entropy(entropy.clone());
     let sink = builder().open_audit(client(&server)).await.unwrap();
     let event = r#"{"id":"e1","operation":"protect","secret":"left out"}"#;

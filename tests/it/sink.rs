@@ -3,35 +3,27 @@
 use std::{num::NonZeroU64, sync::Arc, time::Duration};
 
 use haechi_store_redis::{
-    AppendError, AttemptError, Builder, Handle, NotApplied, ReadError,
+    AppendError, AttemptError, Builder, Handle, NotApplied,
     audit::{
-        AnchorStatus, AuditConfig, AuditSink, MemoryChain,
-        store::{AuditStore, Batch, Reply, Tail},
+        AnchorStatus, AuditConfig, AuditSink,
+        store::{AuditStore, Batch, Reply},
     },
-    chain::{Anchor, Position},
+    chain::Anchor,
+    test_util::{AuditHooks, Hooked, MemoryChain},
 };
 use tokio::sync::Semaphore;
 
 use crate::support::{client, event, server, verified};
 
-/// A chain in memory whose appends wait for a permit each, after they have
-/// been sent as far as the sink can tell.
+/// Appends wait for a permit each, after they have been sent as far as the
+/// sink can tell.
 #[derive(Clone)]
-struct Held {
-    store: MemoryChain,
+struct Permits {
     permits: Arc<Semaphore>,
     sent: Arc<Semaphore>,
 }
 
-impl Held {
-    fn new() -> Self {
-        Self {
-            store: MemoryChain::new(),
-            permits: Arc::new(Semaphore::new(0)),
-            sent: Arc::new(Semaphore::new(0)),
-        }
-    }
-
+impl Permits {
     /// Waits until the sink has sent a batch.
     async fn sent(&self) {
         self.sent.acquire().await.unwrap().forget();
@@ -42,26 +34,23 @@ impl Held {
     }
 }
 
-impl AuditStore for Held {
-    type Lease = ();
-
-    async fn append(&self, batch: &Batch<'_>) -> Result<Reply, AttemptError> {
+impl<S: AuditStore> AuditHooks<S> for Permits {
+    async fn append(&self, next: &S, batch: &Batch<'_>) -> Result<Reply, AttemptError> {
         self.sent.add_permits(1);
         self.permits.acquire().await.unwrap().forget();
-        self.store.append(batch).await
+        next.append(batch).await
     }
+}
 
-    async fn tail(&self, seen: Option<Position>) -> Result<Tail, AttemptError> {
-        self.store.tail(seen).await
-    }
+type Held = Hooked<MemoryChain, Permits>;
 
-    async fn read(&self, start: u64, end: u64) -> Result<Vec<Vec<u8>>, ReadError> {
-        self.store.read(start, end).await
-    }
-
-    async fn lease(&self) {}
-
-    async fn release(&self, (): ()) {}
+fn held() -> Held {
+    let none = || Arc::new(Semaphore::new(0));
+    let permits = Permits {
+        permits: none(),
+        sent: none(),
+    };
+    Hooked::new(MemoryChain::new(), permits)
 }
 
 fn sink(store: &Held, config: AuditConfig) -> AuditSink {
@@ -74,16 +63,16 @@ fn sink(store: &Held, config: AuditConfig) -> AuditSink {
 /// although its caller had gone before.
 #[tokio::test]
 async fn a_caller_may_leave_at_any_time() {
-    let store = Held::new();
+    let store = held();
     let sink = sink(&store, AuditConfig::default());
     let in_flight = tokio::spawn(sink.record(event("in flight")));
-    store.sent().await;
+    store.hooks().sent().await;
     let withdrawn = sink.record(event("withdrawn"));
     let kept = sink.record(event("kept"));
     drop(withdrawn);
     in_flight.abort();
     let _ = in_flight.await;
-    store.let_through();
+    store.hooks().let_through();
     assert_eq!(kept.await.unwrap().position.sequence.get(), 2);
     assert_eq!(verified(&store).await.len(), 2);
 }
@@ -92,7 +81,7 @@ async fn a_caller_may_leave_at_any_time() {
 /// never sent "unknown"; and a sink that is stuck afterwards.
 #[tokio::test]
 async fn a_deadline_tells_what_was_sent_from_what_was_not() {
-    let store = Held::new();
+    let store = held();
     let config = AuditConfig {
         deadline: Duration::from_millis(50),
         queue_capacity: 1,
@@ -100,7 +89,7 @@ async fn a_deadline_tells_what_was_sent_from_what_was_not() {
     };
     let sink = sink(&store, config);
     let in_flight = tokio::spawn(sink.record(event("in flight")));
-    store.sent().await;
+    store.hooks().sent().await;
     let queued = tokio::spawn(sink.record(event("queued")));
     let crowded = tokio::spawn(sink.record(event("no room")));
     let Err(AppendError::Unknown { handle, .. }) = in_flight.await.unwrap() else {
@@ -116,7 +105,7 @@ async fn a_deadline_tells_what_was_sent_from_what_was_not() {
         crowded.await.unwrap(),
         Err(AppendError::NotApplied(NotApplied::QueueFull))
     ));
-    store.let_through();
+    store.hooks().let_through();
     assert_eq!(
         sink.record(event("next"))
             .await
@@ -137,20 +126,20 @@ async fn a_deadline_tells_what_was_sent_from_what_was_not() {
 /// left, and then the batch turns out to have met a moved head.
 #[tokio::test]
 async fn what_a_handle_names_lands_there_or_nowhere() {
-    let store = Held::new();
+    let store = held();
     let config = AuditConfig {
         deadline: Duration::from_millis(50),
         ..AuditConfig::default()
     };
     let sink = sink(&store, config);
     let call = tokio::spawn(sink.record(event("left")));
-    store.sent().await;
+    store.hooks().sent().await;
     let Err(AppendError::Unknown { handle, .. }) = call.await.unwrap() else {
         panic!("what is in flight is unknown");
     };
-    let other = Builder::new().audit_sink(store.store.clone());
+    let other = Builder::new().audit_sink(store.store().clone());
     other.record(event("other")).await.unwrap();
-    store.let_through();
+    store.hooks().let_through();
     sink.record(event("next")).await.unwrap();
     let chain = verified(&store).await;
     assert_eq!(
@@ -191,10 +180,10 @@ async fn extreme_settings_are_bounded() {
 /// Catches a close that hangs, or that leaves a caller without an answer.
 #[tokio::test]
 async fn closing_tells_everybody() {
-    let store = Held::new();
+    let store = held();
     let sink = sink(&store, AuditConfig::default());
     let in_flight = tokio::spawn(sink.record(event("in flight")));
-    store.sent().await;
+    store.hooks().sent().await;
     let queued = tokio::spawn(sink.record(event("queued")));
     tokio::task::yield_now().await;
     let report = sink.close(Duration::from_millis(50)).await;
@@ -212,13 +201,13 @@ async fn closing_tells_everybody() {
 /// Catches a sink whose loop dies with its last handle, before its work.
 #[tokio::test]
 async fn dropping_the_last_handle_finishes_what_is_queued() {
-    let store = Held::new();
+    let store = held();
     let sink = sink(&store, AuditConfig::default());
     let calls: Vec<_> = (0..10)
         .map(|_| tokio::spawn(sink.record(event("e"))))
         .collect();
     drop(sink);
-    store.let_through();
+    store.hooks().let_through();
     for call in calls {
         call.await.unwrap().unwrap();
     }
@@ -229,8 +218,8 @@ async fn dropping_the_last_handle_finishes_what_is_queued() {
 /// written taken for an append that was not applied.
 #[tokio::test]
 async fn every_kth_record_is_anchored_or_said_to_lack_its_anchor() {
-    let store = Held::new();
-    store.let_through();
+    let store = held();
+    store.hooks().let_through();
     let mut written = 0;
     let anchors = move |_: &Anchor| {
         written += 1;

@@ -1,12 +1,8 @@
 //! Helpers of several tests.
 
-use std::{
-    future::Future,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::{Duration, SystemTime},
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicU64, Ordering},
 };
 
 use haechi_store_redis::{
@@ -80,38 +76,6 @@ pub(crate) async fn run(connection: &mut redis::aio::MultiplexedConnection, word
 /// The store as production assembles it.
 pub(crate) fn store(server: &RedisServer) -> impl AuditStore + use<> {
     Builder::new().audit_store(client(server))
-}
-
-/// The system's clock, adding up what was slept to the end.
-#[derive(Clone, Default)]
-pub(crate) struct CountingClock {
-    clock: SystemClock,
-    slept: Arc<AtomicU64>,
-}
-
-impl CountingClock {
-    pub(crate) fn slept(&self) -> Duration {
-        Duration::from_micros(self.slept.load(Ordering::Relaxed))
-    }
-}
-
-impl Clock for CountingClock {
-    fn now(&self) -> Duration {
-        self.clock.now()
-    }
-
-    fn wall(&self) -> SystemTime {
-        self.clock.wall()
-    }
-
-    fn sleep(&self, duration: Duration) -> impl Future<Output = ()> + Send {
-        let this = self.clone();
-        async move {
-            this.clock.sleep(duration).await;
-            let micros = u64::try_from(duration.as_micros()).unwrap();
-            this.slept.fetch_add(micros, Ordering::Relaxed);
-        }
-    }
 }
 
 /// A proxy that passes commands on, and cuts the connection instead of

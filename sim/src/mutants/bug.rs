@@ -5,7 +5,7 @@ use std::{future::Future, time::SystemTime};
 use haechi_store_redis::{
     AppendError, AttemptError, ReadError,
     audit::{
-        Appended, AuditSink, MemoryChain,
+        Appended, AuditSink,
         store::{AuditStore, Batch, Reply, Tail},
     },
     chain::{AppendId, Event, Position},
@@ -16,6 +16,7 @@ use haechi_store_redis::{
         AuditKeys, Connect, Lease, LockPolicy, RedisAuditStore, RedisVaultStore, VaultKeys,
         script::Script,
     },
+    test_util::MemoryChain,
     vault::{
         MutationId,
         store::{Applied, Attempt, Fate, Load, Loaded, Observed, ReceiptSeq, VaultStore},

@@ -6,7 +6,7 @@ use std::{sync::Arc, time::SystemTime};
 use haechi_store_redis::{
     AppendError, AttemptError, Builder, OpenError, ReadError,
     audit::{
-        Appended, AuditSink, MemoryChain,
+        Appended, AuditSink,
         store::{Batch, Reply, Tail},
     },
     chain::{AppendId, Event, Position},
@@ -16,7 +16,7 @@ use haechi_store_redis::{
     },
     entropy::Entropy,
     redis::{Connect, LockPolicy, RedisAuditStore, RedisVaultStore},
-    test_util::{AuditHooks, Hooked, VaultHooks},
+    test_util::{AuditHooks, Hooked, MemoryChain, VaultHooks},
     vault::{
         MutationId,
         store::{Applied, Attempt, Fate, Load, Loaded, Observed, ReceiptSeq},

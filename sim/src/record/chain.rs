@@ -8,8 +8,9 @@ use parking_lot::MutexGuard;
 
 use haechi_store_redis::{
     AppendError, Corrupt,
-    audit::{Appended, AuditStats, MemoryChain, store::AuditStore},
+    audit::{Appended, AuditStats, store::AuditStore},
     chain::{AppendId, Position},
+    test_util::MemoryChain,
     vault::VaultStats,
 };
 

@@ -7,8 +7,9 @@ use haechi_history::{
     check::{Violation, unaudited::Audited},
 };
 use haechi_store_redis::{
-    audit::{AuditStats, MemoryChain},
+    audit::AuditStats,
     chain::{AppendId, Position},
+    test_util::MemoryChain,
     vault::VaultStats,
 };
 

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use haechi_store_redis::{
     Corrupt, ReadError,
-    audit::MemoryChain,
+    test_util::MemoryChain,
     vault::{Done, MutateError, store::Attempt},
 };
 

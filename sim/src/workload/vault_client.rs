@@ -9,9 +9,10 @@ use std::sync::Arc;
 
 use haechi_store_redis::{
     Builder,
-    audit::{AuditSink, MemoryChain},
+    audit::AuditSink,
     clock::{Clock, iso8601},
     crypto::{Aad, Counting, CryptoProvider, Envelope, KeyStorage, LocalKeys, MemoryKeys, manage},
+    test_util::MemoryChain,
     vault::{
         Deterministic, Retention, RevealPolicy, Stored, TokenId, TokenType, TokenVault, VaultPolicy,
     },

@@ -16,11 +16,12 @@ use std::{
 
 use haechi_store_redis::{
     RedisTokenVault,
-    audit::{AuditSink, MemoryChain},
+    audit::AuditSink,
     clock::{Clock, SystemClock},
     crypto::{Counting, LocalKeys, MemoryKeys, manage},
     entropy::SystemEntropy,
     redis::{LockWaits, VaultPrefix},
+    test_util::MemoryChain,
     vault::{
         Details, Deterministic, TokenType, TokenizeError, VaultPolicy, VaultStats,
         store::{Load, Observed, VaultStore},

@@ -1,23 +1,22 @@
 //! The conformance test for providers passes a correct one and fails broken
 //! ones.
 
-use std::{io, time::SystemTime};
+use std::time::SystemTime;
 
-use haechi_store_redis::{
-    crypto::{
-        Aad, Counting, CryptoProvider, DecryptError, EncryptError, Envelope, KeyedMac, LocalKeys,
-        MacError, MemoryKeys, Zeroizing, conformance::check,
-    },
-    entropy::Entropy,
+use haechi_store_redis::crypto::{
+    Aad, Counting, CryptoProvider, DecryptError, EncryptError, Envelope, KeyedMac, LocalKeys,
+    MacError, MemoryKeys, Zeroizing, conformance::check,
 };
 
-use super::{Counted, Keys, SetClock, initialized, over};
+use haechi_store_redis::test_util::FixedEntropy;
+
+use super::{Keys, SplitMixEntropy, clock, initialized, over};
 
 /// Would catch a suite that asks what no provider does, and a `LocalKeys` that
 /// does not do what it must.
 #[tokio::test]
 async fn local_keys_conform() {
-    let keys = over(initialized(&Counted::default()).await).await;
+    let keys = over(initialized(&SplitMixEntropy::default()).await).await;
     assert_eq!(check(&keys).await, []);
     assert_eq!(check(&std::sync::Arc::new(keys)).await, []);
 }
@@ -104,7 +103,10 @@ async fn broken_providers_are_caught() {
         (Fault::LosesTheLastByte, "round trip"),
         (Fault::PassesForAnOutage, "members"),
     ] {
-        let broken = Broken(over(initialized(&Counted::default()).await).await, fault);
+        let broken = Broken(
+            over(initialized(&SplitMixEntropy::default()).await).await,
+            fault,
+        );
         let violations = check(&broken).await;
         assert!(
             violations.iter().any(|found| found.check == expected),
@@ -117,16 +119,8 @@ async fn broken_providers_are_caught() {
 /// plaintexts away.
 #[tokio::test]
 async fn a_stuck_generator_is_caught() {
-    #[derive(Clone)]
-    struct Stuck;
-    impl Entropy for Stuck {
-        fn fill(&self, bytes: &mut [u8]) -> io::Result<()> {
-            bytes.fill(7);
-            Ok(())
-        }
-    }
-    let storage = initialized(&Counted::default()).await;
-    let keys = LocalKeys::open(storage, SetClock::new(), Stuck, Counting::Persisted);
+    let storage = initialized(&SplitMixEntropy::default()).await;
+    let keys = LocalKeys::open(storage, clock(), FixedEntropy(Some(7)), Counting::Persisted);
     let violations = check(&keys.await.unwrap()).await;
     assert!(violations.iter().any(|found| found.check == "vectors"));
 }

@@ -10,7 +10,7 @@ use haechi_store_redis::crypto::{
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::{Counted, Keys, SetClock, initialized, over, stored};
+use super::{Keys, SplitMixEntropy, clock, initialized, over, stored};
 
 fn aad() -> Aad {
     Aad::from_json("{}").unwrap()
@@ -38,7 +38,7 @@ async fn encrypt<K: KeyStorage>(keys: &Keys<K>, times: u64) {
 /// back (a key used up by a few thousand short runs).
 #[tokio::test]
 async fn windows_are_written_first_and_double() {
-    let storage = initialized(&Counted::default()).await;
+    let storage = initialized(&SplitMixEntropy::default()).await;
     let keys = over(storage.clone()).await;
     for (more, counted) in [(1, 1024), (1023, 1024), (1, 3072), (2048, 7168)] {
         encrypt(&keys, more).await;
@@ -92,7 +92,7 @@ proptest! {
     fn what_is_counted_is_never_less_than_what_is_made(steps in steps()) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
-            let (clock, entropy) = (SetClock::new(), Counted::default());
+            let (clock, entropy) = (super::clock(), SplitMixEntropy::default());
             let storage = initialized(&entropy).await;
             let open = || async {
                 let (storage, clock) = (storage.clone(), clock.clone());
@@ -143,7 +143,7 @@ proptest! {
 async fn one_file_counts_for_all_processes() {
     let directory = tempfile::tempdir().unwrap();
     let file = KeyFile::new(directory.path().join("keys.json"));
-    manage::init(&file, &SetClock::new(), &Counted::default())
+    manage::init(&file, &clock(), &SplitMixEntropy::default())
         .await
         .unwrap();
     let tasks: Vec<_> = (0..8)
@@ -182,7 +182,7 @@ fn key_file(used: u64) -> MemoryKeys {
 async fn the_limit_is_never_passed() {
     for counting in [Counting::Persisted, Counting::PerProcess] {
         let storage = key_file((1 << 32) - 3);
-        let (clock, entropy) = (SetClock::new(), Counted::default());
+        let (clock, entropy) = (super::clock(), SplitMixEntropy::default());
         let open = LocalKeys::open(storage.clone(), clock.clone(), entropy.clone(), counting);
         let keys = open.await.unwrap();
         assert!(keys.is_worn());
@@ -217,7 +217,7 @@ async fn members_that_are_not_known_survive() {
     let before = stored(&storage).await;
     let keys = over(storage.clone()).await;
     encrypt(&keys, 1).await;
-    manage::rotate(&storage, &SetClock::new(), &Counted::default())
+    manage::rotate(&storage, &clock(), &SplitMixEntropy::default())
         .await
         .unwrap();
     keys.close().await.unwrap();
@@ -266,7 +266,7 @@ async fn what_cannot_be_counted_is_refused_unless_that_is_chosen() {
     keys.hmacs(b"x", "d").await.unwrap();
 
     let storage = ReadOnly(key_file(7));
-    let (clock, entropy) = (SetClock::new(), Counted::default());
+    let (clock, entropy) = (super::clock(), SplitMixEntropy::default());
     let open = LocalKeys::open(storage, clock, entropy, Counting::PerProcess);
     let keys = open.await.unwrap();
     encrypt(&keys, 5).await;
@@ -278,7 +278,7 @@ async fn what_cannot_be_counted_is_refused_unless_that_is_chosen() {
 /// window lasts, or whose HMACs lack the new key's.
 #[tokio::test]
 async fn a_rotation_elsewhere_is_noticed_within_five_seconds() {
-    let (clock, entropy) = (SetClock::new(), Counted::default());
+    let (clock, entropy) = (super::clock(), SplitMixEntropy::default());
     let storage = initialized(&entropy).await;
     let open = LocalKeys::open(
         storage.clone(),
@@ -301,9 +301,9 @@ async fn a_rotation_elsewhere_is_noticed_within_five_seconds() {
 /// Would catch a process that cannot read what another has encrypted since.
 #[tokio::test]
 async fn an_unknown_key_is_looked_for_at_once() {
-    let entropy = Counted::default();
+    let entropy = SplitMixEntropy::default();
     let storage = initialized(&entropy).await;
-    let (ours, clock) = (over(storage.clone()).await, SetClock::new());
+    let (ours, clock) = (over(storage.clone()).await, super::clock());
     manage::rotate(&storage, &clock, &entropy).await.unwrap();
     let theirs = over(storage.clone()).await;
     let envelope = theirs.encrypt(b"x", &aad(), None).await.unwrap();

@@ -8,7 +8,7 @@ use haechi_store_redis::{
 };
 use serde_json::{Value, json};
 
-use super::{Counted, SetClock, initialized, over};
+use super::{SplitMixEntropy, initialized, over};
 
 fn aad() -> Aad {
     Aad::from_json(r#"{"purpose":"token-vault"}"#).unwrap()
@@ -18,7 +18,7 @@ fn aad() -> Aad {
 /// another language expects, and members lost on the way through a record.
 #[tokio::test]
 async fn json() {
-    let keys = over(initialized(&Counted::default()).await).await;
+    let keys = over(initialized(&SplitMixEntropy::default()).await).await;
     let at = UNIX_EPOCH + Duration::from_millis(1_900_000_000_120);
     let envelope = keys.encrypt(b"x", &aad(), Some(at)).await.unwrap();
     let text = envelope.to_json();
@@ -93,7 +93,7 @@ fn what_is_no_envelope_is_refused() {
 /// is set to other values, and the reason must be that member's.
 #[tokio::test]
 async fn each_member_changed_is_refused() {
-    let keys = over(initialized(&Counted::default()).await).await;
+    let keys = over(initialized(&SplitMixEntropy::default()).await).await;
     let envelope = keys.encrypt(b"secret", &aad(), None).await.unwrap();
     let value = serde_json::to_value(&envelope).unwrap();
     let malformed = |member| DecryptError::Malformed { member };
@@ -158,12 +158,12 @@ async fn each_member_changed_is_refused() {
 /// Would catch an envelope that decrypts at its very end, or ends too early.
 #[tokio::test]
 async fn an_envelope_ends_at_its_time() {
-    let clock = SetClock::new();
-    let storage = initialized(&Counted::default()).await;
+    let clock = super::clock();
+    let storage = initialized(&SplitMixEntropy::default()).await;
     let open = LocalKeys::open(
         storage,
         clock.clone(),
-        Counted::default(),
+        SplitMixEntropy::default(),
         Counting::Persisted,
     );
     let keys = open.await.unwrap();

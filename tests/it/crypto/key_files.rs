@@ -16,11 +16,11 @@ use haechi_store_redis::{
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::{Counted, SetClock, over, stored};
+use super::{SplitMixEntropy, clock, over, stored};
 
 async fn made(directory: &TempDir) -> KeyFile {
     let file = KeyFile::new(directory.path().join("keys.json"));
-    manage::init(&file, &SetClock::new(), &Counted::default())
+    manage::init(&file, &clock(), &SplitMixEntropy::default())
         .await
         .unwrap();
     file
@@ -46,9 +46,7 @@ async fn only_the_owner_can_read_what_is_written() {
     let directory = tempfile::tempdir().unwrap();
     let file = made(&directory).await;
     let path = directory.path().join("keys.json");
-    manage::rotate(&file, &SetClock::new(), &later())
-        .await
-        .unwrap();
+    manage::rotate(&file, &clock(), &later()).await.unwrap();
     assert_eq!(names(&directory), ["keys.json", "keys.json.lock"]);
     assert_eq!(
         (mode(&path), mode(&directory.path().join("keys.json.lock"))),
@@ -61,7 +59,7 @@ async fn only_the_owner_can_read_what_is_written() {
         fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
         let refused = manage::status(&file).await.unwrap_err();
         assert!(matches!(refused, KeysError::Exposed { mode: found, .. } if found == mode));
-        let refused = manage::rotate(&file, &SetClock::new(), &Counted::default()).await;
+        let refused = manage::rotate(&file, &clock(), &SplitMixEntropy::default()).await;
         assert!(matches!(refused, Err(KeysError::Exposed { .. })));
     }
 }
@@ -79,7 +77,7 @@ async fn keys_that_exist_are_never_replaced() {
         "x".to_owned(),
     ] {
         fs::write(&path, &text).unwrap();
-        let refused = manage::init(&file, &SetClock::new(), &Counted::default()).await;
+        let refused = manage::init(&file, &clock(), &SplitMixEntropy::default()).await;
         assert!(matches!(refused, Err(KeysError::Exists { .. })));
         assert_eq!(fs::read_to_string(&path).unwrap(), text);
     }
@@ -95,9 +93,7 @@ async fn a_rotation_adds_a_key_and_retires_the_others() {
     let keys = over(file.clone()).await;
     let old = keys.encrypt(b"x", &aad, None).await.unwrap();
     keys.close().await.unwrap();
-    let rotated = manage::rotate(&file, &SetClock::new(), &later())
-        .await
-        .unwrap();
+    let rotated = manage::rotate(&file, &clock(), &later()).await.unwrap();
     let statuses: Vec<_> = rotated.iter().map(|key| (key.status, key.used)).collect();
     assert_eq!(statuses, [(Status::Active, 0), (Status::Retired, 1)]);
     assert_eq!(manage::status(&file).await.unwrap(), rotated);
@@ -108,8 +104,8 @@ async fn a_rotation_adds_a_key_and_retires_the_others() {
 }
 
 /// A generator that goes on where the first key's ended.
-fn later() -> Counted {
-    let entropy = Counted::default();
+fn later() -> SplitMixEntropy {
+    let entropy = SplitMixEntropy::default();
     entropy.fill(&mut [0; 128]).unwrap();
     entropy
 }
@@ -124,9 +120,7 @@ async fn what_a_crash_leaves_behind_is_in_nobodys_way() {
     let temporary = directory.path().join("keys.json.tmp");
     fs::write(&temporary, "{\"version\":1,\"keys\":[{\"k").unwrap();
     assert_eq!(stored(&file).await, before);
-    manage::rotate(&file, &SetClock::new(), &later())
-        .await
-        .unwrap();
+    manage::rotate(&file, &clock(), &later()).await.unwrap();
     assert_eq!(names(&directory), ["keys.json", "keys.json.lock"]);
 }
 
@@ -222,7 +216,7 @@ async fn messages() {
     ] {
         fs::write(&path, &text).unwrap();
         let error = manage::status(&file).await.unwrap_err();
-        let rotated = manage::rotate(&file, &SetClock::new(), &Counted::default()).await;
+        let rotated = manage::rotate(&file, &clock(), &SplitMixEntropy::default()).await;
         assert_eq!(rotated.unwrap_err(), error);
         assert_eq!(fs::read_to_string(&path).unwrap(), text, "{what}");
         let shown = format!("{error} {error:?}");
@@ -234,13 +228,13 @@ async fn messages() {
     tell("bytes", manage::status(&file).await.unwrap_err());
     fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
     tell("open to others", manage::status(&file).await.unwrap_err());
-    let init = manage::init(&file, &SetClock::new(), &Counted::default()).await;
+    let init = manage::init(&file, &clock(), &SplitMixEntropy::default()).await;
     tell("init, open to others", init.unwrap_err());
     fs::remove_file(&path).unwrap();
     tell("absent", manage::status(&file).await.unwrap_err());
     fs::remove_file(directory.path().join("keys.json.lock")).unwrap();
     fs::create_dir(directory.path().join("keys.json.lock")).unwrap();
-    let init = manage::init(&file, &SetClock::new(), &Counted::default()).await;
+    let init = manage::init(&file, &clock(), &SplitMixEntropy::default()).await;
     tell("not writable", init.unwrap_err());
     fs::create_dir(&path).unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).unwrap();
@@ -276,7 +270,7 @@ async fn the_first_active_key_encrypts_and_none_is_an_error() {
     let refused = keys.encrypt(b"", &aad, None).await.unwrap_err();
     assert!(refused.to_string().contains("keys rotate"), "{refused}");
     assert_eq!(order(keys.hmacs(b"", "d").await.unwrap()), ["a", "b"]);
-    manage::rotate(&none, &SetClock::new(), &Counted::default())
+    manage::rotate(&none, &clock(), &SplitMixEntropy::default())
         .await
         .unwrap();
     keys.encrypt(b"", &aad, None).await.unwrap();
@@ -291,7 +285,7 @@ async fn a_lock_is_waited_for_but_not_for_ever() {
     let file = made(&directory).await;
     let lock = fs::File::open(directory.path().join("keys.json.lock")).unwrap();
     lock.lock().unwrap();
-    let rotate = async || manage::rotate(&file, &SetClock::new(), &later()).await;
+    let rotate = async || manage::rotate(&file, &clock(), &later()).await;
     let refused = rotate().await.unwrap_err();
     assert!(matches!(refused, KeysError::Busy { .. }), "{refused}");
     // Readers never wait.

@@ -4,7 +4,7 @@ use haechi_store_redis::crypto::{
     Aad, CryptoProvider as _, DecryptError, EncryptError, KeyFile, KeyId, KeyStorage, manage,
 };
 
-use super::{Counted, SetClock, over, stored};
+use super::{SplitMixEntropy, clock, over, stored};
 
 /// The key of the file, in each form in which it could be printed.
 async fn forms(storage: &impl KeyStorage) -> Vec<String> {
@@ -43,7 +43,7 @@ mod base64_forms {
 async fn nothing_prints_a_key() {
     let directory = tempfile::tempdir().unwrap();
     let file = KeyFile::new(directory.path().join("keys.json"));
-    let made = manage::init(&file, &SetClock::new(), &Counted::default())
+    let made = manage::init(&file, &clock(), &SplitMixEntropy::default())
         .await
         .unwrap();
     let memory = haechi_store_redis::crypto::MemoryKeys::from_text(

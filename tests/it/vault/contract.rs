@@ -8,8 +8,9 @@ use std::{
 
 use haechi_store_redis::{
     Builder,
+    test_util::MemoryVault,
     vault::{
-        MemoryVault, MutationId, Stored, TokenId, Version, View,
+        MutationId, Stored, TokenId, Version, View,
         store::{
             Applied, Attempt, Diff, Fate, Fence, ForeignLockWait, Indexed, Load, Loaded, Moved,
             Observed, ReceiptSeq, VaultStore,

@@ -7,21 +7,20 @@ use std::{
         Arc,
         atomic::{AtomicU32, AtomicU64, Ordering},
     },
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 use haechi_store_redis::{
     AttemptError, Builder, Cause, Corrupt, ReadError,
-    audit::MemoryChain,
     clock::{SystemClock, within},
     crypto::{Counting, LocalKeys, MemoryKeys, manage},
     entropy::SystemEntropy,
+    test_util::{Hooked, MemoryChain, VaultHooks},
     vault::{
         MutateError, MutationId, PurgeError, Stored, TokenId, TokenVault, VaultConfig, VaultPolicy,
         View,
         store::{
-            Applied, Attempt, Diff, Due, Fate, Fence, ForeignLockWait, Indexed, Load, Loaded,
-            Observed, Page, ReceiptSeq, VaultStore,
+            Applied, Attempt, Diff, Fence, ForeignLockWait, Load, Loaded, Observed, VaultStore,
         },
     },
 };
@@ -62,8 +61,7 @@ async fn others<S: VaultStore>(store: &S, first: u64, count: u64) {
 
 /// Loses the reply of the first load and of the first apply, with so many
 /// mutations of others behind each.
-struct Losing<S> {
-    store: S,
+struct Losing {
     loads: AtomicU32,
     applies: AtomicU32,
     after_load: u64,
@@ -76,17 +74,16 @@ fn lost<T>() -> Result<T, AttemptError> {
     Err(AttemptError::Ambiguous(Cause::new("reply lost")))
 }
 
-impl<S: VaultStore> VaultStore for Losing<S> {
-    type Lease = S::Lease;
-
-    fn tokens_key(&self) -> &str {
-        self.store.tokens_key()
-    }
-
-    async fn load(&self, what: Load<'_>, observed: &Observed) -> Result<Loaded, AttemptError> {
-        let loaded = self.store.load(what, observed).await;
+impl<S: VaultStore> VaultHooks<S> for Losing {
+    async fn load(
+        &self,
+        next: &S,
+        what: Load<'_>,
+        observed: &Observed,
+    ) -> Result<Loaded, AttemptError> {
+        let loaded = next.load(what, observed).await;
         if self.loads.fetch_add(1, Ordering::SeqCst) == 0 {
-            others(&self.store, 0, self.after_load).await;
+            others(next, 0, self.after_load).await;
             return lost();
         }
         loaded
@@ -94,6 +91,7 @@ impl<S: VaultStore> VaultStore for Losing<S> {
 
     async fn apply(
         &self,
+        next: &S,
         attempt: &Attempt<'_>,
         observed: &Observed,
     ) -> Result<Applied, AttemptError> {
@@ -101,42 +99,13 @@ impl<S: VaultStore> VaultStore for Losing<S> {
         if nth > 0 && self.then_down {
             return Err(AttemptError::Denied(Cause::new("down")));
         }
-        let applied = self.store.apply(attempt, observed).await;
+        let applied = next.apply(attempt, observed).await;
         if nth == 0 {
             assert!(matches!(applied, Ok(Applied::Committed { .. })));
-            others(&self.store, 1_000_000, self.after_apply).await;
+            others(next, 1_000_000, self.after_apply).await;
             return lost();
         }
         applied
-    }
-
-    async fn settle(
-        &self,
-        mutation: MutationId,
-        begun: ReceiptSeq,
-        observed: &Observed,
-    ) -> Result<Option<Fate>, AttemptError> {
-        self.store.settle(mutation, begun, observed).await
-    }
-
-    async fn due(&self, now: SystemTime, limit: usize) -> Result<Due, AttemptError> {
-        self.store.due(now, limit).await
-    }
-
-    async fn index(&self, tokens: &[Indexed], whole: Option<u64>) -> Result<(), AttemptError> {
-        self.store.index(tokens, whole).await
-    }
-
-    async fn scan(&self, cursor: u64, count: usize) -> Result<Page, AttemptError> {
-        self.store.scan(cursor, count).await
-    }
-
-    async fn lease(&self) -> Self::Lease {
-        self.store.lease().await
-    }
-
-    async fn release(&self, lease: Self::Lease) {
-        self.store.release(lease).await;
     }
 }
 
@@ -152,8 +121,8 @@ fn count(view: &mut View) {
 
 async fn losing_mutation(then_down: bool) -> (Result<(), MutateError>, String) {
     let server = server();
+    let store = Builder::new().vault_store(client(&server));
     let losing = Losing {
-        store: Builder::new().vault_store(client(&server)),
         loads: AtomicU32::new(0),
         applies: AtomicU32::new(0),
         after_load: 6_000,
@@ -164,7 +133,9 @@ async fn losing_mutation(then_down: bool) -> (Result<(), MutateError>, String) {
         deadline: Duration::from_secs(300),
         ..VaultConfig::default()
     };
-    let tokens = Builder::new().vault_config(config).token_store(losing);
+    let tokens = Builder::new()
+        .vault_config(config)
+        .token_store(Hooked::new(store, losing));
     let ended = tokens.mutate(count).await.map(drop);
     let counter: String = redis::cmd("HGET")
         .arg("haechi:tv:tokens")

@@ -10,20 +10,14 @@ mod refusals;
 mod tokens;
 mod vectors;
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::{sync::Arc, time::Duration};
 
 use haechi_store_redis::{
     Builder,
     audit::store::AuditStore,
-    clock::{Clock, SystemClock},
     crypto::{Counting, LocalKeys, MemoryKeys, manage},
     entropy::SystemEntropy,
+    test_util::ManualClock,
     vault::{
         Deterministic, RevealPolicy, Stored, TokenId, TokenVault, VaultPolicy,
         store::{Diff, VaultStore},
@@ -42,46 +36,20 @@ fn diff(changes: &[(&str, Option<&str>)]) -> Diff {
         .collect()
 }
 
-/// A wall clock that a test sets; its other time is tokio's.
-#[derive(Clone)]
-struct Wall {
-    clock: SystemClock,
-    millis: Arc<AtomicU64>,
+/// Milliseconds since the epoch.
+fn clock_at(millis: u64) -> ManualClock {
+    ManualClock::at(Duration::from_millis(millis))
 }
 
-impl Wall {
-    fn at(millis: u64) -> Self {
-        Self {
-            clock: SystemClock::new(),
-            millis: Arc::new(AtomicU64::new(millis)),
-        }
-    }
-
-    fn advance_days(&self, days: f64) {
-        let millis = (days * 86_400_000.0) as u64;
-        self.millis.fetch_add(millis, Ordering::Relaxed);
-    }
+fn days(days: f64) -> Duration {
+    Duration::from_secs_f64(days * 86_400.0)
 }
 
-impl Clock for Wall {
-    fn now(&self) -> Duration {
-        self.clock.now()
-    }
-
-    fn wall(&self) -> SystemTime {
-        UNIX_EPOCH + Duration::from_millis(self.millis.load(Ordering::Relaxed))
-    }
-
-    async fn sleep(&self, duration: Duration) {
-        self.clock.sleep(duration).await;
-    }
-}
-
-type Keys = LocalKeys<MemoryKeys, Wall, SystemEntropy>;
-type Vault<S> = TokenVault<S, Keys, Wall, SystemEntropy>;
+type Keys = LocalKeys<MemoryKeys, ManualClock, SystemEntropy>;
+type Vault<S> = TokenVault<S, Keys, ManualClock, SystemEntropy>;
 
 /// Keys of a test's own.
-async fn keys(storage: &MemoryKeys, clock: &Wall) -> Arc<Keys> {
+async fn keys(storage: &MemoryKeys, clock: &ManualClock) -> Arc<Keys> {
     let keys = LocalKeys::open(
         storage.clone(),
         clock.clone(),
@@ -91,7 +59,7 @@ async fn keys(storage: &MemoryKeys, clock: &Wall) -> Arc<Keys> {
     Arc::new(keys.await.unwrap())
 }
 
-async fn new_keys(clock: &Wall) -> MemoryKeys {
+async fn new_keys(clock: &ManualClock) -> MemoryKeys {
     let storage = MemoryKeys::new();
     manage::init(&storage, clock, &SystemEntropy).await.unwrap();
     storage
@@ -102,7 +70,7 @@ fn vault<S: VaultStore>(
     store: S,
     chain: impl AuditStore,
     keys: Arc<Keys>,
-    clock: &Wall,
+    clock: &ManualClock,
     deterministic: Deterministic,
 ) -> Vault<S> {
     let builder = || Builder::new().clock(clock.clone());

@@ -6,16 +6,14 @@ use std::collections::BTreeMap;
 
 use haechi_store_redis::{
     Builder,
-    audit::MemoryChain,
     crypto::{MemoryKeys, manage},
     entropy::SystemEntropy,
-    vault::{
-        Details, Deterministic, MemoryVault, Refusal, RevealError, TokenType, store::VaultStore,
-    },
+    test_util::{ManualClock, MemoryChain, MemoryVault},
+    vault::{Details, Deterministic, Refusal, RevealError, TokenType, store::VaultStore},
 };
 use proptest::prelude::*;
 
-use super::{Keys, Vault, Wall, keys, new_keys, vault};
+use super::{Keys, Vault, clock_at, days, keys, new_keys, vault};
 use crate::support::{InMemory, client, server};
 
 const NOW: u64 = 1_760_000_000_000;
@@ -69,7 +67,7 @@ struct Kept {
 }
 
 struct Model {
-    clock: Wall,
+    clock: ManualClock,
     now: u64,
     /// By name; also those that have expired and are not yet deleted.
     kept: BTreeMap<String, Kept>,
@@ -109,14 +107,14 @@ fn kind(deterministic: bool) -> TokenType {
     TokenType::new(if deterministic { "same" } else { "fresh" }).unwrap()
 }
 
-async fn open<S: VaultStore>(store: S, storage: &MemoryKeys, clock: &Wall) -> Vault<S> {
+async fn open<S: VaultStore>(store: S, storage: &MemoryKeys, clock: &ManualClock) -> Vault<S> {
     let keys: std::sync::Arc<Keys> = keys(storage, clock).await;
     let types = Deterministic::Types([kind(true)].into());
     vault(store, MemoryChain::new(), keys, clock, types)
 }
 
 async fn follow<S: VaultStore>(calls: Vec<Call>, store: impl Fn() -> S) {
-    let clock = Wall::at(NOW);
+    let clock = clock_at(NOW);
     let storage = new_keys(&clock).await;
     let mut vault = open(store(), &storage, &clock).await;
     let mut model = Model {
@@ -217,7 +215,7 @@ async fn step<S: VaultStore>(model: &mut Model, vault: &Vault<S>, call: &Call) {
             );
         }
         Call::Wait(hours) => {
-            model.clock.advance_days(f64::from(*hours) / 24.0);
+            model.clock.advance(days(f64::from(*hours) / 24.0));
             model.now += u64::from(*hours) * 3_600_000;
         }
         Call::RotateKeys | Call::Restart => {}

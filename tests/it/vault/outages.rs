@@ -11,7 +11,6 @@ use std::{
 
 use haechi_store_redis::{
     AttemptError, Builder, Cause,
-    audit::MemoryChain,
     clock::{Clock, SystemClock},
     crypto::{
         Aad, Counting, CryptoProvider, DecryptError, EncryptError, Envelope, KeyedMac, LocalKeys,
@@ -19,85 +18,53 @@ use haechi_store_redis::{
     },
     entropy::SystemEntropy,
     redis::{LockPolicy, LockTimes},
+    test_util::{Fault, Faults, Hooked, MemoryChain, VaultHooks},
     vault::{
         Details, MutationId, Retention, RevealPolicy, TokenId, TokenType, TokenVault, VaultPolicy,
         View,
-        store::{
-            Applied, Attempt, Due, Fate, Indexed, Load, Loaded, Observed, Page, ReceiptSeq,
-            VaultStore,
-        },
+        store::{Applied, Attempt, Fate, Indexed, Observed, ReceiptSeq, VaultStore},
     },
 };
 
 use crate::support::{client, raw, run, server, verified};
 
 /// Fails on demand: the index, or every reply of a mutation.
-struct Failing<S> {
-    store: S,
+#[derive(Clone, Default)]
+struct Failing {
     index: Arc<AtomicBool>,
-    replies: Arc<AtomicBool>,
+    replies: Faults,
 }
 
-fn lost<T>() -> Result<T, AttemptError> {
-    Err(AttemptError::Ambiguous(Cause::new("reply lost")))
-}
-
-impl<S: VaultStore> VaultStore for Failing<S> {
-    type Lease = S::Lease;
-
-    fn tokens_key(&self) -> &str {
-        self.store.tokens_key()
-    }
-
-    async fn load(&self, what: Load<'_>, observed: &Observed) -> Result<Loaded, AttemptError> {
-        self.store.load(what, observed).await
-    }
-
+impl<S: VaultStore> VaultHooks<S> for Failing {
     async fn apply(
         &self,
+        next: &S,
         attempt: &Attempt<'_>,
         observed: &Observed,
     ) -> Result<Applied, AttemptError> {
-        let applied = self.store.apply(attempt, observed).await;
-        if self.replies.load(Ordering::SeqCst) {
-            return lost();
-        }
-        applied
+        self.replies.apply(next, attempt, observed).await
     }
 
     async fn settle(
         &self,
+        next: &S,
         mutation: MutationId,
         begun: ReceiptSeq,
         observed: &Observed,
     ) -> Result<Option<Fate>, AttemptError> {
-        if self.replies.load(Ordering::SeqCst) {
-            return lost();
-        }
-        self.store.settle(mutation, begun, observed).await
+        self.replies.settle(next, mutation, begun, observed).await
     }
 
-    async fn due(&self, now: SystemTime, limit: usize) -> Result<Due, AttemptError> {
-        self.store.due(now, limit).await
-    }
-
-    async fn index(&self, tokens: &[Indexed], whole: Option<u64>) -> Result<(), AttemptError> {
+    async fn index(
+        &self,
+        next: &S,
+        tokens: &[Indexed],
+        whole: Option<u64>,
+    ) -> Result<(), AttemptError> {
         if self.index.load(Ordering::SeqCst) {
             return Err(AttemptError::Denied(Cause::new("no ZADD")));
         }
-        self.store.index(tokens, whole).await
-    }
-
-    async fn scan(&self, cursor: u64, count: usize) -> Result<Page, AttemptError> {
-        self.store.scan(cursor, count).await
-    }
-
-    async fn lease(&self) -> Self::Lease {
-        self.store.lease().await
-    }
-
-    async fn release(&self, lease: Self::Lease) {
-        self.store.release(lease).await;
+        next.index(tokens, whole).await
     }
 }
 
@@ -137,15 +104,8 @@ fn vault<S: VaultStore, P: CryptoProvider>(
 
 async fn purged_unaudited(index: bool, replies: bool) {
     let server = server();
-    let (no_index, no_replies) = (
-        Arc::new(AtomicBool::new(false)),
-        Arc::new(AtomicBool::new(false)),
-    );
-    let store = Failing {
-        store: Builder::new().vault_store(client(&server)),
-        index: no_index.clone(),
-        replies: no_replies.clone(),
-    };
+    let failing = Failing::default();
+    let store = Hooked::new(Builder::new().vault_store(client(&server)), failing.clone());
     let chain = MemoryChain::new();
     let vault = vault(store, local_keys().await, chain.clone());
     let kind = TokenType::new("email").unwrap();
@@ -168,8 +128,10 @@ async fn purged_unaudited(index: bool, replies: bool) {
     .await;
     run(&mut connection, &["INCR", "haechi:tv:version"]).await;
     SystemClock::new().sleep(Duration::from_millis(20)).await;
-    no_index.store(index, Ordering::SeqCst);
-    no_replies.store(replies, Ordering::SeqCst);
+    failing.index.store(index, Ordering::SeqCst);
+    if replies {
+        failing.replies.plan([], Fault::ReplyLost);
+    }
     let purged = vault.purge_expired().await;
     let left: u64 = redis::cmd("HLEN")
         .arg("haechi:tv:tokens")

@@ -2,12 +2,13 @@
 
 use haechi_store_redis::{
     Builder, Corrupt, NotApplied,
+    test_util::ManualClock,
     vault::{MutateError, VaultConfig, View},
 };
 use std::time::Duration;
 
 use super::token;
-use crate::support::{CountingClock, client, raw, run, server};
+use crate::support::{client, raw, run, server};
 
 fn increment(view: &mut View) {
     view.set(&token("a"), "new");
@@ -155,7 +156,7 @@ async fn a_foreign_lock_is_waited_for_once() {
         &["SET", "haechi:tv:lock", "theirs", "PX", "30000"],
     )
     .await;
-    let clock = CountingClock::default();
+    let clock = ManualClock::default();
     let builder = Builder::new()
         .clock(clock.clone())
         .vault_config(VaultConfig::default());

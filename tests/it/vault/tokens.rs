@@ -1,20 +1,16 @@
 //! Tokens over time and under concurrent callers.
 
 use haechi_store_redis::{
-    AppendError, AttemptError, Builder, Cause, Corrupt, ReadError,
-    audit::{
-        MemoryChain,
-        store::{AuditStore, Batch, Reply, Tail},
-    },
-    chain::Position,
+    AppendError, Builder, Corrupt,
+    audit::store::AuditStore,
+    test_util::{Fault, Faults, Hooked, MemoryChain, MemoryVault},
     vault::{
-        Details, Deterministic, DetokenizeError, InvalidInput, MAX_PLAINTEXT, MemoryVault,
-        PurgeError, Refusal, RevealError, TokenType, TokenizeError, Tokenized, View,
-        store::VaultStore,
+        Details, Deterministic, DetokenizeError, InvalidInput, MAX_PLAINTEXT, PurgeError, Refusal,
+        RevealError, TokenType, TokenizeError, Tokenized, View, store::VaultStore,
     },
 };
 
-use super::{Vault, Wall, keys, new_keys, token, vault};
+use super::{Vault, clock_at, days, keys, new_keys, token, vault};
 use crate::support::{InMemory, client, server};
 
 const NOW: u64 = 1_760_000_000_000;
@@ -32,24 +28,24 @@ async fn emailed<S: VaultStore>(
 /// the refreshed token would stop revealing, which is a lost token.
 #[tokio::test]
 async fn a_refreshed_token_reveals_past_its_first_end() {
-    let clock = Wall::at(NOW);
+    let clock = clock_at(NOW);
     let keys = keys(&new_keys(&clock).await, &clock).await;
     let store = Builder::new().vault_store(InMemory::new());
     let vault = vault(store, MemoryChain::new(), keys, &clock, Deterministic::All);
     let made = emailed(&vault, "anna");
     let made = made.await.unwrap();
     assert!(!made.reused);
-    clock.advance_days(29.999);
+    clock.advance(days(29.999));
     let again = emailed(&vault, "anna");
     let again = again.await.unwrap();
     assert_eq!((&again.token, again.reused), (&made.token, true));
     for _ in 0..2 {
-        clock.advance_days(14.9);
+        clock.advance(days(14.9));
         let revealed = vault.reveal(made.token.as_str(), None).await.unwrap();
         assert_eq!(revealed.expose(), "anna");
     }
     // And then it ends: absent at once, though nobody has purged it.
-    clock.advance_days(0.3);
+    clock.advance(days(0.3));
     let ended = vault.reveal(made.token.as_str(), None).await;
     assert!(
         matches!(ended, Err(RevealError::Refused(Refusal::Expired))),
@@ -69,7 +65,7 @@ async fn a_refreshed_token_reveals_past_its_first_end() {
 #[tokio::test]
 async fn replicas_agree_on_one_token() {
     let server = server();
-    let clock = Wall::at(NOW);
+    let clock = clock_at(NOW);
     let storage = new_keys(&clock).await;
     let open = async || {
         let store = Builder::new().vault_store(client(&server));
@@ -124,7 +120,7 @@ async fn replicas_agree_on_one_token() {
 /// count; also for tokens that the index never heard of.
 #[tokio::test]
 async fn what_has_expired_is_purged_and_counted() {
-    let clock = Wall::at(NOW);
+    let clock = clock_at(NOW);
     let keys = keys(&new_keys(&clock).await, &clock).await;
     let store = Builder::new().vault_store(InMemory::new());
     let vault = vault(store, MemoryChain::new(), keys, &clock, Deterministic::None);
@@ -133,7 +129,7 @@ async fn what_has_expired_is_purged_and_counted() {
         let made = emailed(&vault, &plaintext);
         made.await.unwrap();
         if number == 599 {
-            clock.advance_days(10.0);
+            clock.advance(days(10.0));
         }
     }
     // As a replica does that knows of no index: a copy under another name,
@@ -151,52 +147,28 @@ async fn what_has_expired_is_purged_and_counted() {
         .unwrap();
 
     assert_eq!(vault.purge_expired().await.unwrap(), 0);
-    clock.advance_days(20.5);
+    clock.advance(days(20.5));
     let pruned = vault.prune(100).await.unwrap();
     assert_eq!((pruned.purged, pruned.more), (100, true));
     assert_eq!(vault.purge_expired().await.unwrap(), 501);
     assert_eq!(vault.purge_expired().await.unwrap(), 0);
     let listing = vault.tokens().export_metadata(None).await.unwrap();
     assert_eq!(listing.tokens.len(), 100);
-    clock.advance_days(10.0);
+    clock.advance(days(10.0));
     assert_eq!(vault.purge_expired().await.unwrap(), 100);
     let left = vault.tokens().read(View::entries).await.unwrap();
     assert_eq!(left, []);
-}
-
-/// A chain that takes nothing.
-#[derive(Clone)]
-struct Refusing;
-
-impl AuditStore for Refusing {
-    type Lease = ();
-
-    async fn append(&self, _: &Batch<'_>) -> Result<Reply, AttemptError> {
-        Err(AttemptError::Denied(Cause::new("no audit today")))
-    }
-
-    async fn tail(&self, seen: Option<Position>) -> Result<Tail, AttemptError> {
-        MemoryChain::new().tail(seen).await
-    }
-
-    async fn read(&self, _: u64, _: u64) -> Result<Vec<Vec<u8>>, ReadError> {
-        Ok(Vec::new())
-    }
-
-    async fn lease(&self) {}
-
-    async fn release(&self, (): ()) {}
 }
 
 /// Catches a plaintext that leaves unaudited, and a purge called failed that
 /// has happened.
 #[tokio::test]
 async fn nothing_leaves_that_is_not_audited() {
-    let clock = Wall::at(NOW);
+    let clock = clock_at(NOW);
     let keys = keys(&new_keys(&clock).await, &clock).await;
     let vault = vault(
         MemoryVault::new(),
-        Refusing,
+        Hooked::new(MemoryChain::new(), Faults::new([], Fault::Denied)),
         keys,
         &clock,
         Deterministic::All,
@@ -230,7 +202,7 @@ async fn nothing_leaves_that_is_not_audited() {
 /// a limit that is off by one.
 #[tokio::test]
 async fn the_sizes_at_the_edge() {
-    let clock = Wall::at(NOW);
+    let clock = clock_at(NOW);
     let keys = keys(&new_keys(&clock).await, &clock).await;
     let store = Builder::new().vault_store(InMemory::new());
     let vault = vault(store, MemoryChain::new(), keys, &clock, Deterministic::All);
@@ -258,7 +230,7 @@ async fn the_sizes_at_the_edge() {
 /// over.
 #[tokio::test]
 async fn a_field_of_garbage_is_quarantined_and_named() {
-    let clock = Wall::at(NOW);
+    let clock = clock_at(NOW);
     let keys = keys(&new_keys(&clock).await, &clock).await;
     let store = Builder::new().vault_store(InMemory::new());
     let vault = vault(store, MemoryChain::new(), keys, &clock, Deterministic::All);
@@ -306,7 +278,7 @@ async fn a_field_of_garbage_is_quarantined_and_named() {
 /// Catches a disabled policy that reveals, or that leaves no trace.
 #[tokio::test]
 async fn a_disabled_policy_denies_and_says_so() {
-    let clock = Wall::at(NOW);
+    let clock = clock_at(NOW);
     let keys = keys(&new_keys(&clock).await, &clock).await;
     let chain = MemoryChain::new();
     let builder = || Builder::new().clock(clock.clone());

@@ -1,13 +1,14 @@
 //! A vault written by the reference, read and changed here.
 
 use haechi_store_redis::{
-    audit::{MemoryChain, store::AuditStore},
+    audit::store::AuditStore,
     crypto::MemoryKeys,
-    vault::{Details, Deterministic, JsonObject, MemoryVault, RevealError, TokenType, View},
+    test_util::{MemoryChain, MemoryVault},
+    vault::{Details, Deterministic, JsonObject, RevealError, TokenType, View},
 };
 use serde_json::Value;
 
-use super::{Vault, Wall, keys, token, vault};
+use super::{Vault, clock_at, keys, token, vault};
 
 fn vectors() -> Value {
     serde_json::from_str(include_str!("../../vectors/vault.json")).unwrap()
@@ -19,7 +20,7 @@ const MADE: u64 = 1_795_400_000_000;
 /// The reference's hash under the reference's keys.
 async fn theirs(chain: MemoryChain) -> (Value, Vault<MemoryVault>) {
     let vectors = vectors();
-    let clock = Wall::at(MADE);
+    let clock = clock_at(MADE);
     let storage = MemoryKeys::from_text(vectors["keyFile"].to_string());
     let keys = keys(&storage, &clock).await;
     let vault = vault(MemoryVault::new(), chain, keys, &clock, Deterministic::All);

@@ -1,6 +1,6 @@
 //! Vaults record in a chain of their own, which nobody reads.
 
-use haechi_store_redis::audit::MemoryChain;
+use haechi_store_redis::test_util::MemoryChain;
 
 use crate::mutants::bug::PlantedBug;
 

@@ -1,0 +1,212 @@
+//! A vault that replicas share, each of its commands one atomic step: the
+//! store's reference model, with one reply lost, an attempt that comes late,
+//! and a lock that lapses.
+//!
+//! It must not know how mutations are driven. What is broken in it is named by
+//! a [`Flaw`], and nothing else is.
+
+use std::collections::BTreeMap;
+
+use haechi_store_redis::{
+    AttemptError,
+    test_util::{Fault, Faults, Hooked, MemoryVault, VaultHooks, VaultModel},
+    vault::{
+        MutationId, Stored, TokenId,
+        store::{Applied, Attempt, Fate, Load, Loaded, Observed, ReceiptSeq, VaultStore},
+    },
+};
+use loom::{future::block_on, sync::Arc};
+
+use crate::lock::{Lock, LockOf};
+
+/// A planted bug.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Flaw {
+    None,
+    /// Waits for the lock and trusts it: the fence is not looked at.
+    TrustsLock,
+    /// A mutation's receipt is written, and not looked at when it is applied.
+    IgnoresReceipts,
+    /// A lost reply is reported as a refusal.
+    LossIsRefusal,
+    /// A mutation is said to be dropped without a receipt that says so.
+    NoTombstone,
+    /// A mutation whose receipt may have been replaced is applied.
+    IgnoresExpiry,
+    /// A receipt that is no longer kept counts as lost.
+    ForgetsTrimming,
+}
+
+/// The server.
+#[derive(Clone)]
+pub(crate) struct Vault {
+    tokens: Hooked<MemoryVault, Flaw>,
+    lock: Arc<Lock>,
+    faults: Faults,
+}
+
+/// One replica's store: its part of the lock, then what becomes of its
+/// commands, then the server.
+pub(crate) type Replica = Hooked<Hooked<Hooked<MemoryVault, Flaw>, Faults>, Client>;
+
+/// What a replica makes of the server's answers.
+pub(crate) struct Client {
+    flaw: Flaw,
+    lock: LockOf,
+}
+
+impl Vault {
+    /// Keeps so many receipts; the first attempt is struck by `first`, all
+    /// later ones of the same replica by `then`.
+    pub(crate) fn new(flaw: Flaw, kept: u64, first: Fault, then: Fault) -> Self {
+        let tokens = MemoryVault::over(VaultModel::keeping(kept));
+        Self {
+            tokens: Hooked::new(tokens, flaw),
+            lock: Lock::new(),
+            faults: Faults::of_writes([first], then),
+        }
+    }
+
+    /// The replica whose attempts are struck.
+    pub(crate) fn struck(&self, number: u8) -> Replica {
+        self.replica(number, self.faults.clone())
+    }
+
+    /// Another replica.
+    pub(crate) fn other(&self, number: u8) -> Replica {
+        self.replica(number, Faults::default())
+    }
+
+    fn replica(&self, number: u8, faults: Faults) -> Replica {
+        let flaw = *self.tokens.hooks();
+        let client = Client {
+            flaw,
+            lock: Lock::of(&self.lock, number, flaw == Flaw::TrustsLock),
+        };
+        Hooked::new(Hooked::new(self.tokens.clone(), faults), client)
+    }
+
+    /// Whoever holds the lock does no longer.
+    pub(crate) fn lapse(&self) {
+        self.lock.lapse();
+    }
+
+    /// The attempt that was on its way arrives, if it has been sent.
+    pub(crate) fn deliver(&self) {
+        // Nobody waits for the answer.
+        block_on(self.faults.deliver_attempt(&self.tokens));
+    }
+
+    /// What is stored for `token`.
+    pub(crate) fn value(&self, token: &TokenId) -> Option<Stored> {
+        self.tokens
+            .store()
+            .with(|vault| vault.tokens().get(token).cloned())
+    }
+}
+
+impl Flaw {
+    /// Refuses whoever has seen a receipt that is no longer kept, if that is
+    /// what is broken.
+    fn stands(self, vault: &VaultModel, observed: &Observed) -> Result<(), AttemptError> {
+        match observed.receipt {
+            Some((_, seq)) if self == Self::ForgetsTrimming && seq < vault.oldest_receipt() => {
+                Err(vault.rolled_back(observed))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The server's part of a flaw.
+impl VaultHooks<MemoryVault> for Flaw {
+    async fn load(
+        &self,
+        next: &MemoryVault,
+        what: Load<'_>,
+        observed: &Observed,
+    ) -> Result<Loaded, AttemptError> {
+        next.with(|vault| {
+            self.stands(vault, observed)?;
+            vault.load(what, observed)
+        })
+    }
+
+    async fn apply(
+        &self,
+        next: &MemoryVault,
+        attempt: &Attempt<'_>,
+        observed: &Observed,
+    ) -> Result<Applied, AttemptError> {
+        let unread = BTreeMap::new();
+        let mut attempt = *attempt;
+        next.with(|vault| {
+            if *self == Self::IgnoresReceipts {
+                let before = vault.clone();
+                vault.forget(attempt.mutation);
+                let observed = Observed {
+                    receipt: None,
+                    ..*observed
+                };
+                let answer = vault.apply(&attempt, &observed);
+                // What was not applied leaves the receipt as it was.
+                if !matches!(answer, Ok(Applied::Committed { .. })) {
+                    *vault = before;
+                }
+                return answer;
+            }
+            match self {
+                Self::TrustsLock => attempt.read = &unread,
+                Self::IgnoresExpiry => attempt.begun = vault.next_receipt(),
+                _ => {}
+            }
+            if vault.fate(attempt.mutation).is_none() {
+                self.stands(vault, observed)?;
+            }
+            vault.apply(&attempt, observed)
+        })
+    }
+
+    async fn settle(
+        &self,
+        next: &MemoryVault,
+        mutation: MutationId,
+        begun: ReceiptSeq,
+        observed: &Observed,
+    ) -> Result<Option<Fate>, AttemptError> {
+        next.with(|vault| {
+            if vault.fate(mutation).is_none() {
+                self.stands(vault, observed)?;
+            }
+            if *self == Self::NoTombstone {
+                // On a copy, so that nothing is left behind.
+                return vault.clone().settle(mutation, begun, observed);
+            }
+            vault.settle(mutation, begun, observed)
+        })
+    }
+}
+
+impl<S: VaultStore<Lease = ()>> VaultHooks<S> for Client {
+    async fn apply(
+        &self,
+        next: &S,
+        attempt: &Attempt<'_>,
+        observed: &Observed,
+    ) -> Result<Applied, AttemptError> {
+        match next.apply(attempt, observed).await {
+            Err(AttemptError::Ambiguous(cause)) if self.flaw == Flaw::LossIsRefusal => {
+                Err(AttemptError::Refused(cause))
+            }
+            answer => answer,
+        }
+    }
+
+    async fn lease(&self, _: &S) {
+        self.lock.lease();
+    }
+
+    async fn release(&self, _: &S, (): ()) {
+        self.lock.release();
+    }
+}

@@ -1,0 +1,353 @@
+//! The vault's reference model: what the store's Lua does, in Rust: fences on
+//! values and on the version, receipts of which so many are kept, and what a
+//! process has seen compared with what is there. It must not know how
+//! mutations are driven.
+//!
+//! `haechi_sim::fuzzing::diff_apply` compares it with the Lua, answer by
+//! answer.
+
+use std::{collections::BTreeMap, time::SystemTime};
+
+use crate::{
+    error::{AttemptError, Corrupt},
+    vault::{
+        MutationId, Stored, TokenId, Version,
+        store::{
+            Applied, Attempt, Change, Diff, Due, Fate, Fence, Load, Loaded, Moved, Observed, Page,
+            ReceiptSeq,
+        },
+    },
+};
+
+/// Receipts that the store keeps.
+const KEPT: u64 = 10_000;
+
+/// What stands under a vault's keys; each method is one atomic step of a
+/// server.
+#[derive(Clone, Debug)]
+pub struct VaultModel {
+    tokens: BTreeMap<TokenId, Stored>,
+    version: u64,
+    /// How often this store has moved the version.
+    own: u64,
+    receipts: BTreeMap<MutationId, Receipt>,
+    /// The number that the next receipt has.
+    next: u64,
+    /// Who has each number, of those that are kept.
+    numbers: BTreeMap<u64, MutationId>,
+    newest: Option<MutationId>,
+    kept: u64,
+}
+
+/// What is known of a mutation.
+#[derive(Clone, Copy, Debug)]
+enum Receipt {
+    /// It will be fenced on the whole vault as it was at this version.
+    Open { version: u64, seq: u64 },
+    /// It has ended.
+    Ended { fate: Fate, seq: u64 },
+}
+
+impl Receipt {
+    fn seq(self) -> u64 {
+        match self {
+            Self::Open { seq, .. } | Self::Ended { seq, .. } => seq,
+        }
+    }
+}
+
+impl Default for VaultModel {
+    fn default() -> Self {
+        Self::keeping(KEPT)
+    }
+}
+
+impl VaultModel {
+    /// An empty vault that keeps so many receipts, at least one.
+    #[must_use]
+    pub fn keeping(receipts: u64) -> Self {
+        Self {
+            tokens: BTreeMap::new(),
+            version: 0,
+            own: 0,
+            receipts: BTreeMap::new(),
+            next: 0,
+            numbers: BTreeMap::new(),
+            newest: None,
+            kept: receipts.max(1),
+        }
+    }
+
+    /// The tokens and what is stored for them.
+    #[must_use]
+    pub fn tokens(&self) -> &BTreeMap<TokenId, Stored> {
+        &self.tokens
+    }
+
+    /// How many mutations there were.
+    #[must_use]
+    pub fn version(&self) -> Version {
+        Version::new(self.version)
+    }
+
+    /// How the mutation ended, if its receipt is still kept.
+    #[must_use]
+    pub fn fate(&self, mutation: MutationId) -> Option<Fate> {
+        match self.receipts.get(&mutation)? {
+            Receipt::Open { .. } => None,
+            Receipt::Ended { fate, .. } => Some(*fate),
+        }
+    }
+
+    /// The number of the next receipt.
+    #[must_use]
+    pub fn next_receipt(&self) -> ReceiptSeq {
+        ReceiptSeq::new(self.next)
+    }
+
+    /// The number from which on receipts are kept.
+    #[must_use]
+    pub fn oldest_receipt(&self) -> ReceiptSeq {
+        ReceiptSeq::new(self.next.saturating_sub(self.kept))
+    }
+
+    /// What is said to whoever has seen more than there is.
+    #[must_use]
+    pub fn rolled_back(&self, observed: &Observed) -> AttemptError {
+        AttemptError::Corrupt(Corrupt::VaultRolledBack {
+            prefix: String::new(),
+            seen: observed.version.get(),
+            met: self.version,
+        })
+    }
+
+    /// Forgets the receipt of a mutation, as no correct store does.
+    pub fn forget(&mut self, mutation: MutationId) {
+        self.receipts.remove(&mutation);
+    }
+
+    /// A mutation of a replica that follows the whole-snapshot protocol: it
+    /// knows of tokens and version only.
+    pub fn mutate_foreign(&mut self, diff: &Diff) {
+        self.change(diff);
+        self.version += 1;
+    }
+
+    /// Reads tokens. With an intent, the mutation's receipt is opened.
+    ///
+    /// # Errors
+    ///
+    /// When more was seen than there is.
+    pub fn load(&mut self, what: Load<'_>, observed: &Observed) -> Result<Loaded, AttemptError> {
+        self.stands(observed)?;
+        let (mut begun, newest) = (self.next, self.newest());
+        let mut loaded = match what {
+            Load::Some(tokens) => self.loaded(tokens.iter()),
+            Load::All { intent } => {
+                if let Some(mutation) = intent {
+                    begun = match self.receipts.get(&mutation) {
+                        Some(ended @ Receipt::Ended { .. }) => ended.seq(),
+                        _ => {
+                            let version = self.version;
+                            self.write_receipt(mutation, |seq| Receipt::Open { version, seq })
+                        }
+                    };
+                }
+                self.loaded(self.tokens.keys())
+            }
+        };
+        loaded.receipt_seq = ReceiptSeq::new(begun);
+        loaded.newest = newest;
+        Ok(loaded)
+    }
+
+    /// Compare-and-apply.
+    ///
+    /// # Errors
+    ///
+    /// As for [`load`](Self::load).
+    pub fn apply(
+        &mut self,
+        attempt: &Attempt<'_>,
+        observed: &Observed,
+    ) -> Result<Applied, AttemptError> {
+        if let Some(fate) = self.fate(attempt.mutation) {
+            return Ok(Applied::Settled(fate));
+        }
+        self.stands(observed)?;
+        if attempt.begun > self.next_receipt() {
+            return Err(self.rolled_back(observed));
+        }
+        if attempt.begun < self.oldest_receipt() {
+            return Ok(Applied::ReceiptExpired);
+        }
+        if let Some(moved) = self.moved(attempt) {
+            return Ok(Applied::Conflict {
+                moved,
+                now: self.loaded(attempt.read.keys()),
+            });
+        }
+        self.change(attempt.diff);
+        self.version += 1;
+        self.own += 1;
+        let version = self.version();
+        let seq = self.write_receipt(attempt.mutation, |seq| Receipt::Ended {
+            fate: Fate::Applied {
+                version,
+                number: attempt.number,
+                receipt_seq: ReceiptSeq::new(seq),
+            },
+            seq,
+        });
+        Ok(Applied::Committed {
+            version,
+            receipt_seq: ReceiptSeq::new(seq),
+        })
+    }
+
+    /// Ends a mutation; `None` if nobody can tell any more how it ended.
+    ///
+    /// # Errors
+    ///
+    /// As for [`load`](Self::load).
+    pub fn settle(
+        &mut self,
+        mutation: MutationId,
+        begun: ReceiptSeq,
+        observed: &Observed,
+    ) -> Result<Option<Fate>, AttemptError> {
+        if let Some(fate) = self.fate(mutation) {
+            return Ok(Some(fate));
+        }
+        self.stands(observed)?;
+        if begun > self.next_receipt() {
+            return Err(self.rolled_back(observed));
+        }
+        if begun < self.oldest_receipt() {
+            return Ok(None);
+        }
+        self.write_receipt(mutation, |seq| Receipt::Ended {
+            fate: Fate::Dropped,
+            seq,
+        });
+        Ok(Some(Fate::Dropped))
+    }
+
+    /// Tokens that have expired by `now`, the longest expired first.
+    #[must_use]
+    pub fn due(&self, now: SystemTime, limit: usize) -> Due {
+        let mut due: Vec<_> = self
+            .tokens
+            .iter()
+            .filter_map(|(token, value)| {
+                let expires = Change::Set(value.clone()).expires_at()?;
+                (expires <= now).then(|| (expires, token.clone()))
+            })
+            .collect();
+        due.sort();
+        due.truncate(limit);
+        Due {
+            tokens: due.into_iter().map(|(_, token)| token).collect(),
+            is_whole: true,
+            drift: self.version - self.own,
+        }
+    }
+
+    /// The tokens from place `cursor` on.
+    #[must_use]
+    pub fn scan(&self, cursor: u64, count: usize) -> Page {
+        let start = usize::try_from(cursor).unwrap_or(usize::MAX);
+        let tokens: Vec<_> = self
+            .tokens
+            .iter()
+            .skip(start)
+            .take(count.max(1))
+            .map(|(token, value)| (token.clone(), value.clone()))
+            .collect();
+        let next = start.saturating_add(tokens.len());
+        Page {
+            cursor: if next < self.tokens.len() {
+                next as u64
+            } else {
+                0
+            },
+            tokens,
+            unnameable: Vec::new(),
+        }
+    }
+
+    fn loaded<'a>(&self, tokens: impl Iterator<Item = &'a TokenId>) -> Loaded {
+        Loaded {
+            version: self.version(),
+            receipt_seq: self.next_receipt(),
+            newest: self.newest(),
+            tokens: tokens
+                .map(|token| (token.clone(), self.tokens.get(token).cloned()))
+                .collect(),
+            unnameable: Vec::new(),
+        }
+    }
+
+    fn newest(&self) -> Option<(MutationId, ReceiptSeq)> {
+        let last = self.next.checked_sub(1).map(ReceiptSeq::new);
+        self.newest.zip(last)
+    }
+
+    /// Refuses whoever has seen more than there is.
+    fn stands(&self, observed: &Observed) -> Result<(), AttemptError> {
+        let lacks = observed.receipt.is_some_and(|(mutation, seq)| {
+            let is_kept = seq >= self.oldest_receipt();
+            seq >= self.next_receipt() || (is_kept && !self.receipts.contains_key(&mutation))
+        });
+        if lacks || self.version() < observed.version {
+            return Err(self.rolled_back(observed));
+        }
+        Ok(())
+    }
+
+    /// What the fence of an attempt finds changed.
+    fn moved(&self, attempt: &Attempt<'_>) -> Option<Moved> {
+        if let Fence::Snapshot(fence) = attempt.fence {
+            let opened = match self.receipts.get(&attempt.mutation) {
+                Some(Receipt::Open { version, .. }) => Some(*version),
+                _ => None,
+            };
+            if fence != self.version() || opened != Some(fence.get()) {
+                return Some(Moved::Version);
+            }
+        }
+        let mut read = attempt.read.iter();
+        read.any(|(token, value)| self.tokens.get(token) != value.as_ref())
+            .then_some(Moved::Value)
+    }
+
+    fn change(&mut self, diff: &Diff) {
+        for (token, change) in diff {
+            match change {
+                Change::Set(value) => self.tokens.insert(token.clone(), value.clone()),
+                Change::Delete => self.tokens.remove(token),
+            };
+        }
+    }
+
+    /// Writes a receipt, in the place of the oldest one that is kept unless
+    /// the mutation has a receipt already. Its number.
+    fn write_receipt(&mut self, mutation: MutationId, receipt: impl FnOnce(u64) -> Receipt) -> u64 {
+        let seq = match self.receipts.get(&mutation) {
+            Some(open) => open.seq(),
+            None => {
+                let seq = self.next;
+                let oldest = seq.checked_sub(self.kept);
+                if let Some(oldest) = oldest.and_then(|oldest| self.numbers.remove(&oldest)) {
+                    self.receipts.remove(&oldest);
+                }
+                self.numbers.insert(seq, mutation);
+                self.newest = Some(mutation);
+                self.next += 1;
+                seq
+            }
+        };
+        self.receipts.insert(mutation, receipt(seq));
+        seq
+    }
+}
