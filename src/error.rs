@@ -6,13 +6,27 @@ use std::fmt;
 
 use crate::chain::{AppendId, EventHash, Head, InvalidEvent, Position, Sequence};
 
+/// Conversions from causes that an error's `Display` shows: `source()` does not
+/// give them again, so that whoever prints the chain of an error reads each
+/// text once.
+macro_rules! from_cause {
+    ($error:ident: $($variant:ident($cause:ty)),+) => {
+        $(impl From<$cause> for $error {
+            fn from(cause: $cause) -> Self {
+                Self::$variant(cause)
+            }
+        })+
+    };
+}
+pub(crate) use from_cause;
+
 /// How an append ended, when it did not end in a position.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum AppendError {
     /// The event is not in the chain and never will be: record it again when
     /// the reason has gone.
     #[error("not applied: {0}")]
-    NotApplied(#[from] NotApplied),
+    NotApplied(NotApplied),
 
     /// The event may be in the chain, or may still come to be in it. Recording
     /// it again may write it twice: ask with the handle first.
@@ -29,12 +43,12 @@ pub enum AppendError {
 
     /// The event cannot be a record; nothing was sent.
     #[error("invalid event, nothing was appended: {0}")]
-    Invalid(#[from] InvalidEvent),
+    Invalid(InvalidEvent),
 
     /// What stands in Redis is not a chain that can be appended to. Nothing
     /// was appended, and nothing will be until a person has looked.
     #[error("corrupt state, nothing was appended: {0}")]
-    Corrupt(#[from] Corrupt),
+    Corrupt(Corrupt),
 }
 
 /// Why an append was certainly not applied.
@@ -299,6 +313,40 @@ pub enum AttemptError {
     Corrupt(#[from] Corrupt),
 }
 
+impl AppendError {
+    /// Whether recording the event again may succeed, and cannot write it
+    /// twice: it was certainly not applied, for a reason that can pass.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::NotApplied(why) => why.is_retryable(),
+            Self::Unknown { .. } | Self::Invalid(_) | Self::Corrupt(_) => false,
+        }
+    }
+}
+
+impl NotApplied {
+    /// Whether the reason can pass without anybody's doing.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::QueueFull | Self::Deadline(_) | Self::Entropy(_) => true,
+            Self::Refused(_) | Self::Closed | Self::ChainFull => false,
+        }
+    }
+}
+
+impl ReadError {
+    /// Whether reading again may succeed.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Unavailable(_) => true,
+            Self::Corrupt(_) => false,
+        }
+    }
+}
+
 impl From<AttemptError> for ReadError {
     fn from(error: AttemptError) -> Self {
         match error {
@@ -309,6 +357,8 @@ impl From<AttemptError> for ReadError {
         }
     }
 }
+
+from_cause! { AppendError: NotApplied(NotApplied), Invalid(InvalidEvent), Corrupt(Corrupt) }
 
 #[cfg(test)]
 mod tests;

@@ -60,3 +60,80 @@ fn a_cause_has_a_code_if_redis_said_it() {
     assert_eq!(reply.code(), Some("OOM"));
     assert_eq!(reply.to_string(), "out of memory");
 }
+
+/// Every text of an error and of its sources.
+fn chain(error: &dyn std::error::Error) -> Vec<String> {
+    let mut texts = vec![error.to_string()];
+    let mut source = error.source();
+    while let Some(cause) = source {
+        texts.push(cause.to_string());
+        source = cause.source();
+    }
+    texts
+}
+
+/// Catches a `Display` that repeats what `source()` says: whoever prints the
+/// chain would print it twice.
+#[test]
+fn each_text_of_an_error_is_said_once() {
+    use crate::vault::{
+        DetokenizeError, InvalidInput, MutateError, PurgeError, RevealError, TokenizeError,
+    };
+    let refused = || NotApplied::Refused(Cause::new("no such luck"));
+    let corrupt = || Corrupt::WrongType {
+        key: "k".to_owned(),
+        found: "hash".to_owned(),
+    };
+    let invalid = crate::chain::Event::from_json("[]").unwrap_err();
+    let object = crate::vault::JsonObject::from_json("[]").unwrap_err();
+    let errors: Vec<Box<dyn std::error::Error>> = vec![
+        Box::new(AppendError::from(refused())),
+        Box::new(AppendError::from(corrupt())),
+        Box::new(AppendError::from(invalid)),
+        Box::new(ReadError::from(corrupt())),
+        Box::new(MutateError::from(refused())),
+        Box::new(MutateError::from(corrupt())),
+        Box::new(TokenizeError::from(corrupt())),
+        Box::new(TokenizeError::from(InvalidInput::from(object))),
+        Box::new(RevealError::from(AppendError::from(refused()))),
+        Box::new(DetokenizeError::from(ReadError::from(corrupt()))),
+        Box::new(PurgeError::from(MutateError::from(corrupt()))),
+        Box::new(PurgeError::from(ReadError::from(corrupt()))),
+    ];
+    for error in errors {
+        let texts = chain(error.as_ref());
+        for (place, text) in texts.iter().enumerate() {
+            let repeated = texts[..place].iter().any(|above| above.contains(text));
+            assert!(!repeated, "{texts:?}");
+        }
+    }
+}
+
+/// Catches an error that invites to repeat what may have been applied, or what
+/// no time will mend.
+#[test]
+fn only_what_was_not_applied_and_can_pass_is_retryable() {
+    let cause = || Cause::new("no reply");
+    let table = [
+        (NotApplied::QueueFull, true),
+        (NotApplied::Deadline(cause()), true),
+        (NotApplied::Entropy("none".to_owned()), true),
+        (NotApplied::Refused(cause()), false),
+        (NotApplied::Closed, false),
+        (NotApplied::ChainFull, false),
+    ];
+    for (reason, is_retryable) in table {
+        let error = AppendError::from(reason);
+        assert_eq!(error.is_retryable(), is_retryable, "{error}");
+    }
+    let unknown = AppendError::Unknown {
+        handle: Box::new(Handle {
+            append_id: AppendId::from_bytes([1; 16]),
+            position: at(9, 2),
+            previous: None,
+        }),
+        cause: cause(),
+    };
+    assert!(!unknown.is_retryable());
+    assert!(ReadError::Unavailable(cause()).is_retryable());
+}

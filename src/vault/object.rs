@@ -1,11 +1,13 @@
 //! JSON objects that callers pass with a plaintext: metadata and context.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 use serde_json::value::RawValue;
 
 /// A JSON object; members keep their text, in the order of their names.
-#[derive(Clone, Debug, Default)]
+///
+/// `Debug` shows the number of members alone.
+#[derive(Clone, Default)]
 pub struct JsonObject(BTreeMap<String, Box<RawValue>>);
 
 /// A text that is no JSON object. Its content is not repeated.
@@ -22,6 +24,12 @@ pub enum InvalidObject {
     /// It is longer than 1 MiB.
     #[error("longer than 1 MiB")]
     TooLong,
+}
+
+impl fmt::Debug for JsonObject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "JsonObject({} members)", self.0.len())
+    }
 }
 
 impl JsonObject {

@@ -17,6 +17,7 @@ use super::{
     token::TokenId,
     view::{Lacking, Run, View},
 };
+use crate::error::from_cause;
 use crate::{
     clock::{Clock, SystemClock, within},
     entropy::{Entropy, Jitter, SystemEntropy},
@@ -57,7 +58,7 @@ pub enum MutateError {
     /// Nothing of it was applied and nothing ever will be: try again when the
     /// reason has gone.
     #[error("not applied: {0}")]
-    NotApplied(#[from] NotApplied),
+    NotApplied(NotApplied),
 
     /// It may have been applied, whole, or may still be.
     #[error(
@@ -73,7 +74,19 @@ pub enum MutateError {
 
     /// What stands in Redis is no vault that can be changed. Nothing was.
     #[error("corrupt state, nothing was applied: {0}")]
-    Corrupt(#[from] Corrupt),
+    Corrupt(Corrupt),
+}
+
+impl MutateError {
+    /// Whether the mutation may be tried again, and cannot be applied twice: it
+    /// was certainly not applied, for a reason that can pass.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::NotApplied(why) => why.is_retryable(),
+            Self::Unknown { .. } | Self::Corrupt(_) => false,
+        }
+    }
 }
 
 /// What a mutation came to.
@@ -789,3 +802,5 @@ impl<S: VaultStore, C: Clock, E: Entropy, T: Send> MutationDriver<'_, S, C, E, T
         }
     }
 }
+
+from_cause! { MutateError: NotApplied(NotApplied), Corrupt(Corrupt) }

@@ -8,6 +8,7 @@ use super::{
     token::{InvalidTokenType, TokenId},
     token_store::{MutateError, TokenStore},
 };
+use crate::error::from_cause;
 use crate::{
     audit::AuditSink,
     clock::{Clock, SystemClock},
@@ -116,7 +117,7 @@ pub enum InvalidInput {
     Type(#[from] InvalidTokenType),
     /// Metadata or context.
     #[error("metadata or context: {0}")]
-    Object(#[from] InvalidObject),
+    Object(InvalidObject),
     /// The plaintext is longer than [`MAX_PLAINTEXT`](super::MAX_PLAINTEXT).
     #[error("the plaintext is {bytes} bytes long; at most 1048576 are allowed")]
     TooLong {
@@ -125,7 +126,7 @@ pub enum InvalidInput {
     },
     /// The context cannot be bound to an envelope.
     #[error("the context cannot be bound to the envelope: {0}")]
-    Context(#[from] InvalidAad),
+    Context(InvalidAad),
 }
 
 /// Why a plaintext has no token.
@@ -141,16 +142,16 @@ pub enum TokenizeError {
     Unknown(MutateError),
     /// Nothing was applied: the input cannot be tokenized.
     #[error("not tokenized: {0}")]
-    Invalid(#[from] InvalidInput),
+    Invalid(InvalidInput),
     /// Nothing was applied: what stands in Redis cannot be changed.
     #[error("not tokenized: {0}")]
-    Corrupt(#[from] Corrupt),
+    Corrupt(Corrupt),
     /// Nothing was applied: the keys' holder would not encrypt.
     #[error("not tokenized: {0}")]
-    Encrypt(#[from] EncryptError),
+    Encrypt(EncryptError),
     /// Nothing was applied: the keys' holder would not make the token's name.
     #[error("not tokenized: {0}")]
-    Name(#[from] MacError),
+    Name(MacError),
 }
 
 impl From<MutateError> for TokenizeError {
@@ -214,10 +215,10 @@ impl Refusal {
 pub enum RevealError {
     /// The token is not revealed, and the audit chain says so.
     #[error("not revealed: {0}")]
-    Refused(#[from] Refusal),
+    Refused(Refusal),
     /// The outcome is withheld: it is not known to be in the audit chain.
     #[error("withheld, because it could not be audited: {0}")]
-    NotAudited(#[from] AppendError),
+    NotAudited(AppendError),
 }
 
 /// Why there are no plaintexts at all.
@@ -225,23 +226,33 @@ pub enum RevealError {
 pub enum DetokenizeError {
     /// Redis could not be read.
     #[error("not restored: {0}")]
-    Read(#[from] ReadError),
+    Read(ReadError),
     /// The keys' holder cannot be asked; the tokens are as they were.
     #[error("not restored: {0}; ask again when the keys can be had")]
     Keys(DecryptError),
     /// They are withheld: the restore is not known to be in the audit chain.
     #[error("withheld, because the restore could not be audited: {0}")]
-    NotAudited(#[from] AppendError),
+    NotAudited(AppendError),
 }
 
 /// One token of a bulk restore.
-#[derive(Clone, Debug)]
+///
+/// `Debug` shows neither text: what was asked for need not be a token.
+#[derive(Clone)]
 pub struct Restored {
     /// As it was asked for.
     pub token: String,
     /// What it stands for; `None` for a token that is missing, expired or does
     /// not decrypt.
     pub plaintext: Option<Plaintext>,
+}
+
+impl std::fmt::Debug for Restored {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Restored")
+            .field("plaintext", &self.plaintext)
+            .finish_non_exhaustive()
+    }
 }
 
 /// How a purge ended, when it did not end well.
@@ -252,7 +263,7 @@ pub enum PurgeError {
     Mutate(#[from] MutateError),
     /// Redis could not be read; nothing more was purged.
     #[error("{0}")]
-    Read(#[from] ReadError),
+    Read(ReadError),
     /// The purge is applied, but not known to be in the audit chain.
     #[error("applied, not audited: {purged} tokens are gone, but: {cause}")]
     NotAudited {
@@ -262,3 +273,9 @@ pub enum PurgeError {
         cause: AppendError,
     },
 }
+
+from_cause! { InvalidInput: Object(InvalidObject), Context(InvalidAad) }
+from_cause! { TokenizeError: Invalid(InvalidInput), Corrupt(Corrupt), Encrypt(EncryptError), Name(MacError) }
+from_cause! { RevealError: Refused(Refusal), NotAudited(AppendError) }
+from_cause! { DetokenizeError: Read(ReadError), NotAudited(AppendError) }
+from_cause! { PurgeError: Read(ReadError) }

@@ -3,10 +3,12 @@
 use haechi_store_redis::{
     AppendError, Builder, Corrupt,
     audit::store::AuditStore,
+    chain::Event,
     test_util::{Fault, Faults, Hooked, MemoryChain, MemoryVault},
     vault::{
-        Details, Deterministic, DetokenizeError, InvalidInput, MAX_PLAINTEXT, PurgeError, Refusal,
-        RevealError, TokenType, TokenizeError, Tokenized, View, store::VaultStore,
+        Details, Deterministic, DetokenizeError, InvalidInput, JsonObject, MAX_PLAINTEXT,
+        PurgeError, Refusal, RevealError, TokenType, TokenizeError, Tokenized, View,
+        store::VaultStore,
     },
 };
 
@@ -297,4 +299,32 @@ async fn a_disabled_policy_denies_and_says_so() {
     assert_eq!(event["reason"], "reveal_policy_disabled");
     assert_eq!(event["blocked"], true);
     assert_eq!(event["revealPolicy"], "disabled");
+}
+
+/// Would catch a derived `Debug` that puts what a caller hands in, or what a
+/// restore gives out, into a log.
+#[tokio::test]
+async fn debug_shows_no_content() {
+    let clock = clock_at(NOW);
+    let keys = keys(&new_keys(&clock).await, &clock).await;
+    let store = Builder::new().vault_store(InMemory::new());
+    let vault = vault(store, MemoryChain::new(), keys, &clock, Deterministic::All);
+    let object = || JsonObject::from_json(r#"{"name":"ada-lovelace"}"#).unwrap();
+    let details = Details {
+        context: object(),
+        metadata: object(),
+    };
+    let event = Event::from_json(r#"{"id":"ada-lovelace"}"#).unwrap();
+    let made = emailed(&vault, "ada-lovelace").await.unwrap();
+    let asked = [made.token.to_string(), "ada-lovelace".to_owned()];
+    let restored = vault.detokenize(&asked).await.unwrap();
+    let plaintext = restored[0].plaintext.as_ref().unwrap();
+    assert_eq!(plaintext.expose(), "ada-lovelace");
+    for shown in [
+        format!("{details:?} {details:#?}"),
+        format!("{event:?}"),
+        format!("{restored:?}"),
+    ] {
+        assert!(!shown.contains("lovelace"), "{shown}");
+    }
 }
