@@ -5,8 +5,8 @@ use crate::check::verdict::Violation;
 use crate::check::view::violation;
 use crate::{KeptMutation, OpId, Operation};
 
-use super::certain::partial;
-use super::plan::{NONE, Plan, Slot};
+use super::definite::partial;
+use super::plan::{NONE, Plan, Version};
 use super::search::{Failure, Search};
 
 impl Search<'_, '_> {
@@ -150,12 +150,17 @@ impl Search<'_, '_> {
 
     fn explain_gap(&self) -> Violation {
         let plan = self.plan;
-        let horizon = self.ends[self.at.min(plan.slots.len())];
-        let version = plan.slots.get(self.at).map_or(0, |(_, version)| *version);
-        let before = plan.slots[..self.at.min(plan.slots.len())].iter().rev();
+        let horizon = self.ends[self.at.min(plan.versions.len())];
+        let version = plan
+            .versions
+            .get(self.at)
+            .map_or(0, |(_, version)| *version);
+        let before = plan.versions[..self.at.min(plan.versions.len())]
+            .iter()
+            .rev();
         let began = before
-            .filter_map(|(slot, _)| match slot {
-                Slot::Pinned(mv) => Some(plan.moves[*mv as usize].start),
+            .filter_map(|(place, _)| match place {
+                Version::Pinned(mv) => Some(plan.moves[*mv as usize].start),
                 _ => None,
             })
             .next()
@@ -170,13 +175,13 @@ impl Search<'_, '_> {
         if let Some((failed, _)) = failed {
             return wrong_outcome(failed, None);
         }
-        let after = plan.slots.get(self.at..).unwrap_or_default().iter();
-        let after = after.filter_map(|(slot, _)| match slot {
-            Slot::Pinned(mv) => Some(self.id(*mv)),
+        let after = plan.versions.get(self.at..).unwrap_or_default().iter();
+        let after = after.filter_map(|(place, _)| match place {
+            Version::Pinned(mv) => Some(self.id(*mv)),
             _ => None,
         });
-        let reason = match plan.slots.get(self.at) {
-            Some((Slot::Hole { count }, _)) if *count > 1 => {
+        let reason = match plan.versions.get(self.at) {
+            Some((Version::Hole { count }, _)) if *count > 1 => {
                 format!(
                     "{count} versions up to {version} were counted, and no mutate explains them"
                 )

@@ -2,12 +2,21 @@
 //! versions, and reads of the whole vault are those of one map, each at one moment
 //! while it ran, and whether that map is what was found at the end.
 //!
-//! [`plan`] and [`slots`] give every acknowledged version its place. What is left
-//! is to find which mutates of unknown outcome fill the versions between, and, where
-//! acknowledgements bear no version, any order at all: [`search`]. Without unknown
-//! outcomes it is a scan, linear in what was read and written, with every read found
-//! by a signature of the state and then compared. Sources: Wing & Gong (1993), Lowe
-//! (2017), as cited there.
+//! The algorithm is a linearizability checker for one map whose versions give the
+//! order away. [`plan`] and [`versions`] give every acknowledged version its place,
+//! which a sort does: polynomial, and linear in what was read and written. What is
+//! left is to find which mutates of unknown outcome explain the versions between,
+//! and, where acknowledgements bear no version, any order at all: [`search`], the
+//! depth-first search of Wing & Gong ("Testing and Verifying Concurrent Objects",
+//! 1993) with Lowe's cache of states ("Testing for Linearizability", 2017), a bound
+//! on its steps, and [`lookahead`] to prune candidates by later reads. [`definite`]
+//! says when a contradiction holds whatever the unexplained versions are;
+//! [`backtrack`] keeps the candidates that are left at each place.
+//!
+//! The search stays beside the general one of [`oracle`](super::oracle): the
+//! harness's acknowledgements always bear versions, but mutates of unknown outcome
+//! and of foreign processes leave runs of versions that only a search explains, and
+//! the general search, which knows no versions, gives up on most of those.
 //!
 //! # Which name
 //!
@@ -28,16 +37,16 @@
 //! does not give them an old value back, may have any until written again. Versions
 //! named without acknowledgement may have been anyone's.
 
-mod certain;
-mod choice;
+mod backtrack;
+mod definite;
 mod explain;
-mod foresight;
+mod lookahead;
 mod plan;
 mod rollback;
 mod search;
-mod slots;
 mod state;
 mod undecryptable;
+mod versions;
 
 use crate::{Function, History, Symbol};
 
@@ -62,7 +71,7 @@ pub(super) fn check(history: &History, out: &mut Vec<Violation>) -> Result<(), C
     undecryptable::check(history, out);
     rollback::check(&plan, out);
     let takes = |loss: &crate::LossRecord| !loss.versions.is_empty() || !loss.tokens.is_empty();
-    if !plan.must.is_empty() && history.losses().iter().any(takes) {
+    if !plan.unversioned.is_empty() && history.losses().iter().any(takes) {
         let why = "a loss took vault data, and not every acknowledged mutate has a version, so \
                    nothing tells which were lost; record \"version\"";
         return undecided(out.len() > before, why);
@@ -70,11 +79,11 @@ pub(super) fn check(history: &History, out: &mut Vec<Violation>) -> Result<(), C
     // Boldly first: it cannot run for long, and nearly always finds an order that is
     // there.
     let first = out.len();
-    let mut bold = search::Search::new(&plan, true);
-    let mut found = bold.run(out);
-    if found != Found::Order && bold.choices {
+    let mut heuristic = search::Search::new(&plan, true);
+    let mut found = heuristic.run(out);
+    if found != Found::Order && heuristic.choices {
         out.truncate(first);
-        drop(bold);
+        drop(heuristic);
         found = search::Search::new(&plan, false).run(out);
     }
     match found {

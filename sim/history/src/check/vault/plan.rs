@@ -1,11 +1,11 @@
-//! What there is to put in order: slots of versions, and what may fill them.
+//! What there is to put in order: versions, and what may fill them.
 
 use std::collections::HashMap;
 
 use crate::check::verdict::Violation;
 use crate::{Function, History, Operation, Outcome, Symbol};
 
-use super::slots;
+use super::versions;
 
 pub(super) const NONE: u32 = u32::MAX;
 
@@ -25,7 +25,7 @@ pub(super) struct Move {
 
 /// What happens to the vault, in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Slot {
+pub(super) enum Version {
     /// A mutate that was acknowledged at this version.
     Pinned(u32),
     /// A version that no acknowledgement names; excused if a loss took it.
@@ -34,7 +34,7 @@ pub(super) enum Slot {
     Hole { count: u64 },
     /// A loss takes tokens; it may stand here.
     Evicted { loss: u32 },
-    /// A loss takes what is later than the slot's version.
+    /// A loss takes what is later than the place's version.
     Cut { loss: u32 },
 }
 
@@ -58,14 +58,14 @@ pub(super) struct Plan<'h> {
     /// Token → symbol.
     pub(super) names: Vec<Symbol>,
     pub(super) moves: Vec<Move>,
-    /// The slots, and the version after each.
-    pub(super) slots: Vec<(Slot, u64)>,
+    /// The versions, and the version after each.
+    pub(super) versions: Vec<(Version, u64)>,
     /// Acknowledged without a version; by start.
-    pub(super) must: Vec<u32>,
+    pub(super) unversioned: Vec<u32>,
     /// Of unknown outcome and known effect; by start.
-    pub(super) may: Vec<u32>,
+    pub(super) maybe_applied: Vec<u32>,
     /// Of unknown outcome and effect; by start.
-    pub(super) wild: Vec<u32>,
+    pub(super) unknown_effect: Vec<u32>,
     /// By start.
     pub(super) looks: Vec<Look>,
     /// Operations that failed.
@@ -76,7 +76,7 @@ pub(super) struct Plan<'h> {
     pub(super) writers: HashMap<(u32, u32), Vec<u32>>,
     /// Token → value, 0 where absent.
     pub(super) found: Vec<u32>,
-    /// Whether the final version was given, so that nothing follows the slots.
+    /// Whether the final version was given, so that nothing follows the versions.
     pub(super) closed: bool,
 }
 
@@ -93,10 +93,10 @@ impl<'h> Plan<'h> {
             token: vec![NONE; history.symbols().len()],
             names: Vec::new(),
             moves: Vec::new(),
-            slots: Vec::new(),
-            must: Vec::new(),
-            may: Vec::new(),
-            wild: Vec::new(),
+            versions: Vec::new(),
+            unversioned: Vec::new(),
+            maybe_applied: Vec::new(),
+            unknown_effect: Vec::new(),
             looks: Vec::new(),
             failed: Vec::new(),
             lost: Vec::new(),
@@ -116,15 +116,18 @@ impl<'h> Plan<'h> {
             plan.found[plan.token[token.index()] as usize] = value.0 + 1;
         }
         plan.lost = vec![NONE; plan.moves.len()];
-        slots::lay_out(&mut plan, pinned, violations);
+        versions::lay_out(&mut plan, pinned, violations);
         let Plan {
-            moves, must, may, ..
+            moves,
+            unversioned,
+            maybe_applied,
+            ..
         } = &mut plan;
         let start = |mv: &u32| moves[*mv as usize].start;
-        must.sort_by_key(start);
-        may.sort_by_key(start);
+        unversioned.sort_by_key(start);
+        maybe_applied.sort_by_key(start);
         plan.looks.sort_by_key(|look| look.start);
-        for mv in plan.must.iter().chain(&plan.may) {
+        for mv in plan.unversioned.iter().chain(&plan.maybe_applied) {
             let kept = history.mutation(plan.moves[*mv as usize].number);
             for (token, value) in &kept.writes {
                 let key = (plan.token[token.index()], number(*value));
@@ -164,13 +167,13 @@ impl<'h> Plan<'h> {
                 let mv = self.push(index, start, end, number, judged);
                 match kept.version.filter(|_| ok) {
                     Some(version) => pinned.push((version, mv)),
-                    None if ok => self.must.push(mv),
-                    None => self.may.push(mv),
+                    None if ok => self.unversioned.push(mv),
+                    None => self.maybe_applied.push(mv),
                 }
             }
             Outcome::Open | Outcome::Unknown(None) if operation.f == Function::Mutate => {
                 let mv = self.push(index, start, u64::MAX, NONE, false);
-                self.wild.push(mv);
+                self.unknown_effect.push(mv);
             }
             Outcome::Failed if operation.f == Function::Mutate => self.failed.push(index),
             Outcome::Tokens(number) if judged => {

@@ -8,7 +8,7 @@ use crate::check::verdict::Violation;
 use crate::check::view::violation;
 use crate::{OpId, ProcessId};
 
-use super::plan::{NONE, Plan, Slot};
+use super::plan::{NONE, Plan, Version};
 
 /// Linear in what was read and written, but for logarithms and for the losses that
 /// a process has seen. A process is reported once for each loss.
@@ -26,13 +26,13 @@ pub(super) fn check(plan: &Plan<'_>, violations: &mut Vec<Violation>) {
     let seen = sightings(plan);
     let mut done: BTreeSet<(ProcessId, u32)> = BTreeSet::new();
     let mut era = 0;
-    for (slot, _) in &plan.slots {
-        let mv = match *slot {
-            Slot::Cut { loss } => {
+    for (place, _) in &plan.versions {
+        let mv = match *place {
+            Version::Cut { loss } => {
                 era = loss + 1;
                 continue;
             }
-            Slot::Pinned(mv) => mv,
+            Version::Pinned(mv) => mv,
             _ => continue,
         };
         let write = plan.operation(mv);

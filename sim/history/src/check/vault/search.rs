@@ -3,7 +3,7 @@
 //! made linear where versions leave no choice.
 //!
 //! Slots are filled from the first to the last. A read changes nothing, so it is
-//! satisfied as soon as it can be, which never closes a way. Only an empty slot is
+//! satisfied as soon as it can be, which never closes a way. Only an empty place is
 //! a choice, tried first with what somebody saw there; a contradiction goes back to
 //! the last choice, unless no choice could have mattered to it: then it is a
 //! violation whatever the rest is, is written down, taken for granted, and the
@@ -18,9 +18,9 @@ use crate::OpId;
 use crate::check::invariant::Invariant;
 use crate::check::verdict::Violation;
 
-use super::choice::Frame;
-use super::foresight::Foresight;
-use super::plan::{Look, Plan, Slot};
+use super::backtrack::Frame;
+use super::lookahead::Lookahead;
+use super::plan::{Look, Plan, Version};
 use super::state::State;
 
 /// Steps that every search may take, and how many more for each operation.
@@ -58,16 +58,16 @@ pub(super) enum Failure {
 pub(super) struct Search<'p, 'h> {
     pub(super) plan: &'p Plan<'h>,
     pub(super) state: State,
-    /// Slot → the smallest end from there on.
+    /// Version → the smallest end from there on.
     pub(super) ends: Vec<u64>,
-    /// Slot → empty ones before it.
+    /// Version → empty ones before it.
     pub(super) gaps: Vec<u32>,
-    /// Whether an empty slot may stay unexplained.
+    /// Whether an empty place may stay unexplained.
     pub(super) excused: bool,
-    pub(super) foresight: Foresight,
+    pub(super) lookahead: Lookahead,
     /// That nobody has a place yet.
     pub(super) nobody: Vec<bool>,
-    /// How many slots are behind, and moves after the last slot.
+    /// How many versions are behind, and moves after the last place.
     pub(super) at: usize,
     /// Reads from the first unsatisfied one to the last that may be open.
     pub(super) open: (usize, usize),
@@ -78,7 +78,7 @@ pub(super) struct Search<'p, 'h> {
     pub(super) choices: bool,
     /// Takes two ways to one state for one, though they leave different mutates over:
     /// an order found so is one, but that none was found proves nothing.
-    pub(super) bold: bool,
+    pub(super) heuristic: bool,
     pub(super) known: HashSet<(usize, u128, u128)>,
     pub(super) steps: u64,
     accused: BTreeSet<(Invariant, Vec<OpId>)>,
@@ -86,30 +86,30 @@ pub(super) struct Search<'p, 'h> {
 }
 
 impl<'p, 'h> Search<'p, 'h> {
-    pub(super) fn new(plan: &'p Plan<'h>, bold: bool) -> Self {
-        let mut ends = vec![u64::MAX; plan.slots.len() + 1];
-        let mut gaps = vec![0; plan.slots.len() + 1];
-        for (index, (slot, _)) in plan.slots.iter().enumerate() {
-            gaps[index + 1] = gaps[index] + u32::from(matches!(slot, Slot::Gap { .. }));
+    pub(super) fn new(plan: &'p Plan<'h>, heuristic: bool) -> Self {
+        let mut ends = vec![u64::MAX; plan.versions.len() + 1];
+        let mut gaps = vec![0; plan.versions.len() + 1];
+        for (index, (place, _)) in plan.versions.iter().enumerate() {
+            gaps[index + 1] = gaps[index] + u32::from(matches!(place, Version::Gap { .. }));
         }
-        for (index, (slot, _)) in plan.slots.iter().enumerate().rev() {
-            let end = match slot {
-                Slot::Pinned(mv) => plan.moves[*mv as usize].end,
-                Slot::Cut { loss } => plan.history.losses()[*loss as usize].time,
-                Slot::Gap { .. } | Slot::Hole { .. } | Slot::Evicted { .. } => u64::MAX,
+        for (index, (place, _)) in plan.versions.iter().enumerate().rev() {
+            let end = match place {
+                Version::Pinned(mv) => plan.moves[*mv as usize].end,
+                Version::Cut { loss } => plan.history.losses()[*loss as usize].time,
+                Version::Gap { .. } | Version::Hole { .. } | Version::Evicted { .. } => u64::MAX,
             };
             ends[index] = ends[index + 1].min(end);
         }
-        let excused = |(slot, _): &(Slot, u64)| {
-            matches!(slot, Slot::Gap { excused: true } | Slot::Hole { .. })
+        let excused = |(place, _): &(Version, u64)| {
+            matches!(place, Version::Gap { excused: true } | Version::Hole { .. })
         };
         Search {
             plan,
             state: State::new(plan),
             ends,
             gaps,
-            excused: plan.slots.iter().any(excused),
-            foresight: Foresight::new(plan),
+            excused: plan.versions.iter().any(excused),
+            lookahead: Lookahead::new(plan),
             nobody: vec![false; plan.moves.len()],
             at: 0,
             open: (0, 0),
@@ -117,7 +117,7 @@ impl<'p, 'h> Search<'p, 'h> {
             frames: Vec::new(),
             committed: false,
             choices: false,
-            bold,
+            heuristic,
             known: HashSet::new(),
             steps: STEPS + STEPS_EACH * plan.moves.len() as u64,
             accused: BTreeSet::new(),
@@ -133,12 +133,12 @@ impl<'p, 'h> Search<'p, 'h> {
             };
             self.steps = steps;
             let horizon = self.look_around();
-            let failure = match self.plan.slots.get(self.at).copied() {
-                Some((Slot::Pinned(mv), _)) => self.pinned(mv, horizon),
-                Some((Slot::Gap { .. }, _)) => self.choose(horizon, Failure::Gap).err(),
-                Some((Slot::Hole { .. }, _)) => Some(Failure::Gap),
-                Some((Slot::Cut { loss }, to)) => self.cut(loss, to, horizon),
-                Some((Slot::Evicted { loss }, _)) => {
+            let failure = match self.plan.versions.get(self.at).copied() {
+                Some((Version::Pinned(mv), _)) => self.pinned(mv, horizon),
+                Some((Version::Gap { .. }, _)) => self.choose(horizon, Failure::Gap).err(),
+                Some((Version::Hole { .. }, _)) => Some(Failure::Gap),
+                Some((Version::Cut { loss }, to)) => self.cut(loss, to, horizon),
+                Some((Version::Evicted { loss }, _)) => {
                     self.evict(loss);
                     None
                 }
@@ -160,8 +160,8 @@ impl<'p, 'h> Search<'p, 'h> {
                 continue;
             }
             let deeper = |(depth, _): &(usize, Vec<Violation>)| self.at > *depth;
-            // Nobody hears of where a bold search got stuck.
-            let unheard = matches!(failure, Failure::Known) || (self.bold && self.choices);
+            // Nobody hears of where a heuristic search got stuck.
+            let unheard = matches!(failure, Failure::Known) || (self.heuristic && self.choices);
             if !unheard && self.stuck.as_ref().is_none_or(deeper) {
                 self.stuck = Some((self.at, self.explain(&failure)));
             }
@@ -178,16 +178,16 @@ impl<'p, 'h> Search<'p, 'h> {
     /// Satisfies every read that fits here; what comes next has to begin no later
     /// than the answer.
     fn look_around(&mut self) -> u64 {
-        if self.at <= self.plan.slots.len() {
+        if self.at <= self.plan.versions.len() {
             self.state.mark(self.at);
         }
-        let mut horizon = self.ends[self.at.min(self.plan.slots.len())];
-        while let Some(mv) = self.plan.must.get(self.must_from)
+        let mut horizon = self.ends[self.at.min(self.plan.versions.len())];
+        while let Some(mv) = self.plan.unversioned.get(self.must_from)
             && self.state.placed[*mv as usize]
         {
             self.must_from += 1;
         }
-        for mv in &self.plan.must[self.must_from..] {
+        for mv in &self.plan.unversioned[self.must_from..] {
             let this = &self.plan.moves[*mv as usize];
             if this.start > horizon {
                 break;
@@ -292,7 +292,7 @@ impl<'p, 'h> Search<'p, 'h> {
         let plan = self.plan;
         let look = (self.open.0..self.open.1)
             .find(|index| !self.state.seen[*index] && plan.looks[*index].end < start);
-        let must = plan.must[self.must_from..]
+        let must = plan.unversioned[self.must_from..]
             .iter()
             .copied()
             .find(|mv| !self.state.placed[*mv as usize] && plan.moves[*mv as usize].end < start);
@@ -306,12 +306,12 @@ impl<'p, 'h> Search<'p, 'h> {
             return Some(failure);
         }
         let here = self.at;
-        let kept = self.plan.slots[..here]
+        let kept = self.plan.versions[..here]
             .iter()
             .rposition(|(_, at)| *at == to);
         let from = match (kept, to) {
             (_, 0) => 0,
-            (Some(slot), _) => self.state.marked(slot + 1),
+            (Some(place), _) => self.state.marked(place + 1),
             (None, _) => self.state.length(),
         };
         let writer_before: Vec<u32> = self.state.cells.iter().map(|cell| cell.writer).collect();
@@ -346,10 +346,10 @@ impl<'p, 'h> Search<'p, 'h> {
         }
     }
 
-    /// The end of the slots: whether all is done, or what cannot be.
+    /// The end of the versions: whether all is done, or what cannot be.
     fn finish(&mut self, horizon: u64) -> Result<bool, Failure> {
         let plan = self.plan;
-        let must = plan.must[self.must_from..]
+        let must = plan.unversioned[self.must_from..]
             .iter()
             .copied()
             .find(|mv| !self.state.placed[*mv as usize]);

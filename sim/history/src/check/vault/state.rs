@@ -12,7 +12,7 @@ pub(super) struct Cell {
     pub(super) before: u32,
     /// The move that wrote it last; [`NONE`] where none did.
     pub(super) writer: u32,
-    /// How many slots were behind when it was written; 0 before the first.
+    /// How many versions were behind when it was written; 0 before the first.
     pub(super) at: u32,
     /// Whether it may have any value.
     pub(super) any: bool,
@@ -23,7 +23,7 @@ enum Change {
     Token(u32, Cell),
     Placed(u32),
     Seen(u32),
-    /// Nobody knows what was written: the slot of the last such write before.
+    /// Nobody knows what was written: the place of the last such write before.
     Wild(u32),
 }
 
@@ -32,7 +32,7 @@ pub(super) struct State {
     /// How many tokens have a value.
     pub(super) live: usize,
     pub(super) sign: u128,
-    /// Moves that happened, of those without a slot of their own.
+    /// Moves that happened, of those without a place of their own.
     pub(super) placed: Vec<bool>,
     /// Reads that were satisfied.
     pub(super) seen: Vec<bool>,
@@ -40,11 +40,11 @@ pub(super) struct State {
     moved: u128,
     looked: u128,
     /// A write after which every token not written since may have any value.
-    wild: u32,
+    unknown_effect: u32,
     /// Whether some tokens may have any value, or had at a time.
     pub(super) fuzzy: bool,
     changes: Vec<Change>,
-    /// Slot → changes before it.
+    /// Version → changes before it.
     marks: Vec<usize>,
 }
 
@@ -65,17 +65,17 @@ impl State {
             seen: vec![false; plan.looks.len()],
             moved: 0,
             looked: 0,
-            wild: 0,
+            unknown_effect: 0,
             fuzzy: false,
             changes: Vec::new(),
-            marks: vec![0; plan.slots.len() + 1],
+            marks: vec![0; plan.versions.len() + 1],
         }
     }
 
     /// Whether a token may have any value, as far as anyone knows.
     pub(super) fn is_any(&self, token: u32) -> bool {
         let cell = &self.cells[token as usize];
-        cell.any || cell.at < self.wild
+        cell.any || cell.at < self.unknown_effect
     }
 
     fn put(&mut self, token: u32, cell: Cell) {
@@ -119,8 +119,8 @@ impl State {
 
     /// A write of unknown effect.
     pub(super) fn write_wild(&mut self, at: u32) {
-        self.changes.push(Change::Wild(self.wild));
-        self.wild = at;
+        self.changes.push(Change::Wild(self.unknown_effect));
+        self.unknown_effect = at;
         self.fuzzy = true;
     }
 
@@ -140,13 +140,13 @@ impl State {
         self.changes.len()
     }
 
-    /// Remembers where a slot begins.
-    pub(super) fn mark(&mut self, slot: usize) {
-        self.marks[slot] = self.changes.len();
+    /// Remembers where a place begins.
+    pub(super) fn mark(&mut self, place: usize) {
+        self.marks[place] = self.changes.len();
     }
 
-    pub(super) fn marked(&self, slot: usize) -> usize {
-        self.marks[slot]
+    pub(super) fn marked(&self, place: usize) -> usize {
+        self.marks[place]
     }
 
     /// Takes back everything after the first `length` changes.
@@ -162,7 +162,7 @@ impl State {
                     self.seen[look as usize] = false;
                     self.looked ^= key(!u64::from(look));
                 }
-                Some(Change::Wild(before)) => self.wild = before,
+                Some(Change::Wild(before)) => self.unknown_effect = before,
                 None => return,
             }
         }
@@ -175,8 +175,8 @@ impl State {
             match self.changes[index] {
                 Change::Token(token, cell) => self.set(token, cell),
                 Change::Wild(before) => {
-                    self.changes.push(Change::Wild(self.wild));
-                    self.wild = before;
+                    self.changes.push(Change::Wild(self.unknown_effect));
+                    self.unknown_effect = before;
                 }
                 Change::Placed(_) | Change::Seen(_) => {}
             }
@@ -194,14 +194,17 @@ impl State {
         cells
     }
 
-    /// The whole of what the rest of a search depends on, but for the slot.
+    /// The whole of what the rest of a search depends on, but for the place.
     pub(super) fn key(&self) -> (u128, u128) {
-        (self.moved ^ self.looked ^ u128::from(self.wild), self.sign)
+        (
+            self.moved ^ self.looked ^ u128::from(self.unknown_effect),
+            self.sign,
+        )
     }
 
     /// The same without the moves that led there.
     pub(super) fn bold_key(&self) -> (u128, u128) {
-        (self.looked ^ u128::from(self.wild), self.sign)
+        (self.looked ^ u128::from(self.unknown_effect), self.sign)
     }
 }
 

@@ -1,9 +1,9 @@
-//! Choices: what to put at an empty slot, and the way back to the last one.
+//! Choices: what to put at an empty place, and the way back to the last one.
 
 use std::collections::BTreeSet;
 
-use super::foresight::Outlook;
-use super::plan::{Slot, signature};
+use super::lookahead::Outlook;
+use super::plan::{Version, signature};
 use super::search::{Failure, Search};
 
 /// A choice that was made.
@@ -42,14 +42,14 @@ enum Stage {
 impl Search<'_, '_> {
     /// Goes on with the first thing that may come here, if anything may.
     pub(super) fn choose(&mut self, horizon: u64, otherwise: Failure) -> Result<(), Failure> {
-        let slot = self.at.min(self.plan.slots.len());
-        let (done, sign) = if self.bold {
+        let place = self.at.min(self.plan.versions.len());
+        let (done, sign) = if self.heuristic {
             self.state.bold_key()
         } else {
             self.state.key()
         };
-        let remembers = self.bold || !self.state.fuzzy;
-        if remembers && !self.known.insert((slot, done, sign)) {
+        let remembers = self.heuristic || !self.state.fuzzy;
+        if remembers && !self.known.insert((place, done, sign)) {
             return Err(Failure::Known);
         }
         let mut frame = Frame {
@@ -131,27 +131,27 @@ impl Search<'_, '_> {
     }
 
     fn is_excused(&self) -> bool {
-        let slot = self.plan.slots.get(self.at);
-        matches!(slot, Some((Slot::Gap { excused: true }, _)))
+        let place = self.plan.versions.get(self.at);
+        matches!(place, Some((Version::Gap { excused: true }, _)))
     }
 
     /// What may come at a choice, of its stage, the likelier first.
     fn candidates(&mut self, frame: &Frame) -> Vec<u32> {
         let plan = self.plan;
-        let slot = self.at.min(plan.slots.len());
+        let place = self.at.min(plan.versions.len());
         let by_start = |list: &[u32], from: usize| -> Vec<u32> {
             let list = list.iter().skip(from).copied();
             list.take_while(|mv| plan.moves[*mv as usize].start <= frame.horizon)
                 .collect()
         };
         let mut list = match frame.stage {
-            Stage::Seen => self.foresight.explaining(plan, slot),
-            Stage::Must => by_start(&plan.must, frame.must_from),
-            Stage::May | Stage::Unlikely if self.state.fuzzy => by_start(&plan.may, 0),
-            Stage::May | Stage::Unlikely => self.foresight.reading(plan, &self.state.cells),
+            Stage::Seen => self.lookahead.explaining(plan, place),
+            Stage::Must => by_start(&plan.unversioned, frame.must_from),
+            Stage::May | Stage::Unlikely if self.state.fuzzy => by_start(&plan.maybe_applied, 0),
+            Stage::May | Stage::Unlikely => self.lookahead.reading(plan, &self.state.cells),
             Stage::Wild => {
                 // One unknown write is as good as another.
-                let mut wild = by_start(&plan.wild, 0);
+                let mut wild = by_start(&plan.unknown_effect, 0);
                 wild.retain(|mv| !self.state.placed[*mv as usize]);
                 wild.truncate(1);
                 return wild;
@@ -167,7 +167,7 @@ impl Search<'_, '_> {
             if !possible {
                 return false;
             }
-            let outlook = self.foresight.outlook(plan, &self.gaps, *mv, slot);
+            let outlook = self.lookahead.outlook(plan, &self.gaps, *mv, place);
             if outlook == Outlook::Unlikely {
                 unlikely.push(*mv);
             }
@@ -179,15 +179,15 @@ impl Search<'_, '_> {
             _ => {}
         }
         // Whatever one of unknown effect may do, it may do between.
-        if !self.excused && plan.wild.is_empty() {
+        if !self.excused && plan.unknown_effect.is_empty() {
             let (gaps, placed) = (&self.gaps, &self.state.placed);
-            unlikely.retain(|mv| self.foresight.leads_on(plan, gaps, placed, *mv, slot));
+            unlikely.retain(|mv| self.lookahead.leads_on(plan, gaps, placed, *mv, place));
         }
         list.extend(unlikely);
         if matches!(frame.stage, Stage::May | Stage::Unlikely) {
             list.sort_unstable_by_key(|mv| (plan.moves[*mv as usize].start, *mv));
         }
-        if self.bold && list.len() > 1 {
+        if self.heuristic && list.len() > 1 {
             let mut effects = BTreeSet::new();
             list.retain(|mv| effects.insert(self.effect(*mv)));
         }

@@ -1,17 +1,19 @@
 //! Which contradictions no other choice could have avoided.
 
-use super::plan::{Plan, Slot};
+use super::plan::{Plan, Version};
 use super::search::{Failure, Search};
 use super::state::Cell;
 
-/// How many slots back the states that a read may have seen are looked at.
+/// How many versions back the states that a read may have seen are looked at.
 const FAR: usize = 64;
 
 impl Search<'_, '_> {
-    /// Whether a contradiction stands whatever fills the empty slots.
+    /// Whether a contradiction stands whatever fills the unacknowledged versions.
     pub(super) fn is_definite(&self, failure: &Failure) -> bool {
         let plan = self.plan;
-        let free = plan.must.is_empty() && plan.may.is_empty() && plan.wild.is_empty();
+        let free = plan.unversioned.is_empty()
+            && plan.maybe_applied.is_empty()
+            && plan.unknown_effect.is_empty();
         match failure {
             Failure::Known => false,
             Failure::Late(_) => false,
@@ -33,14 +35,14 @@ impl Search<'_, '_> {
     }
 
     /// Whether a token certainly has the value of `cell`, and not `value`, after
-    /// `at` slots: nothing that could have written another stands in between.
+    /// `at` versions: nothing that could have written another stands in between.
     fn is_fixed(&self, token: u32, value: u32, cell: &Cell, at: usize) -> bool {
         let plan = self.plan;
         if cell.value == value || cell.any || !self.is_pinned(cell) {
             return false;
         }
-        // Anything left over may stand behind the last slot.
-        let most = if at < plan.slots.len() || (at == plan.slots.len() && plan.closed) {
+        // Anything left over may stand behind the last place.
+        let most = if at < plan.versions.len() || (at == plan.versions.len() && plan.closed) {
             self.gaps[at] - self.gaps[(cell.at as usize).min(at)]
         } else {
             u32::MAX
@@ -50,23 +52,25 @@ impl Search<'_, '_> {
         }
         let anyone = (plan, &self.nobody[..]);
         let from = (token, cell.value);
-        plan.wild.is_empty() && !self.excused && !self.foresight.leads(anyone, from, value, most, 0)
+        plan.unknown_effect.is_empty()
+            && !self.excused
+            && !self.lookahead.leads(anyone, from, value, most, 0)
     }
 
     /// Whether a token was last written by someone whose place is given.
     fn is_pinned(&self, cell: &Cell) -> bool {
-        let slot = (cell.at as usize).checked_sub(1);
-        let slot = slot.and_then(|slot| self.plan.slots.get(slot));
-        cell.at == 0 || matches!(slot, Some((Slot::Pinned(_), _)))
+        let place = (cell.at as usize).checked_sub(1);
+        let place = place.and_then(|place| self.plan.versions.get(place));
+        cell.at == 0 || matches!(place, Some((Version::Pinned(_), _)))
     }
 
-    /// Whether nothing at all could have stood at an empty slot.
+    /// Whether nothing at all could have stood at an empty place.
     fn is_unexplainable(&self) -> bool {
         let plan = self.plan;
-        if matches!(plan.slots.get(self.at), Some((Slot::Hole { .. }, _))) {
+        if matches!(plan.versions.get(self.at), Some((Version::Hole { .. }, _))) {
             return true;
         }
-        let horizon = self.ends[self.at.min(plan.slots.len())];
+        let horizon = self.ends[self.at.min(plan.versions.len())];
         let could = |mv: &u32| {
             let this = &plan.moves[*mv as usize];
             let fixed = |(token, value): (u32, u32)| {
@@ -76,7 +80,12 @@ impl Search<'_, '_> {
             this.start <= horizon && !(this.trusted && plan.reads(*mv).any(fixed))
         };
         let wild = |mv: &u32| plan.moves[*mv as usize].start <= horizon;
-        !plan.wild.iter().any(wild) && !plan.may.iter().chain(&plan.must).any(could)
+        !plan.unknown_effect.iter().any(wild)
+            && !plan
+                .maybe_applied
+                .iter()
+                .chain(&plan.unversioned)
+                .any(could)
     }
 
     /// Whether a read differs from every state that there was while it ran.
@@ -116,13 +125,13 @@ impl Search<'_, '_> {
     pub(super) fn states(&self, look: u32) -> Vec<(usize, Vec<Cell>)> {
         let start = self.plan.looks[look as usize].start;
         let mut states = vec![(self.at, self.state.cells.clone())];
-        let mut at = self.at.min(self.plan.slots.len());
+        let mut at = self.at.min(self.plan.versions.len());
         while at > 0 && states.len() < FAR {
             at -= 1;
             if self.ends[at] < start {
                 break;
             }
-            // Before the slot: all the changes up to there.
+            // Before the place: all the changes up to there.
             states.push((at, self.state.past(self.state.marked(at))));
         }
         states

@@ -1,5 +1,5 @@
 //! `stale_write` and `lost_token` as far as versions alone prove them, and the
-//! slots that a search has to fill: one for each version, in order of time across
+//! versions that a search has to fill: one for each version, in order of time across
 //! losses.
 //!
 //! A loss that names versions cuts the vault back to the one before the least of
@@ -16,7 +16,7 @@ use crate::check::verdict::Violation;
 use crate::check::view::violation;
 use crate::{Durability, LossRecord};
 
-use super::plan::{Plan, Slot};
+use super::plan::{Plan, Version};
 
 /// Lays out `pinned`, pairs of a version and a move.
 pub(super) fn lay_out(plan: &mut Plan<'_>, mut pinned: Vec<(u64, u32)>, out: &mut Vec<Violation>) {
@@ -29,8 +29,9 @@ pub(super) fn lay_out(plan: &mut Plan<'_>, mut pinned: Vec<(u64, u32)>, out: &mu
         assign(plan, &cuts, &pinned, &mut eras);
     }
     let last = eras.len() - 1;
-    // More empty slots than that can only stay empty.
-    let mut fillers = (plan.may.len() + plan.must.len() + plan.wild.len()) as u64;
+    // More unacknowledged versions than that can only stay empty.
+    let mut fillers =
+        (plan.maybe_applied.len() + plan.unversioned.len() + plan.unknown_effect.len()) as u64;
     let mut base = 0;
     for (era, mut pinned) in eras.into_iter().enumerate() {
         let loss = cuts.get(era).copied();
@@ -64,7 +65,7 @@ pub(super) fn lay_out(plan: &mut Plan<'_>, mut pinned: Vec<(u64, u32)>, out: &mu
                 at = version;
                 before = Some(mv);
             }
-            plan.slots.push((Slot::Pinned(mv), at));
+            plan.versions.push((Version::Pinned(mv), at));
             if let Some((index, loss)) = loss
                 && taken.contains(&version)
             {
@@ -75,7 +76,7 @@ pub(super) fn lay_out(plan: &mut Plan<'_>, mut pinned: Vec<(u64, u32)>, out: &mu
         fill(plan, &mut at, end, &taken, &mut fillers);
         if let Some((index, loss)) = loss {
             base = cut_to(loss).min(at);
-            plan.slots.push((Slot::Cut { loss: index }, base));
+            plan.versions.push((Version::Cut { loss: index }, base));
         }
     }
     in_order(plan, out);
@@ -90,39 +91,39 @@ fn evict(plan: &mut Plan<'_>) {
         if !loss.versions.is_empty() || loss.tokens.is_empty() {
             continue;
         }
-        let before = |slot: &(Slot, u64)| match slot.0 {
-            Slot::Pinned(mv) => plan.operation(mv).end < loss.time,
+        let before = |place: &(Version, u64)| match place.0 {
+            Version::Pinned(mv) => plan.operation(mv).end < loss.time,
             _ => false,
         };
-        let after = |slot: &(Slot, u64)| match slot.0 {
-            Slot::Pinned(mv) => plan.moves[mv as usize].start > loss.time,
+        let after = |place: &(Version, u64)| match place.0 {
+            Version::Pinned(mv) => plan.moves[mv as usize].start > loss.time,
             _ => false,
         };
         let first = plan
-            .slots
+            .versions
             .iter()
             .rposition(before)
-            .map_or(0, |slot| slot + 1);
-        let count = plan.slots[first..].iter().position(after);
-        let last = count.map_or(plan.slots.len(), |count| first + count);
-        evictions.extend((first..=last).map(|slot| (slot, index)));
+            .map_or(0, |place| place + 1);
+        let count = plan.versions[first..].iter().position(after);
+        let last = count.map_or(plan.versions.len(), |count| first + count);
+        evictions.extend((first..=last).map(|place| (place, index)));
     }
     if evictions.is_empty() {
         return;
     }
     evictions.sort_unstable();
-    let slots = std::mem::take(&mut plan.slots);
+    let versions = std::mem::take(&mut plan.versions);
     let mut evictions = evictions.into_iter().peekable();
     let mut version = 0;
-    for (index, slot) in slots.iter().enumerate() {
+    for (index, place) in versions.iter().enumerate() {
         while let Some((_, loss)) = evictions.next_if(|(at, _)| *at <= index) {
-            plan.slots.push((Slot::Evicted { loss }, version));
+            plan.versions.push((Version::Evicted { loss }, version));
         }
-        plan.slots.push(*slot);
-        version = slot.1;
+        plan.versions.push(*place);
+        version = place.1;
     }
-    plan.slots
-        .extend(evictions.map(|(_, loss)| (Slot::Evicted { loss }, version)));
+    plan.versions
+        .extend(evictions.map(|(_, loss)| (Version::Evicted { loss }, version)));
 }
 
 /// The losses that cut versions off. Without a version on every acknowledgement
@@ -130,7 +131,7 @@ fn evict(plan: &mut Plan<'_>) {
 fn cuts<'h>(plan: &Plan<'h>) -> Vec<(u32, &'h LossRecord)> {
     let losses = plan.history.losses().iter().zip(0u32..);
     losses
-        .filter(|(loss, _)| plan.must.is_empty() && !loss.versions.is_empty())
+        .filter(|(loss, _)| plan.unversioned.is_empty() && !loss.versions.is_empty())
         .map(|(loss, index)| (index, loss))
         .collect()
 }
@@ -182,7 +183,7 @@ fn assign(
     }
 }
 
-/// Empty slots up to a version.
+/// Unacknowledged versions up to a version.
 fn fill(plan: &mut Plan<'_>, at: &mut u64, to: u64, taken: &BTreeSet<u64>, fillers: &mut u64) {
     if to <= *at {
         return;
@@ -191,16 +192,16 @@ fn fill(plan: &mut Plan<'_>, at: &mut u64, to: u64, taken: &BTreeSet<u64>, fille
     *fillers -= count;
     for version in *at + 1..=*at + count {
         let excused = taken.contains(&version);
-        plan.slots.push((Slot::Gap { excused }, version));
+        plan.versions.push((Version::Gap { excused }, version));
     }
     let count = to - *at - count;
     // Versions that a loss took may have been anyone's.
     let named = taken.range(to - count + 1..=to).count() as u64;
     if count > named {
         let count = count - named;
-        plan.slots.push((Slot::Hole { count }, to));
+        plan.versions.push((Version::Hole { count }, to));
     } else if count > 0 {
-        plan.slots.push((Slot::Gap { excused: true }, to));
+        plan.versions.push((Version::Gap { excused: true }, to));
     }
     *at = to;
 }
@@ -259,7 +260,7 @@ fn covered(plan: &Plan<'_>, mv: u32, loss: &LossRecord) -> Option<Violation> {
     })
 }
 
-/// Walks the slots backwards, keeping the smallest end among the later ones: a
+/// Walks the versions backwards, keeping the smallest end among the later ones: a
 /// mutate that began after it stands too early, and the later one stands on top of
 /// what it cannot have read. Each that stands too late is reported once, with the
 /// nearest that overtook it and their number, and binds nobody any more.
@@ -267,8 +268,10 @@ fn in_order(plan: &mut Plan<'_>, out: &mut Vec<Violation>) {
     let mut earliest: Option<(u64, u32)> = None;
     let mut found: Option<(u32, u32, u64)> = None;
     let mut reports = Vec::new();
-    for (slot, _) in plan.slots.iter().rev() {
-        let Slot::Pinned(mv) = *slot else { continue };
+    for (place, _) in plan.versions.iter().rev() {
+        let Version::Pinned(mv) = *place else {
+            continue;
+        };
         let Some(this) = plan.moves.get(mv as usize) else {
             continue;
         };
