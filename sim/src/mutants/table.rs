@@ -132,7 +132,7 @@ planted_bugs! { $
         AUDIT => WrongOutcome,
         NoAppendId = NoAppendId;
     BatchCutInTwo "batch_cut_in_two": "a batch travels as two scripts",
-        AUDIT => DuplicateAppend,
+        AUDIT => Fork,
         BatchCutInTwo = BatchCutInTwo;
 
     VaultNoFence "vault_no_fence": "the apply script compares nothing",
@@ -186,7 +186,7 @@ all(redis.call, 'HSET', KEYS[1], sets)
         VAULT => StaleWrite,
         ResentAsAnother = ResentAsAnother::purges();
     VaultBlindRetry "vault_blind_retry": "an attempt whose reply was lost is sent again as another mutation",
-        VAULT => StaleWrite,
+        VAULT => WrongOutcome,
         ResentAsAnother = ResentAsAnother::any();
     VaultLostReplyNotApplied "vault_lost_reply_not_applied": "a lost reply is reported as not applied",
         VAULT => WrongOutcome,
