@@ -53,6 +53,7 @@ pub enum AppendError {
 
 /// Why an append was certainly not applied.
 #[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum NotApplied {
     /// The queue was full until the deadline.
     #[error(
@@ -124,6 +125,7 @@ impl fmt::Display for Cause {
 
 /// A state of the keys that is no chain, or not the chain it was.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum Corrupt {
     /// A key holds another type than the store's.
     #[error(

@@ -72,6 +72,7 @@ impl Default for AuditConfig {
 
 /// What a sink has done so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct AuditStats {
     /// Records acknowledged.
     pub appended: u64,

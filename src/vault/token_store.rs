@@ -125,6 +125,7 @@ where
 
 /// What a token store has done so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct VaultStats {
     /// Mutations applied.
     pub committed: u64,
