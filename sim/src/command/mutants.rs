@@ -131,7 +131,7 @@ fn hunt(args: &MutantsArgs, variant: Variant, jobs: usize) -> Caught {
         let from = args.from.saturating_add(range.saturating_mul(args.budget));
         let seeds = from..from.saturating_add(args.budget);
         let (mut tried, mut by) = (0, None);
-        run_seeds(seeds, jobs, 0, &options, variant, |report| {
+        run_seeds(seeds, jobs, variant.twice(), &options, variant, |report| {
             tried += 1;
             by = report
                 .world

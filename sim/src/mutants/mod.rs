@@ -28,6 +28,13 @@ impl Variant {
         Self::PLANTED.iter().copied()
     }
 
+    /// Every how many seeds have to run a second time so that the bug shows; 0
+    /// for none.
+    #[must_use]
+    pub fn twice(self) -> u64 {
+        u64::from(self.first() == Some(haechi_history::check::Invariant::Nondeterminism))
+    }
+
     /// The worlds in which the bug shows soon.
     #[must_use]
     pub fn options(self) -> WorldOptions {

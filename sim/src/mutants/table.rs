@@ -6,10 +6,10 @@ use haechi_store_redis::AttemptError;
 use super::{
     bug::Correct,
     bugs::{
-        AuditElsewhere, BatchCutInTwo, CachedHeadKept, DiffInTwoScripts, EnvelopeEndKept,
-        FenceInTwoCommands, FirstDiffKept, LockTrusted, LostReply, NoAppendId, NoTombstone,
-        PatchedAppend, PatchedApply, ResentAsAnother, ScriptRunTwice, SnapshotBeforeVersion,
-        UnfencedDeletes,
+        AmbientRandomness, AuditElsewhere, BatchCutInTwo, CachedHeadKept, DiffInTwoScripts,
+        EnvelopeEndKept, FenceInTwoCommands, FirstDiffKept, FirstPageKept, LockTrusted, LostReply,
+        NoAppendId, NoTombstone, PatchedAppend, PatchedApply, PlaintextInEnvelope, ResentAsAnother,
+        ScriptRunTwice, SnapshotBeforeVersion, UnfencedDeletes, UnknownAcknowledged,
     },
     patch::StalePatch,
 };
@@ -134,6 +134,15 @@ planted_bugs! { $
     BatchCutInTwo "batch_cut_in_two": "a batch travels as two scripts",
         AUDIT => Fork,
         BatchCutInTwo = BatchCutInTwo;
+    UnknownAcknowledged "unknown_acknowledged": "an append of unknown outcome is acknowledged at the position that it can have",
+        AUDIT => Fork,
+        UnknownAcknowledged = UnknownAcknowledged;
+    FirstPageKept "first_page_kept": "a reader serves the first page that was read, for ever",
+        AUDIT => StaleRead,
+        FirstPageKept = FirstPageKept::default();
+    AmbientRandomness "ambient_randomness": "whether a command more is sent depends on a hash that is seeded anew",
+        AUDIT => Nondeterminism,
+        AmbientRandomness = AmbientRandomness;
 
     VaultNoFence "vault_no_fence": "the apply script compares nothing",
         VAULT => StaleWrite,
@@ -191,6 +200,9 @@ all(redis.call, 'HSET', KEYS[1], sets)
     VaultLostReplyNotApplied "vault_lost_reply_not_applied": "a lost reply is reported as not applied",
         VAULT => WrongOutcome,
         LostReply = LostReply(AttemptError::Denied);
+    PlaintextInEnvelope "plaintext_in_envelope": "an envelope names the plaintext where the key's name should be",
+        VAULT => Leak,
+        PlaintextInEnvelope = PlaintextInEnvelope;
     AuditElsewhere "audit_elsewhere": "vaults record in a chain that nobody reads",
         VAULT => Unaudited,
         AuditElsewhere = AuditElsewhere;

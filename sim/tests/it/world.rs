@@ -153,10 +153,17 @@ fn only_the_classes_asked_for_strike() {
 fn every_planted_bug_is_caught() {
     for variant in Variant::planted() {
         let mut caught = None;
-        run_seeds(0..500, 2, 0, &variant.options(), variant, |report| {
-            caught = report.world.run.violations.first().cloned();
-            caught.is_none()
-        });
+        run_seeds(
+            0..500,
+            2,
+            variant.twice(),
+            &variant.options(),
+            variant,
+            |report| {
+                caught = report.world.run.violations.first().cloned();
+                caught.is_none()
+            },
+        );
         assert!(caught.is_some(), "{variant} survived 500 seeds");
     }
 }

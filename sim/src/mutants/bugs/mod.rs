@@ -1,5 +1,6 @@
 //! The bugs that are behaviour: one file each, or one for a few of a kind.
 
+mod ambient_randomness;
 mod audit_elsewhere;
 mod batch_cut_in_two;
 mod cached_head_kept;
@@ -7,15 +8,19 @@ mod diff_in_two_scripts;
 mod envelope_end_kept;
 mod fence_in_two_commands;
 mod first_diff_kept;
+mod first_page_kept;
 mod lost_reply;
 mod no_append_id;
 mod no_tombstone;
 mod patched;
+mod plaintext_in_envelope;
 mod resent_as_another;
 mod script_run_twice;
 mod snapshot_before_version;
 mod unfenced_deletes;
+mod unknown_acknowledged;
 
+pub(super) use ambient_randomness::AmbientRandomness;
 pub(super) use audit_elsewhere::AuditElsewhere;
 pub(super) use batch_cut_in_two::BatchCutInTwo;
 pub(super) use cached_head_kept::CachedHeadKept;
@@ -23,14 +28,17 @@ pub(super) use diff_in_two_scripts::DiffInTwoScripts;
 pub(super) use envelope_end_kept::EnvelopeEndKept;
 pub(super) use fence_in_two_commands::FenceInTwoCommands;
 pub(super) use first_diff_kept::FirstDiffKept;
+pub(super) use first_page_kept::FirstPageKept;
 pub(super) use lost_reply::LostReply;
 pub(super) use no_append_id::NoAppendId;
 pub(super) use no_tombstone::NoTombstone;
 pub(super) use patched::{LockTrusted, PatchedAppend, PatchedApply};
+pub(super) use plaintext_in_envelope::PlaintextInEnvelope;
 pub(super) use resent_as_another::ResentAsAnother;
 pub(super) use script_run_twice::ScriptRunTwice;
 pub(super) use snapshot_before_version::SnapshotBeforeVersion;
 pub(super) use unfenced_deletes::UnfencedDeletes;
+pub(super) use unknown_acknowledged::UnknownAcknowledged;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
