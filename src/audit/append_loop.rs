@@ -84,7 +84,7 @@ enum BatchFate {
     /// Nobody can tell.
     Unknown(Cause),
     /// Not applied, and trying again is no use.
-    Hopeless(AppendError),
+    Fatal(AppendError),
 }
 
 /// What to do before a batch is sealed anew.
@@ -168,7 +168,7 @@ impl<S: AuditStore, C: Clock, E: Entropy> AppendLoop<S, C, E> {
                     self.clock.sleep(failures.next(&self.entropy)).await;
                 }
                 BatchFate::Unknown(cause) => return queue.settle_unknown(&cause),
-                BatchFate::Hopeless(error) => return queue.settle(|_| Err(error.clone())),
+                BatchFate::Fatal(error) => return queue.settle(|_| Err(error.clone())),
             }
         }
     }
@@ -176,7 +176,7 @@ impl<S: AuditStore, C: Clock, E: Entropy> AppendLoop<S, C, E> {
     /// The cached head, or what a reading gives.
     async fn find_head(&mut self) -> Result<Head, BatchFate> {
         if let Some(rolled_back) = &self.rolled_back {
-            return Err(BatchFate::Hopeless(rolled_back.clone().into()));
+            return Err(BatchFate::Fatal(rolled_back.clone().into()));
         }
         if let Some(head) = self.head {
             return Ok(head);
@@ -184,15 +184,15 @@ impl<S: AuditStore, C: Clock, E: Entropy> AppendLoop<S, C, E> {
         match self.store.tail(self.seen).await {
             Ok(tail) => match self.adopt(tail) {
                 Ok(()) => Ok(tail.head),
-                Err(rolled_back) => Err(BatchFate::Hopeless(rolled_back.into())),
+                Err(rolled_back) => Err(BatchFate::Fatal(rolled_back.into())),
             },
             Err(AttemptError::Refused(cause) | AttemptError::Ambiguous(cause)) => {
                 Err(BatchFate::NotApplied(Again::AfterFailure(cause)))
             }
             Err(AttemptError::Denied(cause)) => {
-                Err(BatchFate::Hopeless(NotApplied::Refused(cause).into()))
+                Err(BatchFate::Fatal(NotApplied::Refused(cause).into()))
             }
-            Err(AttemptError::Corrupt(corrupt)) => Err(BatchFate::Hopeless(corrupt.into())),
+            Err(AttemptError::Corrupt(corrupt)) => Err(BatchFate::Fatal(corrupt.into())),
         }
     }
 
@@ -258,11 +258,11 @@ impl<S: AuditStore, C: Clock, E: Entropy> AppendLoop<S, C, E> {
                     return BatchFate::NotApplied(Again::AfterFailure(cause));
                 }
                 (Err(AttemptError::Denied(cause)), false) => {
-                    return BatchFate::Hopeless(NotApplied::Refused(cause).into());
+                    return BatchFate::Fatal(NotApplied::Refused(cause).into());
                 }
                 (Err(AttemptError::Corrupt(corrupt)), false) => {
                     self.head = None;
-                    return BatchFate::Hopeless(corrupt.into());
+                    return BatchFate::Fatal(corrupt.into());
                 }
                 (Err(AttemptError::Corrupt(corrupt)), true) => {
                     self.head = None;
@@ -294,7 +294,7 @@ impl<S: AuditStore, C: Clock, E: Entropy> AppendLoop<S, C, E> {
             return if resent {
                 BatchFate::Unknown(Cause::new(rolled_back.to_string()))
             } else {
-                BatchFate::Hopeless(rolled_back.into())
+                BatchFate::Fatal(rolled_back.into())
             };
         }
         if !resent {

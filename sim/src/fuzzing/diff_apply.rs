@@ -82,7 +82,7 @@ struct Shared {
     /// What becomes of the calls to come, the next one last.
     fates: Vec<Fault>,
     /// What becomes of every call until it is over, when the list is used up.
-    weather: Fault,
+    fault: Fault,
     /// The version that each applied mutation made.
     applied: BTreeMap<MutationId, u64>,
     /// Mutations said never to be applied.
@@ -181,7 +181,7 @@ impl World {
             shared.tried.clear();
             let hits: u8 = data.int_in_range(0..=4).unwrap_or_default();
             shared.fates = (0..hits).map(|_| fault(data)).collect();
-            shared.weather = match data.arbitrary::<u8>().unwrap_or_default() % 16 {
+            shared.fault = match data.arbitrary::<u8>().unwrap_or_default() % 16 {
                 0 => fault(data),
                 _ => Fault::None,
             };
@@ -205,7 +205,7 @@ impl World {
             block_on(store.transaction([], run))
         };
         let mut shared = self.shared();
-        shared.weather = Fault::None;
+        shared.fault = Fault::None;
         shared.fates.clear();
         let landed: Vec<u64> = shared
             .tried
@@ -417,8 +417,8 @@ impl Checked {
             return Fault::None;
         }
         let mut shared = self.shared();
-        let weather = shared.weather;
-        shared.fates.pop().unwrap_or(weather)
+        let fault = shared.fault;
+        shared.fates.pop().unwrap_or(fault)
     }
 
     /// Applies, and compares what the answer says with what became of the

@@ -76,7 +76,7 @@ pub(super) fn check(history: &History, out: &mut Vec<Violation>) -> Result<(), C
                    nothing tells which were lost; record \"version\"";
         return undecided(out.len() > before, why);
     }
-    // Boldly first: it cannot run for long, and nearly always finds an order that is
+    // First pass, heuristic: it is fast and nearly always finds an order that is
     // there.
     let first = out.len();
     let mut heuristic = search::Search::new(&plan, true);
