@@ -32,7 +32,7 @@ impl Variant {
     /// for none.
     #[must_use]
     pub fn twice(self) -> u64 {
-        u64::from(self.first() == Some(haechi_history::check::Invariant::Nondeterminism))
+        u64::from(self == Self::AmbientRandomness)
     }
 
     /// The worlds in which the bug shows soon.

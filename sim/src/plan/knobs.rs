@@ -189,8 +189,8 @@ impl Knobs {
 
     /// How long an operation may take.
     pub(crate) fn longest_deadline(&self) -> Duration {
-        let vault = self.vault.as_ref();
-        Duration::from_millis(vault.map_or(self.deadline, |vault| vault.deadline))
+        let vault = self.vault.as_ref().map_or(0, |vault| vault.deadline);
+        Duration::from_millis(vault.max(self.deadline))
     }
 
     /// How many operations are drawn for a process.
