@@ -11,6 +11,7 @@ mod audit_append;
 mod audit_export;
 mod audit_head;
 mod audit_verify;
+mod bench;
 mod bench_audit;
 mod bench_vault;
 mod connection;
