@@ -1,11 +1,13 @@
 //! `haechi-sim mutants`: whether every planted bug is caught.
 
 use std::{
-    collections::BTreeMap,
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet},
     io::{self, Write},
 };
 
 use clap::Args;
+use haechi_history::check::Invariant;
 use serde_json::json;
 
 use super::Exit;
@@ -14,12 +16,17 @@ use crate::{mutants::Variant, runner::run_seeds};
 /// Runs every planted bug until a seed catches it, from ten places
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "\
-Prints {\"variant\",\"caught\",\"seeds\",\"p95\",\"invariant\"} for each: \"seeds\" is how many it takes to catch the
-bug in the median, over ranges of seeds that have none in common.
+Prints {\"variant\",\"caught\",\"seeds\",\"p95\",\"invariant\",\"violated\"} for each. \"seeds\" is how many
+it takes to catch the bug in the median, over ranges of seeds that have none in common. \"violated\"
+is what the worlds that catch it violate, {\"invariant\",\"first\",\"worlds\"}: how many report it, and
+how many report it first.
 
 Example: give each planted bug at most 200 seeds, from one place
   haechi-sim mutants --budget 200 --ranges 1")]
 pub struct MutantsArgs {
+    /// Only this planted bug
+    #[arg(long, value_name = "VARIANT")]
+    pub store: Option<Variant>,
     /// Seeds to try before a bug counts as having survived
     #[arg(long, value_name = "N", default_value_t = 500)]
     pub budget: u64,
@@ -38,13 +45,23 @@ pub struct MutantsArgs {
 }
 
 /// How one planted bug fared.
+#[derive(Default)]
 struct Caught {
     /// Seeds until it was caught, sorted, one for each range that caught it.
     seeds: Vec<u64>,
-    /// By what, and how often.
-    invariants: BTreeMap<&'static str, u64>,
+    /// What fails in the worlds that caught it.
+    violated: BTreeMap<Invariant, Violated>,
     /// Ranges that did not catch it.
     survived: u64,
+}
+
+/// The worlds in which one invariant fails.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Violated {
+    /// Those that report it.
+    worlds: u64,
+    /// Those that report it before any other.
+    first: u64,
 }
 
 impl Caught {
@@ -54,10 +71,22 @@ impl Caught {
         self.seeds.get(rank).copied()
     }
 
-    /// The invariant that caught it most often.
-    fn invariant(&self) -> Option<&'static str> {
-        let most = self.invariants.iter().max_by_key(|(_, count)| **count);
-        most.map(|(invariant, _)| *invariant)
+    /// Adds a world that caught it after so many seeds.
+    fn add(&mut self, seeds: u64, reported: &[Invariant]) {
+        self.seeds.push(seeds);
+        self.seeds.sort_unstable();
+        for invariant in reported.iter().collect::<BTreeSet<_>>() {
+            let violated = self.violated.entry(*invariant).or_default();
+            violated.worlds += 1;
+            violated.first += u64::from(reported.first() == Some(invariant));
+        }
+    }
+
+    /// What fails, the one that is reported first most often before the others.
+    fn ranking(&self) -> Vec<(Invariant, Violated)> {
+        let mut ranking: Vec<_> = self.violated.iter().map(|(of, how)| (*of, *how)).collect();
+        ranking.sort_by_key(|(_, how)| Reverse((how.first, how.worlds)));
+        ranking
     }
 }
 
@@ -77,16 +106,26 @@ pub fn mutants(args: &MutantsArgs) -> io::Result<Exit> {
         "{:<26}{:>6}{:>6}  {:<22}what is broken",
         "variant", "median", "p95", "caught by"
     );
-    for variant in Variant::planted() {
+    for variant in
+        Variant::planted().filter(|variant| args.store.is_none_or(|only| only == *variant))
+    {
         let caught = hunt(args, variant, jobs);
         let (median, p95) = (caught.percentile(50), caught.percentile(95));
+        let ranking = caught.ranking();
+        let most = ranking.first().map(|(invariant, _)| invariant.name());
+        let firsts = ranking.iter().filter(|(_, how)| how.first > 0);
+        let firsts: BTreeMap<_, _> = firsts.map(|(of, how)| (of.name(), how.first)).collect();
+        let violated = ranking.iter().map(
+            |(of, how)| json!({ "invariant": of.name(), "first": how.first, "worlds": how.worlds }),
+        );
         let line = json!({
             "variant": variant.name(),
             "caught": caught.survived == 0,
             "seeds": median,
             "p95": p95,
-            "invariant": caught.invariant(),
-            "invariants": caught.invariants,
+            "invariant": most,
+            "invariants": firsts,
+            "violated": violated.collect::<Vec<_>>(),
             "survivedRanges": caught.survived,
         });
         writeln!(stdout, "{line}")?;
@@ -97,15 +136,22 @@ pub fn mutants(args: &MutantsArgs) -> io::Result<Exit> {
             number(median),
             number(p95),
             match caught.survived {
-                0 => caught.invariant().unwrap_or_default().to_owned(),
+                0 => most.unwrap_or_default().to_owned(),
                 ranges => format!("SURVIVED {ranges} times"),
             },
             variant.describe()
         );
+        if ranking.len() > 1 {
+            let shown = ranking
+                .iter()
+                .map(|(of, how)| format!("{of} {}/{}", how.first, how.worlds));
+            eprintln!("{:40}{}", "", shown.collect::<Vec<_>>().join(", "));
+        }
         if caught.survived > 0 {
             survivors.push(variant.name());
         }
     }
+    eprintln!("invariant F/W: W of the worlds that caught the bug violate it, F report it first");
     if args.json {
         let line = json!({ "summary": { "survivors": survivors, "ranges": args.ranges } });
         writeln!(stdout, "{line}")?;
@@ -122,33 +168,48 @@ pub fn mutants(args: &MutantsArgs) -> io::Result<Exit> {
 /// Looks for the bug in each range.
 fn hunt(args: &MutantsArgs, variant: Variant, jobs: usize) -> Caught {
     let options = variant.options();
-    let mut caught = Caught {
-        seeds: Vec::new(),
-        invariants: BTreeMap::new(),
-        survived: 0,
-    };
+    let mut caught = Caught::default();
     for range in 0..args.ranges {
         let from = args.from.saturating_add(range.saturating_mul(args.budget));
         let seeds = from..from.saturating_add(args.budget);
-        let (mut tried, mut by) = (0, None);
+        let (mut tried, mut reported) = (0, Vec::new());
         run_seeds(seeds, jobs, variant.twice(), &options, variant, |report| {
             tried += 1;
-            by = report
-                .world
-                .run
-                .violations
-                .first()
-                .map(|violation| violation.invariant.name());
-            by.is_none()
+            let violations = report.world.run.violations.iter();
+            reported = violations.map(|violation| violation.invariant).collect();
+            reported.is_empty()
         });
-        match by {
-            Some(invariant) => {
-                caught.seeds.push(tried);
-                *caught.invariants.entry(invariant).or_default() += 1;
-            }
-            None => caught.survived += 1,
+        if reported.is_empty() {
+            caught.survived += 1;
+        } else {
+            caught.add(tried, &reported);
         }
     }
-    caught.seeds.sort_unstable();
     caught
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use Invariant::{LostToken, PartialDiff, StaleWrite};
+
+    /// Catches an invariant that is left out because another is reported
+    /// before it, one that counts twice in one world, and a wrong order.
+    #[test]
+    fn all_that_fails_is_ranked_by_how_often_it_is_reported_first() {
+        let mut caught = Caught::default();
+        caught.add(9, &[PartialDiff, StaleWrite, StaleWrite]);
+        caught.add(2, &[LostToken]);
+        caught.add(5, &[LostToken, StaleWrite]);
+        assert_eq!(caught.percentile(50), Some(5));
+        let how = |first, worlds| Violated { worlds, first };
+        assert_eq!(
+            caught.ranking(),
+            [
+                (LostToken, how(2, 2)),
+                (PartialDiff, how(1, 1)),
+                (StaleWrite, how(0, 2)),
+            ]
+        );
+    }
 }
