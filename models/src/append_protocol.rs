@@ -38,15 +38,14 @@ fn two_replicas(flaw: Flaw, first: Fault, appends: u8, lapses: bool) -> Shown {
     let mut told = Vec::new();
     let mut loops = Vec::new();
     for (number, replica) in [(1, chain.struck(1, flaw)), (2, chain.other(2, flaw))] {
+        let mut config = AuditConfig::default();
+        config.deadline = InstantClock::FOREVER;
+        config.batch_records = 1;
         let (sink, append_loop) = AuditSink::new(
             replica,
             InstantClock,
             SplitMixEntropy::new(u64::from(number)),
-            AuditConfig {
-                deadline: InstantClock::FOREVER,
-                batch_records: 1,
-                ..AuditConfig::default()
-            },
+            config,
             None,
         );
         for id in (0..appends).map(|append| 10 * append + number) {

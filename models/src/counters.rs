@@ -15,17 +15,11 @@ pub(crate) type Tokens = TokenStore<Replica, InstantClock, SplitMixEntropy>;
 
 /// The token store of the replica of this number.
 pub(crate) fn tokens(replica: Replica, number: u64) -> Tokens {
-    TokenStore::new(
-        replica,
-        InstantClock,
-        SplitMixEntropy::new(number),
-        VaultConfig {
-            // Time does not pass, so that this is for ever, except for a
-            // request that hears nothing.
-            deadline: Duration::from_millis(100),
-            ..VaultConfig::default()
-        },
-    )
+    let mut config = VaultConfig::default();
+    // Time does not pass, so that this is for ever, except for a request that
+    // hears nothing.
+    config.deadline = Duration::from_millis(100);
+    TokenStore::new(replica, InstantClock, SplitMixEntropy::new(number), config)
 }
 
 pub(crate) fn counter(name: &str) -> Result<TokenId, String> {

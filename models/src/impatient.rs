@@ -35,14 +35,13 @@ const INTRUDED: usize = 3;
 type Sink = AuditSink<InstantClock, SplitMixEntropy>;
 
 fn sink(chain: &Chain, flaw: Flaw) -> (Sink, AppendLoop<Replica, InstantClock, SplitMixEntropy>) {
+    let mut config = AuditConfig::default();
+    config.deadline = Duration::ZERO;
     AuditSink::new(
         chain.struck(1, flaw),
         InstantClock,
         SplitMixEntropy::new(1),
-        AuditConfig {
-            deadline: Duration::ZERO,
-            ..AuditConfig::default()
-        },
+        config,
         None,
     )
 }

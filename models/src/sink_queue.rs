@@ -35,14 +35,13 @@ type Sink = AuditSink<InstantClock, SplitMixEntropy>;
 type AppendLoop = haechi_store_redis::audit::AppendLoop<MemoryChain, InstantClock, SplitMixEntropy>;
 
 fn sink() -> (Sink, AppendLoop) {
+    let mut config = AuditConfig::default();
+    config.deadline = InstantClock::FOREVER;
     AuditSink::new(
         MemoryChain::new(),
         InstantClock,
         SplitMixEntropy::new(1),
-        AuditConfig {
-            deadline: InstantClock::FOREVER,
-            ..AuditConfig::default()
-        },
+        config,
         None,
     )
 }

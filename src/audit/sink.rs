@@ -38,6 +38,7 @@ pub enum AnchorStatus {
 
 /// What a sink holds itself to. Every field has a default.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct AuditConfig {
     /// How long a call of [`AuditSink::record`] may take, waiting for room in
     /// the queue included. Default: 10 s.

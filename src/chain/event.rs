@@ -13,6 +13,7 @@ use super::sanitize::is_removed;
 
 /// What an event's text may measure.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub struct Limits {
     /// Longest text, in bytes of the JSON as given. 1 MiB by default.
     pub max_bytes: usize,

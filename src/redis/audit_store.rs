@@ -21,6 +21,7 @@ use crate::{
 
 /// What a Redis store needs to know besides where Redis is.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct RedisAuditConfig {
     /// What the names of all its keys begin with.
     pub prefix: AuditPrefix,

@@ -23,6 +23,7 @@ use crate::{
 
 /// How long the link waits.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct Timeouts {
     /// For a connection to open. Default: 2 s.
     pub connect: Duration,

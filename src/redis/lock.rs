@@ -30,6 +30,7 @@ pub enum LockPolicy {
 
 /// How long the lock is asked for, held and respected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct LockTimes {
     /// Life of a lock that is not released. Default: 10 s.
     pub ttl: Duration,

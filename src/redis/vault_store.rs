@@ -28,6 +28,7 @@ use crate::{
 
 /// What a Redis vault needs to know besides where Redis is.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct RedisVaultConfig {
     /// What the names of all its keys begin with.
     pub prefix: VaultPrefix,

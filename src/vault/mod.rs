@@ -24,10 +24,8 @@
 //! let storage = MemoryKeys::new();
 //! manage::init(&storage, &SystemClock::new(), &SystemEntropy).await?;
 //! let keys = LocalKeys::open(storage, SystemClock::new(), SystemEntropy, Counting::Persisted);
-//! let policy = VaultPolicy {
-//!     reveal: RevealPolicy::Allowed("local-dev".to_owned()),
-//!     ..VaultPolicy::default()
-//! };
+//! let mut policy = VaultPolicy::default();
+//! policy.reveal = RevealPolicy::Allowed("local-dev".to_owned());
 //! let builder = Builder::new();
 //! let audit = Builder::new().audit_sink(MemoryChain::new());
 //! let vault = builder.token_vault(MemoryVault::new(), keys.await?.into(), audit, policy);

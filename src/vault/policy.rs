@@ -11,6 +11,7 @@ use crate::clock::{epoch_millis, from_epoch_millis};
 
 /// How a vault makes, keeps and reveals tokens. Every field has a default.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct VaultPolicy {
     /// How long a token lives after it was made or refreshed.
     pub retention: Retention,

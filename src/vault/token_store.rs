@@ -34,6 +34,7 @@ const FOREIGN_LOCK_RETRY: (Duration, Duration) =
 
 /// What a token store holds itself to. Every field has a default.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct VaultConfig {
     /// How long a mutation or a read may take. Of a mutation's time the last
     /// quarter is kept for finding out what became of it. Default: 10 s.

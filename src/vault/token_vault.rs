@@ -91,6 +91,7 @@ impl<S: VaultStore, P, C: Clock, E: Entropy> TokenVault<S, P, C, E> {
 
 /// What goes with a plaintext.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct Details {
     /// Bound to the envelope: it opens only under the same context, unless
     /// [`reveal`](TokenVault::reveal) is given another.

@@ -168,10 +168,8 @@ pub(crate) async fn racing_sinks_share_one_chain<S: AuditStore>(stores: [S; 3], 
     let sinks: Vec<AuditSink> = stores
         .into_iter()
         .map(|store| {
-            let config = AuditConfig {
-                batch_records: 4,
-                ..AuditConfig::default()
-            };
+            let mut config = AuditConfig::default();
+            config.batch_records = 4;
             Builder::new().audit_config(config).audit_sink(store)
         })
         .collect();

@@ -21,11 +21,9 @@ async fn every_third_reply_is_lost_and_no_append_is() {
     let (url, cut) = cutting_proxy(&server, 3).await;
     let sinks: Vec<_> = (0..4)
         .map(|_| {
-            let config = AuditConfig {
-                batch_records: 4,
-                deadline: Duration::from_secs(60),
-                ..AuditConfig::default()
-            };
+            let mut config = AuditConfig::default();
+            config.batch_records = 4;
+            config.deadline = Duration::from_secs(60);
             let builder = Builder::new().audit_config(config);
             let store = builder.audit_store(redis::Client::open(url.as_str()).unwrap());
             builder.audit_sink(store)

@@ -61,18 +61,15 @@ async fn the_layout() {
         entropy.clone(),
         Counting::PerProcess,
     );
-    let policy = VaultPolicy {
-        deterministic: Deterministic::All,
-        reveal: RevealPolicy::Allowed("local-dev".to_owned()),
-        ..VaultPolicy::default()
-    };
+    let mut policy = VaultPolicy::default();
+    policy.deterministic = Deterministic::All;
+    policy.reveal = RevealPolicy::Allowed("local-dev".to_owned());
     let store = builder().vault_store(client(&server));
     let vault = builder().token_vault(store, keys.await.unwrap().into(), sink, policy);
     let email = TokenType::new("email").unwrap();
-    let details = Details {
-        context: JsonObject::from_json(r#"{"path":"messages[0]"}"#).unwrap(),
-        metadata: JsonObject::from_json(r#"{"source":"layout"}"#).unwrap(),
-    };
+    let mut details = Details::default();
+    details.context = JsonObject::from_json(r#"{"path":"messages[0]"}"#).unwrap();
+    details.metadata = JsonObject::from_json(r#"{"source":"layout"}"#).unwrap();
     let kept = vault.tokenize(&email, "anna@example.com", details).await;
     let kept = kept.unwrap().token;
     let gone = vault.tokenize(&email, "bob", Details::default()).await;

@@ -82,11 +82,9 @@ async fn a_caller_may_leave_at_any_time() {
 #[tokio::test]
 async fn a_deadline_tells_what_was_sent_from_what_was_not() {
     let store = held();
-    let config = AuditConfig {
-        deadline: Duration::from_millis(50),
-        queue_capacity: 1,
-        ..AuditConfig::default()
-    };
+    let mut config = AuditConfig::default();
+    config.deadline = Duration::from_millis(50);
+    config.queue_capacity = 1;
     let sink = sink(&store, config);
     let in_flight = tokio::spawn(sink.record(event("in flight")));
     store.hooks().sent().await;
@@ -127,10 +125,8 @@ async fn a_deadline_tells_what_was_sent_from_what_was_not() {
 #[tokio::test]
 async fn what_a_handle_names_lands_there_or_nowhere() {
     let store = held();
-    let config = AuditConfig {
-        deadline: Duration::from_millis(50),
-        ..AuditConfig::default()
-    };
+    let mut config = AuditConfig::default();
+    config.deadline = Duration::from_millis(50);
     let sink = sink(&store, config);
     let call = tokio::spawn(sink.record(event("left")));
     store.hooks().sent().await;
@@ -158,13 +154,11 @@ async fn what_a_handle_names_lands_there_or_nowhere() {
 #[tokio::test]
 async fn extreme_settings_are_bounded() {
     let server = server();
-    let config = AuditConfig {
-        deadline: Duration::MAX,
-        batch_records: usize::MAX,
-        batch_bytes: usize::MAX,
-        queue_capacity: usize::MAX,
-        ..AuditConfig::default()
-    };
+    let mut config = AuditConfig::default();
+    config.deadline = Duration::MAX;
+    config.batch_records = usize::MAX;
+    config.batch_bytes = usize::MAX;
+    config.queue_capacity = usize::MAX;
     let sink = Builder::new()
         .audit_config(config)
         .open_audit(client(&server))

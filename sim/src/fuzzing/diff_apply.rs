@@ -48,10 +48,8 @@ pub fn diff_apply(data: &[u8]) {
             shared: shared.clone(),
             faulty,
         };
-        let config = VaultConfig {
-            deadline: Duration::from_secs(2),
-            ..VaultConfig::default()
-        };
+        let mut config = VaultConfig::default();
+        config.deadline = Duration::from_secs(2);
         TokenStore::new(store, clock.clone(), entropy.clone(), config)
     };
     let world = World {

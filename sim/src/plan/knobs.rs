@@ -275,22 +275,22 @@ impl Knobs {
 
     /// The lock policy in the store's own terms.
     pub(crate) fn lock_policy(&self) -> LockPolicy {
-        match self.lock {
-            None => LockPolicy::None,
-            Some((ttl, wait, retry)) => LockPolicy::Always(LockTimes {
-                ttl: Duration::from_millis(ttl),
-                wait: Duration::from_millis(wait),
-                retry: Duration::from_millis(retry),
-            }),
-        }
+        let Some((ttl, wait, retry)) = self.lock else {
+            return LockPolicy::None;
+        };
+        let mut times = LockTimes::default();
+        times.ttl = Duration::from_millis(ttl);
+        times.wait = Duration::from_millis(wait);
+        times.retry = Duration::from_millis(retry);
+        LockPolicy::Always(times)
     }
 
     /// The time-outs in the store's own terms.
     pub(crate) fn store_timeouts(&self) -> Timeouts {
-        Timeouts {
-            connect: Duration::from_millis(self.timeouts.0),
-            reply: Duration::from_millis(self.timeouts.1),
-        }
+        let mut timeouts = Timeouts::default();
+        timeouts.connect = Duration::from_millis(self.timeouts.0);
+        timeouts.reply = Duration::from_millis(self.timeouts.1);
+        timeouts
     }
 }
 

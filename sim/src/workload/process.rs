@@ -60,17 +60,16 @@ impl<'a, H: Host> Process<'a, H> {
 
     /// The store's parts as this process has them.
     pub(super) fn builder(&self) -> Builder<H::Clock, H::Entropy> {
+        let mut config = AuditConfig::default();
+        config.deadline = Duration::from_millis(self.knobs.deadline);
+        config.queue_capacity = self.knobs.queue_capacity;
+        config.batch_records = self.knobs.batch_records;
         Builder::new()
             .clock(self.clock.clone())
             .entropy(self.entropy.clone())
             .lock(self.knobs.lock_policy())
             .timeouts(self.knobs.store_timeouts())
-            .audit_config(AuditConfig {
-                deadline: Duration::from_millis(self.knobs.deadline),
-                queue_capacity: self.knobs.queue_capacity,
-                batch_records: self.knobs.batch_records,
-                ..AuditConfig::default()
-            })
+            .audit_config(config)
     }
 
     /// Has made progress, and stays as it is, connections and all, until the run

@@ -5,7 +5,6 @@ use std::time::Duration;
 use haechi_history::{Function, OpId};
 use haechi_store_redis::{
     clock::{Clock, iso8601},
-    redis::{RedisVaultConfig, RedisVaultStore},
     vault::{Done, MutateError, Stored, TokenId, TokenStore, VaultConfig, View},
 };
 use rand_chacha::ChaCha8Rng;
@@ -42,25 +41,19 @@ impl<'a, H: Host> TokenStoreActor<'a, H> {
     /// is no vault.
     pub(super) async fn start(process: &'a Process<'a, H>) -> Option<Self> {
         let knobs = process.knobs.vault.as_ref()?;
-        let redis = RedisVaultStore::new(
-            process.connect.clone(),
-            RedisVaultConfig {
-                timeouts: process.knobs.store_timeouts(),
-                lock: process.store.vault_lock(process.knobs.lock_policy()),
-                ..RedisVaultConfig::default()
-            },
-            process.clock.clone(),
-            process.entropy.clone(),
-        );
-        let store = process.store.open_vault(redis);
+        let lock = process.store.vault_lock(process.knobs.lock_policy());
+        let redis = process.builder().lock(lock);
+        let store = process
+            .store
+            .open_vault(redis.vault_store(process.connect.clone()));
+        let mut config = VaultConfig::default();
+        config.deadline = Duration::from_millis(knobs.deadline);
+        config.foreign_lock_wait = Duration::from_millis(knobs.foreign_lock_wait);
         let tokens = TokenStore::new(
             RecordingStore::new(store, RecordAttempts(process.recorder.clone())),
             process.clock.clone(),
             process.entropy.clone(),
-            VaultConfig {
-                deadline: Duration::from_millis(knobs.deadline),
-                foreign_lock_wait: Duration::from_millis(knobs.foreign_lock_wait),
-            },
+            config,
         );
         Some(Self {
             process,

@@ -83,11 +83,10 @@ impl<H: Host> VaultClient<H> {
             .clock(clock.clone())
             .entropy(entropy.clone())
             .audit_sink(process.store.vault_audit(chain));
-        let policy = VaultPolicy {
-            retention: Retention::from_days(retention_days).ok()?,
-            deterministic: Deterministic::Types(deterministic().into_iter().collect()),
-            reveal: RevealPolicy::Allowed("simulation".to_owned()),
-        };
+        let mut policy = VaultPolicy::default();
+        policy.retention = Retention::from_days(retention_days).ok()?;
+        policy.deterministic = Deterministic::Types(deterministic().into_iter().collect());
+        policy.reveal = RevealPolicy::Allowed("simulation".to_owned());
         Some(Self {
             vault: TokenVault::new(
                 tokens.clone(),

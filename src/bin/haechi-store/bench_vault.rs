@@ -73,10 +73,8 @@ async fn replicas(bench: &Bench<'_>, vault_size: u64) -> Result<Vec<Tokenizer>, 
     let audit = bench
         .builder()
         .audit_sink(builder.audit_store(bench.client.clone()));
-    let policy = VaultPolicy {
-        deterministic: Deterministic::All,
-        ..VaultPolicy::default()
-    };
+    let mut policy = VaultPolicy::default();
+    policy.deterministic = Deterministic::All;
     let token_type = TokenType::new("email").map_err(|error| bench.cannot_measure(error))?;
     let mut replicas = Vec::new();
     for _ in 0..bench.options.replicas.get() {

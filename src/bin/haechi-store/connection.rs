@@ -28,17 +28,16 @@ impl Global {
 
     /// Everything the options say about a sink or a store.
     pub(crate) fn builder(&self) -> Builder {
-        let usual = Timeouts::default();
+        let mut timeouts = Timeouts::default();
         // A lost reply has to leave time to find out what became of it.
         let most = self.deadline / 4;
+        timeouts.connect = timeouts.connect.min(most);
+        timeouts.reply = timeouts.reply.min(most);
         Builder::new()
             .audit_prefix(AuditPrefix::new(self.audit_prefix.as_str()))
             .vault_prefix(VaultPrefix::new(self.vault_prefix.as_str()))
             .deadline(self.deadline)
-            .timeouts(Timeouts {
-                connect: usual.connect.min(most),
-                reply: usual.reply.min(most),
-            })
+            .timeouts(timeouts)
     }
 
     /// The chain, for reading.

@@ -45,12 +45,10 @@ impl std::fmt::Debug for Args {
 }
 
 pub(crate) async fn run(args: Args, global: &Global, console: &Console) -> Result<Exit, Failure> {
-    let policy = VaultPolicy {
-        reveal: match args.reveal_policy.as_str() {
-            "disabled" => RevealPolicy::Disabled,
-            name => RevealPolicy::Allowed(name.to_owned()),
-        },
-        ..VaultPolicy::default()
+    let mut policy = VaultPolicy::default();
+    policy.reveal = match args.reveal_policy.as_str() {
+        "disabled" => RevealPolicy::Disabled,
+        name => RevealPolicy::Allowed(name.to_owned()),
     };
     let context = match &args.context {
         None => None,

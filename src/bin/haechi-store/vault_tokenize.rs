@@ -61,19 +61,16 @@ fn retention(text: &str) -> Result<Retention, String> {
 }
 
 pub(crate) async fn run(args: Args, global: &Global, console: &Console) -> Result<Exit, Failure> {
-    let policy = VaultPolicy {
-        retention: args.retention_days,
-        deterministic: if args.deterministic {
-            Deterministic::All
-        } else {
-            Deterministic::None
-        },
-        ..VaultPolicy::default()
+    let mut policy = VaultPolicy::default();
+    policy.retention = args.retention_days;
+    policy.deterministic = if args.deterministic {
+        Deterministic::All
+    } else {
+        Deterministic::None
     };
-    let details = Details {
-        context: object("--context", args.context.as_deref())?,
-        metadata: object("--metadata", args.metadata.as_deref())?,
-    };
+    let mut details = Details::default();
+    details.context = object("--context", args.context.as_deref())?;
+    details.metadata = object("--metadata", args.metadata.as_deref())?;
     let open = Open::new(&args.keys, global, policy).await?;
     let ended = tokenize(&args, &details, &open, console).await;
     open.close(global, console).await;

@@ -17,8 +17,7 @@ use haechi_store_redis::{
     entropy::SystemEntropy,
     test_util::{Hooked, MemoryChain, VaultHooks},
     vault::{
-        MutateError, MutationId, PurgeError, Stored, TokenId, TokenVault, VaultConfig, VaultPolicy,
-        View,
+        MutateError, MutationId, PurgeError, Stored, TokenId, TokenVault, VaultPolicy, View,
         store::{
             Applied, Attempt, Diff, Fence, ForeignLockWait, Load, Loaded, Observed, VaultStore,
         },
@@ -129,12 +128,8 @@ async fn losing_mutation(then_down: bool) -> (Result<(), MutateError>, String) {
         after_apply: 4_500,
         then_down,
     };
-    let config = VaultConfig {
-        deadline: Duration::from_secs(300),
-        ..VaultConfig::default()
-    };
     let tokens = Builder::new()
-        .vault_config(config)
+        .deadline(Duration::from_secs(300))
         .token_store(Hooked::new(store, losing));
     let ended = tokens.mutate(count).await.map(drop);
     let counter: String = redis::cmd("HGET")
@@ -283,11 +278,7 @@ async fn purging_works_or_says_why_when_version_is_behind_own() {
         }
     }
     run(&mut connection, &["DEL", "haechi:tv:version"]).await;
-    let config = VaultConfig {
-        deadline: Duration::from_secs(2),
-        ..VaultConfig::default()
-    };
-    let builder = Builder::new().vault_config(config);
+    let builder = Builder::new().deadline(Duration::from_secs(2));
     let store = builder.token_store(builder.vault_store(client(&server)));
     let written = store.transaction([], count).await;
     println!("a new process writes: {written:?}");

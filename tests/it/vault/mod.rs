@@ -74,11 +74,9 @@ fn vault<S: VaultStore>(
     deterministic: Deterministic,
 ) -> Vault<S> {
     let builder = || Builder::new().clock(clock.clone());
-    let policy = VaultPolicy {
-        deterministic,
-        reveal: RevealPolicy::Allowed("local-dev".to_owned()),
-        ..VaultPolicy::default()
-    };
+    let mut policy = VaultPolicy::default();
+    policy.deterministic = deterministic;
+    policy.reveal = RevealPolicy::Allowed("local-dev".to_owned());
     let audit = builder().audit_sink(chain);
     builder().token_vault(store, keys, audit, policy)
 }

@@ -89,11 +89,9 @@ fn vault<S: VaultStore, P: CryptoProvider>(
     chain: MemoryChain,
 ) -> TokenVault<S, P> {
     let builder = Builder::new().deadline(Duration::from_secs(2));
-    let policy = VaultPolicy {
-        retention: Retention::from_days(1.0 / 86_400_000.0).unwrap(),
-        reveal: RevealPolicy::Allowed("dev".to_owned()),
-        ..VaultPolicy::default()
-    };
+    let mut policy = VaultPolicy::default();
+    policy.retention = Retention::from_days(1.0 / 86_400_000.0).unwrap();
+    policy.reveal = RevealPolicy::Allowed("dev".to_owned());
     builder.token_vault(
         store,
         Arc::new(keys),

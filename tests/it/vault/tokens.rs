@@ -310,10 +310,9 @@ async fn debug_shows_no_content() {
     let store = Builder::new().vault_store(InMemory::new());
     let vault = vault(store, MemoryChain::new(), keys, &clock, Deterministic::All);
     let object = || JsonObject::from_json(r#"{"name":"ada-lovelace"}"#).unwrap();
-    let details = Details {
-        context: object(),
-        metadata: object(),
-    };
+    let mut details = Details::default();
+    details.context = object();
+    details.metadata = object();
     let event = Event::from_json(r#"{"id":"ada-lovelace"}"#).unwrap();
     let made = emailed(&vault, "ada-lovelace").await.unwrap();
     let asked = [made.token.to_string(), "ada-lovelace".to_owned()];

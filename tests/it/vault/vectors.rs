@@ -169,13 +169,12 @@ async fn the_audit_events_are_the_references() {
 #[tokio::test]
 async fn metadata_and_context_go_where_they_belong() {
     let (_, vault) = theirs(MemoryChain::new()).await;
-    let details = Details {
-        context: JsonObject::from_json(r#"{"path":"a","n":1.50}"#).unwrap(),
-        metadata: JsonObject::from_json(
-            r#"{"source":"t","value":"hunter2","plaintext":"hunter2","payload":{"x":"hunter2"}}"#,
-        )
-        .unwrap(),
-    };
+    let mut details = Details::default();
+    details.context = JsonObject::from_json(r#"{"path":"a","n":1.50}"#).unwrap();
+    details.metadata = JsonObject::from_json(
+        r#"{"source":"t","value":"hunter2","plaintext":"hunter2","payload":{"x":"hunter2"}}"#,
+    )
+    .unwrap();
     let secret = TokenType::new("secret").unwrap();
     let made = vault.tokenize(&secret, "hunter2", details).await.unwrap();
     let loaded = vault

@@ -84,11 +84,13 @@ impl PlantedBug for PatchedApply {
 pub(in crate::mutants) struct LockTrusted<P>(pub(in crate::mutants) P);
 
 /// Short enough to lapse in a pause.
-const SHORT_LOCK: LockTimes = LockTimes {
-    ttl: Duration::from_millis(60),
-    wait: Duration::from_millis(200),
-    retry: Duration::from_millis(10),
-};
+fn short_lock() -> LockTimes {
+    let mut times = LockTimes::default();
+    times.ttl = Duration::from_millis(60);
+    times.wait = Duration::from_millis(200);
+    times.retry = Duration::from_millis(10);
+    times
+}
 
 impl<P: PlantedBug> PlantedBug for LockTrusted<P> {
     async fn append<S: RedisAudit>(
@@ -109,7 +111,7 @@ impl<P: PlantedBug> PlantedBug for LockTrusted<P> {
     }
 
     fn lock(&self) -> Option<LockPolicy> {
-        Some(LockPolicy::Always(SHORT_LOCK))
+        Some(LockPolicy::Always(short_lock()))
     }
 
     fn needs_lock(&self) -> bool {
