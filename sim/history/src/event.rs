@@ -1,11 +1,17 @@
-//! One line of a history, typed. Texts are borrowed from the line where they can be.
+//! One line of a history, typed, over its kind of text: [`Text`] in a line, an
+//! interned [`Symbol`](crate::Symbol) in a [`History`](crate::History).
 
 use std::borrow::Cow;
 use std::fmt;
+use std::ops::Deref;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
+use crate::{Symbol, tokens::TokenMap};
+
 /// An operation's number, unique in its history.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct OpId(pub u64);
 
 impl fmt::Display for OpId {
@@ -14,8 +20,42 @@ impl fmt::Display for OpId {
     }
 }
 
-/// What an operation asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A text, borrowed from its line where it has no escapes. (serde borrows a bare
+/// `Cow` only as a member, not inside an `Option` or a `Vec`.)
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+impl Deref for Text<'_> {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Text<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self)
+    }
+}
+
+impl<'a> From<&'a str> for Text<'a> {
+    fn from(text: &'a str) -> Self {
+        Self(Cow::Borrowed(text))
+    }
+}
+
+impl From<String> for Text<'_> {
+    fn from(text: String) -> Self {
+        Self(Cow::Owned(text))
+    }
+}
+
+/// What an operation does; the name in a history's `f`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, strum::IntoStaticStr)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum Function {
     /// Append one event to the audit chain.
     Append,
@@ -25,29 +65,32 @@ pub enum Function {
     Mutate,
     /// Read the whole vault.
     Read,
+    /// Store a plaintext under a token.
+    Tokenize,
+    /// Read the plaintext of one token.
+    Reveal,
+    /// Read the plaintexts of several tokens.
+    Detokenize,
+    /// Delete one token.
+    Purge,
+    /// Delete every token whose retention is over.
+    PurgeExpired,
 }
 
 impl Function {
     /// The name in a history's `f`.
     pub fn name(self) -> &'static str {
-        match self {
-            Function::Append => "append",
-            Function::ReadChain => "read_chain",
-            Function::Mutate => "mutate",
-            Function::Read => "read",
-        }
+        self.into()
     }
 
-    /// The function of that name.
-    pub fn named(name: &str) -> Option<Function> {
-        [
-            Function::Append,
-            Function::ReadChain,
-            Function::Mutate,
-            Function::Read,
-        ]
-        .into_iter()
-        .find(|function| function.name() == name)
+    /// Whether the answer is the tokens read, stored or deleted, with their values.
+    pub fn answers_tokens(self) -> bool {
+        !matches!(self, Self::Append | Self::ReadChain | Self::Mutate)
+    }
+
+    /// Whether each of its tokens needs an audit record of its own.
+    pub fn is_audited(self) -> bool {
+        matches!(self, Self::Reveal | Self::Purge)
     }
 }
 
@@ -59,7 +102,8 @@ impl fmt::Display for Function {
 
 /// How safe an acknowledged write was when it was acknowledged: `memory`,
 /// `fsync` or `replicas:N`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub enum Durability {
     /// In the memory of the primary.
     Memory,
@@ -69,13 +113,27 @@ pub enum Durability {
     Replicas(u32),
 }
 
+impl From<Durability> for String {
+    fn from(durability: Durability) -> Self {
+        match durability {
+            Durability::Memory => "memory".to_owned(),
+            Durability::Fsync => "fsync".to_owned(),
+            Durability::Replicas(count) => format!("replicas:{count}"),
+        }
+    }
+}
+
+impl TryFrom<String> for Durability {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
 impl fmt::Display for Durability {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Durability::Memory => f.write_str("memory"),
-            Durability::Fsync => f.write_str("fsync"),
-            Durability::Replicas(count) => write!(f, "replicas:{count}"),
-        }
+        f.write_str(&String::from(*self))
     }
 }
 
@@ -84,180 +142,260 @@ impl FromStr for Durability {
 
     fn from_str(text: &str) -> Result<Self, String> {
         match text {
-            "memory" => return Ok(Durability::Memory),
-            "fsync" => return Ok(Durability::Fsync),
+            "memory" => return Ok(Self::Memory),
+            "fsync" => return Ok(Self::Fsync),
             _ => {}
         }
-        let count = text
-            .strip_prefix("replicas:")
-            .and_then(|count| count.parse().ok());
+        let count = text.strip_prefix("replicas:");
+        let count = count.and_then(|count| count.parse().ok());
         count
-            .map(Durability::Replicas)
-            .ok_or_else(|| format!("durability is memory, fsync or replicas:N, and not {text:?}"))
+            .map(Self::Replicas)
+            .ok_or_else(|| format!("durability is memory, fsync or replicas:N, not {text:?}"))
     }
 }
 
-/// The tokens a mutation read or wrote, and their values; `None` is an absent
-/// token (read) or a delete (written).
-pub type TokenValues<'a> = Vec<(Cow<'a, str>, Option<Cow<'a, str>>)>;
-
-/// What a vault mutation did, or tried to.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Mutation<'a> {
-    /// What it read.
-    pub reads: TokenValues<'a>,
-    /// What it wrote.
-    pub writes: TokenValues<'a>,
-    /// The vault's version after it, where known.
-    pub version: Option<u64>,
-    /// What the acknowledgement promised.
+/// Where an acknowledged append put its record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Appended<T = Symbol> {
+    /// The record's position, counted from 1.
+    pub sequence: u64,
+    /// The record's event hash.
+    pub event_hash: T,
+    /// What the acknowledgement promised; nothing said is `memory`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub durability: Option<Durability>,
 }
 
-/// The value of an operation that ended *ok*.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Answer<'a> {
-    /// Of an append: where the record stands.
-    Appended {
-        /// The record's position, counted from 1.
-        sequence: u64,
-        /// The record's event hash.
-        event_hash: Cow<'a, str>,
-        /// What the acknowledgement promised; nothing said is `memory`.
-        durability: Option<Durability>,
-    },
-    /// Of a read_chain: every record's event hash, in order.
-    Chain(Vec<Cow<'a, str>>),
-    /// Of a mutate.
-    Mutated(Mutation<'a>),
-    /// Of a read: the whole vault.
-    Tokens {
-        /// Every token and its value.
-        tokens: Vec<(Cow<'a, str>, Cow<'a, str>)>,
-        /// The live tokens among them that did not reveal.
-        undecryptable: Vec<Cow<'a, str>>,
-    },
+impl<T> Appended<T> {
+    /// What the acknowledgement promised.
+    pub fn durability(&self) -> Durability {
+        self.durability.unwrap_or(Durability::Memory)
+    }
 }
 
-/// How an operation ended.
+/// Every record's event hash, in order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChainRead<T = Symbol> {
+    /// The hashes.
+    pub hashes: Vec<T>,
+}
+
+/// What a vault mutation did, or tried to. `None` is an absent token (read) or a
+/// delete (written).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mutation<T = Symbol> {
+    /// What it read.
+    pub reads: TokenMap<T, Option<T>>,
+    /// What it wrote.
+    pub writes: TokenMap<T, Option<T>>,
+    /// The vault's version after it, where known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<u64>,
+    /// What the acknowledgement promised.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub durability: Option<Durability>,
+}
+
+/// Tokens and their values: of a read, the whole vault.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VaultRead<T = Symbol> {
+    /// Every token and its value.
+    pub tokens: TokenMap<T, T>,
+    /// The live tokens among them that did not reveal.
+    #[serde(default = "Vec::new", skip_serializing_if = "Vec::is_empty")]
+    pub undecryptable: Vec<T>,
+}
+
+/// How an operation ended. `C` is what a read of the chain returned.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum End<'a> {
-    /// Applied, with this answer.
-    Ok(Answer<'a>),
-    /// Certainly not applied, ever.
-    Fail {
-        /// The error's text, for people.
-        error: Option<Cow<'a, str>>,
-    },
-    /// May or may not have been applied, may still be.
-    Unknown {
-        /// The error's text, for people.
-        error: Option<Cow<'a, str>>,
-        /// Of a mutate: what it would have done, where that was decided.
-        mutation: Option<Mutation<'a>>,
-    },
+pub enum Outcome<T, C = ChainRead<T>> {
+    /// *ok*, of an append.
+    Appended(Appended<T>),
+    /// *ok*, of a read_chain.
+    Chain(C),
+    /// *ok*, of a mutate.
+    Mutated(Mutation<T>),
+    /// *ok*, of every other operation on the vault.
+    Tokens(VaultRead<T>),
+    /// *fail*: not applied, and never will be. Of a mutate: what it would have
+    /// done, where that was decided; if it was applied all the same, that proves
+    /// the failure wrong.
+    Failed(Option<Mutation<T>>),
+    /// *unknown*: may or may not have been applied, may still be. Of a mutate: what
+    /// it would have done, where that was decided.
+    Unknown(Option<Mutation<T>>),
+}
+
+impl<T, C> Outcome<T, C> {
+    /// What a mutate did, or would have done.
+    pub fn mutation(&self) -> Option<&Mutation<T>> {
+        match self {
+            Self::Mutated(mutation) => Some(mutation),
+            Self::Failed(attempt) | Self::Unknown(attempt) => attempt.as_ref(),
+            Self::Appended(_) | Self::Chain(_) | Self::Tokens(_) => None,
+        }
+    }
+
+    /// Whether the operation is known to have been applied.
+    pub fn is_ok(&self) -> bool {
+        !matches!(self, Self::Failed(_) | Self::Unknown(_))
+    }
+
+    /// The wire's name: ok, fail or unknown.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Failed(_) => "fail",
+            Self::Unknown(_) => "unknown",
+            _ => "ok",
+        }
+    }
+}
+
+/// What an audit record attests.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Audit<T = Symbol> {
+    /// The operation, such as `token-vault:reveal`.
+    pub operation: T,
+    /// The tokens.
+    pub tokens: Vec<T>,
 }
 
 /// A record of the chain found at the end.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ChainEntry<'a> {
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ChainEntry<T = Symbol> {
     /// The append that the record's content came from, if it came from one.
     pub op: Option<OpId>,
     /// The position that the record itself states.
     pub sequence: u64,
     /// The event hash that the record states for its predecessor.
-    pub previous_hash: Option<Cow<'a, str>>,
+    pub previous_hash: Option<T>,
     /// The record's own event hash.
-    pub event_hash: Cow<'a, str>,
+    pub event_hash: T,
+    /// What it attests about the vault.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audit: Option<Audit<T>>,
 }
 
 /// The state found at the end; either half may be missing.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct FinalState<'a> {
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FinalState<T = Symbol> {
     /// The audit chain, in the order of the list.
-    pub chain: Option<Vec<ChainEntry<'a>>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chain: Option<Vec<ChainEntry<T>>>,
     /// The vault's tokens and their values.
-    pub tokens: Option<Vec<(Cow<'a, str>, Cow<'a, str>)>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<TokenMap<T, T>>,
     /// The vault's version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<u64>,
+    /// Audit records of the vault that are kept outside of this chain.
+    #[serde(default = "Vec::new", skip_serializing_if = "Vec::is_empty")]
+    pub audits: Vec<Audit<T>>,
 }
 
 /// Data that a fault took away.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Loss<'a> {
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(
+    rename_all = "camelCase",
+    bound(deserialize = "T: Deserialize<'de> + Default")
+)]
+pub struct Loss<T = Symbol> {
+    /// When.
+    pub time: u64,
     /// The fault's name, such as `failover`.
-    pub fault: Cow<'a, str>,
-    /// The event hash of every record that went, acknowledged or not.
-    pub hashes: Vec<Cow<'a, str>>,
-    /// The tokens whose last writes went.
-    pub tokens: Vec<Cow<'a, str>>,
-    /// The vault versions that went.
+    #[serde(default)]
+    pub fault: T,
+    /// The event hash of every record that was lost, acknowledged or not.
+    #[serde(default)]
+    pub hashes: Vec<T>,
+    /// The tokens whose last writes were lost.
+    #[serde(default)]
+    pub tokens: Vec<T>,
+    /// The vault versions that were lost.
+    #[serde(default)]
     pub versions: Vec<u64>,
-    /// Which durabilities would have survived this fault, where whoever injected
-    /// it can tell; `replicas:2` stands for two replicas or more. `None` leaves
-    /// the judgement to the fault's name.
+    /// The durabilities that survive this fault, where its injector knows them;
+    /// `replicas:2` includes all above it. `None`: by the fault's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub covered_by: Option<Vec<Durability>>,
+}
+
+/// A process reports that what it had seen is gone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rollback<T = Symbol> {
+    /// When.
+    pub time: u64,
+    /// Which process.
+    pub process: T,
+    /// What it had seen.
+    #[serde(flatten)]
+    pub seen: Seen<T>,
+}
+
+/// What a process had seen that is gone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Seen<T = Symbol> {
+    /// A record of the chain.
+    #[serde(rename_all = "camelCase")]
+    Record {
+        /// Its position.
+        sequence: u64,
+        /// Its event hash.
+        event_hash: T,
+    },
+    /// A version of the vault.
+    Version {
+        /// The version.
+        version: u64,
+    },
+}
+
+/// An operation begins.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Invoke<T> {
+    /// When.
+    pub time: u64,
+    /// Which process.
+    pub process: T,
+    /// The operation.
+    pub op: OpId,
+    /// What it does.
+    pub f: Function,
+    /// Of an append: the event's `id`, for people.
+    pub id: Option<T>,
+    /// Whether the process follows the reference's protocol.
+    pub foreign: bool,
+}
+
+/// An operation ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct End<T> {
+    /// When.
+    pub time: u64,
+    /// The process that began it.
+    pub process: T,
+    /// The operation.
+    pub op: OpId,
+    /// How it ended.
+    pub outcome: Outcome<T>,
+    /// The error's text, for people.
+    pub error: Option<T>,
 }
 
 /// One line of a history. Times are in nanoseconds from any one origin.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Event<'a> {
+pub enum Event<T> {
     /// An operation begins.
-    Invoke {
-        /// When.
-        time: u64,
-        /// Who.
-        process: Cow<'a, str>,
-        /// Which.
-        op: OpId,
-        /// What it asks for.
-        f: Function,
-        /// Of an append: the event's `id`, for people.
-        id: Option<Cow<'a, str>>,
-        /// Whether the process follows the reference's protocol.
-        foreign: bool,
-    },
+    Invoke(Invoke<T>),
     /// An operation ends.
-    End {
-        /// When.
-        time: u64,
-        /// Who; the process that began it.
-        process: Cow<'a, str>,
-        /// Which.
-        op: OpId,
-        /// How.
-        end: End<'a>,
-        /// Of a mutate that failed: what it would have done, where that was
-        /// decided. Seen all the same, it proves the failure wrong.
-        attempt: Option<Mutation<'a>>,
-    },
-    /// A fault took acknowledged data.
-    Loss {
-        /// When.
-        time: u64,
-        /// What went.
-        loss: Loss<'a>,
-    },
-    /// A process says that what it had seen is gone.
-    Rollback {
-        /// When.
-        time: u64,
-        /// Who.
-        process: Cow<'a, str>,
-        /// The position it had seen.
-        sequence: u64,
-        /// The event hash it had seen there.
-        event_hash: Cow<'a, str>,
-    },
-    /// A process says that the version of the vault it had seen is gone.
-    VaultRollback {
-        /// When.
-        time: u64,
-        /// Who.
-        process: Cow<'a, str>,
-        /// The version it had seen.
-        version: u64,
-    },
+    End(End<T>),
+    /// A fault took data.
+    Loss(Loss<T>),
+    /// A process reports that what it had seen is gone.
+    Rollback(Rollback<T>),
     /// The state found at the end; the last line.
-    Final(FinalState<'a>),
+    Final(FinalState<T>),
 }

@@ -34,15 +34,15 @@
 //!
 //! ```
 //! use haechi_history::check::check;
-//! use haechi_history::{Answer, ChainEntry, End, FinalState, Function, Recorder};
+//! use haechi_history::{Appended, ChainEntry, FinalState, Function, Outcome, Recorder, Text};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let mut recorder = Recorder::new();
 //! let append = recorder.invoke(0, "r0", Function::Append, Some("e1"))?;
-//! let answer = Answer::Appended { sequence: 1, event_hash: "h1".into(), durability: None };
-//! recorder.end(9, append, End::Ok(answer))?;
+//! let appended = Appended { sequence: 1, event_hash: "h1".into(), durability: None };
+//! recorder.end(9, append, Outcome::Appended(appended), None)?;
 //! // What was found at the end: the acknowledged record is gone.
-//! let chain: Vec<ChainEntry<'_>> = Vec::new();
+//! let chain: Vec<ChainEntry<Text<'_>>> = Vec::new();
 //! recorder.final_state(FinalState { chain: Some(chain), ..FinalState::default() })?;
 //!
 //! let verdict = check(&recorder.into_history())?;
@@ -65,24 +65,22 @@
 //! well formed and a checker judges only what the store did.
 
 pub mod check;
+mod codec;
 mod event;
-mod parse;
+mod history;
+mod map_text;
 mod paths;
 mod recorder;
-mod store;
 mod symbols;
-mod write;
+mod tokens;
 
+pub use codec::{ReadError, read, write, write_event};
 pub use event::{
-    Answer, ChainEntry, Durability, End, Event, FinalState, Function, Loss, Mutation, OpId,
-    TokenValues,
+    Appended, Audit, ChainEntry, ChainRead, Durability, End, Event, FinalState, Function, Invoke,
+    Loss, Mutation, OpId, Outcome, Rollback, Seen, Text, VaultRead,
 };
-pub use parse::{ReadError, read};
+pub use history::{History, LogEntry, Malformed, Operation};
 pub use paths::{PathId, Paths};
-pub use recorder::{Recorder, mutation};
-pub use store::{
-    ChainRecord, History, KeptMutation, KeptRead, KeptTokens, LogEntry, LossRecord, Malformed,
-    Operation, Outcome, ProcessId, RollbackRecord, VaultRollbackRecord,
-};
+pub use recorder::Recorder;
 pub use symbols::{Symbol, Symbols};
-pub use write::{write, write_event};
+pub use tokens::TokenMap;

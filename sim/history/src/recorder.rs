@@ -1,26 +1,8 @@
 //! Recording a history in process.
 
-use super::event::{Answer, End, Event, FinalState, Function, Loss, Mutation, OpId, TokenValues};
-use super::store::{History, Malformed};
-
-/// A mutation from plain texts; `None` is an absent token (read) or a delete (written).
-pub fn mutation<'a>(
-    reads: &[(&'a str, Option<&'a str>)],
-    writes: &[(&'a str, Option<&'a str>)],
-    version: Option<u64>,
-) -> Mutation<'a> {
-    let values = |values: &[(&'a str, Option<&'a str>)]| -> TokenValues<'a> {
-        let one =
-            |(token, value): &(&'a str, Option<&'a str>)| ((*token).into(), value.map(Into::into));
-        values.iter().map(one).collect()
-    };
-    Mutation {
-        reads: values(reads),
-        writes: values(writes),
-        version,
-        durability: None,
-    }
-}
+use super::Text;
+use super::event::{End, Event, FinalState, Function, Invoke, Loss, OpId, Outcome, Rollback, Seen};
+use super::history::{History, Malformed};
 
 /// Records what a simulation's processes ask and are told.
 ///
@@ -62,14 +44,15 @@ impl Recorder {
         self.next += 1;
         let op = OpId(self.next);
         let (process, id) = (process.into(), id.map(Into::into));
-        self.history.push(&Event::Invoke {
+        let invoke = Invoke {
             time,
             process,
             op,
             f,
             id,
             foreign,
-        })?;
+        };
+        self.history.push(&Event::Invoke(invoke))?;
         Ok(op)
     }
 
@@ -86,130 +69,53 @@ impl Recorder {
     }
 
     /// An operation ends. An end that does not fit its operation is refused.
-    /// Linear in the answer.
-    pub fn end(&mut self, time: u64, op: OpId, end: End<'_>) -> Result<(), Malformed> {
-        self.end_with(time, op, end, None)
-    }
-
-    /// A mutate is acknowledged. Its version is the vault's after it.
-    pub fn mutate_ok(
+    /// Linear in the outcome.
+    pub fn end(
         &mut self,
         time: u64,
         op: OpId,
-        mutation: Mutation<'_>,
-    ) -> Result<(), Malformed> {
-        self.end(time, op, End::Ok(Answer::Mutated(mutation)))
-    }
-
-    /// A mutate was certainly not applied; `attempt` is what it would have done,
-    /// if it got as far as deciding that.
-    pub fn mutate_fail(
-        &mut self,
-        time: u64,
-        op: OpId,
-        attempt: Option<Mutation<'_>>,
-        error: &str,
-    ) -> Result<(), Malformed> {
-        let error = Some(error.into());
-        self.end_with(time, op, End::Fail { error }, attempt)
-    }
-
-    /// A mutate may or may not have been applied; `mutation` is what it would have
-    /// done, if it got as far as deciding that. Without it, a checker has to let
-    /// the mutate explain any one version.
-    pub fn mutate_unknown(
-        &mut self,
-        time: u64,
-        op: OpId,
-        mutation: Option<Mutation<'_>>,
-        error: &str,
-    ) -> Result<(), Malformed> {
-        let error = Some(error.into());
-        self.end(time, op, End::Unknown { error, mutation })
-    }
-
-    /// A read of the whole vault returns `tokens`, of which `undecryptable` live
-    /// ones did not reveal.
-    pub fn read_ok(
-        &mut self,
-        time: u64,
-        op: OpId,
-        tokens: &[(&str, &str)],
-        undecryptable: &[&str],
-    ) -> Result<(), Malformed> {
-        let tokens = tokens.iter().map(|(t, v)| ((*t).into(), (*v).into()));
-        let answer = Answer::Tokens {
-            tokens: tokens.collect(),
-            undecryptable: undecryptable.iter().map(|t| (*t).into()).collect(),
-        };
-        self.end(time, op, End::Ok(answer))
-    }
-
-    /// A process says that the version of the vault that it had seen is gone.
-    pub fn vault_rollback(
-        &mut self,
-        time: u64,
-        process: &str,
-        version: u64,
+        outcome: Outcome<Text<'_>>,
+        error: Option<&str>,
     ) -> Result<(), Malformed> {
         let time = self.at(time);
-        let process = process.into();
-        self.history.push(&Event::VaultRollback {
-            time,
-            process,
-            version,
-        })
-    }
-
-    fn end_with(
-        &mut self,
-        time: u64,
-        op: OpId,
-        end: End<'_>,
-        attempt: Option<Mutation<'_>>,
-    ) -> Result<(), Malformed> {
-        let time = self.at(time);
-        let index = self
-            .history
-            .index_of(op)
-            .ok_or(Malformed::EndWithoutInvoke(op))?;
+        let index = self.history.index_of(op);
+        let index = index.ok_or(Malformed::EndWithoutInvoke(op))?;
         let process = self.history.operations()[index].process;
-        let process = self.history.process_name(process).to_owned().into();
-        self.history.push(&Event::End {
+        let process = self.history.text(process).to_owned().into();
+        let error = error.map(Into::into);
+        self.history.push(&Event::End(End {
             time,
             process,
             op,
-            end,
-            attempt,
-        })
+            outcome,
+            error,
+        }))
     }
 
-    /// A fault took data.
-    pub fn loss(&mut self, time: u64, loss: Loss<'_>) -> Result<(), Malformed> {
+    /// A fault took data; the loss's own time is ignored.
+    pub fn loss(&mut self, time: u64, loss: Loss<Text<'_>>) -> Result<(), Malformed> {
         let time = self.at(time);
-        self.history.push(&Event::Loss { time, loss })
+        self.history.push(&Event::Loss(Loss { time, ..loss }))
     }
 
-    /// A process says that the record it had seen at `sequence` is gone.
+    /// A process reports that what it had seen is gone.
     pub fn rollback(
         &mut self,
         time: u64,
         process: &str,
-        sequence: u64,
-        event_hash: &str,
+        seen: Seen<Text<'_>>,
     ) -> Result<(), Malformed> {
         let time = self.at(time);
-        let (process, event_hash) = (process.into(), event_hash.into());
-        self.history.push(&Event::Rollback {
+        let process = process.into();
+        self.history.push(&Event::Rollback(Rollback {
             time,
             process,
-            sequence,
-            event_hash,
-        })
+            seen,
+        }))
     }
 
     /// The state found at the end; nothing can be recorded after it.
-    pub fn final_state(&mut self, state: FinalState<'_>) -> Result<(), Malformed> {
+    pub fn final_state(&mut self, state: FinalState<Text<'_>>) -> Result<(), Malformed> {
         self.history.push(&Event::Final(state))
     }
 

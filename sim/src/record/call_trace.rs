@@ -6,7 +6,7 @@ use haechi_store_redis::vault::{
     store::{Applied, Attempt, Change, Fate, Loaded},
 };
 
-use haechi_history::{Mutation, OpId};
+use haechi_history::{Mutation, OpId, Text};
 
 /// Tokens and values as a history has them; `None`: absent, or deleted.
 pub(crate) type Values = Vec<(String, Option<String>)>;
@@ -172,7 +172,7 @@ impl CallTrace {
     }
 
     /// What was applied, and at which version.
-    pub(crate) fn applied(&self) -> Option<Mutation<'static>> {
+    pub(crate) fn applied(&self) -> Option<Mutation<Text<'static>>> {
         let applied = self.applied?;
         let attempted = self.attempts.iter().find(|attempted| {
             attempted.mutation == applied.mutation && attempted.number == applied.number
@@ -181,7 +181,7 @@ impl CallTrace {
     }
 
     /// What may have been applied, if that is one thing.
-    pub(crate) fn maybe_applied(&self) -> Option<Mutation<'static>> {
+    pub(crate) fn maybe_applied(&self) -> Option<Mutation<Text<'static>>> {
         let mut maybe_applied = self
             .attempts
             .iter()
@@ -193,13 +193,13 @@ impl CallTrace {
     }
 
     /// What was attempted last.
-    pub(crate) fn last(&self) -> Option<Mutation<'static>> {
+    pub(crate) fn last(&self) -> Option<Mutation<Text<'static>>> {
         Some(self.attempts.last()?.mutation(None))
     }
 }
 
 impl RecordedAttempt {
-    fn mutation(&self, version: Option<u64>) -> Mutation<'static> {
+    fn mutation(&self, version: Option<u64>) -> Mutation<Text<'static>> {
         let values = |values: &Values| {
             values
                 .iter()

@@ -4,8 +4,6 @@
 use std::collections::BTreeMap;
 
 use futures::FutureExt;
-use parking_lot::MutexGuard;
-
 use haechi_store_redis::{
     AppendError, Corrupt,
     audit::{Appended, AuditStats, store::AuditStore},
@@ -16,13 +14,13 @@ use haechi_store_redis::{
 
 use super::{
     HarnessError, RunReport,
-    log::{Closed, Log, nanos},
+    log::{Closed, nanos},
     recorder::RunRecorder,
     trace::Trace,
 };
 use crate::plan::FaultKind;
 use haechi_history::{
-    Answer, End, FinalState, Function, Mutation, OpId,
+    Appended as AppendedAt, ChainRead, FinalState, Function, OpId, Outcome, Seen, Text,
     check::unaudited::{self, Audited},
 };
 
@@ -72,16 +70,14 @@ impl RunRecorder {
             Ok(appended) => {
                 let event_hash = appended.position.event_hash.to_string();
                 let sequence = appended.position.sequence.get();
-                self.end(
-                    replica,
-                    op,
-                    End::Ok(Answer::Appended {
-                        sequence,
-                        event_hash: event_hash.as_str().into(),
-                        durability: None,
-                    }),
-                    || format!("{process} op {} ok at {sequence} {event_hash}", op.0),
-                );
+                let appended = Outcome::Appended(AppendedAt {
+                    sequence,
+                    event_hash: event_hash.as_str().into(),
+                    durability: None,
+                });
+                self.end(replica, op, appended, None, || {
+                    format!("{process} op {op} ok at {sequence} {event_hash}")
+                });
             }
             Err(error) => {
                 if let AppendError::Corrupt(Corrupt::RolledBack(rolled_back)) = error {
@@ -91,17 +87,12 @@ impl RunRecorder {
                 if let AppendError::Unknown { handle, .. } = error {
                     self.log().handles.insert(op, handle.position);
                 }
-                let end = match error {
-                    AppendError::Unknown { .. } => End::Unknown {
-                        error: Some(text.as_str().into()),
-                        mutation: None,
-                    },
-                    _ => End::Fail {
-                        error: Some(text.as_str().into()),
-                    },
+                let outcome = match error {
+                    AppendError::Unknown { .. } => Outcome::Unknown(None),
+                    _ => Outcome::Failed(None),
                 };
-                self.end(replica, op, end, || {
-                    format!("{process} op {}: {text}", op.0)
+                self.end(replica, op, outcome, Some(&text), || {
+                    format!("{process} op {op}: {text}")
                 });
             }
         }
@@ -119,16 +110,14 @@ impl RunRecorder {
             Ok(hashes) => {
                 let length = hashes.len();
                 let hashes = hashes.into_iter().map(Into::into).collect();
-                self.end(replica, op, End::Ok(Answer::Chain(hashes)), || {
-                    format!("{process} op {} read {length} records", op.0)
+                let read = Outcome::Chain(ChainRead { hashes });
+                self.end(replica, op, read, None, || {
+                    format!("{process} op {op} read {length} records")
                 });
             }
             Err(error) => {
-                let end = End::Fail {
-                    error: Some(error.as_str().into()),
-                };
-                self.end(replica, op, end, || {
-                    format!("{process} op {}: {error}", op.0)
+                self.end(replica, op, Outcome::Failed(None), Some(&error), || {
+                    format!("{process} op {op}: {error}")
                 });
             }
         }
@@ -139,45 +128,24 @@ impl RunRecorder {
         &self,
         replica: usize,
         op: OpId,
-        end: End<'_>,
+        outcome: Outcome<Text<'_>>,
+        error: Option<&str>,
         line: impl FnOnce() -> String,
     ) {
-        if matches!(end, End::Ok(_)) {
+        if outcome.is_ok() {
             self.progressed(replica);
         }
-        let mut log = self.ending(replica);
-        log.count(op, |outcomes| match end {
-            End::Ok(_) => outcomes.ok += 1,
-            End::Fail { .. } => outcomes.fail += 1,
-            End::Unknown { .. } => outcomes.unknown += 1,
+        self.closes(replica);
+        let mut log = self.log();
+        log.count(op, |outcomes| match outcome {
+            Outcome::Failed(_) => outcomes.fail += 1,
+            Outcome::Unknown(_) => outcomes.unknown += 1,
+            _ => outcomes.ok += 1,
         });
         let now = nanos(log.now());
-        let ended = log.recorder.end(now, op, end);
+        let ended = log.recorder.end(now, op, outcome, error);
         log.accept(ended);
         log.event(line);
-    }
-
-    /// A mutation of the vault ends without having been applied; `attempt` is
-    /// what it would have done.
-    pub(crate) fn end_fail(
-        &self,
-        replica: usize,
-        op: OpId,
-        attempt: Option<Mutation<'_>>,
-        error: &str,
-        line: impl FnOnce() -> String,
-    ) {
-        let mut log = self.ending(replica);
-        log.count(op, |outcomes| outcomes.fail += 1);
-        let now = nanos(log.now());
-        let ended = log.recorder.mutate_fail(now, op, attempt, error);
-        log.accept(ended);
-        log.event(line);
-    }
-
-    fn ending(&self, replica: usize) -> MutexGuard<'_, Log> {
-        self.closes(replica);
-        self.log()
     }
 
     /// A mutation of a process that follows the reference's protocol failed.
@@ -189,12 +157,11 @@ impl RunRecorder {
     fn rollback(&self, process: &str, rolled_back: &haechi_store_redis::RolledBack) {
         let mut log = self.log();
         let now = nanos(log.now());
-        let said = log.recorder.rollback(
-            now,
-            process,
-            rolled_back.seen.sequence.get(),
-            &rolled_back.seen.event_hash.to_string(),
-        );
+        let seen = Seen::Record {
+            sequence: rolled_back.seen.sequence.get(),
+            event_hash: rolled_back.seen.event_hash.to_string().into(),
+        };
+        let said = log.recorder.rollback(now, process, seen);
         log.accept(said);
         log.event(|| format!("{process}: {rolled_back}"));
     }
@@ -216,7 +183,7 @@ impl RunRecorder {
         self.log().handles.get(&op).copied()
     }
 
-    pub(crate) fn final_state(&self, state: FinalState<'_>) {
+    pub(crate) fn final_state(&self, state: FinalState<Text<'_>>) {
         let mut log = self.log();
         let finished = log.recorder.final_state(state);
         log.accept(finished);

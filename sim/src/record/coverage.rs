@@ -178,8 +178,8 @@ impl CoverageRecorder {
         }
         for operation in history.operations() {
             let ending = match operation.outcome {
-                Outcome::Open | Outcome::Unknown(_) => Ending::Unknown,
-                Outcome::Failed => Ending::Fail,
+                Outcome::Unknown(_) => Ending::Unknown,
+                Outcome::Failed(_) => Ending::Fail,
                 _ => Ending::Ok,
             };
             for (kind, times) in &self.strikes {

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use haechi_history::{
-    ChainEntry, FinalState,
+    ChainEntry, FinalState, Text,
     check::{Invariant, Violation, check},
 };
 use haechi_store_redis::{
@@ -94,7 +94,7 @@ fn read_chain(
     ask: Ask<'_>,
     keys: &AuditKeys,
     violations: &mut Vec<Violation>,
-) -> Vec<ChainEntry<'static>> {
+) -> Vec<ChainEntry<Text<'static>>> {
     let mut broken = |reason| violations.push(violation(Invariant::ChainIntegrity, reason));
     let list = match ask(&["LRANGE", &keys.chain, "0", "-1"]) {
         Reply::Array(list) => list,
@@ -135,6 +135,7 @@ fn read_chain(
             sequence: stored.position.sequence.get(),
             previous_hash: stored.previous.map(|hash| hash.to_string().into()),
             event_hash: event_hash.clone().into(),
+            audit: None,
         });
         last = Some(event_hash);
     }

@@ -154,16 +154,12 @@ impl Log {
             return Some(only);
         }
         let history = self.recorder.history();
-        let outcome = |op: &OpId| {
-            history
-                .index_of(*op)
-                .map(|at| history.operations()[at].outcome)
-        };
+        let outcome = |op: &OpId| Some(&history.operations()[history.index_of(*op)?].outcome);
         let told = |op: &OpId| match outcome(op) {
-            Some(Outcome::Appended { event_hash, .. }) => history.text(event_hash) == hash,
+            Some(Outcome::Appended(appended)) => history.text(appended.event_hash) == hash,
             _ => false,
         };
-        let may = |op: &OpId| matches!(outcome(op), Some(Outcome::Open | Outcome::Unknown(_)));
+        let may = |op: &OpId| matches!(outcome(op), Some(Outcome::Unknown(_)));
         let found = sharing.iter().position(told);
         let found = found.or_else(|| sharing.iter().position(may))?;
         Some(sharing.remove(found))

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use haechi_history::{Answer, End, Function, OpId};
+use haechi_history::{ChainRead, Function, OpId, Outcome};
 use redis_sim::Reply;
 
 use super::{HarnessError, Log, RunRecorder, RunReport, Verdict, evaluate};
@@ -41,8 +41,8 @@ fn a_stray_attempt_is_a_harness_error() {
 #[test]
 fn a_malformed_recording_is_a_harness_error() {
     let report = report(|recorder| {
-        let end = End::Ok(Answer::Chain(Vec::new()));
-        recorder.end(0, OpId(7), end, String::new);
+        let read = Outcome::Chain(ChainRead { hashes: Vec::new() });
+        recorder.end(0, OpId(7), read, None, String::new);
     });
     assert!(
         matches!(report.harness_errors[..], [HarnessError::Malformed(_)]),
@@ -57,8 +57,7 @@ fn a_malformed_recording_is_a_harness_error() {
 fn a_run_of_nothing_is_ok() {
     let report = report(|recorder| {
         let op = recorder.invoke(0, "r0", Function::Read, None);
-        let error = End::Fail { error: None };
-        recorder.end(0, op.unwrap(), error, String::new);
+        recorder.end(0, op.unwrap(), Outcome::Failed(None), None, String::new);
     });
     assert_eq!(report.harness_errors, []);
     assert!(report.is_ok(), "{:?}", report.violations);

@@ -14,7 +14,9 @@ use super::{
     recorder::RunRecorder,
 };
 use crate::plan::fnv1a;
-use haechi_history::{Answer, End, Function, Malformed, Mutation, OpId, check::unaudited::Audited};
+use haechi_history::{
+    Function, Malformed, Mutation, OpId, Outcome, Seen, Text, VaultRead, check::unaudited::Audited,
+};
 
 /// How a call that changes tokens ended.
 pub(crate) enum Ended<'a> {
@@ -90,7 +92,7 @@ impl RunRecorder {
                     mutation.version.unwrap_or_default(),
                     brief(&mutation)
                 );
-                self.end(replica, op, End::Ok(Answer::Mutated(mutation)), || line);
+                self.end(replica, op, Outcome::Mutated(mutation), None, || line);
             }
             None => self.log().malformed(Malformed::EndWithoutInvoke(op)),
         }
@@ -131,21 +133,24 @@ impl RunRecorder {
                         .collect(),
                     ..Mutation::default()
                 };
-                self.end(replica, op, End::Ok(Answer::Mutated(seen)), || {
+                self.end(replica, op, Outcome::Mutated(seen), None, || {
                     format!("{process} op {op} has nothing to do")
                 });
             }
             Ended::NotApplied(error) => {
-                self.end_fail(replica, op, trace.last(), error, || {
-                    format!("{process} op {op}: {error}")
-                });
+                self.end(
+                    replica,
+                    op,
+                    Outcome::Failed(trace.last()),
+                    Some(error),
+                    || format!("{process} op {op}: {error}"),
+                );
             }
             Ended::Unknown(error) => {
-                let end = End::Unknown {
-                    error: Some(error.into()),
-                    mutation: trace.maybe_applied(),
-                };
-                self.end(replica, op, end, || format!("{process} op {op}: {error}"));
+                let unknown = Outcome::Unknown(trace.maybe_applied());
+                self.end(replica, op, unknown, Some(error), || {
+                    format!("{process} op {op}: {error}")
+                });
             }
         }
     }
@@ -223,14 +228,14 @@ impl RunRecorder {
         match outcome {
             Ok((tokens, undecryptable)) => {
                 let count = tokens.len();
-                let answer = Answer::Tokens {
+                let read = VaultRead {
                     tokens: tokens
                         .into_iter()
                         .filter_map(|(token, value)| Some((token.into(), value?.into())))
                         .collect(),
                     undecryptable: undecryptable.into_iter().map(Into::into).collect(),
                 };
-                self.end(replica, op, End::Ok(answer), || {
+                self.end(replica, op, Outcome::Tokens(read), None, || {
                     format!("{process} op {op} read {count} tokens")
                 });
             }
@@ -239,10 +244,9 @@ impl RunRecorder {
                     self.met(process, corrupt);
                 }
                 let error = error.to_string();
-                let end = End::Fail {
-                    error: Some(error.as_str().into()),
-                };
-                self.end(replica, op, end, || format!("{process} op {op}: {error}"));
+                self.end(replica, op, Outcome::Failed(None), Some(&error), || {
+                    format!("{process} op {op}: {error}")
+                });
             }
         }
     }
@@ -251,7 +255,9 @@ impl RunRecorder {
         let mut log = self.log();
         if let Corrupt::VaultRolledBack { seen, .. } = corrupt {
             let now = nanos(log.now());
-            let said = log.recorder.vault_rollback(now, process, *seen);
+            let said = log
+                .recorder
+                .rollback(now, process, Seen::Version { version: *seen });
             log.accept(said);
         }
         log.event(|| format!("{process}: {corrupt}"));
@@ -280,16 +286,16 @@ impl RunRecorder {
             };
             log.vault_outcomes.unknown += 1;
             let now = nanos(log.now());
-            let ended = log
-                .recorder
-                .mutate_unknown(now, trace.op, mutation, "the process died");
+            let unknown = Outcome::Unknown(mutation);
+            let error = Some("the process died");
+            let ended = log.recorder.end(now, trace.op, unknown, error);
             log.accept(ended);
         }
     }
 }
 
 /// What a mutation has written, in a word each: a value by its hash.
-fn brief(mutation: &Mutation<'_>) -> String {
+fn brief(mutation: &Mutation<Text<'_>>) -> String {
     let mut words = String::new();
     for (token, value) in &mutation.writes {
         let _ = match value {

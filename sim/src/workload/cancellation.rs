@@ -3,7 +3,7 @@
 
 use std::{future::Future, pin::pin, task::Poll};
 
-use haechi_history::End;
+use haechi_history::Outcome;
 use rand_chacha::ChaCha8Rng;
 
 use super::{Actor, Host, Process, audit::AuditActor, token_vault::TokenVaultActor};
@@ -44,11 +44,9 @@ impl<'a, H: Host> CancellationActor<'a, H> {
         match polled(appending, polls).await {
             Some(outcome) => recorder.end_append(number, name, op, &outcome),
             None => {
-                let end = End::Unknown {
-                    error: Some(CANCELLED.into()),
-                    mutation: None,
-                };
-                recorder.end(number, op, end, || format!("{name} op {op}: {CANCELLED}"));
+                recorder.end(number, op, Outcome::Unknown(None), Some(CANCELLED), || {
+                    format!("{name} op {op}: {CANCELLED}")
+                });
             }
         }
     }

@@ -19,7 +19,7 @@ use crate::{
     plan::{Action, ForeignOperation},
     record::{RunRecorder, Values},
 };
-use haechi_history::{Answer, End, Function, Mutation, OpId};
+use haechi_history::{Function, Mutation, OpId, Outcome, Text};
 
 /// The protocol's own times.
 const LOCK_TTL_MS: u64 = 10_000;
@@ -124,7 +124,7 @@ impl<H: Host> Foreign<H> {
         match done {
             Ok(mutation) => {
                 let version = mutation.version.unwrap_or_default();
-                recorder.end(replica, op, End::Ok(Answer::Mutated(mutation)), || {
+                recorder.end(replica, op, Outcome::Mutated(mutation), None, || {
                     format!(
                         "{process} op {op} ok at version {version}, by the reference's protocol"
                     )
@@ -132,7 +132,7 @@ impl<H: Host> Foreign<H> {
             }
             Err(Failed::NotApplied(error)) => {
                 recorder.foreign_failed(process, &error);
-                recorder.end_fail(replica, op, None, &error, || {
+                recorder.end(replica, op, Outcome::Failed(None), Some(&error), || {
                     format!("{process} op {op}: {error}")
                 });
             }
@@ -141,12 +141,11 @@ impl<H: Host> Foreign<H> {
                 writes,
                 error,
             }) => {
-                let end = End::Unknown {
-                    error: Some(error.as_str().into()),
-                    mutation: Some(mutation(reads, writes, None)),
-                };
+                let unknown = Outcome::Unknown(Some(mutation(reads, writes, None)));
                 recorder.foreign_failed(process, &error);
-                recorder.end(replica, op, end, || format!("{process} op {op}: {error}"));
+                recorder.end(replica, op, unknown, Some(&error), || {
+                    format!("{process} op {op}: {error}")
+                });
             }
         }
     }
@@ -181,7 +180,7 @@ impl<H: Host> Foreign<H> {
         op: OpId,
         changed: usize,
         purged: Option<usize>,
-    ) -> Result<Mutation<'static>, Failed> {
+    ) -> Result<Mutation<Text<'static>>, Failed> {
         for run in 0..=MOST_RETRIES {
             let snapshot = self.read().await.map_err(Failed::NotApplied)?;
             let changed = format!("t{changed}");
@@ -249,7 +248,7 @@ fn word(value: &Value) -> Option<String> {
     }
 }
 
-fn mutation(reads: Values, writes: Values, version: Option<u64>) -> Mutation<'static> {
+fn mutation(reads: Values, writes: Values, version: Option<u64>) -> Mutation<Text<'static>> {
     let values = |values: Values| {
         values
             .into_iter()

@@ -100,30 +100,23 @@ fn knowledge(text: &mut String, history: &History) {
     let mut knowledge: BTreeMap<&str, Known> = BTreeMap::new();
     for operation in history.operations() {
         let known = knowledge
-            .entry(history.process_name(operation.process))
+            .entry(history.text(operation.process))
             .or_default();
-        match operation.outcome {
-            Outcome::Open => known.open.push(format!(
+        match &operation.outcome {
+            _ if operation.is_open() => known.open.push(format!(
                 "op {} {} since {} ms",
                 operation.id,
                 operation.f.name(),
                 operation.start / 1_000_000
             )),
-            Outcome::Appended {
-                sequence,
-                event_hash,
-                ..
-            } if known
-                .appended
-                .as_ref()
-                .is_none_or(|(last, _)| *last < sequence) =>
-            {
-                let hash = history.text(event_hash).to_owned();
-                known.appended = Some((sequence, hash));
+            Outcome::Appended(appended) => {
+                let last = known.appended.as_ref().map(|(last, _)| *last);
+                if last < Some(appended.sequence) {
+                    let hash = history.text(appended.event_hash).to_owned();
+                    known.appended = Some((appended.sequence, hash));
+                }
             }
-            Outcome::Mutated(number) => {
-                known.version = known.version.max(history.mutation(number).version);
-            }
+            Outcome::Mutated(mutation) => known.version = known.version.max(mutation.version),
             Outcome::Chain(_) | Outcome::Tokens(_) => {
                 let what = match operation.f {
                     Function::ReadChain => "the chain",

@@ -53,10 +53,10 @@ fn foreign_writers_never_fail_in_a_quiet_world() {
 /// Tokens that nobody else deletes, deleted: only expiry does that.
 fn expired(history: &History) -> usize {
     let mutations = history.operations().iter().filter_map(|operation| {
-        let Outcome::Mutated(number) = operation.outcome else {
-            return None;
-        };
-        Some(history.mutation(number))
+        operation
+            .outcome
+            .mutation()
+            .filter(|_| operation.outcome.is_ok())
     });
     mutations
         .flat_map(|mutation| &mutation.writes)
@@ -86,9 +86,8 @@ fn every_end_of_a_mutation_is_told() {
     for seed in 0..30 {
         let run = run(seed, FaultClass::VARIANTS);
         for operation in run.history.operations() {
-            match operation.outcome {
-                Outcome::Mutated(number) => {
-                    let mutation = run.history.mutation(number);
+            match &operation.outcome {
+                Outcome::Mutated(mutation) => {
                     if mutation.writes.is_empty() {
                         idle += 1;
                     } else {

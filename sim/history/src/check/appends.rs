@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::{Function, OpId, Operation, Outcome, Symbol};
+use crate::{Appended, OpId, Operation, Outcome, Symbol};
 
 use super::invariant::Invariant;
 use super::verdict::Violation;
@@ -14,24 +14,27 @@ pub(super) fn check(view: &View<'_>, violations: &mut Vec<Violation>) {
     let records = records_of_appends(view, violations);
     let mut beyond: BTreeMap<u64, Vec<(Symbol, OpId)>> = BTreeMap::new();
     for (index, operation) in view.operations().iter().enumerate() {
-        let Outcome::Appended {
-            sequence,
-            event_hash,
-            ..
-        } = operation.outcome
-        else {
+        let Some(appended) = operation.appended() else {
             continue;
         };
+        let sequence = appended.sequence;
         if !view.is_judged(operation) {
             continue;
         }
         let held = view.at_sequence(sequence);
-        acknowledged(view, operation, held, records[index] != NONE, violations);
+        acknowledged(
+            view,
+            operation,
+            appended,
+            held,
+            records[index] != NONE,
+            violations,
+        );
         if held.is_none() && view.taken_by(operation).is_none() {
             beyond
                 .entry(sequence)
                 .or_default()
-                .push((event_hash, operation.id));
+                .push((appended.event_hash, operation.id));
         }
     }
     for (sequence, claims) in beyond {
@@ -77,7 +80,7 @@ fn records_of_appends(view: &View<'_>, violations: &mut Vec<Violation>) -> Vec<u
         let operation = view.operation(owner);
         if records[owner] == NONE {
             records[owner] = index as u32;
-            if matches!(operation.outcome, Outcome::Failed) && view.is_judged(operation) {
+            if matches!(operation.outcome, Outcome::Failed(_)) && view.is_judged(operation) {
                 let op = operation.id;
                 let reason = format!("append {op} definitely failed, yet stands at position {at}");
                 violations.push(violation(Invariant::PhantomAppend, [op], reason));
@@ -106,19 +109,12 @@ fn records_of_appends(view: &View<'_>, violations: &mut Vec<Violation>) -> Vec<u
 fn acknowledged(
     view: &View<'_>,
     operation: &Operation,
+    appended: Appended,
     held: Option<usize>,
     present: bool,
     violations: &mut Vec<Violation>,
 ) {
-    let Outcome::Appended {
-        sequence,
-        event_hash,
-        durability,
-    } = operation.outcome
-    else {
-        return;
-    };
-    debug_assert_eq!(operation.f, Function::Append);
+    let (sequence, event_hash) = (appended.sequence, appended.event_hash);
     let op = operation.id;
     let hash = view.text(event_hash);
     let matches = held.is_some_and(|held| view.chain[held].event_hash == event_hash);
@@ -133,6 +129,7 @@ fn acknowledged(
     };
     if let Some(loss) = view.taken_by(operation).filter(|_| !matches) {
         let fault = view.text(loss.fault);
+        let durability = appended.durability();
         let reason = format!(
             "append {op} was acknowledged at position {sequence} with durability {durability}, \
              which covers {fault}, and is gone"

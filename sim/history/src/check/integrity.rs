@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use crate::{Outcome, Symbol};
+use crate::Symbol;
 
 use super::invariant::Invariant;
 use super::verdict::Violation;
@@ -68,7 +68,7 @@ fn fork(view: &View<'_>, index: usize, violations: &mut Vec<Violation>) {
     }
     let acknowledged = |index: usize| {
         let operation = view.operation(view.owner(index)?);
-        let is = matches!(operation.outcome, Outcome::Appended { .. }) && view.is_judged(operation);
+        let is = operation.appended().is_some() && view.is_judged(operation);
         is.then_some(operation.id)
     };
     if let (Some(first), Some(second)) = (acknowledged(rival), acknowledged(index))

@@ -1,6 +1,6 @@
 //! Which losses an acknowledgement's durability should have survived.
 
-use crate::{Durability, History, LossRecord};
+use crate::{Durability, History, Loss};
 
 /// Whether an acknowledgement of this durability covers this fault, so that the
 /// loss of what it acknowledged is not excused.
@@ -10,7 +10,7 @@ use crate::{Durability, History, LossRecord};
 /// survives a crash, data on a replica survives a failover. A split brain, a
 /// restore, FLUSHALL, an eviction and a fault of an unknown name can take
 /// anything: a checker that is unsure does not accuse.
-pub(super) fn covers(history: &History, loss: &LossRecord, durability: Durability) -> bool {
+pub(super) fn covers(history: &History, loss: &Loss, durability: Durability) -> bool {
     if let Some(covered_by) = &loss.covered_by {
         return covered_by.iter().any(|least| match (least, durability) {
             (Durability::Memory, _) => true,

@@ -97,29 +97,16 @@ pub fn is_one_log(history: &History) -> Option<bool> {
         .collect();
     let mut calls = Vec::new();
     for operation in history.operations() {
-        let (step, ends) = match operation.outcome {
-            Outcome::Appended {
-                sequence,
-                event_hash,
-                ..
-            } => {
-                let answer = Some((sequence, event_hash));
-                (
-                    Step::Append {
-                        op: operation.id,
-                        answer,
-                    },
-                    true,
-                )
+        let op = operation.id;
+        let (step, ends) = match &operation.outcome {
+            Outcome::Appended(appended) => {
+                let answer = Some((appended.sequence, appended.event_hash));
+                (Step::Append { op, answer }, true)
             }
-            Outcome::Open | Outcome::Unknown(_) if operation.f == Function::Append => (
-                Step::Append {
-                    op: operation.id,
-                    answer: None,
-                },
-                false,
-            ),
-            Outcome::Chain(path) => (Step::Read(history.paths().hashes(path)), true),
+            Outcome::Unknown(_) if operation.f == Function::Append => {
+                (Step::Append { op, answer: None }, false)
+            }
+            Outcome::Chain(path) => (Step::Read(history.paths().hashes(*path)), true),
             _ => continue,
         };
         let end = ends.then_some(operation.end);

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::{Function, History, KeptMutation, Outcome, Symbol};
+use crate::{Function, History, Mutation, Outcome, Symbol};
 
 use super::oracle::{Call, Model, search};
 
@@ -22,15 +22,12 @@ pub fn is_one_vault(history: &History) -> Option<bool> {
     };
     let mut calls = Vec::new();
     for operation in history.operations() {
-        let (step, ends) = match operation.outcome {
-            Outcome::Mutated(number) => (Step::Mutate(history.mutation(number)), true),
-            Outcome::Unknown(Some(number)) => (Step::Mutate(history.mutation(number)), false),
-            Outcome::Open | Outcome::Unknown(None) if operation.f == Function::Mutate => {
-                (Step::Anything, false)
-            }
-            Outcome::Tokens(number) => {
-                let tokens = &history.vault_read(number).tokens;
-                (Step::Read(tokens.iter().copied().collect()), true)
+        let (step, ends) = match &operation.outcome {
+            Outcome::Mutated(mutation) => (Step::Mutate(mutation), true),
+            Outcome::Unknown(Some(mutation)) => (Step::Mutate(mutation), false),
+            Outcome::Unknown(None) if operation.f == Function::Mutate => (Step::Anything, false),
+            Outcome::Tokens(read) if operation.f == Function::Read => {
+                (Step::Read(read.tokens.iter().copied().collect()), true)
             }
             _ => continue,
         };
@@ -54,7 +51,7 @@ pub fn is_one_vault(history: &History) -> Option<bool> {
 type Tokens = BTreeMap<Symbol, Symbol>;
 
 enum Step<'h> {
-    Mutate(&'h KeptMutation),
+    Mutate(&'h Mutation),
     Read(Tokens),
     Anything,
 }

@@ -9,7 +9,7 @@
 
 use std::ops::Range;
 
-use crate::{LogEntry, Operation, Outcome, PathId};
+use crate::{Appended, LogEntry, Operation, Outcome, PathId};
 
 use super::invariant::Invariant;
 use super::tree::Tree;
@@ -60,7 +60,6 @@ fn time_of(view: &View<'_>, entry: LogEntry) -> u64 {
         LogEntry::End(index) => view.operation(index as usize).end,
         LogEntry::Loss(index) => view.history.losses()[index as usize].time,
         LogEntry::Rollback(index) => view.history.rollbacks()[index as usize].time,
-        LogEntry::VaultRollback(index) => view.history.vault_rollbacks()[index as usize].time,
     }
 }
 
@@ -85,15 +84,12 @@ impl<'v, 'h> Sweep<'v, 'h> {
         // No honest position is past this; a dishonest one is judged elsewhere,
         // and must not size a table.
         let most = view.operations().len() + view.chain.len();
-        let cut = |loss: &crate::LossRecord| {
+        let cut = |loss: &crate::Loss| {
             let mut lowest = usize::MAX;
             for hash in &loss.hashes {
-                let told =
-                    view.append_of(*hash)
-                        .and_then(|append| match view.operation(append).outcome {
-                            Outcome::Appended { sequence, .. } => usize::try_from(sequence).ok(),
-                            _ => None,
-                        });
+                let told = view.append_of(*hash);
+                let told = told.and_then(|append| view.operation(append).appended());
+                let told = told.and_then(|told| usize::try_from(told.sequence).ok());
                 let read = tree
                     .node(*hash)
                     .map(|node| view.history.paths().length(node));
@@ -170,7 +166,7 @@ impl<'v, 'h> Sweep<'v, 'h> {
         let append = view.append_of(hash);
         if let Some(append) = append
             && view.position(hash).is_none()
-            && matches!(view.operation(append).outcome, Outcome::Appended { .. })
+            && view.operation(append).appended().is_some()
         {
             return None; // The append is accused of it.
         }
@@ -236,7 +232,7 @@ impl<'v, 'h> Sweep<'v, 'h> {
             return;
         }
         match operation.outcome {
-            Outcome::Appended { sequence, .. } => {
+            Outcome::Appended(Appended { sequence, .. }) => {
                 // Taken while the reply was on its way: it never stood in a way
                 // that a later read could be held to.
                 if self

@@ -1,6 +1,6 @@
 //! `realtime_order`: an append acknowledged before another began stands before it.
 
-use crate::{OpId, Outcome};
+use crate::{Appended, OpId};
 
 use super::invariant::Invariant;
 use super::verdict::Violation;
@@ -44,7 +44,7 @@ pub(super) fn check(view: &View<'_>, violations: &mut Vec<Violation>) {
         }
         // A second copy, or a record that is not the one acknowledged, says
         // nothing about the order of acknowledgements.
-        if let Outcome::Appended { event_hash, .. } = operation.outcome
+        if let Some(Appended { event_hash, .. }) = operation.appended()
             && event_hash == record.event_hash
             && earliest.is_none_or(|(end, ..)| operation.end < end)
         {

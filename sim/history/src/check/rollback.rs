@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::{OpId, Operation, Outcome, ProcessId};
+use crate::{Appended, OpId, Operation, Outcome, Symbol};
 
 use super::invariant::Invariant;
 use super::tree::Tree;
@@ -33,16 +33,21 @@ pub(super) fn check(view: &View<'_>, tree: &Tree, violations: &mut Vec<Violation
         return;
     }
     let mut seen = sightings(view, tree);
-    let mut reported = vec![Vec::new(); view.history.process_count()];
+    let mut reported: BTreeMap<Symbol, Vec<u64>> = BTreeMap::new();
     for rollback in view.history.rollbacks() {
-        reported[rollback.process.index()].push(rollback.time);
+        if let crate::Seen::Record { .. } = rollback.seen {
+            reported
+                .entry(rollback.process)
+                .or_default()
+                .push(rollback.time);
+        }
     }
     for write in view.operations() {
-        let Outcome::Appended {
+        let Some(Appended {
             sequence,
             event_hash,
             ..
-        } = write.outcome
+        }) = write.appended()
         else {
             continue;
         };
@@ -50,7 +55,7 @@ pub(super) fn check(view: &View<'_>, tree: &Tree, violations: &mut Vec<Violation
         let mut done = Vec::new();
         for (&(_, number), sight) in seen.range((process, 0)..=(process, usize::MAX)) {
             let loss = &losses[number];
-            let times: &[u64] = &reported[process.index()];
+            let times = reported.get(&process).map_or(&[][..], Vec::as_slice);
             let said = times
                 .get(times.partition_point(|time| *time < loss.time))
                 .copied();
@@ -66,7 +71,7 @@ pub(super) fn check(view: &View<'_>, tree: &Tree, violations: &mut Vec<Violation
                 continue;
             }
             let (op, by) = (write.id, sight.by);
-            let (name, fault) = (view.history.process_name(process), view.text(loss.fault));
+            let (name, fault) = (view.history.text(process), view.text(loss.fault));
             let reason = format!(
                 "{name} had seen by op {by} what {fault} took at {}, and append {op} was \
                  acknowledged without a word about it",
@@ -83,8 +88,8 @@ pub(super) fn check(view: &View<'_>, tree: &Tree, violations: &mut Vec<Violation
 
 /// By process and loss, the first sight of something that the loss took. Foreign
 /// processes know of no rollbacks.
-fn sightings(view: &View<'_>, tree: &Tree) -> BTreeMap<(ProcessId, usize), Seen> {
-    let mut seen: BTreeMap<(ProcessId, usize), Seen> = BTreeMap::new();
+fn sightings(view: &View<'_>, tree: &Tree) -> BTreeMap<(Symbol, usize), Seen> {
+    let mut seen: BTreeMap<(Symbol, usize), Seen> = BTreeMap::new();
     let mut see = |operation: &Operation, loss: usize, position: u64| {
         let key = (operation.process, loss);
         if seen
@@ -105,12 +110,9 @@ fn sightings(view: &View<'_>, tree: &Tree) -> BTreeMap<(ProcessId, usize), Seen>
         if view.history.is_foreign(operation.process) {
             continue;
         }
-        match operation.outcome {
-            Outcome::Appended {
-                sequence,
-                event_hash,
-                ..
-            } => {
+        match &operation.outcome {
+            Outcome::Appended(appended) => {
+                let (sequence, event_hash) = (appended.sequence, appended.event_hash);
                 if let Some(loss) = view.loss_of(event_hash)
                     && view.position(event_hash).is_none()
                 {
@@ -118,8 +120,8 @@ fn sightings(view: &View<'_>, tree: &Tree) -> BTreeMap<(ProcessId, usize), Seen>
                 }
             }
             Outcome::Chain(path) => {
-                let length = view.history.paths().length(path) as u64;
-                for loss in tree.losses(path) {
+                let length = view.history.paths().length(*path) as u64;
+                for loss in tree.losses(*path) {
                     see(operation, loss, length);
                 }
             }

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use crate::{ChainRecord, Function, History, LossRecord, OpId, Operation, Outcome, Symbol};
+use crate::{Appended, ChainEntry, Function, History, Loss, OpId, Operation, Symbol};
 
 use super::invariant::Invariant;
 use super::losses;
@@ -13,7 +13,7 @@ const NONE: u32 = u32::MAX;
 
 pub(super) struct View<'h> {
     pub(super) history: &'h History,
-    pub(super) chain: &'h [ChainRecord],
+    pub(super) chain: &'h [ChainEntry],
     /// Chain record → index of the append it names, if that is in the history.
     owner: Vec<u32>,
     /// Hash → first chain record of that hash.
@@ -28,7 +28,7 @@ pub(super) struct View<'h> {
 }
 
 impl<'h> View<'h> {
-    pub(super) fn new(history: &'h History, chain: &'h [ChainRecord]) -> Self {
+    pub(super) fn new(history: &'h History, chain: &'h [ChainEntry]) -> Self {
         let symbols = history.symbols().len();
         let mut position = vec![NONE; symbols];
         let mut append = vec![NONE; symbols];
@@ -47,7 +47,7 @@ impl<'h> View<'h> {
             }
         }
         for (index, operation) in history.operations().iter().enumerate() {
-            if let Outcome::Appended { event_hash, .. } = operation.outcome
+            if let Some(Appended { event_hash, .. }) = operation.appended()
                 && append[event_hash.index()] == NONE
             {
                 append[event_hash.index()] = index as u32;
@@ -125,21 +125,18 @@ impl<'h> View<'h> {
 
     /// The loss that took an acknowledged append's record, if one did: it names
     /// the hash and did not happen before the append began.
-    pub(super) fn taken_by(&self, operation: &Operation) -> Option<&'h LossRecord> {
-        let Outcome::Appended { event_hash, .. } = operation.outcome else {
-            return None;
-        };
-        let loss = &self.history.losses()[self.loss_of(event_hash)?];
+    pub(super) fn taken_by(&self, operation: &Operation) -> Option<&'h Loss> {
+        let hash = operation.appended()?.event_hash;
+        let loss = &self.history.losses()[self.loss_of(hash)?];
         (loss.time >= operation.start).then_some(loss)
     }
 
     /// Whether the loss of an acknowledged append is excused.
     pub(super) fn is_excused(&self, operation: &Operation) -> bool {
-        let Outcome::Appended { durability, .. } = operation.outcome else {
-            return false;
-        };
-        self.taken_by(operation)
-            .is_some_and(|loss| !losses::covers(self.history, loss, durability))
+        let (appended, loss) = (operation.appended(), self.taken_by(operation));
+        appended.zip(loss).is_some_and(|(appended, loss)| {
+            !losses::covers(self.history, loss, appended.durability())
+        })
     }
 
     /// Whether an operation may be held against anyone: not if it is foreign and

@@ -109,11 +109,11 @@ impl Search<'_, '_> {
         let look = &plan.looks[look as usize];
         let mut observed = vec![look.whole.then_some(0); plan.names.len()];
         if look.whole {
-            for (token, value) in &plan.history.vault_read(look.number).tokens {
+            for (token, value) in &plan.history.vault_read(look.index).tokens {
                 observed[plan.token[token.index()] as usize] = Some(value.0 + 1);
             }
         } else {
-            let kept = plan.history.mutation(look.number);
+            let kept = plan.history.mutation(look.index);
             for (token, value) in plan.pairs(&kept.reads) {
                 observed[token as usize] = Some(value);
             }

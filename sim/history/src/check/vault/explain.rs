@@ -3,7 +3,7 @@
 use crate::check::invariant::Invariant;
 use crate::check::verdict::Violation;
 use crate::check::view::violation;
-use crate::{KeptMutation, OpId, Operation};
+use crate::{Mutation, OpId, Operation};
 
 use super::definite::partial;
 use super::plan::{NONE, Plan, Version};
@@ -233,10 +233,15 @@ impl Search<'_, '_> {
 }
 
 /// The mutates that failed, and what they would have done.
-fn failed<'h>(plan: &Plan<'h>) -> impl Iterator<Item = (&'h Operation, Option<&'h KeptMutation>)> {
+fn failed<'h>(plan: &Plan<'h>) -> impl Iterator<Item = (&'h Operation, Option<&'h Mutation>)> {
     let history = plan.history;
     let failed = plan.failed.iter().map(|index| *index as usize);
-    failed.map(|index| (&history.operations()[index], history.attempt(index)))
+    failed.map(|index| {
+        (
+            &history.operations()[index],
+            history.operations()[index].outcome.mutation(),
+        )
+    })
 }
 
 fn wrong_outcome(failed: &Operation, by: Option<OpId>) -> Violation {

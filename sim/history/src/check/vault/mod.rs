@@ -70,7 +70,7 @@ pub(super) fn check(history: &History, out: &mut Vec<Violation>) -> Result<(), C
     let plan = plan::Plan::new(history, tokens, out);
     undecryptable::check(history, out);
     rollback::check(&plan, out);
-    let takes = |loss: &crate::LossRecord| !loss.versions.is_empty() || !loss.tokens.is_empty();
+    let takes = |loss: &crate::Loss| !loss.versions.is_empty() || !loss.tokens.is_empty();
     if !plan.unversioned.is_empty() && history.losses().iter().any(takes) {
         let why = "a loss took vault data, and not every acknowledged mutate has a version, so \
                    nothing tells which were lost; record \"version\"";

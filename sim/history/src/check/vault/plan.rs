@@ -17,8 +17,6 @@ pub(super) struct Move {
     pub(super) start: u64,
     /// When it had certainly happened; `u64::MAX` if it may never have.
     pub(super) end: u64,
-    /// What it did; [`NONE`] where nobody knows.
-    pub(super) number: u32,
     /// Whether what it read is held against it.
     pub(super) trusted: bool,
 }
@@ -45,8 +43,6 @@ pub(super) struct Look {
     pub(super) start: u64,
     pub(super) end: u64,
     pub(super) whole: bool,
-    /// Of a read, or of a mutation.
-    pub(super) number: u32,
     /// The signature of what a read of the whole vault returned.
     pub(super) sign: u128,
 }
@@ -128,7 +124,7 @@ impl<'h> Plan<'h> {
         maybe_applied.sort_by_key(start);
         plan.looks.sort_by_key(|look| look.start);
         for mv in plan.unversioned.iter().chain(&plan.maybe_applied) {
-            let kept = history.mutation(plan.moves[*mv as usize].number);
+            let kept = history.mutation(plan.moves[*mv as usize].index);
             for (token, value) in &kept.writes {
                 let key = (plan.token[token.index()], number(*value));
                 plan.writers.entry(key).or_default().push(*mv);
@@ -141,9 +137,8 @@ impl<'h> Plan<'h> {
     fn take(&mut self, index: u32, operation: &Operation, pinned: &mut Vec<(u64, u32)>) {
         let (start, end) = (operation.start, operation.end);
         let judged = is_judged(self.history, operation);
-        match operation.outcome {
-            Outcome::Mutated(number) | Outcome::Unknown(Some(number)) => {
-                let kept = self.history.mutation(number);
+        match &operation.outcome {
+            Outcome::Mutated(kept) | Outcome::Unknown(Some(kept)) => {
                 for (token, _) in kept.reads.iter().chain(&kept.writes) {
                     self.intern(*token);
                 }
@@ -156,7 +151,6 @@ impl<'h> Plan<'h> {
                             start,
                             end,
                             whole: false,
-                            number,
                             sign: 0,
                         };
                         self.looks.push(look);
@@ -164,22 +158,21 @@ impl<'h> Plan<'h> {
                     return;
                 }
                 let end = if ok { end } else { u64::MAX };
-                let mv = self.push(index, start, end, number, judged);
+                let mv = self.push(index, start, end, judged);
                 match kept.version.filter(|_| ok) {
                     Some(version) => pinned.push((version, mv)),
                     None if ok => self.unversioned.push(mv),
                     None => self.maybe_applied.push(mv),
                 }
             }
-            Outcome::Open | Outcome::Unknown(None) if operation.f == Function::Mutate => {
-                let mv = self.push(index, start, u64::MAX, NONE, false);
+            Outcome::Unknown(None) if operation.f == Function::Mutate => {
+                let mv = self.push(index, start, u64::MAX, false);
                 self.unknown_effect.push(mv);
             }
-            Outcome::Failed if operation.f == Function::Mutate => self.failed.push(index),
-            Outcome::Tokens(number) if judged => {
-                let kept = self.history.vault_read(number);
+            Outcome::Failed(_) if operation.f == Function::Mutate => self.failed.push(index),
+            Outcome::Tokens(read) if judged && operation.f == Function::Read => {
                 let mut sign = 0;
-                for (token, value) in &kept.tokens {
+                for (token, value) in &read.tokens {
                     let token = self.intern(*token);
                     sign ^= signature(token, value.0 + 1);
                 }
@@ -188,7 +181,6 @@ impl<'h> Plan<'h> {
                     start,
                     end,
                     whole: true,
-                    number,
                     sign,
                 };
                 self.looks.push(look);
@@ -197,12 +189,11 @@ impl<'h> Plan<'h> {
         }
     }
 
-    fn push(&mut self, index: u32, start: u64, end: u64, number: u32, trusted: bool) -> u32 {
+    fn push(&mut self, index: u32, start: u64, end: u64, trusted: bool) -> u32 {
         self.moves.push(Move {
             index,
             start,
             end,
-            number,
             trusted,
         });
         self.moves.len() as u32 - 1
@@ -229,9 +220,8 @@ impl<'h> Plan<'h> {
         self.pairs(kept.unwrap_or_default())
     }
 
-    fn kept(&self, mv: u32) -> Option<&'h crate::KeptMutation> {
-        let number = self.moves[mv as usize].number;
-        (number != NONE).then(|| self.history.mutation(number))
+    fn kept(&self, mv: u32) -> Option<&'h crate::Mutation> {
+        self.operation(mv).outcome.mutation()
     }
 
     pub(super) fn pairs(

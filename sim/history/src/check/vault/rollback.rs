@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::check::invariant::Invariant;
 use crate::check::verdict::Violation;
 use crate::check::view::violation;
-use crate::{OpId, ProcessId};
+use crate::{OpId, Seen, Symbol};
 
 use super::plan::{NONE, Plan, Version};
 
@@ -24,7 +24,7 @@ pub(super) fn check(plan: &Plan<'_>, violations: &mut Vec<Violation>) {
     }
     let history = plan.history;
     let seen = sightings(plan);
-    let mut done: BTreeSet<(ProcessId, u32)> = BTreeSet::new();
+    let mut done: BTreeSet<(Symbol, u32)> = BTreeSet::new();
     let mut era = 0;
     for (place, _) in &plan.versions {
         let mv = match *place {
@@ -39,13 +39,15 @@ pub(super) fn check(plan: &Plan<'_>, violations: &mut Vec<Violation>) {
         let sights = seen.range((write.process, 0)..(write.process, era));
         for (&(process, loss), &(time, by)) in sights {
             let lost = &history.losses()[loss as usize];
-            let said = history.vault_rollbacks().iter().any(|said| {
-                said.process == process && (lost.time..=write.end).contains(&said.time)
+            let said = history.rollbacks().iter().any(|said| {
+                matches!(said.seen, Seen::Version { .. })
+                    && said.process == process
+                    && (lost.time..=write.end).contains(&said.time)
             });
             if said || time >= write.start || !done.insert((process, loss)) {
                 continue;
             }
-            let (name, fault) = (history.process_name(process), history.text(lost.fault));
+            let (name, fault) = (history.text(process), history.text(lost.fault));
             let op = write.id;
             let reason = format!(
                 "{name} had seen by op {by} what {fault} took at {}, and mutate {op} was \
@@ -59,9 +61,9 @@ pub(super) fn check(plan: &Plan<'_>, violations: &mut Vec<Violation>) {
 
 /// By process and loss, when and by which operation it first saw what the loss
 /// took. Foreign processes know of no rollbacks.
-fn sightings(plan: &Plan<'_>) -> BTreeMap<(ProcessId, u32), (u64, OpId)> {
+fn sightings(plan: &Plan<'_>) -> BTreeMap<(Symbol, u32), (u64, OpId)> {
     let history = plan.history;
-    let mut seen: BTreeMap<(ProcessId, u32), (u64, OpId)> = BTreeMap::new();
+    let mut seen: BTreeMap<(Symbol, u32), (u64, OpId)> = BTreeMap::new();
     // Who wrote a value: the loss that took it, or none if anyone's stands.
     let mut values: BTreeMap<(u32, u32), u32> = BTreeMap::new();
     for mv in 0..plan.moves.len() as u32 {
@@ -87,7 +89,7 @@ fn sightings(plan: &Plan<'_>) -> BTreeMap<(ProcessId, u32), (u64, OpId)> {
         if history.is_foreign(operation.process) {
             continue;
         }
-        for (token, value) in &history.vault_read(look.number).tokens {
+        for (token, value) in &history.vault_read(look.index).tokens {
             let key = (plan.token[token.index()], value.0 + 1);
             if let Some(loss) = values.get(&key).filter(|loss| **loss != NONE) {
                 see(
@@ -102,12 +104,7 @@ fn sightings(plan: &Plan<'_>) -> BTreeMap<(ProcessId, u32), (u64, OpId)> {
     seen
 }
 
-fn see(
-    seen: &mut BTreeMap<(ProcessId, u32), (u64, OpId)>,
-    key: (ProcessId, u32),
-    time: u64,
-    op: OpId,
-) {
+fn see(seen: &mut BTreeMap<(Symbol, u32), (u64, OpId)>, key: (Symbol, u32), time: u64, op: OpId) {
     let first = seen.entry(key).or_insert((time, op));
     if time < first.0 {
         *first = (time, op);

@@ -223,11 +223,11 @@ impl<'p, 'h> Search<'p, 'h> {
     fn fits(&self, look: &Look) -> bool {
         let state = &self.state;
         if !look.whole {
-            let kept = self.plan.history.mutation(look.number);
+            let kept = self.plan.history.mutation(look.index);
             let mut reads = self.plan.pairs(&kept.reads);
             return reads.all(|(token, value)| self.agrees(token, value));
         }
-        let kept = self.plan.history.vault_read(look.number);
+        let kept = self.plan.history.vault_read(look.index);
         if !state.fuzzy && (look.sign != state.sign || kept.tokens.len() != state.live) {
             return false;
         }

@@ -15,10 +15,9 @@ use super::plan::is_judged;
 pub(super) fn check(history: &History, violations: &mut Vec<Violation>) {
     let mut said: BTreeMap<(Symbol, Symbol), OpId> = BTreeMap::new();
     for operation in history.operations() {
-        let Outcome::Tokens(number) = operation.outcome else {
+        let Outcome::Tokens(read) = &operation.outcome else {
             continue;
         };
-        let read = history.vault_read(number);
         if read.undecryptable.is_empty() || !is_judged(history, operation) {
             continue;
         }
@@ -34,10 +33,11 @@ pub(super) fn check(history: &History, violations: &mut Vec<Violation>) {
     }
     let mut writers: BTreeMap<(Symbol, Symbol), (OpId, bool)> = BTreeMap::new();
     for operation in history.operations() {
-        let (Outcome::Mutated(number) | Outcome::Unknown(Some(number))) = operation.outcome else {
+        let (Outcome::Mutated(mutation) | Outcome::Unknown(Some(mutation))) = &operation.outcome
+        else {
             continue;
         };
-        for (token, value) in &history.mutation(number).writes {
+        for (token, value) in &mutation.writes {
             let Some(key) = value.map(|value| (*token, value)) else {
                 continue;
             };

@@ -14,7 +14,7 @@ use crate::check::invariant::Invariant;
 use crate::check::losses;
 use crate::check::verdict::Violation;
 use crate::check::view::violation;
-use crate::{Durability, LossRecord};
+use crate::{Durability, Loss};
 
 use super::plan::{Plan, Version};
 
@@ -128,7 +128,7 @@ fn evict(plan: &mut Plan<'_>) {
 
 /// The losses that cut versions off. Without a version on every acknowledgement
 /// nothing tells what was cut off, and none does.
-fn cuts<'h>(plan: &Plan<'h>) -> Vec<(u32, &'h LossRecord)> {
+fn cuts<'h>(plan: &Plan<'h>) -> Vec<(u32, &'h Loss)> {
     let losses = plan.history.losses().iter().zip(0u32..);
     losses
         .filter(|(loss, _)| plan.unversioned.is_empty() && !loss.versions.is_empty())
@@ -136,14 +136,14 @@ fn cuts<'h>(plan: &Plan<'h>) -> Vec<(u32, &'h LossRecord)> {
         .collect()
 }
 
-fn cut_to(loss: &LossRecord) -> u64 {
+fn cut_to(loss: &Loss) -> u64 {
     let least = loss.versions.iter().min();
     least.map_or(0, |least| least.saturating_sub(1))
 }
 
 fn assign(
     plan: &Plan<'_>,
-    cuts: &[(u32, &LossRecord)],
+    cuts: &[(u32, &Loss)],
     pinned: &[(u64, u32)],
     eras: &mut [Vec<(u64, u32)>],
 ) {
@@ -246,8 +246,8 @@ fn missing(plan: &Plan<'_>, mv: u32) -> Invariant {
 }
 
 /// What a loss took although the acknowledgement's durability covers the fault.
-fn covered(plan: &Plan<'_>, mv: u32, loss: &LossRecord) -> Option<Violation> {
-    let kept = plan.history.mutation(plan.moves[mv as usize].number);
+fn covered(plan: &Plan<'_>, mv: u32, loss: &Loss) -> Option<Violation> {
+    let kept = plan.history.mutation(plan.moves[mv as usize].index);
     let durability = kept.durability.unwrap_or(Durability::Memory);
     losses::covers(plan.history, loss, durability).then(|| {
         let op = plan.operation(mv).id;
