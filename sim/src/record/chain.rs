@@ -3,12 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use futures::FutureExt;
 use haechi_store_redis::{
     AppendError, Corrupt,
-    audit::{Appended, AuditStats, store::AuditStore},
+    audit::{Appended, AuditStats},
     chain::{AppendId, Position},
-    test_util::MemoryChain,
     vault::VaultStats,
 };
 
@@ -21,7 +19,6 @@ use super::{
 use crate::plan::FaultKind;
 use haechi_history::{
     Appended as AppendedAt, ChainRead, FinalState, Function, OpId, Outcome, Seen, Text,
-    check::unaudited::{self, Audited},
 };
 
 impl RunRecorder {
@@ -219,26 +216,8 @@ impl RunRecorder {
             observed: log.observed.take(),
             trace_hash,
             trace,
-            unaudited: unaudited::check(&log.audited, &records(&log.audits)),
             foreign_failures: std::mem::take(&mut log.foreign_failures),
             undecryptable: std::mem::take(&mut log.undecryptable),
         }
     }
-}
-
-/// What the vaults' records say was done, and to which token.
-fn records(audits: &[MemoryChain]) -> Vec<Audited> {
-    #[derive(serde::Deserialize)]
-    struct Event {
-        operation: String,
-        token: String,
-    }
-    let read = |chain: &MemoryChain| chain.read(0, u64::MAX).now_or_never()?.ok();
-    let texts = audits.iter().filter_map(read).flatten();
-    let events = texts.filter_map(|text| serde_json::from_slice::<Event>(&text).ok());
-    let audited = events.map(|event| Audited {
-        operation: event.operation,
-        token: event.token,
-    });
-    audited.collect()
 }

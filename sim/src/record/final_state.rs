@@ -53,6 +53,7 @@ pub(crate) fn evaluate(
         let version = text(ask(&["GET", &keys.version]));
         let version = version.and_then(|version| version.parse().ok());
         state.version = Some(version.unwrap_or(0));
+        state.audits = recorder.audit_records();
     }
     recorder.final_state(state);
     let mut closed = recorder.close(knobs.seed, faults);
@@ -64,7 +65,6 @@ pub(crate) fn evaluate(
         }
     }
     violations.extend(stuck.map(|reason| violation(Invariant::NoProgress, reason)));
-    violations.append(&mut closed.unaudited);
     let undecryptable = closed.undecryptable.iter().cloned();
     violations.extend(undecryptable.map(|why| violation(Invariant::UndecryptableToken, why)));
     // Beside replicas at full load, and with nothing wrong.

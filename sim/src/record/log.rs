@@ -2,10 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use haechi_history::{
-    Function, History, Malformed, OpId, Outcome, Recorder,
-    check::{Violation, unaudited::Audited},
-};
+use haechi_history::{Function, History, Malformed, OpId, Outcome, Recorder};
 use haechi_store_redis::{
     audit::AuditStats,
     chain::{AppendId, Position},
@@ -41,8 +38,6 @@ pub(crate) struct Log {
     pub(super) stray_attempts: u64,
     /// Why mutations of processes that follow the reference's protocol failed.
     pub(super) foreign_failures: Vec<String>,
-    /// Reveals and purges that callers were told of.
-    pub(super) audited: Vec<(OpId, Audited)>,
     /// Where the vaults of the processes record them.
     pub(super) audits: Vec<MemoryChain>,
     /// Tokens that do not reveal as they should.
@@ -94,7 +89,6 @@ pub(crate) struct Closed {
     pub(crate) trace_hash: u64,
     pub(crate) trace: Vec<String>,
     pub(crate) foreign_failures: Vec<String>,
-    pub(crate) unaudited: Vec<Violation>,
     pub(crate) undecryptable: Vec<String>,
 }
 
@@ -110,7 +104,6 @@ impl Log {
             calls: BTreeMap::new(),
             stray_attempts: 0,
             foreign_failures: Vec::new(),
-            audited: Vec::new(),
             audits: Vec::new(),
             undecryptable: Vec::new(),
             stats: AuditStats::default(),

@@ -2,8 +2,10 @@
 
 use std::fmt::Write;
 
+use futures::FutureExt;
 use haechi_store_redis::{
     Corrupt, ReadError,
+    audit::store::AuditStore,
     test_util::MemoryChain,
     vault::{Done, MutateError, store::Attempt},
 };
@@ -14,9 +16,7 @@ use super::{
     recorder::RunRecorder,
 };
 use crate::plan::fnv1a;
-use haechi_history::{
-    Function, Malformed, Mutation, OpId, Outcome, Seen, Text, VaultRead, check::unaudited::Audited,
-};
+use haechi_history::{Audit, Function, Malformed, Mutation, OpId, Outcome, Seen, Text, VaultRead};
 
 /// How a call that changes tokens ended.
 pub(crate) enum Ended<'a> {
@@ -103,13 +103,42 @@ impl RunRecorder {
         self.log().audits.push(chain);
     }
 
-    /// A caller was told that this was done to a token.
-    pub(crate) fn audited(&self, op: OpId, operation: &str, token: &str) {
-        let audited = Audited {
-            operation: operation.to_owned(),
-            token: token.to_owned(),
+    /// A call's caller was told that this was done to a token: an operation of its
+    /// own in the history, beside the mutations that the call makes. `value` stands
+    /// for the plaintext, where there is one.
+    pub(crate) fn told(&self, call: OpId, f: Function, token: &str, value: &str) {
+        let mut log = self.log();
+        let Some(process) = log.calls.get(&call).map(|trace| trace.process.clone()) else {
+            return;
         };
-        self.log().audited.push((op, audited));
+        let now = nanos(log.now());
+        let invoked = log.recorder.invoke(now, &process, f, None);
+        if let Some(op) = log.accept(invoked) {
+            let read = VaultRead {
+                tokens: [(token.into(), value.into())].into_iter().collect(),
+                undecryptable: Vec::new(),
+            };
+            let ended = log.recorder.end(now, op, Outcome::Tokens(read), None);
+            log.accept(ended);
+        }
+    }
+
+    /// What the audit records of the processes' vaults attest.
+    pub(super) fn audit_records(&self) -> Vec<Audit<Text<'static>>> {
+        #[derive(serde::Deserialize)]
+        struct Event {
+            operation: String,
+            token: String,
+        }
+        let log = self.log();
+        let read = |chain: &MemoryChain| chain.read(0, u64::MAX).now_or_never()?.ok();
+        let texts = log.audits.iter().filter_map(read).flatten();
+        let events = texts.filter_map(|text| serde_json::from_slice::<Event>(&text).ok());
+        let attests = |event: Event| Audit {
+            operation: event.operation.into(),
+            tokens: vec![event.token.into()],
+        };
+        events.map(attests).collect()
     }
 
     /// A call ends.

@@ -1,7 +1,7 @@
 //! Callers of the production vault of plaintexts: what they change, and only
 //! that, is in the history of the vault.
 
-use haechi_history::OpId;
+use haechi_history::{Function, OpId};
 use haechi_store_redis::vault::{
     Details, MutateError, PurgeError, Refusal, RevealError, TokenizeError,
 };
@@ -13,7 +13,7 @@ use super::{
     vault_client::{VaultClient, deterministic, random},
 };
 use crate::{
-    plan::TokenVaultOperation,
+    plan::{TokenVaultOperation, fnv1a},
     record::{CALL, Failure, PLAINTEXT},
 };
 
@@ -68,7 +68,8 @@ impl<'a, H: Host> TokenVaultActor<'a, H> {
         let recorder = self.process.recorder;
         match self.client.vault.reveal(token.as_str(), None).await {
             Ok(revealed) => {
-                recorder.audited(call, "token-vault:reveal", token.as_str());
+                let value = format!("{:016x}", fnv1a(revealed.expose().as_bytes()));
+                recorder.told(call, Function::Reveal, token.as_str(), &value);
                 if revealed.expose() != plaintext {
                     let reason = format!("{token} reveals what it does not stand for");
                     recorder.undecryptable(reason);
@@ -123,7 +124,7 @@ impl<'a, H: Host> TokenVaultActor<'a, H> {
         let outcome = self.client.vault.purge(token.as_str()).await;
         if outcome.is_ok() {
             let recorder = self.process.recorder;
-            recorder.audited(call, "token-vault:purge", token.as_str());
+            recorder.told(call, Function::Purge, token.as_str(), "");
         }
         purged(outcome)
     }

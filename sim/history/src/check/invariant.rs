@@ -15,10 +15,9 @@ pub enum Half {
 macro_rules! invariants {
     ($($name:ident $half:ident $description:literal,)*) => {
         /// What must hold, by the name that reports use. A history shows most of them;
-        /// [`NoProgress`](Invariant::NoProgress), [`Leak`](Invariant::Leak),
-        /// [`Unaudited`](Invariant::Unaudited) and
-        /// [`Nondeterminism`](Invariant::Nondeterminism) are checked by whoever ran the
-        /// store, who alone saw the clock, the server, the audit and both traces.
+        /// [`NoProgress`](Invariant::NoProgress), [`Leak`](Invariant::Leak) and
+        /// [`Nondeterminism`](Invariant::Nondeterminism) are checked by the harness, which
+        /// has the clock, the server and both traces.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[derive(serde::Serialize)]
         #[derive(strum::Display, strum::EnumString, strum::IntoStaticStr, strum::VariantArray)]

@@ -37,7 +37,7 @@ mod reads;
 mod realtime;
 mod rollback;
 mod tree;
-pub mod unaudited;
+mod unaudited;
 mod vault;
 mod verdict;
 mod view;
@@ -86,6 +86,7 @@ pub fn check(history: &History) -> Result<Verdict, CheckError> {
         history.chain().is_some() || history.operations().iter().any(|op| is_chains(op.f));
     let concerns_vault = vault::concerns(history);
     let mut violations = Vec::new();
+    unaudited::check(history, &mut violations);
     if concerns_chain || !concerns_vault {
         check_chain(history, &mut violations)?;
     }

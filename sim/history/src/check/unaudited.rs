@@ -1,81 +1,61 @@
-//! `unaudited`: a token was revealed or purged by a caller that stayed, and no
-//! audit record says so.
+//! `unaudited`: a caller was told that a token was revealed or purged, and no audit
+//! record attests it.
 
 use std::collections::BTreeMap;
 
-use super::{Invariant, Violation};
-use crate::OpId;
+use crate::{Audit, Function, History, Outcome, Symbol};
 
-/// What is audited before it happens: an operation on one token, by the names
-/// that audit events have for both.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Audited {
-    /// The operation, such as `token-vault:reveal`.
-    pub operation: String,
-    /// The token.
-    pub token: String,
-}
+use super::invariant::Invariant;
+use super::verdict::Violation;
+use super::view::violation;
 
-/// Every operation that its caller was told of needs a record of its own; more
-/// records are no fault: an operation may end unknown after its record.
-/// O(n log n) in both.
-#[must_use]
-pub fn check(done: &[(OpId, Audited)], records: &[Audited]) -> Vec<Violation> {
-    let mut unused: BTreeMap<&Audited, usize> = BTreeMap::new();
-    for record in records {
-        *unused.entry(record).or_default() += 1;
-    }
-    let mut violations = Vec::new();
-    for (op, audited) in done {
-        match unused.get_mut(audited) {
-            Some(left) if *left > 0 => *left -= 1,
-            _ => violations.push(Violation {
-                invariant: Invariant::Unaudited,
-                ops: vec![*op],
-                reason: format!(
-                    "{} of {} was told as done, and no record is left that says so",
-                    audited.operation, audited.token
-                ),
-            }),
+/// Every token of an acknowledged operation needs a record of its own. More records
+/// are no violation: an operation may end unknown after its record. O(n log n).
+pub(super) fn check(history: &History, violations: &mut Vec<Violation>) {
+    let Some(state) = history.final_state() else {
+        return;
+    };
+    let mut unused: BTreeMap<(&str, Symbol), usize> = BTreeMap::new();
+    let entries = state.chain.iter().flatten();
+    for audit in entries
+        .filter_map(|entry| entry.audit.as_ref())
+        .chain(&state.audits)
+    {
+        for token in &audit.tokens {
+            *unused
+                .entry((operation(history, audit), *token))
+                .or_default() += 1;
         }
     }
-    violations
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn audited(operation: &str, token: &str) -> Audited {
-        Audited {
-            operation: operation.to_owned(),
-            token: token.to_owned(),
-        }
-    }
-
-    /// Would catch a record that vouches for two operations, for another token
-    /// or for another operation, and a record without an operation that is
-    /// taken for a violation.
-    #[test]
-    fn each_operation_needs_a_record_of_its_own() {
-        let done = [
-            (OpId(1), audited("reveal", "a")),
-            (OpId(2), audited("reveal", "a")),
-            (OpId(3), audited("purge", "b")),
-        ];
-        let records = [
-            audited("reveal", "a"),
-            audited("reveal", "b"),
-            audited("purge", "c"),
-        ];
-        let ops = |violations: Vec<Violation>| -> Vec<OpId> {
-            violations
-                .iter()
-                .flat_map(|found| found.ops.clone())
-                .collect()
+    for done in history
+        .operations()
+        .iter()
+        .filter(|done| done.f.is_audited())
+    {
+        let Outcome::Tokens(read) = &done.outcome else {
+            continue;
         };
-        assert_eq!(ops(check(&done, &records)), [OpId(2), OpId(3)]);
-        let all: Vec<_> = done.iter().map(|(_, audited)| audited.clone()).collect();
-        assert_eq!(check(&done, &all), []);
+        for (token, _) in &read.tokens {
+            match unused.get_mut(&(done.f.name(), *token)) {
+                Some(left) if *left > 0 => *left -= 1,
+                _ => {
+                    let (op, f, token) = (done.id, done.f, history.text(*token));
+                    let reason = format!(
+                        "{f} {op} of {token} was acknowledged, and no audit record is left that \
+                         attests it"
+                    );
+                    violations.push(violation(Invariant::Unaudited, [op], reason));
+                }
+            }
+        }
+    }
+}
+
+/// The operation that a record attests, by its name in `f`.
+fn operation<'h>(history: &'h History, audit: &Audit) -> &'h str {
+    match history.text(audit.operation) {
+        "token-vault:reveal" => Function::Reveal.name(),
+        "token-vault:purge" => Function::Purge.name(),
+        other => other,
     }
 }

@@ -84,6 +84,7 @@ fn invalid_histories_are_accused_of_what_they_did_and_nothing_else() {
         Invariant::PartialDiff,
         Invariant::StaleWrite,
         Invariant::UndecryptableToken,
+        Invariant::Unaudited,
         Invariant::SilentRollback,
         Invariant::WrongOutcome,
     ];
