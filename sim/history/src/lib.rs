@@ -26,6 +26,17 @@
 //! {"type":"final","tokens":{},"version":0}
 //! ```
 //!
+//! The calls of a vault's users are operations too: `f` is tokenize, reveal,
+//! detokenize, purge or purge_expired, the value as of a read. What audit records
+//! attest is in the final line, `"audit"` in an entry of the chain, or `"audits"` for
+//! records kept elsewhere:
+//!
+//! ```text
+//! {"time":80,"process":"r0","op":4,"type":"invoke","f":"reveal"}
+//! {"time":89,"process":"r0","op":4,"type":"ok","value":{"tokens":{"t1":"p1"}}}
+//! {"type":"final","tokens":{},"audits":[{"operation":"token-vault:reveal","tokens":["t1"]}]}
+//! ```
+//!
 //! A mutate may carry its value on a line of type unknown or fail, too: what it
 //! would have done, where that was decided. `undecryptable` names the live tokens
 //! that did not reveal.

@@ -27,20 +27,24 @@
 //! - Operations of foreign processes are not judged if they ended after the first
 //!   loss, nor is anyone judged by them.
 
-mod appends;
-mod integrity;
+mod chain_integrity;
+mod duplicate_append;
+mod fork;
 mod invariant;
 mod losses;
+mod lost_append;
 pub mod oracle;
 mod oracle_vault;
-mod reads;
-mod realtime;
-mod rollback;
+mod phantom_append;
+mod realtime_order;
+mod silent_rollback;
+mod stale_read;
 mod tree;
 mod unaudited;
 mod vault;
 mod verdict;
 mod view;
+mod wrong_outcome;
 
 use thiserror::Error;
 
@@ -104,11 +108,15 @@ fn check_chain(history: &History, violations: &mut Vec<Violation>) -> Result<(),
         return Err(CheckError::NoChain);
     };
     let view = view::View::new(history, chain);
-    integrity::check(&view, violations);
-    appends::check(&view, violations);
-    realtime::check(&view, violations);
+    chain_integrity::check(&view, violations);
+    fork::check(&view, violations);
+    lost_append::check(&view, violations);
+    duplicate_append::check(&view, violations);
+    phantom_append::check(&view, violations);
+    wrong_outcome::check(&view, violations);
+    realtime_order::check(&view, violations);
     let tree = tree::Tree::new(&view);
-    reads::check(&view, &tree, violations);
-    rollback::check(&view, &tree, violations);
+    stale_read::check(&view, &tree, violations);
+    silent_rollback::check(&view, &tree, violations);
     Ok(())
 }

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use crate::{Appended, ChainEntry, Function, History, Loss, OpId, Operation, Symbol};
+use crate::{Appended, ChainEntry, Function, History, Loss, OpId, Operation, Outcome, Symbol};
 
 use super::invariant::Invariant;
 use super::losses;
@@ -11,11 +11,30 @@ use super::verdict::Violation;
 
 const NONE: u32 = u32::MAX;
 
+/// What the chain says of an acknowledged append.
+pub(super) enum Standing<'h> {
+    /// It has the record at the position, or a loss excuses that it has not.
+    AsAcknowledged,
+    /// A loss took it that its durability covers.
+    Taken(&'h Loss),
+    /// The position has this record, of another append and the same hash; its own
+    /// append has none.
+    OtherContent(usize),
+    /// The position has this other record.
+    OtherRecord(usize),
+    /// The chain has no such position, and its record elsewhere.
+    OtherPosition,
+    /// The chain has neither the position nor the record.
+    Absent,
+}
+
 pub(super) struct View<'h> {
     pub(super) history: &'h History,
     pub(super) chain: &'h [ChainEntry],
     /// Chain record → index of the append it names, if that is in the history.
     owner: Vec<u32>,
+    /// Append → its first chain record.
+    record: Vec<u32>,
     /// Hash → first chain record of that hash.
     position: Vec<u32>,
     /// Hash → index of the append that it is the record of: the chain's word, or
@@ -33,6 +52,7 @@ impl<'h> View<'h> {
         let mut position = vec![NONE; symbols];
         let mut append = vec![NONE; symbols];
         let mut owner = vec![NONE; chain.len()];
+        let mut first = vec![NONE; history.operations().len()];
         for (index, record) in chain.iter().enumerate() {
             let at = record.event_hash.index();
             if position[at] == NONE {
@@ -44,6 +64,7 @@ impl<'h> View<'h> {
             if history.operations()[op].f == Function::Append {
                 owner[index] = op as u32;
                 append[at] = op as u32;
+                first[op] = first[op].min(index as u32);
             }
         }
         for (index, operation) in history.operations().iter().enumerate() {
@@ -77,6 +98,7 @@ impl<'h> View<'h> {
             history,
             chain,
             owner,
+            record: first,
             position,
             append,
             lost,
@@ -95,6 +117,58 @@ impl<'h> View<'h> {
     /// The index of the append that a chain record's content came from.
     pub(super) fn owner(&self, record: usize) -> Option<usize> {
         some(self.owner[record])
+    }
+
+    /// The first chain record of an append.
+    pub(super) fn record_of(&self, append: usize) -> Option<usize> {
+        some(self.record[append])
+    }
+
+    /// Every acknowledged append that is judged, and what the chain says of it.
+    pub(super) fn acknowledged(
+        &self,
+    ) -> impl Iterator<Item = (&'h Operation, Appended, Standing<'h>)> {
+        let operations = self.operations().iter().enumerate();
+        let judged = operations.filter(|(_, operation)| self.is_judged(operation));
+        judged.filter_map(|(index, operation)| {
+            let appended = operation.appended()?;
+            Some((
+                operation,
+                appended,
+                self.standing(index, operation, appended),
+            ))
+        })
+    }
+
+    fn standing(&self, index: usize, operation: &Operation, appended: Appended) -> Standing<'h> {
+        let held = self.at_sequence(appended.sequence);
+        let same_hash = |held: &usize| self.chain[*held].event_hash == appended.event_hash;
+        let matching = held.filter(same_hash);
+        if matching.is_some_and(|held| self.chain[held].op == Some(operation.id))
+            || self.is_excused(operation)
+        {
+            return Standing::AsAcknowledged;
+        }
+        let is_present = self.record_of(index).is_some();
+        match (matching, held, self.taken_by(operation)) {
+            (None, _, Some(loss)) => Standing::Taken(loss),
+            (Some(held), ..) if !is_present => Standing::OtherContent(held),
+            (_, Some(held), _) => Standing::OtherRecord(held),
+            (_, None, _) if is_present => Standing::OtherPosition,
+            (_, None, _) => Standing::Absent,
+        }
+    }
+
+    /// Appends that failed and have a record all the same, the first of each.
+    pub(super) fn failed_but_present(
+        &self,
+    ) -> impl Iterator<Item = (&'h Operation, &'h ChainEntry)> {
+        let appends = self.operations().iter().zip(&self.record);
+        appends.filter_map(|(operation, record)| {
+            let failed = matches!(operation.outcome, Outcome::Failed(_));
+            let record = some(*record).filter(|_| failed && self.is_judged(operation))?;
+            Some((operation, &self.chain[record]))
+        })
     }
 
     /// The chain record of a hash.

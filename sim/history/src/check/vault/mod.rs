@@ -42,10 +42,10 @@ mod definite;
 mod explain;
 mod lookahead;
 mod plan;
-mod rollback;
 mod search;
+mod silent_rollback;
 mod state;
-mod undecryptable;
+mod undecryptable_token;
 mod versions;
 
 use crate::{Function, History, Symbol};
@@ -68,8 +68,8 @@ pub(super) fn check(history: &History, out: &mut Vec<Violation>) -> Result<(), C
     let tokens: &[(Symbol, Symbol)] = history.final_tokens().ok_or(CheckError::NoTokens)?;
     let before = out.len();
     let plan = plan::Plan::new(history, tokens, out);
-    undecryptable::check(history, out);
-    rollback::check(&plan, out);
+    undecryptable_token::check(history, out);
+    silent_rollback::check(&plan, out);
     let takes = |loss: &crate::Loss| !loss.versions.is_empty() || !loss.tokens.is_empty();
     if !plan.unversioned.is_empty() && history.losses().iter().any(takes) {
         let why = "a loss took vault data, and not every acknowledged mutate has a version, so \

@@ -1,5 +1,4 @@
-//! `chain_integrity`: the final chain's sequences and links, and two links to one
-//! predecessor.
+//! `chain_integrity`: the final chain's sequences and links.
 
 use std::fmt::Write as _;
 
@@ -31,7 +30,6 @@ pub(super) fn check(view: &View<'_>, violations: &mut Vec<Violation>) {
                 reason,
                 "{and}states previous hash {states} where {follows} stands"
             );
-            fork(view, index, violations);
         }
         if let Some(first) = view
             .position(record.event_hash)
@@ -49,34 +47,5 @@ pub(super) fn check(view: &View<'_>, violations: &mut Vec<Violation>) {
             violations.push(violation(Invariant::ChainIntegrity, ops, reason));
         }
         before = Some((record.sequence, record.event_hash));
-    }
-}
-
-/// A record that links to an earlier one than its predecessor: if the record
-/// after that one links there too, and both were acknowledged, that is a fork.
-fn fork(view: &View<'_>, index: usize, violations: &mut Vec<Violation>) {
-    let record = &view.chain[index];
-    let rival = match record.previous_hash {
-        None => 0,
-        Some(hash) => match view.position(hash) {
-            Some(previous) => previous + 1,
-            None => return,
-        },
-    };
-    if rival >= index || view.chain[rival].previous_hash != record.previous_hash {
-        return;
-    }
-    let acknowledged = |index: usize| {
-        let operation = view.operation(view.owner(index)?);
-        let is = operation.appended().is_some() && view.is_judged(operation);
-        is.then_some(operation.id)
-    };
-    if let (Some(first), Some(second)) = (acknowledged(rival), acknowledged(index))
-        && first != second
-    {
-        let reason = format!(
-            "the records of {first} and {second}, both acknowledged, have one previous hash"
-        );
-        violations.push(violation(Invariant::Fork, [first, second], reason));
     }
 }
