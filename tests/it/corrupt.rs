@@ -10,16 +10,12 @@ use haechi_store_redis::{
     chain::{Head, Position},
     redis::NotReady,
 };
-use redis::{aio::MultiplexedConnection, cmd};
+use redis::aio::MultiplexedConnection;
 
-use crate::support::{client, event, raw, run, server, store, verified};
+use crate::support::{ask, client, event, raw, run, server, store, verified};
 
 async fn length(connection: &mut MultiplexedConnection) -> u64 {
-    cmd("LLEN")
-        .arg("haechi:audit:chain")
-        .query_async(connection)
-        .await
-        .unwrap()
+    ask(connection, "LLEN haechi:audit:chain").await
 }
 
 async fn record(sink: &AuditSink, count: usize) -> Vec<Position> {
@@ -44,14 +40,14 @@ async fn corrupt(sink: &AuditSink) -> Corrupt {
 #[tokio::test]
 async fn keys_that_disagree_are_found_at_once() {
     let integrity = r#"{"sequence":1,"previousHash":null,"eventHash":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}"#;
-    let tampering: [&[&str]; 7] = [
-        &["DEL", "haechi:audit:head:hash"],
-        &["DEL", "haechi:audit:head"],
-        &["DEL", "haechi:audit:chain"],
-        &["RPOP", "haechi:audit:chain"],
-        &["RPUSH", "haechi:audit:chain", "{}"],
-        &["LSET", "haechi:audit:chain", "-1", "not a record"],
-        &["SET", "haechi:audit:head", integrity],
+    let tampering = [
+        "DEL haechi:audit:head:hash",
+        "DEL haechi:audit:head",
+        "DEL haechi:audit:chain",
+        "RPOP haechi:audit:chain",
+        "RPUSH haechi:audit:chain {}",
+        "LSET haechi:audit:chain -1 not-a-record",
+        &format!("SET haechi:audit:head {integrity}"),
     ];
     for words in tampering {
         let server = server();
@@ -81,13 +77,9 @@ async fn a_head_with_another_sequence_is_diverged() {
     let mut tamper = raw(&server).await;
     let sink = Builder::new().open_audit(client(&server)).await.unwrap();
     record(&sink, 3).await;
-    let head: String = cmd("GET")
-        .arg("haechi:audit:head")
-        .query_async(&mut tamper)
-        .await
-        .unwrap();
+    let head: String = ask(&mut tamper, "GET haechi:audit:head").await;
     let head = head.replace("\"sequence\":3", "\"sequence\":999");
-    run(&mut tamper, &["SET", "haechi:audit:head", &head]).await;
+    run(&mut tamper, &format!("SET haechi:audit:head {head}")).await;
     assert!(matches!(corrupt(&sink).await, Corrupt::Diverged { .. }));
     assert_eq!(length(&mut tamper).await, 3);
 }
@@ -99,18 +91,14 @@ async fn a_key_of_another_type_is_named() {
         let server = server();
         let mut tamper = raw(&server).await;
         let key = format!("haechi:audit:{key}");
-        run(&mut tamper, &["HSET", &key, "field", "value"]).await;
+        run(&mut tamper, &format!("HSET {key} field value")).await;
         let sink = Builder::new().open_audit(client(&server)).await.unwrap();
         let expected = Corrupt::WrongType {
             key: key.clone(),
             found: "hash".to_owned(),
         };
         assert_eq!(corrupt(&sink).await, expected);
-        let keys: Vec<String> = cmd("KEYS")
-            .arg("haechi:audit:*")
-            .query_async(&mut tamper)
-            .await
-            .unwrap();
+        let keys: Vec<String> = ask(&mut tamper, "KEYS haechi:audit:*").await;
         // The probe is what a readiness check may write.
         assert!(keys.iter().all(|found| *found == key), "{keys:?}");
     }
@@ -125,21 +113,13 @@ async fn a_rollback_is_said_lower_equal_or_higher() {
         let mut tamper = raw(&server).await;
         let sink = Builder::new().open_audit(client(&server)).await.unwrap();
         record(&sink, 3).await;
-        let head: String = cmd("GET")
-            .arg("haechi:audit:head")
-            .query_async(&mut tamper)
-            .await
-            .unwrap();
-        let hash: String = cmd("GET")
-            .arg("haechi:audit:head:hash")
-            .query_async(&mut tamper)
-            .await
-            .unwrap();
+        let head: String = ask(&mut tamper, "GET haechi:audit:head").await;
+        let hash: String = ask(&mut tamper, "GET haechi:audit:head:hash").await;
         let seen = record(&sink, 2).await[1];
         // As a replica that had not heard of the last two records would have it.
-        run(&mut tamper, &["LTRIM", "haechi:audit:chain", "0", "2"]).await;
-        run(&mut tamper, &["SET", "haechi:audit:head", &head]).await;
-        run(&mut tamper, &["SET", "haechi:audit:head:hash", &hash]).await;
+        run(&mut tamper, "LTRIM haechi:audit:chain 0 2").await;
+        run(&mut tamper, &format!("SET haechi:audit:head {head}")).await;
+        run(&mut tamper, &format!("SET haechi:audit:head:hash {hash}")).await;
         let other = Builder::new().open_audit(client(&server)).await.unwrap();
         record(&other, regrown).await;
 
@@ -160,7 +140,7 @@ async fn a_trimmed_list_raises_no_alarm() {
     let mut tamper = raw(&server).await;
     let sink = Builder::new().open_audit(client(&server)).await.unwrap();
     let places = record(&sink, 10).await;
-    run(&mut tamper, &["LTRIM", "haechi:audit:chain", "5", "-1"]).await;
+    run(&mut tamper, "LTRIM haechi:audit:chain 5 -1").await;
     let store = store(&server);
     let tail = store.tail(Some(places[2])).await.unwrap();
     assert_eq!(tail.seen, Seen::Trimmed);

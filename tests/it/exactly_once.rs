@@ -11,7 +11,7 @@ use haechi_store_redis::{
     test_util::ManualClock,
 };
 
-use crate::support::{client, cutting_proxy, event, raw, server, store, verified};
+use crate::support::{ask, client, cutting_proxy, event, raw, run, server, store, verified};
 
 /// Catches a retry that writes a second copy, an append reported as failed
 /// that stands in the chain, and two byte-identical events taken for one.
@@ -74,14 +74,7 @@ async fn every_third_reply_is_lost_and_no_append_is() {
 async fn a_foreign_lock_is_waited_for_once() {
     let server = server();
     let mut tamper = raw(&server).await;
-    redis::cmd("SET")
-        .arg("haechi:audit:lock")
-        .arg("somebody-else")
-        .arg("PX")
-        .arg(30_000)
-        .query_async::<()>(&mut tamper)
-        .await
-        .unwrap();
+    run(&mut tamper, "SET haechi:audit:lock somebody-else PX 30000").await;
     let clock = ManualClock::default();
     let times = LockTimes::default();
     let sink = Builder::new()
@@ -99,11 +92,7 @@ async fn a_foreign_lock_is_waited_for_once() {
     );
     assert_eq!(verified(&store(&server)).await.len(), 100);
     assert!(clock.slept() <= times.wait + times.retry * 2);
-    let holder: String = redis::cmd("GET")
-        .arg("haechi:audit:lock")
-        .query_async(&mut tamper)
-        .await
-        .unwrap();
+    let holder: String = ask(&mut tamper, "GET haechi:audit:lock").await;
     assert_eq!(
         holder, "somebody-else",
         "a lock is only released by its holder"

@@ -22,13 +22,15 @@ async fn is_continued(records: &[(String, Position, Option<String>)]) {
     let server = server();
     let mut tamper = raw(&server).await;
     for (text, ..) in records {
-        run(&mut tamper, &["RPUSH", "haechi:audit:chain", text]).await;
+        let mut push = redis::cmd("RPUSH");
+        push.arg("haechi:audit:chain").arg(text);
+        push.exec_async(&mut tamper).await.unwrap();
     }
     let (_, last, previous) = records.last().unwrap();
     let head = integrity(*last, previous.as_deref());
-    run(&mut tamper, &["SET", "haechi:audit:head", &head]).await;
+    run(&mut tamper, &format!("SET haechi:audit:head {head}")).await;
     let hash = last.event_hash.to_string();
-    run(&mut tamper, &["SET", "haechi:audit:head:hash", &hash]).await;
+    run(&mut tamper, &format!("SET haechi:audit:head:hash {hash}")).await;
 
     let sink = Builder::new()
         .seen(records[0].1)

@@ -8,10 +8,9 @@ use haechi_store_redis::{
     audit::AuditSink,
     redis::{AuditPrefix, NotReady},
 };
-use redis::cmd;
 use redis_sim::server_process::RedisServer;
 
-use crate::support::{client, event, raw, server, store, verified};
+use crate::support::{ask, client, event, raw, run, server, store, verified};
 
 async fn sink(url: &str) -> AuditSink {
     let builder = Builder::new().deadline(Duration::from_millis(300));
@@ -33,16 +32,11 @@ async fn refusal(sink: &AuditSink) -> String {
 /// A user who may do everything that the README lists, but for `denied`.
 async fn user_without(server: &RedisServer, denied: &str) -> String {
     let rules = "~haechi:audit:* +evalsha +script|load +get +set +rpush +lindex +llen +lrange +type +info +del";
-    let mut command = cmd("ACL");
-    command.arg("SETUSER").arg("app").arg("on").arg(">pass");
-    command.arg(rules.split(' ').collect::<Vec<_>>());
+    let mut command = format!("ACL SETUSER app on >pass {rules}");
     if !denied.is_empty() {
-        command.arg(format!("-{denied}"));
+        command += &format!(" -{denied}");
     }
-    command
-        .query_async::<()>(&mut raw(server).await)
-        .await
-        .unwrap();
+    run(&mut raw(server).await, &command).await;
     format!("redis://app:pass@127.0.0.1:{}", server.port())
 }
 
@@ -67,11 +61,7 @@ async fn a_missing_permission_is_found_before_the_first_write() {
             "{said}"
         );
         assert!(!said.contains("pass"), "{said}");
-        let keys: Vec<String> = cmd("KEYS")
-            .arg("haechi:audit:*")
-            .query_async(&mut raw(&server).await)
-            .await
-            .unwrap();
+        let keys: Vec<String> = ask(&mut raw(&server).await, "KEYS haechi:audit:*").await;
         let left: Vec<_> = keys
             .iter()
             .filter(|key| !key.ends_with("ready:probe"))

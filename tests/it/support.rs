@@ -12,6 +12,7 @@ use haechi_store_redis::{
     clock::{Clock, SystemClock},
     redis::Connect,
 };
+use redis::aio::MultiplexedConnection;
 use redis_sim::server_process::RedisServer;
 use redis_sim::{
     Config, Redis, SharedRedis,
@@ -56,21 +57,29 @@ pub(crate) async fn verified(store: &impl AuditStore) -> Vec<StoredRecord> {
 }
 
 /// A connection for tampering with the keys.
-pub(crate) async fn raw(server: &RedisServer) -> redis::aio::MultiplexedConnection {
+pub(crate) async fn raw(server: &RedisServer) -> MultiplexedConnection {
     client(server)
         .get_multiplexed_async_connection()
         .await
         .unwrap()
 }
 
-/// Runs one command for its effect.
-pub(crate) async fn run(connection: &mut redis::aio::MultiplexedConnection, words: &[&str]) {
-    let mut command = redis::cmd(words[0]);
-    command.arg(&words[1..]);
-    command
-        .query_async::<redis::Value>(connection)
-        .await
-        .unwrap();
+/// Runs one command, words with a space in between, for its effect.
+pub(crate) async fn run(connection: &mut MultiplexedConnection, command: &str) {
+    let _: redis::Value = ask(connection, command).await;
+}
+
+/// Runs one command, words with a space in between, for its reply.
+pub(crate) async fn ask<T: redis::FromRedisValue>(
+    connection: &mut MultiplexedConnection,
+    command: &str,
+) -> T {
+    let mut words = command.split(' ');
+    let mut command = redis::cmd(words.next().unwrap());
+    for word in words {
+        command.arg(word);
+    }
+    command.query_async(connection).await.unwrap()
 }
 
 /// The store as production assembles it.
@@ -133,7 +142,7 @@ impl InMemory {
 }
 
 impl Connect for InMemory {
-    type Connection = redis::aio::MultiplexedConnection;
+    type Connection = MultiplexedConnection;
 
     async fn connect(&self) -> redis::RedisResult<Self::Connection> {
         let (ours, theirs) = tokio::io::duplex(1 << 16);
@@ -152,7 +161,7 @@ impl Connect for InMemory {
             .set_connection_timeout(None)
             .set_response_timeout(None);
         let (connection, driver) =
-            redis::aio::MultiplexedConnection::new_with_config(&info, ours, config).await?;
+            MultiplexedConnection::new_with_config(&info, ours, config).await?;
         tokio::spawn(driver);
         Ok(connection)
     }

@@ -13,7 +13,7 @@ use haechi_store_redis::{
 use redis::aio::MultiplexedConnection;
 
 use super::token;
-use crate::support::{client, raw, run, server};
+use crate::support::{ask, client, raw, run, server};
 
 const APPLY: &str = r"
 local version = redis.call('GET', KEYS[2]) or '0'
@@ -92,7 +92,7 @@ async fn ten_foreign_mutations_beside_full_load_all_succeed() {
             let field = format!("old-{number}");
             run(
                 &mut connection,
-                &["HSET", "haechi:tv:tokens", &field, &"x".repeat(600)],
+                &format!("HSET haechi:tv:tokens {field} {}", "x".repeat(600)),
             )
             .await;
         }
@@ -124,11 +124,7 @@ async fn ten_foreign_mutations_beside_full_load_all_succeed() {
             assert!(!writer.is_finished(), "a writer of ours failed");
             writer.abort();
         }
-        let version: u64 = redis::cmd("GET")
-            .arg("haechi:tv:version")
-            .query_async(&mut connection)
-            .await
-            .unwrap();
+        let version: u64 = ask(&mut connection, "GET haechi:tv:version").await;
         println!(
             "{lock:?}: ten foreign mutations over 1,000 tokens in {} ms, conflicts {conflicts:?}, \
              beside {} mutations of ours",

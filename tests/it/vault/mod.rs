@@ -1,12 +1,10 @@
 //! The token vault.
 
-mod contract;
 mod foreign;
-mod hard_cases;
 mod model;
-mod outages;
 mod receipts;
 mod refusals;
+mod regressions;
 mod tokens;
 mod vectors;
 
@@ -15,25 +13,46 @@ use std::{sync::Arc, time::Duration};
 use haechi_store_redis::{
     Builder,
     audit::store::AuditStore,
+    clock::Clock,
     crypto::{Counting, LocalKeys, MemoryKeys, manage},
     entropy::SystemEntropy,
+    redis::RedisVaultStore,
     test_util::ManualClock,
     vault::{
-        Deterministic, RevealPolicy, Stored, TokenId, TokenVault, VaultPolicy,
+        Deterministic, RevealPolicy, Stored, TokenId, TokenStore, TokenVault, VaultPolicy, View,
         store::{Diff, VaultStore},
     },
 };
+use redis_sim::server_process::RedisServer;
 
-fn token(name: &str) -> TokenId {
+use crate::support::client;
+
+pub(crate) fn token(name: &str) -> TokenId {
     TokenId::new(name).unwrap()
 }
 
 /// A diff from names and values; `None` deletes.
-fn diff(changes: &[(&str, Option<&str>)]) -> Diff {
+pub(crate) fn diff(changes: &[(&str, Option<&str>)]) -> Diff {
     changes
         .iter()
         .map(|(name, value)| (token(name), value.map(Stored::from)))
         .collect()
+}
+
+/// Counts by `step`.
+pub(crate) fn add(view: &mut View, step: i64) {
+    let counter = token("counter");
+    let before = view.get(&counter).map_or(0, |stored| {
+        let text = String::from_utf8_lossy(stored.bytes());
+        text.parse().unwrap()
+    });
+    view.set(&counter, (before + step).to_string());
+}
+
+/// Mutations of the vault in `server`, by a process of their own.
+fn tokens(server: &RedisServer) -> TokenStore<RedisVaultStore> {
+    let builder = Builder::new();
+    builder.token_store(builder.vault_store(client(server)))
 }
 
 /// Milliseconds since the epoch.
@@ -45,11 +64,11 @@ fn days(days: f64) -> Duration {
     Duration::from_secs_f64(days * 86_400.0)
 }
 
-type Keys = LocalKeys<MemoryKeys, ManualClock, SystemEntropy>;
-type Vault<S> = TokenVault<S, Keys, ManualClock, SystemEntropy>;
+type Keys<C = ManualClock> = LocalKeys<MemoryKeys, C, SystemEntropy>;
+type Vault<S, C = ManualClock> = TokenVault<S, Keys<C>, C, SystemEntropy>;
 
 /// Keys of a test's own.
-async fn keys(storage: &MemoryKeys, clock: &ManualClock) -> Arc<Keys> {
+async fn keys<C: Clock>(storage: &MemoryKeys, clock: &C) -> Arc<Keys<C>> {
     let keys = LocalKeys::open(
         storage.clone(),
         clock.clone(),
@@ -59,20 +78,20 @@ async fn keys(storage: &MemoryKeys, clock: &ManualClock) -> Arc<Keys> {
     Arc::new(keys.await.unwrap())
 }
 
-async fn new_keys(clock: &ManualClock) -> MemoryKeys {
+async fn new_keys(clock: &impl Clock) -> MemoryKeys {
     let storage = MemoryKeys::new();
     manage::init(&storage, clock, &SystemEntropy).await.unwrap();
     storage
 }
 
 /// Deterministic for all types, revealing, over `store` and `chain`.
-fn vault<S: VaultStore>(
+fn vault<S: VaultStore, C: Clock>(
     store: S,
     chain: impl AuditStore,
-    keys: Arc<Keys>,
-    clock: &ManualClock,
+    keys: Arc<Keys<C>>,
+    clock: &C,
     deterministic: Deterministic,
-) -> Vault<S> {
+) -> Vault<S, C> {
     let builder = || Builder::new().clock(clock.clone());
     let mut policy = VaultPolicy::default();
     policy.deterministic = deterministic;

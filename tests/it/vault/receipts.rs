@@ -10,8 +10,8 @@ use haechi_store_redis::{
     },
 };
 
-use super::{diff, token};
-use crate::support::{client, cutting_proxy, raw, run, server};
+use super::{add, diff, token, tokens};
+use crate::support::{ask, client, cutting_proxy, raw, run, server};
 
 /// Catches increments that are lost or counted twice when replies are: values
 /// alone cannot tell, since the counter comes back to old values.
@@ -34,15 +34,7 @@ async fn counters_behind_a_proxy_that_loses_replies_count_exactly() {
             for round in 0..25_i64 {
                 // Up and down again, so that values recur.
                 let step = if round % 3 == 2 { -1 } else { 1 };
-                let counter = token("counter");
-                let add = |view: &mut View| {
-                    let before = view.get(&counter).map_or(0, |stored| {
-                        String::from_utf8_lossy(stored.bytes())
-                            .parse::<i64>()
-                            .unwrap()
-                    });
-                    view.set(&counter, (before + step).to_string());
-                };
+                let add = |view: &mut View| add(view, step);
                 store.transaction([token("counter")], add).await.unwrap();
                 net += step;
             }
@@ -53,9 +45,7 @@ async fn counters_behind_a_proxy_that_loses_replies_count_exactly() {
     for task in tasks {
         net += task.await.unwrap();
     }
-    let direct = Builder::new().vault_store(client(&server));
-    let direct = Builder::new().token_store(direct);
-    let counted = direct
+    let counted = tokens(&server)
         .read(|view| (view.get(&token("counter")).unwrap(), view.version()))
         .await
         .unwrap();
@@ -110,11 +100,7 @@ async fn a_copy_that_outlived_its_receipt_is_refused() {
         .settle(attempt(0, 0).mutation, ReceiptSeq::new(0), &observed)
         .await;
     assert_eq!(settled.unwrap(), None);
-    let kept: u64 = redis::cmd("HLEN")
-        .arg(&store.keys().receipts)
-        .query_async(&mut raw(&server).await)
-        .await
-        .unwrap();
+    let kept: u64 = ask(&mut raw(&server).await, "HLEN haechi:tv:receipts").await;
     assert_eq!(
         kept,
         10_000 + 10_000 + 3,
@@ -130,24 +116,21 @@ async fn a_vault_that_lost_what_was_seen_is_refused() {
     let builder = Builder::new();
     let mut connection = raw(&server).await;
     for (name, tampering) in [
-        ("lower", vec![vec!["SET", "haechi:tv:version", "1"]]),
+        ("lower", &["SET haechi:tv:version 1"][..]),
         (
             "regrown",
-            vec![
-                vec!["DEL", "haechi:tv:receipts"],
-                vec!["SET", "haechi:tv:version", "50"],
-            ],
+            &["DEL haechi:tv:receipts", "SET haechi:tv:version 50"],
         ),
-        ("flushed", vec![vec!["FLUSHALL"]]),
+        ("flushed", &["FLUSHALL"]),
     ] {
-        run(&mut connection, &["FLUSHALL"]).await;
+        run(&mut connection, "FLUSHALL").await;
         let store = builder.token_store(builder.vault_store(client(&server)));
         for value in ["1", "2"] {
             let set = |view: &mut View| view.set(&token("a"), value);
             store.transaction([], set).await.unwrap();
         }
         for words in tampering {
-            run(&mut connection, &words).await;
+            run(&mut connection, words).await;
         }
         let read = store.read_tokens(&[token("a")]).await;
         assert!(
@@ -177,8 +160,8 @@ async fn a_version_that_comes_round_again_fools_nobody() {
     let builder = Builder::new();
     let store = builder.vault_store(client(&server));
     let mut connection = raw(&server).await;
-    run(&mut connection, &["HSET", "haechi:tv:tokens", "a", "1"]).await;
-    run(&mut connection, &["SET", "haechi:tv:version", "7"]).await;
+    run(&mut connection, "HSET haechi:tv:tokens a 1").await;
+    run(&mut connection, "SET haechi:tv:version 7").await;
     let tokens = builder.token_store(store);
     let mut runs = 0;
     let server_url = server.url();
@@ -191,24 +174,15 @@ async fn a_version_that_comes_round_again_fools_nobody() {
                 // forward again to the same version with another content.
                 let client = redis::Client::open(server_url.as_str()).unwrap();
                 let mut connection = client.get_connection().unwrap();
-                redis::cmd("DEL")
-                    .arg("haechi:tv:receipts")
-                    .exec(&mut connection)
-                    .unwrap();
-                redis::cmd("HSET")
-                    .arg("haechi:tv:tokens")
-                    .arg("a")
-                    .arg("2")
+                redis::pipe()
+                    .del("haechi:tv:receipts")
+                    .hset("haechi:tv:tokens", "a", "2")
                     .exec(&mut connection)
                     .unwrap();
             }
-            let sum: u64 = entries
-                .iter()
-                .map(|(_, value)| {
-                    String::from_utf8_lossy(value.bytes())
-                        .parse::<u64>()
-                        .unwrap()
-                })
+            let values = entries.iter().map(|(_, value)| value.bytes());
+            let sum: u64 = values
+                .map(|bytes| String::from_utf8_lossy(bytes).parse::<u64>().unwrap())
                 .sum();
             view.set(&token("sum"), sum.to_string());
             sum

@@ -3,12 +3,12 @@
 use haechi_store_redis::{
     Builder, Corrupt, NotApplied,
     test_util::ManualClock,
-    vault::{MutateError, VaultConfig, View},
+    vault::{MutateError, View},
 };
 use std::time::Duration;
 
-use super::token;
-use crate::support::{client, raw, run, server};
+use super::{token, tokens};
+use crate::support::{ask, client, raw, run, server};
 
 fn increment(view: &mut View) {
     view.set(&token("a"), "new");
@@ -20,7 +20,6 @@ fn increment(view: &mut View) {
 #[tokio::test]
 async fn a_version_that_is_no_plain_decimal_is_corrupt() {
     let server = server();
-    let builder = Builder::new();
     let mut connection = raw(&server).await;
     for version in [
         "abc",
@@ -35,43 +34,34 @@ async fn a_version_that_is_no_plain_decimal_is_corrupt() {
         "100000000000000",
         "99999999999999999999999999",
     ] {
-        run(&mut connection, &["FLUSHALL"]).await;
-        run(&mut connection, &["SET", "haechi:tv:version", version]).await;
-        run(&mut connection, &["HSET", "haechi:tv:tokens", "b", "1"]).await;
-        let tokens = builder.token_store(builder.vault_store(client(&server)));
-        let refused = tokens.transaction([], increment).await.unwrap_err();
+        run(&mut connection, "FLUSHALL").await;
+        let mut set = redis::cmd("SET");
+        set.arg("haechi:tv:version").arg(version);
+        set.exec_async(&mut connection).await.unwrap();
+        run(&mut connection, "HSET haechi:tv:tokens b 1").await;
+        let refused = tokens(&server)
+            .transaction([], increment)
+            .await
+            .unwrap_err();
         let MutateError::Corrupt(Corrupt::Unreadable { key, .. }) = &refused else {
             panic!("{version:?}: {refused:?}");
         };
         assert_eq!(key, "haechi:tv:version");
         assert!(refused.to_string().contains("nothing was applied"));
-        let left: Vec<String> = redis::cmd("KEYS")
-            .arg("*")
-            .query_async(&mut connection)
-            .await
-            .unwrap();
+        let left: Vec<String> = ask(&mut connection, "KEYS *").await;
         assert_eq!(left.len(), 2, "{left:?}");
-        let stored: Vec<String> = redis::cmd("HGETALL")
-            .arg("haechi:tv:tokens")
-            .query_async(&mut connection)
-            .await
-            .unwrap();
+        let stored: Vec<String> = ask(&mut connection, "HGETALL haechi:tv:tokens").await;
         assert_eq!(stored, ["b", "1"]);
     }
     // The highest that is let through.
-    run(
-        &mut connection,
-        &["SET", "haechi:tv:version", "89999999999999"],
-    )
-    .await;
-    let tokens = builder.token_store(builder.vault_store(client(&server)));
-    let done = tokens.transaction([], increment).await.unwrap();
+    run(&mut connection, "SET haechi:tv:version 89999999999999").await;
+    let done = tokens(&server).transaction([], increment).await.unwrap();
     assert_eq!(
         done.version.map(|version| version.get()),
         Some(90_000_000_000_000)
     );
-    let full = builder.token_store(builder.vault_store(client(&server)));
-    full.transaction([], increment).await.unwrap_err();
+    let refused = tokens(&server).transaction([], increment).await;
+    refused.unwrap_err();
 }
 
 /// Catches keys of another type that are overwritten, half a diff applied
@@ -79,14 +69,15 @@ async fn a_version_that_is_no_plain_decimal_is_corrupt() {
 #[tokio::test]
 async fn keys_of_another_type_are_named_and_kept() {
     let server = server();
-    let builder = Builder::new();
     let mut connection = raw(&server).await;
     for key in ["tokens", "version", "receipts"] {
-        run(&mut connection, &["FLUSHALL"]).await;
+        run(&mut connection, "FLUSHALL").await;
         let key = format!("haechi:tv:{key}");
-        run(&mut connection, &["SADD", &key, "x"]).await;
-        let tokens = builder.token_store(builder.vault_store(client(&server)));
-        let refused = tokens.transaction([], increment).await.unwrap_err();
+        run(&mut connection, &format!("SADD {key} x")).await;
+        let refused = tokens(&server)
+            .transaction([], increment)
+            .await
+            .unwrap_err();
         assert!(
             matches!(&refused, MutateError::Corrupt(Corrupt::WrongType { key: named, found })
                 if *named == key && found == "set"),
@@ -94,13 +85,12 @@ async fn keys_of_another_type_are_named_and_kept() {
         );
     }
     for key in ["lock", "expiry"] {
-        run(&mut connection, &["FLUSHALL"]).await;
+        run(&mut connection, "FLUSHALL").await;
         let key = format!("haechi:tv:{key}");
-        run(&mut connection, &["SADD", &key, "x"]).await;
-        let tokens = builder.token_store(builder.vault_store(client(&server)));
+        run(&mut connection, &format!("SADD {key} x")).await;
         let set =
             |view: &mut View| view.set(&token("a"), r#"{"expiresAt":"2030-01-01T00:00:00.000Z"}"#);
-        tokens.transaction([], set).await.unwrap();
+        tokens(&server).transaction([], set).await.unwrap();
     }
 }
 
@@ -109,39 +99,33 @@ async fn keys_of_another_type_are_named_and_kept() {
 async fn a_missing_permission_leaves_nothing_behind() {
     let server = server();
     let mut connection = raw(&server).await;
-    for missing in ["hset", "hdel", "incr", "hmget", "get"] {
-        run(&mut connection, &["FLUSHALL"]).await;
-        run(&mut connection, &["HSET", "haechi:tv:tokens", "b", "1"]).await;
+    let builder = Builder::new();
+    for missing in ["hset", "hdel", "incr", "hmget", "get", "hget"] {
+        run(&mut connection, "FLUSHALL").await;
+        run(&mut connection, "HSET haechi:tv:tokens b 1").await;
+        // HGET is used once all places of receipts are taken.
+        let receipts = "HSET haechi:tv:receipts #next 10000 #0 old old dropped";
+        run(&mut connection, receipts).await;
         run(
             &mut connection,
-            &[
-                "ACL",
-                "SETUSER",
-                "few",
-                "reset",
-                "on",
-                ">pw",
-                "~haechi:tv:*",
-                "+@all",
-                &format!("-{missing}"),
-            ],
+            &format!("ACL SETUSER few reset on >pw ~haechi:tv:* +@all -{missing}"),
         )
         .await;
         let url = format!("redis://few:pw@127.0.0.1:{}", server.port());
-        let builder = Builder::new();
-        let tokens = builder.token_store(builder.vault_store(redis::Client::open(url).unwrap()));
+        let store = builder.vault_store(redis::Client::open(url).unwrap());
+        let tokens = builder.token_store(store);
         let refused = tokens.transaction([], increment).await.unwrap_err();
         assert!(
             matches!(&refused, MutateError::NotApplied(NotApplied::Refused(cause))
                 if cause.to_string().contains(&missing.to_uppercase())),
             "{missing}: {refused:?}"
         );
-        let left: Vec<String> = redis::cmd("KEYS")
-            .arg("*")
-            .query_async(&mut connection)
-            .await
-            .unwrap();
-        assert_eq!(left, ["haechi:tv:tokens"], "{missing}");
+        let left: Vec<String> = ask(&mut connection, "KEYS *").await;
+        assert_eq!(left.len(), 2, "{missing}: {left:?}");
+        let receipts: u64 = ask(&mut connection, "HLEN haechi:tv:receipts").await;
+        assert_eq!(receipts, 3, "{missing}");
+        let stored: Vec<String> = ask(&mut connection, "HGETALL haechi:tv:tokens").await;
+        assert_eq!(stored, ["b", "1"], "{missing}");
     }
 }
 
@@ -151,15 +135,9 @@ async fn a_missing_permission_leaves_nothing_behind() {
 async fn a_foreign_lock_is_waited_for_once() {
     let server = server();
     let mut connection = raw(&server).await;
-    run(
-        &mut connection,
-        &["SET", "haechi:tv:lock", "theirs", "PX", "30000"],
-    )
-    .await;
+    run(&mut connection, "SET haechi:tv:lock theirs PX 30000").await;
     let clock = ManualClock::default();
-    let builder = Builder::new()
-        .clock(clock.clone())
-        .vault_config(VaultConfig::default());
+    let builder = Builder::new().clock(clock.clone());
     let tokens = builder.token_store(builder.vault_store(client(&server)));
     for _ in 0..100 {
         tokens.transaction([], increment).await.unwrap();
@@ -168,11 +146,7 @@ async fn a_foreign_lock_is_waited_for_once() {
     assert!(slept >= Duration::from_millis(200), "{slept:?}");
     assert!(slept <= Duration::from_millis(400), "{slept:?}");
     // An own lock is no reason to wait: the fence is enough.
-    run(
-        &mut connection,
-        &["SET", "haechi:tv:lock", "own:x", "PX", "30000"],
-    )
-    .await;
+    run(&mut connection, "SET haechi:tv:lock own:x PX 30000").await;
     tokens.transaction([], increment).await.unwrap();
     assert_eq!(clock.slept(), slept);
 }

@@ -1,12 +1,11 @@
-//! The contract of `AuditStore`, one suite run on each implementation: memory,
-//! the simulated Redis, and redis-server.
+//! The contract of `AuditStore`, and of a sink over it.
 
 use std::time::Duration;
 
 use haechi_store_redis::{
     AppendError, Builder, NotApplied,
     audit::{
-        AuditConfig, AuditSink,
+        AuditConfig,
         store::{AuditStore, Batch, Reply, Seen},
     },
     chain::{AppendId, Event, Head, Position, Record},
@@ -39,7 +38,7 @@ fn at(record: &Record) -> Head {
 }
 
 /// Catches a store whose fence does not compare, or that appends in part.
-pub(crate) async fn a_batch_lands_whole_or_not_at_all<S: AuditStore>(store: S) {
+async fn a_batch_lands_whole_or_not_at_all<S: AuditStore>(store: S) {
     let first = seal(1, 1, &Head::Empty);
     let second = seal(2, 2, &at(&first));
     let records = [first.clone(), second.clone()];
@@ -61,7 +60,7 @@ pub(crate) async fn a_batch_lands_whole_or_not_at_all<S: AuditStore>(store: S) {
 
 /// Catches a store that cannot tell whether a copy whose reply was lost has
 /// landed: below the head, at the head, and not at all.
-pub(crate) async fn a_batch_sent_again_learns_its_fate<S: AuditStore>(store: S) {
+async fn a_batch_sent_again_learns_its_fate<S: AuditStore>(store: S) {
     let first = seal(1, 1, &Head::Empty);
     let mine = [first.clone()];
     let other = seal(2, 2, &at(&first));
@@ -97,7 +96,7 @@ pub(crate) async fn a_batch_sent_again_learns_its_fate<S: AuditStore>(store: S) 
 
 /// Catches a store that misses a rollback when the head is higher than what
 /// was seen, or raises a false alarm for what still stands.
-pub(crate) async fn what_was_seen_is_looked_up<S: AuditStore>(store: S) {
+async fn what_was_seen_is_looked_up<S: AuditStore>(store: S) {
     let first = seal(1, 1, &Head::Empty);
     let second = seal(2, 2, &at(&first));
     let records = [first.clone(), second.clone()];
@@ -118,7 +117,7 @@ pub(crate) async fn what_was_seen_is_looked_up<S: AuditStore>(store: S) {
 }
 
 /// Catches pages that skip, repeat or invent elements.
-pub(crate) async fn ranges_are_read_as_asked<S: AuditStore>(store: S) {
+async fn ranges_are_read_as_asked<S: AuditStore>(store: S) {
     let mut head = Head::Empty;
     let mut records = Vec::new();
     for number in 0..40 {
@@ -141,8 +140,8 @@ pub(crate) async fn ranges_are_read_as_asked<S: AuditStore>(store: S) {
 }
 
 /// Catches a sink that loses, repeats or reorders what its callers record.
-pub(crate) async fn concurrent_callers_each_get_their_place<S: AuditStore>(store: S, reader: S) {
-    let sink = Builder::new().audit_sink(store);
+async fn concurrent_callers_each_get_their_place<S: AuditStore>(open: impl Fn() -> S) {
+    let sink = Builder::new().audit_sink(open());
     let calls: Vec<_> = (0..500)
         .map(|number| tokio::spawn(sink.record(event(number))))
         .collect();
@@ -153,7 +152,7 @@ pub(crate) async fn concurrent_callers_each_get_their_place<S: AuditStore>(store
     // Recorded in order by one caller, so they stand in order.
     assert_eq!(places, (1..=500).collect::<Vec<u64>>());
     assert!(sink.stats().batches < 500, "calls share batches");
-    assert_eq!(verified(&reader).await.len(), 500);
+    assert_eq!(verified(&open()).await.len(), 500);
     sink.close(Duration::from_secs(1)).await;
     let refused = sink.record(event(0)).await;
     assert!(matches!(
@@ -164,15 +163,13 @@ pub(crate) async fn concurrent_callers_each_get_their_place<S: AuditStore>(store
 
 /// Catches a sink that forks or loses records when others append to the same
 /// chain, byte-identical events among them.
-pub(crate) async fn racing_sinks_share_one_chain<S: AuditStore>(stores: [S; 3], reader: S) {
-    let sinks: Vec<AuditSink> = stores
-        .into_iter()
-        .map(|store| {
-            let mut config = AuditConfig::default();
-            config.batch_records = 4;
-            Builder::new().audit_config(config).audit_sink(store)
-        })
-        .collect();
+async fn racing_sinks_share_one_chain<S: AuditStore>(open: impl Fn() -> S) {
+    let mut config = AuditConfig::default();
+    config.batch_records = 4;
+    let sinks = [(); 3].map(|()| {
+        let builder = Builder::new().audit_config(config.clone());
+        builder.audit_sink(open())
+    });
     let calls: Vec<_> = (0..300)
         .map(|number| tokio::spawn(sinks[number % 3].record(event(number / 3))))
         .collect();
@@ -181,68 +178,23 @@ pub(crate) async fn racing_sinks_share_one_chain<S: AuditStore>(stores: [S; 3], 
         places.push(call.await.unwrap().unwrap().position);
     }
     places.sort_by_key(|place| place.sequence);
-    let chain = verified(&reader).await;
+    let chain = verified(&open()).await;
     assert_eq!(chain.len(), 300);
     let stored: Vec<_> = chain.iter().map(|record| record.position).collect();
     assert_eq!(places, stored);
 }
 
-macro_rules! contract {
-    ($(#[$attribute:meta])* $name:ident, $start:expr) => {
-        mod $name {
-            use super::*;
-
-            #[tokio::test]
-            async fn a_batch_lands_whole_or_not_at_all() {
-                let (_keep, open) = $start;
-                super::a_batch_lands_whole_or_not_at_all(open()).await;
-            }
-
-            #[tokio::test]
-            async fn a_batch_sent_again_learns_its_fate() {
-                let (_keep, open) = $start;
-                super::a_batch_sent_again_learns_its_fate(open()).await;
-            }
-
-            #[tokio::test]
-            async fn what_was_seen_is_looked_up() {
-                let (_keep, open) = $start;
-                super::what_was_seen_is_looked_up(open()).await;
-            }
-
-            #[tokio::test]
-            async fn ranges_are_read_as_asked() {
-                let (_keep, open) = $start;
-                super::ranges_are_read_as_asked(open()).await;
-            }
-
-            #[tokio::test]
-            async fn concurrent_callers_each_get_their_place() {
-                let (_keep, open) = $start;
-                super::concurrent_callers_each_get_their_place(open(), open()).await;
-            }
-
-            #[tokio::test]
-            async fn racing_sinks_share_one_chain() {
-                let (_keep, open) = $start;
-                super::racing_sinks_share_one_chain([open(), open(), open()], open()).await;
-            }
-        }
-    };
-}
-
-contract!(memory, {
-    let store = MemoryChain::new();
-    ((), move || store.clone())
-});
-
-contract!(simulated_redis, {
-    let connect = crate::support::InMemory::new();
-    ((), move || Builder::new().audit_store(connect.clone()))
-});
-
-contract!(redis_server, {
-    let server = redis_sim::server_process::RedisServer::start().unwrap();
-    let client = redis::Client::open(server.url()).unwrap();
-    (server, move || Builder::new().audit_store(client.clone()))
-});
+contract!(
+    MemoryChain,
+    audit_store,
+    [
+        a_batch_lands_whole_or_not_at_all,
+        a_batch_sent_again_learns_its_fate,
+        what_was_seen_is_looked_up,
+        ranges_are_read_as_asked
+    ],
+    [
+        concurrent_callers_each_get_their_place,
+        racing_sinks_share_one_chain
+    ]
+);

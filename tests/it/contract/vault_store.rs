@@ -1,5 +1,4 @@
-//! The contract of `VaultStore`, one suite run on each implementation: memory,
-//! the simulated Redis, and redis-server.
+//! The contract of `VaultStore`, and of a token store over it.
 
 use std::{
     collections::BTreeMap,
@@ -18,7 +17,7 @@ use haechi_store_redis::{
     },
 };
 
-use super::{diff, token};
+use crate::vault::{add, diff, token};
 
 type Read = BTreeMap<TokenId, Option<Stored>>;
 
@@ -66,7 +65,7 @@ fn owned(tokens: &[(&str, &str)]) -> Vec<(String, String)> {
 
 /// Catches a fence that does not compare, a diff applied in part, and a
 /// version that a delete-only diff does not move.
-pub(crate) async fn a_diff_lands_whole_or_not_at_all<S: VaultStore>(store: S) {
+async fn a_diff_lands_whole_or_not_at_all<S: VaultStore>(store: S) {
     let first = diff(&[("a", Some("1")), ("b", Some("2")), ("c", Some("3"))]);
     let absent = read(&[("a", None), ("b", None), ("c", None)]);
     let Applied::Committed { version, .. } = apply(&store, &attempt(1, &absent, &first)).await
@@ -106,7 +105,7 @@ pub(crate) async fn a_diff_lands_whole_or_not_at_all<S: VaultStore>(store: S) {
 
 /// Catches a mutation applied twice: a purge repeated after its lost reply
 /// would delete the token that was created in between.
-pub(crate) async fn a_mutation_is_applied_once<S: VaultStore>(store: S) {
+async fn a_mutation_is_applied_once<S: VaultStore>(store: S) {
     let nothing_read = read(&[]);
     let set = diff(&[("a", Some("1"))]);
     apply(&store, &attempt(1, &nothing_read, &set)).await;
@@ -140,7 +139,7 @@ pub(crate) async fn a_mutation_is_applied_once<S: VaultStore>(store: S) {
 }
 
 /// Catches "not applied" said of a mutation whose attempt arrives later.
-pub(crate) async fn a_dropped_mutation_is_never_applied<S: VaultStore>(store: S) {
+async fn a_dropped_mutation_is_never_applied<S: VaultStore>(store: S) {
     let nothing_read = read(&[]);
     let set = diff(&[("a", Some("1"))]);
     let late = attempt(1, &nothing_read, &set);
@@ -157,7 +156,7 @@ pub(crate) async fn a_dropped_mutation_is_never_applied<S: VaultStore>(store: S)
 
 /// Catches a mutation of the whole vault that is applied over one it has not
 /// seen.
-pub(crate) async fn a_snapshot_is_fenced_on_every_change<S: VaultStore>(store: S) {
+async fn a_snapshot_is_fenced_on_every_change<S: VaultStore>(store: S) {
     let nothing_read = read(&[]);
     let (set, other) = (diff(&[("a", Some("1"))]), diff(&[("b", Some("1"))]));
     apply(&store, &attempt(1, &nothing_read, &set)).await;
@@ -187,7 +186,7 @@ pub(crate) async fn a_snapshot_is_fenced_on_every_change<S: VaultStore>(store: S
 
 /// Catches pages that leave tokens out, and an index that misses what expired
 /// or reports what did not.
-pub(crate) async fn tokens_are_found_again<S: VaultStore>(store: S) {
+async fn tokens_are_found_again<S: VaultStore>(store: S) {
     let expiring = |millis: u64| {
         format!(
             r#"{{"expiresAt":"1970-01-01T00:00:{:02}.000Z"}}"#,
@@ -257,7 +256,7 @@ pub(crate) async fn tokens_are_found_again<S: VaultStore>(store: S) {
 
 /// Catches a diff that is cut, or refused, because Lua passes on some 8,000
 /// values at once.
-pub(crate) async fn a_large_diff_lands_whole<S: VaultStore>(store: S) {
+async fn a_large_diff_lands_whole<S: VaultStore>(store: S) {
     const TOKENS: usize = 9_000;
     let names: Vec<TokenId> = (0..TOKENS)
         .map(|number| token(&format!("t{number}")))
@@ -282,31 +281,23 @@ pub(crate) async fn a_large_diff_lands_whole<S: VaultStore>(store: S) {
 
 /// Catches increments lost or doubled between replicas, by transactions and by
 /// mutations of the whole vault together.
-pub(crate) async fn racing_counters_count_exactly<S: VaultStore>(stores: [S; 3], reader: S) {
+async fn racing_counters_count_exactly<S: VaultStore>(open: impl Fn() -> S) {
     let mut tasks = Vec::new();
-    for (number, store) in stores.into_iter().enumerate() {
-        let store = Builder::new().token_store(store);
+    for number in 0..3 {
+        let store = Builder::new().token_store(open());
         for _ in 0..4 {
             let store = store.clone();
             tasks.push(tokio::spawn(async move {
                 for _ in 0..10 {
-                    let counter = token("counter");
-                    let increment = |view: &mut View| {
-                        let before = view.get(&counter).map_or(0, |stored| {
-                            String::from_utf8_lossy(stored.bytes())
-                                .parse::<u64>()
-                                .unwrap()
-                        });
-                        if number == 0 {
-                            view.entries();
-                        }
-                        view.set(&counter, (before + 1).to_string());
-                        before + 1
-                    };
                     if number == 0 {
+                        let increment = |view: &mut View| {
+                            view.entries();
+                            add(view, 1);
+                        };
                         store.mutate(increment).await.unwrap();
                     } else {
                         // It has to find out what it touches by itself.
+                        let increment = |view: &mut View| add(view, 1);
                         store.transaction([], increment).await.unwrap();
                     }
                 }
@@ -317,53 +308,21 @@ pub(crate) async fn racing_counters_count_exactly<S: VaultStore>(stores: [S; 3],
         task.await.unwrap();
     }
     assert_eq!(
-        everything(&reader).await,
+        everything(&open()).await,
         (120, owned(&[("counter", "120")]))
     );
 }
 
-macro_rules! contract {
-    ($name:ident, $start:expr) => {
-        mod $name {
-            use super::*;
-
-            macro_rules! each {
-                ($test:ident) => {
-                    #[tokio::test]
-                    async fn $test() {
-                        let (_keep, open) = $start;
-                        super::$test(open()).await;
-                    }
-                };
-            }
-            each!(a_diff_lands_whole_or_not_at_all);
-            each!(a_mutation_is_applied_once);
-            each!(a_dropped_mutation_is_never_applied);
-            each!(a_snapshot_is_fenced_on_every_change);
-            each!(tokens_are_found_again);
-            each!(a_large_diff_lands_whole);
-
-            #[tokio::test]
-            async fn racing_counters_count_exactly() {
-                let (_keep, open) = $start;
-                super::racing_counters_count_exactly([open(), open(), open()], open()).await;
-            }
-        }
-    };
-}
-
-contract!(memory, {
-    let store = MemoryVault::new();
-    ((), move || store.clone())
-});
-
-contract!(simulated_redis, {
-    let connect = crate::support::InMemory::new();
-    ((), move || Builder::new().vault_store(connect.clone()))
-});
-
-contract!(redis_server, {
-    let server = crate::support::server();
-    let client = crate::support::client(&server);
-    (server, move || Builder::new().vault_store(client.clone()))
-});
+contract!(
+    MemoryVault,
+    vault_store,
+    [
+        a_diff_lands_whole_or_not_at_all,
+        a_mutation_is_applied_once,
+        a_dropped_mutation_is_never_applied,
+        a_snapshot_is_fenced_on_every_change,
+        tokens_are_found_again,
+        a_large_diff_lands_whole
+    ],
+    [racing_counters_count_exactly]
+);

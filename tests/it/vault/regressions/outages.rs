@@ -12,21 +12,17 @@ use std::{
 use haechi_store_redis::{
     AttemptError, Builder, Cause,
     clock::{Clock, SystemClock},
-    crypto::{
-        Aad, Counting, CryptoProvider, DecryptError, EncryptError, Envelope, KeyedMac, LocalKeys,
-        MacError, MemoryKeys, manage,
-    },
-    entropy::SystemEntropy,
+    crypto::{Aad, CryptoProvider, DecryptError, EncryptError, Envelope, KeyedMac, MacError},
     redis::{LockPolicy, LockTimes},
     test_util::{Fault, Faults, Hooked, MemoryChain, VaultHooks},
     vault::{
-        Details, MutationId, Retention, RevealPolicy, TokenId, TokenType, TokenVault, VaultPolicy,
-        View,
+        Details, MutationId, Retention, RevealPolicy, TokenType, TokenVault, VaultPolicy, View,
         store::{Applied, Attempt, Fate, Indexed, Observed, ReceiptSeq, VaultStore},
     },
 };
 
-use crate::support::{client, raw, run, server, verified};
+use crate::support::{ask, client, raw, run, server, verified};
+use crate::vault::{Keys, keys, new_keys, token};
 
 /// Fails on demand: the index, or every reply of a mutation.
 #[derive(Clone, Default)]
@@ -68,36 +64,21 @@ impl<S: VaultStore> VaultHooks<S> for Failing {
     }
 }
 
-async fn local_keys() -> LocalKeys<MemoryKeys, SystemClock, SystemEntropy> {
-    let storage = MemoryKeys::new();
-    manage::init(&storage, &SystemClock::new(), &SystemEntropy)
-        .await
-        .unwrap();
-    LocalKeys::open(
-        storage,
-        SystemClock::new(),
-        SystemEntropy,
-        Counting::Persisted,
-    )
-    .await
-    .unwrap()
+async fn local_keys() -> Arc<Keys<SystemClock>> {
+    let clock = SystemClock::new();
+    keys(&new_keys(&clock).await, &clock).await
 }
 
 fn vault<S: VaultStore, P: CryptoProvider>(
     store: S,
-    keys: P,
+    keys: Arc<P>,
     chain: MemoryChain,
 ) -> TokenVault<S, P> {
     let builder = Builder::new().deadline(Duration::from_secs(2));
     let mut policy = VaultPolicy::default();
     policy.retention = Retention::from_days(1.0 / 86_400_000.0).unwrap();
     policy.reveal = RevealPolicy::Allowed("dev".to_owned());
-    builder.token_vault(
-        store,
-        Arc::new(keys),
-        Builder::new().audit_sink(chain),
-        policy,
-    )
+    builder.token_vault(store, keys, Builder::new().audit_sink(chain), policy)
 }
 
 async fn purged_unaudited(index: bool, replies: bool) {
@@ -109,33 +90,24 @@ async fn purged_unaudited(index: bool, replies: bool) {
     let kind = TokenType::new("email").unwrap();
     let mut made = Vec::new();
     for text in ["a", "b", "c"] {
-        made.push(
-            vault
-                .tokenize(&kind, text, Details::default())
-                .await
-                .unwrap()
-                .token,
-        );
+        let tokenized = vault.tokenize(&kind, text, Details::default()).await;
+        made.push(tokenized.unwrap().token);
     }
     // A foreign purge: the index still holds the token.
     let mut connection = raw(&server).await;
     run(
         &mut connection,
-        &["HDEL", "haechi:tv:tokens", made[0].as_str()],
+        &format!("HDEL haechi:tv:tokens {}", made[0]),
     )
     .await;
-    run(&mut connection, &["INCR", "haechi:tv:version"]).await;
+    run(&mut connection, "INCR haechi:tv:version").await;
     SystemClock::new().sleep(Duration::from_millis(20)).await;
     failing.index.store(index, Ordering::SeqCst);
     if replies {
         failing.replies.plan([], Fault::ReplyLost);
     }
     let purged = vault.purge_expired().await;
-    let left: u64 = redis::cmd("HLEN")
-        .arg("haechi:tv:tokens")
-        .query_async(&mut connection)
-        .await
-        .unwrap();
+    let left: u64 = ask(&mut connection, "HLEN haechi:tv:tokens").await;
     let records = verified(&chain).await.len();
     println!("purge_expired: {purged:?}; tokens left {left}, audit records {records}");
     assert!(
@@ -171,9 +143,8 @@ async fn a_deadline_holds_with_the_lock_too() {
     let store = builder.vault_store(redis::Client::open(url).unwrap());
     let tokens = builder.token_store(store);
     let clock = SystemClock::new();
-    let set = |view: &mut View| view.set(&TokenId::new("a").unwrap(), "1");
-    let ended = tokens.transaction([], set).await;
-    println!("{ended:?} after {:?}", clock.now());
+    let set = |view: &mut View| view.set(&token("a"), "1");
+    tokens.transaction([], set).await.unwrap_err();
     assert!(
         clock.now() < Duration::from_millis(1500),
         "{:?}",
@@ -182,10 +153,7 @@ async fn a_deadline_holds_with_the_lock_too() {
 }
 
 /// A KMS that is away.
-struct Away(
-    LocalKeys<MemoryKeys, SystemClock, SystemEntropy>,
-    Arc<AtomicBool>,
-);
+struct Away(Arc<Keys<SystemClock>>, Arc<AtomicBool>);
 
 impl CryptoProvider for Away {
     async fn encrypt(
@@ -234,6 +202,5 @@ async fn an_outage_is_not_a_missing_token() {
         .unwrap();
     away.store(true, Ordering::SeqCst);
     let restored = vault.detokenize(&[made.token.to_string()]).await;
-    println!("{restored:?}");
     assert!(restored.is_err(), "{restored:?}");
 }
