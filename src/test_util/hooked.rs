@@ -72,218 +72,73 @@ impl<S, H> Hooked<S, H> {
     }
 }
 
-/// The calls of an [`AuditStore`], each with the store that it was meant for.
-/// What is not overridden is forwarded.
-pub trait AuditHooks<S: AuditStore>: Send + Sync + 'static {
-    /// Instead of [`AuditStore::append`].
-    fn append(
-        &self,
-        next: &S,
-        batch: &Batch<'_>,
-    ) -> impl Future<Output = Result<Reply, AttemptError>> + Send {
-        next.append(batch)
-    }
+/// A trait of hooks for a store's trait, and the store that calls them.
+macro_rules! hooks {
+    (
+        $(#[$attribute:meta])*
+        $hooks:ident for $trait:ident {
+            $(fn $call:ident($($name:ident: $type:ty),*) -> $output:ty;)*
+        }
+        $($also:tt)*
+    ) => {
+        $(#[$attribute])*
+        pub trait $hooks<S: $trait>: Send + Sync + 'static {
+            $(
+                #[doc = concat!("Instead of [`", stringify!($trait), "::", stringify!($call), "`].")]
+                fn $call(
+                    &self,
+                    next: &S,
+                    $($name: $type),*
+                ) -> impl Future<Output = $output> + Send {
+                    next.$call($($name),*)
+                }
+            )*
+        }
 
-    /// Instead of [`AuditStore::tail`].
-    fn tail(
-        &self,
-        next: &S,
-        seen: Option<Position>,
-    ) -> impl Future<Output = Result<Tail, AttemptError>> + Send {
-        next.tail(seen)
-    }
+        impl<S: $trait, H: $hooks<S>> $trait for Hooked<S, H> {
+            type Lease = S::Lease;
 
-    /// Instead of [`AuditStore::read`].
-    fn read(
-        &self,
-        next: &S,
-        start: u64,
-        end: u64,
-    ) -> impl Future<Output = Result<Vec<Vec<u8>>, ReadError>> + Send {
-        next.read(start, end)
-    }
+            $($also)*
 
-    /// Instead of [`AuditStore::lease`].
-    fn lease(&self, next: &S) -> impl Future<Output = S::Lease> + Send {
-        next.lease()
-    }
+            $(
+                fn $call(&self, $($name: $type),*) -> impl Future<Output = $output> + Send {
+                    self.hooks.$call(&self.store, $($name),*)
+                }
+            )*
+        }
+    };
+}
 
-    /// Instead of [`AuditStore::release`].
-    fn release(&self, next: &S, lease: S::Lease) -> impl Future<Output = ()> + Send {
-        next.release(lease)
+hooks! {
+    /// The calls of an [`AuditStore`], each with the store that it was meant for.
+    /// What is not overridden is forwarded.
+    AuditHooks for AuditStore {
+        fn append(batch: &Batch<'_>) -> Result<Reply, AttemptError>;
+        fn tail(seen: Option<Position>) -> Result<Tail, AttemptError>;
+        fn read(start: u64, end: u64) -> Result<Vec<Vec<u8>>, ReadError>;
+        fn lease() -> S::Lease;
+        fn release(lease: S::Lease) -> ();
     }
 }
 
-impl<S: AuditStore, H: AuditHooks<S>> AuditStore for Hooked<S, H> {
-    type Lease = S::Lease;
-
-    fn append(
-        &self,
-        batch: &Batch<'_>,
-    ) -> impl Future<Output = Result<Reply, AttemptError>> + Send {
-        self.hooks.append(&self.store, batch)
+hooks! {
+    /// The calls of a [`VaultStore`], each with the store that it was meant for.
+    /// What is not overridden is forwarded.
+    VaultHooks for VaultStore {
+        fn load(what: Load<'_>, observed: &Observed) -> Result<Loaded, AttemptError>;
+        fn apply(attempt: &Attempt<'_>, observed: &Observed) -> Result<Applied, AttemptError>;
+        fn settle(
+            mutation: MutationId,
+            begun: ReceiptSeq,
+            observed: &Observed
+        ) -> Result<Option<Fate>, AttemptError>;
+        fn due(now: SystemTime, limit: usize) -> Result<Due, AttemptError>;
+        fn index(tokens: &[Indexed], whole: Option<u64>) -> Result<(), AttemptError>;
+        fn scan(cursor: u64, count: usize) -> Result<Page, AttemptError>;
+        fn lease() -> S::Lease;
+        fn release(lease: S::Lease) -> ();
     }
-
-    fn tail(
-        &self,
-        seen: Option<Position>,
-    ) -> impl Future<Output = Result<Tail, AttemptError>> + Send {
-        self.hooks.tail(&self.store, seen)
-    }
-
-    fn read(
-        &self,
-        start: u64,
-        end: u64,
-    ) -> impl Future<Output = Result<Vec<Vec<u8>>, ReadError>> + Send {
-        self.hooks.read(&self.store, start, end)
-    }
-
-    fn lease(&self) -> impl Future<Output = S::Lease> + Send {
-        self.hooks.lease(&self.store)
-    }
-
-    fn release(&self, lease: S::Lease) -> impl Future<Output = ()> + Send {
-        self.hooks.release(&self.store, lease)
-    }
-}
-
-/// The calls of a [`VaultStore`], each with the store that it was meant for.
-/// What is not overridden is forwarded.
-pub trait VaultHooks<S: VaultStore>: Send + Sync + 'static {
-    /// Instead of [`VaultStore::load`].
-    fn load(
-        &self,
-        next: &S,
-        what: Load<'_>,
-        observed: &Observed,
-    ) -> impl Future<Output = Result<Loaded, AttemptError>> + Send {
-        next.load(what, observed)
-    }
-
-    /// Instead of [`VaultStore::apply`].
-    fn apply(
-        &self,
-        next: &S,
-        attempt: &Attempt<'_>,
-        observed: &Observed,
-    ) -> impl Future<Output = Result<Applied, AttemptError>> + Send {
-        next.apply(attempt, observed)
-    }
-
-    /// Instead of [`VaultStore::settle`].
-    fn settle(
-        &self,
-        next: &S,
-        mutation: MutationId,
-        begun: ReceiptSeq,
-        observed: &Observed,
-    ) -> impl Future<Output = Result<Option<Fate>, AttemptError>> + Send {
-        next.settle(mutation, begun, observed)
-    }
-
-    /// Instead of [`VaultStore::due`].
-    fn due(
-        &self,
-        next: &S,
-        now: SystemTime,
-        limit: usize,
-    ) -> impl Future<Output = Result<Due, AttemptError>> + Send {
-        next.due(now, limit)
-    }
-
-    /// Instead of [`VaultStore::index`].
-    fn index(
-        &self,
-        next: &S,
-        tokens: &[Indexed],
-        whole: Option<u64>,
-    ) -> impl Future<Output = Result<(), AttemptError>> + Send {
-        next.index(tokens, whole)
-    }
-
-    /// Instead of [`VaultStore::scan`].
-    fn scan(
-        &self,
-        next: &S,
-        cursor: u64,
-        count: usize,
-    ) -> impl Future<Output = Result<Page, AttemptError>> + Send {
-        next.scan(cursor, count)
-    }
-
-    /// Instead of [`VaultStore::lease`].
-    fn lease(&self, next: &S) -> impl Future<Output = S::Lease> + Send {
-        next.lease()
-    }
-
-    /// Instead of [`VaultStore::release`].
-    fn release(&self, next: &S, lease: S::Lease) -> impl Future<Output = ()> + Send {
-        next.release(lease)
-    }
-}
-
-impl<S: VaultStore, H: VaultHooks<S>> VaultStore for Hooked<S, H> {
-    type Lease = S::Lease;
-
     fn tokens_key(&self) -> &str {
         self.store.tokens_key()
-    }
-
-    fn load(
-        &self,
-        what: Load<'_>,
-        observed: &Observed,
-    ) -> impl Future<Output = Result<Loaded, AttemptError>> + Send {
-        self.hooks.load(&self.store, what, observed)
-    }
-
-    fn apply(
-        &self,
-        attempt: &Attempt<'_>,
-        observed: &Observed,
-    ) -> impl Future<Output = Result<Applied, AttemptError>> + Send {
-        self.hooks.apply(&self.store, attempt, observed)
-    }
-
-    fn settle(
-        &self,
-        mutation: MutationId,
-        begun: ReceiptSeq,
-        observed: &Observed,
-    ) -> impl Future<Output = Result<Option<Fate>, AttemptError>> + Send {
-        self.hooks.settle(&self.store, mutation, begun, observed)
-    }
-
-    fn due(
-        &self,
-        now: SystemTime,
-        limit: usize,
-    ) -> impl Future<Output = Result<Due, AttemptError>> + Send {
-        self.hooks.due(&self.store, now, limit)
-    }
-
-    fn index(
-        &self,
-        tokens: &[Indexed],
-        whole: Option<u64>,
-    ) -> impl Future<Output = Result<(), AttemptError>> + Send {
-        self.hooks.index(&self.store, tokens, whole)
-    }
-
-    fn scan(
-        &self,
-        cursor: u64,
-        count: usize,
-    ) -> impl Future<Output = Result<Page, AttemptError>> + Send {
-        self.hooks.scan(&self.store, cursor, count)
-    }
-
-    fn lease(&self) -> impl Future<Output = S::Lease> + Send {
-        self.hooks.lease(&self.store)
-    }
-
-    fn release(&self, lease: S::Lease) -> impl Future<Output = ()> + Send {
-        self.hooks.release(&self.store, lease)
     }
 }

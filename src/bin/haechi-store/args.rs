@@ -78,10 +78,10 @@ pub(crate) struct Global {
 }
 
 impl Global {
-    /// Refuses what parses but is not built.
-    pub(crate) fn check(&self) -> Result<(), Failure> {
+    /// Itself, unless it asks for what parses but is not built.
+    pub(crate) fn check(&self) -> Result<&Self, Failure> {
         match self.durability {
-            Durability::Memory => Ok(()),
+            Durability::Memory => Ok(self),
             Durability::Fsync | Durability::Replicas(_) => Err(not_built::failure(&format!(
                 "--durability {}",
                 self.durability

@@ -37,7 +37,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::{
-    args::{AuditCommand, BenchCommand, Cli, Command, KeysCommand, VaultCommand},
+    args::{AuditCommand, BenchCommand, Cli, Command, Global, KeysCommand, VaultCommand},
     console::Console,
     exit::{Exit, Failure},
 };
@@ -70,73 +70,42 @@ fn main() -> ExitCode {
 
 async fn run(cli: Cli, console: &Console) -> Result<Exit, Failure> {
     let global = &cli.global;
-    let built = match cli.command {
+    match cli.command {
         Command::Audit(audit) => match audit.command {
-            AuditCommand::Append(args) => Built::Append(args),
-            AuditCommand::Verify(args) => Built::Verify(args),
-            AuditCommand::Export(args) => Built::Export(args),
-            AuditCommand::Head(args) => Built::Head(args),
-            AuditCommand::Follow(_) => return Err(not_built::failure("audit follow")),
-            AuditCommand::Repair(_) => return Err(not_built::failure("audit repair")),
-            AuditCommand::Resolve(_) => return Err(not_built::failure("audit resolve")),
-            AuditCommand::Resume(_) => return Err(not_built::failure("audit resume")),
+            AuditCommand::Append(args) => audit_append::run(args, global.check()?, console).await,
+            AuditCommand::Verify(args) => audit_verify::run(args, global.check()?, console).await,
+            AuditCommand::Export(args) => audit_export::run(args, global.check()?, console).await,
+            AuditCommand::Head(args) => audit_head::run(args, global.check()?, console).await,
+            AuditCommand::Follow(_) => Err(not_built::failure("audit follow")),
+            AuditCommand::Repair(_) => Err(not_built::failure("audit repair")),
+            AuditCommand::Resolve(_) => Err(not_built::failure("audit resolve")),
+            AuditCommand::Resume(_) => Err(not_built::failure("audit resume")),
         },
-        Command::Ready(args) => Built::Ready(args),
+        Command::Ready(args) => ready::run(args, global.check()?, console).await,
         Command::Bench(bench) => match bench.command {
-            BenchCommand::Audit(args) => Built::BenchAudit(args),
-            BenchCommand::Vault(args) => Built::BenchVault(args),
+            BenchCommand::Audit(args) => bench_audit::run(args, global.check()?, console).await,
+            BenchCommand::Vault(args) => bench_vault::run(args, global.check()?, console).await,
         },
-        Command::Vault(vault) => match vault.command {
-            VaultCommand::Tokenize(args) => Built::Tokenize(args),
-            VaultCommand::Reveal(args) => Built::Reveal(args),
-            VaultCommand::Detokenize(args) => Built::Detokenize(args),
-            VaultCommand::Purge(args) => Built::Purge(args),
-            VaultCommand::PurgeExpired(args) => Built::PurgeExpired(args),
-            VaultCommand::List(args) => Built::List(args),
-        },
+        Command::Vault(vault) => vault_command(vault.command, global.check()?, console).await,
         Command::Keys(keys) => match keys.command {
-            KeysCommand::Init(args) => Built::KeysInit(args),
-            KeysCommand::Rotate(args) => Built::KeysRotate(args),
-            KeysCommand::Status(args) => Built::KeysStatus(args),
+            KeysCommand::Init(args) => keys_init::run(args, global.check()?, console).await,
+            KeysCommand::Rotate(args) => keys_rotate::run(args, global.check()?, console).await,
+            KeysCommand::Status(args) => keys_status::run(args, global.check()?, console).await,
         },
-    };
-    global.check()?;
-    match built {
-        Built::Append(args) => audit_append::run(args, global, console).await,
-        Built::Verify(args) => audit_verify::run(args, global, console).await,
-        Built::Export(args) => audit_export::run(args, global, console).await,
-        Built::Head(args) => audit_head::run(args, global, console).await,
-        Built::Ready(args) => ready::run(args, global, console).await,
-        Built::BenchAudit(args) => bench_audit::run(args, global, console).await,
-        Built::BenchVault(args) => bench_vault::run(args, global, console).await,
-        Built::Tokenize(args) => vault_tokenize::run(args, global, console).await,
-        Built::Reveal(args) => vault_reveal::run(args, global, console).await,
-        Built::Detokenize(args) => vault_detokenize::run(args, global, console).await,
-        Built::Purge(args) => vault_purge::run(args, global, console).await,
-        Built::PurgeExpired(args) => vault_purge::run_expired(args, global, console).await,
-        Built::List(args) => vault_list::run(args, global, console).await,
-        Built::KeysInit(args) => keys_init::run(args, global, console).await,
-        Built::KeysRotate(args) => keys_rotate::run(args, global, console).await,
-        Built::KeysStatus(args) => keys_status::run(args, global, console).await,
     }
 }
 
-/// The commands that this version has.
-enum Built {
-    Append(audit_append::Args),
-    Verify(audit_verify::Args),
-    Export(audit_export::Args),
-    Head(audit_head::Args),
-    Ready(ready::Args),
-    BenchAudit(bench_audit::Args),
-    BenchVault(bench_vault::Args),
-    Tokenize(vault_tokenize::Args),
-    Reveal(vault_reveal::Args),
-    Detokenize(vault_detokenize::Args),
-    Purge(vault_purge::Args),
-    PurgeExpired(vault_purge::ExpiredArgs),
-    List(vault_list::Args),
-    KeysInit(keys_init::Args),
-    KeysRotate(keys_rotate::Args),
-    KeysStatus(keys_status::Args),
+async fn vault_command(
+    command: VaultCommand,
+    global: &Global,
+    console: &Console,
+) -> Result<Exit, Failure> {
+    match command {
+        VaultCommand::Tokenize(args) => vault_tokenize::run(args, global, console).await,
+        VaultCommand::Reveal(args) => vault_reveal::run(args, global, console).await,
+        VaultCommand::Detokenize(args) => vault_detokenize::run(args, global, console).await,
+        VaultCommand::Purge(args) => vault_purge::run(args, global, console).await,
+        VaultCommand::PurgeExpired(args) => vault_purge::run_expired(args, global, console).await,
+        VaultCommand::List(args) => vault_list::run(args, global, console).await,
+    }
 }

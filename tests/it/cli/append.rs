@@ -127,12 +127,7 @@ fn two_processes_share_a_chain_and_each_keeps_its_order() {
     let (one, other) = (start(), start());
     let mut taken = Vec::new();
     for child in [one, other] {
-        let output = child.wait_with_output().unwrap();
-        let ran = Ran {
-            code: output.status.code().unwrap(),
-            stdout: String::from_utf8(output.stdout).unwrap(),
-            stderr: String::from_utf8(output.stderr).unwrap(),
-        };
+        let ran = Ran::from(child.wait_with_output().unwrap());
         let sequences: Vec<_> = ran
             .exits(0)
             .json()

@@ -1,32 +1,33 @@
-//! `bench audit`.
+//! `bench audit` and `bench vault`.
+
+use serde_json::Value;
 
 use super::{on, tell};
+
+/// What the benchmark answers, without the lock and with it.
+fn measured(what: &[&str], ops: u64) -> [Value; 2] {
+    let server = crate::support::server();
+    ["none", "always"].map(|lock| {
+        let ops_given = ops.to_string();
+        let args = ["--replicas", "3", "--writers", "4", "--ops", &ops_given];
+        let args = [&["bench"], what, &args, &["--lock", lock]].concat();
+        let answer = on(&server, &args, b"").exits(0).answer();
+        assert_eq!(answer["committed"], ops);
+        assert_eq!(answer["failed"], 0);
+        assert!(answer["opsPerSecond"].as_f64().unwrap() > 0.0);
+        assert!(answer["p50Ms"].as_f64() <= answer["p99Ms"].as_f64());
+        assert_eq!(tell(&server, &["DBSIZE"]), redis::Value::Int(0));
+        answer
+    })
+}
 
 /// Would catch a benchmark that measures less than it says, or leaves keys.
 #[test]
 fn everything_is_committed_and_nothing_left() {
-    let server = crate::support::server();
-    for lock in ["none", "always"] {
-        let args = [
-            "bench",
-            "audit",
-            "--replicas",
-            "3",
-            "--writers",
-            "4",
-            "--ops",
-            "500",
-            "--lock",
-            lock,
-        ];
-        let answer = on(&server, &args, b"").exits(0).answer();
-        assert_eq!(answer["committed"], 500);
-        assert_eq!(answer["failed"], 0);
-        assert!(answer["opsPerSecond"].as_f64().unwrap() > 0.0);
-        assert!(answer["p50Ms"].as_f64() <= answer["p99Ms"].as_f64());
+    for answer in measured(&["audit"], 500) {
         let contended =
             answer["conflicts"].as_u64() > Some(0) || answer["lockWaits"].as_u64() > Some(0);
         assert!(contended, "{answer}");
-        assert_eq!(tell(&server, &["DBSIZE"]), redis::Value::Int(0));
     }
+    measured(&["vault", "--vault-size", "1200"], 300);
 }

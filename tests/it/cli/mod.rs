@@ -12,7 +12,7 @@ mod verify;
 
 use std::{
     io::{Seek, SeekFrom, Write},
-    process::{Command, Stdio},
+    process::{Command, Output, Stdio},
 };
 
 use redis_sim::server_process::RedisServer;
@@ -24,6 +24,16 @@ pub(crate) struct Ran {
     pub(crate) code: i32,
     pub(crate) stdout: String,
     pub(crate) stderr: String,
+}
+
+impl From<Output> for Ran {
+    fn from(output: Output) -> Self {
+        Self {
+            code: output.status.code().unwrap(),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
 }
 
 impl Ran {
@@ -64,12 +74,7 @@ pub(crate) fn run(mut command: Command, input: &[u8]) -> Ran {
     let mut file = tempfile::tempfile().unwrap();
     file.write_all(input).unwrap();
     file.seek(SeekFrom::Start(0)).unwrap();
-    let output = command.stdin(file).output().unwrap();
-    Ran {
-        code: output.status.code().unwrap(),
-        stdout: String::from_utf8(output.stdout).unwrap(),
-        stderr: String::from_utf8(output.stderr).unwrap(),
-    }
+    command.stdin(file).output().unwrap().into()
 }
 
 /// Runs the program against `server`.

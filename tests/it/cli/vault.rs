@@ -1,4 +1,4 @@
-//! `vault` and `bench vault`.
+//! `vault`.
 
 use std::path::PathBuf;
 
@@ -18,10 +18,14 @@ impl Place {
             server: crate::support::server(),
             directory: tempfile::tempdir().unwrap(),
         };
-        let file = place.key_file();
+        place.make_keys();
+        place
+    }
+
+    fn make_keys(&self) {
+        let file = self.key_file();
         let args = ["keys", "init", "--key-file", file.to_str().unwrap()];
         run(program(&args), b"").exits(0);
-        place
     }
 
     fn key_file(&self) -> PathBuf {
@@ -210,10 +214,13 @@ fn what_stands_in_the_way_is_named() {
         on(&place.server, &["vault", "list"], b""),
     );
     tell(&place.server, &["HDEL", "haechi:tv:tokens", "junk"]);
-    let redis::Value::BulkString(record) =
-        tell(&place.server, &["HGET", "haechi:tv:tokens", token])
-    else {
+    let stored = ["HGET", "haechi:tv:tokens", token];
+    let redis::Value::BulkString(record) = tell(&place.server, &stored) else {
         panic!("the token is there");
+    };
+    let store = |record: &serde_json::Value| {
+        let set = ["HSET", "haechi:tv:tokens", token, &record.to_string()];
+        tell(&place.server, &set);
     };
     let record: serde_json::Value = serde_json::from_slice(&record).unwrap();
     for (member, value) in [
@@ -230,26 +237,16 @@ fn what_stands_in_the_way_is_named() {
     ] {
         let mut changed = record.clone();
         changed["envelope"][member] = value;
-        tell(
-            &place.server,
-            &["HSET", "haechi:tv:tokens", token, &changed.to_string()],
-        );
+        store(&changed);
         let ran = reveal();
         assert_eq!(ran.stdout, "", "{member}");
         tell_of(&format!("an envelope with another {member}"), ran);
     }
-    tell(
-        &place.server,
-        &["HSET", "haechi:tv:tokens", token, &record.to_string()],
-    );
+    store(&record);
     let whole = std::fs::read_to_string(place.key_file()).unwrap();
     std::fs::remove_file(place.key_file()).unwrap();
     let file = place.key_file();
-    run(
-        program(&["keys", "init", "--key-file", file.to_str().unwrap()]),
-        b"",
-    )
-    .exits(0);
+    place.make_keys();
     tell_of("a wrong key", reveal());
     std::fs::write(&file, &whole[..whole.len() - 20]).unwrap();
     tell_of("a torn key file", reveal());
@@ -257,35 +254,6 @@ fn what_stands_in_the_way_is_named() {
     std::fs::write(&file, &whole).unwrap();
     reveal().exits(0);
     insta::assert_snapshot!("vault_refusals", told);
-}
-
-/// Would catch a benchmark that measures less than it says, or leaves keys.
-#[test]
-fn the_benchmark_commits_everything_and_leaves_nothing() {
-    let server = crate::support::server();
-    for lock in ["none", "always"] {
-        let args = [
-            "bench",
-            "vault",
-            "--replicas",
-            "3",
-            "--writers",
-            "4",
-            "--ops",
-            "300",
-            "--vault-size",
-            "1200",
-            "--lock",
-            lock,
-        ];
-        let answer = on(&server, &args, b"").exits(0).answer();
-        assert_eq!(
-            (&answer["committed"], &answer["failed"]),
-            (&300.into(), &0.into())
-        );
-        assert!(answer["p50Ms"].as_f64() <= answer["p99Ms"].as_f64());
-        assert_eq!(tell(&server, &["DBSIZE"]), redis::Value::Int(0));
-    }
 }
 
 /// Would catch a plaintext in the wrong place that a usage error repeats, and

@@ -152,10 +152,16 @@ async fn messages() {
     let whole = stored(&file).await;
     let k = whole["keys"][0]["k"].as_str().unwrap().to_owned();
     let mut told = Vec::new();
-    let changed = |change: &dyn Fn(&mut Value)| {
+    let key = &whole["keys"][0];
+    let with = |member: &str, value: Value| {
         let mut changed = whole.clone();
-        change(&mut changed);
+        changed[member] = value;
         changed.to_string()
+    };
+    let of_key = |member: &str, value: Value| {
+        let mut changed = key.clone();
+        changed[member] = value;
+        with("keys", json!([changed]))
     };
     let text = whole.to_string();
     for (what, text) in [
@@ -163,56 +169,20 @@ async fn messages() {
         ("cut off", text[..text.len() - 7].to_owned()),
         ("a key in the place of an object", format!("\"{k}\"")),
         ("a key that is no member's", format!("{{{k}}}")),
-        ("no version", changed(&|file| file["version"] = Value::Null)),
-        ("version 2", changed(&|file| file["version"] = 2.into())),
-        ("no keys", changed(&|file| file["keys"] = json!([]))),
-        (
-            "keys no array",
-            changed(&|file| file["keys"] = k.clone().into()),
-        ),
-        (
-            "a key no object",
-            changed(&|file| file["keys"][0] = k.clone().into()),
-        ),
-        (
-            "a key twice",
-            changed(&|file| {
-                let key = file["keys"][0].clone();
-                file["keys"].as_array_mut().unwrap().push(key);
-            }),
-        ),
-        (
-            "no kid",
-            changed(&|file| file["keys"][0]["kid"] = "".into()),
-        ),
-        (
-            "alg",
-            changed(&|file| file["keys"][0]["alg"] = k.clone().into()),
-        ),
-        (
-            "kty",
-            changed(&|file| file["keys"][0]["kty"] = k.clone().into()),
-        ),
-        (
-            "status",
-            changed(&|file| file["keys"][0]["status"] = k.clone().into()),
-        ),
-        (
-            "k short",
-            changed(&|file| file["keys"][0]["k"] = k[..42].into()),
-        ),
-        (
-            "k padded",
-            changed(&|file| file["keys"][0]["k"] = format!("{k}=").into()),
-        ),
-        (
-            "k absent",
-            changed(&|file| file["keys"][0]["k"] = Value::Null),
-        ),
-        (
-            "usage",
-            changed(&|file| file["keys"][0]["usage"] = (-1).into()),
-        ),
+        ("no version", with("version", Value::Null)),
+        ("version 2", with("version", 2.into())),
+        ("no keys", with("keys", json!([]))),
+        ("keys no array", with("keys", json!(k))),
+        ("a key no object", with("keys", json!([k]))),
+        ("a key twice", with("keys", json!([key, key]))),
+        ("no kid", of_key("kid", "".into())),
+        ("alg", of_key("alg", json!(k))),
+        ("kty", of_key("kty", json!(k))),
+        ("status", of_key("status", json!(k))),
+        ("k short", of_key("k", k[..42].into())),
+        ("k padded", of_key("k", format!("{k}=").into())),
+        ("k absent", of_key("k", Value::Null)),
+        ("usage", of_key("usage", (-1).into())),
     ] {
         fs::write(&path, &text).unwrap();
         let error = manage::status(&file).await.unwrap_err();

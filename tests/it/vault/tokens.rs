@@ -4,7 +4,10 @@ use haechi_store_redis::{
     AppendError, Builder, Corrupt,
     audit::store::AuditStore,
     chain::Event,
-    test_util::{Fault, Faults, Hooked, MemoryChain, MemoryVault},
+    crypto::manage,
+    entropy::SystemEntropy,
+    redis::RedisVaultStore,
+    test_util::{Fault, Faults, Hooked, ManualClock, MemoryChain, MemoryVault},
     vault::{
         Details, Deterministic, DetokenizeError, InvalidInput, JsonObject, MAX_PLAINTEXT,
         PurgeError, Refusal, RevealError, TokenType, TokenizeError, Tokenized, View,
@@ -14,6 +17,8 @@ use haechi_store_redis::{
 
 use super::{Vault, clock_at, days, keys, new_keys, token, vault};
 use crate::support::{InMemory, client, server};
+
+type Simulated = RedisVaultStore<InMemory>;
 
 const NOW: u64 = 1_760_000_000_000;
 
@@ -26,20 +31,24 @@ async fn emailed<S: VaultStore>(
     vault.tokenize(&email, plaintext, Details::default()).await
 }
 
+/// A vault of its own in a simulated Redis, and what its time comes from.
+async fn in_memory(deterministic: Deterministic) -> (ManualClock, Vault<Simulated>) {
+    let clock = clock_at(NOW);
+    let keys = keys(&new_keys(&clock).await, &clock).await;
+    let store = Builder::new().vault_store(InMemory::new());
+    let vault = vault(store, MemoryChain::new(), keys, &clock, deterministic);
+    (clock, vault)
+}
+
 /// Catches an envelope that keeps its first end when its token is refreshed:
 /// the refreshed token would stop revealing, which is a lost token.
 #[tokio::test]
 async fn a_refreshed_token_reveals_past_its_first_end() {
-    let clock = clock_at(NOW);
-    let keys = keys(&new_keys(&clock).await, &clock).await;
-    let store = Builder::new().vault_store(InMemory::new());
-    let vault = vault(store, MemoryChain::new(), keys, &clock, Deterministic::All);
-    let made = emailed(&vault, "anna");
-    let made = made.await.unwrap();
+    let (clock, vault) = in_memory(Deterministic::All).await;
+    let made = emailed(&vault, "anna").await.unwrap();
     assert!(!made.reused);
     clock.advance(days(29.999));
-    let again = emailed(&vault, "anna");
-    let again = again.await.unwrap();
+    let again = emailed(&vault, "anna").await.unwrap();
     assert_eq!((&again.token, again.reused), (&made.token, true));
     for _ in 0..2 {
         clock.advance(days(14.9));
@@ -55,8 +64,7 @@ async fn a_refreshed_token_reveals_past_its_first_end() {
     );
     let restored = vault.detokenize(&[made.token.to_string()]).await.unwrap();
     assert!(restored[0].plaintext.is_none());
-    let anew = emailed(&vault, "anna");
-    let anew = anew.await.unwrap();
+    let anew = emailed(&vault, "anna").await.unwrap();
     assert_eq!((&anew.token, anew.reused), (&made.token, false));
     let revealed = vault.reveal(anew.token.as_str(), None).await.unwrap();
     assert_eq!(revealed.expose(), "anna");
@@ -77,59 +85,38 @@ async fn replicas_agree_on_one_token() {
     let (one, two) = (open().await, open().await);
     for round in 0..50 {
         let value = format!("value {round}");
-        let (first, second) = (
-            {
-                let (vault, value) = (one.clone(), value.clone());
-                tokio::spawn(async move { emailed(&vault, &value).await })
-            },
-            {
-                let (vault, value) = (two.clone(), value.clone());
-                tokio::spawn(async move { emailed(&vault, &value).await })
-            },
-        );
-        let (first, second) = (
-            first.await.unwrap().unwrap(),
-            second.await.unwrap().unwrap(),
-        );
+        let [first, second] = [&one, &two].map(|vault| {
+            let (vault, value) = (vault.clone(), value.clone());
+            tokio::spawn(async move { emailed(&vault, &value).await.unwrap() })
+        });
+        let (first, second) = (first.await.unwrap(), second.await.unwrap());
         assert_eq!(first.token, second.token);
         assert!(first.reused != second.reused, "one makes it, one finds it");
     }
     let listing = one.tokens().export_metadata(None).await.unwrap();
     assert_eq!(listing.tokens.len(), 50);
 
-    haechi_store_redis::crypto::manage::rotate(
-        &storage,
-        &clock,
-        &haechi_store_redis::entropy::SystemEntropy,
-    )
-    .await
-    .unwrap();
+    let rotated = manage::rotate(&storage, &clock, &SystemEntropy).await;
+    rotated.unwrap();
     let rotated = open().await;
-    let found = emailed(&rotated, "value 7");
-    let found = found.await.unwrap();
+    let found = emailed(&rotated, "value 7").await.unwrap();
     assert!(found.reused, "made under the key before the rotation");
-    let new = emailed(&rotated, "value new");
-    assert!(!new.await.unwrap().reused);
+    assert!(!emailed(&rotated, "value new").await.unwrap().reused);
     let revealed = rotated.reveal(found.token.as_str(), None).await.unwrap();
     assert_eq!(revealed.expose(), "value 7");
     // It has learnt of the new key by then, and names the value as they do.
     one.reveal(found.token.as_str(), None).await.unwrap();
-    let agreed = emailed(&one, "value 7");
-    assert_eq!(agreed.await.unwrap().token, found.token);
+    assert_eq!(emailed(&one, "value 7").await.unwrap().token, found.token);
 }
 
 /// Catches a purge that removes what lives, leaves what expired, or does not
 /// count; also for tokens that the index never heard of.
 #[tokio::test]
 async fn what_has_expired_is_purged_and_counted() {
-    let clock = clock_at(NOW);
-    let keys = keys(&new_keys(&clock).await, &clock).await;
-    let store = Builder::new().vault_store(InMemory::new());
-    let vault = vault(store, MemoryChain::new(), keys, &clock, Deterministic::None);
+    let (clock, vault) = in_memory(Deterministic::None).await;
     for number in 0..700 {
         let plaintext = number.to_string();
-        let made = emailed(&vault, &plaintext);
-        made.await.unwrap();
+        emailed(&vault, &plaintext).await.unwrap();
         if number == 599 {
             clock.advance(days(10.0));
         }
@@ -175,8 +162,7 @@ async fn nothing_leaves_that_is_not_audited() {
         &clock,
         Deterministic::All,
     );
-    let made = emailed(&vault, "hunter2");
-    let made = made.await.unwrap().token.to_string();
+    let made = emailed(&vault, "hunter2").await.unwrap().token.to_string();
     let withheld = vault.reveal(&made, None).await.unwrap_err();
     assert!(
         matches!(
@@ -204,17 +190,13 @@ async fn nothing_leaves_that_is_not_audited() {
 /// a limit that is off by one.
 #[tokio::test]
 async fn the_sizes_at_the_edge() {
-    let clock = clock_at(NOW);
-    let keys = keys(&new_keys(&clock).await, &clock).await;
-    let store = Builder::new().vault_store(InMemory::new());
-    let vault = vault(store, MemoryChain::new(), keys, &clock, Deterministic::All);
+    let (_, vault) = in_memory(Deterministic::All).await;
     for plaintext in [
         String::new(),
         "\0\u{10ffff}".to_owned(),
         "x".repeat(MAX_PLAINTEXT),
     ] {
-        let made = emailed(&vault, &plaintext);
-        let made = made.await.unwrap();
+        let made = emailed(&vault, &plaintext).await.unwrap();
         let revealed = vault.reveal(made.token.as_str(), None).await.unwrap();
         assert!(revealed.expose() == plaintext);
     }
@@ -232,12 +214,8 @@ async fn the_sizes_at_the_edge() {
 /// over.
 #[tokio::test]
 async fn a_field_of_garbage_is_quarantined_and_named() {
-    let clock = clock_at(NOW);
-    let keys = keys(&new_keys(&clock).await, &clock).await;
-    let store = Builder::new().vault_store(InMemory::new());
-    let vault = vault(store, MemoryChain::new(), keys, &clock, Deterministic::All);
-    let made = emailed(&vault, "anna");
-    let made = made.await.unwrap().token;
+    let (_, vault) = in_memory(Deterministic::All).await;
+    let made = emailed(&vault, "anna").await.unwrap().token;
     for garbage in [
         "",
         "garbage",
@@ -251,8 +229,7 @@ async fn a_field_of_garbage_is_quarantined_and_named() {
             view.set(&token("alsobad"), garbage);
         };
         vault.tokens().transaction([], spoil).await.unwrap();
-        let refused = emailed(&vault, "anna");
-        let refused = refused.await.unwrap_err();
+        let refused = emailed(&vault, "anna").await.unwrap_err();
         assert!(
             matches!(&refused, TokenizeError::Corrupt(Corrupt::Token { token, .. }) if *token == made.as_str()),
             "{refused:?}"
@@ -262,8 +239,7 @@ async fn a_field_of_garbage_is_quarantined_and_named() {
             unread,
             RevealError::Refused(Refusal::Unreadable(_))
         ));
-        let other = emailed(&vault, garbage);
-        let other = other.await.unwrap().token;
+        let other = emailed(&vault, garbage).await.unwrap().token;
         vault.reveal(other.as_str(), None).await.unwrap();
         assert_eq!(vault.purge_expired().await.unwrap(), 0);
         let listing = vault.tokens().export_metadata(None).await.unwrap();
@@ -273,8 +249,7 @@ async fn a_field_of_garbage_is_quarantined_and_named() {
     }
     // Purging it heals.
     assert!(vault.purge(made.as_str()).await.unwrap());
-    let anew = emailed(&vault, "anna");
-    assert!(!anew.await.unwrap().reused);
+    assert!(!emailed(&vault, "anna").await.unwrap().reused);
 }
 
 /// Catches a disabled policy that reveals, or that leaves no trace.
@@ -286,8 +261,7 @@ async fn a_disabled_policy_denies_and_says_so() {
     let builder = || Builder::new().clock(clock.clone());
     let audit = builder().audit_sink(chain.clone());
     let vault = builder().token_vault(MemoryVault::new(), keys, audit, Default::default());
-    let made = emailed(&vault, "anna");
-    let made = made.await.unwrap().token;
+    let made = emailed(&vault, "anna").await.unwrap().token;
     let denied = vault.reveal(made.as_str(), None).await.unwrap_err();
     assert!(matches!(
         denied,
@@ -305,10 +279,7 @@ async fn a_disabled_policy_denies_and_says_so() {
 /// restore gives out, into a log.
 #[tokio::test]
 async fn debug_shows_no_content() {
-    let clock = clock_at(NOW);
-    let keys = keys(&new_keys(&clock).await, &clock).await;
-    let store = Builder::new().vault_store(InMemory::new());
-    let vault = vault(store, MemoryChain::new(), keys, &clock, Deterministic::All);
+    let (_, vault) = in_memory(Deterministic::All).await;
     let object = || JsonObject::from_json(r#"{"name":"ada-lovelace"}"#).unwrap();
     let mut details = Details::default();
     details.context = object();
