@@ -72,12 +72,7 @@ pub(crate) async fn run(args: Args, global: &Global, console: &Console) -> Resul
         before.head.len()
     ));
     if console.json() {
-        let mut out = console::stdout();
-        console::json_line(
-            &mut out,
-            &serde_json::json!({ "summary": { "records": printed } }),
-        )?;
-        out.flush()?;
+        console::answer(&serde_json::json!({ "summary": { "records": printed } }))?;
     }
     Ok(Exit::Success)
 }

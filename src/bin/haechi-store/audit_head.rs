@@ -1,7 +1,5 @@
 //! `audit head`: the end of the chain.
 
-use std::io::Write;
-
 use haechi_store_redis::{ReadError, audit::store::AuditStore, chain::Head};
 use serde::Serialize;
 
@@ -34,7 +32,6 @@ pub(crate) async fn run(_: Args, global: &Global, _: &Console) -> Result<Exit, F
     let client = global.client()?;
     let tail = global.store(&client).tail(None).await;
     let tail = tail.map_err(|error| read_failure(&client, &ReadError::from(error)))?;
-    let mut out = console::stdout();
     let answer = Answer {
         sequence: tail.head.len(),
         event_hash: match tail.head {
@@ -43,7 +40,6 @@ pub(crate) async fn run(_: Args, global: &Global, _: &Console) -> Result<Exit, F
         },
         length: tail.length,
     };
-    console::json_line(&mut out, &answer)?;
-    out.flush()?;
+    console::answer(&answer)?;
     Ok(Exit::Success)
 }

@@ -6,7 +6,6 @@
 use std::{
     fmt::Display,
     future::Future,
-    io::Write,
     num::{NonZeroU64, NonZeroUsize},
     sync::{
         Arc,
@@ -185,9 +184,7 @@ impl<'a> Bench<'a> {
         let cleaned = self.clean_up().await;
         let (answer, error, was_interrupted) = outcome?;
 
-        let mut out = console::stdout();
-        console::json_line(&mut out, &answer)?;
-        out.flush()?;
+        console::answer(&answer)?;
         self.console.note(&self.table(words, &answer));
         if let Some(error) = &error {
             self.console.error(&format!(

@@ -120,6 +120,13 @@ pub(crate) fn json_line(out: &mut impl Write, value: &impl Serialize) -> io::Res
     out.write_all(b"\n")
 }
 
+/// Writes `value` to stdout as one line of JSON, at once.
+pub(crate) fn answer(value: &impl Serialize) -> io::Result<()> {
+    let mut out = stdout();
+    json_line(&mut out, value)?;
+    out.flush()
+}
+
 /// Prints the help that was asked for, or what is wrong with the arguments.
 pub(crate) fn usage(error: &clap::Error) -> Exit {
     match error.kind() {

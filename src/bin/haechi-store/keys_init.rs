@@ -1,7 +1,5 @@
 //! `keys init`: a new key file.
 
-use std::io::Write as _;
-
 use haechi_store_redis::{clock::SystemClock, crypto::manage, entropy::SystemEntropy};
 
 use crate::{
@@ -28,9 +26,7 @@ pub(crate) async fn run(args: Args, _: &Global, console: &Console) -> Result<Exi
     let file = args.file.open();
     let keys = manage::init(&file, &SystemClock::new(), &SystemEntropy).await?;
     if let Some(key) = keys.first() {
-        let mut out = console::stdout();
-        console::json_line(&mut out, &ShownKey::from(key))?;
-        out.flush()?;
+        console::answer(&ShownKey::from(key))?;
         console.note(&format!(
             "made {} with the key {}; keep a copy where only you can read it: \
              without it, no token can be revealed",

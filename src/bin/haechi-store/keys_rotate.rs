@@ -1,7 +1,5 @@
 //! `keys rotate`: adds a new active key and retires the others.
 
-use std::io::Write as _;
-
 use haechi_store_redis::{
     clock::SystemClock,
     crypto::{KeyStatus, manage},
@@ -41,13 +39,11 @@ pub(crate) async fn run(args: Args, _: &Global, console: &Console) -> Result<Exi
     let keys = manage::rotate(&file, &SystemClock::new(), &SystemEntropy).await?;
     if let [active, retired @ ..] = &keys[..] {
         let name = |key: &'_ KeyStatus| key.kid.to_string();
-        let mut out = console::stdout();
         let answer = Answer {
             active: active.into(),
             retired: retired.iter().map(|key| key.kid.as_str()).collect(),
         };
-        console::json_line(&mut out, &answer)?;
-        out.flush()?;
+        console::answer(&answer)?;
         let names: Vec<_> = retired.iter().map(name).collect();
         console.note(&format!(
             "the key {} is active now; retired, and still needed to decrypt: {}",

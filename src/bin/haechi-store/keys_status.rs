@@ -1,7 +1,5 @@
 //! `keys status`: which keys there are, and how far they are used.
 
-use std::io::Write as _;
-
 use haechi_store_redis::crypto::manage;
 use serde::Serialize;
 
@@ -33,12 +31,10 @@ struct Answer<'a> {
 
 pub(crate) async fn run(args: Args, _: &Global, console: &Console) -> Result<Exit, Failure> {
     let keys = manage::status(&args.file.open()).await?;
-    let mut out = console::stdout();
     let answer = Answer {
         keys: keys.iter().map(ShownKey::from).collect(),
     };
-    console::json_line(&mut out, &answer)?;
-    out.flush()?;
+    console::answer(&answer)?;
     warn_if_worn(&keys, console);
     Ok(Exit::Success)
 }

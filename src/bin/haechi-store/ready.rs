@@ -1,7 +1,5 @@
 //! `ready`: whether this Redis is suitable for the store.
 
-use std::io::Write;
-
 use haechi_store_redis::redis::Eviction;
 use serde::Serialize;
 
@@ -49,9 +47,7 @@ pub(crate) async fn run(_: Args, global: &Global, console: &Console) -> Result<E
             .map(|(reason, _)| reason.name())
             .collect(),
     };
-    let mut out = console::stdout();
-    let written = console::json_line(&mut out, &answer).and_then(|()| out.flush());
-    console::unless_closed(written)?;
+    console::unless_closed(console::answer(&answer))?;
     for (reason, cause) in &readiness.faults {
         console.error(&format!(
             "Redis at {} is not ready: {reason}: {cause}",

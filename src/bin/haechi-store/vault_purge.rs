@@ -1,7 +1,5 @@
 //! `vault purge` and `vault purge-expired`: delete tokens, audited.
 
-use std::io::Write;
-
 use haechi_store_redis::vault::{PurgeError, VaultPolicy};
 use redis::Client;
 
@@ -75,9 +73,7 @@ async fn end(
     let client = open.client.clone();
     open.close(global, console).await;
     let purged = purged.map_err(|error| failure(&client, &error))?;
-    let mut out = console::stdout();
-    console::json_line(&mut out, &serde_json::json!({"purged": purged.into()}))?;
-    out.flush()?;
+    console::answer(&serde_json::json!({"purged": purged.into()}))?;
     Ok(Exit::Success)
 }
 

@@ -133,10 +133,8 @@ async fn tokenize(
     }
     drop(progress);
     if console.json() {
-        let mut out = console::stdout();
         let summary = serde_json::json!({"summary": {"tokenized": made, "reused": reused}});
-        console::json_line(&mut out, &summary)?;
-        out.flush()?;
+        console::answer(&summary)?;
     }
     console.note(&format!("{made} tokenized, {reused} of them had a token"));
     match bad {

@@ -6,7 +6,7 @@ use haechi_store_redis::{
     AppendError, Builder, NotApplied,
     audit::{
         AuditConfig,
-        store::{AuditStore, Batch, Reply, Seen},
+        store::{AuditStore, Batch, Reply, Seen, Tail},
     },
     chain::{AppendId, Event, Head, Position, Record},
     test_util::MemoryChain,
@@ -37,6 +37,14 @@ fn at(record: &Record) -> Head {
     Head::At(record.position())
 }
 
+/// What a store says to a batch on a head that has moved.
+async fn conflict<S: AuditStore>(store: &S, batch: &Batch<'_>) -> (Tail, Vec<Position>) {
+    match store.append(batch).await.unwrap() {
+        Reply::Conflict { tail, landed } => (tail, landed),
+        Reply::Committed => panic!("a moved head must be a conflict"),
+    }
+}
+
 /// Catches a store whose fence does not compare, or that appends in part.
 async fn a_batch_lands_whole_or_not_at_all<S: AuditStore>(store: S) {
     let first = seal(1, 1, &Head::Empty);
@@ -49,9 +57,7 @@ async fn a_batch_lands_whole_or_not_at_all<S: AuditStore>(store: S) {
     ));
 
     // The same again: the chain is no longer empty.
-    let Reply::Conflict { tail, landed } = store.append(&whole).await.unwrap() else {
-        panic!("a moved head must be a conflict");
-    };
+    let (tail, landed) = conflict(&store, &whole).await;
     assert_eq!(tail.head, at(&second));
     assert_eq!(tail.length, 2);
     assert!(landed.is_empty(), "only a batch sent again asks for this");
@@ -64,33 +70,20 @@ async fn a_batch_sent_again_learns_its_fate<S: AuditStore>(store: S) {
     let first = seal(1, 1, &Head::Empty);
     let mine = [first.clone()];
     let other = seal(2, 2, &at(&first));
-    for records in [&mine, std::slice::from_ref(&other)] {
-        let base = if records[0].position().sequence.get() == 1 {
-            Head::Empty
-        } else {
-            at(&first)
-        };
+    for (base, records) in [
+        (Head::Empty, &mine[..]),
+        (at(&first), std::slice::from_ref(&other)),
+    ] {
         let reply = store.append(&batch(base, records, None, false)).await;
         assert!(matches!(reply.unwrap(), Reply::Committed));
     }
-    let Reply::Conflict { landed, .. } = store
-        .append(&batch(Head::Empty, &mine, None, true))
-        .await
-        .unwrap()
-    else {
-        panic!("a moved head must be a conflict");
-    };
+    let (_, landed) = conflict(&store, &batch(Head::Empty, &mine, None, true)).await;
     assert_eq!(landed, [first.position()]);
 
     let lost = seal(3, 2, &at(&first));
     let lost = [lost.clone(), seal(4, 3, &at(&lost))];
-    let Reply::Conflict { landed, .. } = store
-        .append(&batch(at(&first), &lost, Some(first.position()), true))
-        .await
-        .unwrap()
-    else {
-        panic!("a moved head must be a conflict");
-    };
+    let lost = batch(at(&first), &lost, Some(first.position()), true);
+    let (_, landed) = conflict(&store, &lost).await;
     assert_eq!(landed, [other.position()], "somebody else's record");
 }
 

@@ -1,25 +1,19 @@
 //! The contract of `VaultStore`, and of a token store over it.
 
-use std::{
-    collections::BTreeMap,
-    time::{Duration, UNIX_EPOCH},
-};
+use std::time::{Duration, UNIX_EPOCH};
 
 use haechi_store_redis::{
     Builder,
     test_util::MemoryVault,
     vault::{
-        MutationId, Stored, TokenId, Version, View,
+        Stored, TokenId, Version, View,
         store::{
-            Applied, Attempt, Diff, Fate, Fence, ForeignLockWait, Indexed, Load, Loaded, Moved,
-            Observed, ReceiptSeq, VaultStore,
+            Applied, Attempt, Diff, Fate, Fence, Indexed, Load, Loaded, Moved, Observed, VaultStore,
         },
     },
 };
 
-use crate::vault::{add, diff, token};
-
-type Read = BTreeMap<TokenId, Option<Stored>>;
+use crate::vault::{self, Read, add, diff, token};
 
 fn read(values: &[(&str, Option<&str>)]) -> Read {
     values
@@ -29,15 +23,7 @@ fn read(values: &[(&str, Option<&str>)]) -> Read {
 }
 
 fn attempt<'a>(id: u8, read: &'a Read, diff: &'a Diff) -> Attempt<'a> {
-    Attempt {
-        mutation: MutationId::from_bytes([id; 16]),
-        number: 1,
-        begun: ReceiptSeq::new(0),
-        fence: Fence::Values,
-        read,
-        diff,
-        foreign_lock_wait: ForeignLockWait::Exhausted,
-    }
+    vault::attempt([id; 16], read, diff)
 }
 
 async fn apply<S: VaultStore>(store: &S, attempt: &Attempt<'_>) -> Applied {
@@ -218,26 +204,19 @@ async fn tokens_are_found_again<S: VaultStore>(store: S) {
     found.dedup();
     assert_eq!(found.len(), 300);
 
-    let due = store
-        .due(UNIX_EPOCH + Duration::from_secs(5), 3)
-        .await
-        .unwrap();
+    let five = UNIX_EPOCH + Duration::from_secs(5);
+    let due_at_5_s = async |limit| store.due(five, limit).await.unwrap();
+    let due = due_at_5_s(3).await;
     let first: Vec<_> = ["t000", "t001", "t002"].map(token).into();
     assert_eq!(due.tokens, first);
-    let due = store
-        .due(UNIX_EPOCH + Duration::from_secs(5), 100)
-        .await
-        .unwrap();
+    let due = due_at_5_s(100).await;
     assert_eq!(due.tokens.len(), 5);
     // Whether the index was ever built is the store's own affair; once it is
     // noted as whole it stays so under the store's own changes.
     store.index(&[], Some(due.drift)).await.unwrap();
     let purge = diff(&[("t000", None), ("t001", Some(&expiring(59_000)))]);
     apply(&store, &attempt(2, &nothing_read, &purge)).await;
-    let due = store
-        .due(UNIX_EPOCH + Duration::from_secs(5), 100)
-        .await
-        .unwrap();
+    let due = due_at_5_s(100).await;
     assert!(due.is_whole);
     assert_eq!(due.tokens, ["t002", "t003", "t004"].map(token));
     // A correction that read something else than what stands is none.
@@ -247,10 +226,7 @@ async fn tokens_are_found_again<S: VaultStore>(store: S) {
         expires: None,
     };
     store.index(&[wrong], None).await.unwrap();
-    let due = store
-        .due(UNIX_EPOCH + Duration::from_secs(5), 100)
-        .await
-        .unwrap();
+    let due = due_at_5_s(100).await;
     assert_eq!(due.tokens.len(), 3);
 }
 

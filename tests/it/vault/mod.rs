@@ -8,7 +8,7 @@ mod regressions;
 mod tokens;
 mod vectors;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use haechi_store_redis::{
     Builder,
@@ -19,13 +19,17 @@ use haechi_store_redis::{
     redis::RedisVaultStore,
     test_util::ManualClock,
     vault::{
-        Deterministic, RevealPolicy, Stored, TokenId, TokenStore, TokenVault, VaultPolicy, View,
-        store::{Diff, VaultStore},
+        Deterministic, MutationId, RevealPolicy, Stored, TokenId, TokenStore, TokenVault,
+        VaultPolicy, View,
+        store::{Attempt, Diff, Fence, ForeignLockWait, ReceiptSeq, VaultStore},
     },
 };
 use redis_sim::server_process::RedisServer;
 
 use crate::support::client;
+
+/// What a mutation has read.
+pub(crate) type Read = BTreeMap<TokenId, Option<Stored>>;
 
 pub(crate) fn token(name: &str) -> TokenId {
     TokenId::new(name).unwrap()
@@ -37,6 +41,19 @@ pub(crate) fn diff(changes: &[(&str, Option<&str>)]) -> Diff {
         .iter()
         .map(|(name, value)| (token(name), value.map(Stored::from)))
         .collect()
+}
+
+/// The first attempt of a mutation, which waits for nobody.
+pub(crate) fn attempt<'a>(id: [u8; 16], read: &'a Read, diff: &'a Diff) -> Attempt<'a> {
+    Attempt {
+        mutation: MutationId::from_bytes(id),
+        number: 1,
+        begun: ReceiptSeq::new(0),
+        fence: Fence::Values,
+        read,
+        diff,
+        foreign_lock_wait: ForeignLockWait::Exhausted,
+    }
 }
 
 /// Counts by `step`.

@@ -5,8 +5,8 @@ use std::time::Duration;
 use haechi_store_redis::{
     Builder, Corrupt, ReadError,
     vault::{
-        MutateError, MutationId, View,
-        store::{Applied, Attempt, Fence, ForeignLockWait, Observed, ReceiptSeq, VaultStore},
+        MutateError, View,
+        store::{Applied, Attempt, Observed, ReceiptSeq, VaultStore},
     },
 };
 
@@ -75,13 +75,8 @@ async fn a_copy_that_outlived_its_receipt_is_refused() {
         let mut id = [0; 16];
         id[..8].copy_from_slice(&number.to_le_bytes());
         Attempt {
-            mutation: MutationId::from_bytes(id),
-            number: 1,
             begun: ReceiptSeq::new(begun),
-            fence: Fence::Values,
-            read: &nothing_read,
-            diff: &change,
-            foreign_lock_wait: ForeignLockWait::Exhausted,
+            ..super::attempt(id, &nothing_read, &change)
         }
     };
     let observed = Observed::default();

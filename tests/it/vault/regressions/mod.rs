@@ -14,12 +14,12 @@ use haechi_store_redis::{
     clock::{SystemClock, within},
     test_util::{Hooked, MemoryChain, VaultHooks},
     vault::{
-        Deterministic, MutateError, MutationId, PurgeError, View,
-        store::{Applied, Attempt, Fence, ForeignLockWait, Load, Loaded, Observed, VaultStore},
+        Deterministic, MutateError, PurgeError, View,
+        store::{Applied, Attempt, Load, Loaded, Observed, VaultStore},
     },
 };
 
-use super::{Vault, add, diff, keys, new_keys, token, tokens, vault};
+use super::{Vault, add, attempt, diff, keys, new_keys, token, tokens, vault};
 use crate::support::{ask, client, raw, run, server};
 
 /// `count` mutations of other processes.
@@ -35,13 +35,8 @@ async fn others<S: VaultStore>(store: &S, first: u64, count: u64) {
             .unwrap()
             .receipt_seq;
         let attempt = Attempt {
-            mutation: MutationId::from_bytes(id),
-            number: 1,
             begun,
-            fence: Fence::Values,
-            read: &read,
-            diff: &diff,
-            foreign_lock_wait: ForeignLockWait::Exhausted,
+            ..attempt(id, &read, &diff)
         };
         let applied = store.apply(&attempt, &Observed::default()).await.unwrap();
         assert!(matches!(applied, Applied::Committed { .. }), "{applied:?}");
