@@ -301,16 +301,16 @@ impl History {
 
     /// What the mutate of that index did, would have done or may have done.
     /// Panics if that was not recorded.
-    pub fn mutation(&self, index: u32) -> &Mutation {
-        match self.operations[index as usize].outcome.mutation() {
+    pub fn mutation(&self, index: usize) -> &Mutation {
+        match self.operations[index].outcome.mutation() {
             Some(mutation) => mutation,
             None => unreachable!("operation {index} says no mutation"),
         }
     }
 
     /// What the read of that index returned. Panics if it returned nothing.
-    pub fn vault_read(&self, index: u32) -> &VaultRead {
-        match &self.operations[index as usize].outcome {
+    pub fn vault_read(&self, index: usize) -> &VaultRead {
+        match &self.operations[index].outcome {
             Outcome::Tokens(read) => read,
             other => unreachable!("a read of the vault, not {other:?}"),
         }

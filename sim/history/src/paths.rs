@@ -44,7 +44,7 @@ impl Default for Paths {
     fn default() -> Self {
         let root = Node {
             parent: 0,
-            hash: Symbol(0),
+            hash: Symbol::new(0),
             depth: 0,
             child: 0,
         };

@@ -1,16 +1,23 @@
 //! Interned text: a hash, a process name or an event's id is kept once and
 //! passed around as four bytes.
 
+use std::num::NonZeroU32;
+
 /// An interned text of one [`Symbols`] table. Equal symbols of one table are
 /// equal texts; symbols of different tables must not be mixed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Symbol(pub(crate) u32);
+pub struct Symbol(NonZeroU32); // So that an `Option` of one takes four bytes too.
 
 impl Symbol {
+    /// The symbol of that number.
+    pub(crate) fn new(index: usize) -> Self {
+        Self(NonZeroU32::MIN.saturating_add(index as u32))
+    }
+
     /// The symbol's number, counted from 0 in the order of first appearance:
     /// an index for tables on the side.
     pub fn index(self) -> usize {
-        self.0 as usize
+        self.0.get() as usize - 1
     }
 }
 
@@ -51,7 +58,7 @@ impl Symbols {
                     hash,
                     number: number + 1,
                 };
-                Symbol(number)
+                Symbol::new(number as usize)
             }
         }
     }
@@ -73,8 +80,8 @@ impl Symbols {
             let Some(number) = slot.number.checked_sub(1) else {
                 return Err(at);
             };
-            if slot.hash == hash && self.text(Symbol(number)) == text {
-                return Ok(Symbol(number));
+            if slot.hash == hash && self.text(Symbol::new(number as usize)) == text {
+                return Ok(Symbol::new(number as usize));
             }
             at = (at + 1) & mask;
         }

@@ -1,5 +1,6 @@
 //! Choices: what to put at an empty place, and the way back to the last one.
 
+use super::ids::{MutateId, Pair};
 use std::collections::BTreeSet;
 
 use super::lookahead::Outlook;
@@ -14,9 +15,9 @@ pub(super) struct Frame {
     /// Nothing that begins after this may come here.
     horizon: u64,
     open: (usize, usize),
-    must_from: usize,
+    unversioned_from: usize,
     /// What may come, of this stage, and how much of it was tried.
-    list: Vec<u32>,
+    list: Vec<MutateId>,
     next: usize,
     stage: Stage,
 }
@@ -27,13 +28,13 @@ enum Stage {
     /// What would explain something seen.
     Seen,
     /// Acknowledged without a version.
-    Must,
+    Unversioned,
     /// Unknown, with known effect.
-    May,
+    MaybeApplied,
     /// The same, where only another of them makes it possible.
     Unlikely,
     /// Unknown, with unknown effect.
-    Wild,
+    UnknownEffect,
     /// A version that a loss took may have been anyone's.
     Excused,
     Done,
@@ -44,7 +45,7 @@ impl Search<'_, '_> {
     pub(super) fn choose(&mut self, horizon: u64, otherwise: Failure) -> Result<(), Failure> {
         let place = self.at.min(self.plan.versions.len());
         let (done, sign) = if self.heuristic {
-            self.state.bold_key()
+            self.state.heuristic_key()
         } else {
             self.state.key()
         };
@@ -57,7 +58,7 @@ impl Search<'_, '_> {
             length: self.state.length(),
             horizon,
             open: self.open,
-            must_from: self.must_from,
+            unversioned_from: self.unversioned_from,
             list: Vec::new(),
             next: 0,
             stage: Stage::Seen,
@@ -77,7 +78,7 @@ impl Search<'_, '_> {
             self.state.undo(frame.length);
             self.at = frame.at;
             self.open = frame.open;
-            self.must_from = frame.must_from;
+            self.unversioned_from = frame.unversioned_from;
             if self.go(frame) {
                 return true;
             }
@@ -94,35 +95,35 @@ impl Search<'_, '_> {
             if frame.stage == Stage::Excused {
                 break None;
             }
-            if let Some(mv) = frame.list.get(frame.next).copied() {
+            if let Some(mutate) = frame.list.get(frame.next).copied() {
                 frame.next += 1;
-                break Some(mv);
+                break Some(mutate);
             }
             frame.stage = match frame.stage {
-                Stage::Seen => Stage::Must,
-                Stage::Must => Stage::May,
-                Stage::May => Stage::Unlikely,
-                Stage::Unlikely => Stage::Wild,
-                Stage::Wild if self.is_excused() => Stage::Excused,
-                Stage::Wild | Stage::Excused | Stage::Done => Stage::Done,
+                Stage::Seen => Stage::Unversioned,
+                Stage::Unversioned => Stage::MaybeApplied,
+                Stage::MaybeApplied => Stage::Unlikely,
+                Stage::Unlikely => Stage::UnknownEffect,
+                Stage::UnknownEffect if self.is_excused() => Stage::Excused,
+                Stage::UnknownEffect | Stage::Excused | Stage::Done => Stage::Done,
             };
             frame.next = 0;
             frame.list = self.candidates(&frame);
         };
         self.at += 1;
-        let at = self.at as u32;
+        let at = self.at;
         match chosen {
             None => {
                 frame.stage = Stage::Done;
-                self.state.write_wild(at);
+                self.state.write_unknown(at);
             }
-            Some(mv) => {
-                self.state.place(mv);
-                if frame.stage == Stage::Wild {
-                    self.state.write_wild(at);
+            Some(mutate) => {
+                self.state.place(mutate);
+                if frame.stage == Stage::UnknownEffect {
+                    self.state.write_unknown(at);
                 }
-                for (token, value) in self.plan.writes(mv) {
-                    self.state.write(token, value, mv, at);
+                for (token, value) in self.plan.writes(mutate) {
+                    self.state.write(token, value, mutate, at);
                 }
             }
         }
@@ -136,23 +137,27 @@ impl Search<'_, '_> {
     }
 
     /// What may come at a choice, of its stage, the likelier first.
-    fn candidates(&mut self, frame: &Frame) -> Vec<u32> {
+    fn candidates(&mut self, frame: &Frame) -> Vec<MutateId> {
         let plan = self.plan;
         let place = self.at.min(plan.versions.len());
-        let by_start = |list: &[u32], from: usize| -> Vec<u32> {
+        let by_start = |list: &[MutateId], from: usize| -> Vec<MutateId> {
             let list = list.iter().skip(from).copied();
-            list.take_while(|mv| plan.moves[*mv as usize].start <= frame.horizon)
+            list.take_while(|mutate| plan.mutates[*mutate].start <= frame.horizon)
                 .collect()
         };
         let mut list = match frame.stage {
             Stage::Seen => self.lookahead.explaining(plan, place),
-            Stage::Must => by_start(&plan.unversioned, frame.must_from),
-            Stage::May | Stage::Unlikely if self.state.fuzzy => by_start(&plan.maybe_applied, 0),
-            Stage::May | Stage::Unlikely => self.lookahead.reading(plan, &self.state.cells),
-            Stage::Wild => {
+            Stage::Unversioned => by_start(&plan.unversioned, frame.unversioned_from),
+            Stage::MaybeApplied | Stage::Unlikely if self.state.fuzzy => {
+                by_start(&plan.maybe_applied, 0)
+            }
+            Stage::MaybeApplied | Stage::Unlikely => {
+                self.lookahead.reading(plan, &self.state.cells)
+            }
+            Stage::UnknownEffect => {
                 // One unknown write is as good as another.
                 let mut wild = by_start(&plan.unknown_effect, 0);
-                wild.retain(|mv| !self.state.placed[*mv as usize]);
+                wild.retain(|mutate| !self.state.placed[*mutate]);
                 wild.truncate(1);
                 return wild;
             }
@@ -160,53 +165,53 @@ impl Search<'_, '_> {
         };
         self.steps = self.steps.saturating_sub(list.len() as u64);
         let mut unlikely = Vec::new();
-        list.retain(|mv| {
-            let possible = plan.moves[*mv as usize].start <= frame.horizon
-                && !self.state.placed[*mv as usize]
-                && self.agrees_with(*mv);
+        list.retain(|mutate| {
+            let possible = plan.mutates[*mutate].start <= frame.horizon
+                && !self.state.placed[*mutate]
+                && self.agrees_with(*mutate);
             if !possible {
                 return false;
             }
-            let outlook = self.lookahead.outlook(plan, &self.gaps, *mv, place);
+            let outlook = self.lookahead.outlook(plan, &self.gaps, *mutate, place);
             if outlook == Outlook::Unlikely {
-                unlikely.push(*mv);
+                unlikely.push(*mutate);
             }
             outlook == Outlook::Likely
         });
         match frame.stage {
-            Stage::May => unlikely.clear(),
+            Stage::MaybeApplied => unlikely.clear(),
             Stage::Unlikely => list.clear(),
             _ => {}
         }
         // Whatever one of unknown effect may do, it may do between.
         if !self.excused && plan.unknown_effect.is_empty() {
             let (gaps, placed) = (&self.gaps, &self.state.placed);
-            unlikely.retain(|mv| self.lookahead.leads_on(plan, gaps, placed, *mv, place));
+            unlikely.retain(|mutate| self.lookahead.leads_on(plan, gaps, placed, *mutate, place));
         }
         list.extend(unlikely);
-        if matches!(frame.stage, Stage::May | Stage::Unlikely) {
-            list.sort_unstable_by_key(|mv| (plan.moves[*mv as usize].start, *mv));
+        if matches!(frame.stage, Stage::MaybeApplied | Stage::Unlikely) {
+            list.sort_unstable_by_key(|mutate| (plan.mutates[*mutate].start, *mutate));
         }
         if self.heuristic && list.len() > 1 {
             let mut effects = BTreeSet::new();
-            list.retain(|mv| effects.insert(self.effect(*mv)));
+            list.retain(|mutate| effects.insert(self.effect(*mutate)));
         }
         list
     }
 
-    /// What a move would change here.
-    fn effect(&self, mv: u32) -> u128 {
-        let change = |(token, value): (u32, u32)| {
-            signature(token, self.state.cells[token as usize].value) ^ signature(token, value)
+    /// What a mutate would change here.
+    fn effect(&self, mutate: MutateId) -> u128 {
+        let change = |(token, value): Pair| {
+            signature(token, self.state.cells[token].value) ^ signature(token, value)
         };
         self.plan
-            .writes(mv)
+            .writes(mutate)
             .fold(0, |sum, write| sum ^ change(write))
     }
 
-    /// Whether a move read what stands.
-    fn agrees_with(&self, mv: u32) -> bool {
-        let trusted = self.plan.moves[mv as usize].trusted;
-        !trusted || self.plan.reads(mv).all(|(t, v)| self.agrees(t, v))
+    /// Whether a mutate read what stands.
+    fn agrees_with(&self, mutate: MutateId) -> bool {
+        let trusted = self.plan.mutates[mutate].trusted;
+        !trusted || self.plan.reads(mutate).all(|(t, v)| self.agrees(t, v))
     }
 }

@@ -1,5 +1,6 @@
 //! Which contradictions no other choice could have avoided.
 
+use super::ids::{MutateId, ObservationId, Pair, Token, Value};
 use super::plan::{Plan, Version};
 use super::search::{Failure, Search};
 use super::state::Cell;
@@ -20,32 +21,32 @@ impl Search<'_, '_> {
             Failure::Gap => self.is_unexplainable(),
             _ if free && self.gaps.last() == Some(&0) => true,
             Failure::Reads(_, wrong) => wrong.iter().any(|(token, value)| {
-                let cell = &self.state.cells[*token as usize];
+                let cell = &self.state.cells[*token];
                 self.is_fixed(*token, *value, cell, self.at)
             }),
             Failure::Final(wrong) => {
                 !wrong.is_empty()
                     && wrong.iter().all(|(token, value)| {
-                        let cell = &self.state.cells[*token as usize];
+                        let cell = &self.state.cells[*token];
                         self.is_fixed(*token, *value, cell, self.at)
                     })
             }
-            Failure::Look(look) => self.is_never(*look),
+            Failure::Observation(observation) => self.is_never(*observation),
         }
     }
 
     /// Whether a token certainly has the value of `cell`, and not `value`, after
     /// `at` versions: nothing that could have written another stands in between.
-    fn is_fixed(&self, token: u32, value: u32, cell: &Cell, at: usize) -> bool {
+    fn is_fixed(&self, token: Token, value: Value, cell: &Cell, at: usize) -> bool {
         let plan = self.plan;
         if cell.value == value || cell.any || !self.is_pinned(cell) {
             return false;
         }
         // Anything left over may stand behind the last place.
         let most = if at < plan.versions.len() || (at == plan.versions.len() && plan.closed) {
-            self.gaps[at] - self.gaps[(cell.at as usize).min(at)]
+            self.gaps[at] - self.gaps[cell.at.min(at)]
         } else {
-            u32::MAX
+            usize::MAX
         };
         if most == 0 {
             return true;
@@ -59,7 +60,7 @@ impl Search<'_, '_> {
 
     /// Whether a token was last written by someone whose place is given.
     fn is_pinned(&self, cell: &Cell) -> bool {
-        let place = (cell.at as usize).checked_sub(1);
+        let place = cell.at.checked_sub(1);
         let place = place.and_then(|place| self.plan.versions.get(place));
         cell.at == 0 || matches!(place, Some((Version::Pinned(_), _)))
     }
@@ -67,20 +68,23 @@ impl Search<'_, '_> {
     /// Whether nothing at all could have stood at an empty place.
     fn is_unexplainable(&self) -> bool {
         let plan = self.plan;
-        if matches!(plan.versions.get(self.at), Some((Version::Hole { .. }, _))) {
+        if matches!(
+            plan.versions.get(self.at),
+            Some((Version::UnexplainedRun { .. }, _))
+        ) {
             return true;
         }
         let horizon = self.ends[self.at.min(plan.versions.len())];
-        let could = |mv: &u32| {
-            let this = &plan.moves[*mv as usize];
-            let fixed = |(token, value): (u32, u32)| {
-                let cell = &self.state.cells[token as usize];
+        let could = |mutate: &MutateId| {
+            let this = &plan.mutates[*mutate];
+            let fixed = |(token, value): Pair| {
+                let cell = &self.state.cells[token];
                 !self.agrees(token, value) && self.is_fixed(token, value, cell, self.at)
             };
-            this.start <= horizon && !(this.trusted && plan.reads(*mv).any(fixed))
+            this.start <= horizon && !(this.trusted && plan.reads(*mutate).any(fixed))
         };
-        let wild = |mv: &u32| plan.moves[*mv as usize].start <= horizon;
-        !plan.unknown_effect.iter().any(wild)
+        let fits = |mutate: &MutateId| plan.mutates[*mutate].start <= horizon;
+        !plan.unknown_effect.iter().any(fits)
             && !plan
                 .maybe_applied
                 .iter()
@@ -89,41 +93,44 @@ impl Search<'_, '_> {
     }
 
     /// Whether a read differs from every state that there was while it ran.
-    fn is_never(&self, look: u32) -> bool {
-        let observed = self.observed(look);
-        let states = self.states(look);
+    fn is_never(&self, observation: ObservationId) -> bool {
+        let observed = self.observed(observation);
+        let states = self.states(observation);
         states.len() < FAR
             && states.iter().all(|(at, cells)| {
-                observed.iter().zip(0u32..).any(|(seen, token)| {
-                    let cell = &cells[token as usize];
-                    seen.is_some_and(|value| {
-                        value != cell.value && self.is_fixed(token, value, cell, *at)
+                observed
+                    .iter()
+                    .zip(Token::all(observed.len()))
+                    .any(|(seen, token)| {
+                        let cell = &cells[token];
+                        seen.is_some_and(|value| {
+                            value != cell.value && self.is_fixed(token, value, cell, *at)
+                        })
                     })
-                })
             })
     }
 
-    /// What a read saw of each token; `None` where it did not look.
-    pub(super) fn observed(&self, look: u32) -> Vec<Option<u32>> {
+    /// What a read saw of each token; `None` where it did not observation.
+    pub(super) fn observed(&self, observation: ObservationId) -> Vec<Option<Value>> {
         let plan = self.plan;
-        let look = &plan.looks[look as usize];
-        let mut observed = vec![look.whole.then_some(0); plan.names.len()];
-        if look.whole {
-            for (token, value) in &plan.history.vault_read(look.index).tokens {
-                observed[plan.token[token.index()] as usize] = Some(value.0 + 1);
+        let observation = &plan.observations[observation];
+        let mut observed = vec![observation.whole.then_some(None); plan.names.len()];
+        if observation.whole {
+            for (token, value) in &plan.history.vault_read(observation.index).tokens {
+                observed[plan.token(*token)] = Some(Some(*value));
             }
         } else {
-            let kept = plan.history.mutation(look.index);
+            let kept = plan.history.mutation(observation.index);
             for (token, value) in plan.pairs(&kept.reads) {
-                observed[token as usize] = Some(value);
+                observed[token] = Some(value);
             }
         }
         observed
     }
 
     /// The last states while a read ran, the latest first.
-    pub(super) fn states(&self, look: u32) -> Vec<(usize, Vec<Cell>)> {
-        let start = self.plan.looks[look as usize].start;
+    pub(super) fn states(&self, observation: ObservationId) -> Vec<(usize, Vec<Cell>)> {
+        let start = self.plan.observations[observation].start;
         let mut states = vec![(self.at, self.state.cells.clone())];
         let mut at = self.at.min(self.plan.versions.len());
         while at > 0 && states.len() < FAR {
@@ -143,31 +150,30 @@ impl Search<'_, '_> {
 pub(super) fn partial(
     plan: &Plan<'_>,
     cells: &[Cell],
-    observed: impl Fn(u32) -> Option<u32>,
-    wrong: &[(u32, u32)],
-) -> Option<u32> {
+    observed: impl Fn(Token) -> Option<Value>,
+    wrong: &[Pair],
+) -> Option<MutateId> {
     let (token, _) = *wrong.first()?;
-    let cell = |token: u32| &cells[token as usize];
-    let standing = cell(token).writer;
-    if standing != super::plan::NONE {
-        let missing = |(token, value): &(u32, u32)| {
-            cell(*token).writer == standing && cell(*token).before == *value
+    let cell = |token: Token| &cells[token];
+    if let Some(standing) = cell(token).writer {
+        let missing = |(token, value): &Pair| {
+            cell(*token).writer == Some(standing) && cell(*token).before == *value
         };
         let mut writes = plan.writes(standing);
-        let shown = |(token, value): (u32, u32)| {
+        let shown = |(token, value): Pair| {
             let cell = cell(token);
-            cell.writer == standing && observed(token) == Some(value) && cell.before != value
+            cell.writer == Some(standing) && observed(token) == Some(value) && cell.before != value
         };
         if wrong.iter().all(missing) && writes.any(shown) {
             return Some(standing);
         }
     }
     // A value tells who wrote it; that nothing is there does not.
-    let written = wrong.iter().find(|(_, value)| *value != 0)?;
+    let written = wrong.iter().find(|(_, value)| value.is_some())?;
     let writers = plan.writers.get(written)?;
-    writers.iter().copied().find(|mv| {
-        let has = |pair: &(u32, u32)| plan.writes(*mv).any(|write| write == *pair);
-        let absent = |(token, value): (u32, u32)| observed(token).is_some_and(|seen| seen != value);
-        wrong.iter().all(has) && plan.writes(*mv).any(absent)
+    writers.iter().copied().find(|mutate| {
+        let has = |pair: &Pair| plan.writes(*mutate).any(|write| write == *pair);
+        let absent = |(token, value): Pair| observed(token).is_some_and(|seen| seen != value);
+        wrong.iter().all(has) && plan.writes(*mutate).any(absent)
     })
 }

@@ -1,57 +1,60 @@
 //! Which name a contradiction bears, and why, in words.
 
+use super::ids::{MutateId, ObservationId, Pair, Token, Value};
 use crate::check::invariant::Invariant;
 use crate::check::verdict::Violation;
 use crate::check::view::violation;
 use crate::{Mutation, OpId, Operation};
 
 use super::definite::partial;
-use super::plan::{NONE, Plan, Version};
+use super::plan::{Plan, Version};
 use super::search::{Failure, Search};
 
 impl Search<'_, '_> {
     pub(super) fn explain(&self, failure: &Failure) -> Vec<Violation> {
         match failure {
             Failure::Known => Vec::new(),
-            Failure::Reads(mv, wrong) => vec![self.explain_reads(*mv, wrong)],
-            Failure::Look(look) => vec![self.explain_look(*look)],
-            Failure::Late(mv) => vec![self.explain_late(*mv)],
+            Failure::Reads(mutate, wrong) => vec![self.explain_reads(*mutate, wrong)],
+            Failure::Observation(observation) => vec![self.explain_observation(*observation)],
+            Failure::Late(mutate) => vec![self.explain_late(*mutate)],
             Failure::Gap => vec![self.explain_gap()],
             Failure::Final(wrong) => self.explain_final(wrong),
         }
     }
 
-    fn id(&self, mv: u32) -> OpId {
-        self.plan.operation(mv).id
+    fn id(&self, mutate: MutateId) -> OpId {
+        self.plan.operation(mutate).id
     }
 
     /// "t = a where t = b stands, written by mutate 3".
-    fn differs(&self, token: u32, seen: u32) -> String {
+    fn differs(&self, token: Token, seen: Value) -> String {
         let plan = self.plan;
-        let cell = &self.state.cells[token as usize];
+        let cell = &self.state.cells[token];
         let (name, seen) = (plan.name(token), plan.text(seen));
         let stands = plan.text(cell.value);
         match cell.writer {
-            NONE => format!("{name} = {seen} where {stands} stands"),
-            mv => format!(
+            None => format!("{name} = {seen} where {stands} stands"),
+            Some(mutate) => format!(
                 "{name} = {seen} where {stands} stands, by mutate {}",
-                self.id(mv)
+                self.id(mutate)
             ),
         }
     }
 
-    fn blame(&self, op: OpId, token: u32) -> Vec<OpId> {
+    fn blame(&self, op: OpId, token: Token) -> Vec<OpId> {
         let mut ops = vec![op];
-        let writer = self.state.cells[token as usize].writer;
-        if writer != NONE && self.id(writer) != op {
-            ops.push(self.id(writer));
-        }
+        let writer = self.state.cells[token].writer;
+        ops.extend(
+            writer
+                .map(|writer| self.id(writer))
+                .filter(|writer| *writer != op),
+        );
         ops
     }
 
-    fn explain_reads(&self, mv: u32, wrong: &[(u32, u32)]) -> Violation {
-        let op = self.id(mv);
-        let reads: Vec<(u32, u32)> = self.plan.reads(mv).collect();
+    fn explain_reads(&self, mutate: MutateId, wrong: &[Pair]) -> Violation {
+        let op = self.id(mutate);
+        let reads: Vec<Pair> = self.plan.reads(mutate).collect();
         let seen = |token| reads.iter().find(|read| read.0 == token).map(|read| read.1);
         if let Some(part) = partial(self.plan, &self.state.cells, seen, wrong) {
             let part = self.id(part);
@@ -66,24 +69,24 @@ impl Search<'_, '_> {
         violation(Invariant::StaleWrite, self.blame(op, token), reason)
     }
 
-    fn explain_look(&self, look: u32) -> Violation {
-        let this = &self.plan.looks[look as usize];
-        let op = self.plan.history.operations()[this.index as usize].id;
-        let observed = self.observed(look);
+    fn explain_observation(&self, observation: ObservationId) -> Violation {
+        let this = &self.plan.observations[observation];
+        let op = self.plan.history.operations()[this.index].id;
+        let observed = self.observed(observation);
         let f = if this.whole { "read" } else { "mutate" };
-        let mut nearest: Option<Vec<(u32, u32)>> = None;
+        let mut nearest: Option<Vec<Pair>> = None;
         let mut latest = None;
-        for (_, cells) in self.states(look) {
-            let wrong: Vec<(u32, u32)> = observed
+        for (_, cells) in self.states(observation) {
+            let wrong: Vec<Pair> = observed
                 .iter()
-                .zip(0u32..)
+                .zip(Token::all(observed.len()))
                 .filter_map(|(seen, token)| Some((token, (*seen)?)))
                 .filter(|(token, seen)| {
-                    let cell = &cells[*token as usize];
+                    let cell = &cells[*token];
                     !cell.any && cell.value != *seen
                 })
                 .collect();
-            let seen = |token: u32| observed[token as usize];
+            let seen = |token: Token| observed[token];
             if let Some(part) = partial(self.plan, &cells, seen, &wrong) {
                 let part = self.id(part);
                 let reason = format!("{f} {op} shows some of the writes of mutate {part}, not all");
@@ -93,7 +96,7 @@ impl Search<'_, '_> {
                 return wrong_outcome(failed, Some(op));
             }
             latest.get_or_insert_with(|| wrong.clone());
-            let fewer = |known: &Vec<(u32, u32)>| wrong.len() < known.len();
+            let fewer = |known: &Vec<Pair>| wrong.len() < known.len();
             if nearest.as_ref().is_none_or(fewer) {
                 nearest = Some(wrong);
             }
@@ -124,10 +127,10 @@ impl Search<'_, '_> {
         }
     }
 
-    fn explain_late(&self, mv: u32) -> Violation {
-        let op = self.id(mv);
-        let wrong = self.disagreements(mv);
-        let reads: Vec<(u32, u32)> = self.plan.reads(mv).collect();
+    fn explain_late(&self, mutate: MutateId) -> Violation {
+        let op = self.id(mutate);
+        let wrong = self.disagreements(mutate);
+        let reads: Vec<Pair> = self.plan.reads(mutate).collect();
         let seen = |token| reads.iter().find(|read| read.0 == token).map(|read| read.1);
         if let Some(part) = partial(self.plan, &self.state.cells, seen, &wrong) {
             let part = self.id(part);
@@ -160,7 +163,7 @@ impl Search<'_, '_> {
             .rev();
         let began = before
             .filter_map(|(place, _)| match place {
-                Version::Pinned(mv) => Some(plan.moves[*mv as usize].start),
+                Version::Pinned(mutate) => Some(plan.mutates[*mutate].start),
                 _ => None,
             })
             .next()
@@ -168,7 +171,7 @@ impl Search<'_, '_> {
         let failed = failed(plan).find(|(operation, attempt)| {
             let fits = attempt.is_none_or(|attempt| {
                 let mut reads = plan.pairs(&attempt.reads);
-                reads.all(|(token, value)| token == NONE || self.agrees(token, value))
+                reads.all(|(token, value)| self.agrees(token, value))
             });
             operation.start <= horizon && operation.end >= began && fits
         });
@@ -177,11 +180,11 @@ impl Search<'_, '_> {
         }
         let after = plan.versions.get(self.at..).unwrap_or_default().iter();
         let after = after.filter_map(|(place, _)| match place {
-            Version::Pinned(mv) => Some(self.id(*mv)),
+            Version::Pinned(mutate) => Some(self.id(*mutate)),
             _ => None,
         });
         let reason = match plan.versions.get(self.at) {
-            Some((Version::Hole { count }, _)) if *count > 1 => {
+            Some((Version::UnexplainedRun { count }, _)) if *count > 1 => {
                 format!(
                     "{count} versions up to {version} were counted, and no mutate explains them"
                 )
@@ -191,16 +194,16 @@ impl Search<'_, '_> {
         violation(Invariant::StaleWrite, after.take(1), reason)
     }
 
-    fn explain_final(&self, wrong: &[(u32, u32)]) -> Vec<Violation> {
+    fn explain_final(&self, wrong: &[Pair]) -> Vec<Violation> {
         let plan = self.plan;
         let mut out: Vec<Violation> = Vec::new();
-        let found = |token: u32| Some(plan.found[token as usize]);
+        let found = |token: Token| Some(plan.found[token]);
         for (token, value) in wrong {
-            let cell = &self.state.cells[*token as usize];
-            let of_writer: Vec<(u32, u32)> = wrong
+            let cell = &self.state.cells[*token];
+            let of_writer: Vec<Pair> = wrong
                 .iter()
                 .copied()
-                .filter(|other| self.state.cells[other.0 as usize].writer == cell.writer)
+                .filter(|other| self.state.cells[other.0].writer == cell.writer)
                 .collect();
             let found_violation =
                 if let Some(part) = partial(plan, &self.state.cells, found, &of_writer) {
@@ -211,12 +214,12 @@ impl Search<'_, '_> {
                 } else if let Some(failed) = wrote_though_failed(plan, &[(*token, *value)]) {
                     wrong_outcome(failed, None)
                 } else {
-                    let invariant = if cell.value == 0 {
+                    let invariant = if cell.value.is_none() {
                         Invariant::ResurrectedToken
                     } else {
                         Invariant::LostToken
                     };
-                    let ops = (cell.writer != NONE).then(|| self.id(cell.writer));
+                    let ops = cell.writer.map(|writer| self.id(writer));
                     let reason = format!("the final state holds {}", self.differs(*token, *value));
                     violation(invariant, ops, reason)
                 };
@@ -235,7 +238,7 @@ impl Search<'_, '_> {
 /// The mutates that failed, and what they would have done.
 fn failed<'h>(plan: &Plan<'h>) -> impl Iterator<Item = (&'h Operation, Option<&'h Mutation>)> {
     let history = plan.history;
-    let failed = plan.failed.iter().map(|index| *index as usize);
+    let failed = plan.failed.iter().copied();
     failed.map(|index| {
         (
             &history.operations()[index],
@@ -256,11 +259,11 @@ fn wrong_outcome(failed: &Operation, by: Option<OpId>) -> Violation {
 }
 
 /// A failed mutate that would have written one of these.
-fn wrote_though_failed<'h>(plan: &Plan<'h>, wrong: &[(u32, u32)]) -> Option<&'h Operation> {
+fn wrote_though_failed<'h>(plan: &Plan<'h>, wrong: &[Pair]) -> Option<&'h Operation> {
     let found = failed(plan).find(|(_, attempt)| {
         attempt.is_some_and(|attempt| {
             let mut writes = plan.pairs(&attempt.writes);
-            writes.any(|write| write.1 != 0 && wrong.contains(&write))
+            writes.any(|write| write.1.is_some() && wrong.contains(&write))
         })
     });
     found.map(|(operation, _)| operation)

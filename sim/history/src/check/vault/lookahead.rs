@@ -1,25 +1,26 @@
 //! What acknowledged mutates see later on, so that an empty place is filled with what
 //! explains it, and with nothing that cannot.
 
+use super::ids::{MutateId, Pair, Token, Value};
 use std::collections::HashMap;
 
-use super::plan::{NONE, Plan, Version};
+use super::plan::{Plan, Version};
 use super::state::Cell;
 
 /// How many unacknowledged versions an unexplained value is noted at.
 const SPREAD: usize = 64;
 
 /// How many mutates in a row are looked for; longer rows are taken to be there.
-const CHAIN: u32 = 5;
+const CHAIN: usize = 5;
 
 /// What becomes of a mutate's writes at an empty place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Outlook {
-    /// The next that looks sees every one of them.
+    /// The next that observations sees every one of them.
     Likely,
-    /// The next that looks sees something else, which another empty place may explain.
+    /// The next that observations sees something else, which another empty place may explain.
     Unlikely,
-    /// The next that looks sees something else, and nothing comes between.
+    /// The next that observations sees something else, and nothing comes between.
     Impossible,
 }
 
@@ -27,18 +28,18 @@ pub(super) enum Outlook {
 pub(super) struct Lookahead {
     /// Version, the place by which it was seen, token, value; sorted. What was seen that
     /// no acknowledged write explains.
-    unexplained: Vec<(u32, u32, u32, u32)>,
+    unexplained: Vec<(usize, usize, Token, Value)>,
     /// Token → the versions that touch it, and what they saw; [`NONE`] for a write
-    /// without a look.
-    touches: Vec<Vec<(u32, u32)>>,
+    /// without a observation.
+    touches: Vec<Vec<(usize, Option<Value>)>>,
     /// Slots at which a loss changes tokens.
-    breaks: Vec<u32>,
+    breaks: Vec<usize>,
     /// First token read, and its value → who of `may` read that. The others stand
-    /// under [`NONE`].
-    readers: HashMap<(u32, u32), Vec<u32>>,
-    /// A token that is written, and what it was before, [`NONE`] where that was not
+    /// under `None`.
+    readers: HashMap<Option<Pair>, Vec<MutateId>>,
+    /// A token that is written, and what it was before, `None` where that was not
     /// looked at → who of `must` and `may` does so.
-    steps: HashMap<(u32, u32), Vec<u32>>,
+    steps: HashMap<(Token, Option<Value>), Vec<MutateId>>,
 }
 
 impl Lookahead {
@@ -46,24 +47,23 @@ impl Lookahead {
     /// empty.
     pub(super) fn new(plan: &Plan<'_>) -> Self {
         let mut new = Lookahead::default();
-        for mv in &plan.maybe_applied {
-            let trusted = plan.moves[*mv as usize].trusted;
-            let first = plan.reads(*mv).next().filter(|_| trusted);
-            let key = first.unwrap_or((NONE, 0));
-            new.readers.entry(key).or_default().push(*mv);
+        for mutate in &plan.maybe_applied {
+            let trusted = plan.mutates[*mutate].trusted;
+            let first = plan.reads(*mutate).next().filter(|_| trusted);
+            new.readers.entry(first).or_default().push(*mutate);
         }
-        for mv in plan.unversioned.iter().chain(&plan.maybe_applied) {
-            for (token, _) in plan.writes(*mv) {
-                let key = (token, read_of(plan, *mv, token));
-                new.steps.entry(key).or_default().push(*mv);
+        for mutate in plan.unversioned.iter().chain(&plan.maybe_applied) {
+            for (token, _) in plan.writes(*mutate) {
+                let key = (token, read_of(plan, *mutate, token));
+                new.steps.entry(key).or_default().push(*mutate);
             }
         }
-        let mut gaps: Vec<u32> = Vec::new();
-        for ((place, _), index) in plan.versions.iter().zip(0u32..) {
+        let mut gaps: Vec<usize> = Vec::new();
+        for ((place, _), index) in plan.versions.iter().zip(0..) {
             match place {
                 Version::Gap { .. } => gaps.push(index),
                 Version::Cut { .. } | Version::Evicted { .. } => new.breaks.push(index),
-                Version::Pinned(_) | Version::Hole { .. } => {}
+                Version::Pinned(_) | Version::UnexplainedRun { .. } => {}
             }
         }
         new.touches = vec![Vec::new(); plan.names.len()];
@@ -71,33 +71,33 @@ impl Lookahead {
             return new;
         }
         // Token → its value as far as acknowledged mutates tell, and since when.
-        let mut cells = vec![(0u32, 0u32); plan.names.len()];
-        for ((place, _), index) in plan.versions.iter().zip(0u32..) {
-            let Version::Pinned(mv) = *place else {
+        let mut cells = vec![(None, 0); plan.names.len()];
+        for ((place, _), index) in plan.versions.iter().zip(0..) {
+            let Version::Pinned(mutate) = *place else {
                 continue;
             };
-            let trusted = plan.moves[mv as usize].trusted;
-            for (token, value) in plan.reads(mv).filter(|_| trusted) {
-                new.note(&gaps, &mut cells[token as usize], (token, value), index);
-                new.touches[token as usize].push((index, value));
+            let trusted = plan.mutates[mutate].trusted;
+            for (token, value) in plan.reads(mutate).filter(|_| trusted) {
+                new.note(&gaps, &mut cells[token], (token, value), index);
+                new.touches[token].push((index, Some(value)));
             }
-            for (token, value) in plan.writes(mv) {
-                cells[token as usize] = (value, index + 1);
-                let touches = &mut new.touches[token as usize];
+            for (token, value) in plan.writes(mutate) {
+                cells[token] = (value, index + 1);
+                let touches = &mut new.touches[token];
                 if touches.last().is_none_or(|(last, _)| *last != index) {
-                    touches.push((index, NONE));
+                    touches.push((index, None));
                 }
             }
         }
-        let end = plan.versions.len() as u32;
-        for (value, token) in plan.found.iter().zip(0u32..) {
-            new.note(&gaps, &mut cells[token as usize], (token, *value), end);
+        let end = plan.versions.len();
+        for (value, token) in plan.found.iter().zip(Token::all(plan.found.len())) {
+            new.note(&gaps, &mut cells[token], (token, *value), end);
         }
         new.unexplained.sort_unstable();
         new
     }
 
-    fn note(&mut self, gaps: &[u32], cell: &mut (u32, u32), seen: (u32, u32), place: u32) {
+    fn note(&mut self, gaps: &[usize], cell: &mut (Value, usize), seen: Pair, place: usize) {
         let (token, value) = seen;
         if cell.0 == value {
             return;
@@ -110,17 +110,16 @@ impl Lookahead {
     }
 
     /// Who would explain something that was seen after a place, by when it was seen.
-    pub(super) fn explaining(&self, plan: &Plan<'_>, place: usize) -> Vec<u32> {
-        let place = place as u32;
+    pub(super) fn explaining(&self, plan: &Plan<'_>, place: usize) -> Vec<MutateId> {
         let from = self.unexplained.partition_point(|seen| seen.0 < place);
         let here = self.unexplained[from..]
             .iter()
             .take_while(|seen| seen.0 == place);
         let mut found = Vec::new();
         for (_, _, token, value) in here {
-            for mv in plan.writers.get(&(*token, *value)).into_iter().flatten() {
-                if !found.contains(mv) {
-                    found.push(*mv);
+            for mutate in plan.writers.get(&(*token, *value)).into_iter().flatten() {
+                if !found.contains(mutate) {
+                    found.push(*mutate);
                 }
             }
         }
@@ -128,25 +127,31 @@ impl Lookahead {
     }
 
     /// Who of `may` can have read this state, and some that cannot; in any order.
-    pub(super) fn reading(&self, plan: &Plan<'_>, cells: &[Cell]) -> Vec<u32> {
+    pub(super) fn reading(&self, plan: &Plan<'_>, cells: &[Cell]) -> Vec<MutateId> {
         if cells.len() > plan.maybe_applied.len() {
             return plan.maybe_applied.clone();
         }
-        let of = |key: (u32, u32)| self.readers.get(&key).into_iter().flatten().copied();
-        let mut found: Vec<u32> = of((NONE, 0)).collect();
-        for (cell, token) in cells.iter().zip(0u32..) {
-            found.extend(of((token, cell.value)));
+        let of = |key: Option<Pair>| self.readers.get(&key).into_iter().flatten().copied();
+        let mut found: Vec<MutateId> = of(None).collect();
+        for (cell, token) in cells.iter().zip(Token::all(cells.len())) {
+            found.extend(of(Some((token, cell.value))));
         }
         found
     }
 
-    /// What becomes of a move's writes if it stands at an empty place, or, behind the
+    /// What becomes of a mutate's writes if it stands at an empty place, or, behind the
     /// last place, whether they are there in the end. `gaps` counts the unacknowledged versions
     /// before each.
-    pub(super) fn outlook(&self, plan: &Plan<'_>, gaps: &[u32], mv: u32, place: usize) -> Outlook {
+    pub(super) fn outlook(
+        &self,
+        plan: &Plan<'_>,
+        gaps: &[usize],
+        mutate: MutateId,
+        place: usize,
+    ) -> Outlook {
         let end = plan.versions.len();
         let mut outlook = Outlook::Likely;
-        for write in plan.writes(mv) {
+        for write in plan.writes(mutate) {
             let Some((at, _)) = self.contradiction(plan, write, place) else {
                 continue;
             };
@@ -159,19 +164,19 @@ impl Lookahead {
         outlook
     }
 
-    /// Whether mutates that are left over may lead on from a move's writes to what is
+    /// Whether mutates that are left over may lead on from a mutate's writes to what is
     /// seen next. Behind the last place nothing is ruled out: it is the one that comes
     /// too late that a search has to get stuck at.
     pub(super) fn leads_on(
         &self,
         plan: &Plan<'_>,
-        gaps: &[u32],
+        gaps: &[usize],
         placed: &[bool],
-        mv: u32,
+        mutate: MutateId,
         place: usize,
     ) -> bool {
         let end = plan.versions.len();
-        plan.writes(mv).all(|write| {
+        plan.writes(mutate).all(|write| {
             let Some((at, seen)) = self.contradiction(plan, write, place) else {
                 return true;
             };
@@ -180,26 +185,24 @@ impl Lookahead {
         })
     }
 
-    /// Where the next that looks at a token after a place sees something else than was
+    /// Where the next that observations at a token after a place sees something else than was
     /// written there, and what.
     fn contradiction(
         &self,
         plan: &Plan<'_>,
-        (token, value): (u32, u32),
+        (token, value): Pair,
         place: usize,
-    ) -> Option<(usize, u32)> {
-        let touches = &self.touches[token as usize];
-        let next = touches.partition_point(|(at, _)| (*at as usize) <= place);
+    ) -> Option<(usize, Value)> {
+        let touches = &self.touches[token];
+        let next = touches.partition_point(|(at, _)| *at <= place);
         let (at, seen) = match touches.get(next) {
-            Some((at, seen)) => (*at as usize, *seen),
-            None => (plan.versions.len(), plan.found[token as usize]),
+            Some(touch) => *touch,
+            None => (plan.versions.len(), Some(plan.found[token])),
         };
-        let from = self.breaks.partition_point(|at| (*at as usize) <= place);
-        let broken = self
-            .breaks
-            .get(from)
-            .is_some_and(|index| (*index as usize) < at);
-        (seen != value && seen != NONE && !broken).then_some((at, seen))
+        let from = self.breaks.partition_point(|at| *at <= place);
+        let broken = self.breaks.get(from).is_some_and(|index| *index < at);
+        let seen = seen.filter(|seen| *seen != value && !broken)?;
+        Some((at, seen))
     }
 
     /// Whether at most `most` mutates that are left over may lead a token from one
@@ -208,10 +211,10 @@ impl Lookahead {
     pub(super) fn leads(
         &self,
         (plan, placed): (&Plan<'_>, &[bool]),
-        (token, from): (u32, u32),
-        to: u32,
-        most: u32,
-        depth: u32,
+        (token, from): Pair,
+        to: Value,
+        most: usize,
+        depth: usize,
     ) -> bool {
         if depth >= CHAIN {
             return true;
@@ -221,31 +224,31 @@ impl Lookahead {
         }
         let none = Vec::new();
         let ending = plan.writers.get(&(token, to)).unwrap_or(&none);
-        let reading = self.steps.get(&(token, from)).unwrap_or(&none);
-        let blind = self.steps.get(&(token, NONE)).unwrap_or(&none);
+        let reading = self.steps.get(&(token, Some(from))).unwrap_or(&none);
+        let blind = self.steps.get(&(token, None)).unwrap_or(&none);
         let deeper =
-            |from: u32, to: u32| self.leads((plan, placed), (token, from), to, most, depth + 1);
+            |from: Value, to: Value| self.leads((plan, placed), (token, from), to, most, depth + 1);
         if ending.len() <= reading.len() + blind.len() {
-            let mut left = ending.iter().filter(|mv| !placed[**mv as usize]);
-            return left.any(|mv| match read_of(plan, *mv, token) {
-                NONE => true,
-                read => read == from || (read != to && deeper(from, read)),
+            let mut left = ending.iter().filter(|mutate| !placed[**mutate]);
+            return left.any(|mutate| match read_of(plan, *mutate, token) {
+                None => true,
+                Some(read) => read == from || (read != to && deeper(from, read)),
             });
         }
         let mut left = reading
             .iter()
             .chain(blind)
-            .filter(|mv| !placed[**mv as usize]);
-        left.any(|mv| {
-            let mut writes = plan.writes(*mv).filter(|write| write.0 == token);
+            .filter(|mutate| !placed[**mutate]);
+        left.any(|mutate| {
+            let mut writes = plan.writes(*mutate).filter(|write| write.0 == token);
             writes.any(|(_, value)| value == to || (value != from && deeper(value, to)))
         })
     }
 }
 
-/// What a move certainly read of a token; [`NONE`] if it need not have read it.
-fn read_of(plan: &Plan<'_>, mv: u32, token: u32) -> u32 {
-    let trusted = plan.moves[mv as usize].trusted;
-    let mut reads = plan.reads(mv).filter(|read| trusted && read.0 == token);
-    reads.next().map_or(NONE, |read| read.1)
+/// What a mutate certainly read of a token; `None` if it need not have read it.
+fn read_of(plan: &Plan<'_>, mutate: MutateId, token: Token) -> Option<Value> {
+    let trusted = plan.mutates[mutate].trusted;
+    let mut reads = plan.reads(mutate).filter(|read| trusted && read.0 == token);
+    reads.next().map(|read| read.1)
 }

@@ -40,6 +40,7 @@
 mod backtrack;
 mod definite;
 mod explain;
+mod ids;
 mod lookahead;
 mod plan;
 mod search;

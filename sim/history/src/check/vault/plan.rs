@@ -1,19 +1,18 @@
 //! What there is to put in order: versions, and what may fill them.
 
+use super::ids::{MutateId, Pair, Token, Value};
 use std::collections::HashMap;
 
 use crate::check::verdict::Violation;
-use crate::{Function, History, Operation, Outcome, Symbol};
+use crate::{Function, History, Loss, Operation, Outcome, Symbol};
 
 use super::versions;
 
-pub(super) const NONE: u32 = u32::MAX;
-
 /// A mutate.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Move {
+pub(super) struct Mutate {
     /// Its operation.
-    pub(super) index: u32,
+    pub(super) index: usize,
     pub(super) start: u64,
     /// When it had certainly happened; `u64::MAX` if it may never have.
     pub(super) end: u64,
@@ -25,21 +24,21 @@ pub(super) struct Move {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Version {
     /// A mutate that was acknowledged at this version.
-    Pinned(u32),
+    Pinned(MutateId),
     /// A version that no acknowledgement names; excused if a loss took it.
     Gap { excused: bool },
     /// So many versions that nothing can fill.
-    Hole { count: u64 },
+    UnexplainedRun { count: u64 },
     /// A loss takes tokens; it may stand here.
-    Evicted { loss: u32 },
+    Evicted { loss: usize },
     /// A loss takes what is later than the place's version.
-    Cut { loss: u32 },
+    Cut { loss: usize },
 }
 
 /// A read: of the whole vault, or what a mutate without writes saw.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Look {
-    pub(super) index: u32,
+pub(super) struct Observation {
+    pub(super) index: usize,
     pub(super) start: u64,
     pub(super) end: u64,
     pub(super) whole: bool,
@@ -49,29 +48,29 @@ pub(super) struct Look {
 
 pub(super) struct Plan<'h> {
     pub(super) history: &'h History,
-    /// Symbol → token, counted from 0.
-    pub(super) token: Vec<u32>,
+    /// Symbol → token, where it is the name of one.
+    tokens: Vec<Option<Token>>,
     /// Token → symbol.
     pub(super) names: Vec<Symbol>,
-    pub(super) moves: Vec<Move>,
+    pub(super) mutates: Vec<Mutate>,
     /// The versions, and the version after each.
     pub(super) versions: Vec<(Version, u64)>,
     /// Acknowledged without a version; by start.
-    pub(super) unversioned: Vec<u32>,
+    pub(super) unversioned: Vec<MutateId>,
     /// Of unknown outcome and known effect; by start.
-    pub(super) maybe_applied: Vec<u32>,
+    pub(super) maybe_applied: Vec<MutateId>,
     /// Of unknown outcome and effect; by start.
-    pub(super) unknown_effect: Vec<u32>,
+    pub(super) unknown_effect: Vec<MutateId>,
     /// By start.
-    pub(super) looks: Vec<Look>,
+    pub(super) observations: Vec<Observation>,
     /// Operations that failed.
-    pub(super) failed: Vec<u32>,
-    /// Move → the loss that took it.
-    pub(super) lost: Vec<u32>,
+    pub(super) failed: Vec<usize>,
+    /// Mutate → the loss that took it.
+    pub(super) lost: Vec<Option<usize>>,
     /// (Token, value) → who of `must` and `may` writes it.
-    pub(super) writers: HashMap<(u32, u32), Vec<u32>>,
-    /// Token → value, 0 where absent.
-    pub(super) found: Vec<u32>,
+    pub(super) writers: HashMap<Pair, Vec<MutateId>>,
+    /// Token → value.
+    pub(super) found: Vec<Value>,
     /// Whether the final version was given, so that nothing follows the versions.
     pub(super) closed: bool,
 }
@@ -86,14 +85,14 @@ impl<'h> Plan<'h> {
     ) -> Self {
         let mut plan = Plan {
             history,
-            token: vec![NONE; history.symbols().len()],
+            tokens: vec![None; history.symbols().len()],
             names: Vec::new(),
-            moves: Vec::new(),
+            mutates: Vec::new(),
             versions: Vec::new(),
             unversioned: Vec::new(),
             maybe_applied: Vec::new(),
             unknown_effect: Vec::new(),
-            looks: Vec::new(),
+            observations: Vec::new(),
             failed: Vec::new(),
             lost: Vec::new(),
             writers: HashMap::new(),
@@ -102,39 +101,41 @@ impl<'h> Plan<'h> {
         };
         let mut pinned = Vec::new();
         for (index, operation) in history.operations().iter().enumerate() {
-            plan.take(index as u32, operation, &mut pinned);
+            plan.take(index, operation, &mut pinned);
         }
         for (token, _) in tokens {
             plan.intern(*token);
         }
-        plan.found = vec![0; plan.names.len()];
+        plan.found = vec![None; plan.names.len()];
         for (token, value) in tokens {
-            plan.found[plan.token[token.index()] as usize] = value.0 + 1;
+            let token = plan.token(*token);
+            plan.found[token] = Some(*value);
         }
-        plan.lost = vec![NONE; plan.moves.len()];
+        plan.lost = vec![None; plan.mutates.len()];
         versions::lay_out(&mut plan, pinned, violations);
         let Plan {
-            moves,
+            mutates,
             unversioned,
             maybe_applied,
             ..
         } = &mut plan;
-        let start = |mv: &u32| moves[*mv as usize].start;
+        let start = |mutate: &MutateId| mutates[*mutate].start;
         unversioned.sort_by_key(start);
         maybe_applied.sort_by_key(start);
-        plan.looks.sort_by_key(|look| look.start);
-        for mv in plan.unversioned.iter().chain(&plan.maybe_applied) {
-            let kept = history.mutation(plan.moves[*mv as usize].index);
+        plan.observations
+            .sort_by_key(|observation| observation.start);
+        for mutate in plan.unversioned.iter().chain(&plan.maybe_applied) {
+            let kept = history.mutation(plan.mutates[*mutate].index);
             for (token, value) in &kept.writes {
-                let key = (plan.token[token.index()], number(*value));
-                plan.writers.entry(key).or_default().push(*mv);
+                let key = (plan.token(*token), *value);
+                plan.writers.entry(key).or_default().push(*mutate);
             }
         }
         plan
     }
 
     /// One operation, if it is the vault's.
-    fn take(&mut self, index: u32, operation: &Operation, pinned: &mut Vec<(u64, u32)>) {
+    fn take(&mut self, index: usize, operation: &Operation, pinned: &mut Vec<(u64, MutateId)>) {
         let (start, end) = (operation.start, operation.end);
         let judged = is_judged(self.history, operation);
         match &operation.outcome {
@@ -146,113 +147,119 @@ impl<'h> Plan<'h> {
                 if kept.writes.is_empty() {
                     // Nothing to write is nothing sent: no version of its own.
                     if ok && !kept.reads.is_empty() {
-                        let look = Look {
+                        let observation = Observation {
                             index,
                             start,
                             end,
                             whole: false,
                             sign: 0,
                         };
-                        self.looks.push(look);
+                        self.observations.push(observation);
                     }
                     return;
                 }
                 let end = if ok { end } else { u64::MAX };
-                let mv = self.push(index, start, end, judged);
+                let mutate = self.push(index, start, end, judged);
                 match kept.version.filter(|_| ok) {
-                    Some(version) => pinned.push((version, mv)),
-                    None if ok => self.unversioned.push(mv),
-                    None => self.maybe_applied.push(mv),
+                    Some(version) => pinned.push((version, mutate)),
+                    None if ok => self.unversioned.push(mutate),
+                    None => self.maybe_applied.push(mutate),
                 }
             }
             Outcome::Unknown(None) if operation.f == Function::Mutate => {
-                let mv = self.push(index, start, u64::MAX, false);
-                self.unknown_effect.push(mv);
+                let mutate = self.push(index, start, u64::MAX, false);
+                self.unknown_effect.push(mutate);
             }
             Outcome::Failed(_) if operation.f == Function::Mutate => self.failed.push(index),
             Outcome::Tokens(read) if judged && operation.f == Function::Read => {
                 let mut sign = 0;
                 for (token, value) in &read.tokens {
                     let token = self.intern(*token);
-                    sign ^= signature(token, value.0 + 1);
+                    sign ^= signature(token, Some(*value));
                 }
-                let look = Look {
+                let observation = Observation {
                     index,
                     start,
                     end,
                     whole: true,
                     sign,
                 };
-                self.looks.push(look);
+                self.observations.push(observation);
             }
             _ => {}
         }
     }
 
-    fn push(&mut self, index: u32, start: u64, end: u64, trusted: bool) -> u32 {
-        self.moves.push(Move {
+    fn push(&mut self, index: usize, start: u64, end: u64, trusted: bool) -> MutateId {
+        self.mutates.push(Mutate {
             index,
             start,
             end,
             trusted,
         });
-        self.moves.len() as u32 - 1
+        MutateId::new(self.mutates.len() - 1)
     }
 
-    fn intern(&mut self, token: Symbol) -> u32 {
-        let known = &mut self.token[token.index()];
-        if *known == NONE {
-            *known = self.names.len() as u32;
-            self.names.push(token);
+    fn intern(&mut self, token: Symbol) -> Token {
+        let names = &mut self.names;
+        *self.tokens[token.index()].get_or_insert_with(|| {
+            names.push(token);
+            Token::new(names.len() - 1)
+        })
+    }
+
+    /// The token of a name that some operation or the final state has.
+    pub(super) fn token(&self, name: Symbol) -> Token {
+        match self.tokens[name.index()] {
+            Some(token) => token,
+            None => unreachable!("{name:?} names no token"),
         }
-        *known
     }
 
-    /// What a move read, as tokens and values.
-    pub(super) fn reads(&self, mv: u32) -> impl Iterator<Item = (u32, u32)> {
-        let kept = self.kept(mv).map(|kept| &kept.reads[..]);
+    /// The tokens that a loss names, but for those that nothing else names.
+    pub(super) fn tokens_of(&self, loss: &Loss) -> impl Iterator<Item = Token> {
+        loss.tokens
+            .iter()
+            .filter_map(|name| self.tokens[name.index()])
+    }
+
+    /// What a mutate read, as tokens and values.
+    pub(super) fn reads(&self, mutate: MutateId) -> impl Iterator<Item = Pair> {
+        let kept = self.kept(mutate).map(|kept| &kept.reads[..]);
         self.pairs(kept.unwrap_or_default())
     }
 
-    /// What a move wrote, as tokens and values.
-    pub(super) fn writes(&self, mv: u32) -> impl Iterator<Item = (u32, u32)> {
-        let kept = self.kept(mv).map(|kept| &kept.writes[..]);
+    /// What a mutate wrote, as tokens and values.
+    pub(super) fn writes(&self, mutate: MutateId) -> impl Iterator<Item = Pair> {
+        let kept = self.kept(mutate).map(|kept| &kept.writes[..]);
         self.pairs(kept.unwrap_or_default())
     }
 
-    fn kept(&self, mv: u32) -> Option<&'h crate::Mutation> {
-        self.operation(mv).outcome.mutation()
+    fn kept(&self, mutate: MutateId) -> Option<&'h crate::Mutation> {
+        self.operation(mutate).outcome.mutation()
     }
 
     pub(super) fn pairs(
         &self,
         pairs: &'h [(Symbol, Option<Symbol>)],
-    ) -> impl Iterator<Item = (u32, u32)> {
+    ) -> impl Iterator<Item = Pair> {
         pairs
             .iter()
-            .map(|(token, value)| (self.token[token.index()], number(*value)))
+            .map(|(token, value)| (self.token(*token), *value))
     }
 
-    pub(super) fn operation(&self, mv: u32) -> &'h Operation {
-        &self.history.operations()[self.moves[mv as usize].index as usize]
+    pub(super) fn operation(&self, mutate: MutateId) -> &'h Operation {
+        &self.history.operations()[self.mutates[mutate].index]
     }
 
-    pub(super) fn name(&self, token: u32) -> &'h str {
-        self.history.text(self.names[token as usize])
+    pub(super) fn name(&self, token: Token) -> &'h str {
+        self.history.text(self.names[token])
     }
 
     /// A value for people.
-    pub(super) fn text(&self, value: u32) -> &'h str {
-        match value.checked_sub(1) {
-            None => "nothing",
-            Some(symbol) => self.history.text(Symbol(symbol)),
-        }
+    pub(super) fn text(&self, value: Value) -> &'h str {
+        value.map_or("nothing", |value| self.history.text(value))
     }
-}
-
-/// A value as a number, 0 for none.
-pub(super) fn number(value: Option<Symbol>) -> u32 {
-    value.map_or(0, |value| value.0 + 1)
 }
 
 /// Whether an operation may be held against anyone: not if it is foreign and
@@ -264,11 +271,11 @@ pub(super) fn is_judged(history: &History, operation: &Operation) -> bool {
 
 /// What a token's value adds to the signature of a state, by exclusive or; absent
 /// tokens add nothing. It only finds candidates: what is equal is compared.
-pub(super) fn signature(token: u32, value: u32) -> u128 {
-    if value == 0 {
+pub(super) fn signature(token: Token, value: Value) -> u128 {
+    let Some(value) = value else {
         return 0;
-    }
-    let word = (u64::from(token) << 32) | u64::from(value);
+    };
+    let word = ((token.index() as u64) << 32) | (value.index() as u64 + 1);
     (u128::from(mix(word)) << 64) | u128::from(mix(!word))
 }
 

@@ -12,6 +12,7 @@
 //! A write that nobody knows the effect of leaves every token free until it is
 //! written again, or read by an acknowledged mutate. That is lenient, never strict.
 
+use super::ids::{MutateId, ObservationId, Pair, Token, Value};
 use std::collections::{BTreeSet, HashSet};
 
 use crate::OpId;
@@ -20,7 +21,7 @@ use crate::check::verdict::Violation;
 
 use super::backtrack::Frame;
 use super::lookahead::Lookahead;
-use super::plan::{Look, Plan, Version};
+use super::plan::{Observation, Plan, Version};
 use super::state::State;
 
 /// Steps that every search may take, and how many more for each operation.
@@ -42,15 +43,15 @@ pub(super) enum Found {
 #[derive(Clone, Debug)]
 pub(super) enum Failure {
     /// A mutate did not read what stands before it: tokens and what it saw.
-    Reads(u32, Vec<(u32, u32)>),
+    Reads(MutateId, Vec<Pair>),
     /// A read saw what never was while it ran.
-    Look(u32),
+    Observation(ObservationId),
     /// A mutate without a version has no place.
-    Late(u32),
+    Late(MutateId),
     /// Nobody explains a version.
     Gap,
     /// The final state holds something else.
-    Final(Vec<(u32, u32)>),
+    Final(Vec<Pair>),
     /// The search was here before.
     Known,
 }
@@ -61,17 +62,17 @@ pub(super) struct Search<'p, 'h> {
     /// Version → the smallest end from there on.
     pub(super) ends: Vec<u64>,
     /// Version → empty ones before it.
-    pub(super) gaps: Vec<u32>,
+    pub(super) gaps: Vec<usize>,
     /// Whether an empty place may stay unexplained.
     pub(super) excused: bool,
     pub(super) lookahead: Lookahead,
     /// That nobody has a place yet.
     pub(super) nobody: Vec<bool>,
-    /// How many versions are behind, and moves after the last place.
+    /// How many versions are behind, and mutates after the last place.
     pub(super) at: usize,
     /// Reads from the first unsatisfied one to the last that may be open.
     pub(super) open: (usize, usize),
-    pub(super) must_from: usize,
+    pub(super) unversioned_from: usize,
     pub(super) frames: Vec<Frame>,
     /// Whether a choice was made that cannot be taken back.
     committed: bool,
@@ -90,18 +91,23 @@ impl<'p, 'h> Search<'p, 'h> {
         let mut ends = vec![u64::MAX; plan.versions.len() + 1];
         let mut gaps = vec![0; plan.versions.len() + 1];
         for (index, (place, _)) in plan.versions.iter().enumerate() {
-            gaps[index + 1] = gaps[index] + u32::from(matches!(place, Version::Gap { .. }));
+            gaps[index + 1] = gaps[index] + usize::from(matches!(place, Version::Gap { .. }));
         }
         for (index, (place, _)) in plan.versions.iter().enumerate().rev() {
             let end = match place {
-                Version::Pinned(mv) => plan.moves[*mv as usize].end,
-                Version::Cut { loss } => plan.history.losses()[*loss as usize].time,
-                Version::Gap { .. } | Version::Hole { .. } | Version::Evicted { .. } => u64::MAX,
+                Version::Pinned(mutate) => plan.mutates[*mutate].end,
+                Version::Cut { loss } => plan.history.losses()[*loss].time,
+                Version::Gap { .. } | Version::UnexplainedRun { .. } | Version::Evicted { .. } => {
+                    u64::MAX
+                }
             };
             ends[index] = ends[index + 1].min(end);
         }
         let excused = |(place, _): &(Version, u64)| {
-            matches!(place, Version::Gap { excused: true } | Version::Hole { .. })
+            matches!(
+                place,
+                Version::Gap { excused: true } | Version::UnexplainedRun { .. }
+            )
         };
         Search {
             plan,
@@ -110,16 +116,16 @@ impl<'p, 'h> Search<'p, 'h> {
             gaps,
             excused: plan.versions.iter().any(excused),
             lookahead: Lookahead::new(plan),
-            nobody: vec![false; plan.moves.len()],
+            nobody: vec![false; plan.mutates.len()],
             at: 0,
             open: (0, 0),
-            must_from: 0,
+            unversioned_from: 0,
             frames: Vec::new(),
             committed: false,
             choices: false,
             heuristic,
             known: HashSet::new(),
-            steps: STEPS + STEPS_EACH * plan.moves.len() as u64,
+            steps: STEPS + STEPS_EACH * plan.mutates.len() as u64,
             accused: BTreeSet::new(),
             stuck: None,
         }
@@ -134,9 +140,9 @@ impl<'p, 'h> Search<'p, 'h> {
             self.steps = steps;
             let horizon = self.look_around();
             let failure = match self.plan.versions.get(self.at).copied() {
-                Some((Version::Pinned(mv), _)) => self.pinned(mv, horizon),
+                Some((Version::Pinned(mutate), _)) => self.pinned(mutate, horizon),
                 Some((Version::Gap { .. }, _)) => self.choose(horizon, Failure::Gap).err(),
-                Some((Version::Hole { .. }, _)) => Some(Failure::Gap),
+                Some((Version::UnexplainedRun { .. }, _)) => Some(Failure::Gap),
                 Some((Version::Cut { loss }, to)) => self.cut(loss, to, horizon),
                 Some((Version::Evicted { loss }, _)) => {
                     self.evict(loss);
@@ -182,35 +188,36 @@ impl<'p, 'h> Search<'p, 'h> {
             self.state.mark(self.at);
         }
         let mut horizon = self.ends[self.at.min(self.plan.versions.len())];
-        while let Some(mv) = self.plan.unversioned.get(self.must_from)
-            && self.state.placed[*mv as usize]
+        while let Some(mutate) = self.plan.unversioned.get(self.unversioned_from)
+            && self.state.placed[*mutate]
         {
-            self.must_from += 1;
+            self.unversioned_from += 1;
         }
-        for mv in &self.plan.unversioned[self.must_from..] {
-            let this = &self.plan.moves[*mv as usize];
+        for mutate in &self.plan.unversioned[self.unversioned_from..] {
+            let this = &self.plan.mutates[*mutate];
             if this.start > horizon {
                 break;
             }
-            if !self.state.placed[*mv as usize] {
+            if !self.state.placed[*mutate] {
                 horizon = horizon.min(this.end);
             }
         }
-        let looks = &self.plan.looks;
-        while looks
+        let observations = &self.plan.observations;
+        while observations
             .get(self.open.1)
-            .is_some_and(|look| look.start <= horizon)
+            .is_some_and(|observation| observation.start <= horizon)
         {
             self.open.1 += 1;
         }
-        for (index, look) in looks[..self.open.1].iter().enumerate().skip(self.open.0) {
-            if self.state.seen[index] {
+        for id in ObservationId::all(self.open.1).skip(self.open.0) {
+            if self.state.seen[id] {
                 continue;
             }
-            if look.start <= horizon && self.fits(look) {
-                self.state.see(index as u32);
+            let observation = &observations[id];
+            if observation.start <= horizon && self.fits(observation) {
+                self.state.see(id);
             } else {
-                horizon = horizon.min(look.end);
+                horizon = horizon.min(observation.end);
             }
         }
         while self.open.0 < self.open.1 && self.state.seen[self.open.0] {
@@ -220,21 +227,21 @@ impl<'p, 'h> Search<'p, 'h> {
     }
 
     /// Whether a read may have seen this state.
-    fn fits(&self, look: &Look) -> bool {
+    fn fits(&self, observation: &Observation) -> bool {
         let state = &self.state;
-        if !look.whole {
-            let kept = self.plan.history.mutation(look.index);
+        if !observation.whole {
+            let kept = self.plan.history.mutation(observation.index);
             let mut reads = self.plan.pairs(&kept.reads);
             return reads.all(|(token, value)| self.agrees(token, value));
         }
-        let kept = self.plan.history.vault_read(look.index);
-        if !state.fuzzy && (look.sign != state.sign || kept.tokens.len() != state.live) {
+        let kept = self.plan.history.vault_read(observation.index);
+        if !state.fuzzy && (observation.sign != state.sign || kept.tokens.len() != state.live) {
             return false;
         }
         let mut count = 0;
         for (token, value) in &kept.tokens {
-            let token = self.plan.token[token.index()];
-            if !self.agrees(token, value.0 + 1) {
+            let token = self.plan.token(*token);
+            if !self.agrees(token, Some(*value)) {
                 return false;
             }
             count += usize::from(!state.is_any(token));
@@ -242,44 +249,44 @@ impl<'p, 'h> Search<'p, 'h> {
         if !state.fuzzy {
             return true;
         }
-        let certain = (0..state.cells.len() as u32)
-            .filter(|token| !state.is_any(*token) && state.cells[*token as usize].value != 0);
-        certain.count() == count
+        let definite = Token::all(state.cells.len())
+            .filter(|token| !state.is_any(*token) && state.cells[*token].value.is_some());
+        definite.count() == count
     }
 
-    pub(super) fn agrees(&self, token: u32, value: u32) -> bool {
-        self.state.cells[token as usize].value == value || self.state.is_any(token)
+    pub(super) fn agrees(&self, token: Token, value: Value) -> bool {
+        self.state.cells[token].value == value || self.state.is_any(token)
     }
 
-    /// What a move read that is not so.
-    pub(super) fn disagreements(&self, mv: u32) -> Vec<(u32, u32)> {
-        if !self.plan.moves[mv as usize].trusted {
+    /// What a mutate read that is not so.
+    pub(super) fn disagreements(&self, mutate: MutateId) -> Vec<Pair> {
+        if !self.plan.mutates[mutate].trusted {
             return Vec::new();
         }
-        let reads = self.plan.reads(mv);
+        let reads = self.plan.reads(mutate);
         reads.filter(|(t, v)| !self.agrees(*t, *v)).collect()
     }
 
-    fn pinned(&mut self, mv: u32, horizon: u64) -> Option<Failure> {
-        if let Some(failure) = self.overdue(horizon, self.plan.moves[mv as usize].start) {
+    fn pinned(&mut self, mutate: MutateId, horizon: u64) -> Option<Failure> {
+        if let Some(failure) = self.overdue(horizon, self.plan.mutates[mutate].start) {
             return Some(failure);
         }
-        let wrong = self.disagreements(mv);
+        let wrong = self.disagreements(mutate);
         if !wrong.is_empty() {
-            return Some(Failure::Reads(mv, wrong));
+            return Some(Failure::Reads(mutate, wrong));
         }
         self.at += 1;
-        let at = self.at as u32;
-        let trusted = self.plan.moves[mv as usize].trusted;
+        let at = self.at;
+        let trusted = self.plan.mutates[mutate].trusted;
         if self.state.fuzzy && trusted {
-            for (token, value) in self.plan.reads(mv) {
+            for (token, value) in self.plan.reads(mutate) {
                 if self.state.is_any(token) {
                     self.state.learn(token, value, at);
                 }
             }
         }
-        for (token, value) in self.plan.writes(mv) {
-            self.state.write(token, value, mv, at);
+        for (token, value) in self.plan.writes(mutate) {
+            self.state.write(token, value, mutate, at);
         }
         None
     }
@@ -290,18 +297,19 @@ impl<'p, 'h> Search<'p, 'h> {
             return None;
         }
         let plan = self.plan;
-        let look = (self.open.0..self.open.1)
-            .find(|index| !self.state.seen[*index] && plan.looks[*index].end < start);
-        let must = plan.unversioned[self.must_from..]
+        let observation = (self.open.0..self.open.1)
+            .find(|index| !self.state.seen[*index] && plan.observations[*index].end < start);
+        let must = plan.unversioned[self.unversioned_from..]
             .iter()
             .copied()
-            .find(|mv| !self.state.placed[*mv as usize] && plan.moves[*mv as usize].end < start);
-        look.map(|look| Failure::Look(look as u32))
+            .find(|mutate| !self.state.placed[*mutate] && plan.mutates[*mutate].end < start);
+        observation
+            .map(|observation| Failure::Observation(ObservationId::new(observation)))
             .or(must.map(Failure::Late))
     }
 
-    fn cut(&mut self, loss: u32, to: u64, horizon: u64) -> Option<Failure> {
-        let loss = &self.plan.history.losses()[loss as usize];
+    fn cut(&mut self, loss: usize, to: u64, horizon: u64) -> Option<Failure> {
+        let loss = &self.plan.history.losses()[loss];
         if let Some(failure) = self.overdue(horizon, loss.time) {
             return Some(failure);
         }
@@ -314,17 +322,13 @@ impl<'p, 'h> Search<'p, 'h> {
             (Some(place), _) => self.state.marked(place + 1),
             (None, _) => self.state.length(),
         };
-        let writer_before: Vec<u32> = self.state.cells.iter().map(|cell| cell.writer).collect();
+        let writer_before: Vec<Option<MutateId>> =
+            self.state.cells.iter().map(|cell| cell.writer).collect();
         self.state.revert(from);
-        for token in &loss.tokens {
-            let token = self.plan.token[token.index()];
+        for token in self.plan.tokens_of(loss) {
             // The cut gave it its old value back; whatever else was taken is free.
-            if let Some(cell) = self.state.cells.get(token as usize).copied()
-                && writer_before[token as usize] == cell.writer
-            {
-                let cell = super::state::Cell { any: true, ..cell };
-                self.state.set(token, cell);
-                self.state.fuzzy = true;
+            if writer_before[token] == self.state.cells[token].writer {
+                self.state.set_any(token);
             }
         }
         self.committed |= self.choices;
@@ -334,39 +338,36 @@ impl<'p, 'h> Search<'p, 'h> {
     }
 
     /// What a loss took without cutting versions off may be anything from here.
-    fn evict(&mut self, loss: u32) {
+    fn evict(&mut self, loss: usize) {
         self.at += 1;
-        for token in &self.plan.history.losses()[loss as usize].tokens {
-            let token = self.plan.token[token.index()];
-            if let Some(cell) = self.state.cells.get(token as usize).copied() {
-                let cell = super::state::Cell { any: true, ..cell };
-                self.state.set(token, cell);
-                self.state.fuzzy = true;
-            }
+        for token in self.plan.tokens_of(&self.plan.history.losses()[loss]) {
+            self.state.set_any(token);
         }
     }
 
     /// The end of the versions: whether all is done, or what cannot be.
     fn finish(&mut self, horizon: u64) -> Result<bool, Failure> {
         let plan = self.plan;
-        let must = plan.unversioned[self.must_from..]
+        let must = plan.unversioned[self.unversioned_from..]
             .iter()
             .copied()
-            .find(|mv| !self.state.placed[*mv as usize]);
-        let look = (self.open.0..plan.looks.len()).find(|index| !self.state.seen[*index]);
-        let wrong: Vec<(u32, u32)> = plan
+            .find(|mutate| !self.state.placed[*mutate]);
+        let observation =
+            (self.open.0..plan.observations.len()).find(|index| !self.state.seen[*index]);
+        let wrong: Vec<Pair> = plan
             .found
             .iter()
-            .zip(0u32..)
+            .zip(Token::all(plan.found.len()))
             .filter(|(value, token)| !self.agrees(*token, **value))
             .map(|(value, token)| (token, *value))
             .collect();
-        if must.is_none() && look.is_none() && wrong.is_empty() {
+        if must.is_none() && observation.is_none() && wrong.is_empty() {
             return Ok(true);
         }
-        let look = look.map(|look| Failure::Look(look as u32));
+        let observation =
+            observation.map(|observation| Failure::Observation(ObservationId::new(observation)));
         let must = must.map(Failure::Late);
-        let failure = look.or(must).unwrap_or(Failure::Final(wrong));
+        let failure = observation.or(must).unwrap_or(Failure::Final(wrong));
         if plan.closed {
             return Err(failure);
         }
@@ -375,18 +376,18 @@ impl<'p, 'h> Search<'p, 'h> {
 
     /// Takes a violation for granted.
     fn accept(&mut self, failure: &Failure) {
-        let at = self.at as u32;
+        let at = self.at;
         match failure {
             Failure::Reads(_, wrong) | Failure::Final(wrong) => {
                 for (token, value) in wrong {
                     self.state.learn(*token, *value, at);
                 }
             }
-            Failure::Look(look) => self.state.see(*look),
-            Failure::Late(mv) => self.state.place(*mv),
+            Failure::Observation(observation) => self.state.see(*observation),
+            Failure::Late(mutate) => self.state.place(*mutate),
             Failure::Gap => {
                 self.at += 1;
-                self.state.write_wild(at + 1);
+                self.state.write_unknown(at + 1);
             }
             Failure::Known => {}
         }

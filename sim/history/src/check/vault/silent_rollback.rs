@@ -1,6 +1,7 @@
 //! `silent_rollback` of the vault: a process that had seen a version, or a value,
 //! that a loss took goes on writing without having said so.
 
+use super::ids::{MutateId, Pair};
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::check::invariant::Invariant;
@@ -8,7 +9,7 @@ use crate::check::verdict::Violation;
 use crate::check::view::violation;
 use crate::{OpId, Seen, Symbol};
 
-use super::plan::{NONE, Plan, Version};
+use super::plan::{Plan, Version};
 
 /// Linear in what was read and written, but for logarithms and for the losses that
 /// a process has seen. A process is reported once for each loss.
@@ -19,26 +20,26 @@ use super::plan::{NONE, Plan, Version};
 /// reported between the loss and the acknowledgement clears the process, of earlier
 /// losses too.
 pub(super) fn check(plan: &Plan<'_>, violations: &mut Vec<Violation>) {
-    if plan.lost.iter().all(|loss| *loss == NONE) {
+    if plan.lost.iter().all(|loss| loss.is_none()) {
         return;
     }
     let history = plan.history;
     let seen = sightings(plan);
-    let mut done: BTreeSet<(Symbol, u32)> = BTreeSet::new();
+    let mut done: BTreeSet<(Symbol, usize)> = BTreeSet::new();
     let mut era = 0;
     for (place, _) in &plan.versions {
-        let mv = match *place {
+        let mutate = match *place {
             Version::Cut { loss } => {
                 era = loss + 1;
                 continue;
             }
-            Version::Pinned(mv) => mv,
+            Version::Pinned(mutate) => mutate,
             _ => continue,
         };
-        let write = plan.operation(mv);
+        let write = plan.operation(mutate);
         let sights = seen.range((write.process, 0)..(write.process, era));
         for (&(process, loss), &(time, by)) in sights {
-            let lost = &history.losses()[loss as usize];
+            let lost = &history.losses()[loss];
             let said = history.rollbacks().iter().any(|said| {
                 matches!(said.seen, Seen::Version { .. })
                     && said.process == process
@@ -61,21 +62,23 @@ pub(super) fn check(plan: &Plan<'_>, violations: &mut Vec<Violation>) {
 
 /// By process and loss, when and by which operation it first saw what the loss
 /// took. Foreign processes know of no rollbacks.
-fn sightings(plan: &Plan<'_>) -> BTreeMap<(Symbol, u32), (u64, OpId)> {
+fn sightings(plan: &Plan<'_>) -> BTreeMap<(Symbol, usize), (u64, OpId)> {
     let history = plan.history;
-    let mut seen: BTreeMap<(Symbol, u32), (u64, OpId)> = BTreeMap::new();
+    let mut seen: BTreeMap<(Symbol, usize), (u64, OpId)> = BTreeMap::new();
     // Who wrote a value: the loss that took it, or none if anyone's stands.
-    let mut values: BTreeMap<(u32, u32), u32> = BTreeMap::new();
-    for mv in 0..plan.moves.len() as u32 {
-        let loss = plan.lost[mv as usize];
-        for (token, value) in plan.writes(mv).filter(|(_, value)| *value != 0) {
+    let mut values: BTreeMap<Pair, Option<usize>> = BTreeMap::new();
+    for mutate in MutateId::all(plan.mutates.len()) {
+        let loss = plan.lost[mutate];
+        for (token, value) in plan.writes(mutate).filter(|(_, value)| value.is_some()) {
             let known = values.entry((token, value)).or_insert(loss);
             if *known != loss {
-                *known = NONE;
+                *known = None;
             }
         }
-        let operation = plan.operation(mv);
-        if loss != NONE && !history.is_foreign(operation.process) {
+        let operation = plan.operation(mutate);
+        if let Some(loss) = loss
+            && !history.is_foreign(operation.process)
+        {
             see(
                 &mut seen,
                 (operation.process, loss),
@@ -84,14 +87,18 @@ fn sightings(plan: &Plan<'_>) -> BTreeMap<(Symbol, u32), (u64, OpId)> {
             );
         }
     }
-    for look in plan.looks.iter().filter(|look| look.whole) {
-        let operation = &history.operations()[look.index as usize];
+    for observation in plan
+        .observations
+        .iter()
+        .filter(|observation| observation.whole)
+    {
+        let operation = &history.operations()[observation.index];
         if history.is_foreign(operation.process) {
             continue;
         }
-        for (token, value) in &history.vault_read(look.index).tokens {
-            let key = (plan.token[token.index()], value.0 + 1);
-            if let Some(loss) = values.get(&key).filter(|loss| **loss != NONE) {
+        for (token, value) in &history.vault_read(observation.index).tokens {
+            let key = (plan.token(*token), Some(*value));
+            if let Some(Some(loss)) = values.get(&key) {
                 see(
                     &mut seen,
                     (operation.process, *loss),
@@ -104,7 +111,12 @@ fn sightings(plan: &Plan<'_>) -> BTreeMap<(Symbol, u32), (u64, OpId)> {
     seen
 }
 
-fn see(seen: &mut BTreeMap<(Symbol, u32), (u64, OpId)>, key: (Symbol, u32), time: u64, op: OpId) {
+fn see(
+    seen: &mut BTreeMap<(Symbol, usize), (u64, OpId)>,
+    key: (Symbol, usize),
+    time: u64,
+    op: OpId,
+) {
     let first = seen.entry(key).or_insert((time, op));
     if time < first.0 {
         *first = (time, op);

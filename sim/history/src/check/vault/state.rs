@@ -1,30 +1,30 @@
 //! The vault as a search sees it, with every change written down so that it can be
 //! taken back.
 
-use super::plan::{NONE, Plan, mix, signature};
+use super::ids::{MutateId, ObservationId, Token, Value};
+use super::plan::{Plan, mix, signature};
 
 /// A token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Cell {
-    /// 0 where absent.
-    pub(super) value: u32,
+    pub(super) value: Value,
     /// The value before the last write.
-    pub(super) before: u32,
-    /// The move that wrote it last; [`NONE`] where none did.
-    pub(super) writer: u32,
+    pub(super) before: Value,
+    /// The mutate that wrote it last.
+    pub(super) writer: Option<MutateId>,
     /// How many versions were behind when it was written; 0 before the first.
-    pub(super) at: u32,
+    pub(super) at: usize,
     /// Whether it may have any value.
     pub(super) any: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
 enum Change {
-    Token(u32, Cell),
-    Placed(u32),
-    Seen(u32),
+    Token(Token, Cell),
+    Placed(MutateId),
+    Seen(ObservationId),
     /// Nobody knows what was written: the place of the last such write before.
-    Wild(u32),
+    UnknownEffect(usize),
 }
 
 pub(super) struct State {
@@ -40,7 +40,7 @@ pub(super) struct State {
     moved: u128,
     looked: u128,
     /// A write after which every token not written since may have any value.
-    unknown_effect: u32,
+    unknown_effect: usize,
     /// Whether some tokens may have any value, or had at a time.
     pub(super) fuzzy: bool,
     changes: Vec<Change>,
@@ -51,9 +51,9 @@ pub(super) struct State {
 impl State {
     pub(super) fn new(plan: &Plan<'_>) -> Self {
         let cell = Cell {
-            value: 0,
-            before: 0,
-            writer: NONE,
+            value: None,
+            before: None,
+            writer: None,
             at: 0,
             any: false,
         };
@@ -61,8 +61,8 @@ impl State {
             cells: vec![cell; plan.names.len()],
             live: 0,
             sign: 0,
-            placed: vec![false; plan.moves.len()],
-            seen: vec![false; plan.looks.len()],
+            placed: vec![false; plan.mutates.len()],
+            seen: vec![false; plan.observations.len()],
             moved: 0,
             looked: 0,
             unknown_effect: 0,
@@ -73,32 +73,42 @@ impl State {
     }
 
     /// Whether a token may have any value, as far as anyone knows.
-    pub(super) fn is_any(&self, token: u32) -> bool {
-        let cell = &self.cells[token as usize];
+    pub(super) fn is_any(&self, token: Token) -> bool {
+        let cell = &self.cells[token];
         cell.any || cell.at < self.unknown_effect
     }
 
-    fn put(&mut self, token: u32, cell: Cell) {
-        let known = &mut self.cells[token as usize];
-        self.live = self.live + usize::from(cell.value != 0) - usize::from(known.value != 0);
+    fn put(&mut self, token: Token, cell: Cell) {
+        let known = &mut self.cells[token];
+        self.live =
+            self.live + usize::from(cell.value.is_some()) - usize::from(known.value.is_some());
         self.sign ^= signature(token, known.value) ^ signature(token, cell.value);
         *known = cell;
     }
 
     /// Changes a token.
-    pub(super) fn set(&mut self, token: u32, cell: Cell) {
-        self.changes
-            .push(Change::Token(token, self.cells[token as usize]));
+    pub(super) fn set(&mut self, token: Token, cell: Cell) {
+        self.changes.push(Change::Token(token, self.cells[token]));
         self.put(token, cell);
     }
 
+    /// Lets a token have any value.
+    pub(super) fn set_any(&mut self, token: Token) {
+        let cell = Cell {
+            any: true,
+            ..self.cells[token]
+        };
+        self.set(token, cell);
+        self.fuzzy = true;
+    }
+
     /// Writes a token.
-    pub(super) fn write(&mut self, token: u32, value: u32, writer: u32, at: u32) {
-        let before = self.cells[token as usize].value;
+    pub(super) fn write(&mut self, token: Token, value: Value, writer: MutateId, at: usize) {
+        let before = self.cells[token].value;
         let cell = Cell {
             value,
             before,
-            writer,
+            writer: Some(writer),
             at,
             any: false,
         };
@@ -106,8 +116,8 @@ impl State {
     }
 
     /// Takes a token's value from whoever certainly saw it.
-    pub(super) fn learn(&mut self, token: u32, value: u32, at: u32) {
-        let known = self.cells[token as usize];
+    pub(super) fn learn(&mut self, token: Token, value: Value, at: usize) {
+        let known = self.cells[token];
         let cell = Cell {
             value,
             at,
@@ -118,22 +128,23 @@ impl State {
     }
 
     /// A write of unknown effect.
-    pub(super) fn write_wild(&mut self, at: u32) {
-        self.changes.push(Change::Wild(self.unknown_effect));
+    pub(super) fn write_unknown(&mut self, at: usize) {
+        self.changes
+            .push(Change::UnknownEffect(self.unknown_effect));
         self.unknown_effect = at;
         self.fuzzy = true;
     }
 
-    pub(super) fn place(&mut self, mv: u32) {
-        self.changes.push(Change::Placed(mv));
-        self.placed[mv as usize] = true;
-        self.moved ^= key(u64::from(mv));
+    pub(super) fn place(&mut self, mutate: MutateId) {
+        self.changes.push(Change::Placed(mutate));
+        self.placed[mutate] = true;
+        self.moved ^= key(mutate.index() as u64);
     }
 
-    pub(super) fn see(&mut self, look: u32) {
-        self.changes.push(Change::Seen(look));
-        self.seen[look as usize] = true;
-        self.looked ^= key(!u64::from(look));
+    pub(super) fn see(&mut self, observation: ObservationId) {
+        self.changes.push(Change::Seen(observation));
+        self.seen[observation] = true;
+        self.looked ^= key(!(observation.index() as u64));
     }
 
     pub(super) fn length(&self) -> usize {
@@ -154,15 +165,15 @@ impl State {
         while self.changes.len() > length {
             match self.changes.pop() {
                 Some(Change::Token(token, cell)) => self.put(token, cell),
-                Some(Change::Placed(mv)) => {
-                    self.placed[mv as usize] = false;
-                    self.moved ^= key(u64::from(mv));
+                Some(Change::Placed(mutate)) => {
+                    self.placed[mutate] = false;
+                    self.moved ^= key(mutate.index() as u64);
                 }
-                Some(Change::Seen(look)) => {
-                    self.seen[look as usize] = false;
-                    self.looked ^= key(!u64::from(look));
+                Some(Change::Seen(observation)) => {
+                    self.seen[observation] = false;
+                    self.looked ^= key(!(observation.index() as u64));
                 }
-                Some(Change::Wild(before)) => self.unknown_effect = before,
+                Some(Change::UnknownEffect(before)) => self.unknown_effect = before,
                 None => return,
             }
         }
@@ -174,8 +185,9 @@ impl State {
         for index in (length..self.changes.len()).rev() {
             match self.changes[index] {
                 Change::Token(token, cell) => self.set(token, cell),
-                Change::Wild(before) => {
-                    self.changes.push(Change::Wild(self.unknown_effect));
+                Change::UnknownEffect(before) => {
+                    self.changes
+                        .push(Change::UnknownEffect(self.unknown_effect));
                     self.unknown_effect = before;
                 }
                 Change::Placed(_) | Change::Seen(_) => {}
@@ -188,7 +200,7 @@ impl State {
         let mut cells = self.cells.clone();
         for change in self.changes[length..].iter().rev() {
             if let Change::Token(token, cell) = change {
-                cells[*token as usize] = *cell;
+                cells[*token] = *cell;
             }
         }
         cells
@@ -197,14 +209,14 @@ impl State {
     /// The whole of what the rest of a search depends on, but for the place.
     pub(super) fn key(&self) -> (u128, u128) {
         (
-            self.moved ^ self.looked ^ u128::from(self.unknown_effect),
+            self.moved ^ self.looked ^ self.unknown_effect as u128,
             self.sign,
         )
     }
 
-    /// The same without the moves that led there.
-    pub(super) fn bold_key(&self) -> (u128, u128) {
-        (self.looked ^ u128::from(self.unknown_effect), self.sign)
+    /// The same without the mutates that led there.
+    pub(super) fn heuristic_key(&self) -> (u128, u128) {
+        (self.looked ^ self.unknown_effect as u128, self.sign)
     }
 }
 

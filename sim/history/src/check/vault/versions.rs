@@ -8,6 +8,7 @@
 //! earliest era that does not have its version already, if that version was taken
 //! and a later era has no use for it, or else to the latest.
 
+use super::ids::MutateId;
 use std::collections::BTreeSet;
 
 use crate::check::invariant::Invariant;
@@ -18,11 +19,16 @@ use crate::{Durability, Loss};
 
 use super::plan::{Plan, Version};
 
-/// Lays out `pinned`, pairs of a version and a move.
-pub(super) fn lay_out(plan: &mut Plan<'_>, mut pinned: Vec<(u64, u32)>, out: &mut Vec<Violation>) {
+/// Lays out `pinned`, pairs of a version and a mutate.
+pub(super) fn lay_out(
+    plan: &mut Plan<'_>,
+    mut pinned: Vec<(u64, MutateId)>,
+    out: &mut Vec<Violation>,
+) {
     let cuts = cuts(plan);
-    let mut eras: Vec<Vec<(u64, u32)>> = vec![Vec::new(); cuts.len() + 1];
-    pinned.sort_unstable_by_key(|(version, mv)| (*version, plan.moves[*mv as usize].start, *mv));
+    let mut eras: Vec<Vec<(u64, MutateId)>> = vec![Vec::new(); cuts.len() + 1];
+    pinned
+        .sort_unstable_by_key(|(version, mutate)| (*version, plan.mutates[*mutate].start, *mutate));
     if cuts.is_empty() {
         eras[0] = pinned;
     } else {
@@ -42,8 +48,8 @@ pub(super) fn lay_out(plan: &mut Plan<'_>, mut pinned: Vec<(u64, u32)>, out: &mu
             && let Some(end) = plan.history.final_version()
         {
             let beyond = pinned.partition_point(|(version, _)| *version <= end);
-            for (version, mv) in pinned.drain(beyond..) {
-                out.push(past_the_end(plan, mv, version, end));
+            for (version, mutate) in pinned.drain(beyond..) {
+                out.push(past_the_end(plan, mutate, version, end));
             }
         }
         let end = match loss {
@@ -51,26 +57,26 @@ pub(super) fn lay_out(plan: &mut Plan<'_>, mut pinned: Vec<(u64, u32)>, out: &mu
             None => plan.history.final_version().unwrap_or(0),
         };
         let mut at = base;
-        let mut before: Option<u32> = None;
-        for (version, mv) in pinned {
+        let mut before: Option<MutateId> = None;
+        for (version, mutate) in pinned {
             if version <= at {
                 // A second one at this version, or one that counts from what is gone.
-                let op = plan.operation(mv).id;
-                plan.moves[mv as usize].trusted = false;
+                let op = plan.operation(mutate).id;
+                plan.mutates[mutate].trusted = false;
                 if !taken.contains(&version) {
                     out.push(at_one_version(plan, op, before, version));
                 }
             } else {
                 fill(plan, &mut at, version - 1, &taken, &mut fillers);
                 at = version;
-                before = Some(mv);
+                before = Some(mutate);
             }
-            plan.versions.push((Version::Pinned(mv), at));
+            plan.versions.push((Version::Pinned(mutate), at));
             if let Some((index, loss)) = loss
                 && taken.contains(&version)
             {
-                plan.lost[mv as usize] = index;
-                out.extend(covered(plan, mv, loss));
+                plan.lost[mutate] = Some(index);
+                out.extend(covered(plan, mutate, loss));
             }
         }
         fill(plan, &mut at, end, &taken, &mut fillers);
@@ -86,17 +92,17 @@ pub(super) fn lay_out(plan: &mut Plan<'_>, mut pinned: Vec<(u64, u32)>, out: &mu
 /// A loss that names tokens and no versions happened somewhere among the mutates
 /// that ran at its time: it stands before and after each of them.
 fn evict(plan: &mut Plan<'_>) {
-    let mut evictions: Vec<(usize, u32)> = Vec::new();
-    for (loss, index) in plan.history.losses().iter().zip(0u32..) {
+    let mut evictions: Vec<(usize, usize)> = Vec::new();
+    for (loss, index) in plan.history.losses().iter().zip(0..) {
         if !loss.versions.is_empty() || loss.tokens.is_empty() {
             continue;
         }
         let before = |place: &(Version, u64)| match place.0 {
-            Version::Pinned(mv) => plan.operation(mv).end < loss.time,
+            Version::Pinned(mutate) => plan.operation(mutate).end < loss.time,
             _ => false,
         };
         let after = |place: &(Version, u64)| match place.0 {
-            Version::Pinned(mv) => plan.moves[mv as usize].start > loss.time,
+            Version::Pinned(mutate) => plan.mutates[mutate].start > loss.time,
             _ => false,
         };
         let first = plan
@@ -128,8 +134,8 @@ fn evict(plan: &mut Plan<'_>) {
 
 /// The losses that cut versions off. Without a version on every acknowledgement
 /// nothing tells what was cut off, and none does.
-fn cuts<'h>(plan: &Plan<'h>) -> Vec<(u32, &'h Loss)> {
-    let losses = plan.history.losses().iter().zip(0u32..);
+fn cuts<'h>(plan: &Plan<'h>) -> Vec<(usize, &'h Loss)> {
+    let losses = plan.history.losses().iter().zip(0..);
     losses
         .filter(|(loss, _)| plan.unversioned.is_empty() && !loss.versions.is_empty())
         .map(|(loss, index)| (index, loss))
@@ -143,34 +149,34 @@ fn cut_to(loss: &Loss) -> u64 {
 
 fn assign(
     plan: &Plan<'_>,
-    cuts: &[(u32, &Loss)],
-    pinned: &[(u64, u32)],
-    eras: &mut [Vec<(u64, u32)>],
+    cuts: &[(usize, &Loss)],
+    pinned: &[(u64, MutateId)],
+    eras: &mut [Vec<(u64, MutateId)>],
 ) {
     let era_at = |time: u64| cuts.partition_point(|(_, loss)| loss.time < time);
-    let mut certain: Vec<BTreeSet<u64>> = vec![BTreeSet::new(); eras.len()];
-    let span = |mv: u32| {
-        let mv = &plan.moves[mv as usize];
-        era_at(mv.start)..=era_at(mv.end)
+    let mut definite: Vec<BTreeSet<u64>> = vec![BTreeSet::new(); eras.len()];
+    let span = |mutate: MutateId| {
+        let mutate = &plan.mutates[mutate];
+        era_at(mutate.start)..=era_at(mutate.end)
     };
-    for (version, mv) in pinned {
-        let span = span(*mv);
+    for (version, mutate) in pinned {
+        let span = span(*mutate);
         if span.start() == span.end() {
-            certain[*span.start()].insert(*version);
+            definite[*span.start()].insert(*version);
         }
     }
-    if let (Some(last), Some(end)) = (certain.last_mut(), plan.history.final_version()) {
+    if let (Some(last), Some(end)) = (definite.last_mut(), plan.history.final_version()) {
         // Whatever era the last one is, its versions up to the end are needed.
         last.insert(end + 1);
     }
-    for (version, mv) in pinned {
-        let span = span(*mv);
+    for (version, mutate) in pinned {
+        let span = span(*mutate);
         let mut era = *span.start();
         while era < *span.end() {
             let (_, loss) = cuts[era];
-            let later = &certain[era + 1];
+            let later = &definite[era + 1];
             let needed = !later.contains(version) && later.last().is_some_and(|top| top > version);
-            let free = !certain[era].contains(version);
+            let free = !definite[era].contains(version);
             let here =
                 *version <= cut_to(loss) || (loss.versions.contains(version) && free && !needed);
             if here {
@@ -178,8 +184,8 @@ fn assign(
             }
             era += 1;
         }
-        certain[era].insert(*version);
-        eras[era].push((*version, *mv));
+        definite[era].insert(*version);
+        eras[era].push((*version, *mutate));
     }
 }
 
@@ -199,7 +205,7 @@ fn fill(plan: &mut Plan<'_>, at: &mut u64, to: u64, taken: &BTreeSet<u64>, fille
     let named = taken.range(to - count + 1..=to).count() as u64;
     if count > named {
         let count = count - named;
-        plan.versions.push((Version::Hole { count }, to));
+        plan.versions.push((Version::UnexplainedRun { count }, to));
     } else if count > 0 {
         plan.versions.push((Version::Gap { excused: true }, to));
     }
@@ -209,7 +215,7 @@ fn fill(plan: &mut Plan<'_>, at: &mut u64, to: u64, taken: &BTreeSet<u64>, fille
 fn at_one_version(
     plan: &Plan<'_>,
     op: crate::OpId,
-    before: Option<u32>,
+    before: Option<MutateId>,
     version: u64,
 ) -> Violation {
     let mut ops = vec![op];
@@ -229,16 +235,16 @@ fn at_one_version(
     violation(Invariant::StaleWrite, ops, reason)
 }
 
-fn past_the_end(plan: &Plan<'_>, mv: u32, version: u64, end: u64) -> Violation {
-    let op = plan.operation(mv).id;
+fn past_the_end(plan: &Plan<'_>, mutate: MutateId, version: u64, end: u64) -> Violation {
+    let op = plan.operation(mutate).id;
     let reason =
         format!("mutate {op} was acknowledged at version {version}; the vault's last is {end}");
-    violation(missing(plan, mv), [op], reason)
+    violation(missing(plan, mutate), [op], reason)
 }
 
 /// The name for a mutate that is gone: what it only deleted is back.
-fn missing(plan: &Plan<'_>, mv: u32) -> Invariant {
-    if plan.writes(mv).all(|(_, value)| value == 0) {
+fn missing(plan: &Plan<'_>, mutate: MutateId) -> Invariant {
+    if plan.writes(mutate).all(|(_, value)| value.is_none()) {
         Invariant::ResurrectedToken
     } else {
         Invariant::LostToken
@@ -246,17 +252,17 @@ fn missing(plan: &Plan<'_>, mv: u32) -> Invariant {
 }
 
 /// What a loss took although the acknowledgement's durability covers the fault.
-fn covered(plan: &Plan<'_>, mv: u32, loss: &Loss) -> Option<Violation> {
-    let kept = plan.history.mutation(plan.moves[mv as usize].index);
+fn covered(plan: &Plan<'_>, mutate: MutateId, loss: &Loss) -> Option<Violation> {
+    let kept = plan.history.mutation(plan.mutates[mutate].index);
     let durability = kept.durability.unwrap_or(Durability::Memory);
     losses::covers(plan.history, loss, durability).then(|| {
-        let op = plan.operation(mv).id;
+        let op = plan.operation(mutate).id;
         let fault = plan.history.text(loss.fault);
         let reason = format!(
             "mutate {op} was acknowledged with durability {durability}, which covers {fault}, and \
              is gone"
         );
-        violation(missing(plan, mv), [op], reason)
+        violation(missing(plan, mutate), [op], reason)
     })
 }
 
@@ -265,26 +271,24 @@ fn covered(plan: &Plan<'_>, mv: u32, loss: &Loss) -> Option<Violation> {
 /// what it cannot have read. Each that stands too late is reported once, with the
 /// nearest that overtook it and their number, and binds nobody any more.
 fn in_order(plan: &mut Plan<'_>, out: &mut Vec<Violation>) {
-    let mut earliest: Option<(u64, u32)> = None;
-    let mut found: Option<(u32, u32, u64)> = None;
+    let mut earliest: Option<(u64, MutateId)> = None;
+    let mut found: Option<(MutateId, MutateId, u64)> = None;
     let mut reports = Vec::new();
     for (place, _) in plan.versions.iter().rev() {
-        let Version::Pinned(mv) = *place else {
+        let Version::Pinned(mutate) = *place else {
             continue;
         };
-        let Some(this) = plan.moves.get(mv as usize) else {
-            continue;
-        };
+        let this = &plan.mutates[mutate];
         if let Some((end, late)) = earliest
             && this.start > end
         {
             match &mut found {
                 Some((known, _, others)) if *known == late => *others += 1,
-                _ => reports.extend(found.replace((late, mv, 0))),
+                _ => reports.extend(found.replace((late, mutate, 0))),
             }
         }
         if earliest.is_none_or(|(end, _)| this.end < end) {
-            earliest = Some((this.end, mv));
+            earliest = Some((this.end, mutate));
         }
     }
     reports.extend(found);
@@ -302,6 +306,6 @@ fn in_order(plan: &mut Plan<'_>, out: &mut Vec<Violation>) {
             [late_op, early_op],
             reason,
         ));
-        plan.moves[late as usize].end = u64::MAX;
+        plan.mutates[late].end = u64::MAX;
     }
 }
