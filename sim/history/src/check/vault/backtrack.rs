@@ -1,4 +1,5 @@
-//! Choices: what to put at an empty place, and the way back to the last one.
+//! Backtracking: which candidate to try at an unacknowledged version, and the return
+//! to the last choice.
 
 use super::ids::{MutateId, Pair};
 use std::collections::BTreeSet;
@@ -12,11 +13,11 @@ pub(super) struct Frame {
     at: usize,
     /// How long the state's list of changes was.
     length: usize,
-    /// Nothing that begins after this may come here.
+    /// Candidates began no later than this.
     horizon: u64,
     open: (usize, usize),
     unversioned_from: usize,
-    /// What may come, of this stage, and how much of it was tried.
+    /// The candidates of this stage, and how many were tried.
     list: Vec<MutateId>,
     next: usize,
     stage: Stage,
@@ -25,23 +26,23 @@ pub(super) struct Frame {
 /// Where candidates are taken from, in this order.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Stage {
-    /// What would explain something seen.
+    /// Mutates that wrote what a later read shows.
     Seen,
     /// Acknowledged without a version.
     Unversioned,
     /// Unknown, with known effect.
     MaybeApplied,
-    /// The same, where only another of them makes it possible.
+    /// The same, where a later read needs yet another one.
     Unlikely,
     /// Unknown, with unknown effect.
     UnknownEffect,
-    /// A version that a loss took may have been anyone's.
+    /// No candidate: a version that a loss took needs none.
     Excused,
     Done,
 }
 
 impl Search<'_, '_> {
-    /// Goes on with the first thing that may come here, if anything may.
+    /// Applies the first candidate, if there is one.
     pub(super) fn choose(&mut self, horizon: u64, otherwise: Failure) -> Result<(), Failure> {
         let place = self.at.min(self.plan.versions.len());
         let (done, sign) = if self.heuristic {
@@ -72,7 +73,7 @@ impl Search<'_, '_> {
         }
     }
 
-    /// Takes the last choice that has another way back, and goes that way.
+    /// Undoes the choices since the last that has another candidate, and applies that.
     pub(super) fn back_up(&mut self) -> bool {
         while let Some(frame) = self.frames.pop() {
             self.state.undo(frame.length);
@@ -86,7 +87,7 @@ impl Search<'_, '_> {
         false
     }
 
-    /// Goes the next way of a choice, and remembers it.
+    /// Applies the next candidate of a choice, and keeps the choice.
     fn go(&mut self, mut frame: Frame) -> bool {
         let chosen = loop {
             if frame.stage == Stage::Done {
@@ -136,7 +137,7 @@ impl Search<'_, '_> {
         matches!(place, Some((Version::Gap { excused: true }, _)))
     }
 
-    /// What may come at a choice, of its stage, the likelier first.
+    /// A choice's candidates of its stage, the likelier first.
     fn candidates(&mut self, frame: &Frame) -> Vec<MutateId> {
         let plan = self.plan;
         let place = self.at.min(plan.versions.len());
@@ -155,7 +156,7 @@ impl Search<'_, '_> {
                 self.lookahead.reading(plan, &self.state.cells)
             }
             Stage::UnknownEffect => {
-                // One unknown write is as good as another.
+                // All unknown writes have the same effect here.
                 let mut wild = by_start(&plan.unknown_effect, 0);
                 wild.retain(|mutate| !self.state.placed[*mutate]);
                 wild.truncate(1);
@@ -183,7 +184,7 @@ impl Search<'_, '_> {
             Stage::Unlikely => list.clear(),
             _ => {}
         }
-        // Whatever one of unknown effect may do, it may do between.
+        // A mutate of unknown effect between the two may explain any value.
         if !self.excused && plan.unknown_effect.is_empty() {
             let (gaps, placed) = (&self.gaps, &self.state.placed);
             unlikely.retain(|mutate| self.lookahead.leads_on(plan, gaps, placed, *mutate, place));
@@ -209,7 +210,7 @@ impl Search<'_, '_> {
             .fold(0, |sum, write| sum ^ change(write))
     }
 
-    /// Whether a mutate read what stands.
+    /// Whether a mutate read the current values.
     fn agrees_with(&self, mutate: MutateId) -> bool {
         let trusted = self.plan.mutates[mutate].trusted;
         !trusted || self.plan.reads(mutate).all(|(t, v)| self.agrees(t, v))

@@ -1,15 +1,15 @@
-//! Which contradictions no other choice could have avoided.
+//! Which contradictions are there whatever the choices were.
 
 use super::ids::{MutateId, ObservationId, Pair, Token, Value};
 use super::plan::{Plan, Version};
 use super::search::{Failure, Search};
 use super::state::Cell;
 
-/// How many versions back the states that a read may have seen are looked at.
+/// How many states a read may have seen are compared with it.
 const FAR: usize = 64;
 
 impl Search<'_, '_> {
-    /// Whether a contradiction stands whatever fills the unacknowledged versions.
+    /// Whether a contradiction is there whatever the unacknowledged versions are.
     pub(super) fn is_definite(&self, failure: &Failure) -> bool {
         let plan = self.plan;
         let free = plan.unversioned.is_empty()
@@ -36,13 +36,13 @@ impl Search<'_, '_> {
     }
 
     /// Whether a token certainly has the value of `cell`, and not `value`, after
-    /// `at` versions: nothing that could have written another stands in between.
+    /// `at` versions: no candidate since could have written another.
     fn is_fixed(&self, token: Token, value: Value, cell: &Cell, at: usize) -> bool {
         let plan = self.plan;
         if cell.value == value || cell.any || !self.is_pinned(cell) {
             return false;
         }
-        // Anything left over may stand behind the last place.
+        // After the last version, any candidate may follow.
         let most = if at < plan.versions.len() || (at == plan.versions.len() && plan.closed) {
             self.gaps[at] - self.gaps[cell.at.min(at)]
         } else {
@@ -58,14 +58,15 @@ impl Search<'_, '_> {
             && !self.lookahead.leads(anyone, from, value, most, 0)
     }
 
-    /// Whether a token was last written by someone whose place is given.
+    /// Whether the mutate that wrote a token last has its version from an
+    /// acknowledgement.
     fn is_pinned(&self, cell: &Cell) -> bool {
         let place = cell.at.checked_sub(1);
         let place = place.and_then(|place| self.plan.versions.get(place));
         cell.at == 0 || matches!(place, Some((Version::Pinned(_), _)))
     }
 
-    /// Whether nothing at all could have stood at an empty place.
+    /// Whether no mutate at all could have had an unacknowledged version.
     fn is_unexplainable(&self) -> bool {
         let plan = self.plan;
         if matches!(
@@ -110,7 +111,7 @@ impl Search<'_, '_> {
             })
     }
 
-    /// What a read saw of each token; `None` where it did not observation.
+    /// What a read saw of each token; `None` where it did not read it.
     pub(super) fn observed(&self, observation: ObservationId) -> Vec<Option<Value>> {
         let plan = self.plan;
         let observation = &plan.observations[observation];
@@ -138,15 +139,15 @@ impl Search<'_, '_> {
             if self.ends[at] < start {
                 break;
             }
-            // Before the place: all the changes up to there.
+            // The state before this version.
             states.push((at, self.state.past(self.state.marked(at))));
         }
         states
     }
 }
 
-/// The mutate that a state shows in part: either it stands and some of its writes
-/// are missing, or it does not stand and some of them are there.
+/// The mutate that a state shows in part: it was applied and some of its writes
+/// are missing, or it was not and some of them are there.
 pub(super) fn partial(
     plan: &Plan<'_>,
     cells: &[Cell],
@@ -168,7 +169,7 @@ pub(super) fn partial(
             return Some(standing);
         }
     }
-    // A value tells who wrote it; that nothing is there does not.
+    // A value identifies its writer; an absent token does not.
     let written = wrong.iter().find(|(_, value)| value.is_some())?;
     let writers = plan.writers.get(written)?;
     writers.iter().copied().find(|mutate| {

@@ -1,4 +1,4 @@
-//! Which name a contradiction bears, and why, in words.
+//! The invariant that a contradiction violates, and the reason as text.
 
 use super::ids::{MutateId, ObservationId, Pair, Token, Value};
 use crate::check::invariant::Invariant;

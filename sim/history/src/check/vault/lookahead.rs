@@ -1,5 +1,5 @@
-//! What acknowledged mutates see later on, so that an empty place is filled with what
-//! explains it, and with nothing that cannot.
+//! Prunes candidates for unacknowledged versions by later reads of acknowledged
+//! mutates.
 
 use super::ids::{MutateId, Pair, Token, Value};
 use std::collections::HashMap;
@@ -10,41 +10,42 @@ use super::state::Cell;
 /// How many unacknowledged versions an unexplained value is noted at.
 const SPREAD: usize = 64;
 
-/// How many mutates in a row are looked for; longer rows are taken to be there.
+/// Longest sequence of mutates that is searched for; longer ones count as possible.
 const CHAIN: usize = 5;
 
-/// What becomes of a mutate's writes at an empty place.
+/// What later reads say of a mutate's writes at an unacknowledged version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Outlook {
-    /// The next that observations sees every one of them.
+    /// The next read of each shows them.
     Likely,
-    /// The next that observations sees something else, which another empty place may explain.
+    /// The next read shows another value, which another unacknowledged version may
+    /// explain.
     Unlikely,
-    /// The next that observations sees something else, and nothing comes between.
+    /// The next read shows another value, and nothing is in between.
     Impossible,
 }
 
 #[derive(Default)]
 pub(super) struct Lookahead {
-    /// Version, the place by which it was seen, token, value; sorted. What was seen that
-    /// no acknowledged write explains.
+    /// What was read that no acknowledged write explains: version, the version by
+    /// which it was read, token, value; sorted.
     unexplained: Vec<(usize, usize, Token, Value)>,
-    /// Token → the versions that touch it, and what they saw; [`NONE`] for a write
-    /// without a observation.
+    /// Token → the versions that touch it, and what they saw; `None` for a write
+    /// without a read.
     touches: Vec<Vec<(usize, Option<Value>)>>,
-    /// Slots at which a loss changes tokens.
+    /// Versions at which a loss changes tokens.
     breaks: Vec<usize>,
-    /// First token read, and its value → who of `may` read that. The others stand
-    /// under `None`.
+    /// First token read, and its value → which of `maybe_applied` read that; `None`:
+    /// those that read nothing.
     readers: HashMap<Option<Pair>, Vec<MutateId>>,
-    /// A token that is written, and what it was before, `None` where that was not
-    /// looked at → who of `must` and `may` does so.
+    /// A token that is written, and its value before, `None` where that was not
+    /// read → which of `unversioned` and `maybe_applied` write it.
     steps: HashMap<(Token, Option<Value>), Vec<MutateId>>,
 }
 
 impl Lookahead {
-    /// Linear in what was read and written, but for sorting; nothing where no place is
-    /// empty.
+    /// Linear in what was read and written, but for sorting; empty where every version
+    /// is acknowledged.
     pub(super) fn new(plan: &Plan<'_>) -> Self {
         let mut new = Lookahead::default();
         for mutate in &plan.maybe_applied {
@@ -70,7 +71,7 @@ impl Lookahead {
         if gaps.is_empty() || plan.writers.is_empty() {
             return new;
         }
-        // Token → its value as far as acknowledged mutates tell, and since when.
+        // Token → its value by the acknowledged mutates, and since which version.
         let mut cells = vec![(None, 0); plan.names.len()];
         for ((place, _), index) in plan.versions.iter().zip(0..) {
             let Version::Pinned(mutate) = *place else {
@@ -109,7 +110,7 @@ impl Lookahead {
         *cell = (value, place);
     }
 
-    /// Who would explain something that was seen after a place, by when it was seen.
+    /// Mutates that wrote what was read after a version, in order of those reads.
     pub(super) fn explaining(&self, plan: &Plan<'_>, place: usize) -> Vec<MutateId> {
         let from = self.unexplained.partition_point(|seen| seen.0 < place);
         let here = self.unexplained[from..]
@@ -126,7 +127,8 @@ impl Lookahead {
         found
     }
 
-    /// Who of `may` can have read this state, and some that cannot; in any order.
+    /// Those of `maybe_applied` that can have read this state, and some that cannot; in
+    /// any order.
     pub(super) fn reading(&self, plan: &Plan<'_>, cells: &[Cell]) -> Vec<MutateId> {
         if cells.len() > plan.maybe_applied.len() {
             return plan.maybe_applied.clone();
@@ -139,9 +141,8 @@ impl Lookahead {
         found
     }
 
-    /// What becomes of a mutate's writes if it stands at an empty place, or, behind the
-    /// last place, whether they are there in the end. `gaps` counts the unacknowledged versions
-    /// before each.
+    /// What later reads say of a mutate's writes at an unacknowledged version, or, after
+    /// the last, the final state. `gaps` counts the unacknowledged versions before each.
     pub(super) fn outlook(
         &self,
         plan: &Plan<'_>,
@@ -164,9 +165,9 @@ impl Lookahead {
         outlook
     }
 
-    /// Whether mutates that are left over may lead on from a mutate's writes to what is
-    /// seen next. Behind the last place nothing is ruled out: it is the one that comes
-    /// too late that a search has to get stuck at.
+    /// Whether mutates without a version may lead from a mutate's writes to what is read
+    /// next. After the last version nothing is ruled out, so that a search gets stuck at
+    /// the mutate that comes too late.
     pub(super) fn leads_on(
         &self,
         plan: &Plan<'_>,
@@ -185,8 +186,8 @@ impl Lookahead {
         })
     }
 
-    /// Where the next that observations at a token after a place sees something else than was
-    /// written there, and what.
+    /// The next read of a token after a version, where it shows another value than was
+    /// written there, and that value.
     fn contradiction(
         &self,
         plan: &Plan<'_>,
@@ -205,9 +206,9 @@ impl Lookahead {
         Some((at, seen))
     }
 
-    /// Whether at most `most` mutates that are left over may lead a token from one
-    /// value to another, `depth` of them being found already. Looks from the end that
-    /// fewer of them touch.
+    /// Whether at most `most` mutates without a version may lead a token from one value
+    /// to another, `depth` of them being found already. Searches from the end that fewer
+    /// of them touch.
     pub(super) fn leads(
         &self,
         (plan, placed): (&Plan<'_>, &[bool]),

@@ -20,14 +20,13 @@
 //!
 //! # Which name
 //!
-//! - `stale_write`: a mutate that read what does not stand before its version; two
-//!   at one version; one acknowledged before another began, with the later version,
-//!   for it stands on what it cannot have read; a version that no mutate explains
-//!   (one applied twice counts twice).
+//! - `stale_write`: a mutate that did not read the values before its version; two
+//!   at one version; one acknowledged before another began, with the later version;
+//!   a version that no mutate explains (one applied twice counts twice).
 //! - `stale_read`: a read that shows no state there was while it ran, or an earlier
 //!   one than a read that ended before it.
 //! - `lost_token`, `resurrected_token`: the final state has another value, or a value
-//!   where none stands; or an acknowledged version is past the final one.
+//!   where there is none; or an acknowledged version is past the final one.
 //! - `partial_diff`: whatever of these shows some of one mutate's writes, not all.
 //! - `wrong_outcome`: whatever of these shows the write of a mutate that failed, or a
 //!   version that only a failed one explains.
@@ -97,7 +96,7 @@ pub(super) fn check(history: &History, out: &mut Vec<Violation>) -> Result<(), C
     }
 }
 
-/// What was found stands, however much was not.
+/// Violations found so far are reported even where the rest is undecided.
 fn undecided(found: bool, why: &str) -> Result<(), CheckError> {
     if found {
         Ok(())

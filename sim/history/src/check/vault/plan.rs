@@ -1,4 +1,4 @@
-//! What there is to put in order: versions, and what may fill them.
+//! What the search puts in order: versions, mutates that may have them, reads.
 
 use super::ids::{MutateId, Pair, Token, Value};
 use std::collections::HashMap;
@@ -14,7 +14,7 @@ pub(super) struct Mutate {
     /// Its operation.
     pub(super) index: usize,
     pub(super) start: u64,
-    /// When it had certainly happened; `u64::MAX` if it may never have.
+    /// By when it was applied; `u64::MAX` if it may never be.
     pub(super) end: u64,
     /// Whether what it read is held against it.
     pub(super) trusted: bool,
@@ -27,11 +27,11 @@ pub(super) enum Version {
     Pinned(MutateId),
     /// A version that no acknowledgement names; excused if a loss took it.
     Gap { excused: bool },
-    /// So many versions that nothing can fill.
+    /// So many versions that no mutate can have.
     UnexplainedRun { count: u64 },
-    /// A loss takes tokens; it may stand here.
+    /// A loss takes tokens, possibly here.
     Evicted { loss: usize },
-    /// A loss takes what is later than the place's version.
+    /// A loss takes the versions after this one.
     Cut { loss: usize },
 }
 
@@ -67,7 +67,7 @@ pub(super) struct Plan<'h> {
     pub(super) failed: Vec<usize>,
     /// Mutate → the loss that took it.
     pub(super) lost: Vec<Option<usize>>,
-    /// (Token, value) → who of `must` and `may` writes it.
+    /// Token, value → which of `unversioned` and `maybe_applied` write it.
     pub(super) writers: HashMap<Pair, Vec<MutateId>>,
     /// Token → value.
     pub(super) found: Vec<Value>,
@@ -145,7 +145,7 @@ impl<'h> Plan<'h> {
                 }
                 let ok = matches!(operation.outcome, Outcome::Mutated(_)) && judged;
                 if kept.writes.is_empty() {
-                    // Nothing to write is nothing sent: no version of its own.
+                    // Without writes it was not sent, and has no version.
                     if ok && !kept.reads.is_empty() {
                         let observation = Observation {
                             index,

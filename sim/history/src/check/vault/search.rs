@@ -2,15 +2,15 @@
 //! Objects* (1993), with the memory of Lowe, *Testing for Linearizability* (2017),
 //! made linear where versions leave no choice.
 //!
-//! Slots are filled from the first to the last. A read changes nothing, so it is
-//! satisfied as soon as it can be, which never closes a way. Only an empty place is
-//! a choice, tried first with what somebody saw there; a contradiction goes back to
-//! the last choice, unless no choice could have mattered to it: then it is a
-//! violation whatever the rest is, is written down, taken for granted, and the
-//! search goes on.
+//! Versions are visited from the first to the last. A read changes nothing, so it is
+//! satisfied as early as possible, which excludes no order. Only an unacknowledged
+//! version is a choice, candidates that explain a later read first. A contradiction
+//! returns to the last choice, unless it is there whatever the choices are: then it is
+//! reported, the state is corrected to what was read, and the search goes on.
 //!
-//! A write that nobody knows the effect of leaves every token free until it is
-//! written again, or read by an acknowledged mutate. That is lenient, never strict.
+//! After a write of unknown effect, a token may have any value until it is written
+//! again, or read by an acknowledged mutate. That can miss a violation and never
+//! invents one.
 
 use super::ids::{MutateId, ObservationId, Pair, Token, Value};
 use std::collections::{BTreeSet, HashSet};
@@ -42,13 +42,13 @@ pub(super) enum Found {
 /// A contradiction.
 #[derive(Clone, Debug)]
 pub(super) enum Failure {
-    /// A mutate did not read what stands before it: tokens and what it saw.
+    /// A mutate did not read the values before it: tokens and what it read.
     Reads(MutateId, Vec<Pair>),
-    /// A read saw what never was while it ran.
+    /// A read shows no state that there was while it ran.
     Observation(ObservationId),
     /// A mutate without a version has no place.
     Late(MutateId),
-    /// Nobody explains a version.
+    /// No mutate explains a version.
     Gap,
     /// The final state holds something else.
     Final(Vec<Pair>),
@@ -68,7 +68,7 @@ pub(super) struct Search<'p, 'h> {
     pub(super) lookahead: Lookahead,
     /// That nobody has a place yet.
     pub(super) nobody: Vec<bool>,
-    /// How many versions are behind, and mutates after the last place.
+    /// How many versions were visited, and mutates applied after the last version.
     pub(super) at: usize,
     /// Reads from the first unsatisfied one to the last that may be open.
     pub(super) open: (usize, usize),
@@ -77,8 +77,8 @@ pub(super) struct Search<'p, 'h> {
     /// Whether a choice was made that cannot be taken back.
     committed: bool,
     pub(super) choices: bool,
-    /// Takes two ways to one state for one, though they leave different mutates over:
-    /// an order found so is one, but that none was found proves nothing.
+    /// Merges equal states whatever mutates are left: fast, but only success is
+    /// conclusive.
     pub(super) heuristic: bool,
     pub(super) known: HashSet<(usize, u128, u128)>,
     pub(super) steps: u64,
@@ -166,7 +166,7 @@ impl<'p, 'h> Search<'p, 'h> {
                 continue;
             }
             let deeper = |(depth, _): &(usize, Vec<Violation>)| self.at > *depth;
-            // Nobody hears of where a heuristic search got stuck.
+            // Where a heuristic search got stuck is not conclusive.
             let unheard = matches!(failure, Failure::Known) || (self.heuristic && self.choices);
             if !unheard && self.stuck.as_ref().is_none_or(deeper) {
                 self.stuck = Some((self.at, self.explain(&failure)));
@@ -181,8 +181,8 @@ impl<'p, 'h> Search<'p, 'h> {
         }
     }
 
-    /// Satisfies every read that fits here; what comes next has to begin no later
-    /// than the answer.
+    /// Satisfies every read that this state satisfies. Returns the latest start of the
+    /// next mutate.
     fn look_around(&mut self) -> u64 {
         if self.at <= self.plan.versions.len() {
             self.state.mark(self.at);
@@ -258,7 +258,7 @@ impl<'p, 'h> Search<'p, 'h> {
         self.state.cells[token].value == value || self.state.is_any(token)
     }
 
-    /// What a mutate read that is not so.
+    /// What a mutate read that differs from the state.
     pub(super) fn disagreements(&self, mutate: MutateId) -> Vec<Pair> {
         if !self.plan.mutates[mutate].trusted {
             return Vec::new();
@@ -291,7 +291,7 @@ impl<'p, 'h> Search<'p, 'h> {
         None
     }
 
-    /// Who had to come before something that began at `start`.
+    /// The operation that had to precede one that began at `start`.
     fn overdue(&self, horizon: u64, start: u64) -> Option<Failure> {
         if horizon >= start {
             return None;
@@ -326,7 +326,7 @@ impl<'p, 'h> Search<'p, 'h> {
             self.state.cells.iter().map(|cell| cell.writer).collect();
         self.state.revert(from);
         for token in self.plan.tokens_of(loss) {
-            // The cut gave it its old value back; whatever else was taken is free.
+            // A cut restores the value before it; other tokens taken may have any.
             if writer_before[token] == self.state.cells[token].writer {
                 self.state.set_any(token);
             }
@@ -345,7 +345,7 @@ impl<'p, 'h> Search<'p, 'h> {
         }
     }
 
-    /// The end of the versions: whether all is done, or what cannot be.
+    /// After the last version: whether every operation is satisfied, or which is not.
     fn finish(&mut self, horizon: u64) -> Result<bool, Failure> {
         let plan = self.plan;
         let must = plan.unversioned[self.unversioned_from..]
@@ -374,7 +374,7 @@ impl<'p, 'h> Search<'p, 'h> {
         self.choose(horizon, failure).map(|()| false)
     }
 
-    /// Takes a violation for granted.
+    /// Corrects the state to what a violation read, to go on after it.
     fn accept(&mut self, failure: &Failure) {
         let at = self.at;
         match failure {

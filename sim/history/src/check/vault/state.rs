@@ -1,5 +1,4 @@
-//! The vault as a search sees it, with every change written down so that it can be
-//! taken back.
+//! The state of a search, with a list of its changes to undo them.
 
 use super::ids::{MutateId, ObservationId, Token, Value};
 use super::plan::{Plan, mix, signature};
@@ -12,7 +11,7 @@ pub(super) struct Cell {
     pub(super) before: Value,
     /// The mutate that wrote it last.
     pub(super) writer: Option<MutateId>,
-    /// How many versions were behind when it was written; 0 before the first.
+    /// How many versions were visited when it was written; 0 before the first.
     pub(super) at: usize,
     /// Whether it may have any value.
     pub(super) any: bool,
@@ -23,7 +22,7 @@ enum Change {
     Token(Token, Cell),
     Placed(MutateId),
     Seen(ObservationId),
-    /// Nobody knows what was written: the place of the last such write before.
+    /// A write of unknown effect; holds the version of the previous one.
     UnknownEffect(usize),
 }
 
@@ -32,11 +31,11 @@ pub(super) struct State {
     /// How many tokens have a value.
     pub(super) live: usize,
     pub(super) sign: u128,
-    /// Moves that happened, of those without a place of their own.
+    /// Mutates that were applied, of those without an acknowledged version.
     pub(super) placed: Vec<bool>,
     /// Reads that were satisfied.
     pub(super) seen: Vec<bool>,
-    /// What `placed` and `seen` hold, as one number each.
+    /// Signatures of `placed` and `seen`.
     moved: u128,
     looked: u128,
     /// A write after which every token not written since may have any value.
@@ -72,7 +71,7 @@ impl State {
         }
     }
 
-    /// Whether a token may have any value, as far as anyone knows.
+    /// Whether a token may have any value.
     pub(super) fn is_any(&self, token: Token) -> bool {
         let cell = &self.cells[token];
         cell.any || cell.at < self.unknown_effect
@@ -115,7 +114,7 @@ impl State {
         self.set(token, cell);
     }
 
-    /// Takes a token's value from whoever certainly saw it.
+    /// Sets a token to the value that was certainly read.
     pub(super) fn learn(&mut self, token: Token, value: Value, at: usize) {
         let known = self.cells[token];
         let cell = Cell {
@@ -151,7 +150,7 @@ impl State {
         self.changes.len()
     }
 
-    /// Remembers where a place begins.
+    /// Remembers the number of changes before a version.
     pub(super) fn mark(&mut self, place: usize) {
         self.marks[place] = self.changes.len();
     }
@@ -160,7 +159,7 @@ impl State {
         self.marks[place]
     }
 
-    /// Takes back everything after the first `length` changes.
+    /// Undoes everything after the first `length` changes.
     pub(super) fn undo(&mut self, length: usize) {
         while self.changes.len() > length {
             match self.changes.pop() {
@@ -179,8 +178,8 @@ impl State {
         }
     }
 
-    /// Makes the tokens what they were after the first `length` changes, which is
-    /// a change of its own.
+    /// Sets the tokens to what they were after the first `length` changes; that can be
+    /// undone too.
     pub(super) fn revert(&mut self, length: usize) {
         for index in (length..self.changes.len()).rev() {
             match self.changes[index] {
@@ -206,7 +205,7 @@ impl State {
         cells
     }
 
-    /// The whole of what the rest of a search depends on, but for the place.
+    /// All that the rest of a search depends on, except the version.
     pub(super) fn key(&self) -> (u128, u128) {
         (
             self.moved ^ self.looked ^ self.unknown_effect as u128,
@@ -214,7 +213,7 @@ impl State {
         )
     }
 
-    /// The same without the mutates that led there.
+    /// The same without the mutates that were applied.
     pub(super) fn heuristic_key(&self) -> (u128, u128) {
         (self.looked ^ self.unknown_effect as u128, self.sign)
     }

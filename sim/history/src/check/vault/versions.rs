@@ -1,6 +1,5 @@
-//! `stale_write` and `lost_token` as far as versions alone prove them, and the
-//! versions that a search has to fill: one for each version, in order of time across
-//! losses.
+//! `stale_write` and `lost_token` as far as versions alone prove them, and the list
+//! of versions for the search, in order of time across losses.
 //!
 //! A loss that names versions cuts the vault back to the one before the least of
 //! them, and what is written later counts on from there; each stretch between two
@@ -35,7 +34,7 @@ pub(super) fn lay_out(
         assign(plan, &cuts, &pinned, &mut eras);
     }
     let last = eras.len() - 1;
-    // More unacknowledged versions than that can only stay empty.
+    // No more unacknowledged versions than that can be explained.
     let mut fillers =
         (plan.maybe_applied.len() + plan.unversioned.len() + plan.unknown_effect.len()) as u64;
     let mut base = 0;
@@ -60,7 +59,7 @@ pub(super) fn lay_out(
         let mut before: Option<MutateId> = None;
         for (version, mutate) in pinned {
             if version <= at {
-                // A second one at this version, or one that counts from what is gone.
+                // A second one at this version, or one that counts from a lost version.
                 let op = plan.operation(mutate).id;
                 plan.mutates[mutate].trusted = false;
                 if !taken.contains(&version) {
@@ -90,7 +89,7 @@ pub(super) fn lay_out(
 }
 
 /// A loss that names tokens and no versions happened somewhere among the mutates
-/// that ran at its time: it stands before and after each of them.
+/// that ran at its time: it is listed before and after each of them.
 fn evict(plan: &mut Plan<'_>) {
     let mut evictions: Vec<(usize, usize)> = Vec::new();
     for (loss, index) in plan.history.losses().iter().zip(0..) {
@@ -267,9 +266,9 @@ fn covered(plan: &Plan<'_>, mutate: MutateId, loss: &Loss) -> Option<Violation> 
 }
 
 /// Walks the versions backwards, keeping the smallest end among the later ones: a
-/// mutate that began after it stands too early, and the later one stands on top of
-/// what it cannot have read. Each that stands too late is reported once, with the
-/// nearest that overtook it and their number, and binds nobody any more.
+/// mutate that began after it has too early a version. Each that has too late a one is
+/// reported once, with the nearest that overtook it and their number, and orders nothing
+/// any more.
 fn in_order(plan: &mut Plan<'_>, out: &mut Vec<Violation>) {
     let mut earliest: Option<(u64, MutateId)> = None;
     let mut found: Option<(MutateId, MutateId, u64)> = None;
