@@ -193,7 +193,7 @@ impl Summary {
     #[must_use]
     pub fn unexercised(&self, options: &WorldOptions) -> Vec<FaultKind> {
         FaultKind::all()
-            .filter(|kind| options.faults.contains(&kind.class()))
+            .filter(|kind| options.faults.contains(kind))
             .filter(|kind| !self.faults.contains_key(kind))
             .collect()
     }

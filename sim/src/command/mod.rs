@@ -18,7 +18,7 @@ use strum::VariantArray;
 
 use crate::{
     mutants::Variant,
-    plan::{FaultClass, Workload, WorldOptions},
+    plan::{FaultClass, FaultKind, Workload, WorldOptions},
     record::Verdict,
 };
 
@@ -62,32 +62,35 @@ pub struct WorldArgs {
         hide_possible_values = true
     )]
     pub workload: Workload,
-    /// Classes of faults that strike: none, all, or a list of network,
-    /// replica, lock, redis
-    #[arg(long, value_name = "none|all|CLASS,…", default_value = "all", value_parser = classes)]
-    pub faults: Classes,
+    /// Faults that strike: none, all, or a list of classes (network, replica,
+    /// lock, redis) and of single faults by the names in reports
+    #[arg(long, value_name = "none|all|CLASS,…", default_value = "all", value_parser = faults)]
+    pub faults: Faults,
     /// The store that is tested: correct, or one with a planted bug (see mutants)
     #[arg(long, value_name = "correct|VARIANT", default_value = "correct")]
     pub store: Variant,
 }
 
-/// Classes of faults.
+/// Faults.
 #[derive(Clone, Debug)]
-pub struct Classes(pub Vec<FaultClass>);
+pub struct Faults(pub Vec<FaultKind>);
 
-fn classes(text: &str) -> Result<Classes, String> {
+fn faults(text: &str) -> Result<Faults, String> {
     match text {
-        "all" => Ok(Classes(FaultClass::VARIANTS.to_vec())),
-        "none" => Ok(Classes(Vec::new())),
-        list => list
-            .split(',')
-            .map(|name| <FaultClass as clap::ValueEnum>::from_str(name, false))
-            .collect::<Result<_, _>>()
-            .map(Classes)
-            .map_err(|_| {
-                format!("{list:?} is not none, all, or a list of network, replica, lock, redis")
-            }),
+        "all" => return Ok(Faults(FaultKind::all().collect())),
+        "none" => return Ok(Faults(Vec::new())),
+        _ => {}
     }
+    let mut faults = Vec::new();
+    for name in text.split(',') {
+        match <FaultClass as clap::ValueEnum>::from_str(name, false) {
+            Ok(class) => faults.extend(class.kinds()),
+            Err(_) => faults.push(FaultKind::try_from(name.to_owned()).map_err(|error| {
+                format!("{error}; or none, all, or the classes network, replica, lock, redis")
+            })?),
+        }
+    }
+    Ok(Faults(faults))
 }
 
 impl WorldArgs {
@@ -116,13 +119,16 @@ impl WorldArgs {
             words += &format!(" --replicas {replicas}");
         }
         words += &format!(" --ops {} --workload {}", self.ops, self.workload);
-        if self.faults.0.len() != FaultClass::VARIANTS.len() {
-            let names: Vec<_> = self
-                .faults
-                .0
-                .iter()
-                .map(|class| format!("{class:?}").to_lowercase())
-                .collect();
+        let faults = &self.faults.0;
+        if !FaultKind::all().all(|kind| faults.contains(&kind)) {
+            let (mut names, mut single) = (Vec::new(), faults.clone());
+            for class in FaultClass::VARIANTS {
+                if class.kinds().all(|kind| faults.contains(&kind)) {
+                    names.push(format!("{class:?}").to_lowercase());
+                    single.retain(|kind| kind.class() != *class);
+                }
+            }
+            names.extend(single.iter().map(ToString::to_string));
             let list = if names.is_empty() {
                 "none".to_owned()
             } else {

@@ -6,13 +6,14 @@ use super::{
     bug::Correct,
     bugs::{
         AmbientRandomness, AuditElsewhere, BatchCutInTwo, CachedHeadKept, DiffInTwoScripts,
-        EnvelopeEndKept, FenceInTwoCommands, FirstDiffKept, FirstPageKept, LockTrusted, LostReply,
-        NoAppendId, NoTombstone, PatchedAppend, PatchedApply, PlaintextInEnvelope, ResentAsAnother,
-        ScriptRunTwice, SnapshotBeforeVersion, UnfencedDeletes, UnknownAcknowledged,
+        EnvelopeEndKept, FenceInTwoCommands, FirstDiffKept, FirstPageKept, IdentityInherited,
+        LockTrusted, LostReply, NoAppendId, NoTombstone, PatchedAppend, PatchedApply,
+        PlaintextInEnvelope, ResentAsAnother, ScriptRunTwice, SnapshotBeforeVersion,
+        UnfencedDeletes, UnknownAcknowledged,
     },
     patch::StalePatch,
 };
-use crate::plan::{FaultClass, Workload, WorldOptions};
+use crate::plan::{CommandFault, FaultClass, Workload, WorldOptions};
 
 /// Where a bug shows soon.
 pub(super) type Worlds = fn(&mut WorldOptions);
@@ -116,6 +117,8 @@ planted_bugs! { $
         AUDIT => BatchCutInTwo = BatchCutInTwo;
     UnknownAcknowledged "unknown_acknowledged": "an append of unknown outcome is acknowledged at the position that it can have",
         AUDIT => UnknownAcknowledged = UnknownAcknowledged;
+    IdentityInherited "identity_inherited": "an append takes the identity of one that was given up, and with it that one's record",
+        AUDIT => IdentityInherited = IdentityInherited::default();
     FirstPageKept "first_page_kept": "a reader serves the first page that was read, for ever",
         AUDIT => FirstPageKept = FirstPageKept::default();
     AmbientRandomness "ambient_randomness": "whether a command more is sent depends on a hash that is seeded anew",
@@ -130,6 +133,17 @@ planted_bugs! { $
             "local version = redis.call('INCR', KEYS[2])",
             "local version = state.version
                  if #sets > 0 then version = redis.call('INCR', KEYS[2]) end",
+        )?;
+    // It takes a token that is purged and not looked at again.
+    PurgedNameCut "purged_name_cut": "the names of tokens to delete are cut, so that those of the vault stay",
+        |options| {
+            VAULT(options);
+            options.faults.clear();
+            options.replicas = Some(5);
+            options.ops = 6;
+        } => PatchedApply = PatchedApply::new(
+            "deletes[#deletes + 1], gone[#gone + 1] = token, token",
+            "deletes[#deletes + 1], gone[#gone + 1] = string.sub(token, 1, 20), token",
         )?;
     DiffInTwoScripts "diff_in_two_scripts": "the second half of a diff travels as a script of its own",
         VAULT => DiffInTwoScripts = DiffInTwoScripts;
@@ -173,14 +187,15 @@ all(redis.call, 'HSET', KEYS[1], sets)
     EnvelopeEndKept "envelope_end_kept": "a refreshed token keeps the end of its first envelope",
         |options| {
             VAULT(options);
-            options.faults = vec![FaultClass::Replica];
+            options.faults = FaultClass::Replica.kinds().collect();
         } => EnvelopeEndKept = EnvelopeEndKept::default();
     // It takes a command that is late, of a token that nobody changes in the
     // meantime.
     NoTombstone "no_tombstone": "a mutation whose reply was lost is given up without a receipt that stops its late attempts",
         |options| {
             VAULT(options);
-            options.faults = vec![FaultClass::Network];
-            options.ops = 200;
+            options.faults = vec![CommandFault::LateCommand.into()];
+            options.replicas = Some(2);
+            options.ops = 100;
         } => NoTombstone = NoTombstone::new()?;
 }

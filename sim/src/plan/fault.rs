@@ -27,6 +27,13 @@ pub enum FaultClass {
     Redis,
 }
 
+impl FaultClass {
+    /// The kinds of faults in it.
+    pub fn kinds(self) -> impl Iterator<Item = FaultKind> {
+        FaultKind::all().filter(move |kind| kind.class() == self)
+    }
+}
+
 /// Declares one group of kinds.
 macro_rules! group {
     ($(#[doc = $doc:literal])+ $name:ident { $($(#[doc = $what:literal])+ $kind:ident,)+ }) => {
@@ -425,16 +432,16 @@ pub(crate) struct Scale {
 }
 
 impl Fault {
-    /// Draws a number of faults of the given classes, whose kinds have weights
-    /// of their own for every seed, down to none.
+    /// Draws a number of faults of the given kinds, which have weights of their
+    /// own for every seed, down to none.
     pub(crate) fn draw_some(
         rng: &mut impl Rng,
-        classes: &[FaultClass],
+        kinds: &[FaultKind],
         replicas: usize,
         scale: Scale,
     ) -> Vec<Self> {
         let weighted: Vec<(FaultKind, u32)> = FaultKind::all()
-            .filter(|kind| classes.contains(&kind.class()))
+            .filter(|kind| kinds.contains(kind))
             .map(|kind| (kind, [0, 0, 0, 1, 2, 8][rng.random_range(0..6)]))
             .collect();
         let total: u32 = weighted.iter().map(|(_, weight)| weight).sum();

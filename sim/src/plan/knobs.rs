@@ -5,9 +5,8 @@ use std::{fmt, time::Duration};
 use haechi_store_redis::redis::{LockPolicy, LockTimes, Timeouts};
 use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
-use strum::VariantArray;
 
-use super::{Fault, FaultClass, Scale, VaultKnobs, Workload, generator};
+use super::{Fault, FaultKind, Scale, VaultKnobs, Workload, generator};
 
 /// What the person who runs a world decides; the seed decides the rest.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,8 +17,8 @@ pub struct WorldOptions {
     pub ops: usize,
     /// What the replicas do.
     pub workload: Workload,
-    /// Classes of faults that may strike.
-    pub faults: Vec<FaultClass>,
+    /// Faults that may strike.
+    pub faults: Vec<FaultKind>,
 }
 
 impl Default for WorldOptions {
@@ -28,7 +27,7 @@ impl Default for WorldOptions {
             replicas: None,
             ops: 40,
             workload: Workload::default(),
-            faults: FaultClass::VARIANTS.to_vec(),
+            faults: FaultKind::all().collect(),
         }
     }
 }

@@ -72,9 +72,9 @@ impl Mark {
     /// Whether worlds of these options meet it, given enough of them.
     #[must_use]
     pub fn is_reachable(self, options: &WorldOptions) -> bool {
-        let has = |class| options.faults.contains(&class);
+        let has = |class: FaultClass| class.kinds().all(|kind| options.faults.contains(&kind));
         let situation = match self {
-            Self::During(kind, _) => return has(kind.class()),
+            Self::During(kind, _) => return options.faults.contains(&kind),
             Self::Met(situation) => situation,
         };
         match situation {

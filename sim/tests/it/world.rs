@@ -1,6 +1,8 @@
 //! Whole worlds: first that one seed gives one trace, then what they show.
 
-use haechi_history::{Function, Outcome};
+use std::collections::BTreeSet;
+
+use haechi_history::{Function, Outcome, check::Invariant};
 use haechi_sim::{
     mutants::Variant,
     plan::{FaultClass, FaultKind, Workload, WorldOptions},
@@ -132,7 +134,7 @@ fn cancelled_calls_are_carried_out_and_are_not() {
 fn only_the_classes_asked_for_strike() {
     for class in FaultClass::VARIANTS.iter().copied() {
         let options = WorldOptions {
-            faults: vec![class],
+            faults: class.kinds().collect(),
             ..WorldOptions::default()
         };
         for seed in 0..5 {
@@ -165,5 +167,63 @@ fn every_planted_bug_is_caught() {
             },
         );
         assert!(caught.is_some(), "{variant} survived 500 seeds");
+    }
+}
+
+/// For each invariant a planted bug, and a seed whose world reports that
+/// invariant before any other.
+const FIRST_REPORTED: &[(Invariant, Variant, u64)] = &[
+    (Invariant::ChainIntegrity, Variant::NoFence, 0),
+    (Invariant::Fork, Variant::UnknownAcknowledged, 1),
+    (Invariant::LostAppend, Variant::NoAppendId, 2),
+    (Invariant::DuplicateAppend, Variant::BlindRetry, 48),
+    (Invariant::PhantomAppend, Variant::LostReplyNotApplied, 17),
+    (Invariant::RealtimeOrder, Variant::IdentityInherited, 1),
+    (Invariant::StaleRead, Variant::FirstPageKept, 2),
+    (Invariant::LostToken, Variant::FirstDiffKept, 49),
+    (Invariant::ResurrectedToken, Variant::PurgedNameCut, 4),
+    (Invariant::PartialDiff, Variant::FirstDiffKept, 65),
+    (Invariant::StaleWrite, Variant::VaultNoFence, 1),
+    (Invariant::UndecryptableToken, Variant::EnvelopeEndKept, 15),
+    (Invariant::Unaudited, Variant::AuditElsewhere, 1),
+    (Invariant::NoProgress, Variant::CachedHeadKept, 0),
+    (
+        Invariant::WrongOutcome,
+        Variant::VaultLostReplyNotApplied,
+        43,
+    ),
+    (Invariant::Leak, Variant::PlaintextInEnvelope, 0),
+    (Invariant::Nondeterminism, Variant::AmbientRandomness, 0),
+];
+
+/// Only a loss of data violates these, and worlds have none.
+const NEED_DATA_LOSS: &[Invariant] = &[Invariant::SilentRollback];
+
+/// Catches an invariant that no planted bug violates, or that another always
+/// hides: nothing would show that its check can fail.
+#[test]
+fn every_invariant_is_the_first_reported_for_a_planted_bug() {
+    let listed = FIRST_REPORTED.iter().map(|(invariant, ..)| invariant);
+    let listed: BTreeSet<_> = listed.chain(NEED_DATA_LOSS).collect();
+    assert_eq!(listed, Invariant::ALL.iter().collect());
+    for (invariant, variant, seed) in FIRST_REPORTED {
+        let mut first = BTreeSet::new();
+        // The world of the seed, or one that follows if draws have changed.
+        run_seeds(
+            *seed..*seed + 100,
+            2,
+            variant.twice(),
+            &variant.options(),
+            *variant,
+            |report| {
+                let violation = report.world.run.violations.first();
+                first.extend(violation.map(|violation| violation.invariant));
+                !first.contains(invariant)
+            },
+        );
+        assert!(
+            first.contains(invariant),
+            "from seed {seed} on, {variant} reports these first, but not {invariant}: {first:?}"
+        );
     }
 }

@@ -13,7 +13,7 @@ use strum::VariantArray;
 fn run(seed: u64, faults: &[FaultClass]) -> RunReport {
     let options = WorldOptions {
         workload: Workload::Vault,
-        faults: faults.to_vec(),
+        faults: faults.iter().flat_map(|class| class.kinds()).collect(),
         ..WorldOptions::default()
     };
     world::run(seed, &options, Variant::Correct, Capture::default()).run
