@@ -239,13 +239,14 @@ impl<'h> Plan<'h> {
         self.operation(mutate).outcome.mutation()
     }
 
+    /// Without tokens that only a failed mutate names: nothing contradicts those.
     pub(super) fn pairs(
         &self,
         pairs: &'h [(Symbol, Option<Symbol>)],
     ) -> impl Iterator<Item = Pair> {
         pairs
             .iter()
-            .map(|(token, value)| (self.token(*token), *value))
+            .filter_map(|(token, value)| Some((self.tokens[token.index()]?, *value)))
     }
 
     pub(super) fn operation(&self, mutate: MutateId) -> &'h Operation {
