@@ -1,6 +1,6 @@
-//! Runs many worlds, several at a time, and adds up what came of them.
+//! Runs many worlds, several at a time, and adds up their reports.
 //!
-//! Threads and wall time live here, outside of every world.
+//! Threads and wall time are used only here, outside of worlds.
 
 use std::{
     collections::BTreeMap,
@@ -22,7 +22,7 @@ use haechi_history::check::Invariant;
 /// A world's report, and how long it took to run.
 #[derive(Debug)]
 pub struct SeedReport {
-    /// What came of it.
+    /// The world's report.
     pub world: WorldReport,
     /// Wall time.
     pub wall: Duration,
@@ -43,8 +43,8 @@ pub fn run_seed(seed: u64, options: &WorldOptions, variant: Variant) -> SeedRepo
     }
 }
 
-/// Runs one seed a second time, and accuses it of
-/// [`Nondeterminism`](Invariant::Nondeterminism) if another trace comes of it.
+/// Runs a seed again, and reports [`Nondeterminism`](Invariant::Nondeterminism)
+/// if its trace differs.
 pub fn recheck(report: &mut SeedReport, options: &WorldOptions, variant: Variant) {
     let run = |capture| world::run(report.world.run.seed, options, variant, capture);
     let again = run(Capture::default());
@@ -73,11 +73,11 @@ pub fn recheck(report: &mut SeedReport, options: &WorldOptions, variant: Variant
     report.world.run.violations.push(violation);
 }
 
-/// Runs seeds on `jobs` threads and hands the reports out in the order of the
-/// seeds, whichever is done first, until `each` answers `false`.
+/// Runs seeds on `jobs` threads and passes the reports to `each` in the order
+/// of the seeds, until it returns `false`.
 ///
-/// Every `twice`th seed is [checked again](recheck); 0 for none. At most a
-/// few reports a thread are held back.
+/// Every `twice`th seed is [checked again](recheck); 0 for none. At most a few
+/// reports per thread are buffered.
 pub fn run_seeds(
     seeds: impl Iterator<Item = u64> + Send,
     jobs: usize,
@@ -87,7 +87,7 @@ pub fn run_seeds(
     mut each: impl FnMut(SeedReport) -> bool,
 ) {
     let jobs = jobs.max(1);
-    // Numbered, so that reports can be put into their order again.
+    // Numbered, to restore the order of the reports.
     let next = Mutex::new(Some(seeds.enumerate()));
     let (sender, receiver) = mpsc::sync_channel(jobs * 4);
     std::thread::scope(|scope| {
@@ -123,32 +123,32 @@ pub fn run_seeds(
     });
 }
 
-/// What many worlds add up to.
+/// The sum of many worlds.
 #[derive(Clone, Debug, Default)]
 pub struct Summary {
     /// Worlds.
     pub seeds: u64,
-    /// Worlds in which something was violated.
+    /// Worlds with a violation.
     pub failed: Vec<u64>,
-    /// Worlds in which the harness was wrong.
+    /// Worlds with a harness error.
     pub harness_errors: Vec<u64>,
-    /// How all operations ended.
+    /// The outcomes of all operations.
     pub outcomes: Outcomes,
-    /// How those of the vault ended.
+    /// The outcomes of the vault's operations.
     pub vault_outcomes: Outcomes,
-    /// What all token stores counted.
+    /// The sum of the token stores' counters.
     pub vault_stats: VaultStats,
     /// How often each fault struck.
     pub faults: BTreeMap<FaultKind, u64>,
-    /// How often each situation was met.
+    /// How often each coverage mark was reached.
     pub marks: Marks,
-    /// Conflicts met by all sinks.
+    /// Conflicts of all sinks.
     pub conflicts: u64,
     /// Attempts repeated after a failure.
     pub retries: u64,
     /// Replies that never came.
     pub lost_replies: u64,
-    /// Batches whose fate was read from the chain.
+    /// Batches whose outcome was read from the chain.
     pub settled_by_reading: u64,
     /// Simulated time, all worlds together.
     pub simulated: Duration,
@@ -198,8 +198,8 @@ impl Summary {
             .collect()
     }
 
-    /// The situations that were never met, of those that a long run with the
-    /// given options meets.
+    /// The coverage marks that were not reached, of those that a long run with
+    /// the given options reaches.
     #[must_use]
     pub fn unreached(&self, options: &WorldOptions) -> Vec<Mark> {
         Mark::all()
@@ -208,7 +208,7 @@ impl Summary {
             .collect()
     }
 
-    /// What all worlds together have shown.
+    /// The verdict on all worlds.
     #[must_use]
     pub fn verdict(&self) -> Verdict {
         match (self.harness_errors.is_empty(), self.failed.is_empty()) {
@@ -218,7 +218,7 @@ impl Summary {
         }
     }
 
-    /// Worlds a second that one thread gets through.
+    /// Worlds per second and thread.
     #[must_use]
     pub fn seeds_per_core_second(&self) -> f64 {
         self.seeds as f64 / self.busy.as_secs_f64().max(1e-9)

@@ -1,6 +1,5 @@
-//! The keys of one server: their values, their expiry, and what WATCH needs.
-//!
-//! Knows no command and no clock: the time is set for each command.
+//! The keys of a server: their values, their expiry, and their changes for
+//! WATCH. The time is set for each command.
 
 use super::reply::Reply;
 use super::value::{Kind, Value, WRONGTYPE};
@@ -144,8 +143,8 @@ impl Keyspace {
         self.write(key)?.ok_or(WRONGTYPE)
     }
 
-    /// Sets `key`, of whatever type it was. The key is copied: a slice would keep the whole buffer alive that was read from
-    /// the connection.
+    /// Sets `key`, whatever type it had. The key is copied: a slice would keep
+    /// the connection's whole read buffer alive.
     pub(super) fn set(&mut self, key: &[u8], value: Value, expires_at: Option<u64>) {
         let entry = Entry {
             value: Arc::new(value),
@@ -218,7 +217,8 @@ impl Keyspace {
             .or_insert(self.changes)
     }
 
-    /// Whether `key` has changed, or expired, since [`Keyspace::watch`] returned `stamp`.
+    /// Whether `key` has changed, or expired, since [`Keyspace::watch`]
+    /// returned `stamp`.
     pub(super) fn changed_since(&mut self, key: &[u8], stamp: u64) -> bool {
         self.expire(key);
         self.watched.get(key).is_none_or(|now| *now != stamp)

@@ -125,7 +125,8 @@ impl Redis {
         self.state.connections = 0;
         self.state.next_id = 0;
         self.state.random = Default::default();
-        // Clients notice a restart by the run id: it differs after each, but need not be random.
+        // Clients detect a restart by the run id: it has to differ each time,
+        // but need not be random.
         self.state.run_id = format!("{:040x}", self.state.life);
     }
 

@@ -1,6 +1,6 @@
 //! Error conditions of a server (LOADING, READONLY, OOM, MISCONF, BUSY, NOREPLICAS, NOPERM), with redis-server's texts.
 //!
-//! When they are checked is decided in `cmd::dispatch`.
+//! `cmd::dispatch` decides when they are checked.
 
 use super::reply::Reply;
 use super::session::Session;
@@ -94,7 +94,8 @@ impl Modes {
         password: &[u8],
     ) -> Result<(), Reply> {
         let known = if user == b"default" {
-            // Without a password, any password lets the default user in.
+            // Without a password, any password is accepted for the default
+            // user.
             self.requirepass
                 .as_ref()
                 .is_none_or(|expected| expected.as_bytes() == password)

@@ -1,6 +1,4 @@
 //! Replies to commands, and their encoding in RESP2 and RESP3.
-//!
-//! Knows no command and no connection.
 
 use super::number::general;
 use super::value::Score;
@@ -252,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn what_resp3_shows_resp2_flattens() {
+    fn resp2_flattens_resp3_types() {
         let both = |reply: Reply| {
             let mut newer = BytesMut::new();
             reply.encode_as(Protocol::Resp3, &mut newer);

@@ -1,6 +1,5 @@
-//! Parses commands as clients send them: arrays of bulk strings, and inline commands as typed into telnet.
-//!
-//! Knows no command.
+//! Parses commands as clients send them: arrays of bulk strings, and inline
+//! commands as typed into telnet.
 
 use bytes::{Buf, Bytes, BytesMut};
 
@@ -195,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_resp_is_named() {
+    fn protocol_errors_have_texts() {
         assert!(
             next_command(&mut BytesMut::from("*1\r\n!3\r\n"))
                 .unwrap_err()

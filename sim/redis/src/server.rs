@@ -1,9 +1,8 @@
 //! Serves a connection over any stream of bytes, and injects faults into it.
 //!
-//! A [`Gate`] is asked before and after every command. It can break the connection before the command runs, after it ran
-//! but before its reply, or in the middle of the reply: three cases that a client cannot tell apart.
-//!
-//! Knows no command, and neither sockets nor clocks.
+//! A [`Gate`] is called before and after every command. It can break the
+//! connection before the command runs, after it ran but before its reply, or in
+//! the middle of the reply: three cases that a client cannot distinguish.
 
 use super::{Command, Reply, Session, SharedRedis, next_command};
 use bytes::BytesMut;

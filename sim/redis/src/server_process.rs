@@ -1,6 +1,4 @@
 //! A real redis-server as a child process, for tests that need the original.
-//!
-//! Knows nothing of the simulated server.
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -9,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 use tempfile::TempDir;
 
-/// How often to try another port when a free one is taken by another program meanwhile.
+/// How often to try another port if a free one is taken in the meantime.
 const ATTEMPTS: usize = 5;
 
 /// A redis-server on a free port of 127.0.0.1, in a temporary directory. It is killed when this is dropped, and when this
@@ -66,7 +64,7 @@ impl RedisServer {
             };
             match server.wait_until_ready() {
                 Ok(()) => return Ok(server),
-                // Most likely another program took the port meanwhile.
+                // Probably another program has taken the port.
                 Err(error) => last = error,
             }
         }
@@ -168,7 +166,8 @@ impl Drop for RedisServer {
     }
 }
 
-/// A shell that kills the server when this program ends without having done so: then its end of the pipe is closed.
+/// A shell that kills the server when this program ends without having done so:
+/// its end of the pipe is then closed.
 #[derive(Debug)]
 struct Watchdog(Child);
 

@@ -4,7 +4,7 @@ use super::reply::Protocol;
 use super::resp::Command;
 use bytes::Bytes;
 
-/// The state of a connection, made by [`super::Redis::connect`].
+/// The state of a connection, created by [`super::Redis::connect`].
 #[derive(Debug, Default)]
 pub struct Session {
     pub(super) id: u64,

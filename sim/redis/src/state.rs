@@ -6,7 +6,8 @@ use super::script::Scripts;
 use super::script::library::Random;
 use std::collections::BTreeMap;
 
-/// The state of a server. It is moved into a script while that runs. The default is an empty server.
+/// The state of a server. It is moved into a script while the script runs. The
+/// default is an empty server.
 #[derive(Default)]
 pub(super) struct State {
     pub(super) keyspace: Keyspace,

@@ -1,6 +1,6 @@
 //! The simulated server on a TCP port, in real time: for redis-cli and for clients in any language.
 //!
-//! The order of commands of different connections is not deterministic here. Knows no command.
+//! The order of commands from different connections is not deterministic here.
 
 use super::server::{Gate, Open, lock, serve_connection};
 use super::{Config, Redis, SharedRedis};
@@ -36,7 +36,8 @@ pub async fn serve<G: Gate + Send + 'static>(
         };
         match accepted {
             Ok((stream, _)) => {
-                // Small replies are sent at once, as redis-server does; where this fails, they are only slower.
+                // Small replies are sent at once, as by redis-server; if this
+                // fails, they are only slower.
                 let _ = stream.set_nodelay(true);
                 tokio::spawn(serve_connection(
                     stream,
@@ -45,7 +46,8 @@ pub async fn serve<G: Gate + Send + 'static>(
                     tokio::time::sleep,
                 ));
             }
-            // Most likely no file descriptor is left: open connections go on, and may free one.
+            // Probably out of file descriptors: open connections go on, and may
+            // free one.
             Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
         }
     }
@@ -78,12 +80,12 @@ impl TcpServer {
     /// Starts a server that injects no faults.
     ///
     /// # Errors
-    /// When no port, thread or runtime can be had.
+    /// When there is no free port, or no thread or runtime can be created.
     pub fn start(config: Config) -> io::Result<TcpServer> {
         TcpServer::start_with(config, Arc::new(Mutex::new(Open)))
     }
 
-    /// Starts a server whose connections `gate` decides on.
+    /// Starts a server with faults from `gate`.
     ///
     /// # Errors
     /// As [`TcpServer::start`].
@@ -134,7 +136,8 @@ impl TcpServer {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
-    /// The server itself, to switch its modes or to read its data. No command runs while the guard is held.
+    /// The server itself, to change its modes or read its data. No command runs
+    /// while the guard exists.
     pub fn redis(&self) -> MutexGuard<'_, Redis> {
         lock(&self.redis)
     }

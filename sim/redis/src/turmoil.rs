@@ -1,6 +1,7 @@
 //! The simulated server on a host of a turmoil simulation (feature `turmoil`).
 //!
-//! It uses tokio's clock, which turmoil drives, so that the seed determines the whole simulation. Knows no command.
+//! It uses tokio's clock, which turmoil drives, so that the seed determines the
+//! whole simulation.
 //!
 //! ```
 //! use redis_sim::{Config, Redis, server::Open};
@@ -34,7 +35,8 @@ use std::sync::{Arc, Mutex};
 
 /// Serves every connection to `port` of the host that runs this, for as long as the host does.
 ///
-/// `admit` is asked for the gate of each connection by the peer's address; `None` resets the connection.
+/// `admit` maps the peer's address to the connection's gate; `None` resets the
+/// connection.
 ///
 /// # Errors
 /// When the port is in use.
@@ -54,7 +56,7 @@ pub async fn serve<G: Gate + 'static>(
         let Some(gate) = admit(peer) else { continue };
         let redis = redis.clone();
         tokio::task::spawn_local(async move {
-            // A connection that breaks is the ordinary end of one.
+            // A broken connection ends like any other.
             let _ = serve_connection(stream, redis, gate, tokio::time::sleep).await;
         });
     }

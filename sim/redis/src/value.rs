@@ -1,6 +1,4 @@
 //! The types of values.
-//!
-//! Knows no command and no key.
 
 use super::number::integer;
 use super::reply::Reply;
@@ -111,7 +109,7 @@ impl Default for Set {
 
 impl Set {
     /// The default of `set-max-intset-entries`.
-    const MOST_INTEGERS: usize = 512;
+    const MAX_INTEGERS: usize = 512;
 
     /// The number of members.
     #[allow(
@@ -140,7 +138,7 @@ impl Set {
         if let Set::Integers(members) = self {
             let number = integer(member);
             let added = number.is_some_and(|number| members.insert(number));
-            if number.is_some() && members.len() <= Set::MOST_INTEGERS {
+            if number.is_some() && members.len() <= Set::MAX_INTEGERS {
                 return added;
             }
             *self = Set::Any(self.iter().collect());
@@ -193,7 +191,8 @@ impl Ord for Score {
 pub struct Sorted {
     scores: BTreeMap<Bytes, f64>,
     order: BTreeSet<(Score, Bytes)>,
-    /// It has had many members, or a long one, at some time: it is a skip list in redis-server.
+    /// Whether it ever had many members or a long one: in redis-server it is a
+    /// skip list then.
     large: bool,
 }
 

@@ -23,17 +23,18 @@ pub struct CheckArgs {
     pub file: PathBuf,
 }
 
-/// What takes longer says how long.
+/// Above this, durations are printed.
 const LONG: Duration = Duration::from_secs(1);
 
-/// Reads and judges the history that `args` names. Nothing is written to `stdout`
-/// unless there is a verdict.
+/// Reads and checks the history that `args` names. Nothing is written to
+/// `stdout` unless there is a verdict.
 ///
 /// # Errors
-/// What the outputs say.
+///
+/// When an output cannot be written to.
 #[expect(
     clippy::disallowed_methods,
-    reason = "for people: nothing in a verdict depends on it"
+    reason = "only printed; no verdict depends on it"
 )]
 pub fn run(args: &CheckArgs, stdout: &mut impl Write, stderr: &mut impl Write) -> io::Result<Exit> {
     let name = args.file.display();

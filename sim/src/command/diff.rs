@@ -1,4 +1,4 @@
-//! `haechi-sim diff`: where two worlds part.
+//! `haechi-sim diff`: the first difference of two traces.
 
 use std::{
     io::{self, Read, Write},
@@ -80,7 +80,7 @@ pub fn diff(args: &DiffArgs) -> io::Result<Exit> {
     Ok(Exit::Violation)
 }
 
-/// The lines of a trace, or of what happens in a world.
+/// The lines of a trace, or of the trace of a schedule.
 fn trace(path: &Path, with: Option<Variant>) -> Result<Vec<String>, String> {
     let at = path.display();
     let text = if path == Path::new("-") {

@@ -29,7 +29,7 @@ pub struct MergeArgs {
     pub files: Vec<PathBuf>,
 }
 
-/// What several runs add up to.
+/// The sum of several runs.
 #[derive(Default)]
 struct Sum {
     numbers: BTreeMap<&'static str, u64>,
@@ -66,7 +66,7 @@ pub fn merge(args: &MergeArgs) -> io::Result<Exit> {
         };
         let mut found = false;
         for line in BufReader::new(file).lines() {
-            // A machine that was stopped leaves a torn line, and no summary.
+            // A run that was stopped leaves a torn line and no summary.
             if let Ok(line) = serde_json::from_str::<Value>(&line?)
                 && let Some(summary) = line.get("summary")
             {

@@ -44,7 +44,7 @@ impl From<Verdict> for Exit {
     }
 }
 
-/// What a world is made of, besides its seed.
+/// The parameters of a world besides its seed.
 #[derive(Args, Clone, Debug)]
 pub struct WorldArgs {
     /// Replicas in a world; drawn from 2 to 5 if not given
@@ -105,13 +105,13 @@ impl WorldArgs {
         }
     }
 
-    /// Whether these are the worlds of a run that is asked for nothing.
+    /// Whether these are the defaults of `run`.
     #[must_use]
     pub fn is_default(&self) -> bool {
         self.store == Variant::Correct && self.options() == WorldOptions::default()
     }
 
-    /// The words that give a command line the same options.
+    /// The arguments that give a command the same options.
     #[must_use]
     pub fn words(&self) -> String {
         let mut words = String::new();

@@ -44,12 +44,12 @@ pub struct MutantsArgs {
     pub json: bool,
 }
 
-/// How one planted bug fared.
+/// The result for one planted bug.
 #[derive(Default)]
 struct Caught {
     /// Seeds until it was caught, sorted, one for each range that caught it.
     seeds: Vec<u64>,
-    /// What fails in the worlds that caught it.
+    /// The invariants that fail in the worlds that caught it.
     violated: BTreeMap<Invariant, Violated>,
     /// Ranges that did not catch it.
     survived: u64,
@@ -65,7 +65,7 @@ struct Violated {
 }
 
 impl Caught {
-    /// How many seeds catch it in so many of 100 ranges.
+    /// The number of seeds that catches it in so many percent of the ranges.
     fn percentile(&self, percent: usize) -> Option<u64> {
         let rank = (self.seeds.len() * percent).div_ceil(100).max(1) - 1;
         self.seeds.get(rank).copied()
@@ -165,7 +165,7 @@ pub fn mutants(args: &MutantsArgs) -> io::Result<Exit> {
     })
 }
 
-/// Looks for the bug in each range.
+/// Searches each range for the bug.
 fn hunt(args: &MutantsArgs, variant: Variant, jobs: usize) -> Caught {
     let options = variant.options();
     let mut caught = Caught::default();

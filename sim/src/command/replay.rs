@@ -1,4 +1,4 @@
-//! `haechi-sim replay`: everything that happened in one world.
+//! `haechi-sim replay`: the trace of one world.
 
 use std::io::{self, Write};
 

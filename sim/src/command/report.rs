@@ -1,4 +1,4 @@
-//! What a run has shown, as reports print it.
+//! Reports of a run, as JSON and as text.
 
 use serde_json::{Map, Value, json};
 
@@ -7,7 +7,7 @@ use crate::{
     record::{RunReport, Verdict},
 };
 
-/// The members that every report of a run begins with.
+/// The first members of every report of a run.
 pub(super) fn value(run: &RunReport) -> Map<String, Value> {
     let violations: Vec<_> = run
         .violations
@@ -43,7 +43,7 @@ pub(super) fn faults<'a>(faults: impl IntoIterator<Item = (&'a FaultKind, &'a u6
     faults.collect::<Map<_, _>>().into()
 }
 
-/// Prints for people what does not hold, and what the harness got wrong.
+/// Prints the violations and harness errors.
 pub(super) fn explain(run: &RunReport) {
     for error in &run.harness_errors {
         eprintln!("  error of the harness, not of the store: {error}");

@@ -56,9 +56,9 @@ pub struct RunArgs {
 /// A part of the seeds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shard {
-    /// Which one, from 0.
+    /// Its index, from 0.
     pub index: u64,
-    /// Of how many.
+    /// The number of shards.
     pub of: u64,
 }
 
@@ -142,7 +142,7 @@ pub fn run(args: &RunArgs) -> io::Result<Exit> {
         writeln!(stdout, "{line}")?;
     }
     stdout.flush()?;
-    tell(&summary, &options, wall, jobs);
+    print_summary(&summary, &options, wall, jobs);
     // The default run is large enough to reach every coverage mark.
     let is_default = args.seed.is_none()
         && args.seeds.is_none()
@@ -218,7 +218,7 @@ fn summary_value(summary: &Summary, options: &WorldOptions, wall: Duration, jobs
     value
 }
 
-/// What token stores counted, as reports print it.
+/// Counters of the token stores.
 fn vault_value(stats: &VaultStats) -> Value {
     json!({
         "committed": stats.committed,
@@ -232,7 +232,7 @@ fn vault_value(stats: &VaultStats) -> Value {
     })
 }
 
-/// A failing seed, for people: what broke, and how to see it again.
+/// Prints a failing seed: its violations, and how to replay it.
 fn explain(report: &SeedReport, world: &WorldArgs) {
     let run = &report.world.run;
     eprintln!("seed {} fails:", run.seed);
@@ -244,8 +244,8 @@ fn explain(report: &SeedReport, world: &WorldArgs) {
     );
 }
 
-/// The summary, for people.
-fn tell(summary: &Summary, options: &WorldOptions, wall: Duration, jobs: usize) {
+/// Prints the summary.
+fn print_summary(summary: &Summary, options: &WorldOptions, wall: Duration, jobs: usize) {
     eprintln!(
         "{} worlds, {} operations ({} ok, {} fail, {} unknown), {:.1} simulated hours in {:.1} s",
         summary.seeds,
@@ -308,7 +308,8 @@ fn tell(summary: &Summary, options: &WorldOptions, wall: Duration, jobs: usize) 
     }
 }
 
-/// A bar on standard error, if somebody looks and it takes long enough.
+/// A progress bar on standard error, if that is a terminal and the run takes
+/// longer than a second.
 struct Progress {
     total: u64,
     shown: bool,

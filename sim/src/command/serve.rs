@@ -33,7 +33,7 @@ pub struct ServeArgs {
     pub bind: IpAddr,
 }
 
-/// Runs the command until it is told to end.
+/// Runs the command until it is interrupted.
 ///
 /// # Errors
 ///
@@ -87,7 +87,7 @@ fn refusal(address: SocketAddr, error: &io::Error) -> String {
     }
 }
 
-/// Done once somebody asks the program to end.
+/// Resolves on SIGINT or SIGTERM.
 #[cfg(unix)]
 pub(super) fn ending() -> io::Result<impl Future<Output = ()>> {
     use tokio::signal::unix::{SignalKind, signal};
@@ -101,7 +101,7 @@ pub(super) fn ending() -> io::Result<impl Future<Output = ()>> {
     })
 }
 
-/// Done once somebody asks the program to end.
+/// Resolves on Ctrl-C.
 #[cfg(not(unix))]
 pub(super) fn ending() -> io::Result<impl Future<Output = ()>> {
     Ok(async {

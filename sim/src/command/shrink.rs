@@ -1,4 +1,4 @@
-//! `haechi-sim shrink`: the least that still goes wrong.
+//! `haechi-sim shrink`: the smallest schedule that still fails.
 
 use std::{
     fs::File,
@@ -52,7 +52,7 @@ pub fn shrink(args: &ShrinkArgs) -> io::Result<Exit> {
     };
     let report = world::carry_out(&document.schedule, store, Capture::default());
     if report.run.verdict() == Verdict::HarnessError {
-        eprintln!("error: there is nothing to shrink where the harness itself is wrong");
+        eprintln!("error: the harness itself failed, so there is nothing to shrink");
         super::report::explain(&report.run);
         return Ok(Exit::Error);
     }
@@ -79,10 +79,16 @@ pub fn shrink(args: &ShrinkArgs) -> io::Result<Exit> {
             return Ok(Exit::Error);
         }
     };
-    let mut tell = |step: &str, left: &Schedule, runs: u64| {
+    let mut on_step = |step: &str, left: &Schedule, runs: u64| {
         eprintln!("{runs:>6} worlds, {step:<10} {}", parts(left));
     };
-    let shrunk = search(document.schedule, store, invariant, args.budget, &mut tell);
+    let shrunk = search(
+        document.schedule,
+        store,
+        invariant,
+        args.budget,
+        &mut on_step,
+    );
     if shrunk.is_exhausted {
         eprintln!(
             "stopped after {} worlds; a larger --budget may leave less",
@@ -114,7 +120,7 @@ pub fn shrink(args: &ShrinkArgs) -> io::Result<Exit> {
     Ok(Exit::Violation)
 }
 
-/// What a schedule consists of, for people.
+/// The sizes of a schedule, as text.
 fn parts(schedule: &Schedule) -> String {
     let knobs = &schedule.knobs;
     let mut parts = format!(

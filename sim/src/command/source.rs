@@ -1,4 +1,4 @@
-//! Where commands that look at one world get it from: a seed, or a file.
+//! The world that a command reads: by a seed, or from a file.
 
 use std::path::PathBuf;
 
@@ -27,7 +27,7 @@ impl Source {
     ///
     /// # Errors
     ///
-    /// When the file holds none, for people.
+    /// When the file holds none, as text.
     pub fn document(&self, world: &WorldArgs) -> Result<(Document, Variant), String> {
         let Some(path) = &self.schedule else {
             let document = Document {
@@ -47,7 +47,7 @@ impl Source {
 ///
 /// # Errors
 ///
-/// When the text is no schedule, or names a store that there is not.
+/// When the text is not a schedule, or names an unknown store.
 pub(super) fn read(text: &str) -> Result<(Document, Variant), String> {
     let document = Document::parse(text).map_err(|error| error.to_string())?;
     let store = document.store.parse();

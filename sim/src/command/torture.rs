@@ -82,7 +82,7 @@ pub struct TortureArgs {
     pub store: Variant,
 }
 
-/// What came of all rounds.
+/// The sum of all rounds.
 #[derive(Default)]
 struct Total {
     rounds: u64,
@@ -195,7 +195,7 @@ pub fn torture(args: &TortureArgs) -> io::Result<Exit> {
     }
     writeln!(stdout, "{}", total.value())?;
     stdout.flush()?;
-    tell(&total, args);
+    print_summary(&total, args);
     if let (Some(path), Some(round)) = (&args.history, &total.last) {
         let file = File::create(path);
         let kept = file.and_then(|file| {
@@ -220,8 +220,8 @@ fn round_line(round: &RunReport) -> Value {
     line.into()
 }
 
-/// The summary, for people.
-fn tell(total: &Total, args: &TortureArgs) {
+/// Prints the summary.
+fn print_summary(total: &Total, args: &TortureArgs) {
     let ops = total.outcomes;
     eprintln!(
         "{} rounds, {} operations ({} ok, {} fail, {} unknown)",

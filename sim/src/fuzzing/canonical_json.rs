@@ -11,9 +11,9 @@ pub fn canonical_json(data: &[u8]) {
         (Ok(event), other) => {
             let record = event.seal(None, &Head::Empty).expect("far from the end");
             let text = record.text();
-            // Lone surrogates are all that the other cannot read.
+            // The other implementation rejects only lone surrogates.
             if let Ok(value) = serde_json::from_str::<Value>(text) {
-                assert!(other.is_ok(), "accepted what is no JSON");
+                assert!(other.is_ok(), "accepted invalid JSON");
                 let canonical = serde_json_canonicalizer::to_string(&value);
                 assert_eq!(canonical.expect("it was read"), text);
             } else {
@@ -24,8 +24,8 @@ pub fn canonical_json(data: &[u8]) {
             assert_eq!(again.text(), text, "a canonical text changed");
         }
         (Err(InvalidEvent::NotJson { .. }), Ok(value)) => {
-            // It reads what serde_json does not mind: nothing.
-            panic!("refused as no JSON: {value}")
+            // Must not happen for text that serde_json accepts.
+            panic!("refused as invalid JSON: {value}")
         }
         (Err(_), _) => {}
     }

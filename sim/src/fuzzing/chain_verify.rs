@@ -1,5 +1,5 @@
-//! Chains, whole and damaged: whatever stands on a line, a verifier neither
-//! panics nor accepts what is not, in canonical form, what was sealed.
+//! Chains, intact and damaged: the verifier never panics, and accepts only what
+//! is canonically equal to what was sealed.
 
 use arbitrary::Unstructured;
 use haechi_store_redis::chain::{
@@ -44,7 +44,7 @@ fn canonical(line: &[u8]) -> Option<String> {
 }
 
 fn verifies(text: &[u8], records: &[Record]) -> bool {
-    // Without an anchor a chain may end early and nobody can tell.
+    // Without an anchor, truncation cannot be detected.
     let mut anchors = Anchors::new();
     if let Some(record) = records.last() {
         anchors.insert(&Anchor {
@@ -73,7 +73,7 @@ fn chain(data: &mut Unstructured<'_>) -> Vec<Record> {
     records
 }
 
-/// Bytes that are an event, or members made of them.
+/// An event from bytes, or with members made of them.
 fn event(data: &mut Unstructured<'_>) -> Event {
     let length = data.int_in_range(0..=64).unwrap_or(0);
     let bytes = data

@@ -1,7 +1,7 @@
-//! Mutations of a few tokens by a few replicas, foreign writers between, with
-//! replies lost and commands arriving late: the production store over the
-//! production Lua in the simulated Redis, held against a plain map at every
-//! single command.
+//! Mutations of a few tokens by a few replicas, with foreign writers in
+//! between, lost replies and late commands: the production store over the
+//! production Lua in the simulated Redis, compared with a plain map after every
+//! command.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -28,8 +28,8 @@ use redis_sim::{Keyspace, Value};
 const REPLICAS: usize = 3;
 const TOKENS: u8 = 6;
 const STEPS: usize = 6;
-/// Runs of one mutation that others get in between.
-const MOST_DISTURBED: usize = 3;
+/// Runs of one mutation with concurrent writes.
+const MAX_DISTURBED: usize = 3;
 
 type Tokens = BTreeMap<TokenId, Stored>;
 
@@ -74,20 +74,20 @@ pub fn diff_apply(data: &[u8]) {
     }
 }
 
-/// What the run knows, across replicas.
+/// The state shared by all replicas.
 #[derive(Default)]
 struct Shared {
-    /// What becomes of the calls to come, the next one last.
-    fates: Vec<Fault>,
-    /// What becomes of every call until it is over, when the list is used up.
+    /// The faults of the next calls, the next one last.
+    faults: Vec<Fault>,
+    /// The fault of every further call of the operation.
     fault: Fault,
     /// The version that each applied mutation made.
     applied: BTreeMap<MutationId, u64>,
     /// Mutations said never to be applied.
     never: BTreeSet<MutationId>,
-    /// What the operation under way has tried.
+    /// The mutations that the current operation has attempted.
     tried: Vec<MutationId>,
-    /// Attempts still on their way.
+    /// Attempts not yet delivered.
     late: Vec<Late>,
 }
 
@@ -99,7 +99,7 @@ enum Fault {
     Request,
     /// It runs, but its reply never arrives.
     Reply,
-    /// It is given up, and arrives later.
+    /// The caller gives up, and it arrives later.
     Delay,
 }
 
@@ -116,7 +116,7 @@ struct Late {
 
 struct World {
     replicas: Vec<Replica>,
-    /// Whose calls never fail: it gets in between.
+    /// Writes in between; its calls never fail.
     rival: Replica,
     server: Arc<Server>,
     shared: Arc<Mutex<Shared>>,
@@ -124,7 +124,7 @@ struct World {
 
 type Replica = TokenStore<Checked, AutoClock, Counting>;
 
-/// One thing that a mutation does to its view.
+/// One step of a mutation.
 #[derive(Clone, Copy, Debug)]
 enum Act {
     Get(u8),
@@ -133,11 +133,11 @@ enum Act {
     Entries,
     /// A foreign replica writes now.
     Foreign(u8, u8),
-    /// Another of ours does.
+    /// Another replica of ours writes now.
     Rival(u8, u8),
 }
 
-/// What an act saw.
+/// What a step read.
 #[derive(Debug, PartialEq, Eq)]
 enum Saw {
     Value(Option<Stored>),
@@ -178,7 +178,7 @@ impl World {
             let mut shared = self.shared();
             shared.tried.clear();
             let hits: u8 = data.int_in_range(0..=4).unwrap_or_default();
-            shared.fates = (0..hits).map(|_| fault(data)).collect();
+            shared.faults = (0..hits).map(|_| fault(data)).collect();
             shared.fault = match data.arbitrary::<u8>().unwrap_or_default() % 16 {
                 0 => fault(data),
                 _ => Fault::None,
@@ -190,8 +190,8 @@ impl World {
             runs += 1;
             let before = tokens(&self.server);
             let saw = acts.iter().filter_map(|act| match act {
-                // Nobody gets in between for ever.
-                Act::Foreign(..) | Act::Rival(..) if runs > MOST_DISTURBED => None,
+                // The number of concurrent writes is bounded.
+                Act::Foreign(..) | Act::Rival(..) if runs > MAX_DISTURBED => None,
                 act => self.act(view, *act),
             });
             let saw: Vec<_> = saw.collect();
@@ -204,8 +204,8 @@ impl World {
         };
         let mut shared = self.shared();
         shared.fault = Fault::None;
-        shared.fates.clear();
-        let landed: Vec<u64> = shared
+        shared.faults.clear();
+        let applied: Vec<u64> = shared
             .tried
             .iter()
             .filter_map(|id| shared.applied.get(id).copied())
@@ -213,12 +213,12 @@ impl World {
         match done {
             Ok(done) => {
                 let version = done.version.map(|version| version.get());
-                assert_eq!(landed, version.into_iter().collect::<Vec<_>>());
+                assert_eq!(applied, version.into_iter().collect::<Vec<_>>());
                 let (before, saw) = done.output;
                 assert_eq!(
                     saw,
                     expected(&acts, before),
-                    "a view is not the map it shows"
+                    "a view differs from the plain map"
                 );
                 if version.is_none() {
                     let tried = shared.tried.clone();
@@ -226,11 +226,11 @@ impl World {
                 }
             }
             Err(MutateError::NotApplied(_)) => {
-                assert!(landed.is_empty(), "not applied, and yet it was");
+                assert!(applied.is_empty(), "not applied, and yet it was");
                 let tried = shared.tried.clone();
                 shared.never.extend(tried);
             }
-            Err(MutateError::Unknown { .. }) => assert!(landed.len() <= 1),
+            Err(MutateError::Unknown { .. }) => assert!(applied.len() <= 1),
             Err(error @ MutateError::Corrupt(_)) => panic!("nothing here is corrupt: {error}"),
         }
     }
@@ -251,14 +251,14 @@ impl World {
             Act::Rival(token, value) => {
                 let set = |view: &mut View| view.set(&name(token), text(value));
                 let tried = std::mem::take(&mut self.shared().tried);
-                block_on(self.rival.transaction([], set)).expect("nothing stands in its way");
+                block_on(self.rival.transaction([], set)).expect("no faults and no conflict");
                 self.shared().tried = tried;
                 None
             }
         }
     }
 
-    /// Lets up to `most` late attempts arrive.
+    /// Delivers up to `most` late attempts.
     fn deliver(&self, most: usize) {
         for _ in 0..most {
             let Some(late) = self.shared().late.pop() else {
@@ -274,12 +274,12 @@ impl World {
                 foreign_lock_wait: ForeignLockWait::Exhausted,
             };
             let answer = block_on(self.rival.store().checked(&attempt, &late.observed));
-            answer.expect("nothing stands in its way");
+            answer.expect("no faults");
         }
     }
 }
 
-/// What the acts see on a plain map.
+/// What the steps read on a plain map.
 fn expected(acts: &[Act], mut map: Tokens) -> Vec<Saw> {
     let saw = acts.iter().filter_map(|act| match *act {
         Act::Get(token) => Some(Saw::Value(map.get(&name(token)).cloned())),
@@ -289,13 +289,13 @@ fn expected(acts: &[Act], mut map: Tokens) -> Vec<Saw> {
         }
         Act::Delete(token) => Some(Saw::Existed(map.remove(&name(token)).is_some())),
         Act::Entries => Some(Saw::Everything(map.clone().into_iter().collect())),
-        // They get in between, but not into the view.
+        // Concurrent writes do not change the view.
         Act::Foreign(..) | Act::Rival(..) => None,
     });
     saw.collect()
 }
 
-/// A foreign replica's mutation: it knows of tokens and version only.
+/// A foreign replica's mutation, which changes only tokens and version.
 fn foreign(server: &Server, token: u8, value: u8) {
     let token = name(token).to_string();
     if value.is_multiple_of(4) {
@@ -338,7 +338,7 @@ fn name(token: u8) -> TokenId {
     TokenId::new(&format!("t{}", token % TOKENS)).expect("a short name")
 }
 
-/// Few values, so that old ones come back.
+/// Few different values, so that old ones recur.
 fn text(value: u8) -> Stored {
     match value % 3 {
         0 => format!(
@@ -375,7 +375,7 @@ fn version(server: &Server) -> u64 {
         Some(Value::Text(text)) => std::str::from_utf8(text)
             .ok()
             .and_then(|text| text.parse().ok())
-            .expect("only mutations move it"),
+            .expect("only mutations change it"),
         Some(other) => panic!("version became a {}", other.type_name()),
     }
 }
@@ -389,8 +389,8 @@ fn receipt(server: &Server, mutation: MutationId) -> Option<String> {
     }
 }
 
-/// The production store, each of its answers held against the keys, and some
-/// of its commands and replies lost or late.
+/// The production store, with each answer compared with the keys, and some
+/// commands and replies lost or late.
 struct Checked {
     inner: RedisVaultStore<InProcess, AutoClock, Counting>,
     server: Arc<Server>,
@@ -403,7 +403,7 @@ impl Checked {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn note(&self, tried: MutationId) {
+    fn record_attempt(&self, tried: MutationId) {
         let mut shared = self.shared();
         if !shared.tried.contains(&tried) {
             shared.tried.push(tried);
@@ -416,11 +416,10 @@ impl Checked {
         }
         let mut shared = self.shared();
         let fault = shared.fault;
-        shared.fates.pop().unwrap_or(fault)
+        shared.faults.pop().unwrap_or(fault)
     }
 
-    /// Applies, and compares what the answer says with what became of the
-    /// keys.
+    /// Applies, and compares the answer with the change of the keys.
     async fn checked(
         &self,
         attempt: &Attempt<'_>,
@@ -446,7 +445,7 @@ impl Checked {
                         .tokens
                         .iter()
                         .all(|(token, value)| before.get(token) == value.as_ref());
-                    assert!(fresh, "a conflict shows what does not stand");
+                    assert!(fresh, "a conflict returns outdated values");
                     *moved == Moved::Version || has_moved
                 }
                 Applied::Settled(Fate::Applied { version, .. }) => {
@@ -458,7 +457,7 @@ impl Checked {
                 Applied::ForeignLocked { .. } | Applied::ReceiptExpired => false,
                 Applied::Committed { .. } => true,
             };
-            assert!(is_true, "{answer:?} is not so");
+            assert!(is_true, "{answer:?} is false");
             return Ok(answer);
         };
 
@@ -472,7 +471,7 @@ impl Checked {
         assert_eq!(after, whole, "a diff was applied in part");
         assert_eq!(after_version, before_version + 1);
         assert_eq!(version.get(), after_version);
-        assert!(!has_moved, "applied on top of what it did not read");
+        assert!(!has_moved, "applied although a value it read had changed");
         if let Fence::Snapshot(fence) = attempt.fence {
             assert_eq!(fence.get(), before_version);
         }
@@ -503,8 +502,7 @@ impl VaultStore for Checked {
         match self.fault() {
             Fault::None => {}
             Fault::Reply => {
-                // The open receipt of a whole-vault mutation is written all
-                // the same.
+                // The open receipt of a whole-vault mutation is still written.
                 self.inner.load(what, observed).await?;
                 return Err(lost());
             }
@@ -516,7 +514,7 @@ impl VaultStore for Checked {
             .tokens
             .iter()
             .all(|(token, value)| expected.get(token) == value.as_ref());
-        assert!(is_true, "a read shows what does not stand");
+        assert!(is_true, "a read returns wrong values");
         Ok(loaded)
     }
 
@@ -525,7 +523,7 @@ impl VaultStore for Checked {
         attempt: &Attempt<'_>,
         observed: &Observed,
     ) -> Result<Applied, AttemptError> {
-        self.note(attempt.mutation);
+        self.record_attempt(attempt.mutation);
         match self.fault() {
             Fault::None => self.checked(attempt, observed).await,
             Fault::Request => Err(lost()),

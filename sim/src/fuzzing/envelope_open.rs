@@ -1,5 +1,5 @@
-//! Envelopes from anywhere: opening one neither panics nor gives anything but
-//! what was sealed.
+//! Arbitrary envelopes: opening one neither panics nor returns anything but the
+//! sealed plaintext.
 
 use std::sync::OnceLock;
 
@@ -15,7 +15,7 @@ type Keys = LocalKeys<MemoryKeys, AutoClock, Counting>;
 const PLAINTEXT: &[u8] = b"anna@example.com";
 const AAD: &str = r#"{"purpose":"token-vault","token":"t","type":"email","context":{}}"#;
 
-/// Keys that are made once, and an envelope of theirs.
+/// Keys, and an envelope encrypted with them.
 fn sealed() -> &'static (Keys, String) {
     static SEALED: OnceLock<(Keys, String)> = OnceLock::new();
     SEALED.get_or_init(|| {
@@ -23,12 +23,12 @@ fn sealed() -> &'static (Keys, String) {
             let (storage, clock, entropy) =
                 (MemoryKeys::new(), AutoClock::default(), Counting::default());
             let made = manage::init(&storage, &clock, &entropy).await;
-            made.expect("nothing stands in the way");
+            made.expect("memory does not fail");
             let keys = LocalKeys::open(storage, clock, entropy, Counts::Persisted).await;
             let keys = keys.expect("they were just made");
             let aad = Aad::from_json(AAD).expect("an object");
             let envelope = keys.encrypt(PLAINTEXT, &aad, None).await;
-            let envelope = envelope.expect("nothing stands in the way");
+            let envelope = envelope.expect("the key is not exhausted");
             (keys, envelope.to_json())
         })
     })
@@ -38,7 +38,7 @@ fn sealed() -> &'static (Keys, String) {
 pub fn envelope_open(data: &[u8]) {
     let (keys, envelope) = sealed();
     let aad = Aad::from_json(AAD).expect("an object");
-    // Whatever the bytes are, and as AAD too.
+    // The bytes as AAD, and as an envelope.
     if let Ok(text) = std::str::from_utf8(data)
         && let Ok(other) = Aad::from_json(text)
     {
@@ -49,7 +49,7 @@ pub fn envelope_open(data: &[u8]) {
     }
     open(keys, &aad, data);
 
-    // And a true envelope with some bytes changed.
+    // A valid envelope with some bytes changed.
     let mut damaged = envelope.clone().into_bytes();
     let mut data = Unstructured::new(data);
     for _ in 0..data.int_in_range(1..=3).unwrap_or(1) {

@@ -1,5 +1,5 @@
-//! The production store's connection, straight into the simulated Redis: no
-//! stream, no runtime; every future is ready when it is first polled.
+//! The production store's connection directly to the simulated Redis, without a
+//! stream or a runtime: every future is ready at its first poll.
 
 use std::{
     cell::RefCell,
@@ -23,11 +23,11 @@ use redis::{
 use redis_sim::{Command, Config, Redis, Session};
 
 thread_local! {
-    // A new Lua engine costs more than a whole run.
+    // Creating a Lua engine takes longer than a run.
     static SERVER: RefCell<Option<Redis>> = const { RefCell::new(None) };
 }
 
-/// A server for one run, empty; it is kept for the next run of this thread.
+/// An empty server for one run, reused by the next run of this thread.
 pub(super) struct Server(Option<Arc<Mutex<Redis>>>);
 
 impl Server {
@@ -58,7 +58,7 @@ impl Server {
         }
     }
 
-    /// Runs a command behind everybody's back.
+    /// Runs a command on a separate connection.
     pub(super) fn run<W: Into<Bytes>>(&self, words: impl IntoIterator<Item = W>) {
         let mut redis = self.lock();
         let mut session = redis.connect().expect("no limit is set");
@@ -126,7 +126,7 @@ impl ConnectionLike for InProcess {
     }
 }
 
-/// A clock that sleeping moves.
+/// A clock that only sleeping advances.
 #[derive(Clone, Default)]
 pub(super) struct AutoClock(Arc<AtomicU64>);
 
@@ -145,7 +145,7 @@ impl Clock for AutoClock {
     }
 }
 
-/// Counts instead of drawing.
+/// A counter instead of randomness.
 #[derive(Clone, Default)]
 pub(super) struct Counting(Arc<AtomicU64>);
 
@@ -153,7 +153,7 @@ impl Entropy for Counting {
     fn fill(&self, bytes: &mut [u8]) -> io::Result<()> {
         for chunk in bytes.chunks_mut(8) {
             let next = self.0.fetch_add(1, Ordering::Relaxed) + 1;
-            // Spread out, so that no two draws look alike anywhere.
+            // Spread out, so that prefixes differ too.
             let mixed = next.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes();
             chunk.copy_from_slice(&mixed[..chunk.len()]);
         }
@@ -161,7 +161,7 @@ impl Entropy for Counting {
     }
 }
 
-/// Runs a future that never waits for anything.
+/// Runs a future that never waits.
 pub(super) fn block_on<F: Future>(future: F) -> F::Output {
     let mut future = pin!(future);
     let mut context = Context::from_waker(Waker::noop());
@@ -170,5 +170,5 @@ pub(super) fn block_on<F: Future>(future: F) -> F::Output {
             return output;
         }
     }
-    panic!("the future waits for something that never comes")
+    panic!("the future never becomes ready")
 }

@@ -1,8 +1,8 @@
-//! What is tried on arbitrary bytes: by a fuzzer (`fuzz/`), and by the tests
-//! on generated ones. A body fails by panicking.
+//! The bodies of the fuzz targets (`fuzz/`), also run by the tests on generated
+//! bytes. A body fails by panicking.
 //!
-//! They drive production code and the simulated Redis only, without network,
-//! threads or clocks, so that a few bytes tell the whole story of a failure.
+//! They use only production code and the simulated Redis, without network,
+//! threads or clocks, so that the bytes reproduce a failure.
 #![expect(
     clippy::expect_used,
     clippy::panic,

@@ -1,5 +1,5 @@
-//! The wire: whatever bytes come, the simulated Redis reads them or refuses
-//! them, and the real client reads what it answers.
+//! The wire format: the simulated Redis reads or rejects any bytes, and the
+//! real client can read its replies.
 
 use bytes::BytesMut;
 use redis::{Value, parse_redis_value};
@@ -12,7 +12,7 @@ pub fn resp(data: &[u8]) {
     let server = Server::start();
     let mut redis = server.lock();
     let mut session = redis.connect().expect("no limit is set");
-    // All at once, and byte by byte: the commands must be the same.
+    // At once and byte by byte: the commands must be the same.
     let whole = commands(&mut BytesMut::from(data));
     let mut input = BytesMut::new();
     let mut pieces = Vec::new();
@@ -24,15 +24,18 @@ pub fn resp(data: &[u8]) {
             break;
         }
     }
-    assert_eq!(whole.0, pieces, "the pieces that bytes come in matter");
+    assert_eq!(
+        whole.0, pieces,
+        "commands depend on how the bytes are split"
+    );
     for command in &whole.0 {
         let reply = redis.execute(&mut session, command);
         let mut encoded = BytesMut::new();
         reply.encode(&mut encoded);
         match parse_redis_value(&encoded) {
             Ok(read) => assert!(agrees(&reply, &read), "{reply:?} was read as {read:?}"),
-            // Redis repeats what it was sent in an error, whatever the bytes;
-            // the client reads errors as text.
+            // An error repeats arbitrary bytes of the command; the client
+            // requires errors to be UTF-8.
             Err(error) => assert!(!is_text(&reply), "{reply:?}: {error}"),
         }
     }

@@ -12,18 +12,18 @@ use haechi_history::check::Invariant;
 /// The format that this version reads and writes.
 const FORMAT: u32 = 2;
 
-/// A schedule, the store it is for, and what it shows.
+/// A schedule, its store, and the violation it shows.
 #[derive(Clone, Debug)]
 pub struct Document {
     /// The store, by its name.
     pub store: String,
-    /// What that store violates under it, as far as it is known.
+    /// The invariant that the store violates, if known.
     pub violates: Option<Invariant>,
-    /// What happens.
+    /// Knobs, faults and operations.
     pub schedule: Schedule,
 }
 
-/// Why a file is no schedule.
+/// Why a file is not a schedule.
 #[derive(Debug, thiserror::Error)]
 #[error("this is no schedule that haechi-sim can replay: {0}")]
 pub struct Unreadable(String);
@@ -54,11 +54,11 @@ struct Placed {
 }
 
 impl Document {
-    /// Reads a schedule, and refuses one that no world can carry out.
+    /// Reads a schedule, and refuses one that cannot be run.
     ///
     /// # Errors
     ///
-    /// When the text is not one.
+    /// When the text is not a valid schedule.
     pub fn parse(text: &str) -> Result<Self, Unreadable> {
         let unreadable = |error: serde_json::Error| Unreadable(error.to_string());
         let Format { format } = serde_json::from_str(text).map_err(unreadable)?;
@@ -82,7 +82,9 @@ impl Document {
             operations
                 .get_mut(replica)
                 .ok_or_else(|| {
-                    Unreadable(format!("an operation is of r{replica}, which there is not"))
+                    Unreadable(format!(
+                        "an operation names r{replica}, which does not exist"
+                    ))
                 })?
                 .push(operation);
         }
@@ -100,7 +102,7 @@ impl Document {
     ///
     /// # Errors
     ///
-    /// When a number in it is none that JSON has.
+    /// When a number has no JSON form.
     pub fn to_text(&self) -> serde_json::Result<String> {
         let schedule = &self.schedule;
         let mut text = String::from("{\n");
@@ -143,7 +145,7 @@ impl Document {
     }
 }
 
-/// A member that spans one line for each of its parts.
+/// A member with one line per part.
 fn list(text: &mut String, name: &str, brackets: [char; 2], lines: Vec<String>) {
     let _ = write!(text, "  \"{name}\": {}", brackets[0]);
     for (number, line) in lines.iter().enumerate() {

@@ -1,9 +1,8 @@
-//! Faults as data: what can go wrong, when, to whom, for how long. A plan of
-//! them can be printed, compared and shrunk.
+//! Faults as data: what fails, when, where and for how long. A plan of faults
+//! can be printed, compared and shrunk.
 //!
-//! It must not know who carries a fault out. Kinds are grouped by what carrying
-//! them out takes; each group is an enum of its own, so that whoever does it
-//! matches on all of its kinds, and one that was forgotten does not compile.
+//! Each group of kinds is an enum of its own, so that code that carries out a
+//! group matches on all its kinds, and a forgotten one does not compile.
 
 use std::{fmt, time::Duration};
 
@@ -17,13 +16,13 @@ use strum::{EnumString, IntoStaticStr, VariantArray};
 )]
 #[serde(rename_all = "snake_case")]
 pub enum FaultClass {
-    /// What happens between a replica and Redis.
+    /// Between a replica and Redis.
     Network,
-    /// What happens to a replica's process.
+    /// In a replica's process.
     Replica,
-    /// What happens to the contention lock.
+    /// In the contention lock.
     Lock,
-    /// What Redis does while it keeps all that it has acknowledged.
+    /// In Redis, without loss of acknowledged data.
     Redis,
 }
 
@@ -60,7 +59,7 @@ group! {
         LatencySpike,
         /// Nothing passes in either direction.
         Partition,
-        /// Commands do not reach Redis; its replies would get through.
+        /// Commands do not reach Redis; replies are delivered.
         PartitionToRedis,
         /// Commands reach Redis and run; the replies are lost.
         PartitionFromRedis,
@@ -78,11 +77,11 @@ group! {
         ResetAfterExecution,
         /// The connection is reset in the middle of a reply.
         ResetMidReply,
-        /// A command runs long after it was sent, its sender perhaps gone.
+        /// A command runs long after it was sent; its sender may be gone.
         LateCommand,
         /// A reply arrives long after its command ran.
         LateReply,
-        /// Replies take time by their size.
+        /// Replies are delayed in proportion to their size.
         LimitedBandwidth,
     }
 }
@@ -92,7 +91,7 @@ group! {
     ProcessFault {
         /// The process loses power, and starts again with no memory.
         Crash,
-        /// The process stands still, longer than its lock lives.
+        /// The process stops for longer than its lock's TTL.
         Pause,
         /// The wall clock jumps by minutes to days, either way.
         ClockJump,
@@ -104,13 +103,13 @@ group! {
     LockFault {
         /// The lock's key is deleted.
         LockDeleted,
-        /// The lock's key is given to somebody else while it is held.
+        /// Another holder takes the lock while it is held.
         LockStolen,
-        /// The lock's time to live runs out inside the section.
+        /// The lock's TTL ends while it is held.
         LockLapsed,
-        /// Somebody else always holds the lock, under a new token each time.
+        /// Another holder always has the lock, each time with a new token.
         LockNeverGranted,
-        /// Its holder died: one token, until its time to live runs out.
+        /// The holder died: one token, until its TTL ends.
         LockHolderDead,
     }
 }
@@ -134,39 +133,39 @@ group! {
         Misconf,
         /// -NOPERM, for a command inside the scripts.
         Noperm,
-        /// No client more is let in.
+        /// New clients are refused.
         MaxClients,
-        /// Scripts take long, and everybody waits.
+        /// A script blocks the server.
         SlowScript,
         /// The server is killed (SIGKILL), and started again on what it has
         /// written.
         RedisKilled,
-        /// The server is stopped (SIGSTOP), for longer than the lock lives and
-        /// than anybody waits, and goes on.
+        /// The server is stopped (SIGSTOP) for longer than the lock's TTL and
+        /// every timeout, and continued.
         RedisStopped,
         /// CLIENT KILL, for all connections.
         ClientsKilled,
     }
 }
 
-/// What carrying out a fault takes.
+/// A means that carrying out a fault needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Needs {
-    /// To delay and to hold what passes between a replica and Redis.
+    /// To delay and hold data between a replica and Redis.
     Link,
-    /// To lose what passes there, in one direction or both.
+    /// To lose data there, in one direction or both.
     LossyLink,
-    /// To see where commands and replies begin and end on the way.
+    /// To parse commands and replies on the link.
     Commands,
-    /// To stop and to kill a replica.
+    /// To stop and kill a replica.
     Process,
     /// To set a replica's wall clock.
     WallClock,
     /// To write the lock's key.
     LockKey,
-    /// What a server does on command, or when its connections are cut.
+    /// A command of the server, or to cut its connections.
     ServerCommands,
-    /// To put a server into a state that it has no command for.
+    /// A server state that no command sets.
     ServerModes,
     /// To send signals to the server's process.
     ServerProcess,
@@ -222,7 +221,7 @@ impl FaultKind {
         }
     }
 
-    /// What carrying it out takes.
+    /// What is needed to carry it out.
     #[must_use]
     pub fn needs(self) -> Needs {
         match self {
@@ -271,7 +270,7 @@ impl FaultKind {
         matches!(self, Self::CommandFault(_))
     }
 
-    /// Whether it is over as soon as it has begun.
+    /// Whether it ends as soon as it has begun.
     #[must_use]
     pub fn is_instant(self) -> bool {
         match self {
@@ -289,7 +288,7 @@ impl FaultKind {
         let timeout = scale.reply_timeout.max(10);
         match self {
             _ if self.is_instant() => 0,
-            // Longer than the lock lives, so that its holder wakes up without it.
+            // Longer than the lock's TTL, so that the holder has lost it.
             Self::ProcessFault(ProcessFault::Pause)
             | Self::ServerFault(ServerFault::RedisStopped) => {
                 scale.lock_ttl + rng.random_range(10..=timeout)
@@ -302,10 +301,10 @@ impl FaultKind {
         }
     }
 
-    /// How much of it; see [`Fault::amount`].
+    /// How strong it is; see [`Fault::amount`].
     fn draw_amount(self, rng: &mut impl Rng, scale: Scale) -> i64 {
         let timeout = i64::try_from(scale.reply_timeout.max(10)).unwrap_or(i64::MAX / 8);
-        // Either side of the reply time-out, and well past it.
+        // From below the reply timeout to well above it.
         let delay = timeout / 2..=3 * timeout;
         match self {
             Self::CommandFault(kind) if kind.cuts() => [20, 50, 100][rng.random_range(0..3)],
@@ -354,7 +353,7 @@ impl TryFrom<String> for FaultKind {
     fn try_from(name: String) -> Result<Self, String> {
         Self::all().find(|kind| kind.name() == name).ok_or_else(|| {
             let known: Vec<_> = Self::all().map(Self::name).collect();
-            format!("{name:?} is no fault; there are {}", known.join(", "))
+            format!("{name:?} is not a fault; known are {}", known.join(", "))
         })
     }
 }
@@ -371,7 +370,7 @@ impl fmt::Display for FaultKind {
 pub struct Fault {
     /// When it begins, in milliseconds since the run began.
     pub at: u64,
-    /// How long it lasts, in milliseconds; 0 for what is over at once.
+    /// How long it lasts, in milliseconds; 0 if it is instant.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub lasts: u64,
     /// What it is.
@@ -379,12 +378,13 @@ pub struct Fault {
     /// The replica it strikes; `None` for all of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replica: Option<usize>,
-    /// How much: a probability in percent for resets, milliseconds for delays,
+    /// How strong: a probability in percent for resets, milliseconds for
+    /// delays,
     /// bytes a millisecond for bandwidths, seconds for jumps.
     #[serde(default, skip_serializing_if = "is_none")]
     pub amount: i64,
-    /// Whether it strikes the first command that it can, for certain, and is
-    /// over then, rather than all while it lasts or some of them at random.
+    /// Whether it strikes the first command that it can, always, and then ends,
+    /// rather than all commands while it lasts or some of them at random.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub once: bool,
 }
@@ -420,20 +420,19 @@ impl fmt::Display for Fault {
     }
 }
 
-/// The scale of the times in a run, which faults are drawn to exceed or not.
+/// The times of a run that durations of faults are drawn from.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Scale {
-    /// How long faults go on beginning, in milliseconds.
+    /// The time span in which faults begin, in milliseconds.
     pub(crate) chaos: u64,
-    /// The store's reply time-out, in milliseconds.
+    /// The store's reply timeout, in milliseconds.
     pub(crate) reply_timeout: u64,
-    /// The lock's time to live, in milliseconds.
+    /// The lock's TTL, in milliseconds.
     pub(crate) lock_ttl: u64,
 }
 
 impl Fault {
-    /// Draws a number of faults of the given kinds, which have weights of their
-    /// own for every seed, down to none.
+    /// Draws faults of the given kinds. Their weights are drawn too; some are 0.
     pub(crate) fn draw_some(
         rng: &mut impl Rng,
         kinds: &[FaultKind],

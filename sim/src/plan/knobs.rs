@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Fault, FaultKind, Scale, VaultKnobs, Workload, generator};
 
-/// What the person who runs a world decides; the seed decides the rest.
+/// What the caller decides; the seed decides the rest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WorldOptions {
     /// Replicas; drawn from 2 to 5 if not given.
@@ -33,20 +33,20 @@ impl Default for WorldOptions {
 }
 
 /// Simulated time between two steps of a world, in milliseconds. Every host is
-/// polled at every step, so a finer one costs time and gains nothing: latencies
-/// are whole milliseconds.
+/// polled at every step, and latencies are whole milliseconds, so smaller steps
+/// only cost time.
 pub(crate) const TICK_MS: u64 = 5;
 /// The longest time that a schedule may name, in milliseconds.
 pub(crate) const LONGEST_MS: u64 = 86_400_000;
 /// The most processes, and the most writers in one.
-const MOST: usize = 100;
+const MAX_PROCESSES: usize = 100;
 
 /// Everything about one world that is fixed before it starts. Times are in
 /// milliseconds of simulated time.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Knobs {
-    /// The seed it was drawn from, and that jitter and identities still are.
+    /// The seed of the draw, and of jitter and identities during the run.
     pub seed: u64,
     /// Replicas, each a process of its own.
     pub replicas: usize,
@@ -55,26 +55,26 @@ pub struct Knobs {
     pub ops: usize,
     /// Tasks in a replica that call the store at the same time.
     pub writers: usize,
-    /// Of a hundred operations that are drawn, how many read the whole chain.
+    /// Percentage of drawn operations that read the whole chain.
     #[serde(skip)]
     pub reads_percent: u32,
-    /// Of a hundred events that are drawn, how many are byte for byte the same.
+    /// Percentage of drawn events that are identical.
     #[serde(skip)]
     pub identical_percent: u32,
-    /// The longest pause of a writer between two operations that is drawn.
+    /// The longest pause of a writer between two operations.
     #[serde(skip)]
     pub think: u64,
-    /// Least and most latency of one direction.
+    /// Minimum and maximum latency of one direction.
     pub latency: (u64, u64),
-    /// Whether times are those of production rather than scaled down.
+    /// Whether times are those of production, not scaled down.
     #[serde(skip)]
     pub production_times: bool,
-    /// The lock's time to live, the wait for it and the retry interval;
-    /// `None` when the policy is not to take it.
+    /// The lock's TTL, the wait for it and the retry interval; `None` if it is
+    /// never taken.
     pub lock: Option<(u64, u64, u64)>,
     /// How long an append may take.
     pub deadline: u64,
-    /// Connect and reply time-outs.
+    /// Connect and reply timeouts.
     pub timeouts: (u64, u64),
     /// Records in a batch.
     pub batch_records: usize,
@@ -84,12 +84,12 @@ pub struct Knobs {
     pub workload: Workload,
     /// The vault, if there is one.
     pub vault: Option<VaultKnobs>,
-    /// Whether nothing at all is to go wrong, so that foreign writers are
-    /// promised to get on.
+    /// Whether there are no faults, so that foreign writers have to make
+    /// progress.
     pub quiet: bool,
-    /// Whether every process has to show at the end that it gets on.
+    /// Whether every process has to prove progress at the end.
     pub settles: bool,
-    /// How long faults are drawn to strike.
+    /// The time span in which faults begin.
     #[serde(skip)]
     pub chaos: u64,
     /// The faults, by the time at which they begin.
@@ -130,8 +130,7 @@ impl Knobs {
         let deadline = scaled(rng, 10_000).max(reply_timeout) * rng.random_range(1..=3);
         let writers = [1, 1, 2, 4, 8][rng.random_range(0..5)].min(options.ops.max(1));
         let think = [0, 0, 5, 20][rng.random_range(0..4)];
-        // About as long as the operations take when nothing goes wrong, and
-        // the start before them.
+        // About as long as the operations and the start take without faults.
         let round = (latency.0 + latency.1).max(2 * TICK_MS) + think / 2;
         let mut chaos = round * (options.ops / writers + 1) as u64 * 3 / 2 + 4 * round;
         let vault = options.workload.has_vault().then(|| {
@@ -200,11 +199,11 @@ impl Knobs {
         }
     }
 
-    /// Whether a world can be made of this: nothing that was drawn is not.
+    /// Whether a world can be built from this; anything that was drawn passes.
     ///
     /// # Errors
     ///
-    /// What stands against it.
+    /// The reason why not.
     pub(crate) fn ready(&self) -> Result<(), String> {
         let vault = self.vault.as_ref();
         let wrong = [
@@ -223,7 +222,7 @@ impl Knobs {
                 "the workload has a vault, or the world, but not both",
             ),
             (
-                vault.is_some_and(|vault| !(1..=MOST).contains(&vault.tokens)),
+                vault.is_some_and(|vault| !(1..=MAX_PROCESSES).contains(&vault.tokens)),
                 "the vault has no contended tokens, or more than a hundred",
             ),
         ];
@@ -245,20 +244,20 @@ impl Knobs {
             .chain(self.faults.iter().flat_map(|fault| [fault.at, fault.lasts]));
         let deadline = vault.map_or(self.deadline, |vault| vault.deadline.min(self.deadline));
         if deadline == 0 || self.timeouts.0 == 0 || self.timeouts.1 == 0 {
-            return Err("a deadline or a time-out is 0: nothing can be done".to_owned());
+            return Err("a deadline or a timeout is 0".to_owned());
         }
         if times.any(|time| time > LONGEST_MS) {
             return Err(format!("a time is longer than a day ({LONGEST_MS} ms)"));
         }
-        if self.processes() > MOST || self.writers > MOST {
+        if self.processes() > MAX_PROCESSES || self.writers > MAX_PROCESSES {
             return Err(format!(
-                "there are more than {MOST} processes, or writers in one"
+                "there are more than {MAX_PROCESSES} processes, or writers in one"
             ));
         }
         let retention = vault.map_or(1.0, |vault| vault.retention);
         let amounts = self.faults.iter().map(|fault| fault.amount.unsigned_abs());
         if !(0.0..=10_000.0).contains(&retention) || amounts.max() > Some(LONGEST_MS) {
-            return Err("a retention or a fault's amount is out of all proportion".to_owned());
+            return Err("a retention or a fault's amount is out of range".to_owned());
         }
         let is_placed = |fault: &&Fault| {
             fault.replica.is_some() == fault.kind.strikes_one()
@@ -267,7 +266,9 @@ impl Knobs {
                     .is_none_or(|replica| replica < self.processes())
         };
         match self.faults.iter().find(|fault| !is_placed(fault)) {
-            Some(fault) => Err(format!("a fault strikes nobody there is: {fault}")),
+            Some(fault) => Err(format!(
+                "a fault strikes a replica that does not exist: {fault}"
+            )),
             None => Ok(()),
         }
     }
@@ -284,7 +285,7 @@ impl Knobs {
         LockPolicy::Always(times)
     }
 
-    /// The time-outs in the store's own terms.
+    /// The timeouts in the store's own terms.
     pub(crate) fn store_timeouts(&self) -> Timeouts {
         let mut timeouts = Timeouts::default();
         timeouts.connect = Duration::from_millis(self.timeouts.0);

@@ -1,7 +1,5 @@
-//! What a run is to do, as data: its knobs, its faults, and every operation of
+//! What a run does, as data: its knobs, its faults, and every operation of
 //! every process, all drawn from a seed or read from a file.
-//!
-//! It must not know who carries it out.
 
 mod document;
 mod fault;

@@ -1,7 +1,5 @@
-//! Operations as data: what callers do, with everything drawn beforehand. Each
-//! workload has its own.
-//!
-//! It must not know who carries them out.
+//! Operations as data, with everything drawn beforehand. Each workload has its
+//! own.
 
 use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
@@ -38,10 +36,10 @@ pub enum Action {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "do", rename_all = "snake_case")]
 pub enum AuditOperation {
-    /// Append an event to the chain: one of its own, or without a number one
-    /// that others append as well, byte for byte.
+    /// Append an event to the chain: a unique one or, without a number, one
+    /// that is identical in all processes.
     Append {
-        /// What makes it the only one of its kind.
+        /// Makes the event unique.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         event: Option<u32>,
     },
@@ -64,7 +62,7 @@ pub enum TokenStoreOperation {
     Change(Change),
 }
 
-/// What callers of the vault of plaintexts do.
+/// What callers of the `TokenVault` do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "do", rename_all = "snake_case")]
 pub enum TokenVaultOperation {
@@ -73,32 +71,32 @@ pub enum TokenVaultOperation {
         /// Whether the token is random, and the plaintext new.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         random: bool,
-        /// Which plaintext, where it is not.
+        /// Which plaintext, if not.
         number: usize,
     },
-    /// Turn a token that this process was given into its plaintext.
+    /// Reveal a token that this process created.
     Reveal {
-        /// Which token, counted back from the last.
+        /// Which token, counted from the latest.
         number: usize,
     },
-    /// Turn all tokens that this process was given last into their plaintexts.
+    /// Restore the latest tokens that this process created.
     Detokenize,
-    /// Purge a token that this process was given.
+    /// Purge a token that this process created.
     Purge {
-        /// Which token, counted back from the last.
+        /// Which token, counted from the latest.
         number: usize,
     },
-    /// Purge all that has expired, by the index.
+    /// Purge all expired tokens, by the index.
     PurgeExpired,
 }
 
-/// What callers do that drop the future of their call before it is ready.
+/// What callers do that drop the future before it is ready.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "do", rename_all = "snake_case")]
 pub enum CancelledOperation {
-    /// Append an event of its own to the chain.
+    /// Append a unique event to the chain.
     Append {
-        /// What makes it the only one of its kind.
+        /// Makes the event unique.
         event: u32,
         /// How often the future is polled before it is dropped.
         polls: u32,
@@ -108,14 +106,14 @@ pub enum CancelledOperation {
         /// Whether the token is random, and the plaintext new.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         random: bool,
-        /// Which plaintext, where it is not.
+        /// Which plaintext, if not.
         number: usize,
         /// How often the future is polled before it is dropped.
         polls: u32,
     },
 }
 
-/// What a process does that follows the reference's protocol.
+/// What a process does by the reference's protocol.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "do", rename_all = "snake_case")]
 pub enum ForeignOperation {
@@ -132,25 +130,25 @@ pub enum ForeignOperation {
 /// A change of tokens of the vault.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Change {
-    /// In which way.
+    /// What is done to the tokens.
     pub kind: ChangeKind,
     /// The numbers of the contended tokens.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tokens: Vec<usize>,
-    /// Which of them are deleted, where some are.
+    /// Which of them are deleted, for `Several`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub deletes: Vec<bool>,
     /// Which of its own tokens a caller changes; `None` for a new one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub own: Option<u32>,
-    /// How long what is written lives, in minutes.
+    /// The lifetime of written values, in minutes.
     pub lifetime: u64,
-    /// The store is not told beforehand which tokens will be read.
+    /// Whether the store has to find out which tokens are read.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unforeseen: bool,
 }
 
-/// A way to change tokens.
+/// A kind of change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ChangeKind {
@@ -162,13 +160,13 @@ pub enum ChangeKind {
     Drop,
     /// Set a contended token if it is absent.
     Create,
-    /// Delete one contended token if it is there.
+    /// Delete one contended token if it is present.
     Purge,
-    /// Delete whatever has expired, looking at the whole vault.
+    /// Delete all expired tokens, by reading the whole vault.
     Sweep,
-    /// Put off the expiry of a contended token.
+    /// Extend the expiry of a contended token.
     Refresh,
-    /// Change a token that nobody else changes.
+    /// Change a token that no other process changes.
     Own,
 }
 
@@ -203,7 +201,7 @@ impl Operation {
         }
     }
 
-    /// The longest time that it names.
+    /// The longest time in it.
     pub(super) fn longest_ms(&self) -> u64 {
         let lifetime = match &self.action {
             Action::TokenStore(TokenStoreOperation::Change(change)) => change.lifetime,
@@ -319,8 +317,8 @@ impl Change {
             ChangeKind::Several => tokens.iter().map(|_| rng.random_bool(0.4)).collect(),
             _ => Vec::new(),
         };
-        // One of two that it has had, or a new one: what was given up as not
-        // applied would still be, if it came late.
+        // A used token or a new one: on a used one, a late attempt that was
+        // reported as not applied could still be applied.
         let own = match kind {
             ChangeKind::Own => Some(rng.random_range(0..4)).filter(|own| *own < 2),
             _ => None,
@@ -330,8 +328,8 @@ impl Change {
             tokens,
             deletes,
             own,
-            // Some of what all contend for has expired at once, so that sweeps
-            // find something; a caller's own tokens survive a jump of the clock.
+            // Some contended tokens expire at once, for sweeps to find; a
+            // caller's own tokens outlive a clock jump.
             lifetime: match rng.random_ratio(1, 6) {
                 true if kind != ChangeKind::Own => 0,
                 _ => rng.random_range(720..8640),

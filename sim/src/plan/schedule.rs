@@ -1,17 +1,16 @@
-//! A schedule: everything that a world is to do, spelled out: its knobs, its
-//! faults, and every operation of every process. Drawn from the seed while it
-//! runs are only the network's jitter, identities, and which commands a fault
+//! A schedule: the knobs, faults and operations of a world. Drawn during the
+//! run are only the network's jitter, identities, and which commands a fault
 //! strikes at random.
 
 use super::{Knobs, Operation, WorldOptions, generator};
 
-/// What a world is to do.
+/// What a world does.
 #[derive(Clone, Debug)]
 pub struct Schedule {
     /// Its knobs, the faults among them.
     pub knobs: Knobs,
     /// The operations of each process, in the order in which its callers take
-    /// them; whichever caller is free takes the next.
+    /// them; the next free caller takes the next one.
     pub operations: Vec<Vec<Operation>>,
 }
 
@@ -32,8 +31,8 @@ impl Schedule {
         self.operations.iter().map(Vec::len).sum()
     }
 
-    /// Faults and operations together. Where every process has to show at the
-    /// end that it gets on, that is an operation of each.
+    /// Faults and operations together; the proof of progress counts as one
+    /// operation of each replica.
     #[must_use]
     pub fn events(&self) -> usize {
         let settling = if self.knobs.settles {
@@ -45,7 +44,7 @@ impl Schedule {
     }
 }
 
-/// Draws the operations of one process, as they are taken.
+/// Draws the operations of one process, lazily.
 pub(crate) fn drawn(knobs: &Knobs, process: usize) -> impl Iterator<Item = Operation> + use<> {
     let mut rng = generator(knobs.seed, &format!("operations of r{process}"));
     let knobs = knobs.clone();

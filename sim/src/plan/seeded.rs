@@ -3,8 +3,8 @@
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
-/// A generator for one purpose of one world; other purposes draw nothing from
-/// it, so that adding a draw in one place does not reshuffle all others.
+/// A generator for one purpose of one world, so that an additional draw for one
+/// purpose does not change the others.
 pub(crate) fn generator(seed: u64, purpose: &str) -> ChaCha8Rng {
     let mut key = [0; 32];
     key[..8].copy_from_slice(&seed.to_le_bytes());
@@ -15,13 +15,13 @@ pub(crate) fn generator(seed: u64, purpose: &str) -> ChaCha8Rng {
 const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
 const PRIME: u64 = 0x0000_0100_0000_01b3;
 
-/// FNV-1a (Fowler, Noll, Vo): stable across releases, which the standard
-/// library's hasher does not promise.
+/// FNV-1a (Fowler, Noll, Vo): stable across releases, unlike the standard
+/// library's hasher.
 pub(crate) fn fnv1a(bytes: &[u8]) -> u64 {
     Fnv1a::default().add(bytes).0
 }
 
-/// The same hash, of bytes that come one after the other.
+/// The same hash, incrementally.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Fnv1a(pub(crate) u64);
 

@@ -1,4 +1,4 @@
-//! What a seed decides about the vault's part of a world.
+//! The vault's part of a world's knobs.
 
 use std::fmt;
 
@@ -36,8 +36,8 @@ impl Workload {
     }
 }
 
-/// What a caller of the vault may do next, each with a weight of its own in
-/// every world.
+/// What a caller of the vault may do next; the weights are drawn for each
+/// world.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, VariantArray)]
 #[expect(
     missing_docs,
@@ -61,19 +61,19 @@ pub enum VaultAction {
 }
 
 /// A dozen round trips between hosts whose clocks tick every 5 ms.
-const LEAST_DEADLINE_MS: u64 = 120;
+const MIN_DEADLINE_MS: u64 = 120;
 
 /// Everything about a vault that is fixed before its world starts.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct VaultKnobs {
-    /// Processes, beside the replicas, that follow the reference's
+    /// Processes besides the replicas that follow the reference's
     /// whole-snapshot protocol.
     pub foreign: usize,
     /// Operations that are drawn for each of them.
     #[serde(skip)]
     pub foreign_ops: usize,
-    /// Tokens that everybody contends for.
+    /// Tokens that all processes contend for.
     pub tokens: usize,
     /// How long a mutation may take, in milliseconds.
     pub deadline: u64,
@@ -88,27 +88,26 @@ pub struct VaultKnobs {
 }
 
 impl VaultKnobs {
-    /// Draws a vault; `quiet` if no fault will strike, `deadline` is the
-    /// world's.
+    /// Draws a vault. `quiet`: no fault will strike; `deadline`: the world's.
     pub(crate) fn draw(rng: &mut impl Rng, ops: usize, quiet: bool, deadline: u64) -> Self {
         let mut mix: Vec<u32> = VaultAction::VARIANTS
             .iter()
             .map(|_| [0, 1, 1, 2, 6][rng.random_range(0..5)])
             .collect();
-        // Something has to be written.
+        // Every world writes something.
         mix[VaultAction::Count as usize] += 1;
         mix[VaultAction::Own as usize] += 2;
         let foreign_lock_wait = [20, 100, 250, 250][rng.random_range(0..4)];
         Self {
             foreign: [0, 0, 1, 1, 2][rng.random_range(0..5)],
             foreign_ops: ops.div_ceil(4),
-            // Of few digits, so that it is the same when it is read again.
+            // Few digits, so that it does not change when it is read back.
             retention: f64::from(rng.random_range(50..300_u32)) / 100.0,
-            // Time for a mutation from its lock to its receipt, scripts loaded:
-            // with less, each would end as unknown, for ever.
-            deadline: deadline.max(LEAST_DEADLINE_MS),
+            // Time for the lock, the scripts' loading and the receipt: with
+            // less, every mutation would end as unknown.
+            deadline: deadline.max(MIN_DEADLINE_MS),
             tokens: [1, 2, 4, 8][rng.random_range(0..4)],
-            // What is promised to foreign writers is promised for the default.
+            // The promise to foreign writers is for the default wait.
             foreign_lock_wait: if quiet { 250 } else { foreign_lock_wait },
             mix,
         }

@@ -1,5 +1,5 @@
-//! The trace of one call into the vault while it goes on: the attempts it
-//! made, and which of them was applied. It must not know what a token is for.
+//! The trace of one call into the vault: the attempts it made, and which of
+//! them was applied.
 
 use haechi_store_redis::vault::{
     MutationId, Stored,
@@ -79,9 +79,9 @@ impl CallTrace {
         self.applied = None;
     }
 
-    /// An attempt is on its way.
+    /// An attempt is sent.
     pub(crate) fn sent(&mut self, attempt: &Attempt<'_>) {
-        // Another copy of it, whatever came of the one before.
+        // Another copy of the same attempt.
         if let Some(attempted) = self.attempt(attempt.mutation, attempt.number) {
             attempted.maybe_applied = true;
             return;
@@ -116,7 +116,7 @@ impl CallTrace {
         });
     }
 
-    /// An attempt was answered; `None`: nobody knows what came of it.
+    /// An attempt was answered; `None`: its reply was lost.
     pub(crate) fn answered(&mut self, attempt: &Attempt<'_>, answer: Option<&Applied>) {
         match answer {
             Some(Applied::Committed { version, .. }) => {
@@ -136,14 +136,14 @@ impl CallTrace {
         }
     }
 
-    /// An attempt certainly did nothing; earlier copies of it may have.
+    /// An attempt was not applied; earlier copies of it may have been.
     pub(crate) fn refused(&mut self, attempt: &Attempt<'_>) {
         if let Some(attempted) = self.attempt(attempt.mutation, attempt.number) {
             attempted.maybe_applied = attempted.reply_lost;
         }
     }
 
-    /// How a mutation ended is known.
+    /// The outcome of a mutation is known.
     pub(crate) fn settled(&mut self, mutation: MutationId, fate: Fate) {
         match fate {
             Fate::Applied {
@@ -180,7 +180,7 @@ impl CallTrace {
         Some(attempted.mutation(Some(applied.version)))
     }
 
-    /// What may have been applied, if that is one thing.
+    /// What may have been applied, if that is a single attempt.
     pub(crate) fn maybe_applied(&self) -> Option<Mutation<Text<'static>>> {
         let mut maybe_applied = self
             .attempts

@@ -1,5 +1,5 @@
-//! The chain's part of the history: how operations begin and end, what
-//! processes were told, and the final state. The vault's is in `vault`.
+//! The chain's part of the history: how operations begin and end, and the final
+//! state. The vault's is in `vault`.
 
 use std::collections::BTreeMap;
 
@@ -95,7 +95,7 @@ impl RunRecorder {
         }
     }
 
-    /// A reading of the whole chain ends.
+    /// A read of the whole chain ends.
     pub(crate) fn end_read(
         &self,
         replica: usize,
@@ -163,19 +163,20 @@ impl RunRecorder {
         log.event(|| format!("{process}: {rolled_back}"));
     }
 
-    /// A token does not reveal as it should.
+    /// A token could not be decrypted, or revealed a wrong plaintext.
     pub(crate) fn undecryptable(&self, reason: String) {
         self.log().undecryptable.push(reason);
     }
 
-    /// The append that wrote a record of this identity and hash. Where several
-    /// share an identity, the one that was told so; each has one record.
+    /// The append that wrote the record with this identity and hash. If several
+    /// share the identity: the one acknowledged with this hash, or else one
+    /// whose outcome is unknown. Each append is returned once.
     pub(crate) fn append_of(&self, append_id: AppendId, hash: &str) -> Option<OpId> {
         self.log().append_of(append_id, hash)
     }
 
-    /// The only place that the handle of this append, if one was given out,
-    /// allows its record.
+    /// The only position that this append can have, according to the handle in
+    /// its `Unknown` error.
     pub(crate) fn handle_of(&self, op: OpId) -> Option<Position> {
         self.log().handles.get(&op).copied()
     }
@@ -194,7 +195,7 @@ impl RunRecorder {
         self.log().vault_stats.add(stats);
     }
 
-    /// Takes the log out; nothing of it has been evaluated.
+    /// Takes the log out, not yet evaluated.
     pub(super) fn close(&self, seed: u64, faults: BTreeMap<FaultKind, u64>) -> Closed {
         let mut log = self.log();
         let strays = Some(log.stray_attempts).filter(|attempts| *attempts > 0);

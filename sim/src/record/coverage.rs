@@ -1,5 +1,5 @@
-//! Coverage marks: situations that a run has to meet to prove anything. A run
-//! that never met one says so.
+//! Coverage marks: situations that a long run must reach. A run reports those
+//! that it did not reach.
 
 use std::{collections::BTreeMap, fmt, sync::LazyLock};
 
@@ -20,13 +20,13 @@ use crate::plan::{FaultClass, FaultKind, WorldOptions};
 pub enum Ending {
     /// Applied, or answered.
     Ok,
-    /// Certainly not applied.
+    /// Not applied.
     Fail,
     /// Open.
     Unknown,
 }
 
-/// A situation of its own.
+/// A situation that is not bound to a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, IntoStaticStr, VariantArray)]
 #[strum(serialize_all = "snake_case")]
 pub enum Situation {
@@ -38,7 +38,7 @@ pub enum Situation {
     ReceiptAnsweredSecondAttempt,
     /// A script was unknown to the server although it had been loaded.
     NoscriptMet,
-    /// A lock was no longer its holder's when the holder gave it back.
+    /// A lock had another holder, or none, when its holder released it.
     LockGoneAtRelease,
     /// A late command was stopped by its fence.
     LateCommandRefusedByFence,
@@ -48,12 +48,12 @@ pub enum Situation {
     ForeignLockMet,
 }
 
-/// What a run may meet.
+/// A coverage mark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Mark {
     /// A situation.
     Met(Situation),
-    /// A fault struck while an operation was open that ended so.
+    /// A fault struck during an operation that ended so.
     During(FaultKind, Ending),
 }
 
@@ -69,7 +69,7 @@ impl Mark {
         situations.chain(FaultKind::all().flat_map(endings))
     }
 
-    /// Whether worlds of these options meet it, given enough of them.
+    /// Whether enough worlds with these options reach it.
     #[must_use]
     pub fn is_reachable(self, options: &WorldOptions) -> bool {
         let has = |class: FaultClass| class.kinds().all(|kind| options.faults.contains(&kind));
@@ -103,10 +103,10 @@ impl fmt::Display for Mark {
     }
 }
 
-/// What was met, and how often.
+/// The marks reached, and how often.
 pub type Marks = BTreeMap<Mark, u64>;
 
-/// CallTrace what passes the server's side of a world.
+/// Records the marks of one world.
 #[derive(Default)]
 pub(crate) struct CoverageRecorder {
     marks: Marks,
@@ -128,7 +128,7 @@ impl CoverageRecorder {
         self.strikes.entry(kind).or_default().push(now);
     }
 
-    /// A command ran; `late` if it was held back by a fault.
+    /// A command ran; `late` if it was delayed by a fault.
     pub(crate) fn ran(&mut self, command: &Command, reply: &Reply, late: bool) {
         if !command.is("EVALSHA") {
             return;
@@ -160,7 +160,7 @@ impl CoverageRecorder {
         *self.marks.entry(Mark::Met(situation)).or_default() += 1;
     }
 
-    /// Adds what only shows at the end.
+    /// Adds the marks that are known only at the end.
     pub(crate) fn close(
         mut self,
         history: &History,

@@ -1,5 +1,5 @@
-//! Reads what is in Redis when a run is over, with nothing in between, and
-//! evaluates the history by it.
+//! Reads the final state directly from Redis, and checks the history against
+//! it.
 
 use std::collections::BTreeMap;
 
@@ -16,18 +16,18 @@ use redis_sim::Reply;
 use super::{HarnessError, log::Closed, recorder::RunRecorder};
 use crate::plan::{FaultKind, Knobs};
 
-/// What every plaintext begins with, so that it is found wherever it leaks.
+/// The prefix of every plaintext, to detect leaks.
 pub(crate) const PLAINTEXT: &str = "hush-";
 
-/// Asks Redis one thing; `Nil` if it does not answer.
-pub(crate) type Ask<'a> = &'a mut dyn FnMut(&[&str]) -> Reply;
+/// Sends Redis a command; `Nil` if there is no reply.
+pub(crate) type Query<'a> = &'a mut dyn FnMut(&[&str]) -> Reply;
 
-/// Puts the final state into the history, closes it, and says what does not
-/// hold. `faults` is how often each struck; `stuck` says who made no progress
-/// after the last had healed.
+/// Adds the final state to the history and checks it. `faults`: how often each
+/// struck; `stuck`: which replicas made no progress after the last fault had
+/// healed.
 pub(crate) fn evaluate(
     recorder: &RunRecorder,
-    ask: Ask<'_>,
+    query: Query<'_>,
     knobs: &Knobs,
     faults: BTreeMap<FaultKind, u64>,
     stuck: Option<String>,
@@ -36,11 +36,11 @@ pub(crate) fn evaluate(
     let mut state = FinalState::default();
     if knobs.workload.has_chain() {
         let keys = AuditKeys::new(AuditPrefix::default());
-        state.chain = Some(read_chain(recorder, ask, &keys, &mut violations));
+        state.chain = Some(read_chain(recorder, query, &keys, &mut violations));
     }
     if knobs.workload.has_vault() {
         let keys = VaultKeys::new(VaultPrefix::default());
-        let tokens = read_vault(ask, &keys);
+        let tokens = read_vault(query, &keys);
         for (token, value) in &tokens {
             if token.contains(PLAINTEXT) || value.contains(PLAINTEXT) {
                 let reason = format!("{token} holds a plaintext outside of its envelope");
@@ -50,7 +50,7 @@ pub(crate) fn evaluate(
         let tokens = tokens.into_iter();
         let tokens = tokens.map(|(token, value)| (token.into(), value.into()));
         state.tokens = Some(tokens.collect());
-        let version = text(ask(&["GET", &keys.version]));
+        let version = text(query(&["GET", &keys.version]));
         let version = version.and_then(|version| version.parse().ok());
         state.version = Some(version.unwrap_or(0));
         state.audits = recorder.audit_records();
@@ -67,10 +67,10 @@ pub(crate) fn evaluate(
     violations.extend(stuck.map(|reason| violation(Invariant::NoProgress, reason)));
     let undecryptable = closed.undecryptable.iter().cloned();
     violations.extend(undecryptable.map(|why| violation(Invariant::UndecryptableToken, why)));
-    // Beside replicas at full load, and with nothing wrong.
+    // Without faults, foreign processes have to succeed too.
     if knobs.quiet {
         violations.extend(closed.foreign_failures.iter().map(|failure| {
-            let reason = format!("a foreign writer failed though nothing was wrong: {failure}");
+            let reason = format!("a foreign writer failed without any fault: {failure}");
             violation(Invariant::NoProgress, reason)
         }));
     }
@@ -78,7 +78,7 @@ pub(crate) fn evaluate(
     closed
 }
 
-/// A violation that no operation shows by itself.
+/// A violation without operations.
 pub(crate) fn violation(invariant: Invariant, reason: String) -> Violation {
     Violation {
         invariant,
@@ -87,16 +87,15 @@ pub(crate) fn violation(invariant: Invariant, reason: String) -> Violation {
     }
 }
 
-/// The chain for the history, and what shows when its keys are compared with
-/// each other.
+/// Reads the chain for the history, and compares its keys with each other.
 fn read_chain(
     recorder: &RunRecorder,
-    ask: Ask<'_>,
+    query: Query<'_>,
     keys: &AuditKeys,
     violations: &mut Vec<Violation>,
 ) -> Vec<ChainEntry<Text<'static>>> {
     let mut broken = |reason| violations.push(violation(Invariant::ChainIntegrity, reason));
-    let list = match ask(&["LRANGE", &keys.chain, "0", "-1"]) {
+    let list = match query(&["LRANGE", &keys.chain, "0", "-1"]) {
         Reply::Array(list) => list,
         other => {
             broken(format!("the chain's key holds no list: {other:?}"));
@@ -125,7 +124,7 @@ fn read_chain(
                 invariant: Invariant::WrongOutcome,
                 ops: vec![op],
                 reason: format!(
-                    "a handle named sequence {}, and the record stands at {}",
+                    "a handle named sequence {}, but the record is at {}",
                     named.sequence, stored.position.sequence
                 ),
             });
@@ -143,13 +142,13 @@ fn read_chain(
         broken(format!("the chain does not verify: {fault}"));
     }
 
-    let head_hash = text(ask(&["GET", &keys.head_hash]));
+    let head_hash = text(query(&["GET", &keys.head_hash]));
     if head_hash != last {
         broken(format!(
             "head:hash is {head_hash:?}, but the list ends with {last:?}"
         ));
     }
-    let head = text(ask(&["GET", &keys.head]));
+    let head = text(query(&["GET", &keys.head]));
     let named = head
         .as_deref()
         .and_then(|head| StoredRecord::parse_integrity(head.as_bytes()).ok())
@@ -164,9 +163,9 @@ fn read_chain(
 }
 
 /// The tokens and their values.
-fn read_vault(ask: Ask<'_>, keys: &VaultKeys) -> Vec<(String, String)> {
+fn read_vault(query: Query<'_>, keys: &VaultKeys) -> Vec<(String, String)> {
     let mut tokens = Vec::new();
-    if let Reply::Array(pairs) = ask(&["HGETALL", &keys.tokens]) {
+    if let Reply::Array(pairs) = query(&["HGETALL", &keys.tokens]) {
         let mut words = pairs.into_iter().filter_map(text);
         while let (Some(token), Some(value)) = (words.next(), words.next()) {
             tokens.push((token, value));

@@ -1,5 +1,4 @@
-//! What the harness itself got wrong. None of it is a violation: it says
-//! nothing about the store.
+//! Errors of the harness itself. They are not violations of the store.
 
 use haechi_history::{Malformed, check::CheckError};
 
@@ -7,16 +6,16 @@ use haechi_history::{Malformed, check::CheckError};
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum HarnessError {
-    /// What was recorded is no history.
+    /// The recording is not a valid history.
     #[error("the recorded history is malformed: {0}")]
     Malformed(Malformed),
-    /// Whatever they did would go unjudged.
+    /// Their effects would not be checked.
     #[error("{0} attempts at the vault belong to no recorded call")]
     StrayAttempts(u64),
-    /// It does not fit the production code any more.
+    /// The production code has changed.
     #[error("the planted bug cannot be built: {0}")]
     PlantedBug(String),
-    /// The checkers could not tell.
-    #[error("the recorded history cannot be judged: {0}")]
+    /// The checker reached no verdict.
+    #[error("the recorded history could not be checked: {0}")]
     Undecided(CheckError),
 }

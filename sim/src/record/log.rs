@@ -12,7 +12,7 @@ use haechi_store_redis::{
 
 use super::{RunReport, call_trace::CallTrace, trace::Trace};
 
-/// Tells the time since the run began.
+/// Returns the time since the run began.
 pub(crate) type Time = Box<dyn Fn() -> Duration + Send>;
 
 /// Describes the run after an event of the trace; `None` if it has to wait for
@@ -23,47 +23,46 @@ pub(crate) type Observer = Box<dyn Fn(&Log) -> Option<String> + Send>;
 pub(crate) struct Log {
     pub(super) recorder: Recorder,
     pub(super) trace: Trace,
-    /// The time of a world, which stands still between two of its steps.
+    /// Simulated time, constant within a step.
     now: Duration,
-    /// Where time passes by itself: how to ask for it.
+    /// In real time: reads the clock.
     pub(super) time: Option<Time>,
-    /// The appends behind each identity: more than one where callers bring the
-    /// same.
+    /// The appends with each identity: several, if callers set the same one.
     pub(super) appends: BTreeMap<AppendId, Vec<OpId>>,
-    /// The one place that each append of unknown outcome can have.
+    /// The only position that each append of unknown outcome can have.
     pub(super) handles: BTreeMap<OpId, Position>,
-    /// The calls into the vault that go on, by their first operation.
+    /// The calls into the vault in progress, by their first operation.
     pub(super) calls: BTreeMap<OpId, CallTrace>,
-    /// Attempts at the vault that no call has made.
+    /// Attempts at the vault outside of any recorded call.
     pub(super) stray_attempts: u64,
     /// Why mutations of processes that follow the reference's protocol failed.
     pub(super) foreign_failures: Vec<String>,
-    /// Where the vaults of the processes record them.
+    /// The audit chains of the processes' vaults.
     pub(super) audits: Vec<MemoryChain>,
-    /// Tokens that do not reveal as they should.
+    /// Tokens that could not be decrypted, or revealed a wrong plaintext.
     pub(super) undecryptable: Vec<String>,
     pub(super) stats: AuditStats,
     pub(super) vault_stats: VaultStats,
     pub(super) outcomes: Outcomes,
     pub(super) vault_outcomes: Outcomes,
     pub(super) healed: bool,
-    /// The first thing that the history refused.
+    /// The first event that the history rejected.
     pub(super) malformed: Option<Malformed>,
     events: u64,
-    /// Who asks for a description, and after which event.
+    /// The description to make, and after which event.
     observer: Option<(u64, Observer)>,
-    /// What it said.
+    /// The description that was made.
     pub(super) observed: Option<String>,
 }
 
-/// How many operations ended in which way.
+/// How many operations had each outcome.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Outcomes {
-    /// Applied.
+    /// Applied, or answered.
     pub ok: u64,
-    /// Certainly not applied.
+    /// Not applied.
     pub fail: u64,
-    /// Open.
+    /// Unknown.
     pub unknown: u64,
 }
 
@@ -123,12 +122,12 @@ impl Log {
         self.now = now;
     }
 
-    /// Has the run described once it has come to this event.
+    /// Describes the run after this event.
     pub(crate) fn observe_at(&mut self, event: u64, observer: Observer) {
         self.observer = Some((event, observer));
     }
 
-    /// What processes asked and were told so far.
+    /// The history so far.
     pub(crate) fn history(&self) -> &History {
         self.recorder.history()
     }
@@ -148,13 +147,13 @@ impl Log {
         }
         let history = self.recorder.history();
         let outcome = |op: &OpId| Some(&history.operations()[history.index_of(*op)?].outcome);
-        let told = |op: &OpId| match outcome(op) {
+        let acknowledged = |op: &OpId| match outcome(op) {
             Some(Outcome::Appended(appended)) => history.text(appended.event_hash) == hash,
             _ => false,
         };
-        let may = |op: &OpId| matches!(outcome(op), Some(Outcome::Unknown(_)));
-        let found = sharing.iter().position(told);
-        let found = found.or_else(|| sharing.iter().position(may))?;
+        let is_unknown = |op: &OpId| matches!(outcome(op), Some(Outcome::Unknown(_)));
+        let found = sharing.iter().position(acknowledged);
+        let found = found.or_else(|| sharing.iter().position(is_unknown))?;
         Some(sharing.remove(found))
     }
 

@@ -1,8 +1,7 @@
 //! What is recorded while processes run: the history, the trace, the counts,
 //! and how far each process has got.
 //!
-//! It must not know what the processes run on: a world's parts, or real
-//! sockets and threads.
+//! It does not depend on what the processes run on.
 
 mod call_trace;
 mod chain;

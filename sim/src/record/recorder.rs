@@ -1,5 +1,5 @@
-//! The handle that everything is recorded through, and how far each process
-//! has got: which operations it has taken, begun and ended.
+//! The handle for recording, and the progress of each process: which operations
+//! it has taken, begun and ended.
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,13 +8,13 @@ use parking_lot::{Mutex, MutexGuard};
 use super::log::{Log, Time};
 use crate::plan::Operation;
 
-/// How long a replica may go without getting anything done after all has
-/// healed, beyond the deadlines that were drawn.
+/// How long a replica may make no progress after the last fault has healed, in
+/// addition to three deadlines.
 const PROGRESS_BOUND: Duration = Duration::from_secs(30);
 
 /// Where a process takes its operations from.
 pub(crate) enum Source {
-    /// A list; nothing is left after its last.
+    /// A list.
     Listed(Vec<Operation>),
     /// The next is drawn when it is taken.
     Drawn(Box<dyn Iterator<Item = Operation> + Send>),
@@ -30,7 +30,6 @@ struct Inner {
 }
 
 struct Process {
-    /// What it is to do.
     source: Mutex<Source>,
     life: Mutex<Life>,
 }
@@ -55,13 +54,13 @@ struct Life {
     proved_progress: bool,
 }
 
-/// The name of a replica's first life, and of its host.
+/// The name of a replica's first incarnation, and of its host.
 pub(crate) fn replica_name(replica: usize) -> String {
     format!("r{replica}")
 }
 
 impl RunRecorder {
-    /// A recorder for processes that do this.
+    /// A recorder for processes with these operations.
     pub(crate) fn new(log: Log, sources: impl IntoIterator<Item = Source>) -> Self {
         let process = |source: Source| {
             let mut life = Life::default();
@@ -80,7 +79,7 @@ impl RunRecorder {
         }))
     }
 
-    /// A recorder for processes that live in real time.
+    /// A recorder for processes in real time.
     pub(crate) fn in_time(time: Time, sources: impl IntoIterator<Item = Source>) -> Self {
         let mut log = Log::new(false);
         log.time = Some(time);
@@ -102,14 +101,14 @@ impl RunRecorder {
         self.0.processes.len()
     }
 
-    /// A process starts; gives the number of its life.
+    /// A process starts; returns the number of its incarnation.
     pub(crate) fn start_process(&self, replica: usize) -> u64 {
         let mut life = self.0.processes[replica].life.lock();
         life.incarnation += 1;
         life.incarnation
     }
 
-    /// The process died: what it was busy with has no end.
+    /// The process died: its open operations do not end.
     pub(crate) fn crashed(&self, replica: usize) {
         let mut life = self.0.processes[replica].life.lock();
         let open = std::mem::take(&mut life.open);
@@ -161,9 +160,9 @@ impl RunRecorder {
         self.0.processes[replica].life.lock().proved_progress
     }
 
-    /// Who has not proved that it makes progress, and got nothing done for so
-    /// long after the last fault healed. What it was to do anyway may take
-    /// longer, as long as it makes progress. `deadline` is that of an operation.
+    /// The replicas that have not proved progress, and completed no operation
+    /// for too long after the last fault healed. `deadline` is that of an
+    /// operation.
     pub(crate) fn stuck(&self, healed: Duration, deadline: Duration) -> Option<String> {
         let bound = PROGRESS_BOUND + deadline * 3;
         let now = self.now();
@@ -177,7 +176,7 @@ impl RunRecorder {
             .collect();
         (!waiting.is_empty()).then(|| {
             format!(
-                "for {} ms after the last fault healed, {} got nothing done",
+                "for {} ms after the last fault healed, {} made no progress",
                 bound.as_millis(),
                 waiting.join(", ")
             )
@@ -197,7 +196,7 @@ impl RunRecorder {
         self.0.log.lock().healed
     }
 
-    /// Whether every replica has begun all its operations and is in none.
+    /// Whether every replica has begun all its operations, and none is open.
     pub(crate) fn is_idle(&self) -> bool {
         self.0.processes.iter().all(|process| {
             let life = process.life.lock();

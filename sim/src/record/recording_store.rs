@@ -14,7 +14,7 @@ use haechi_store_redis::{
 use super::recorder::RunRecorder;
 
 tokio::task_local! {
-    /// The call that the task is busy with, by its first operation.
+    /// The task's current call, by its first operation.
     pub(crate) static CALL: OpId;
 }
 

@@ -1,4 +1,4 @@
-//! What came of one run, whatever it ran on.
+//! The report of one run.
 
 use std::collections::BTreeMap;
 
@@ -8,30 +8,30 @@ use haechi_store_redis::{audit::AuditStats, vault::VaultStats};
 use super::{HarnessError, Outcomes};
 use crate::plan::FaultKind;
 
-/// What came of one seed, in a world or against a real redis-server.
+/// The report of one seed, in a world or against a real redis-server.
 #[derive(Debug)]
 pub struct RunReport {
     /// The seed.
     pub seed: u64,
-    /// What does not hold; empty if all does.
+    /// The violations found.
     pub violations: Vec<Violation>,
-    /// What the harness got wrong: without any, the violations are all.
+    /// Errors of the harness; the violations are conclusive only without any.
     pub harness_errors: Vec<HarnessError>,
-    /// How the operations ended.
+    /// The outcomes of the operations.
     pub outcomes: Outcomes,
-    /// How those of the vault ended.
+    /// The outcomes of the vault's operations.
     pub vault_outcomes: Outcomes,
     /// How often each fault struck.
     pub faults: BTreeMap<FaultKind, u64>,
-    /// What the sinks counted, all together.
+    /// The sum of the sinks' counters.
     pub stats: AuditStats,
-    /// What the token stores counted, all together.
+    /// The sum of the token stores' counters.
     pub vault_stats: VaultStats,
-    /// What the processes asked and were told.
+    /// The history.
     pub history: History,
 }
 
-/// What a run has shown of the store.
+/// The verdict on a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, strum::IntoStaticStr, strum::Display)]
 #[strum(serialize_all = "snake_case")]
 pub enum Verdict {
@@ -39,12 +39,12 @@ pub enum Verdict {
     Ok,
     /// An invariant does not hold.
     Violation,
-    /// Nothing: the harness itself is wrong.
+    /// The harness itself failed.
     HarnessError,
 }
 
 impl RunReport {
-    /// What it has shown. A harness error comes first: nothing is known then.
+    /// The verdict; a harness error takes precedence.
     #[must_use]
     pub fn verdict(&self) -> Verdict {
         if !self.harness_errors.is_empty() {
@@ -56,7 +56,7 @@ impl RunReport {
         }
     }
 
-    /// Whether all holds.
+    /// Whether there is neither a violation nor a harness error.
     #[must_use]
     pub fn is_ok(&self) -> bool {
         self.verdict() == Verdict::Ok

@@ -1,4 +1,4 @@
-//! What the harness gets wrong is told apart from what the store does.
+//! Harness errors are not reported as violations.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -11,7 +11,7 @@ use crate::{
     plan::{Knobs, Workload, WorldOptions},
 };
 
-/// The report of a run of nothing but what `record` records.
+/// The report of a run with only what `record` records.
 fn report(record: impl FnOnce(&RunRecorder)) -> RunReport {
     let options = WorldOptions {
         workload: Workload::Vault,
@@ -21,12 +21,12 @@ fn report(record: impl FnOnce(&RunRecorder)) -> RunReport {
     let recorder = RunRecorder::new(Log::new(false), [super::Source::Listed(Vec::new())]);
     recorder.log().set_now(Duration::from_secs(1));
     record(&recorder);
-    let mut ask = |_: &[&str]| Reply::Nil;
-    evaluate(&recorder, &mut ask, &knobs, BTreeMap::new(), None).report
+    let mut query = |_: &[&str]| Reply::Nil;
+    evaluate(&recorder, &mut query, &knobs, BTreeMap::new(), None).report
 }
 
-/// Would catch an attempt whose call was lost sight of, and which is reported
-/// as a violation of the store, or not at all.
+/// Would catch an attempt outside of any call that is ignored, or reported as a
+/// violation.
 #[test]
 fn a_stray_attempt_is_a_harness_error() {
     let report = report(|recorder| recorder.in_call(None, |_| {}));
@@ -36,8 +36,8 @@ fn a_stray_attempt_is_a_harness_error() {
     assert_eq!(Exit::from(report.verdict()), Exit::Error);
 }
 
-/// Would catch a recording that is no history, and which is reported as a
-/// violation of the store, or not at all.
+/// Would catch a malformed recording that is ignored, or reported as a
+/// violation.
 #[test]
 fn a_malformed_recording_is_a_harness_error() {
     let report = report(|recorder| {
@@ -52,7 +52,7 @@ fn a_malformed_recording_is_a_harness_error() {
     assert_eq!(report.violations, []);
 }
 
-/// Would catch a harness error for what is none.
+/// Would catch a harness error for a valid recording.
 #[test]
 fn a_run_of_nothing_is_ok() {
     let report = report(|recorder| {

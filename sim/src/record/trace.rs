@@ -1,8 +1,8 @@
-//! What happened in a run, as lines of text and as one hash of them.
+//! The events of a run, as lines of text and as one hash of them.
 
 use crate::plan::Fnv1a;
 
-/// Everything observable that happened, in order.
+/// All observable events, in order.
 #[derive(Debug)]
 pub(crate) struct Trace {
     hash: Fnv1a,

@@ -22,15 +22,15 @@ use haechi_history::{Audit, Function, Malformed, Mutation, OpId, Outcome, Seen, 
 pub(crate) enum Ended<'a> {
     /// Applied, and what made this version.
     Done(u64),
-    /// There was nothing to do, with this in sight.
+    /// Nothing was written, after this was read.
     Idle(Values),
-    /// Certainly not applied.
+    /// Not applied.
     NotApplied(&'a str),
-    /// Nobody knows.
+    /// Unknown.
     Unknown(&'a str),
 }
 
-/// Why a call of the vault of plaintexts failed.
+/// Why a call of the `TokenVault` failed.
 pub(crate) struct Failure {
     pub(crate) is_unknown: bool,
     pub(crate) error: String,
@@ -50,13 +50,13 @@ impl RunRecorder {
         let mut log = self.log();
         match call.and_then(|call| log.calls.get_mut(&call)) {
             Some(trace) => record(trace),
-            // Whatever is applied outside of every call would go unjudged.
+            // Its effects would not be checked.
             None => log.stray_attempts += 1,
         }
     }
 
-    /// An attempt is on its way. If the call has applied a mutation already,
-    /// its next operation begins.
+    /// An attempt is sent. If the call has applied a mutation already, its next
+    /// operation begins.
     pub(crate) fn attempt(&self, call: Option<OpId>, attempt: &Attempt<'_>) {
         let next = {
             let log = self.log();
@@ -74,8 +74,8 @@ impl RunRecorder {
         self.in_call(call, |trace| trace.sent(attempt));
     }
 
-    /// Ends the operation that a call is in as applied, at the version that the
-    /// caller was told or else the one that was recorded.
+    /// Ends the current operation of a call as applied, at the version returned
+    /// to the caller or else the recorded one.
     fn end_applied(&self, call: OpId, version: Option<u64>) {
         let log = self.log();
         let Some(trace) = log.calls.get(&call) else {
@@ -98,15 +98,15 @@ impl RunRecorder {
         }
     }
 
-    /// The vault of a process records what it does in this chain.
+    /// Registers the audit chain of a process's vault.
     pub(crate) fn audits(&self, chain: MemoryChain) {
         self.log().audits.push(chain);
     }
 
-    /// A call's caller was told that this was done to a token: an operation of its
-    /// own in the history, beside the mutations that the call makes. `value` stands
-    /// for the plaintext, where there is one.
-    pub(crate) fn told(&self, call: OpId, f: Function, token: &str, value: &str) {
+    /// A reveal or purge returned successfully: an operation of its own in the
+    /// history, besides the mutations of the call. `value` stands in for the
+    /// plaintext, if there is one.
+    pub(crate) fn token_accessed(&self, call: OpId, f: Function, token: &str, value: &str) {
         let mut log = self.log();
         let Some(process) = log.calls.get(&call).map(|trace| trace.process.clone()) else {
             return;
@@ -123,7 +123,7 @@ impl RunRecorder {
         }
     }
 
-    /// What the audit records of the processes' vaults attest.
+    /// The operations and tokens in the audit records of the processes' vaults.
     pub(super) fn audit_records(&self) -> Vec<Audit<Text<'static>>> {
         #[derive(serde::Deserialize)]
         struct Event {
@@ -202,7 +202,7 @@ impl RunRecorder {
             Err(error) => error,
         };
         if let MutateError::Corrupt(corrupt) = &error {
-            self.met(process, corrupt);
+            self.corrupt(process, corrupt);
         }
         let text = error.to_string();
         let ended = match error {
@@ -212,8 +212,8 @@ impl RunRecorder {
         self.end_call(call, ended);
     }
 
-    /// A call of the vault of plaintexts ends: with the last mutation that it
-    /// applied, or without one.
+    /// A call of the `TokenVault` ends, with the last mutation that it applied,
+    /// if any.
     pub(crate) fn end_vault_call(&self, call: OpId, ended: Result<(), Failure>) {
         let has_applied = {
             let log = self.log();
@@ -233,20 +233,25 @@ impl RunRecorder {
         }
     }
 
-    /// A reading of some tokens ends.
-    pub(crate) fn end_peek(&self, process: &str, call: OpId, outcome: Result<Values, ReadError>) {
+    /// A read of some tokens ends.
+    pub(crate) fn end_read_tokens(
+        &self,
+        process: &str,
+        call: OpId,
+        outcome: Result<Values, ReadError>,
+    ) {
         match outcome {
             Ok(seen) => self.end_call(call, Ended::Idle(seen)),
             Err(error) => {
                 if let ReadError::Corrupt(corrupt) = &error {
-                    self.met(process, corrupt);
+                    self.corrupt(process, corrupt);
                 }
                 self.end_call(call, Ended::NotApplied(&error.to_string()));
             }
         }
     }
 
-    /// A reading of the whole vault ends.
+    /// A read of the whole vault ends.
     pub(crate) fn end_vault_read(
         &self,
         replica: usize,
@@ -270,7 +275,7 @@ impl RunRecorder {
             }
             Err(error) => {
                 if let ReadError::Corrupt(corrupt) = &error {
-                    self.met(process, corrupt);
+                    self.corrupt(process, corrupt);
                 }
                 let error = error.to_string();
                 self.end(replica, op, Outcome::Failed(None), Some(&error), || {
@@ -280,7 +285,7 @@ impl RunRecorder {
         }
     }
 
-    fn met(&self, process: &str, corrupt: &Corrupt) {
+    fn corrupt(&self, process: &str, corrupt: &Corrupt) {
         let mut log = self.log();
         if let Corrupt::VaultRolledBack { seen, .. } = corrupt {
             let now = nanos(log.now());
@@ -292,8 +297,7 @@ impl RunRecorder {
         log.event(|| format!("{process}: {corrupt}"));
     }
 
-    /// The calls of a process that died: what they may have done, they may
-    /// have done or may still do.
+    /// Ends the calls of a process that died as unknown.
     pub(crate) fn abandon_calls(&self, replica: usize) {
         let mut log = self.log();
         let calls: Vec<OpId> = log
@@ -323,7 +327,7 @@ impl RunRecorder {
     }
 }
 
-/// What a mutation has written, in a word each: a value by its hash.
+/// The writes of a mutation; values by their hash.
 fn brief(mutation: &Mutation<Text<'_>>) -> String {
     let mut words = String::new();
     for (token, value) in &mutation.writes {

@@ -1,12 +1,12 @@
-//! What can be cut from a schedule, one kind of thing after the other.
+//! The parts of a schedule that can be cut, one kind after the other.
 
 use super::{Shrink, ddmin::minimize};
 use crate::plan::{Fault, Operation, Schedule};
 use haechi_history::check::Invariant;
 
 impl Shrink<'_> {
-    /// The proof that every process gets on again at the end: operations that
-    /// no schedule names.
+    /// Leaves out the proof of progress at the end of a run, whose operations
+    /// are in no schedule.
     pub(super) fn leave_out_the_end(&mut self) {
         if self.best.knobs.settles && self.invariant != Invariant::NoProgress {
             let mut candidate = self.best.clone();
@@ -15,8 +15,8 @@ impl Shrink<'_> {
         }
     }
 
-    /// Has every operation begin when it did, rather than when the one before
-    /// it ended, so that it still does when that one is left out.
+    /// Fixes the begin of every operation, so that it does not change when an
+    /// earlier operation is left out.
     pub(super) fn fix_times(&mut self) {
         let all = || self.best.operations.iter().flatten();
         if all().all(|operation| operation.at > 0) {
@@ -42,9 +42,8 @@ impl Shrink<'_> {
         self.offer(candidate);
     }
 
-    /// Has faults strike the commands that they struck, one by one, rather
-    /// than some at random while they last: randomness falls differently as soon
-    /// as anything is left out.
+    /// Replaces random strikes on commands by those that happened, one fault
+    /// each: random ones change as soon as anything is left out.
     pub(super) fn spell_out_strikes(&mut self) {
         let is_random = |fault: &Fault| fault.kind.strikes_commands() && !fault.once;
         if !self.best.knobs.faults.iter().any(is_random) {
@@ -102,22 +101,21 @@ impl Shrink<'_> {
         }
     }
 
-    /// Makes the knobs plain.
     pub(super) fn simplify_knobs(&mut self) {
-        let plainer: [fn(&mut Schedule); 4] = [
+        let simpler: [fn(&mut Schedule); 4] = [
             |schedule| schedule.knobs.writers = 1,
             |schedule| schedule.knobs.latency.1 = schedule.knobs.latency.0,
             |schedule| schedule.knobs.lock = None,
             |schedule| schedule.knobs.batch_records = 256,
         ];
-        for change in plainer {
+        for change in simpler {
             let mut candidate = self.best.clone();
             change(&mut candidate);
             self.offer(candidate);
         }
     }
 
-    /// Makes what lasts shorter.
+    /// Shortens faults.
     pub(super) fn shorten(&mut self) {
         for number in 0..self.best.knobs.faults.len() {
             loop {
@@ -132,7 +130,7 @@ impl Shrink<'_> {
     }
 }
 
-/// The schedule without one process and all that it does and suffers.
+/// The schedule without one process, its operations and its faults.
 fn without(schedule: &Schedule, process: usize) -> Option<Schedule> {
     let mut left = schedule.clone();
     let knobs = &mut left.knobs;

@@ -1,11 +1,9 @@
 //! Delta debugging (Zeller & Hildebrandt, "Simplifying and Isolating
 //! Failure-Inducing Input", 2002): the smallest part of a list that still
 //! fails, in the sense that no one item can be left out.
-//!
-//! It knows nothing of what the items are.
 
-/// The finest division at which single parts are tried on their own: of many
-/// parts, one alone hardly ever fails.
+/// Single parts are tried alone up to this number of parts: of many parts, one
+/// alone rarely fails.
 const ALONE: usize = 4;
 
 /// Leaves items out for as long as the rest `fails`. All of them fail.
@@ -49,9 +47,9 @@ pub(super) fn minimize<T: Clone>(mut items: Vec<T>, mut fails: impl FnMut(&[T]) 
 mod tests {
     use super::minimize;
 
-    /// Catches a minimum that is none, and a needed item that is left out.
+    /// Would catch a minimum with a superfluous item, or without a needed one.
     #[test]
-    fn what_is_needed_stays_and_nothing_else() {
+    fn only_needed_items_stay() {
         for needed in [&[][..], &[7], &[0, 99], &[3, 4, 5, 50, 51, 98]] {
             let mut runs = 0;
             let left = minimize((0..100).collect(), |items| {
@@ -63,9 +61,9 @@ mod tests {
         }
     }
 
-    /// Catches one that goes on for ever when nothing can be left out.
+    /// Would catch an endless loop when nothing can be left out.
     #[test]
-    fn a_list_without_anything_superfluous_is_its_own_minimum() {
+    fn a_minimal_list_stays_as_it_is() {
         let all: Vec<u32> = (0..20).collect();
         assert_eq!(minimize(all.clone(), |items| items == all), all);
     }

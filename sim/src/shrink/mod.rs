@@ -1,9 +1,7 @@
-//! Cuts a failing schedule down: to the fewest faults, operations and
-//! processes that still violate the same invariant.
+//! Reduces a failing schedule to the fewest faults, operations and processes
+//! that still violate the same invariant, whatever else changes.
 //!
-//! A cut is kept if the world that is left violates it, whatever else changes:
-//! nothing here knows why a schedule fails. The same schedule and budget give
-//! the same result.
+//! The same schedule and budget give the same result.
 
 mod cuts;
 mod ddmin;
@@ -23,18 +21,18 @@ pub struct Shrink<'a> {
     best: Schedule,
     budget: u64,
     runs: u64,
-    /// Hears of every step forward.
-    tell: &'a mut dyn FnMut(&str, &Schedule, u64),
+    /// Called after every step.
+    on_step: &'a mut dyn FnMut(&str, &Schedule, u64),
 }
 
-/// What came of a search.
+/// The result of a search.
 #[derive(Debug)]
 pub struct Shrunk {
-    /// What is left.
+    /// The smallest schedule found.
     pub schedule: Schedule,
-    /// The worlds it took.
+    /// The number of worlds run.
     pub runs: u64,
-    /// Whether the budget was not enough to show that nothing more can go.
+    /// Whether the budget ran out before the schedule was shown to be minimal.
     pub is_exhausted: bool,
 }
 
@@ -45,7 +43,7 @@ pub fn shrink(
     variant: Variant,
     invariant: Invariant,
     budget: u64,
-    tell: &mut dyn FnMut(&str, &Schedule, u64),
+    on_step: &mut dyn FnMut(&str, &Schedule, u64),
 ) -> Shrunk {
     let mut search = Shrink {
         variant,
@@ -53,7 +51,7 @@ pub fn shrink(
         best: schedule,
         budget,
         runs: 0,
-        tell,
+        on_step,
     };
     search.run();
     Shrunk {
@@ -83,15 +81,15 @@ impl Shrink<'_> {
 
     fn step(&mut self, name: &str, step: impl Fn(&mut Self)) {
         step(self);
-        (self.tell)(name, &self.best, self.runs);
+        (self.on_step)(name, &self.best, self.runs);
     }
 
-    /// What a round has to make smaller to be worth another.
+    /// A round that does not reduce this is the last.
     fn size(&self) -> (usize, usize) {
         (self.best.events(), self.best.knobs.processes())
     }
 
-    /// Takes a candidate over if it fails.
+    /// Adopts a candidate if it fails.
     fn offer(&mut self, candidate: Schedule) -> bool {
         let fails = self.fails(&candidate);
         if fails {
@@ -105,7 +103,7 @@ impl Shrink<'_> {
             .is_some_and(|report| violates(&report, self.invariant))
     }
 
-    /// Runs a candidate, for as long as there is a budget.
+    /// Runs a candidate, unless the budget is used up.
     fn world(&mut self, candidate: &Schedule) -> Option<WorldReport> {
         if self.runs >= self.budget {
             return None;

@@ -1,12 +1,10 @@
-//! Where one command or one reply ends in a stream of them.
-//!
-//! It must not know what any of them means.
+//! The boundaries of commands and replies in a stream.
 
-/// The length of the first whole frame; `None` while it is not all there. What
-/// is no frame at all passes as it is.
+/// The length of the first complete frame; `None` while it is incomplete.
+/// Anything that is not a frame is passed through.
 pub(super) fn length(bytes: &[u8]) -> Option<usize> {
     let mut at = 0;
-    // Values that have to follow before the frame is whole.
+    // Values still missing from the frame.
     let mut left: usize = 1;
     while left > 0 {
         left -= 1;
@@ -20,7 +18,7 @@ pub(super) fn length(bytes: &[u8]) -> Option<usize> {
             b'$' | b'=' | b'!' => {
                 at = match usize::try_from(number()) {
                     Ok(length) => end + length + 2,
-                    // There is no such value.
+                    // Null.
                     Err(_) => end,
                 };
             }
@@ -46,10 +44,10 @@ pub(super) fn length(bytes: &[u8]) -> Option<usize> {
 mod tests {
     use super::length;
 
-    /// Would catch a frame that is cut in its middle, or one that swallows the
-    /// next: both would have the proxy strike something else than it says.
+    /// Would catch a frame that is split, or joined with the next: the proxy
+    /// would then strike something else than it reports.
     #[test]
-    fn a_frame_ends_where_it_ends() {
+    fn frame_boundaries_are_exact() {
         let frames: [&[u8]; 7] = [
             b"+OK\r\n",
             b"$-1\r\n",

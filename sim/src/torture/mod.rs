@@ -1,13 +1,9 @@
-//! The workloads of the worlds and their checks against real redis-server
-//! processes. Nothing here is deterministic but what is drawn: operations and
-//! the plan of faults.
+//! The workloads and checks of the worlds against real redis-server processes.
+//! Only operations and the plan of faults are deterministic.
 //!
-//! Time is cut into rounds: one seeded run each on an empty redis-server, with
-//! knobs drawn from the seed, faults, a time without faults in which every
+//! Time is divided into rounds: one seeded run each on an empty redis-server,
+//! with knobs drawn from the seed, faults, a time without faults in which every
 //! replica has to make progress, and an evaluation.
-//!
-//! It must not know what a replica does, or what has to hold: both are shared
-//! with the worlds.
 
 mod frame;
 mod nemesis;
@@ -52,22 +48,22 @@ use server::Server;
 /// How long faults strike in a round.
 const ROUND: Duration = Duration::from_secs(5);
 
-/// A round that would be shorter is not begun.
-const LEAST: Duration = Duration::from_millis(500);
+/// The minimum length of a round.
+const MIN_ROUND: Duration = Duration::from_millis(500);
 
-/// The most operations of a replica in a round: what is left of a chain is
-/// read and judged as a whole.
-const MOST_OPS: usize = 4_000;
+/// The most operations of a replica in a round: the history is checked as a
+/// whole.
+const MAX_OPS: usize = 4_000;
 
 /// How often the state of a round is polled.
 const POLL: Duration = Duration::from_millis(10);
 
-/// What the person who runs torture decides.
+/// What the caller decides.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The program.
+    /// The redis-server program.
     pub redis_server: PathBuf,
-    /// How long faults strike, in all.
+    /// The total time with faults.
     pub length: Duration,
     /// The seed of the first round; each round has the next.
     pub seed: u64,
@@ -79,22 +75,27 @@ pub struct Options {
     pub variant: Variant,
 }
 
-/// Tortures the store until the time is over or a round has shown a violation;
-/// `each` is given every round.
+/// Runs rounds until the time is over or a round has shown a violation; passes
+/// each report to `each`.
 ///
 /// # Errors
 ///
-/// When there is no redis-server, or the system refuses what torture needs.
+/// When there is no redis-server, or starting processes, threads or sockets
+/// fails.
 pub async fn torture(options: &Options, mut each: impl FnMut(RunReport)) -> io::Result<()> {
     let clock = SystemClock::new();
     let mut seed = options.seed;
     let mut left = options.length;
-    while left >= LEAST {
-        // The last round takes what would be too short for one more.
-        let length = if left < ROUND + LEAST { left } else { ROUND };
+    while left >= MIN_ROUND {
+        // The last round includes a remainder too short for a round.
+        let length = if left < ROUND + MIN_ROUND {
+            left
+        } else {
+            ROUND
+        };
         let knobs = loop {
             let knobs = Knobs::draw(seed, &world(options));
-            // Time-outs of seconds leave nothing of a round.
+            // Timeouts of seconds are too long for a round.
             if !knobs.production_times {
                 break knobs;
             }
@@ -115,13 +116,13 @@ pub async fn torture(options: &Options, mut each: impl FnMut(RunReport)) -> io::
 fn world(options: &Options) -> WorldOptions {
     WorldOptions {
         replicas: options.replicas,
-        ops: MOST_OPS,
+        ops: MAX_OPS,
         workload: options.workload,
         ..WorldOptions::default()
     }
 }
 
-/// What replicas do until they are told that it is enough.
+/// The operations of the processes, until `goes_on` is false.
 fn sources(knobs: &Knobs, goes_on: &Arc<AtomicBool>) -> Vec<Source> {
     let source = |process| {
         let goes_on = goes_on.clone();
@@ -186,20 +187,20 @@ async fn round(
         replica.end()?;
     }
     proxies.shutdown().await;
-    // What was sent runs before the state is looked at.
+    // Commands already sent run before the state is read.
     let end = clock.now() + Duration::from_secs(5);
     while !server.is_quiet() && clock.now() < end {
         clock.sleep(POLL).await;
     }
     let mut failed = None;
-    let mut ask = |words: &[&str]| match server.run(words) {
+    let mut query = |words: &[&str]| match server.run(words) {
         Ok(value) => server::reply(value),
         Err(error) => {
             failed = Some(error);
             Reply::Nil
         }
     };
-    let closed = evaluate(&recorder, &mut ask, &knobs, tally.counts(), stuck);
+    let closed = evaluate(&recorder, &mut query, &knobs, tally.counts(), stuck);
     match failed {
         Some(error) => Err(io::Error::other(error)),
         None => Ok(closed.report),
@@ -217,7 +218,7 @@ fn locks(workload: Workload) -> Arc<[String]> {
     locks.into()
 }
 
-/// Waits until every replica has got something done; says who does not.
+/// Waits until every replica has made progress; returns which did not.
 async fn progress(recorder: &RunRecorder, knobs: &Knobs, clock: &SystemClock) -> Option<String> {
     let healed = recorder.now();
     loop {

@@ -1,6 +1,5 @@
-//! Does to redis-server, to the links there and to replicas what the plan says.
-//!
-//! It must not know what they are doing at the time.
+//! Applies the faults of the plan to redis-server, the links to it, and the
+//! replicas.
 
 use std::{future::Future, io, sync::Arc, time::Duration};
 
@@ -11,21 +10,21 @@ use super::{
     plan::Tally,
     proxy::ProxyLink,
     replica::{Order, Replica},
-    server::{Server, ask},
+    server::{Server, query},
 };
 use crate::plan::{Fault, FaultKind, LockFault, ProcessFault, ServerFault};
 
-/// How long the server may take for an answer to the nemesis.
+/// How long the server may take to answer the nemesis.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How often a lock that is never granted is taken again.
 const RETAKE: Duration = Duration::from_millis(20);
 
-/// Keeps the server busy for about so many milliseconds: scripts have no clock
-/// that moves while they run.
+/// Blocks the server for about so many milliseconds: the clock of scripts
+/// stands still while they run.
 const SPIN: &str = "for _ = 1, tonumber(ARGV[1]) * 100000 do end";
 
-/// What the nemesis needs of a round.
+/// What the nemesis uses in a round.
 pub(super) struct Nemesis<'a> {
     pub(super) locks: Arc<[String]>,
     pub(super) tally: &'a Tally,
@@ -33,7 +32,7 @@ pub(super) struct Nemesis<'a> {
 }
 
 impl Nemesis<'_> {
-    /// Strikes the server, one fault after the other, until the plan is done.
+    /// Applies the server's faults one after the other, until the plan is done.
     pub(super) async fn strike_server(
         &self,
         server: &mut Server,
@@ -80,7 +79,7 @@ impl Nemesis<'_> {
         Ok(())
     }
 
-    /// Carries out a fault that the server is told, and takes it back.
+    /// Applies a fault by commands, and undoes it.
     async fn by_command(
         &self,
         server: &mut Server,
@@ -95,7 +94,7 @@ impl Nemesis<'_> {
                 &[&["CONFIG", "SET", "maxmemory", "1"]],
                 &["CONFIG", "SET", "maxmemory", "0"],
             ),
-            // Of a primary that does not exist: the data stays.
+            // A replica of a primary that does not exist keeps its data.
             ServerFault::Readonly => (
                 &[&["REPLICAOF", "127.0.0.1", "1"]],
                 &["REPLICAOF", "NO", "ONE"],
@@ -117,7 +116,7 @@ impl Nemesis<'_> {
         let begin: Vec<Vec<String>> = begin.iter().map(|words| owned(words)).collect();
         let begun = self.on_server(server, move |connection| {
             for words in &begin {
-                ask(connection, &borrowed(words))?;
+                query(connection, &borrowed(words))?;
             }
             Ok(true)
         });
@@ -127,14 +126,14 @@ impl Nemesis<'_> {
         self.tally.struck(fault.kind);
         if !end.is_empty() {
             self.clock.sleep(millis(fault.lasts)).await;
-            if ask(&mut connection, end).is_err() {
+            if query(&mut connection, end).is_err() {
                 server.heal(self.clock).await?;
             }
         }
         Ok(())
     }
 
-    /// Does to every lock's key what a fault says.
+    /// Applies a fault to every lock's key.
     async fn change_locks(&self, server: &Server, fault: &Fault, kind: LockFault) {
         let (locks, ttl) = (self.locks.clone(), fault.lasts.max(500).to_string());
         let changed = self.on_server(server, move |connection| {
@@ -147,7 +146,7 @@ impl Nemesis<'_> {
                     LockFault::LockNeverGranted => &["SET", lock, "foreign-holder", "PX", &ttl],
                     LockFault::LockHolderDead => &["SET", lock, "foreign-dead", "PX", &ttl],
                 };
-                let answer = ask(connection, words)?;
+                let answer = query(connection, words)?;
                 changed |= matches!(answer, Value::Int(1) | Value::Okay);
             }
             Ok(changed)
@@ -157,9 +156,9 @@ impl Nemesis<'_> {
         }
     }
 
-    /// Talks to the server on a thread of its own; the connection, if that
-    /// changed anything. A server that does not let the nemesis in is not
-    /// struck.
+    /// Sends commands to the server on another thread; returns the connection
+    /// if they changed anything. If the server refuses the connection, the
+    /// fault does not count.
     async fn on_server(
         &self,
         server: &Server,
@@ -176,7 +175,7 @@ impl Nemesis<'_> {
         }
     }
 
-    /// Strikes replicas and their links, until the plan is done.
+    /// Applies the faults of replicas and their links, until the plan is done.
     pub(super) async fn strike_replicas(
         &self,
         replicas: &[Replica],
@@ -225,7 +224,7 @@ fn borrowed(words: &[String]) -> Vec<&str> {
     words.iter().map(String::as_str).collect()
 }
 
-/// A plan that names a fault in a place where it cannot be carried out.
+/// An error for a fault in the wrong half of a plan.
 fn misplaced(fault: &Fault) -> io::Error {
     io::Error::other(format!("torture cannot do this: {fault}"))
 }

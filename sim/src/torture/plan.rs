@@ -1,7 +1,4 @@
-//! What goes wrong under torture, and when: drawn from a seed, though what
-//! comes of it is not.
-//!
-//! It must not know how a fault is carried out.
+//! The faults of a round, and when they begin, drawn from a seed.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -10,7 +7,7 @@ use rand::{Rng, RngExt};
 
 use crate::plan::{Fault, FaultKind, Knobs, Needs, Scale, generator};
 
-/// Whether torture can do this to real processes.
+/// Whether torture can carry out this fault.
 pub fn is_supported(kind: FaultKind) -> bool {
     match kind.needs() {
         Needs::Link
@@ -39,8 +36,8 @@ impl Tally {
     }
 }
 
-/// What goes wrong: with the server one thing after the other, with replicas
-/// several at a time.
+/// The faults: the server's one after the other, the replicas' several at a
+/// time.
 #[derive(Debug)]
 pub(super) struct Plan {
     pub(super) server: Vec<Fault>,
@@ -56,7 +53,7 @@ impl Plan {
             reply_timeout: knobs.timeouts.1,
             lock_ttl: knobs.lock.map_or(0, |(ttl, ..)| ttl),
         };
-        // One at a time, so half as long as they might be: a round meets all.
+        // Half as long, since they do not overlap: a round has all kinds.
         let server_scale = Scale {
             reply_timeout: scale.reply_timeout / 2,
             ..scale
@@ -88,8 +85,8 @@ impl Plan {
     }
 }
 
-/// Supported kinds in an order that is drawn anew once all have had their turn,
-/// so that a short time meets all of them.
+/// The supported kinds in random order, redrawn once all are used, so that a
+/// short round has all kinds.
 struct Deck {
     kinds: Vec<FaultKind>,
     left: Vec<FaultKind>,

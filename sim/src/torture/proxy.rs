@@ -1,8 +1,6 @@
 //! The link between one replica and redis-server: a TCP proxy that delays
 //! commands and replies, and cuts connections before a command runs, after it,
 //! or in the middle of its reply.
-//!
-//! It must not know what a command means, or who decides what strikes.
 
 use std::{collections::VecDeque, io, net::Ipv4Addr, sync::Arc, time::Duration};
 
@@ -24,20 +22,20 @@ use tokio::{
 use super::{frame, plan::Tally};
 use crate::plan::{CommandFault, Fault, FaultKind, LinkFault};
 
-/// Of a hundred commands, how many are late while some are.
+/// Percentage of commands that are late during the fault.
 const LATE_PERCENT: u64 = 40;
 
-/// How long a connection takes.
+/// The duration of connecting.
 const CONNECTING: Duration = Duration::from_millis(2);
 
-/// What strikes the connections of one replica at this moment.
+/// The active faults on the connections of one replica.
 #[derive(Clone)]
 pub(super) struct ProxyLink(Arc<Inner>);
 
 struct Inner {
     state: Mutex<State>,
-    /// Whether nothing passes, in either direction.
-    held: watch::Sender<bool>,
+    /// Whether nothing passes in either direction.
+    paused: watch::Sender<bool>,
     clock: SystemClock,
     tally: Tally,
 }
@@ -47,18 +45,18 @@ struct State {
     rng: ChaCha8Rng,
 }
 
-/// A fault that strikes at this moment.
+/// An active fault.
 #[derive(Clone, Copy)]
 struct Active {
     fault: Fault,
     /// Whether it has struck a command.
     has_struck: bool,
-    /// Whether its time is over: it waits for the first command that it can
-    /// strike, and is gone then.
+    /// Whether its time is over: it ends after the first command that it can
+    /// strike.
     is_over: bool,
 }
 
-/// What happens to one command.
+/// The outcome for one command.
 #[derive(Clone, Copy, Debug)]
 enum Verdict {
     Pass,
@@ -75,14 +73,14 @@ impl ProxyLink {
         let active = Vec::new();
         Self(Arc::new(Inner {
             state: Mutex::new(State { active, rng }),
-            held: watch::channel(false).0,
+            paused: watch::channel(false).0,
             clock,
             tally,
         }))
     }
 
     pub(super) fn begin(&self, fault: Fault) {
-        // As in worlds: what strikes commands is counted by the command.
+        // As in worlds, faults of commands are counted per command.
         if !fault.kind.strikes_commands() {
             self.0.tally.struck(fault.kind);
         }
@@ -91,7 +89,7 @@ impl ProxyLink {
             has_struck: false,
             is_over: false,
         });
-        self.set_held();
+        self.set_paused();
     }
 
     pub(super) fn end(&self, fault: Fault) {
@@ -101,24 +99,24 @@ impl ProxyLink {
             let waits = fault.kind.strikes_commands();
             !ends || waits && !active.has_struck
         });
-        self.set_held();
+        self.set_paused();
     }
 
     pub(super) fn heal(&self) {
         self.0.state.lock().active.clear();
-        self.set_held();
+        self.set_paused();
     }
 
-    /// What of this kind strikes now.
+    /// An active fault of this kind.
     fn active(&self, kind: LinkFault) -> Option<Fault> {
         let state = self.0.state.lock();
         let mut active = state.active.iter().map(|active| active.fault);
         active.find(|fault| fault.kind == kind.into())
     }
 
-    fn set_held(&self) {
-        let is_held = self.active(LinkFault::HeldLink).is_some();
-        self.0.held.send_replace(is_held);
+    fn set_paused(&self) {
+        let is_paused = self.active(LinkFault::HeldLink).is_some();
+        self.0.paused.send_replace(is_paused);
     }
 
     /// A fault of this kind has struck.
@@ -132,17 +130,17 @@ impl ProxyLink {
         active.retain(|active| !(active.is_over && active.has_struck));
     }
 
-    /// Lets something pass, once it may.
+    /// Waits while the link is held, and for its latency.
     async fn pass(&self) {
-        // The sender lives as long as this.
-        let _ = self.0.held.subscribe().wait_for(|held| !*held).await;
+        // The sender is in `self`, so this does not fail.
+        let _ = self.0.paused.subscribe().wait_for(|paused| !*paused).await;
         if let Some(spike) = self.active(LinkFault::LatencySpike) {
             let delay = Duration::from_millis(spike.amount.unsigned_abs());
             self.0.clock.sleep(delay).await;
         }
     }
 
-    /// What is to happen to a command that has arrived.
+    /// Draws the outcome for a command that has arrived.
     fn arrival(&self) -> Verdict {
         let state = &mut *self.0.state.lock();
         for active in &state.active {
@@ -157,7 +155,7 @@ impl ProxyLink {
                 | CommandFault::ResetAfterExecution
                 | CommandFault::ResetMidReply => amount,
             };
-            // The first that comes is struck for certain.
+            // The first command is always struck.
             if active.has_struck && state.rng.random_range(0..100) >= percent {
                 continue;
             }
@@ -174,8 +172,7 @@ impl ProxyLink {
     }
 }
 
-/// Accepts the connections of one replica for as long as it is polled; all of
-/// them end with it.
+/// Accepts the connections of one replica; dropping the future closes them.
 pub(super) async fn run(listener: TcpListener, server: u16, link: ProxyLink) {
     let mut connections = JoinSet::new();
     loop {
@@ -184,7 +181,7 @@ pub(super) async fn run(listener: TcpListener, server: u16, link: ProxyLink) {
                 Ok((client, _)) => {
                     connections.spawn(serve(client, server, link.clone()));
                 }
-                // Out of file descriptors, most likely: others go on, and may end.
+                // Probably out of file descriptors: open connections go on.
                 Err(_) => link.0.clock.sleep(Duration::from_millis(20)).await,
             },
             Some(_) = connections.join_next() => {}
@@ -192,10 +189,10 @@ pub(super) async fn run(listener: TcpListener, server: u16, link: ProxyLink) {
     }
 }
 
-/// What the two directions of a connection share.
+/// State shared by the two directions of a connection.
 struct Connection {
     link: ProxyLink,
-    /// What is to happen to the replies that are still to come, in order.
+    /// The outcomes for the pending replies, in order.
     due: Mutex<VecDeque<Verdict>>,
     cut: watch::Sender<bool>,
 }
@@ -211,7 +208,7 @@ impl Connection {
 }
 
 async fn serve(client: TcpStream, server: u16, link: ProxyLink) {
-    // As over a network: a refused connection takes time.
+    // As over a network, a refused connection takes time.
     link.0.clock.sleep(CONNECTING).await;
     let Ok(server) = connect(server).await else {
         return;
@@ -232,7 +229,7 @@ async fn serve(client: TcpStream, server: u16, link: ProxyLink) {
 
 async fn connect(port: u16) -> io::Result<TcpStream> {
     let server = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await?;
-    // While nobody listens, a port of one's own may be drawn that is this one.
+    // Linux can connect a socket to itself while the port has no listener.
     if server.local_addr()? == server.peer_addr()? {
         return Err(io::ErrorKind::ConnectionRefused.into());
     }
@@ -240,8 +237,7 @@ async fn connect(port: u16) -> io::Result<TcpStream> {
     Ok(server)
 }
 
-/// Forwards commands. One that is late is forwarded even if its sender is gone
-/// by then.
+/// Forwards commands. A late one is forwarded even if its sender has gone.
 async fn commands(mut client: OwnedReadHalf, mut server: OwnedWriteHalf, connection: &Connection) {
     let mut bytes = BytesMut::new();
     loop {
@@ -268,7 +264,8 @@ async fn commands(mut client: OwnedReadHalf, mut server: OwnedWriteHalf, connect
         tokio::select! {
             read = client.read_buf(&mut bytes) => match read {
                 Ok(1..) => {}
-                // Who sent the commands is gone. What was forwarded still runs.
+                // The sender has closed the connection. Forwarded commands
+                // still run.
                 _ => return,
             },
             () = connection.is_cut() => return,
@@ -306,8 +303,8 @@ async fn replies(mut server: OwnedReadHalf, mut client: OwnedWriteHalf, connecti
                 _ => {}
             }
             connection.link.pass().await;
-            // Replies that nobody hears are read all the same: were they not,
-            // closing the connection would take back commands.
+            // Replies are read even after the client has gone: closing a socket
+            // with unread data would reset it and discard forwarded commands.
             is_listened_to = is_listened_to && client.write_all(&reply).await.is_ok();
         }
         tokio::select! {

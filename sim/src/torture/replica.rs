@@ -1,8 +1,5 @@
-//! Replicas on what production has: the system's clock and entropy, real
-//! sockets, and for each a thread of its own, so that it can be paused and
-//! killed like a process.
-//!
-//! What a replica does is the worlds' code; here is only what it runs on.
+//! Replicas with the system's clock and entropy and real sockets, each on a
+//! thread of its own, so that it can be paused and killed like a process.
 
 use std::{io, pin::pin, thread, time::Duration};
 
@@ -20,12 +17,12 @@ use crate::{
     workload::{self, Host, SharedKeys},
 };
 
-/// What real replicas have beneath them.
+/// The environment of real replicas.
 #[derive(Clone)]
 pub(super) struct RealHost {
     recorder: RunRecorder,
     shared_keys: SharedKeys,
-    /// How each process reaches Redis.
+    /// Each process's connection to Redis.
     clients: Vec<Client>,
     clock: SystemClock,
 }
@@ -78,16 +75,16 @@ impl Host for RealHost {
     }
 }
 
-/// What is done to a replica.
+/// A fault of a replica.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Order {
-    /// It stands still.
+    /// Its thread sleeps.
     Pause(Duration),
-    /// It dies, and starts again so much later, with no memory.
+    /// It dies, and starts again so much later, without memory.
     Crash(Duration),
 }
 
-/// A replica on its thread. It ends when this is dropped.
+/// A replica on its thread. Dropping it ends it.
 pub(super) struct Replica {
     orders: mpsc::UnboundedSender<Order>,
     thread: thread::JoinHandle<io::Result<()>>,
@@ -103,16 +100,16 @@ impl Replica {
         let (orders, received) = mpsc::unbounded_channel();
         let thread = thread::Builder::new()
             .name(replica_name(process))
-            .spawn(move || live(&host, &knobs, process, &store, received))?;
+            .spawn(move || run_incarnations(&host, &knobs, process, &store, received))?;
         Ok(Self { orders, thread })
     }
 
     pub(super) fn order(&self, order: Order) {
-        // One that has ended needs no orders.
+        // A replica that has ended ignores orders.
         let _ = self.orders.send(order);
     }
 
-    /// Ends it, and waits until it has.
+    /// Ends it, and waits for its thread.
     pub(super) fn end(self) -> io::Result<()> {
         drop(self.orders);
         match self.thread.join() {
@@ -122,9 +119,9 @@ impl Replica {
     }
 }
 
-/// One life after the other, each on a runtime of its own: a crash takes the
-/// tasks that the store has spawned, and their connections.
-fn live(
+/// Runs one incarnation after the other, each on its own runtime: a crash drops
+/// the store's tasks and connections.
+fn run_incarnations(
     host: &RealHost,
     knobs: &Knobs,
     process: usize,
@@ -142,7 +139,7 @@ fn live(
                 tokio::select! {
                     biased;
                     order = orders.recv() => match order {
-                        Some(Order::Pause(lasts)) => stand_still(lasts),
+                        Some(Order::Pause(lasts)) => pause_thread(lasts),
                         Some(Order::Crash(lasts)) => return Some(lasts),
                         None => return None,
                     },
@@ -155,14 +152,14 @@ fn live(
             return Ok(());
         };
         host.recorder.crashed(process);
-        stand_still(lasts);
+        pause_thread(lasts);
     }
 }
 
 #[expect(
     clippy::disallowed_methods,
-    reason = "the whole thread is to stand still, timers and sockets and all"
+    reason = "pauses the whole thread with its timers and sockets"
 )]
-fn stand_still(lasts: Duration) {
+fn pause_thread(lasts: Duration) {
     thread::sleep(lasts);
 }

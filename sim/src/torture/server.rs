@@ -1,7 +1,5 @@
-//! The redis-server under torture: started so that it keeps all that it has
-//! acknowledged, and what the nemesis and the evaluation ask of it directly.
-//!
-//! It must not know when anything is done to it.
+//! The redis-server under torture, with persistence of everything acknowledged,
+//! and direct access for the nemesis and the evaluation.
 
 use std::{io, path::Path, time::Duration};
 
@@ -11,21 +9,20 @@ use redis::{Client, Connection, RedisResult, Value};
 use redis_sim::Reply;
 use redis_sim::server_process::RedisServer;
 
-/// A script that keeps everybody waiting is answered -BUSY after so many
-/// milliseconds.
+/// After so many milliseconds of a script, others are answered -BUSY.
 const BUSY_AFTER: &str = "30";
 
-/// How long a server that is as it should be may take for an answer.
+/// How long a healthy server may take to answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long healing it may take, and how soon it is tried again.
+/// How long healing may take, and how soon it is retried.
 const HEALING: Duration = Duration::from_secs(60);
-const AGAIN: Duration = Duration::from_millis(50);
+const RETRY_DELAY: Duration = Duration::from_millis(50);
 
-/// How often bringing the server back is tried.
+/// How often a restart is tried.
 const ATTEMPTS: usize = 5;
 
-/// The server, and how it stands.
+/// The server and its state.
 pub(super) struct Server {
     process: RedisServer,
     client: Client,
@@ -34,10 +31,9 @@ pub(super) struct Server {
 }
 
 impl Server {
-    /// Starts a server of this program.
+    /// Starts a server.
     pub(super) fn start(program: &Path) -> io::Result<Self> {
-        // What it acknowledges has been written to its file: a kill loses
-        // nothing of it.
+        // Acknowledged writes are in the file, so a kill loses nothing.
         let process = RedisServer::start_program(
             program,
             &[
@@ -83,7 +79,7 @@ impl Server {
         self.process.resume()
     }
 
-    /// Starts it again if it is down.
+    /// Starts the server again if it is down.
     pub(super) fn restart(&mut self) -> io::Result<()> {
         if !self.is_down {
             return Ok(());
@@ -99,7 +95,7 @@ impl Server {
         last
     }
 
-    /// A connection that waits for so long at most.
+    /// A connection with this timeout.
     pub(super) fn connect(&self, timeout: Duration) -> RedisResult<Connection> {
         let connection = self.client.get_connection_with_timeout(timeout)?;
         connection.set_read_timeout(Some(timeout))?;
@@ -107,12 +103,12 @@ impl Server {
         Ok(connection)
     }
 
-    /// Asks one thing on a connection of its own.
+    /// Sends a command on a new connection.
     pub(super) fn run(&self, words: &[&str]) -> RedisResult<Value> {
-        ask(&mut self.connect(ANSWER_TIMEOUT)?, words)
+        query(&mut self.connect(ANSWER_TIMEOUT)?, words)
     }
 
-    /// Takes back whatever was done to it.
+    /// Undoes all faults.
     pub(super) async fn heal(&mut self, clock: &SystemClock) -> io::Result<()> {
         if self.is_stopped {
             self.resume()?;
@@ -123,7 +119,7 @@ impl Server {
             match self.take_back() {
                 Ok(()) => return Ok(()),
                 // On a busy machine a script of the nemesis may still run.
-                Err(_) if clock.now() < until => clock.sleep(AGAIN).await,
+                Err(_) if clock.now() < until => clock.sleep(RETRY_DELAY).await,
                 Err(error) => return Err(io::Error::other(error)),
             }
         }
@@ -136,12 +132,12 @@ impl Server {
             &["CONFIG", "SET", "maxmemory", "0"],
             &["CONFIG", "SET", "maxclients", "10000"],
         ] {
-            ask(&mut connection, words)?;
+            query(&mut connection, words)?;
         }
         Ok(())
     }
 
-    /// Whether nobody but who asks is connected.
+    /// Whether no other client is connected.
     pub(super) fn is_quiet(&self) -> bool {
         match self.run(&["CLIENT", "LIST"]) {
             Ok(Value::BulkString(list)) => list.split(|byte| *byte == b'\n').count() <= 2,
@@ -151,8 +147,8 @@ impl Server {
     }
 }
 
-/// Asks one thing.
-pub(super) fn ask(connection: &mut Connection, words: &[&str]) -> RedisResult<Value> {
+/// Sends a command.
+pub(super) fn query(connection: &mut Connection, words: &[&str]) -> RedisResult<Value> {
     let mut command = redis::Cmd::new();
     for word in words {
         command.arg(*word);
@@ -160,7 +156,7 @@ pub(super) fn ask(connection: &mut Connection, words: &[&str]) -> RedisResult<Va
     command.query(connection)
 }
 
-/// A reply as the evaluation reads it.
+/// A reply in the type that the evaluation reads.
 pub(super) fn reply(value: Value) -> Reply {
     match value {
         Value::Okay => Reply::OK,

@@ -1,4 +1,4 @@
-//! What the proxy says that it does, against the simulated Redis on a port.
+//! The proxy's faults, against the simulated Redis on a port.
 
 use std::{future::Future, net::Ipv4Addr, time::Duration};
 
@@ -16,8 +16,8 @@ use redis_sim::{Config, tcp::TcpServer};
 
 const MOMENT: Duration = Duration::from_millis(200);
 
-/// Gives `test` a way to a server, and a client at either end of it.
-fn on_the_way<F: Future<Output = ()>>(
+/// Runs `test` with a link, a client through it, and a direct client.
+fn with_proxy<F: Future<Output = ()>>(
     test: impl FnOnce(ProxyLink, Client, Client, SystemClock) -> F,
 ) {
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -62,31 +62,31 @@ async fn count(client: &Client) -> Option<u64> {
         .unwrap()
 }
 
-/// Would catch a cut that says *before execution* of what ran, or *after* of
-/// what did not, and so proves something else than it claims.
+/// Would catch a cut before execution of a command that ran, or one after
+/// execution of a command that did not.
 #[test]
-fn a_cut_is_where_it_says() {
+fn a_cut_is_before_or_after_execution() {
     for (kind, ran) in [
         (CommandFault::ResetBeforeExecution, None),
         (CommandFault::ResetAfterExecution, Some(1)),
         (CommandFault::ResetMidReply, Some(1)),
     ] {
-        on_the_way(|link, client, direct, _| async move {
+        with_proxy(|link, client, direct, _| async move {
             let mut connection = client.get_multiplexed_async_connection().await.unwrap();
             link.begin(fault(kind));
             assert!(incr(&mut connection).await.is_err());
             assert_eq!(count(&direct).await, ran, "{kind:?}");
-            // It has struck, and its time is over.
+            // It has struck, so it ends now.
             link.end(fault(kind));
             assert_eq!(count(&client).await, ran, "{kind:?}");
         });
     }
 }
 
-/// Would catch a bandwidth that slows every reply alike, or none.
+/// Would catch a bandwidth limit that ignores the reply's size.
 #[test]
-fn a_reply_takes_time_by_its_size() {
-    on_the_way(|link, client, _, clock| async move {
+fn bandwidth_delays_by_size() {
+    with_proxy(|link, client, _, clock| async move {
         let mut connection = client.get_multiplexed_async_connection().await.unwrap();
         let set = cmd("SET").arg("large").arg(vec![b'x'; 1 << 20]).to_owned();
         set.exec_async(&mut connection).await.unwrap();
@@ -99,11 +99,11 @@ fn a_reply_takes_time_by_its_size() {
     });
 }
 
-/// Would catch a late command that is lost with its sender: that a store told
-/// *not applied* of it would be no lie then.
+/// Would catch a late command that is lost with its sender: *not applied* would
+/// then always be true.
 #[test]
 fn a_late_command_runs_without_its_sender() {
-    on_the_way(|link, client, direct, clock| async move {
+    with_proxy(|link, client, direct, clock| async move {
         let mut connection = client.get_multiplexed_async_connection().await.unwrap();
         link.begin(fault(CommandFault::LateCommand));
         let answer = incr(&mut connection);
@@ -115,10 +115,10 @@ fn a_late_command_runs_without_its_sender() {
     });
 }
 
-/// Would catch a fault that ends before anything came that it could strike.
+/// Would catch a fault that ends before it has struck.
 #[test]
 fn a_cut_waits_for_its_command() {
-    on_the_way(|link, client, direct, _| async move {
+    with_proxy(|link, client, direct, _| async move {
         let mut connection = client.get_multiplexed_async_connection().await.unwrap();
         let cut = fault(CommandFault::ResetAfterExecution);
         link.begin(cut);
@@ -129,10 +129,10 @@ fn a_cut_waits_for_its_command() {
     });
 }
 
-/// Would catch a kind of fault that no plan has, and a plan that is not its
-/// seed's.
+/// Would catch a kind of fault that no plan contains, and a plan that does not
+/// depend only on its seed.
 #[test]
-fn a_plan_has_every_kind_and_is_its_seeds() {
+fn a_plan_has_every_kind_and_depends_on_the_seed() {
     for seed in 0..50 {
         let knobs = Knobs::draw(seed, &WorldOptions::default());
         let draw = || Plan::draw(&knobs, Duration::from_secs(60));
@@ -148,7 +148,7 @@ fn a_plan_has_every_kind_and_is_its_seeds() {
         for kind in FaultKind::all() {
             assert_eq!(drawn(kind), is_supported(kind), "{kind:?}");
         }
-        // One after the other: what comes back must not come back too early.
+        // They do not overlap: the end of one would undo the other.
         let overlap = |pair: &[Fault]| pair[0].at + pair[0].lasts > pair[1].at;
         assert!(!plan.server.windows(2).any(overlap));
     }

@@ -12,7 +12,7 @@ use haechi_store_redis::{
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 
-use super::{AGAIN, Actor, Host, Process};
+use super::{Actor, Host, Process, RETRY_DELAY};
 use crate::{mutants::AuditUnderTest, plan::AuditOperation};
 
 /// The sink of one process.
@@ -23,7 +23,7 @@ pub(super) struct AuditActor<'a, H: Host> {
 }
 
 impl<'a, H: Host> AuditActor<'a, H> {
-    /// Starts the sink, as often as it takes; `None` where there is no chain.
+    /// Opens the sink, retrying until it succeeds; `None` if there is no chain.
     pub(super) async fn start(process: &'a Process<'a, H>) -> Option<Self> {
         if !process.knobs.workload.has_chain() {
             return None;
@@ -45,14 +45,14 @@ impl<'a, H: Host> AuditActor<'a, H> {
                     process
                         .recorder
                         .trace(|| format!("{}: {error}", process.name));
-                    process.host.sleep(AGAIN).await;
+                    process.host.sleep(RETRY_DELAY).await;
                 }
             }
         }
     }
 
-    /// Invokes the recording of one event: the one of this number, or the one
-    /// that all processes record, byte for byte.
+    /// Begins to record an event: the one with this number or, for `None`, one
+    /// that is identical in all processes.
     pub(super) fn invoke(
         &self,
         number: Option<u32>,
@@ -75,7 +75,7 @@ impl<'a, H: Host> AuditActor<'a, H> {
         Some((op, process.store.record(&self.sink, append_id, event)))
     }
 
-    /// Records one event; whether it was applied.
+    /// Records one event; returns whether it was applied.
     async fn append(&self, number: Option<u32>) -> bool {
         let Some((op, appending)) = self.invoke(number) else {
             return false;

@@ -1,5 +1,5 @@
-//! Callers that drop the futures of appends and tokenizings, wherever those
-//! have got to. What was asked for may have been done, or may still be.
+//! Callers that drop the futures of appends and tokenizations before they are
+//! ready. The operation may have been applied, or may still be.
 
 use std::{future::Future, pin::pin, task::Poll};
 
@@ -97,13 +97,13 @@ impl<H: Host> Actor for CancellationActor<'_, H> {
         }
     }
 
-    /// What is cancelled makes none; the other workloads show it.
+    /// Cancelled calls prove no progress; the other workloads do.
     async fn make_progress(&self, _: &mut ChaCha8Rng) -> bool {
         true
     }
 }
 
-/// Polls a future so often, and drops it then; `None` if it was not ready.
+/// Polls a future at most `polls` times; `None` if it is not ready by then.
 async fn polled<F: Future>(future: F, polls: u32) -> Option<F::Output> {
     let mut future = pin!(future);
     let mut left = polls;

@@ -1,8 +1,8 @@
 //! A process that follows the reference's whole-snapshot protocol: lock, read
-//! everything, run, apply if the version has not moved, give the lock back.
+//! everything, run, apply if the version is unchanged, unlock.
 //!
-//! It shares no code with the vault but the connection, and must not know of
-//! receipts or fences on values.
+//! It shares only the connection with the vault's code: no receipts, no fences
+//! on values.
 
 use std::time::Duration;
 
@@ -21,11 +21,11 @@ use crate::{
 };
 use haechi_history::{Function, Mutation, OpId, Outcome, Text};
 
-/// The protocol's own times.
+/// The reference's defaults.
 const LOCK_TTL_MS: u64 = 10_000;
 const LOCK_RETRY: Duration = Duration::from_millis(20);
 const LOCK_WAIT: Duration = Duration::from_secs(5);
-const MOST_RETRIES: usize = 64;
+const MAX_RETRIES: usize = 64;
 
 const SNAPSHOT: &str = "return {redis.call('GET', KEYS[2]) or '0', redis.call('HGETALL', KEYS[1])}";
 const APPLY: &str = "
@@ -52,7 +52,7 @@ struct Foreign<H: Host> {
 enum Failed {
     /// It changed nothing.
     NotApplied(String),
-    /// The reply to this was lost.
+    /// Its reply was lost.
     Unknown {
         reads: Values,
         writes: Values,
@@ -66,7 +66,7 @@ struct Snapshot {
     tokens: Values,
 }
 
-/// A process until it has carried out its operations, or to its crash.
+/// Runs a process until its operations are done, or until it crashes.
 pub(super) async fn run<H: Host>(process: &Process<'_, H>) {
     let (recorder, number, name) = (process.recorder, process.number, process.name.as_str());
     let mut rng = process.generator("foreign");
@@ -80,7 +80,7 @@ pub(super) async fn run<H: Host>(process: &Process<'_, H>) {
         release: Script::new(RELEASE),
     };
     recorder.trace(|| format!("{name} starts, and follows the reference's protocol"));
-    // Only where nothing goes wrong is it promised to get its work done.
+    // Progress is promised only in runs without faults.
     if !process.knobs.quiet {
         recorder.prove_progress(number);
     }
@@ -162,7 +162,7 @@ impl<H: Host> Foreign<H> {
                 Err(error) => return Err(error.to_string()),
             }
             if self.clock.now() >= until {
-                return Err("the lock was not to be had within 5 s".to_owned());
+                return Err("the lock was not granted within 5 s".to_owned());
             }
             self.clock.sleep(LOCK_RETRY).await;
         }
@@ -174,14 +174,14 @@ impl<H: Host> Foreign<H> {
         let _ = self.link.run(&self.release, &call).await;
     }
 
-    /// Reads, runs and applies until the version holds still.
+    /// Reads, runs and applies until there is no version conflict.
     async fn attempts(
         &self,
         op: OpId,
         changed: usize,
         purged: Option<usize>,
     ) -> Result<Mutation<Text<'static>>, Failed> {
-        for run in 0..=MOST_RETRIES {
+        for run in 0..=MAX_RETRIES {
             let snapshot = self.read().await.map_err(Failed::NotApplied)?;
             let changed = format!("t{changed}");
             let mut writes = vec![(
@@ -191,8 +191,9 @@ impl<H: Host> Foreign<H> {
                 )),
             )];
             let purged = purged.map(|purged| format!("t{purged}"));
-            let stands = |token: &String| snapshot.tokens.iter().any(|(other, _)| other == token);
-            if let Some(purged) = purged.filter(|token| *token != changed && stands(token)) {
+            let is_present =
+                |token: &String| snapshot.tokens.iter().any(|(other, _)| other == token);
+            if let Some(purged) = purged.filter(|token| *token != changed && is_present(token)) {
                 writes.push((purged, None));
             }
             let mut call = self.apply.call(&[&self.keys.tokens, &self.keys.version]);
@@ -223,16 +224,16 @@ impl<H: Host> Foreign<H> {
         let call = self.snapshot.call(&[&self.keys.tokens, &self.keys.version]);
         let reply = self.link.run(&self.snapshot, &call).await;
         let Value::Array(parts) = reply.map_err(|error| error.to_string())? else {
-            return Err("a strange snapshot".to_owned());
+            return Err("an unexpected snapshot".to_owned());
         };
         let [version, Value::Array(pairs)] = parts.as_slice() else {
-            return Err("a strange snapshot".to_owned());
+            return Err("an unexpected snapshot".to_owned());
         };
         let words: Vec<String> = pairs.iter().filter_map(word).collect();
         Ok(Snapshot {
             version: word(version)
                 .and_then(|version| version.parse().ok())
-                .ok_or("a strange version")?,
+                .ok_or("the version is not a number")?,
             tokens: words
                 .chunks_exact(2)
                 .map(|pair| (pair[0].clone(), Some(pair[1].clone())))

@@ -1,6 +1,5 @@
-//! What a process runs on. A world gives it a simulated clock, seeded entropy
-//! and a simulated network; under torture it has the real ones. What the process
-//! does is written once, over this.
+//! The environment of a process: simulated clock, seeded entropy and simulated
+//! network in a world; the real ones under torture.
 
 use std::time::Duration;
 
@@ -9,7 +8,7 @@ use haechi_store_redis::{clock::Clock, entropy::Entropy, redis::Connect};
 use super::SharedKeys;
 use crate::record::RunRecorder;
 
-/// What the processes of one run have beneath them.
+/// The environment of the processes of one run.
 pub(crate) trait Host: Clone + Send + Sync + 'static {
     /// The clock of a process.
     type Clock: Clock;
@@ -18,10 +17,10 @@ pub(crate) trait Host: Clone + Send + Sync + 'static {
     /// How a process reaches Redis.
     type Connect: Connect;
 
-    /// Where everything is recorded.
+    /// The run's recorder.
     fn recorder(&self) -> &RunRecorder;
 
-    /// What the processes share beside Redis.
+    /// The keys that all processes share.
     fn shared_keys(&self) -> &SharedKeys;
 
     /// The clock of this process.

@@ -1,8 +1,7 @@
 //! Workloads: what the processes of a run do. One file each; an operation of a
 //! schedule names the workload that carries it out.
 //!
-//! It must not know of faults, or of what a process runs on: that is beneath
-//! `Host`.
+//! Workloads do not depend on faults, nor on the environment behind `Host`.
 
 mod audit;
 mod cancellation;
@@ -25,9 +24,8 @@ use crate::{
 use process::Process;
 use rand_chacha::ChaCha8Rng;
 
-/// One workload in one process: it starts with the process, and a crash takes
-/// it. It carries out operations, several at a time, and records each from
-/// its invocation to its end.
+/// One workload in one process. It carries out several operations at a time,
+/// and records each from its invocation to its end.
 trait Actor {
     /// What it carries out.
     type Operation;
@@ -35,16 +33,15 @@ trait Actor {
     /// Carries out one operation, on behalf of one of the process's callers.
     async fn act(&self, caller: usize, operation: &Self::Operation);
 
-    /// Tries an operation that has to succeed when no fault is left; whether it
-    /// did.
+    /// Tries an operation that has to succeed once all faults have ended;
+    /// returns whether it did.
     async fn make_progress(&self, rng: &mut ChaCha8Rng) -> bool;
 }
 
-/// How long a process waits before it tries something again that is not the
-/// store's to repeat.
-const AGAIN: Duration = Duration::from_millis(100);
+/// How long a process waits before it repeats what the store does not retry.
+const RETRY_DELAY: Duration = Duration::from_millis(100);
 
-/// A process from its start to the end of the run, or to its crash.
+/// Runs a process until the end of the run, or until it crashes.
 pub(crate) async fn run<H: Host>(host: H, knobs: Knobs, number: usize, store: StoreUnderTest) {
     let process = Process::start(&host, &knobs, number, &store);
     if number < knobs.replicas {
@@ -54,8 +51,8 @@ pub(crate) async fn run<H: Host>(host: H, knobs: Knobs, number: usize, store: St
     }
 }
 
-/// A process that runs the production store: its callers, and then the proof
-/// that it makes progress.
+/// Runs the callers of a process with the production store, then proves that it
+/// makes progress.
 async fn run_replica<H: Host>(process: &Process<'_, H>) {
     process
         .recorder
@@ -90,7 +87,7 @@ async fn run_replica<H: Host>(process: &Process<'_, H>) {
     process.stay().await;
 }
 
-/// Has an actor carry out an operation; a schedule may name one that the
+/// Carries out an operation, unless the schedule names an actor that the
 /// process does not have.
 async fn act<A: Actor>(actor: Option<&A>, caller: usize, operation: &A::Operation) {
     if let Some(actor) = actor {
@@ -103,6 +100,6 @@ async fn prove_progress<H: Host>(process: &Process<'_, H>, actor: Option<&impl A
     let Some(actor) = actor else { return };
     let mut rng = process.generator("liveness");
     while !process.recorder.is_healed() || !actor.make_progress(&mut rng).await {
-        process.host.sleep(AGAIN / 5).await;
+        process.host.sleep(RETRY_DELAY / 5).await;
     }
 }

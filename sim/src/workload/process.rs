@@ -1,5 +1,5 @@
-//! One life of one process: its name, its inputs, and the operations that its
-//! callers take.
+//! One incarnation of a process: its name, its inputs, and the operations that
+//! its callers take.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ pub(super) struct Process<'a, H: Host> {
     /// The store that it runs.
     pub(super) store: &'a StoreUnderTest,
     pub(super) number: usize,
-    /// Another one for every life: a crash takes the memory.
+    /// Differs for each incarnation.
     pub(super) name: String,
     pub(super) recorder: &'a RunRecorder,
     pub(super) clock: H::Clock,
@@ -58,7 +58,7 @@ impl<'a, H: Host> Process<'a, H> {
         generator(self.knobs.seed, &format!("{purpose} {}", self.name))
     }
 
-    /// The store's parts as this process has them.
+    /// A builder with this process's inputs.
     pub(super) fn builder(&self) -> Builder<H::Clock, H::Entropy> {
         let mut config = AuditConfig::default();
         config.deadline = Duration::from_millis(self.knobs.deadline);
@@ -72,15 +72,15 @@ impl<'a, H: Host> Process<'a, H> {
             .audit_config(config)
     }
 
-    /// Has made progress, and stays as it is, connections and all, until the run
-    /// is over.
+    /// Records that the process made progress, and keeps its connections open
+    /// until the run is over.
     pub(super) async fn stay(&self) {
         self.recorder.prove_progress(self.number);
         std::future::pending::<()>().await;
     }
 
-    /// Takes the next operation, and waits until it is to begin; `None` when
-    /// none is left.
+    /// Takes the next operation, and waits until it is due; `None` if none is
+    /// left.
     pub(super) async fn next_operation(&self) -> Option<Operation> {
         let (number, operation) = self.recorder.take_operation(self.number)?;
         if operation.think > 0 {

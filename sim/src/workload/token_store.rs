@@ -23,7 +23,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 pub(super) type Tokens<H> =
     TokenStore<RecordingStore<StoreOf<H>>, <H as Host>::Clock, <H as Host>::Entropy>;
 
-/// What that store is made over.
+/// The store beneath it.
 pub(super) type StoreOf<H> =
     VaultUnderTest<<H as Host>::Connect, <H as Host>::Clock, <H as Host>::Entropy>;
 
@@ -32,13 +32,13 @@ pub(super) struct TokenStoreActor<'a, H: Host> {
     pub(super) process: &'a Process<'a, H>,
     knobs: &'a VaultKnobs,
     tokens: Tokens<H>,
-    /// The vault of plaintexts over the same store.
+    /// The `TokenVault` over the same store.
     pub(super) client: Option<VaultClient<H>>,
 }
 
 impl<'a, H: Host> TokenStoreActor<'a, H> {
-    /// Opens the store, and the vault of plaintexts over it; `None` where there
-    /// is no vault.
+    /// Opens the token store and the `TokenVault` over it; `None` if there is
+    /// no vault.
     pub(super) async fn start(process: &'a Process<'a, H>) -> Option<Self> {
         let knobs = process.knobs.vault.as_ref()?;
         let lock = process.store.vault_lock(process.knobs.lock_policy());
@@ -99,10 +99,10 @@ impl<'a, H: Host> TokenStoreActor<'a, H> {
                 .map(|(token, value)| (token.as_str().to_owned(), value.as_ref().map(text)))
                 .collect()
         });
-        recorder.end_peek(&self.process.name, op, outcome);
+        recorder.end_read_tokens(&self.process.name, op, outcome);
     }
 
-    /// Changes tokens; whether that was applied.
+    /// Changes tokens; returns whether that was applied.
     async fn change(&self, caller: usize, to_do: &Change) -> bool {
         let (process, recorder) = (self.process, self.process.recorder);
         let Some(op) = recorder.call(process.number, &process.name) else {
@@ -177,8 +177,8 @@ impl<H: Host> Drop for TokenStoreActor<'_, H> {
     }
 }
 
-/// What a stored value says. Every write makes another one: a value tells
-/// which run of which operation wrote it.
+/// A stored value. Each is unique: it names the run of the operation that wrote
+/// it.
 #[derive(Deserialize)]
 struct Kept {
     #[serde(rename = "expiresAt")]
@@ -201,7 +201,7 @@ impl Values {
         self.made = 0;
     }
 
-    /// The next value of this run, over what stood before.
+    /// The next value of this run, with the count of `before` plus one.
     fn next(&mut self, before: Option<&Stored>) -> String {
         self.made += 1;
         let count = before.and_then(kept).map_or(0, |kept| kept.count) + 1;
@@ -238,7 +238,7 @@ fn sweep(view: &mut View, now: &str, seen: &mut Seen) {
     }
 }
 
-/// Changes one token in the way of `kind`; adds what it has read to `seen`.
+/// Changes one token as `kind` says; adds what it has read to `seen`.
 fn change(
     kind: ChangeKind,
     view: &mut View,

@@ -1,5 +1,5 @@
-//! Callers of the production vault of plaintexts: what they change, and only
-//! that, is in the history of the vault.
+//! Callers of the production `TokenVault`. The history contains only their
+//! mutations.
 
 use haechi_history::{Function, OpId};
 use haechi_store_redis::vault::{
@@ -17,7 +17,7 @@ use crate::{
     record::{CALL, Failure, PLAINTEXT},
 };
 
-/// The vault of plaintexts of one process, over its token store.
+/// The `TokenVault` of one process, over its token store.
 pub(super) struct TokenVaultActor<'a, H: Host> {
     process: &'a Process<'a, H>,
     client: &'a VaultClient<H>,
@@ -69,9 +69,9 @@ impl<'a, H: Host> TokenVaultActor<'a, H> {
         match self.client.vault.reveal(token.as_str(), None).await {
             Ok(revealed) => {
                 let value = format!("{:016x}", fnv1a(revealed.expose().as_bytes()));
-                recorder.told(call, Function::Reveal, token.as_str(), &value);
+                recorder.token_accessed(call, Function::Reveal, token.as_str(), &value);
                 if revealed.expose() != plaintext {
-                    let reason = format!("{token} reveals what it does not stand for");
+                    let reason = format!("{token} reveals a wrong plaintext");
                     recorder.undecryptable(reason);
                 }
                 Ok(())
@@ -104,7 +104,7 @@ impl<'a, H: Host> TokenVaultActor<'a, H> {
                         .as_ref()
                         .is_none_or(|restored| restored.expose() == plaintext);
                     if !is_right || restored.token != token.as_str() {
-                        let reason = format!("{token} is restored as what it does not stand for");
+                        let reason = format!("{token} is restored as a wrong plaintext");
                         self.process.recorder.undecryptable(reason);
                     }
                 }
@@ -124,7 +124,7 @@ impl<'a, H: Host> TokenVaultActor<'a, H> {
         let outcome = self.client.vault.purge(token.as_str()).await;
         if outcome.is_ok() {
             let recorder = self.process.recorder;
-            recorder.told(call, Function::Purge, token.as_str(), "");
+            recorder.token_accessed(call, Function::Purge, token.as_str(), "");
         }
         purged(outcome)
     }
@@ -147,7 +147,7 @@ impl<H: Host> Actor for TokenVaultActor<'_, H> {
 }
 
 impl<H: Host> TokenVaultActor<'_, H> {
-    /// Carries out one operation; whether it succeeded.
+    /// Carries out one operation; returns whether it succeeded.
     async fn call(&self, operation: &TokenVaultOperation) -> bool {
         let recorder = self.process.recorder;
         let Some(call) = recorder.call(self.process.number, &self.process.name) else {

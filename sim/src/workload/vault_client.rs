@@ -1,9 +1,8 @@
-//! The vault that turns plaintexts into tokens, in one process: the production
-//! [`TokenVault`] over the same token store, with keys that all processes of
-//! the world share.
+//! The production [`TokenVault`] of one process, over its token store, with
+//! keys that all processes share.
 //!
-//! What it audits goes to memory: a record without an operation of its own
-//! would be a phantom in the history of the chain.
+//! Its audit records go to memory: in the chain, records without an operation
+//! in the history would be reported as phantoms.
 
 use std::sync::Arc;
 
@@ -34,7 +33,7 @@ type Vault<H> = TokenVault<
     <H as Host>::Entropy,
 >;
 
-/// What the processes of a run share beside Redis.
+/// The key storage that the processes of a run share.
 #[derive(Clone, Default)]
 pub(crate) struct SharedKeys(MemoryKeys);
 
@@ -46,9 +45,9 @@ pub(super) struct VaultClient<H: Host> {
     pub(super) vault: Vault<H>,
     keys: Arc<Keys<H::Clock, H::Entropy>>,
     clock: H::Clock,
-    /// Tokens that this process was given, and what they stand for.
+    /// Tokens returned to this process, and their plaintexts.
     known: Mutex<Vec<(TokenId, String)>>,
-    /// Kept for as long as the vault records in it.
+    /// Kept alive while the vault records in it.
     _audit: AuditSink<H::Clock, H::Entropy>,
 }
 
@@ -103,18 +102,18 @@ impl<H: Host> VaultClient<H> {
         })
     }
 
-    /// Remembers what a token stands for.
+    /// Remembers the plaintext of a token.
     pub(super) fn learn(&self, token: TokenId, plaintext: String) {
         self.known.lock().push((token, plaintext));
     }
 
-    /// The tokens that this process was given last.
+    /// The last tokens returned to this process, at most so many.
     pub(super) fn known(&self, most: usize) -> Vec<(TokenId, String)> {
         let known = self.known.lock();
         known.iter().rev().take(most).cloned().collect()
     }
 
-    /// The live tokens among `entries` that do not reveal.
+    /// The live tokens among `entries` that cannot be decrypted.
     pub(super) async fn undecryptable(&self, entries: &[(TokenId, Stored)]) -> Vec<String> {
         #[derive(Deserialize)]
         struct Record {

@@ -33,8 +33,8 @@ pub(crate) async fn sleep(duration: Duration) {
     tokio::time::sleep(duration).await;
 }
 
-/// Stops a process where it stands, and lets it go on: while it is closed,
-/// neither timers nor bytes reach the process.
+/// Pauses and resumes a process: while paused, it receives neither timers nor
+/// bytes.
 #[derive(Clone, Default)]
 pub(crate) struct PauseGate(Arc<Mutex<GateState>>);
 
@@ -74,7 +74,7 @@ impl PauseGate {
 #[derive(Clone)]
 pub(crate) struct SimClock {
     gate: PauseGate,
-    /// What the nemesis has done to the wall clock, in milliseconds.
+    /// What the nemesis has added to the wall clock, in milliseconds.
     skew: Arc<AtomicI64>,
 }
 

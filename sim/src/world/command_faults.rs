@@ -1,5 +1,4 @@
-//! What happens to single commands on their way into and out of the simulated
-//! Redis: the part of a plan that only the server's side can carry out.
+//! Faults of single commands and replies, carried out on the server's side.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -18,33 +17,33 @@ use crate::{
     record::{CoverageRecorder, nanos},
 };
 
-/// How long a strike that is spelled out waits for its command: whatever is
-/// left out of a schedule may move the command a little.
-const AROUND_MS: u64 = 4 * TICK_MS;
+/// How long a fault that strikes one command waits for it: leaving out parts of
+/// a schedule can delay the command.
+const STRIKE_WINDOW_MS: u64 = 4 * TICK_MS;
 
-/// The faults that strike commands now, and how often each fault struck.
+/// The active faults of commands, and how often each fault struck.
 pub(crate) struct CommandFaults {
     active: Vec<Fault>,
     rng: ChaCha8Rng,
     /// How to cut each connection.
     connections: BTreeMap<ConnId, Arc<Notify>>,
     counts: BTreeMap<FaultKind, u64>,
-    /// What struck single commands, spelled out.
+    /// What struck single commands, one fault each.
     strikes: Vec<Fault>,
     coverage: CoverageRecorder,
     /// In nanoseconds.
     now: u64,
-    /// Until when a slow script keeps everybody waiting, in milliseconds.
+    /// Until when a slow script blocks the server, in milliseconds.
     busy_until: u64,
     /// Until when the server is stopped, in milliseconds.
     stopped_until: u64,
 }
 
-/// What one replica's connection passes on the server's side.
+/// Applies the faults to one replica's connection.
 pub(crate) struct FaultGate {
     world: WorldHandle,
     replica: usize,
-    /// Whether the command on its way was held back by a fault.
+    /// Whether the current command was delayed by a fault.
     late: bool,
 }
 
@@ -159,13 +158,13 @@ impl CommandFaults {
         self.now = nanos(now);
     }
 
-    /// What was met until now.
+    /// The coverage so far.
     pub(super) fn take_coverage(&mut self) -> CoverageRecorder {
         std::mem::take(&mut self.coverage)
     }
 
-    /// Everything that struck single commands: each as a fault that strikes
-    /// one command, at about the same time.
+    /// The strikes on single commands, each as a fault that strikes one command
+    /// at about the same time.
     pub(super) fn take_strikes(&mut self) -> Vec<Fault> {
         std::mem::take(&mut self.strikes)
     }
@@ -182,13 +181,13 @@ impl CommandFaults {
         }
     }
 
-    /// Whether the server accepts nobody at the moment.
+    /// Whether the server accepts no connections now.
     pub(crate) fn is_down(&self) -> bool {
         let down = [ServerFault::RedisRestart, ServerFault::RedisKilled].map(FaultKind::from);
         self.active.iter().any(|fault| down.contains(&fault.kind))
     }
 
-    /// Nothing runs until then, in milliseconds.
+    /// No command runs until then, in milliseconds.
     pub(crate) fn stop_until(&mut self, end: u64) {
         self.stopped_until = self.stopped_until.max(end);
     }
@@ -222,7 +221,7 @@ impl CommandFaults {
         }
         self.strikes.extend(spelled_out.map(|amount| Fault {
             at: self.now / 1_000_000,
-            lasts: AROUND_MS,
+            lasts: STRIKE_WINDOW_MS,
             replica: Some(owner),
             amount,
             once: true,

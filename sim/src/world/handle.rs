@@ -54,8 +54,7 @@ impl WorldHandle {
         let mut log = Log::new(capture.trace);
         if let Some(event) = capture.state_after {
             let redis = redis.clone();
-            // Whoever has the server at this moment gives it back before the
-            // next event.
+            // If the server is locked now, it is not at the next event.
             let observe = move |log: &Log| {
                 let redis = redis.try_lock().ok()?;
                 Some(state::describe(redis.keyspace(), log))
@@ -85,8 +84,8 @@ impl WorldHandle {
         f(&mut self.0.redis.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Runs a command on a connection of its own; `None` if the server lets
-    /// nobody in.
+    /// Runs a command on a connection of its own; `None` if the server refuses
+    /// connections.
     pub(crate) fn run(&self, words: &[&[u8]]) -> Option<Reply> {
         let command = Command::new(words.iter().map(|word| word.to_vec()))?;
         self.with_redis(|redis| {
@@ -131,7 +130,6 @@ impl WorldHandle {
     }
 }
 
-/// Whatever is recorded in a world is recorded through it.
 impl Deref for WorldHandle {
     type Target = RunRecorder;
 

@@ -2,8 +2,7 @@
 //! runs the production Lua, and a nemesis, all from one seed.
 //!
 //! Inside a world there is no thread, no wall clock and no unseeded randomness:
-//! one seed, one trace. It must not know of other worlds, of files or of
-//! terminals.
+//! one seed, one trace. It uses no other world, no files and no terminal.
 
 mod clock;
 mod command_faults;
@@ -28,12 +27,12 @@ use command_faults::CommandFaults;
 use handle::WorldHandle;
 use nemesis::Nemesis;
 
-/// What came of one world.
+/// The report of one world.
 #[derive(Debug)]
 pub struct WorldReport {
-    /// What came of the run.
+    /// The run's report.
     pub run: RunReport,
-    /// What the seed had drawn.
+    /// The knobs that were drawn.
     pub knobs: Knobs,
     /// When each process began each of its operations, in milliseconds.
     pub begun: Vec<Vec<Option<u64>>>,
@@ -41,7 +40,7 @@ pub struct WorldReport {
     pub strikes: Vec<Fault>,
     /// The state after the event that was to be observed.
     pub observed: Option<String>,
-    /// What was met, and how often.
+    /// The coverage marks reached, and how often.
     pub marks: Marks,
     /// Simulated time.
     pub simulated: Duration,
@@ -51,7 +50,7 @@ pub struct WorldReport {
     pub trace: Vec<String>,
 }
 
-/// What is to be kept of a world besides its report.
+/// What to keep of a world besides its report.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Capture {
     /// The trace's lines.
@@ -114,7 +113,7 @@ pub fn carry_out(schedule: &Schedule, variant: Variant, capture: Capture) -> Wor
         world.set_now(now);
         if healed_at.is_none() {
             nemesis.step(&mut sim, &world, millis(now));
-            // Nothing is left to disturb, or nothing is left to disturb with.
+            // No operation is left, or no fault.
             if world.is_idle() || nemesis.is_done() {
                 nemesis.heal(&mut sim, &world);
                 world.heal();
@@ -137,15 +136,15 @@ pub fn carry_out(schedule: &Schedule, variant: Variant, capture: Capture) -> Wor
     }
 
     let simulated = sim.elapsed();
-    // The hosts go first: what they hold must not outlive the world.
+    // Dropped first: actors add their statistics when they are dropped.
     drop(sim);
     let coverage = world.command_faults(CommandFaults::take_coverage);
-    let mut ask = |words: &[&str]| {
+    let mut query = |words: &[&str]| {
         let words: Vec<&[u8]> = words.iter().map(|word| word.as_bytes()).collect();
         world.run(&words).unwrap_or(Reply::Nil)
     };
     let faults = world.command_faults(|faults| faults.counts().clone());
-    let closed = evaluate(&world, &mut ask, &knobs, faults, stuck);
+    let closed = evaluate(&world, &mut query, &knobs, faults, stuck);
     let mut run = closed.report;
     let stale = stale.map(|stale| HarnessError::PlantedBug(stale.to_string()));
     run.harness_errors.extend(stale);

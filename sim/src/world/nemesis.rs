@@ -13,7 +13,7 @@ use crate::{
     record::replica_name,
 };
 
-/// How long a foreign lock lives that replicas respect, though they take none.
+/// TTL of a foreign lock where replicas wait for locks but take none.
 const FOREIGN_LOCK_MS: u64 = 500;
 
 /// Injects the faults of a plan.
@@ -23,10 +23,10 @@ pub(crate) struct Nemesis {
     active: Vec<Fault>,
     rng: ChaCha8Rng,
     latency: (Duration, Duration),
-    /// How long a lock lives; `None` if nobody takes or respects one.
+    /// TTL of a lock; `None` if no replica takes or respects one.
     lock: Option<u64>,
     lock_keys: Vec<String>,
-    /// How many crashes each replica is down with.
+    /// How many crashes of each replica are active.
     crashed: BTreeMap<usize, u64>,
 }
 
@@ -205,7 +205,7 @@ impl Nemesis {
         }
     }
 
-    /// Does to every lock's key what a fault says; whether that changed
+    /// Applies a fault to every lock's key; returns whether that changed
     /// anything.
     fn change_locks(&mut self, world: &WorldHandle, kind: LockFault) -> bool {
         let ttl = self.lock.unwrap_or(1);
@@ -239,8 +239,8 @@ impl Nemesis {
         });
     }
 
-    /// Runs a command on every lock's key; whether that changed anything: a
-    /// lock that nobody holds cannot be taken away.
+    /// Runs a command on every lock's key; returns whether that changed
+    /// anything, which it does not if the lock is free.
     fn at_locks(&self, world: &WorldHandle, command: impl Fn(Vec<u8>) -> Vec<Vec<u8>>) -> bool {
         let mut strikes = false;
         for key in &self.lock_keys {
@@ -257,7 +257,7 @@ impl Nemesis {
     }
 }
 
-/// Begins a fault of the server; whether it has struck already.
+/// Begins a fault of the server; returns whether it has struck already.
 fn begin_server(world: &WorldHandle, kind: ServerFault, fault: Fault) -> bool {
     let strikes = match kind {
         ServerFault::ScriptFlush => {
@@ -277,7 +277,7 @@ fn begin_server(world: &WorldHandle, kind: ServerFault, fault: Fault) -> bool {
             world.command_faults(CommandFaults::cut_all);
             true
         }
-        // Whoever is in stays in, so everybody has to come back.
+        // The limit does not affect open connections, so they are cut.
         ServerFault::MaxClients => {
             world.command_faults(CommandFaults::cut_all);
             false
@@ -295,7 +295,7 @@ fn begin_server(world: &WorldHandle, kind: ServerFault, fault: Fault) -> bool {
     strikes
 }
 
-/// Switches a condition that the whole server is in.
+/// Switches a mode of the server.
 fn set_mode(world: &WorldHandle, kind: ServerFault, on: bool) {
     world.with_redis(|redis| {
         let modes = redis.modes();
@@ -311,7 +311,7 @@ fn set_mode(world: &WorldHandle, kind: ServerFault, on: bool) {
                 modes.denied.insert("hset".to_owned());
             }
             ServerFault::Noperm => modes.denied.clear(),
-            // No modes: what they do is done when they begin, or by command.
+            // Not modes: carried out when they begin, or per command.
             ServerFault::RedisRestart
             | ServerFault::RedisKilled
             | ServerFault::RedisStopped

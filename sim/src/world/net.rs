@@ -34,12 +34,12 @@ pub(crate) struct SimConnect {
     pub(crate) power: Power,
 }
 
-/// Whether a process still has power. The sockets of one that has lost it
-/// vanish without a packet to their peers.
+/// Simulates a loss of power: the sockets of the process close without sending
+/// a packet.
 ///
-/// A crash drops a runtime's tasks in an order that depends on their numbers,
-/// which all worlds of a thread pool share: were each socket to send a FIN as
-/// it is dropped, the network's draws would depend on other worlds.
+/// A crash drops tasks in the order of their ids, which all worlds of the
+/// process share: if each socket sent a FIN when dropped, the network's draws
+/// would depend on other worlds.
 #[derive(Clone, Default)]
 pub(crate) struct Power(Arc<Mutex<PowerState>>);
 
@@ -50,12 +50,12 @@ struct PowerState {
 }
 
 impl Power {
-    /// From here on sockets that are dropped are kept, and send nothing.
+    /// From here on, dropped sockets are kept and send nothing.
     pub(crate) fn cut(&self) {
         self.0.lock().lost = true;
     }
 
-    /// Drops what was kept; outside of any host, where a socket sends nothing.
+    /// Drops the kept sockets outside of any host, where they send nothing.
     pub(crate) fn restore(&self) {
         let silenced = {
             let mut state = self.0.lock();
@@ -72,8 +72,8 @@ impl Connect for SimConnect {
     async fn connect(&self) -> RedisResult<SimConnection> {
         let stream = match TcpStream::connect((REDIS_HOST, REDIS_PORT)).await {
             Ok(stream) => stream,
-            // turmoil refuses at once across a partition; a real one swallows
-            // the packet, and the caller's own time-out ends the wait.
+            // turmoil refuses at once across a partition; a real partition
+            // drops the packet, and the caller's own timeout ends the wait.
             Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
                 std::future::pending().await
             }
@@ -133,8 +133,8 @@ impl ConnectionLike for SimConnection {
     }
 }
 
-/// A stream that stands still while its process is paused, and falls silent
-/// when it loses power.
+/// A stream that is pending while its process is paused, and closes without a
+/// packet after a loss of power.
 struct ProcessStream {
     /// `None` only while it is dropped.
     stream: Option<TcpStream>,

@@ -1,4 +1,4 @@
-//! The host that the simulated Redis lives on.
+//! The host of the simulated Redis.
 
 use std::{
     net::{IpAddr, SocketAddr},

@@ -1,8 +1,7 @@
-//! The state of a world at one moment, for people: the server's keys, the
-//! locks, and what each process knows, as far as it was told.
+//! Describes a world at one moment: the server's keys, the locks, and the last
+//! results of each process.
 //!
-//! It looks, and changes nothing: a world that was observed goes on as if it
-//! had not been.
+//! Observing a world does not change it.
 
 use std::{collections::BTreeMap, fmt::Write};
 
@@ -14,9 +13,9 @@ use super::clock::EPOCH;
 use crate::record::Log;
 
 /// The longest part of a text that is shown.
-const MOST: usize = 72;
+const MAX_TEXT: usize = 72;
 /// The most parts of a value that are shown.
-const PARTS: usize = 8;
+const MAX_PARTS: usize = 8;
 
 /// Describes the state.
 pub(super) fn describe(keys: &Keyspace, log: &Log) -> String {
@@ -74,11 +73,11 @@ fn parts(text: &mut String, value: &Value) {
             .iter()
             .map(|(member, score)| format!("{}: {score}", brief(member)))
             .collect(),
-        // No store keeps a value of another type.
+        // The store uses no other type.
         _ => Vec::new(),
     };
     let _ = writeln!(text, " of {}", shown.len());
-    let hidden = shown.len().saturating_sub(PARTS);
+    let hidden = shown.len().saturating_sub(MAX_PARTS);
     if hidden > 0 {
         let _ = writeln!(text, "    … {hidden} before");
     }
@@ -87,7 +86,7 @@ fn parts(text: &mut String, value: &Value) {
     }
 }
 
-/// What a process was told last, and what it waits for.
+/// The last results of a process, and its open operations.
 #[derive(Default)]
 struct Known {
     appended: Option<(u64, String)>,
@@ -154,7 +153,7 @@ fn knowledge(text: &mut String, history: &History) {
 
 fn brief(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
-    match text.char_indices().nth(MOST) {
+    match text.char_indices().nth(MAX_TEXT) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.into_owned(),
     }

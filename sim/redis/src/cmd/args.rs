@@ -1,6 +1,4 @@
 //! Reading arguments, with redis-server's error texts.
-//!
-//! Knows no command.
 
 use crate::number;
 use crate::reply::Reply;
@@ -44,7 +42,8 @@ pub(super) fn echoing(before: &str, word: &[u8], after: &str) -> Reply {
     Reply::error([before.as_bytes(), echo(word), after.as_bytes()].concat())
 }
 
-/// A copy for the keyspace: a slice would keep the whole buffer alive that was read from the connection.
+/// A copy for the keyspace: a slice would keep the connection's whole read
+/// buffer alive.
 pub(super) fn keep(word: &Bytes) -> Bytes {
     Bytes::copy_from_slice(word)
 }

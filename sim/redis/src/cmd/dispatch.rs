@@ -1,6 +1,7 @@
-//! Decides whether a command runs, by the same checks in the same order as redis-server, and runs it.
+//! Decides whether a command runs, by the same checks in the same order as
+//! redis-server, and runs it.
 //!
-//! Knows a command only by its [`Spec`], but for those of transactions and PING.
+//! It uses only the [`Spec`] of a command, except for transactions and PING.
 
 use super::lookup;
 use super::spec::{ALLOW_BUSY, DENYOOM, LOADING, NO_AUTH, NOSCRIPT, Spec, WRITE};
@@ -12,7 +13,7 @@ use crate::session::Session;
 use crate::state::State;
 use bytes::Bytes;
 
-/// What a command runs on.
+/// The server and the connection or script that a command runs in.
 pub(crate) struct Ctx<'a> {
     /// Boxed, so that a script can own it while it runs, at the cost of moving a pointer.
     pub(crate) state: &'a mut Box<State>,
@@ -127,7 +128,8 @@ fn unknown(words: &[Bytes]) -> Reply {
     Reply::error(text)
 }
 
-/// Why the server in its present condition does not run this command; `None` if it does.
+/// Why the server in its current state refuses this command; `None` if it does
+/// not.
 fn refusal(state: &State, session: &Session, spec: &Spec) -> Option<Reply> {
     let modes = &state.modes;
     if !session.authenticated && !spec.has(NO_AUTH) {
@@ -148,7 +150,7 @@ fn refusal(state: &State, session: &Session, spec: &Spec) -> Option<Reply> {
         _ => 0,
     };
     let flags = spec.flags | queued;
-    // Queueing takes memory, too.
+    // Queueing takes memory too.
     let queues =
         session.queue.is_some() && !matches!(spec.name, "exec" | "discard" | "quit" | "reset");
     if modes.oom && (queues || flags & DENYOOM != 0) {
@@ -168,15 +170,16 @@ fn refusal(state: &State, session: &Session, spec: &Spec) -> Option<Reply> {
     None
 }
 
-/// The script that calls a command: what it has done decides what it may do.
+/// The script that calls a command.
 #[derive(Default)]
 pub(crate) struct ScriptCaller {
     pub(crate) session: Session,
-    /// It has called a command that writes. From then on, only a missing permission stops it.
+    /// Whether it has called a command that writes: from then on only a missing
+    /// permission stops it.
     pub(crate) wrote: bool,
-    /// It was run by EVAL_RO, or declared `no-writes`.
+    /// Whether it was run by EVAL_RO, or declared `no-writes`.
     pub(crate) read_only: bool,
-    /// It declared `allow-oom`.
+    /// Whether it declared `allow-oom`.
     pub(crate) allow_oom: bool,
 }
 
@@ -248,7 +251,8 @@ fn sub(spec: &Spec, words: &[Bytes]) -> bool {
     })
 }
 
-/// Whether the user who runs the script may run this command, with any number of arguments; `None`: it does not exist.
+/// Whether the user who runs the script may run this command, with any number
+/// of arguments; `None` if there is none.
 pub(crate) fn may_run(state: &State, words: &[Bytes]) -> Option<bool> {
     let spec = lookup(words.first()?)?;
     let spec = match words.get(1) {

@@ -22,7 +22,8 @@ fn eval(ctx: &mut Ctx<'_>, args: &[Bytes], read_only: bool) -> Outcome {
 }
 
 fn evalsha(ctx: &mut Ctx<'_>, args: &[Bytes], read_only: bool) -> Outcome {
-    // A name of the wrong length is refused before the number of keys is looked at, a wrong name after.
+    // As in redis-server: the length of the name is checked before the number
+    // of keys, the name after it.
     let sha = script::Sha::parse(&args[1]).ok_or(script::NOSCRIPT)?;
     let (keys, arguments) = split(args)?;
     script::run(ctx, sha, keys, arguments, read_only)

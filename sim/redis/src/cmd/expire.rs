@@ -27,7 +27,8 @@ pub(super) enum Unit {
 }
 
 impl Unit {
-    /// The moment in Unix milliseconds; it may lie in the past, before the epoch even. `None`: out of range.
+    /// The time in Unix milliseconds, possibly in the past or before the epoch;
+    /// `None` if out of range.
     pub(super) fn moment(self, time: i64, now: u64) -> Option<i64> {
         match self {
             Unit::After(step) => time
@@ -74,7 +75,7 @@ fn run(ctx: &mut Ctx<'_>, args: &[Bytes], unit: Unit) -> Outcome {
     if !db.exists(key) {
         return Ok(Reply::Integer(0));
     }
-    // No expiry is later than any.
+    // No expiry counts as later than any.
     let before = db.expires_at(key).and_then(|at| i64::try_from(at).ok());
     let stays = (nx && before.is_some())
         || (xx && before.is_none())

@@ -24,7 +24,7 @@ fn run(ctx: &mut Ctx<'_>, args: &[Bytes]) -> Outcome {
     } else {
         &found[..most]
     };
-    // From the back, so that the places in front stay true.
+    // From the back, so that the remaining positions stay valid.
     for place in doomed.iter().rev() {
         list.remove(*place);
     }

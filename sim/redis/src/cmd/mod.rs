@@ -1,8 +1,8 @@
-//! Commands: a file each, or one for a few that mirror each other, all of one shape: a [`Spec`] that says what is known
-//! of the command beforehand, and the function that runs it.
+//! Commands: one file each, or one for a few similar ones: a [`Spec`] that
+//! describes the command, and the function that runs it.
 //!
-//! To add a command, add its file and, here, its `mod` and its row in [`TABLE`]. What is left out does not compile, or
-//! fails a test below.
+//! To add a command, add its file and, here, its `mod` and its row in
+//! [`TABLE`]. A forgotten step does not compile, or fails a test below.
 
 // A command without a row in the table is dead code.
 #![deny(dead_code)]
@@ -220,7 +220,8 @@ fn lookup(name: &[u8]) -> Option<&'static Spec> {
 mod tests {
     use super::*;
 
-    /// Catches a row out of order, and a name that is longer than [`lookup`] reads.
+    /// Would catch a row out of order, and a name that is longer than
+    /// [`lookup`] reads.
     #[test]
     fn every_command_is_found_in_either_case() {
         for spec in TABLE {
@@ -233,7 +234,7 @@ mod tests {
         assert!(lookup(b"a-name-longer-than-any").is_none());
     }
 
-    /// Catches a command's file that was forgotten here.
+    /// Would catch a command's file that is missing here.
     #[test]
     fn every_file_is_a_module() {
         let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/src/cmd");

@@ -1,6 +1,5 @@
-//! What is known of a command before it runs: COMMAND INFO answers it, and [`super::dispatch`] decides by it.
-//!
-//! Knows no command.
+//! The description of a command: COMMAND INFO returns it, and
+//! [`super::dispatch`] decides by it.
 
 use super::Ctx;
 use crate::reply::Outcome;

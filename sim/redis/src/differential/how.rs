@@ -1,4 +1,4 @@
-//! When two replies to one command count as the same.
+//! When two replies to one command are considered equal.
 
 use super::wire::WireReply;
 
@@ -10,11 +10,12 @@ pub enum How {
     Exact,
     /// In any order, at every depth: keys, fields of hashes and members of sets.
     Unordered,
-    /// Integers above 400 may differ by so much: times to live.
+    /// Integers above 400 may differ by so much: TTLs.
     Within(i64),
-    /// But for the connection's number: HELLO.
+    /// Except for the connection's number: HELLO.
     WithoutId,
-    /// Both are errors or neither is: what depends on the millisecond.
+    /// Both are errors or neither is, for results that depend on the
+    /// millisecond.
     ErrorOrNot,
 }
 

@@ -1,4 +1,4 @@
-//! Every difference that is known and stays, with its reason.
+//! Known and accepted differences, with their reasons.
 
 use super::Words;
 use super::how::name;
@@ -19,27 +19,28 @@ pub struct Exchange<'a> {
     pub real: &'a WireReply,
 }
 
-/// A difference that is known.
+/// A known difference.
 #[derive(Clone, Copy, Debug)]
 pub struct Known {
     /// The server that differs; `*` is any.
     pub server: &'static str,
-    /// In what it differs.
+    /// How it differs.
     pub why: &'static str,
-    /// What it leads to.
+    /// Its effect.
     pub effect: Effect,
-    /// Whether this exchange is one.
+    /// Whether it explains this exchange.
     pub applies: fn(&Exchange<'_>) -> bool,
 }
 
-/// What a known difference leads to.
+/// The effect of a known difference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {
     /// Only the reply differs.
     ReplyOnly,
-    /// From then on, the servers hold different data.
+    /// From then on, the servers contain different data.
     Diverges,
-    /// The replies are the same, but from then on the servers hold different data.
+    /// The replies are equal, but from then on the servers contain different
+    /// data.
     DivergesSilently,
 }
 
@@ -100,7 +101,7 @@ pub(super) const KNOWN: &[Known] = &[
     },
     Known {
         server: "*",
-        why: "EXPIRE GT by the same seconds again: later by a millisecond on one server, at the same one on another",
+        why: "EXPIRE GT by the same seconds again: a millisecond later on one server, the same time on another",
         effect: Effect::ReplyOnly,
         applies: |exchange| {
             let last = exchange.words.last();
@@ -111,7 +112,7 @@ pub(super) const KNOWN: &[Known] = &[
     },
     Known {
         server: "*",
-        why: "the simulated server answers every scan whole, whatever the cursor",
+        why: "the simulated server returns everything in one reply to a scan, whatever the cursor",
         effect: Effect::ReplyOnly,
         applies: |exchange| resumes_scan(exchange.words) && !exchange.any_error(),
     },
@@ -174,7 +175,7 @@ pub(super) const KNOWN: &[Known] = &[
     },
 ];
 
-/// Whether this is a scan that does not begin at the beginning.
+/// Whether this is a scan that does not begin at cursor 0.
 fn resumes_scan(words: &[Vec<u8>]) -> bool {
     let cursor = match &*name(words) {
         "scan" => words.get(1),
@@ -225,7 +226,7 @@ fn same_in_valkey_texts(ours: &WireReply, theirs: &WireReply) -> bool {
     text == String::from_utf8_lossy(theirs.line())
 }
 
-/// Whether the replies are equal, but for doubles that are printed in other ways.
+/// Whether the replies are equal, except for the format of doubles.
 fn same_numbers(ours: &WireReply, theirs: &WireReply) -> bool {
     let number = |reply: &WireReply| -> Option<f64> {
         let text = reply.bulk().or_else(|| reply.line().strip_prefix(b","))?;

@@ -1,8 +1,9 @@
 //! Differential tests: the same commands to the simulated server and to real ones, over TCP, and the replies compared.
 //!
-//! This is how the simulated server is tested, and how a user tests that scripts of their own run on it as they do on
-//! redis-server. Replies are compared byte by byte, but for what no two servers have in common ([`How`]) and for the
-//! differences that are known and stay ([`Known`]).
+//! This is how the simulated server is tested, and how users test that their
+//! scripts run on it as on redis-server. Replies are compared byte by byte,
+//! except for values that always differ ([`How`]) and known differences
+//! ([`Known`]).
 //!
 //! ```no_run
 //! use redis_sim::differential::{Comparison, words};
@@ -36,10 +37,10 @@ use std::time::Duration;
 /// A command: its name and its arguments.
 pub type Words = Vec<Vec<u8>>;
 
-/// How many commands a [`Difference`] shows that came before it.
+/// How many preceding commands a [`Difference`] shows.
 const SHOWN: usize = 20;
 
-/// A rule of the caller for how replies to a command are compared.
+/// A caller's rule for comparing replies to a command.
 type Rule = Box<dyn Fn(&[Vec<u8>]) -> Option<How> + Send>;
 
 /// Splits a line at blanks.
@@ -72,12 +73,13 @@ struct Peer {
     stream: BufReader<TcpStream>,
     /// The commands of an open transaction.
     queue: Vec<Words>,
-    /// Since a known difference it holds other data: nothing is compared until [`Comparison::reset`].
+    /// Whether its data differs after a known difference: nothing is compared
+    /// until [`Comparison::reset`].
     diverged: bool,
     _process: Option<RedisServer>,
 }
 
-/// Two replies that should have been the same.
+/// Two replies that should have been equal.
 #[derive(Clone, Debug)]
 pub struct Difference {
     /// The real server.
@@ -99,12 +101,12 @@ pub struct Summary {
     pub commands: usize,
     /// Replies of the simulated server that were errors.
     pub errors: usize,
-    /// Known differences that were met, and how often.
+    /// Known differences that occurred, and how often.
     pub known: BTreeMap<&'static str, usize>,
 }
 
 impl Comparison {
-    /// Starts a redis-server and a simulated one that goes by the system's clock.
+    /// Starts a redis-server and a simulated one with the system's clock.
     ///
     /// # Errors
     /// When there is no redis-server, or a server cannot be started or reached.
@@ -112,7 +114,8 @@ impl Comparison {
         Comparison::start_with(&[], Config::wall_clock())
     }
 
-    /// Starts a redis-server with these arguments and a simulated one with the settings that match them.
+    /// Starts a redis-server with these arguments and a simulated one with
+    /// matching settings.
     ///
     /// # Errors
     /// As [`Comparison::start`].
@@ -130,7 +133,8 @@ impl Comparison {
         Ok(comparison)
     }
 
-    /// Compares with one more server. Differences that are known are looked up by `name`.
+    /// Adds another server to the comparison. Known differences are looked up
+    /// by `name`.
     ///
     /// # Errors
     /// When it cannot be reached.
@@ -140,7 +144,8 @@ impl Comparison {
         Ok(())
     }
 
-    /// Compares with valkey-server too, if `VALKEY_SERVER` names one or PATH holds one; says whether there is one.
+    /// Adds valkey-server, if `VALKEY_SERVER` names one or it is in PATH;
+    /// returns whether there is one.
     ///
     /// # Errors
     /// When there is one that cannot be started or reached.
@@ -153,12 +158,13 @@ impl Comparison {
         }
     }
 
-    /// Has replies to some commands compared in another way; where `rule` answers `None`, it is as before.
+    /// Compares replies to some commands by another rule; where `rule` returns
+    /// `None`, nothing changes.
     pub fn compare_by(&mut self, rule: impl Fn(&[Vec<u8>]) -> Option<How> + Send + 'static) {
         self.rules.how.push(Box::new(rule));
     }
 
-    /// Adds a difference that is known.
+    /// Adds a known difference.
     pub fn allow(&mut self, known: Known) {
         self.rules.known.push(known);
     }
@@ -170,7 +176,7 @@ impl Comparison {
     pub fn reset(&mut self) -> io::Result<()> {
         for peer in self.others.iter_mut().chain([&mut self.simulated]) {
             for line in ["RESET", "FLUSHALL", "SCRIPT FLUSH"] {
-                peer.ask_one(&words(line))?;
+                peer.send_one(&words(line))?;
             }
             peer.queue.clear();
             peer.diverged = false;
@@ -183,7 +189,7 @@ impl Comparison {
     /// # Errors
     /// When a connection breaks, or a server is silent for 30 s.
     pub fn send(&mut self, batch: &[Words]) -> io::Result<Vec<Difference>> {
-        let replies = self.ask_all(batch)?;
+        let replies = self.send_all(batch)?;
         let Some((ours, theirs)) = replies.split_first() else {
             return Ok(Vec::new());
         };
@@ -204,7 +210,7 @@ impl Comparison {
                 if peer.diverged {
                     continue;
                 }
-                let known = match self.rules.judge(&exchange) {
+                let known = match self.rules.classify(&exchange) {
                     Verdict::Same => continue,
                     Verdict::Known(known) => known,
                     Verdict::Different => {
@@ -235,9 +241,9 @@ impl Comparison {
     /// As [`Comparison::send`].
     pub fn compare_data(&mut self) -> io::Result<Vec<Difference>> {
         let mut differences = self.send(&[words("KEYS *")])?;
-        let keys = self.simulated.ask_one(&words("KEYS *"))?;
+        let keys = self.simulated.send_one(&words("KEYS *"))?;
         for key in keys.items().iter().filter_map(WireReply::bulk) {
-            let kind = self.simulated.ask_one(&[b"TYPE".to_vec(), key.to_vec()])?;
+            let kind = self.simulated.send_one(&[b"TYPE".to_vec(), key.to_vec()])?;
             let (name, arguments): (&str, &[&str]) = match kind.line() {
                 b"+string" => ("GET", &[]),
                 b"+list" => ("LRANGE", &["0", "-1"]),
@@ -257,17 +263,17 @@ impl Comparison {
     ///
     /// # Errors
     /// As [`Comparison::send`].
-    pub fn ask_simulated(&mut self, words: &[Vec<u8>]) -> io::Result<WireReply> {
-        self.simulated.ask_one(words)
+    pub fn send_simulated(&mut self, words: &[Vec<u8>]) -> io::Result<WireReply> {
+        self.simulated.send_one(words)
     }
 
     /// Sends one command to the first of the real servers alone.
     ///
     /// # Errors
     /// As [`Comparison::send`].
-    pub fn ask_real(&mut self, words: &[Vec<u8>]) -> io::Result<WireReply> {
+    pub fn send_real(&mut self, words: &[Vec<u8>]) -> io::Result<WireReply> {
         match self.others.first_mut() {
-            Some(peer) => peer.ask_one(words),
+            Some(peer) => peer.send_one(words),
             None => Err(io::ErrorKind::NotConnected.into()),
         }
     }
@@ -277,9 +283,9 @@ impl Comparison {
         &self.summary
     }
 
-    /// The replies of each server, the simulated one first. One thread writes to each, so that no server waits for its
-    /// replies to be read before it reads on.
-    fn ask_all(&mut self, batch: &[Words]) -> io::Result<Vec<Vec<WireReply>>> {
+    /// The replies of each server, the simulated one first. One thread per
+    /// server writes, so that no server blocks on unread replies.
+    fn send_all(&mut self, batch: &[Words]) -> io::Result<Vec<Vec<WireReply>>> {
         let peers = || [&self.simulated].into_iter().chain(&self.others);
         let writers = peers()
             .map(|peer| peer.stream.get_ref().try_clone())
@@ -291,7 +297,7 @@ impl Comparison {
                         .iter()
                         .any(|words| writer.write_all(&wire::encode(words)).is_err())
                     {
-                        // The reader then tells which command it was.
+                        // The reader reports the command.
                         let _ = writer.shutdown(Shutdown::Both);
                     }
                 });
@@ -319,7 +325,7 @@ impl Peer {
         })
     }
 
-    fn ask_one(&mut self, words: &[Vec<u8>]) -> io::Result<WireReply> {
+    fn send_one(&mut self, words: &[Vec<u8>]) -> io::Result<WireReply> {
         self.stream.get_ref().write_all(&wire::encode(words))?;
         self.read(words)
     }
@@ -332,7 +338,7 @@ impl Peer {
         })
     }
 
-    /// Follows the transaction; returns the commands that EXEC has just run.
+    /// Tracks the transaction; returns the commands that EXEC has just run.
     fn track(&mut self, words: &Words, reply: &WireReply) -> Vec<Words> {
         match &*how::name(words) {
             "exec" => return std::mem::take(&mut self.queue),
@@ -365,7 +371,7 @@ impl Rules {
         }
     }
 
-    fn judge(&self, exchange: &Exchange<'_>) -> Verdict {
+    fn classify(&self, exchange: &Exchange<'_>) -> Verdict {
         let same = self.same(exchange);
         let known = self.known.iter().chain(known::KNOWN).find(|known| {
             (same == (known.effect == Effect::DivergesSilently)) && known.applies_to(exchange)
@@ -376,10 +382,11 @@ impl Rules {
         if same {
             return Verdict::Same;
         }
-        // Of a transaction, the first part that differs decides, and all have to be known.
+        // In a transaction the first different part decides, and all
+        // differences have to be known.
         let mut first = None;
         for part in exchange.parts().into_iter().flatten() {
-            match self.judge(&part) {
+            match self.classify(&part) {
                 Verdict::Same => {}
                 Verdict::Known(known) => first = first.or(Some(known)),
                 Verdict::Different => return Verdict::Different,
@@ -392,7 +399,7 @@ impl Rules {
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for words in &self.before {
-            // A line each is enough to see what they were.
+            // One line each.
             writeln!(f, "   after     {:.160}", wire::show(words))?;
         }
         writeln!(f, "   command   {}", wire::show(&self.words))?;

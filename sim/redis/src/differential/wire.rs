@@ -94,7 +94,7 @@ impl WireReply {
         }
     }
 
-    /// Equal, but for integers above 400, which may differ by `allowance`.
+    /// Equal, except for integers above 400, which may differ by `allowance`.
     pub(super) fn is_within(&self, other: &WireReply, allowance: i64) -> bool {
         let integer = |reply: &WireReply| {
             let text = std::str::from_utf8(reply.line().strip_prefix(b":")?).ok()?;

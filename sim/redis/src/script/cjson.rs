@@ -6,8 +6,8 @@ use mlua::{Lua, LuaString, MultiValue, Table, Value};
 
 mod decode;
 
-/// How deep values may nest, in writing and reading.
-const DEEPEST: usize = 1000;
+/// The maximum nesting, for writing and reading.
+const MAX_DEPTH: usize = 1000;
 
 /// An array with a larger index than this, of which fewer than half are set, is an error.
 const SPARSE_SAFE: usize = 10;
@@ -65,7 +65,8 @@ fn kind(value: &Value) -> &'static str {
     }
 }
 
-/// A table that is being written: the entries to come, with names if it is an object.
+/// A table that is being written: the remaining entries, with names if it is an
+/// object.
 struct Open {
     entries: std::vec::IntoIter<(Value, Value)>,
     array: bool,
@@ -164,7 +165,7 @@ fn write_string(text: &LuaString, out: &mut Vec<u8>) {
 }
 
 fn begin(table: &Table, depth: usize, out: &mut Vec<u8>) -> Result<Open, String> {
-    if depth > DEEPEST {
+    if depth > MAX_DEPTH {
         return Err(format!("Cannot serialise, excessive nesting ({depth})"));
     }
     let mut entries = Vec::new();

@@ -137,7 +137,7 @@ enum One {
     Open(Open),
 }
 
-/// A table that is being converted: the items so far, and those to come.
+/// A table that is being converted: the items so far, and the remaining ones.
 struct Open {
     items: Vec<Reply>,
     /// Makes the reply of all items.

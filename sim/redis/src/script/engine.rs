@@ -13,10 +13,11 @@ use std::rc::Rc;
 
 pub(super) const PRELUDE_NAME: &str = "@prelude";
 
-/// How many compiled scripts are kept: tests that generate scripts must not fill the memory.
+/// How many compiled scripts are kept: generated scripts must not exhaust
+/// memory.
 const MAX_COMPILED: usize = 1024;
 
-/// What the running script works on.
+/// The state that the running script works on.
 pub(super) struct Call {
     pub(super) state: Box<State>,
     pub(super) caller: ScriptCaller,
@@ -43,7 +44,7 @@ thread_local! {
     static ENGINE: mlua::Result<Engine> = Engine::new();
 }
 
-/// Lends the thread's engine, which is made at first use.
+/// Lends the thread's engine, creating it on first use.
 pub(super) fn with<T>(use_engine: impl FnOnce(&Engine) -> T) -> Result<T, Reply> {
     ENGINE.with(|engine| match engine {
         Ok(engine) => Ok(use_engine(engine)),
@@ -53,7 +54,8 @@ pub(super) fn with<T>(use_engine: impl FnOnce(&Engine) -> T) -> Result<T, Reply>
 
 impl Engine {
     fn new() -> mlua::Result<Engine> {
-        // Of these libraries the prelude picks what scripts get; os, io, package and debug are not even loaded.
+        // The prelude selects from these libraries; os, io, package and debug
+        // are not loaded.
         let libraries = StdLib::TABLE | StdLib::STRING | StdLib::MATH;
         let lua = Lua::new_with(libraries, LuaOptions::default())?;
         let current = CurrentCall::default();

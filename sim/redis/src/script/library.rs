@@ -1,6 +1,4 @@
 //! The `redis` table of scripts, and `math.random`.
-//!
-//! Knows commands only through `execute_in_script`.
 
 use super::engine::CurrentCall;
 use super::{Sha, answer, convert, raise};
@@ -123,7 +121,7 @@ fn error_reply(lua: &Lua, words: MultiValue) -> mlua::Result<Value> {
         .rposition(|byte| !matches!(byte, b'\r' | b'\n'))
         .map_or(0, |last| last + 1);
     let text = convert::c_string(&text[..end]);
-    // A text of one word has no code: it gets one.
+    // A text of one word has no code, so it gets one.
     let text = if text.contains(&b' ') {
         text.to_vec()
     } else {

@@ -1,10 +1,9 @@
 //! Scripts, in a real Lua 5.1.
 //!
-//! Making a Lua engine takes longer than a short simulation. Each thread therefore has one ([`engine`]) that all its
-//! servers use. Between scripts it holds nothing but compiled functions, which depend only on their text. A script owns
-//! the server's [`State`] while it runs.
-//!
-//! Knows commands only through [`crate::cmd::execute_in_script`].
+//! Creating a Lua engine takes longer than a short simulation. Each thread
+//! therefore has one ([`engine`]) that all its servers use. Between scripts it
+//! contains only compiled functions, which depend only on their text. A script
+//! owns the server's [`State`] while it runs.
 
 mod answer;
 mod cjson;
@@ -67,7 +66,7 @@ struct Script {
     declared: Option<Declared>,
 }
 
-/// The scripts that one server knows.
+/// The scripts that were loaded into a server.
 #[derive(Default)]
 pub(super) struct Scripts(BTreeMap<Sha, Script>);
 
@@ -173,7 +172,8 @@ pub(super) fn run(
     })?
 }
 
-/// A script with flags is refused before it starts, as a command with those flags would be.
+/// Refuses a script with flags before it starts, as a command with those flags
+/// would be.
 fn refuse_declared(state: &State, declared: Declared, read_only: bool) -> Result<(), Reply> {
     if declared.no_writes {
         return Ok(());

@@ -7,11 +7,11 @@
 use bytes::Bytes;
 use mlua::{Lua, Value};
 
-/// What a function of ours raised.
+/// An error raised by a function of this crate.
 #[derive(Clone, Debug)]
 pub(super) struct Raised {
     pub(super) message: Bytes,
-    /// It is raised as `{err = message}`; otherwise as a string.
+    /// Whether it is raised as `{err = message}` instead of a string.
     pub(super) table: bool,
 }
 
@@ -53,7 +53,8 @@ fn place(lua: &Lua, level: usize) -> Option<(String, usize)> {
 
 /// Where the error that is handled was raised: source and line in the innermost function of a script.
 pub(super) fn origin(lua: &Lua) -> Option<(String, usize)> {
-    // The levels before it are the handler, `error` or a function of ours, and functions of the prelude.
+    // The levels before it are the handler, `error` or a function of this
+    // crate, and functions of the prelude.
     (1..8).find_map(|level| {
         lua.inspect_stack(level, |frame| {
             let source = frame.source();

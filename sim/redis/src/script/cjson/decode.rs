@@ -1,6 +1,6 @@
 //! Reads JSON as lua-cjson does, which also accepts hexadecimal numbers, infinities and leading zeros.
 
-use super::DEEPEST;
+use super::MAX_DEPTH;
 use crate::script::raise;
 use crate::strtod::strtod;
 use mlua::{Lua, LuaString, Table, Value};
@@ -115,7 +115,7 @@ impl Reader<'_> {
                 }
                 token => return Err(self.unexpected("value", &token)),
             };
-            // The value may end its container, and that one the container around it.
+            // The value may end its container, and that container the next.
             loop {
                 let Some((table, key)) = open.pop() else {
                     return Ok(value);
@@ -152,7 +152,7 @@ impl Reader<'_> {
 
     fn descend(&mut self) -> mlua::Result<Table> {
         self.depth += 1;
-        if self.depth > DEEPEST {
+        if self.depth > MAX_DEPTH {
             let text = format!(
                 "Found too many nested data structures ({}) at character {}",
                 self.depth, self.at

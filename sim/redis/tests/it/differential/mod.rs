@@ -161,12 +161,12 @@ fn described_alike(comparison: &mut Comparison) {
         parts[2] = WireReply::Array(Some(flags));
         parts
     };
-    let commands = comparison.ask_simulated(&words("COMMAND")).unwrap();
+    let commands = comparison.send_simulated(&words("COMMAND")).unwrap();
     assert!(commands.items().len() > 80);
     for ours in commands.items() {
         let name = ours.items()[0].bulk().unwrap();
         let info = [&words("COMMAND INFO")[..], &[name.to_vec()]].concat();
-        let theirs = comparison.ask_real(&info).unwrap();
+        let theirs = comparison.send_real(&info).unwrap();
         let theirs = &theirs.items()[0];
         assert_eq!(describe(ours), describe(theirs));
         let (subs, known) = (&ours.items()[9], &theirs.items()[9]);
