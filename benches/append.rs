@@ -1,5 +1,5 @@
-//! What an append and a verification cost, each compared with the least that
-//! the same bytes can cost, measured in the same run: the figures are ratios.
+//! The costs of an append and a verification, each compared with the minimum
+//! for the same bytes, measured in the same run: the figures are ratios.
 //!
 //! `cargo bench --bench append`; it starts a redis-server of its own.
 #![allow(missing_docs, clippy::unwrap_used)]
@@ -27,28 +27,28 @@ use redis_sim::server_process::RedisServer;
 use sha2::{Digest, Sha256};
 use tokio::runtime::Runtime;
 
-/// The event of the operator's own benchmark.
+/// The event of the operator's benchmark.
 const EVENT: &str = r#"{"id":"evt-0001","timestamp":"2026-01-01T00:00:00.000Z","protocol":"openai","operation":"chat","mode":"enforce","enforced":true,"blocked":false,"decision":"allow","summary":{"detectionCount":2,"byType":{"email":1,"card":1},"byAction":{"tokenize":2}}}"#;
 
-/// Nanoseconds per iteration of every sample, by what was measured.
+/// Nanoseconds per iteration of every sample, by name.
 #[derive(Default)]
 struct Samples(RefCell<BTreeMap<&'static str, Vec<f64>>>);
 
 impl Samples {
-    fn note(&self, name: &'static str, iterations: u64, took: Duration) -> Duration {
+    fn add(&self, name: &'static str, iterations: u64, took: Duration) -> Duration {
         let each = took.as_secs_f64() * 1e9 / iterations as f64;
         self.0.borrow_mut().entry(name).or_default().push(each);
         took
     }
 
-    /// `None` if a filter on the command line left it out.
+    /// `None` if a filter on the command line excluded it.
     fn median(&self, name: &str) -> Option<f64> {
         let mut samples = self.0.borrow().get(name)?.clone();
         samples.sort_by(f64::total_cmp);
         samples.get(samples.len() / 2).copied()
     }
 
-    /// How much of the bare one's speed ours reaches.
+    /// Prints our speed relative to the bare one's.
     fn compare(&self, ours: &str, bare: &str) {
         if let (Some(ours_ns), Some(bare_ns)) = (self.median(ours), self.median(bare)) {
             println!(
@@ -61,7 +61,7 @@ impl Samples {
     }
 }
 
-/// A redis-server, a runtime, and a prefix that nobody used before.
+/// A redis-server, a runtime, and a counter for unused prefixes.
 struct Bench {
     server: RedisServer,
     runtime: Runtime,
@@ -115,8 +115,8 @@ fn chain(length: u64) -> Vec<Record> {
         .collect()
 }
 
-/// One caller, one append at a time; beside the append script called with
-/// arguments made beforehand.
+/// One caller, one append at a time; compared with the append script with
+/// prepared arguments.
 fn one_by_one(criterion: &mut Criterion, bench: &Bench, samples: &Samples) {
     let mut group = criterion.benchmark_group("1x1");
     group.bench_function("append", |bencher| {
@@ -127,7 +127,7 @@ fn one_by_one(criterion: &mut Criterion, bench: &Bench, samples: &Samples) {
                 for _ in 0..iterations {
                     black_box(sink.record(event()).await.unwrap());
                 }
-                samples.note("appends at 1x1", iterations, started.elapsed())
+                samples.add("appends at 1x1", iterations, started.elapsed())
             })
         });
     });
@@ -159,7 +159,7 @@ fn one_by_one(criterion: &mut Criterion, bench: &Bench, samples: &Samples) {
                     let reply: redis::Value = call.query_async(&mut connection).await.unwrap();
                     black_box(reply);
                 }
-                samples.note("the bare script", iterations, started.elapsed())
+                samples.add("the bare script", iterations, started.elapsed())
             })
         });
     });
@@ -167,7 +167,8 @@ fn one_by_one(criterion: &mut Criterion, bench: &Bench, samples: &Samples) {
     samples.compare("appends at 1x1", "the bare script");
 }
 
-/// 64 callers of one sink; beside the same bytes pushed in pipelines of 64.
+/// 64 callers of one sink; compared with the same bytes pushed in pipelines of
+/// 64.
 fn sixty_four(criterion: &mut Criterion, bench: &Bench, samples: &Samples) {
     const CALLERS: u64 = 64;
     let mut group = criterion.benchmark_group("1x64");
@@ -190,7 +191,7 @@ fn sixty_four(criterion: &mut Criterion, bench: &Bench, samples: &Samples) {
                 for caller in callers {
                     caller.await.unwrap();
                 }
-                samples.note("appends at 1x64", iterations * CALLERS, started.elapsed())
+                samples.add("appends at 1x64", iterations * CALLERS, started.elapsed())
             })
         });
     });
@@ -209,7 +210,7 @@ fn sixty_four(criterion: &mut Criterion, bench: &Bench, samples: &Samples) {
                     let reply: redis::Value = pipeline.query_async(&mut connection).await.unwrap();
                     black_box(reply);
                 }
-                samples.note("pipelined RPUSH", iterations * CALLERS, started.elapsed())
+                samples.add("pipelined RPUSH", iterations * CALLERS, started.elapsed())
             })
         });
     });
@@ -217,7 +218,7 @@ fn sixty_four(criterion: &mut Criterion, bench: &Bench, samples: &Samples) {
     samples.compare("appends at 1x64", "pipelined RPUSH");
 }
 
-/// Verifying a chain; beside SHA-256 over the same bytes.
+/// Verifying a chain; compared with SHA-256 over the same bytes.
 fn verify(criterion: &mut Criterion, samples: &Samples) {
     const RECORDS: u64 = 1000;
     let records = chain(RECORDS);
@@ -234,7 +235,7 @@ fn verify(criterion: &mut Criterion, samples: &Samples) {
                 }
                 assert!(verifier.finish().is_valid());
             }
-            samples.note("verifying", iterations * RECORDS, started.elapsed())
+            samples.add("verifying", iterations * RECORDS, started.elapsed())
         });
     });
     group.bench_function("sha256", |bencher| {
@@ -245,7 +246,7 @@ fn verify(criterion: &mut Criterion, samples: &Samples) {
                     black_box(Sha256::digest(record.text()));
                 }
             }
-            samples.note("SHA-256 alone", iterations * RECORDS, started.elapsed())
+            samples.add("SHA-256 alone", iterations * RECORDS, started.elapsed())
         });
     });
     group.finish();

@@ -1,5 +1,4 @@
-//! The one way in which programs, tests and the simulation put the parts
-//! together. It must not know what any part does.
+//! Assembles the parts, for programs, tests and the simulation alike.
 
 use std::{num::NonZeroU64, time::Duration};
 
@@ -17,14 +16,14 @@ use crate::{
     vault::{TokenStore, TokenVault, VaultConfig, VaultPolicy, store::VaultStore},
 };
 
-/// A token vault in Redis, as [`Builder::open`] gives it.
+/// A token vault in Redis, as returned by [`Builder::open`].
 pub type RedisTokenVault<P, N = Client, C = SystemClock, E = SystemEntropy> =
     TokenVault<RedisVaultStore<N, C, E>, P, C, E>;
 
 /// Assembles an audit sink and a token vault; every part has a default.
 ///
-/// [`open`](Self::open) gives both, [`open_audit`](Self::open_audit) the sink
-/// alone. The other methods that give a part are for tests, tools and other
+/// [`open`](Self::open) returns both, [`open_audit`](Self::open_audit) only the
+/// sink. The other methods that return a part are for tests, tools and other
 /// backends.
 ///
 /// ```no_run
@@ -64,7 +63,7 @@ pub struct Builder<C = SystemClock, E = SystemEntropy> {
     parts: Parts,
 }
 
-/// What does not depend on clock and entropy.
+/// The parts that do not depend on clock and entropy.
 #[derive(Default)]
 struct Parts {
     audit_prefix: AuditPrefix,
@@ -78,8 +77,8 @@ struct Parts {
 }
 
 impl Builder {
-    /// The system's clock and randomness, the default key prefixes, no lock,
-    /// no anchors.
+    /// The system's clock and randomness, the default key prefixes, no lock, no
+    /// anchors.
     pub fn new() -> Self {
         Self {
             clock: SystemClock::new(),
@@ -96,7 +95,7 @@ impl Default for Builder {
 }
 
 impl<C: Clock, E: Entropy> Builder<C, E> {
-    /// Takes the time from `clock`.
+    /// Uses this clock.
     pub fn clock<D: Clock>(self, clock: D) -> Builder<D, E> {
         let Self { entropy, parts, .. } = self;
         Builder {
@@ -106,7 +105,7 @@ impl<C: Clock, E: Entropy> Builder<C, E> {
         }
     }
 
-    /// Takes randomness from `entropy`.
+    /// Uses this source of randomness.
     pub fn entropy<F: Entropy>(self, entropy: F) -> Builder<C, F> {
         let Self { clock, parts, .. } = self;
         Builder {
@@ -116,13 +115,13 @@ impl<C: Clock, E: Entropy> Builder<C, E> {
         }
     }
 
-    /// Begins the names of the chain's keys with `prefix`.
+    /// The prefix of the chain's keys.
     pub fn audit_prefix(mut self, prefix: AuditPrefix) -> Self {
         self.parts.audit_prefix = prefix;
         self
     }
 
-    /// Begins the names of the vault's keys with `prefix`.
+    /// The prefix of the vault's keys.
     pub fn vault_prefix(mut self, prefix: VaultPrefix) -> Self {
         self.parts.vault_prefix = prefix;
         self
@@ -160,23 +159,23 @@ impl<C: Clock, E: Entropy> Builder<C, E> {
         self
     }
 
-    /// Anchors every record whose sequence is a multiple of `every`. The last
-    /// anchor that the sink already holds counts as seen: a chain that lacks
-    /// it is reported as rolled back.
+    /// Anchors every record whose sequence is a multiple of `every`. The sink's
+    /// last anchor counts as seen: a chain that lacks it is reported as rolled
+    /// back.
     pub fn anchors(mut self, sink: impl AnchorSink + 'static, every: NonZeroU64) -> Self {
         self.parts.anchors = Some((Box::new(sink), every));
         self
     }
 
-    /// The highest position already known of this chain: a chain that lacks it
-    /// is reported as rolled back.
+    /// The highest known position of this chain: a chain that lacks it is
+    /// reported as rolled back.
     pub fn seen(mut self, seen: Position) -> Self {
         self.parts.audit.seen = Some(seen);
         self
     }
 
-    /// Opens in spite of `reason`, which [forbids
-    /// that](NotReady::forbids_start) otherwise.
+    /// Opens in spite of `reason`, which otherwise [prevents
+    /// it](NotReady::forbids_start).
     pub fn tolerate(mut self, reason: NotReady) -> Self {
         self.parts.tolerated.push(reason);
         self
@@ -185,15 +184,14 @@ impl<C: Clock, E: Entropy> Builder<C, E> {
     /// Opens the audit chain and, audited by it, the token vault, each over a
     /// connection of its own. `keys` encrypts and decrypts for the vault.
     ///
-    /// Asks Redis first whether it can be trusted with a chain. A Redis that
-    /// cannot be reached, or refuses writes at the moment, is no reason not to
-    /// open: calls wait for it, each up to its deadline. Must be called within
-    /// a tokio runtime, which then runs the task that appends. Dropping the
-    /// future leaves nothing behind.
+    /// Checks first whether Redis is suitable. A Redis that is unreachable, or
+    /// temporarily refuses writes, does not prevent opening: calls wait for it
+    /// up to their deadlines. Must be called within a tokio runtime, which then
+    /// runs the append loop. Dropping the future has no effects.
     ///
     /// # Errors
     ///
-    /// [`OpenError`] for what would lose or fork data.
+    /// [`OpenError`] if data would be lost or forked.
     pub async fn open<N: Connect, P: CryptoProvider>(
         self,
         connect: N,
@@ -207,19 +205,19 @@ impl<C: Clock, E: Entropy> Builder<C, E> {
         Ok((audit, vault))
     }
 
-    /// Opens the audit chain alone; see [`open`](Self::open).
+    /// Opens only the audit chain; see [`open`](Self::open).
     ///
     /// # Errors
     ///
-    /// [`OpenError`] for what would lose or fork data.
+    /// [`OpenError`] if data would be lost or forked.
     pub async fn open_audit<N: Connect>(self, connect: N) -> Result<AuditSink<C, E>, OpenError> {
         let store = self.audit_store(connect);
         store.ready().await.require(&self.parts.tolerated)?;
         Ok(self.audit_sink(store))
     }
 
-    /// A sink over any store, asking nothing. Must be called within a tokio
-    /// runtime, which then runs the task that appends.
+    /// A sink over any store, without checks. Must be called within a tokio
+    /// runtime, which then runs the append loop.
     pub fn audit_sink<S: AuditStore>(self, store: S) -> AuditSink<C, E> {
         let Parts {
             mut audit, anchors, ..
@@ -253,8 +251,7 @@ impl<C: Clock, E: Entropy> Builder<C, E> {
         TokenStore::new(store, clock, entropy, self.parts.vault.clone())
     }
 
-    /// The chain in Redis alone: to read, verify, or ask whether Redis is
-    /// ready.
+    /// Only the chain in Redis: to read, verify, or check readiness.
     pub fn audit_store<N: Connect>(&self, connect: N) -> RedisAuditStore<N, C, E> {
         let config = RedisAuditConfig {
             prefix: self.parts.audit_prefix.clone(),
@@ -264,7 +261,7 @@ impl<C: Clock, E: Entropy> Builder<C, E> {
         RedisAuditStore::new(connect, config, self.clock.clone(), self.entropy.clone())
     }
 
-    /// The vault in Redis alone, without keys to its envelopes.
+    /// Only the vault in Redis, without keys.
     pub fn vault_store<N: Connect>(&self, connect: N) -> RedisVaultStore<N, C, E> {
         let config = RedisVaultConfig {
             prefix: self.parts.vault_prefix.clone(),

@@ -1,8 +1,8 @@
 //! The clock, for time and timers: injected, so that a simulation can skew,
 //! freeze or speed it up.
 //!
-//! This is the only module of the store that may ask the system for the time,
-//! and the only one that converts between [`SystemTime`] and text.
+//! This is the only module of the store that uses the system's clock, and the
+//! only one that converts between [`SystemTime`] and text.
 
 use std::{
     future::{Future, poll_fn},
@@ -13,12 +13,11 @@ use std::{
 
 /// A source of time.
 ///
-/// The two readings are unrelated: [`now`](Clock::now) never goes back and is
-/// what every time-out is measured with; [`wall`](Clock::wall) may jump in
-/// either direction, and decides only when tokens and envelopes expire and
-/// what times records carry.
+/// The two readings are unrelated: [`now`](Clock::now) never goes back, and all
+/// timeouts use it; [`wall`](Clock::wall) may jump in either direction, and is
+/// only used for expiry and for times in records.
 pub trait Clock: Clone + Send + Sync + 'static {
-    /// Monotonic time since an origin of the clock's own choosing.
+    /// Monotonic time since an arbitrary origin.
     fn now(&self) -> Duration;
 
     /// The time of day. The store writes and compares it in whole milliseconds.
@@ -37,10 +36,7 @@ pub struct SystemClock {
 impl SystemClock {
     /// A clock whose monotonic origin is this call.
     #[must_use]
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "this is the clock the lint points to"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "the injected clock")]
     pub fn new() -> Self {
         Self {
             origin: tokio::time::Instant::now(),
@@ -54,10 +50,7 @@ impl Default for SystemClock {
     }
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "this is the clock the lint points to"
-)]
+#[expect(clippy::disallowed_methods, reason = "the injected clock")]
 impl Clock for SystemClock {
     fn now(&self) -> Duration {
         self.origin.elapsed()
@@ -72,10 +65,9 @@ impl Clock for SystemClock {
     }
 }
 
-/// Runs `future` for at most `limit`; `None` if it had not finished by then.
+/// Runs `future` for at most `limit`; `None` if it is not ready by then.
 ///
-/// The future is polled first at every wake-up, so a result that is there
-/// wins over a limit that has just passed.
+/// The future is polled before the limit is checked.
 pub async fn within<C: Clock, F: Future>(
     clock: &C,
     limit: Duration,
@@ -92,9 +84,9 @@ pub async fn within<C: Clock, F: Future>(
     .await
 }
 
-/// `time` as ISO-8601 in UTC with milliseconds, the form of every time that
-/// the store writes: `2026-01-31T09:30:00.000Z`. Times before the epoch are
-/// written as the epoch, times after the year 9999 as its end.
+/// `time` as ISO-8601 in UTC with milliseconds, the format of all times that
+/// the store writes: `2026-01-31T09:30:00.000Z`. Times before the epoch or
+/// after the year 9999 are clamped.
 #[must_use]
 pub fn iso8601(time: SystemTime) -> String {
     let millis = i64::try_from(epoch_millis(time)).unwrap_or(i64::MAX);
@@ -104,9 +96,9 @@ pub fn iso8601(time: SystemTime) -> String {
         .to_string()
 }
 
-/// The time in an ISO-8601 text, such as JavaScript's `Date` writes, without
-/// what is less than a millisecond; times before the epoch become the epoch.
-/// `None` for any other text.
+/// The time in an ISO-8601 text, as JavaScript's `Date` writes it, cut to
+/// milliseconds; times before the epoch become the epoch. `None` for any other
+/// text.
 pub(crate) fn parse_iso8601(text: &str) -> Option<SystemTime> {
     let time: jiff::Timestamp = text.parse().ok()?;
     Some(from_epoch_millis(
@@ -120,7 +112,7 @@ pub(crate) fn epoch_millis(time: SystemTime) -> u64 {
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// The inverse of [`epoch_millis`]; the epoch for what no [`SystemTime`] holds.
+/// The inverse of [`epoch_millis`]; the epoch if [`SystemTime`] overflows.
 pub(crate) fn from_epoch_millis(millis: u64) -> SystemTime {
     UNIX_EPOCH
         .checked_add(Duration::from_millis(millis))
@@ -143,8 +135,8 @@ mod tests {
         }
     }
 
-    /// Would catch a time that panics, wraps or changes its precision at the
-    /// limits of what the store writes.
+    /// Would catch a time that panics, overflows or changes its precision at
+    /// the limits of the format.
     #[test]
     fn times_beyond_the_limits_are_clamped() {
         let before = UNIX_EPOCH - Duration::from_secs(1);

@@ -1,17 +1,16 @@
 //! The source of randomness: injected, so that a simulation can seed it.
 //!
-//! This is the only module of the store that may ask the system for random
-//! bytes.
+//! This is the only module of the store that uses the system's randomness.
 
 use std::{io, time::Duration};
 
-/// A source of random bytes, fit for identities that must not be guessed.
+/// A source of unpredictable random bytes.
 pub trait Entropy: Clone + Send + Sync + 'static {
     /// Fills `bytes`.
     ///
     /// # Errors
     ///
-    /// When the source cannot deliver; `bytes` must then not be used.
+    /// When the source fails; `bytes` must then not be used.
     fn fill(&self, bytes: &mut [u8]) -> io::Result<()>;
 }
 
@@ -20,21 +19,17 @@ pub trait Entropy: Clone + Send + Sync + 'static {
 pub struct SystemEntropy;
 
 impl Entropy for SystemEntropy {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "this is the source the lint points to"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "the injected source")]
     fn fill(&self, bytes: &mut [u8]) -> io::Result<()> {
         getrandom::fill(bytes).map_err(io::Error::other)
     }
 }
 
-/// Waiting times after a failure, each drawn between `least` and three times
-/// the one before, never above `most`: *decorrelated jitter*.
+/// Waits after failures, each drawn between `least` and three times the one
+/// before, at most `most`: *decorrelated jitter*.
 ///
-/// Source: M. Brooker, "Exponential Backoff And Jitter", AWS Architecture
-/// Blog, 2015. It spreads contenders better than doubling does, because two
-/// that collided draw from different ranges the next time.
+/// Source: M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog,
+/// 2015. Two contenders that collided draw from different ranges the next time.
 #[derive(Clone, Debug)]
 pub(crate) struct Jitter {
     least: Duration,
@@ -56,7 +51,7 @@ impl Jitter {
         let mut bytes = [0; 8];
         let fraction = match entropy.fill(&mut bytes) {
             Ok(()) => u64::from_le_bytes(bytes) >> 32,
-            // Without randomness the longest wait is the safe one.
+            // Without randomness, the longest wait.
             Err(_) => u64::from(u32::MAX),
         };
         let least = u64::try_from(self.least.as_micros()).unwrap_or(u64::MAX);
@@ -74,7 +69,7 @@ mod tests {
     use super::*;
     use crate::test_util::FixedEntropy;
 
-    /// Would catch a jitter that runs away, or that stops growing.
+    /// Would catch waits that exceed the maximum, or stop growing.
     #[test]
     fn waits_stay_between_least_and_most() {
         let (least, most) = (Duration::from_millis(1), Duration::from_millis(100));

@@ -1,14 +1,13 @@
 //! Errors, typed by what a caller can do about them.
 //!
-//! No message here ever holds a value from an event, a password or a URL.
+//! No message contains a value from an event, a password or a URL.
 
 use std::fmt;
 
 use crate::chain::{AppendId, EventHash, Head, InvalidEvent, Position, Sequence};
 
-/// Conversions from causes that an error's `Display` shows: `source()` does not
-/// give them again, so that whoever prints the chain of an error reads each
-/// text once.
+/// Conversions from causes that `Display` includes: `source()` does not return
+/// them again, so that printing the chain of an error shows each text once.
 macro_rules! from_cause {
     ($error:ident: $($variant:ident($cause:ty)),+) => {
         $(impl From<$cause> for $error {
@@ -20,24 +19,24 @@ macro_rules! from_cause {
 }
 pub(crate) use from_cause;
 
-/// How an append ended, when it did not end in a position.
+/// How an append failed.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum AppendError {
     /// The event is not in the chain and never will be: record it again when
-    /// the reason has gone.
+    /// the cause is gone.
     #[error("not applied: {0}")]
     NotApplied(NotApplied),
 
-    /// The event may be in the chain, or may still come to be in it. Recording
-    /// it again may write it twice: ask with the handle first.
+    /// The event may be in the chain, or may still be appended. Recording it
+    /// again may append it twice: look up the handle first.
     #[error(
         "outcome unknown: the append may or may not have been applied ({cause}); \
          look the handle {handle} up before recording the event again"
     )]
     Unknown {
-        /// Names the append and the only position it can have.
+        /// Identifies the append and the only position that it can have.
         handle: Box<Handle>,
-        /// What was last heard.
+        /// The last failure.
         cause: Cause,
     },
 
@@ -45,13 +44,13 @@ pub enum AppendError {
     #[error("invalid event, nothing was appended: {0}")]
     Invalid(InvalidEvent),
 
-    /// What stands in Redis is not a chain that can be appended to. Nothing
-    /// was appended, and nothing will be until a person has looked.
+    /// The state in Redis is not a chain that can be appended to. Nothing was
+    /// appended, and nothing will be until this is repaired.
     #[error("corrupt state, nothing was appended: {0}")]
     Corrupt(Corrupt),
 }
 
-/// Why an append was certainly not applied.
+/// Why an append was not applied.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum NotApplied {
@@ -66,7 +65,7 @@ pub enum NotApplied {
     #[error("the deadline passed first; last seen: {0}")]
     Deadline(Cause),
 
-    /// Redis or the network refuses in a way that waiting does not mend.
+    /// Redis or the network refuses permanently.
     #[error("{0}")]
     Refused(Cause),
 
@@ -74,16 +73,16 @@ pub enum NotApplied {
     #[error("the sink is closed; open a new one")]
     Closed,
 
-    /// No randomness was to be had for the append's identity.
+    /// There is no randomness for the append's identity.
     #[error("the source of randomness failed: {0}")]
     Entropy(String),
 
-    /// The chain holds the last sequence that a JSON number can carry.
+    /// The chain has reached the last sequence.
     #[error("the chain is full: it ends at sequence 2^53-1")]
     ChainFull,
 }
 
-/// What was heard from Redis or from the network, in words fit for a log.
+/// A failure of Redis or the network, as text for logs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cause {
     code: Option<String>,
@@ -91,7 +90,7 @@ pub struct Cause {
 }
 
 impl Cause {
-    /// Something that Redis did not say; `message` must hold nothing secret.
+    /// A failure other than an error reply; `message` must not contain secrets.
     #[must_use]
     pub fn new(message: impl Into<String>) -> Self {
         Self {
@@ -100,7 +99,7 @@ impl Cause {
         }
     }
 
-    /// An error reply of Redis; `message` must hold nothing secret.
+    /// An error reply of Redis; `message` must not contain secrets.
     #[must_use]
     pub fn of_reply(code: impl Into<String>, message: impl Into<String>) -> Self {
         Self {
@@ -109,8 +108,8 @@ impl Cause {
         }
     }
 
-    /// The error reply's code, such as `READONLY`; `None` if Redis did not
-    /// answer at all.
+    /// The error reply's code, such as `READONLY`; `None` if there was no
+    /// reply.
     #[must_use]
     pub fn code(&self) -> Option<&str> {
         self.code.as_deref()
@@ -123,7 +122,8 @@ impl fmt::Display for Cause {
     }
 }
 
-/// A state of the keys that is no chain, or not the chain it was.
+/// A state of the keys that is not a valid chain or vault, or not the one seen
+/// before.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Corrupt {
@@ -133,9 +133,9 @@ pub enum Corrupt {
          move it away, or choose another prefix"
     )]
     WrongType {
-        /// The key, in full.
+        /// The full key.
         key: String,
-        /// The type it was found to have.
+        /// Its type.
         found: String,
     },
 
@@ -147,7 +147,7 @@ pub enum Corrupt {
     Diverged {
         /// The prefix of the three keys.
         prefix: String,
-        /// What was found, without any record's content.
+        /// The difference, without any record's content.
         detail: String,
     },
 
@@ -155,25 +155,25 @@ pub enum Corrupt {
     #[error(transparent)]
     RolledBack(Box<RolledBack>),
 
-    /// A key of the vault holds what the store cannot have written.
+    /// A key of the vault has a value that the store cannot have written.
     #[error(
         "the key {key} holds {detail}; nothing was applied, and the tokens are as they were: \
          stop every writer and find out what wrote it"
     )]
     Unreadable {
-        /// The key, in full.
+        /// The full key.
         key: String,
-        /// What was found, without any token's content.
+        /// The value's description, without any token's content.
         detail: String,
     },
 
-    /// A field of the vault that is no token record.
+    /// A field of the vault that is not a token record.
     #[error(
         "the field {token} of {key} is not a token record ({detail}); the other tokens are whole: \
          restore this one from a backup, or purge it"
     )]
     Token {
-        /// The hash's key, in full.
+        /// The full key of the hash.
         key: String,
         /// The field.
         token: String,
@@ -192,7 +192,7 @@ pub enum Corrupt {
         prefix: String,
         /// The highest version that this process had seen.
         seen: u64,
-        /// The version that was met.
+        /// The current version.
         met: u64,
     },
 }
@@ -207,9 +207,9 @@ pub enum Corrupt {
 pub struct RolledBack {
     /// The highest position this process had seen.
     pub seen: Position,
-    /// What stands at that sequence now.
+    /// The current hash at that sequence.
     pub found: Option<EventHash>,
-    /// The head that was met.
+    /// The current head.
     pub met: Head,
 }
 
@@ -221,15 +221,15 @@ fn describe_found(found: Option<&EventHash>, met: &Head) -> String {
     }
 }
 
-/// Names an append whose outcome is unknown, and where it would stand.
+/// Identifies an append whose outcome is unknown, and its position.
 ///
-/// Its text form is `{appendId}.{sequence}.{eventHash}.{previousHash|-}`: what
-/// `haechi-store` prints, and enough to find out later what became of it.
+/// Its text form is `{appendId}.{sequence}.{eventHash}.{previousHash|-}`, which
+/// `haechi-store` prints; it is enough to find out the outcome later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Handle {
     /// The append's identity.
     pub append_id: AppendId,
-    /// The only position at which the record can come to stand.
+    /// The only position that the record can have.
     pub position: Position,
     /// The hash before it; `None` for the first record of a chain.
     pub previous: Option<EventHash>,
@@ -285,39 +285,39 @@ impl std::str::FromStr for Handle {
     }
 }
 
-/// Why something could not be read from Redis.
+/// Why reading from Redis failed.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum ReadError {
-    /// Redis could not be reached, or did not answer as asked; nothing is
-    /// known about the chain.
+    /// Redis could not be reached, or gave no valid reply; nothing is known
+    /// about the chain.
     #[error("Redis could not be read: {0}")]
     Unavailable(Cause),
 
-    /// Redis answered, and what it holds is not a chain.
+    /// Redis replied, and its state is not a chain.
     #[error(transparent)]
     Corrupt(#[from] Corrupt),
 }
 
-/// What an attempt without a reply can have done.
+/// What an attempt can have done that did not succeed.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum AttemptError {
-    /// It never ran and never will; trying again may help.
+    /// It never ran and never will; a retry may help.
     #[error("{0}")]
     Refused(Cause),
-    /// It never ran and never will, and trying again will not help.
+    /// It never ran and never will, and a retry will not help.
     #[error("{0}")]
     Denied(Cause),
     /// It may have run, or may run later.
     #[error("{0}")]
     Ambiguous(Cause),
-    /// It changed nothing, because what stands in Redis cannot be written to.
+    /// It changed nothing, because the state in Redis does not allow a write.
     #[error(transparent)]
     Corrupt(#[from] Corrupt),
 }
 
 impl AppendError {
-    /// Whether recording the event again may succeed, and cannot write it
-    /// twice: it was certainly not applied, for a reason that can pass.
+    /// Whether recording the event again may succeed, and cannot append it
+    /// twice: it was not applied, for a reason that can pass.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self {
@@ -328,7 +328,7 @@ impl AppendError {
 }
 
 impl NotApplied {
-    /// Whether the reason can pass without anybody's doing.
+    /// Whether the reason can pass by itself.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self {

@@ -1,11 +1,10 @@
 //! A tamper-evident audit chain and a token vault that N replicas of a service
 //! share in Redis.
 //!
-//! Each record carries the hash of the one before it; a record is appended by
-//! a script inside Redis that compares the head's hash and moves it in one
-//! step. So the chain has one order, nobody can change or remove a record
-//! without breaking every hash after it, and replicas need nothing but Redis
-//! to agree.
+//! Each record contains the hash of the one before it; a record is appended by
+//! a script in Redis that compares the head's hash and replaces it in one step.
+//! So the chain has one order, changing or removing a record breaks every hash
+//! after it, and replicas agree through Redis alone.
 //!
 //! ```
 //! use haechi_store_redis::{Builder, chain::Event, test_util::MemoryChain};
@@ -25,19 +24,18 @@
 //!
 //! # What is promised
 //!
-//! - An append ends as applied, *not applied* (never, whatever is still on
-//!   its way), *unknown* (the last resort, with a [`Handle`]), or *corrupt
-//!   state*: see [`AppendError`].
-//! - One record an append, whatever replies are lost.
-//! - A process that had seen what Redis has lost says so
+//! - An append ends as applied, *not applied* (neither now nor later),
+//!   *unknown* (rarely, with a [`Handle`]), or *corrupt state*: see
+//!   [`AppendError`].
+//! - One record per append, even if replies are lost.
+//! - A process that has seen more than Redis has reports the rollback
 //!   ([`Corrupt::RolledBack`]) and appends nothing more.
-//! - The Redis lock is never needed for any of this; see
-//!   [`redis::LockPolicy`].
+//! - None of this depends on the Redis lock; see [`redis::LockPolicy`].
 //!
 //! # What is not
 //!
-//! That Redis keeps what it has acknowledged: an acknowledgement means that
-//! the primary holds the record in memory.
+//! That Redis keeps what it has acknowledged: an acknowledgement means that the
+//! record is in the primary's memory.
 //!
 //! # Modules
 //!

@@ -1,19 +1,16 @@
 //! The primitives for shared memory: from `std`, or from `loom` when the models
 //! are built.
 //!
-//! Everything in this crate that two threads may touch at once is built from
-//! what this module hands out, so that a model checker sees every access. It
-//! must not know what is being shared.
+//! All memory that threads of this crate share is accessed through this module,
+//! so that a model checker sees every access.
 
 #[cfg(haechi_loom)]
 pub(crate) use loom::sync::{Arc, Mutex, MutexGuard};
 #[cfg(not(haechi_loom))]
 pub(crate) use std::sync::{Arc, Mutex, MutexGuard};
 
-/// Locks `mutex`, also when a thread panicked while it held it.
-///
-/// Nothing here leaves shared state half-changed across a point that can
-/// panic, so a poisoned lock carries no news.
+/// Locks `mutex`, also if a thread panicked while holding it: no code here
+/// leaves shared state inconsistent across a possible panic.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex
         .lock()

@@ -10,7 +10,7 @@ use crate::{
     workload::{Kind, REPLICAS, policies, policy_name},
 };
 
-/// What one cell came to.
+/// The figures of one cell.
 #[derive(Default)]
 struct Cell {
     attempts: Vec<u64>,
@@ -26,9 +26,9 @@ impl Cell {
     }
 }
 
-/// Replicas that contend for as long as `window`. What they have begun by then
-/// they finish, or the unluckiest would be missing from the distribution; the
-/// rate is of what was committed in time.
+/// Replicas that contend during `window`. Operations begun by then are
+/// completed, so that slow ones are in the distribution; the rate counts those
+/// committed in time.
 async fn contend(
     bench: &Bench,
     kind: Kind,
@@ -41,9 +41,9 @@ async fn contend(
     for number in 0..replicas {
         let replica = bench.replica(kind, policy, "");
         if number == 0 {
-            replica.found().await;
+            replica.create().await;
         }
-        // The connection is made and the head read before the clock runs.
+        // Connect and read the head before the measurement.
         replica.operate().await.unwrap();
         all.push(replica);
     }
@@ -75,8 +75,8 @@ async fn contend(
 
 pub(crate) type ServerReplica = crate::workload::Replica<redis::Client, SystemClock, SystemEntropy>;
 
-/// The cells are gone through several times, so that a slow moment of the
-/// machine does not fall on one of them alone.
+/// Every cell is measured several times, so that a slow moment of the machine
+/// does not affect only one of them.
 const ROUNDS: u32 = 5;
 
 pub(crate) fn tables(bench: &Bench, window: Duration) {

@@ -1,8 +1,7 @@
 //! Contention in simulated time: no figure here depends on the machine.
 //!
-//! Each way to the server and back takes 40 to 60 µs, drawn from a fixed seed;
-//! a script takes no time. So the rates tell what the protocol costs, not what
-//! Lua does.
+//! Each direction takes 40 to 60 µs, drawn from a fixed seed; a script takes no
+//! time. So the rates show the cost of the protocol, not of Lua.
 
 use std::{
     cell::{Cell, RefCell},
@@ -24,7 +23,7 @@ use crate::{
 
 type SimulatedReplica = Replica<FakeServer<Simulated>, AutoClock, SplitMixEntropy>;
 
-/// What one run came to.
+/// The figures of one run.
 #[derive(Debug, PartialEq)]
 struct Figures {
     committed: usize,
@@ -44,9 +43,9 @@ fn replica(
     Replica::new(kind, policy, prefix, world.connect(counter), inputs)
 }
 
-/// Replicas that contend for as long as `window`. What they have begun by then
-/// they finish, for the distribution of attempts; everything else is counted
-/// up to the window's end.
+/// Replicas that contend during `window`. Operations begun by then are
+/// completed, for the distribution of attempts; everything else is counted up
+/// to the window's end.
 fn contend(kind: Kind, policy: LockPolicy, replicas: usize, window: Duration) -> Figures {
     let (world, counter) = (World::new(), Counter::default());
     let (attempts, gave_up) = (RefCell::new(Vec::new()), Cell::new(0));
@@ -59,9 +58,9 @@ fn contend(kind: Kind, policy: LockPolicy, replicas: usize, window: Duration) ->
         .into_iter()
         .flatten()
         .for_each(|it| executor.spawn(it));
-    // Scripts are loaded and heads are known before anything is counted.
+    // Load scripts and read heads before counting.
     executor.spawn(async {
-        all[0].found().await;
+        all[0].create().await;
         for replica in &all {
             replica.operate().await.unwrap();
         }
@@ -95,7 +94,7 @@ fn contend(kind: Kind, policy: LockPolicy, replicas: usize, window: Duration) ->
     }
 }
 
-/// What one operation exchanges with Redis that meets one conflict, or none.
+/// The traffic of one operation, with one conflict or none.
 pub(crate) fn single(kind: Kind, conflict: bool) -> Traffic {
     let (world, ours, others) = (World::new(), Counter::default(), Counter::default());
     let mut executor = Executor::new(world.clock.clone());
@@ -125,7 +124,7 @@ pub(crate) fn single(kind: Kind, conflict: bool) -> Traffic {
     traffic.get()
 }
 
-/// All of it, each cell run twice.
+/// All tables, each cell run twice.
 pub(crate) fn tables(window: Duration) {
     for kind in Kind::ALL {
         let mut rows = Vec::new();

@@ -1,5 +1,4 @@
-//! An executor over virtual time: the same tasks run in the same order every
-//! time.
+//! A deterministic executor over virtual time.
 
 use std::{
     collections::VecDeque,
@@ -49,7 +48,7 @@ impl<'a> Executor<'a> {
         while !is_done() {
             let next = self.ready.lock().unwrap().pop_front();
             let Some(number) = next else {
-                assert!(self.clock.advance(), "everybody waits, for nothing");
+                assert!(self.clock.advance(), "all tasks wait for ever");
                 continue;
             };
             let waker = Waker::from(Arc::new(Task {

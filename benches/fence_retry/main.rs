@@ -1,6 +1,6 @@
-//! What a conflict at the fence costs, and how often replicas that contend
-//! meet one: on a redis-server of its own, as ratios within one run, and in
-//! simulated time, exactly.
+//! The cost of a conflict at the fence, and its frequency among contending
+//! replicas: on a redis-server as ratios within one run, and in simulated time
+//! exactly.
 //!
 //! `cargo bench --bench fence_retry` prints the tables of BENCHMARKS.md;
 //! `-- --quick` takes a fifth of the time.
@@ -46,7 +46,7 @@ impl Bench {
         replica
     }
 
-    /// Leaves the server empty, but for the scripts.
+    /// Clears the server, except for the scripts.
     pub(crate) async fn flush(&self) {
         let client = self.client();
         let mut connection = client.get_multiplexed_async_connection().await.unwrap();
@@ -57,7 +57,7 @@ impl Bench {
 
 fn main() {
     let said = |flag: &str| std::env::args().any(|argument| argument == flag);
-    // Without --bench it is cargo test that runs it, to see that it runs.
+    // Without --bench it is run by cargo test, as a smoke test.
     let is_test = said("--test") || !said("--bench");
     let (window, simulated) = match (is_test, said("--quick")) {
         (true, _) => (30, 10),

@@ -1,5 +1,5 @@
-//! What one conflict costs: an operation that meets one compared with an
-//! operation that meets none, measured alternately.
+//! The cost of one conflict: operations with one and without, measured
+//! alternately.
 
 use std::{cell::RefCell, time::Duration};
 
@@ -15,7 +15,7 @@ use crate::{
     workload::{Duel, Kind},
 };
 
-/// Seconds an operation took, without and with a conflict, in one sample.
+/// Seconds per operation without and with a conflict, in one sample.
 type Pair = (f64, f64);
 
 fn median(mut values: Vec<f64>) -> f64 {
@@ -23,8 +23,8 @@ fn median(mut values: Vec<f64>) -> f64 {
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
-/// Operations without a conflict and with one, in turns, so that whatever else
-/// the machine does falls on both alike; how long each kind took in all.
+/// Operations without and with a conflict, alternately, so that other load
+/// affects both alike; returns the total time of each.
 async fn in_turns(bench: &Bench, kind: Kind, iterations: u64) -> (Duration, Duration) {
     bench.flush().await;
     let start = |prefix| -> ServerReplica { bench.replica(kind, LockPolicy::None, prefix) };
@@ -62,7 +62,7 @@ pub(crate) fn measure(criterion: &mut Criterion, bench: &Bench) {
         });
         group.finish();
         let pairs = pairs.into_inner();
-        // A filter on the command line left it out.
+        // Excluded by a filter on the command line.
         if pairs.is_empty() {
             continue;
         }

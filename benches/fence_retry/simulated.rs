@@ -14,7 +14,7 @@ use haechi_store_redis::{
 use redis::{Arg, Cmd, RedisResult, Value, parse_redis_value};
 use redis_sim::{Command, Config, Redis, Session};
 
-/// What passed between replicas and Redis.
+/// The traffic between replicas and Redis.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Traffic {
     pub(crate) round_trips: u64,
@@ -25,7 +25,7 @@ pub(crate) struct Traffic {
 
 pub(crate) type Counter = Arc<Mutex<Traffic>>;
 
-/// A server, and the clock and randomness of its world.
+/// A server, and its clock and randomness.
 #[derive(Clone)]
 pub(crate) struct World {
     redis: Arc<Mutex<Redis>>,
@@ -75,8 +75,8 @@ pub(crate) struct Simulated {
 }
 
 impl Simulated {
-    /// 40 to 60 µs: were all ways equally long, replicas would go in step, and
-    /// the same one would win every time.
+    /// 40 to 60 µs: with equal delays, replicas would run in lockstep, and the
+    /// same one would always win.
     fn way(&self) -> Duration {
         Duration::from_nanos(40_000 + self.world.entropy.draw() % 20_001)
     }

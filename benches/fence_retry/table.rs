@@ -11,7 +11,7 @@ impl Attempts {
         Self(attempts)
     }
 
-    /// The least value that `permille` of a thousand do not exceed.
+    /// The least value that `permille` of a thousand values do not exceed.
     fn quantile(&self, permille: usize) -> u64 {
         let rank = (self.0.len() * permille).div_ceil(1000).max(1);
         self.0.get(rank - 1).copied().unwrap_or(0)

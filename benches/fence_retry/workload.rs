@@ -16,20 +16,20 @@ use haechi_store_redis::{
     vault::{Mutation, TokenId, TokenStore, View},
 };
 
-/// As large as the events of the operator's own benchmark.
+/// As large as the events of the operator's benchmark.
 const EVENT: &str = r#"{"id":"evt-0001","timestamp":"2026-01-01T00:00:00.000Z","protocol":"openai","operation":"chat","mode":"enforce","enforced":true,"blocked":false,"decision":"allow","summary":{"detectionCount":2,"byType":{"email":1,"card":1},"byAction":{"tokenize":2}}}"#;
 
 /// Tokens in the vault.
 pub(crate) const TOKENS: u32 = 100;
 
-/// What is found to have moved.
+/// The kind of conflict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// Replicas append to one chain.
     StaleHead,
-    /// Replicas change one and the same token.
+    /// Replicas change the same token.
     ValueMoved,
-    /// Replicas change a vault of [`TOKENS`], each having read all of it.
+    /// Replicas change a vault of [`TOKENS`] after reading all of it.
     VersionMoved,
 }
 
@@ -58,13 +58,13 @@ pub(crate) fn policy_name(policy: LockPolicy) -> &'static str {
     }
 }
 
-/// One process of a service, as far as the fence can tell.
+/// One process of a service.
 pub(crate) enum Replica<N: Connect, C, E> {
     Chain(AuditSink<C, E>),
     Vault(Kind, TokenStore<RedisVaultStore<N, C, E>, C, E>),
 }
 
-/// What has to be run beside a replica.
+/// A future to run beside a replica.
 pub(crate) type Driver = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 impl<N: Connect, C: Clock, E: Entropy> Replica<N, C, E> {
@@ -92,8 +92,8 @@ impl<N: Connect, C: Clock, E: Entropy> Replica<N, C, E> {
         }
     }
 
-    /// Puts there what the others will contend for.
-    pub(crate) async fn found(&self) {
+    /// Creates what the others contend for.
+    pub(crate) async fn create(&self) {
         if let Self::Vault(_, tokens) = self {
             let all = tokens.transaction((0..TOKENS).map(token), |view: &mut View| {
                 (0..TOKENS).for_each(|number| view.set(&token(number), record(0)));
@@ -102,8 +102,8 @@ impl<N: Connect, C: Clock, E: Entropy> Replica<N, C, E> {
         }
     }
 
-    /// One operation; gives the number of attempts that it took, or nothing if
-    /// it was given up.
+    /// Runs one operation; returns its number of attempts, or `None` if it was
+    /// given up.
     pub(crate) async fn operate(&self) -> Option<u64> {
         let before = self.conflicts();
         let committed = match self {
@@ -111,7 +111,7 @@ impl<N: Connect, C: Clock, E: Entropy> Replica<N, C, E> {
             Self::Vault(Kind::VersionMoved, tokens) => tokens.mutate(change_whole).await.is_ok(),
             Self::Vault(_, tokens) => tokens.transaction([token(0)], change_one).await.is_ok(),
         };
-        // Its replica does nothing else meanwhile, so the conflicts are its own.
+        // The replica runs nothing else, so all conflicts are this operation's.
         committed.then(|| self.conflicts() - before + 1)
     }
 
@@ -134,18 +134,18 @@ pub(crate) struct Duel<N: Connect, C, E> {
 }
 
 impl<N: Connect, C: Clock, E: Entropy> Duel<N, C, E> {
-    /// Makes the connections and what is contended for.
+    /// Opens the connections and creates what is contended for.
     pub(crate) async fn ready(&self) {
-        self.ours.found().await;
-        self.elsewhere.found().await;
+        self.ours.create().await;
+        self.elsewhere.create().await;
         self.elsewhere.operate().await.unwrap();
         self.rival.operate().await.unwrap();
         self.ours.operate().await.unwrap();
     }
 
-    /// How long an operation takes that meets one conflict, or none, without
-    /// what others do meanwhile. Others have just been as busy either way, so
-    /// that neither finds warmer caches.
+    /// The duration of an operation with one conflict or none, without the time
+    /// of other replicas. They do the same work in both cases, so that caches
+    /// are equally warm.
     pub(crate) async fn operate(&self, conflict: bool) -> Duration {
         if !conflict {
             self.elsewhere.operate().await.unwrap();
@@ -177,7 +177,7 @@ impl<N: Connect, C: Clock, E: Entropy> Duel<N, C, E> {
     }
 }
 
-/// A mutation whose first run lets another replica get in before it.
+/// A mutation during whose first run another replica commits.
 struct Disturbed<'a, N: Connect, C, E> {
     kind: Kind,
     rival: Option<&'a Replica<N, C, E>>,
@@ -224,8 +224,8 @@ fn token(number: u32) -> TokenId {
     TokenId::new(&format!("tok_email_{number:032x}")).unwrap()
 }
 
-/// A token record with the members, and about the length, of a real one; what
-/// is enveloped is a count, so that every change changes it.
+/// A token record with the members and about the length of a real one; a count
+/// stands in for the envelope, so that every change differs.
 fn record(count: u64) -> String {
     format!(
         r#"{{"type":"email","createdAt":"2026-01-01T00:00:00.000Z","expiresAt":"2036-01-01T00:00:00.000Z","metadata":{{}},"envelope":{{"v":1,"alg":"A256GCM","kid":"k-0123456789abcdef","iv":"AAAAAAAAAAAAAAAA","tag":"AAAAAAAAAAAAAAAAAAAAAA","ct":"{count:020}"}},"aad":{{"type":"email"}}}}"#

@@ -1,14 +1,14 @@
 //! The fence protocol of the chain: the production sinks and append loops of
 //! two replicas over one chain, each of whose commands is one atomic step,
-//! while a third thread lets the lock lapse and a late copy arrive.
+//! while a third thread makes the lock expire and delivers a late copy.
 //!
 //! Proves, for the schedules with at most [`PREEMPTIONS`] preemptions and two
-//! appends a replica, each in a batch of its own, where the first attempt of
+//! appends per replica, each in a batch of its own, where the first attempt of
 //! one replica is answered, loses its reply, or arrives at any later moment:
-//! the chain is linear, every append is acknowledged and stands in it exactly
-//! once, and no attempt that arrives late adds a second copy. It cannot show that Redis runs a script as one
-//! step, anything about a chain that is rolled back or trimmed, or more than
-//! one lost reply.
+//! the chain is linear, every append is acknowledged and is in it exactly once,
+//! and no late attempt adds a second copy. It cannot show that Redis runs a
+//! script as one step, anything about a chain that is rolled back or trimmed,
+//! or more than one lost reply.
 
 use haechi_store_redis::{
     audit::{AuditConfig, AuditSink},
@@ -22,10 +22,10 @@ use crate::{
     inputs::{append_id, event},
 };
 
-/// Preemptions that a schedule may hold.
+/// The maximum number of preemptions in a schedule.
 const PREEMPTIONS: usize = 3;
 
-/// Two replicas append events, one a batch; `lapses` with the third thread.
+/// Two replicas append events, one per batch; `lapses` with the third thread.
 fn two_replicas(flaw: Flaw, first: Fault, appends: u8, lapses: bool) -> Shown {
     let chain = Chain::new(first);
     let third = lapses.then(|| {
@@ -35,7 +35,7 @@ fn two_replicas(flaw: Flaw, first: Fault, appends: u8, lapses: bool) -> Shown {
             chain.deliver();
         })
     });
-    let mut told = Vec::new();
+    let mut outcomes = Vec::new();
     let mut loops = Vec::new();
     for (number, replica) in [(1, chain.struck(1, flaw)), (2, chain.other(2, flaw))] {
         let mut config = AuditConfig::default();
@@ -49,11 +49,11 @@ fn two_replicas(flaw: Flaw, first: Fault, appends: u8, lapses: bool) -> Shown {
             None,
         );
         for id in (0..appends).map(|append| 10 * append + number) {
-            told.push((append_id(id), sink.record_as(append_id(id), event()?)));
+            outcomes.push((append_id(id), sink.record_as(append_id(id), event()?)));
         }
         loops.push(append_loop);
     }
-    // The sinks are gone already, so a loop ends with its events.
+    // The sinks are dropped, so a loop ends with its events.
     let mine = loops.pop();
     let others: Vec<_> = loops
         .into_iter()
@@ -66,19 +66,19 @@ fn two_replicas(flaw: Flaw, first: Fault, appends: u8, lapses: bool) -> Shown {
         thread.join().map_err(|_| "a thread panicked")?;
     }
     chain.deliver();
-    let told: Vec<_> = told
+    let outcomes: Vec<_> = outcomes
         .into_iter()
         .map(|(append_id, outcome)| (append_id, block_on(outcome)))
         .collect();
-    chain.bears_out(&told)?;
+    chain.matches(&outcomes)?;
     show!(
-        told.iter().all(|(_, outcome)| outcome.is_ok()),
+        outcomes.iter().all(|(_, outcome)| outcome.is_ok()),
         "an append was not acknowledged"
     );
     Ok(())
 }
 
-/// Catches a fence that lets two records onto one head.
+/// Would catch a fence that allows two records on one head.
 #[test]
 fn two_replicas_make_one_chain() {
     proves("append: answered", PREEMPTIONS, || {
@@ -86,7 +86,7 @@ fn two_replicas_make_one_chain() {
     });
 }
 
-/// Catches an append that is repeated after it was applied.
+/// Would catch an append that is repeated after it was applied.
 #[test]
 fn a_lost_reply_makes_no_second_copy() {
     proves("append: reply lost", PREEMPTIONS, || {
@@ -94,7 +94,7 @@ fn a_lost_reply_makes_no_second_copy() {
     });
 }
 
-/// Catches an event that is sealed anew while a copy of it is on its way.
+/// Would catch an event that is sealed again while a copy of it is in flight.
 #[test]
 fn a_late_copy_makes_no_second_copy() {
     proves("append: late copy", PREEMPTIONS, || {
@@ -128,11 +128,11 @@ fn planted_a_lost_reply_taken_for_a_refusal() {
 }
 
 #[test]
-fn planted_a_conflict_that_does_not_tell_what_landed() {
+fn planted_a_conflict_that_does_not_report_the_applied_copy() {
     catches(
         "append, landed batch not reported",
         PREEMPTIONS,
         "twice",
-        || two_replicas(Flaw::ForgetsLanded, Fault::ReplyLost, 2, true),
+        || two_replicas(Flaw::OmitsAppliedCopy, Fault::ReplyLost, 2, true),
     );
 }

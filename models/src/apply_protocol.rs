@@ -1,18 +1,17 @@
-//! The fence protocol of the vault: the production token stores of two
-//! replicas add to one token of one vault, each of whose commands is one
-//! atomic step, while a third thread lets the lock lapse and a late copy
-//! arrive.
+//! The fence protocol of the vault: the production token stores of two replicas
+//! add to one token of one vault, each of whose commands is one atomic step,
+//! while a third thread makes the lock expire and delivers a late copy.
 //!
 //! Proves, for the schedules with at most [`PREEMPTIONS`] preemptions, or
-//! [`THERE_AND_BACK`] where the other moves the value there and back, where
-//! the first attempt of one replica is answered, loses its reply, or arrives
-//! at any later moment: every addition is acknowledged and counted exactly
-//! once, the two give different sums, and no attempt that arrives late adds
-//! again, also when the value is by then the one it was fenced on. Where its
-//! receipt has been replaced meanwhile, the addition may end as unknown, and
-//! is still counted at most once. It cannot show that Redis runs a script as
-//! one step, that the store's Lua is what the backend here is written after,
-//! or anything about mutations of the whole vault.
+//! [`THERE_AND_BACK`] if the other replica changes the value and restores it,
+//! where the first attempt of one replica is answered, loses its reply, or
+//! arrives at any later moment: every addition is acknowledged and counted
+//! exactly once, the two return different sums, and no late attempt adds again,
+//! even if the value is then the one it was fenced on. If its receipt has been
+//! replaced meanwhile, the addition may end as unknown, and is still counted at
+//! most once. It cannot show that Redis runs a script as one step, that the
+//! store's Lua matches the backend here, or anything about mutations of the
+//! whole vault.
 
 use haechi_store_redis::{test_util::Fault, vault::MutateError};
 use loom::thread;
@@ -23,10 +22,10 @@ use crate::{
     vault::{Flaw, Vault},
 };
 
-/// Preemptions that a schedule may hold.
+/// The maximum number of preemptions in a schedule.
 const PREEMPTIONS: usize = 3;
 
-/// The same where a value goes there and back.
+/// The same if the value is changed and restored.
 const THERE_AND_BACK: usize = 4;
 
 /// More receipts than a model writes.
@@ -60,7 +59,7 @@ fn two_replicas(flaw: Flaw, first: Fault, lapses: bool) -> Shown {
     show!(sum == 2, "two additions count as {sum}");
     show!(
         mine.output + other.output == 3,
-        "two additions were told {} and {}",
+        "two additions returned {} and {}",
         mine.output,
         other.output
     );
@@ -71,8 +70,8 @@ fn two_replicas(flaw: Flaw, first: Fault, lapses: bool) -> Shown {
     Ok(())
 }
 
-/// The other replica adds and takes away again: an attempt that arrives after
-/// that finds the value it was fenced on, and it arrives right then or at the end.
+/// The other replica adds and subtracts again: a later attempt finds the value
+/// that it was fenced on. It arrives directly after that or at the end.
 fn there_and_back(flaw: Flaw) -> Shown {
     let vault = Vault::new(flaw, ALL, Fault::Late, Fault::None);
     let token = counter("n")?;
@@ -95,8 +94,8 @@ fn there_and_back(flaw: Flaw) -> Shown {
     Ok(())
 }
 
-/// The other goes on until the receipt of the late attempt is replaced: then
-/// nobody can tell any more, and nothing may be tried again.
+/// The other replica continues until the receipt of the late attempt is
+/// replaced: then the outcome is no longer known, and nothing may be retried.
 fn receipt_replaced(flaw: Flaw) -> Shown {
     let vault = Vault::new(flaw, 2, Fault::Late, Fault::None);
     let token = counter("n")?;
@@ -126,7 +125,7 @@ fn receipt_replaced(flaw: Flaw) -> Shown {
     Ok(())
 }
 
-/// Catches an addition that overwrites another.
+/// Would catch an addition that overwrites another.
 #[test]
 fn two_replicas_count_to_two() {
     proves("apply: answered", PREEMPTIONS, || {
@@ -134,7 +133,7 @@ fn two_replicas_count_to_two() {
     });
 }
 
-/// Catches an addition that is repeated after it was applied.
+/// Would catch an addition that is repeated after it was applied.
 #[test]
 fn a_lost_reply_adds_nothing() {
     proves("apply: reply lost", PREEMPTIONS, || {
@@ -142,7 +141,7 @@ fn a_lost_reply_adds_nothing() {
     });
 }
 
-/// Catches two attempts of one mutation that are both applied.
+/// Would catch two attempts of one mutation that are both applied.
 #[test]
 fn a_late_attempt_adds_nothing() {
     proves("apply: late copy", PREEMPTIONS, || {
@@ -156,8 +155,8 @@ fn a_late_attempt_adds_nothing() {
     });
 }
 
-/// The lock alone would do if it never lapsed: what breaks it is the third
-/// thread, which the models above have too.
+/// The lock alone is enough if it never expires; the third thread, which the
+/// models above have too, breaks it.
 #[test]
 fn planted_a_lock_that_is_trusted_breaks_when_it_lapses() {
     proves("apply, lock trusted, no lapse", PREEMPTIONS, || {

@@ -1,8 +1,6 @@
-//! A chain that replicas share, each of its commands one atomic step, with
-//! one reply lost, a copy that comes late, and a lock that lapses.
-//!
-//! It must not know how appends are driven. What is broken in it is named by
-//! a [`Flaw`], and nothing else is.
+//! A chain that replicas share, each of its commands one atomic step, with one
+//! lost reply, a late copy, and a lock that expires. Only the [`Flaw`] is
+//! broken in it.
 
 use haechi_store_redis::{
     AppendError, AttemptError, Cause,
@@ -24,15 +22,15 @@ use crate::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Flaw {
     None,
-    /// Waits for the lock and trusts it: the fence is not looked at.
+    /// Waits for the lock and ignores the fence.
     TrustsLock,
-    /// A reply that is lost is reported as a refusal.
+    /// A lost reply is reported as a temporary refusal.
     LossIsRefusal,
-    /// A reply that is lost is reported as a refusal for good.
+    /// A lost reply is reported as a permanent refusal.
     LossIsDenial,
-    /// A conflict with a batch that was sent before does not tell whether
-    /// that copy landed.
-    ForgetsLanded,
+    /// A conflict with a batch that was sent before does not report whether
+    /// that copy was applied.
+    OmitsAppliedCopy,
 }
 
 /// The server.
@@ -43,18 +41,17 @@ pub(crate) struct Chain {
     faults: Faults,
 }
 
-/// One replica's store: its part of the lock, then what becomes of its
-/// commands, then the server.
+/// One replica's store: its lock, the faults of its commands, then the server.
 pub(crate) type Replica = Hooked<Hooked<Hooked<MemoryChain, Flaw>, Faults>, Client>;
 
-/// What a replica makes of the server's answers.
+/// A replica's handling of the server's answers.
 pub(crate) struct Client {
     flaw: Flaw,
     lock: LockOf,
 }
 
 impl Chain {
-    /// The first append is struck by `first`.
+    /// The first append has the fault `first`.
     pub(crate) fn new(first: Fault) -> Self {
         Self {
             records: MemoryChain::new(),
@@ -63,7 +60,7 @@ impl Chain {
         }
     }
 
-    /// The replica whose first append is struck.
+    /// The replica whose first append has the fault.
     pub(crate) fn struck(&self, number: u8, flaw: Flaw) -> Replica {
         self.replica(number, flaw, self.faults.clone())
     }
@@ -82,17 +79,17 @@ impl Chain {
         Hooked::new(Hooked::new(server, faults), client)
     }
 
-    /// Whoever holds the lock does no longer.
+    /// Makes the lock expire.
     pub(crate) fn lapse(&self) {
         self.lock.lapse();
     }
 
-    /// The copy that was on its way arrives, if it has been sent.
+    /// Delivers the late copy, if it has been sent.
     pub(crate) fn deliver(&self) {
         block_on(self.faults.deliver_batch(&self.records));
     }
 
-    /// A replica that is not modelled appends a record.
+    /// Another replica, not modelled, appends a record.
     pub(crate) fn intrude(&self, append_id: AppendId, event: &Event) -> Shown {
         self.records.with(|chain| {
             let record = event
@@ -103,34 +100,34 @@ impl Chain {
         })
     }
 
-    /// Whether the chain is linear, and holds what callers were told it does:
-    /// each acknowledged append once, at its place; none that is said not to
-    /// be applied; none of unknown outcome twice.
-    pub(crate) fn bears_out(&self, told: &[(AppendId, Result<Appended, AppendError>)]) -> Shown {
+    /// Whether the chain is linear, and matches the outcomes: each acknowledged
+    /// append is there once, at its position; none that was not applied; none
+    /// of unknown outcome twice.
+    pub(crate) fn matches(&self, outcomes: &[(AppendId, Result<Appended, AppendError>)]) -> Shown {
         let records = self.records.with(|chain| chain.records().to_vec());
         let mut verifier = Verifier::new();
         for record in &records {
             verifier.line(record.text().as_bytes());
         }
         show!(verifier.finish().is_valid(), "the chain is not linear");
-        for (append_id, outcome) in told {
+        for (append_id, outcome) in outcomes {
             let name = append_id.to_string();
             let places: Vec<Position> = records
                 .iter()
                 .filter(|record| record.text().contains(&name))
                 .map(Record::position)
                 .collect();
-            show!(places.len() <= 1, "an append stands in the chain twice");
+            show!(places.len() <= 1, "an append is in the chain twice");
             match outcome {
                 Ok(end) => show!(
                     places == [end.position],
-                    "an acknowledged append is not at its place"
+                    "an acknowledged append is not at its position"
                 ),
                 Err(AppendError::Unknown { handle, .. }) => show!(
                     places.is_empty() || places == [handle.position],
-                    "an append of unknown outcome is not at its place"
+                    "an append of unknown outcome is not at its position"
                 ),
-                Err(_) => show!(places.is_empty(), "applied, and said not to be"),
+                Err(_) => show!(places.is_empty(), "applied, but reported as not applied"),
             }
         }
         Ok(())
@@ -144,7 +141,7 @@ impl AuditHooks<MemoryChain> for Flaw {
             next.with(|chain| chain.append_unfenced(batch.records));
             return Ok(Reply::Committed);
         }
-        let resent = batch.resent && *self != Self::ForgetsLanded;
+        let resent = batch.resent && *self != Self::OmitsAppliedCopy;
         next.append(&Batch { resent, ..*batch }).await
     }
 }

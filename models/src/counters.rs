@@ -13,11 +13,11 @@ use crate::vault::{Replica, Vault};
 /// A token store.
 pub(crate) type Tokens = TokenStore<Replica, InstantClock, SplitMixEntropy>;
 
-/// The token store of the replica of this number.
+/// The token store of the replica with this number.
 pub(crate) fn tokens(replica: Replica, number: u64) -> Tokens {
     let mut config = VaultConfig::default();
-    // Time does not pass, so that this is for ever, except for a request that
-    // hears nothing.
+    // The clock stands still, so the deadline only affects a request that gets no
+    // reply.
     config.deadline = Duration::from_millis(100);
     TokenStore::new(replica, InstantClock, SplitMixEntropy::new(number), config)
 }
@@ -32,11 +32,11 @@ fn count_in(view: &mut View, token: &TokenId) -> i64 {
         .unwrap_or(0)
 }
 
-/// Adds to a token, in a mutation of its own, and gives what it made of it.
+/// Adds to a token, in a mutation of its own, and returns the sum.
 pub(crate) fn add(tokens: &Tokens, token: &TokenId, amount: i64) -> Result<Done<i64>, MutateError> {
     block_on(tokens.transaction([token.clone()], |view: &mut View| {
         let sum = count_in(view, token) + amount;
-        // Nothing is a token's first value, too.
+        // A sum of zero deletes the token, like an absent one.
         if sum == 0 {
             view.delete(token);
         } else {
@@ -46,7 +46,7 @@ pub(crate) fn add(tokens: &Tokens, token: &TokenId, amount: i64) -> Result<Done<
     }))
 }
 
-/// What stands in the vault.
+/// The count in the vault.
 pub(crate) fn count(vault: &Vault, token: &TokenId) -> i64 {
     vault
         .value(token)

@@ -1,5 +1,5 @@
-//! Runs a model over every interleaving up to the bound, and prints how many
-//! there were. It must not know what is modelled.
+//! Runs a model over every interleaving up to the bound, and prints their
+//! number.
 
 use std::{
     env,
@@ -13,18 +13,18 @@ use std::{
     time::Instant,
 };
 
-/// Names the model that a child process is to run.
+/// Names the model that a child process has to run.
 const CHILD: &str = "HAECHI_MODEL";
 
-/// What one execution shows: `Err` says what was broken.
+/// The result of one execution; `Err` contains the violation.
 ///
-/// A model returns it rather than panicking, so that nothing of loom's is
+/// A model returns it instead of panicking, so that no object of loom's is
 /// alive when the exploration ends.
 pub(crate) type Shown = Result<(), String>;
 
 /// Fails unless the model holds in every schedule with at most so many
-/// preemptions: switches away from a thread that could have gone on. Any
-/// number of switches at a wait come on top.
+/// preemptions: switches away from a thread that could continue. Switches at a
+/// wait are not counted.
 pub(crate) fn proves(
     name: &str,
     preemptions: usize,
@@ -35,8 +35,8 @@ pub(crate) fn proves(
     }
 }
 
-/// Fails unless some schedule breaks the model, with `complaint` in what it
-/// says: it is one with a planted bug.
+/// Fails unless some schedule breaks the model, which has a planted bug, with
+/// `complaint` in the message.
 pub(crate) fn catches(
     name: &str,
     preemptions: usize,
@@ -52,13 +52,11 @@ pub(crate) fn catches(
     assert!(said.contains(complaint), "{name}: caught by {said:?}");
 }
 
-/// Fails unless some schedule of the model, one with a planted bug, comes to a
-/// stand.
+/// Fails unless some schedule of the model, which has a planted bug, deadlocks.
 ///
-/// loom reports that in the middle of an execution, from which there is no
-/// way back: the model runs in a process of its own, which runs the test that
-/// calls this, `test`, and nothing else of it.
-pub(crate) fn catches_standstill(
+/// loom reports that within an execution and cannot continue: the model runs in
+/// a process of its own, which runs only the calling test, `test`.
+pub(crate) fn catches_deadlock(
     test: &str,
     name: &str,
     preemptions: usize,
@@ -69,7 +67,7 @@ pub(crate) fn catches_standstill(
         let executions = Arc::new(AtomicUsize::new(0));
         let counted = executions.clone();
         set_hook(Box::new(move |panic| {
-            say(&format!("after {counted:?} executions: {panic}"));
+            print_line(&format!("after {counted:?} executions: {panic}"));
             exit(1);
         }));
         let _ = explore(name, preemptions, &executions, run);
@@ -93,12 +91,12 @@ pub(crate) fn catches_standstill(
         .lines()
         .find_map(|line| line.strip_prefix("after ")?.split_once(':'))
         .map_or("", |(executions, _)| executions);
-    say(&format!("model {name}: broken, {after}"));
+    print_line(&format!("model {name}: broken, {after}"));
 }
 
 #[expect(
     clippy::disallowed_methods,
-    reason = "how long an exploration takes is real time"
+    reason = "measures the real time of an exploration"
 )]
 fn explore(
     name: &str,
@@ -118,7 +116,7 @@ fn explore(
             assert!(shown.is_ok(), "{shown:?}");
         });
     }));
-    say(&format!(
+    print_line(&format!(
         "model {name}: {}, {executions:?} executions with at most {preemptions} preemptions, {:.1} s",
         if ended.is_ok() { "holds" } else { "broken" },
         began.elapsed().as_secs_f64(),
@@ -126,8 +124,8 @@ fn explore(
     ended
 }
 
-/// Prints a line, also of a test that passes.
-fn say(line: &str) {
+/// Prints a line, even if the test passes.
+fn print_line(line: &str) {
     let _ = writeln!(std::io::stdout(), "{line}");
 }
 

@@ -1,16 +1,15 @@
 //! Callers that leave: two threads record through one production sink whose
-//! deadline is over at once, so that each gives up wherever its event has got
-//! to, while the append loop runs on a third and a late copy arrives from a
-//! fourth. In a second model one caller leaves while another replica takes the
-//! place that its event was sealed for.
+//! deadline is over at once, so that each gives up at any state of its event,
+//! while the append loop runs on a third and a late copy arrives from a fourth.
+//! In a second model one caller leaves while another replica takes the position
+//! that its event was sealed for.
 //!
 //! Proves, for the schedules with at most [`PREEMPTIONS`] preemptions, and
-//! [`INTRUDED`] in the second: what a
-//! caller is told when it leaves stays true. What is said not to be applied
-//! never comes to stand in the chain, what is of unknown outcome stands at
-//! the place that its handle names or nowhere, and nothing stands there twice.
-//! It cannot show anything about the time that a deadline takes, or about
-//! callers that are dropped rather than timed out.
+//! [`INTRUDED`] in the second: the result that a caller gets when it leaves
+//! stays true. An event that was reported as not applied is never in the chain,
+//! one of unknown outcome is at the position in its handle or not in the chain,
+//! and none is there twice. It cannot show anything about the duration of a
+//! deadline, or about callers that are dropped rather than timed out.
 
 use std::time::Duration;
 
@@ -26,10 +25,10 @@ use crate::{
     inputs::{append_id, event},
 };
 
-/// Preemptions that a schedule may hold.
+/// The maximum number of preemptions in a schedule.
 const PREEMPTIONS: usize = 2;
 
-/// The same where there is one caller.
+/// The same with one caller.
 const INTRUDED: usize = 3;
 
 type Sink = AuditSink<InstantClock, SplitMixEntropy>;
@@ -66,10 +65,10 @@ fn two_callers(flaw: Flaw, first: Fault) -> Shown {
         thread.join().map_err(|_| "a thread panicked")?;
     }
     chain.deliver();
-    chain.bears_out(&[(append_id(1), mine), (append_id(2), other)])
+    chain.matches(&[(append_id(1), mine), (append_id(2), other)])
 }
 
-/// One caller, and another replica that takes the place its event was sealed
+/// One caller, and another replica that takes the position its event was sealed
 /// for.
 fn one_caller(flaw: Flaw, first: Fault) -> Shown {
     let chain = Chain::new(first);
@@ -88,13 +87,13 @@ fn one_caller(flaw: Flaw, first: Fault) -> Shown {
     drop(sink);
     intruding.join().map_err(|_| "a thread panicked")??;
     appending.join().map_err(|_| "a thread panicked")?;
-    chain.bears_out(&[(append_id(1), mine)])
+    chain.matches(&[(append_id(1), mine)])
 }
 
-/// Catches an event that is sent, or sent again, after its caller was told
-/// that it is not, and one whose handle names a place it does not stand at.
+/// Would catch an event that is sent, or sent again, after it was reported as
+/// not applied, and one whose handle names a wrong position.
 #[test]
-fn what_a_caller_was_told_stays_true() {
+fn a_result_stays_true_after_the_caller_has_left() {
     for (name, first) in [
         ("answered", Fault::None),
         ("reply lost", Fault::ReplyLost),
@@ -111,7 +110,7 @@ fn what_a_caller_was_told_stays_true() {
     }
 }
 
-/// One that is said to pass is tried again, one that is not is told.
+/// A temporary refusal is retried, a permanent one is reported.
 #[test]
 fn planted_a_lost_reply_taken_for_a_refusal() {
     catches("impatient, loss is refusal", PREEMPTIONS, "twice", || {
@@ -120,7 +119,7 @@ fn planted_a_lost_reply_taken_for_a_refusal() {
     catches(
         "impatient, loss is denial",
         PREEMPTIONS,
-        "said not to be",
+        "reported as not applied",
         || two_callers(Flaw::LossIsDenial, Fault::ReplyLost),
     );
 }

@@ -1,14 +1,14 @@
-//! A mutation that was given up, and its attempt that arrives all the same:
-//! the production token store sends one attempt and hears nothing until the
+//! A mutation that was given up, and its attempt that arrives later: the
+//! production token store sends one attempt and gets no reply until the
 //! deadline, or loses the reply and is denied the next one, and settles the
-//! mutation, while another thread delivers the attempt at any point. In some
-//! of the models another replica moves the same token there and back.
+//! mutation, while another thread delivers the attempt at any point. In some of
+//! the models another replica changes the same token and restores it.
 //!
-//! Proves, for the schedules with at most [`PREEMPTIONS`] preemptions: what is
-//! said not to be applied never is, however late its attempt; what is said to
-//! be applied is, once; and the mutation never ends as unknown, since settling
-//! is answered. It cannot show what happens once the receipts that are kept
-//! have all been replaced, or that a connection delivers late at all.
+//! Proves, for the schedules with at most [`PREEMPTIONS`] preemptions: a
+//! mutation reported as not applied never is, however late its attempt; one
+//! reported as applied is, once; and none ends as unknown, since settling is
+//! answered. It cannot show what happens once all kept receipts have been
+//! replaced, or that a connection delivers late at all.
 
 use haechi_store_redis::{test_util::Fault, vault::MutateError};
 use loom::thread;
@@ -19,15 +19,15 @@ use crate::{
     vault::{Flaw, Vault},
 };
 
-/// Preemptions that a schedule may hold.
+/// The maximum number of preemptions in a schedule.
 const PREEMPTIONS: usize = 3;
 
-/// The first attempt comes late, and its sender hears nothing.
+/// The first attempt is late, and its sender gets no reply.
 const SILENT: (Fault, Fault) = (Fault::LateAndSilent, Fault::None);
-/// It comes late, and every further attempt is denied: say, because the
-/// permission to write was taken away.
+/// It is late, and every further attempt is denied, for example because the
+/// permission to write was revoked.
 const LATE_THEN_DENIED: (Fault, Fault) = (Fault::Late, Fault::Denied);
-/// It runs unheard, and every further attempt is denied.
+/// It runs, its reply is lost, and every further attempt is denied.
 const LOST_THEN_DENIED: (Fault, Fault) = (Fault::ReplyLost, Fault::Denied);
 
 fn given_up(flaw: Flaw, (first, then): (Fault, Fault), others: bool) -> Shown {
@@ -44,7 +44,7 @@ fn given_up(flaw: Flaw, (first, then): (Fault, Fault), others: bool) -> Shown {
             add(&tokens, &token, 5).is_ok() && add(&tokens, &token, -5).is_ok()
         })
     });
-    let told = add(&tokens(vault.struck(1), 1), &token, 1);
+    let outcome = add(&tokens(vault.struck(1), 1), &token, 1);
     if let Some(other) = other {
         let other = other.join().map_err(|_| "a thread panicked")?;
         show!(other, "the other replica was not acknowledged");
@@ -52,19 +52,19 @@ fn given_up(flaw: Flaw, (first, then): (Fault, Fault), others: bool) -> Shown {
     third.join().map_err(|_| "a thread panicked")?;
     vault.deliver();
     let sum = count(&vault, &token);
-    match told {
-        Ok(_) => show!(sum == 1, "said to be applied, and counts as {sum}"),
+    match outcome {
+        Ok(_) => show!(sum == 1, "reported as applied, but counts as {sum}"),
         Err(MutateError::NotApplied(_)) => {
-            show!(sum == 0, "said not to be applied, and counts as {sum}");
+            show!(sum == 0, "reported as not applied, but counts as {sum}");
         }
-        Err(error) => return Err(format!("told neither: {error}")),
+        Err(error) => return Err(format!("neither applied nor not applied: {error}")),
     }
     Ok(())
 }
 
-/// Catches a "not applied" that does not last.
+/// Would catch a "not applied" that does not stay true.
 #[test]
-fn what_is_not_applied_never_will_be() {
+fn not_applied_stays_true() {
     for (name, first) in [
         ("silent", SILENT),
         ("then denied", LATE_THEN_DENIED),
@@ -86,7 +86,7 @@ fn planted_a_drop_without_a_tombstone() {
     catches(
         "late copy, no tombstone",
         PREEMPTIONS,
-        "said not to be applied",
+        "reported as not applied",
         || given_up(Flaw::NoTombstone, SILENT, false),
     );
 }
@@ -96,7 +96,7 @@ fn planted_receipts_that_are_ignored() {
     catches(
         "late copy, receipts ignored",
         PREEMPTIONS,
-        "said not to be applied",
+        "reported as not applied",
         || given_up(Flaw::IgnoresReceipts, SILENT, false),
     );
 }
@@ -107,7 +107,7 @@ fn planted_a_lost_reply_taken_for_a_refusal() {
         catches(
             "late copy, loss is refusal",
             PREEMPTIONS,
-            "said not to be applied",
+            "reported as not applied",
             move || given_up(Flaw::LossIsRefusal, first, false),
         );
     }

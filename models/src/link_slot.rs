@@ -1,16 +1,16 @@
 //! The connection slot of a link: two threads share one production link over
-//! simulated connections, while a third stalls the connection that is open.
+//! simulated connections, while a third stalls the open connection.
 //!
 //! Proves, for the schedules with at most [`PREEMPTIONS`] preemptions: every
-//! reply is the one to its caller's command; who heard nothing is heard over
-//! another connection the next time; and a failure of the stalled connection
-//! that is noticed late does not close its successor. It cannot show how the
-//! client keeps the replies of one connection apart, or that it closes one
-//! that is dropped: the simulated server does both by construction.
+//! reply is the one to its caller's command; a caller without a reply gets one
+//! over another connection the next time; and a late failure of the stalled
+//! connection does not close a newer one. It cannot show how the client matches
+//! the replies of one connection, or that it closes a dropped one: the
+//! simulated server does both by construction.
 //!
-//! The slot is private to the link and no fault of a connection can make it
-//! forget its generation. So that bug is planted in a stand-in, which is shown
-//! to hold without it.
+//! The slot is private to the link, and no fault of a connection can make it
+//! ignore its generation. So that bug is planted in a stand-in, for which the
+//! model holds without the bug.
 
 use std::future::{pending, poll_fn};
 
@@ -27,7 +27,7 @@ use redis::{Cmd, RedisResult, Value, aio::ConnectionLike};
 
 use crate::explore::{Shown, catches, proves, show};
 
-/// Preemptions that a schedule may hold.
+/// The maximum number of preemptions in a schedule.
 const PREEMPTIONS: usize = 3;
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -40,7 +40,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[derive(Default)]
 struct Server {
     state: Mutex<State>,
-    /// Planted: the connection that is open already is given out again.
+    /// Planted: the open connection is returned again.
     pools: bool,
 }
 
@@ -70,12 +70,12 @@ impl Answers for Server {
     }
 }
 
-/// What the model asks of a link.
+/// The model's interface to a link.
 trait Sends: Clone + Send + 'static {
     fn over(server: FakeServer<Server>) -> Self;
 
     /// The reply; `None` if it did not come in time.
-    fn ask(&self, command: &Cmd) -> Option<Value>;
+    fn request(&self, command: &Cmd) -> Option<Value>;
 }
 
 impl Sends for Link<FakeServer<Server>, InstantClock> {
@@ -83,12 +83,12 @@ impl Sends for Link<FakeServer<Server>, InstantClock> {
         Self::new(server, InstantClock, Timeouts::default())
     }
 
-    fn ask(&self, command: &Cmd) -> Option<Value> {
+    fn request(&self, command: &Cmd) -> Option<Value> {
         block_on(self.send(command)).ok()
     }
 }
 
-/// The link's slot in few words, with or without its generation.
+/// A minimal link slot, with or without its generation.
 #[derive(Clone)]
 struct StandIn<const COUNTS: bool> {
     server: FakeServer<Server>,
@@ -103,7 +103,7 @@ impl<const COUNTS: bool> Sends for StandIn<COUNTS> {
         }
     }
 
-    fn ask(&self, command: &Cmd) -> Option<Value> {
+    fn request(&self, command: &Cmd) -> Option<Value> {
         let open = {
             let slot = lock(&self.slot);
             slot.0.clone().map(|wire| (wire, slot.1))
@@ -119,7 +119,7 @@ impl<const COUNTS: bool> Sends for StandIn<COUNTS> {
         };
         let mut reply = wire.req_packed_command(command);
         let reply = block_on(poll_fn(|cx| {
-            // Whatever is not there at once is overdue.
+            // A reply that is not ready counts as overdue.
             std::task::Poll::Ready(match reply.as_mut().poll(cx) {
                 std::task::Poll::Ready(reply) => reply.ok(),
                 std::task::Poll::Pending => None,
@@ -135,13 +135,13 @@ impl<const COUNTS: bool> Sends for StandIn<COUNTS> {
     }
 }
 
-/// What a caller heard: nothing, or the number of the connection.
-type Heard = Option<i64>;
+/// A caller's reply: none, or the number of the connection.
+type Replied = Option<i64>;
 
-fn ask(link: &impl Sends, name: &str) -> Result<Heard, String> {
+fn request(link: &impl Sends, name: &str) -> Result<Replied, String> {
     let mut command = redis::cmd("ECHO");
     command.arg(name);
-    let Some(reply) = link.ask(&command) else {
+    let Some(reply) = link.request(&command) else {
         return Ok(None);
     };
     match reply {
@@ -157,8 +157,8 @@ fn ask(link: &impl Sends, name: &str) -> Result<Heard, String> {
     }
 }
 
-fn ask_twice(link: &impl Sends, names: [&str; 2]) -> Result<[Heard; 2], String> {
-    Ok([ask(link, names[0])?, ask(link, names[1])?])
+fn request_twice(link: &impl Sends, names: [&str; 2]) -> Result<[Replied; 2], String> {
+    Ok([request(link, names[0])?, request(link, names[1])?])
 }
 
 fn two_threads<L: Sends>(pools: bool) -> Shown {
@@ -167,7 +167,7 @@ fn two_threads<L: Sends>(pools: bool) -> Shown {
         ..Server::default()
     });
     let link = L::over(server.clone());
-    show!(ask(&link, "first")? == Some(1), "no first reply");
+    show!(request(&link, "first")? == Some(1), "no first reply");
     let third = {
         let server = server.clone();
         thread::spawn(move || {
@@ -177,30 +177,30 @@ fn two_threads<L: Sends>(pools: bool) -> Shown {
     };
     let other = {
         let link = link.clone();
-        thread::spawn(move || ask_twice(&link, ["a", "b"]))
+        thread::spawn(move || request_twice(&link, ["a", "b"]))
     };
-    let mine = ask_twice(&link, ["c", "d"])?;
+    let mine = request_twice(&link, ["c", "d"])?;
     let other = other.join().map_err(|_| "a thread panicked")??;
     third.join().map_err(|_| "a thread panicked")?;
 
     let opened = lock(&server.answers().state).opened;
-    for heard in [mine, other] {
-        show!(heard != [None, None], "heard nothing, and nothing again");
-        if heard[1].is_some_and(|number| number > 1) {
-            show!(ask(&link, "last")?.is_some(), "not heard at last");
+    for replies in [mine, other] {
+        show!(replies != [None, None], "no reply twice");
+        if replies[1].is_some_and(|number| number > 1) {
+            show!(request(&link, "last")?.is_some(), "no reply at the end");
             show!(
                 lock(&server.answers().state).opened == opened,
-                "a connection that works was closed"
+                "a working connection was closed"
             );
         }
     }
     Ok(())
 }
 
-/// Catches a reply taken for another's, a stalled connection that is kept, and
-/// one that works closed for the failure of the one before.
+/// Would catch a reply taken for another's, a stalled connection that is
+/// reused, and a working one that is closed by the failure of the one before.
 #[test]
-fn a_failed_connection_makes_way_and_its_successor_stays() {
+fn a_failed_connection_is_replaced_once() {
     proves("link", PREEMPTIONS, || {
         two_threads::<Link<FakeServer<Server>, InstantClock>>(false)
     });
@@ -224,7 +224,7 @@ fn planted_a_connection_that_is_given_out_again() {
     catches(
         "link, pooled connections",
         PREEMPTIONS,
-        "nothing again",
+        "no reply twice",
         || two_threads::<Link<FakeServer<Server>, InstantClock>>(true),
     );
 }

@@ -1,4 +1,4 @@
-//! The contention lock of the models, which may lapse at any moment.
+//! The contention lock of the models, which may expire at any moment.
 
 use loom::sync::{Arc, Condvar, Mutex, MutexGuard};
 
@@ -8,11 +8,11 @@ pub(crate) struct Lock {
     freed: Condvar,
 }
 
-/// One replica's part of it.
+/// One replica's access to it.
 pub(crate) struct LockOf {
     lock: Arc<Lock>,
     number: u8,
-    /// Whether it waits until it has the lock, rather than going ahead.
+    /// Whether it waits until it has the lock, rather than proceeding.
     waits: bool,
 }
 
@@ -32,7 +32,7 @@ impl Lock {
         }
     }
 
-    /// Whoever holds it does no longer.
+    /// Makes the lock expire.
     pub(crate) fn lapse(&self) {
         *self.holder() = None;
         self.freed.notify_all();
@@ -46,7 +46,7 @@ impl Lock {
 }
 
 impl LockOf {
-    /// Takes the lock if it is free, and goes ahead if not.
+    /// Takes the lock if it is free, and proceeds otherwise.
     pub(crate) fn lease(&self) {
         let mut holder = self.lock.holder();
         while self.waits && holder.is_some() {

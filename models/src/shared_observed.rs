@@ -1,12 +1,12 @@
-//! What a process remembers of the vault, shared by two threads that change
+//! What a process has observed of the vault, shared by two threads that change
 //! it through clones of one production token store, over a vault that keeps
-//! only its last receipt and refuses whoever has seen more than it holds.
+//! only its last receipt and refuses a process that has observed more than it
+//! contains.
 //!
 //! Proves, for the schedules with at most [`PREEMPTIONS`] preemptions: no
-//! thread, whatever it remembers while the other goes on, claims to have seen
-//! what is not there, so that no rollback is reported that was none; and both
-//! threads' additions count. It cannot show that a true rollback is noticed,
-//! or a replica that reads from another server.
+//! thread claims to have observed what is not there, so that no false rollback
+//! is reported; and both threads' additions count. It cannot show that a true
+//! rollback is detected, or a replica that reads from another server.
 
 use haechi_store_redis::test_util::Fault;
 use loom::thread;
@@ -17,7 +17,7 @@ use crate::{
     vault::{Flaw, Vault},
 };
 
-/// Preemptions that a schedule may hold.
+/// The maximum number of preemptions in a schedule.
 const PREEMPTIONS: usize = 3;
 
 fn two_threads(flaw: Flaw, kept: u64) -> Shown {
@@ -33,23 +33,23 @@ fn two_threads(flaw: Flaw, kept: u64) -> Shown {
     };
     let mine = add(&tokens, &token, 1).and_then(|_| add(&tokens, &token, 1));
     let other = other.join().map_err(|_| "a thread panicked")?;
-    for told in [mine, other] {
-        if let Err(error) = told {
+    for result in [mine, other] {
+        if let Err(error) = result {
             return Err(error.to_string());
         }
     }
     let sums = [count(&vault, &token), count(&vault, &others)];
     show!(sums == [2, 2], "four additions count as {sums:?}");
-    // A last look with all that is remembered by now.
+    // A last request with everything observed so far.
     let last = add(&tokens, &token, 1);
     show!(last.is_ok(), "afterwards: {last:?}");
     Ok(())
 }
 
-/// Catches an `Observed` made of halves of two, or read before and sent after the
-/// vault forgot what it names.
+/// Would catch an `Observed` combined from two, or one that is sent after the
+/// vault has dropped its receipt.
 #[test]
-fn nothing_is_claimed_that_was_not_seen() {
+fn no_false_rollback_is_reported() {
     proves("observed, one receipt kept", PREEMPTIONS, || {
         two_threads(Flaw::None, 1)
     });
@@ -58,13 +58,13 @@ fn nothing_is_claimed_that_was_not_seen() {
     });
 }
 
-/// Needs one thread's memory to be as old as the other's last receipt.
+/// Needs one thread's observation to be as old as the other's last receipt.
 #[test]
 fn planted_a_receipt_no_longer_kept_counts_as_lost() {
     catches(
         "observed, trimming ignored",
         PREEMPTIONS,
         "rolled back",
-        || two_threads(Flaw::ForgetsTrimming, 1),
+        || two_threads(Flaw::IgnoresTrimming, 1),
     );
 }

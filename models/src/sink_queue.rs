@@ -2,14 +2,13 @@
 //!
 //! Proves, for the schedules with at most [`PREEMPTIONS`] preemptions: two
 //! callers and the loop on three threads never deadlock, no wake-up is lost,
-//! and each caller gets a place of its own; and closing the sink under a
-//! caller leaves nobody waiting. It cannot show anything about Redis, about
-//! time (the clock never moves), or about more callers.
+//! and each caller gets its own position; and closing the sink under a caller
+//! leaves no one waiting. It cannot show anything about Redis, about time (the
+//! clock stands still), or about more callers.
 //!
-//! The queue is private to the sink, and no store can make it forget to wake
-//! somebody. So that bug is planted in the thread that drives the future: it
-//! is polled with a waker that wakes nobody, which is what it sees of a queue
-//! that has lost its waker.
+//! The queue is private to the sink, and no store can make it lose a waker. So
+//! that bug is planted in the thread that polls the future: its waker does
+//! nothing.
 
 use std::{
     future::{Future, poll_fn},
@@ -24,11 +23,11 @@ use haechi_store_redis::{
 use loom::{future::block_on, thread};
 
 use crate::{
-    explore::{Shown, catches_standstill, proves, show},
+    explore::{Shown, catches_deadlock, proves, show},
     inputs::event,
 };
 
-/// Preemptions that a schedule may hold.
+/// The maximum number of preemptions in a schedule.
 const PREEMPTIONS: usize = 2;
 
 type Sink = AuditSink<InstantClock, SplitMixEntropy>;
@@ -46,19 +45,19 @@ fn sink() -> (Sink, AppendLoop) {
     )
 }
 
-/// Who does not hear a wake-up.
+/// The thread whose waker does nothing.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Deaf {
+enum Unwoken {
     Nobody,
     TheLoop,
     TheCaller,
 }
 
-/// Runs `future`, as if nothing that it waits for ever woke it if `deaf`.
-fn run<F: Future>(future: F, deaf: bool) -> F::Output {
+/// Runs `future`; if `unwoken`, its waker does nothing.
+fn run<F: Future>(future: F, unwoken: bool) -> F::Output {
     let mut future = pin!(future);
     block_on(poll_fn(|cx| {
-        if deaf {
+        if unwoken {
             future
                 .as_mut()
                 .poll(&mut Context::from_waker(Waker::noop()))
@@ -68,15 +67,15 @@ fn run<F: Future>(future: F, deaf: bool) -> F::Output {
     }))
 }
 
-fn two_callers(deaf: Deaf) -> Shown {
+fn two_callers(unwoken: Unwoken) -> Shown {
     let (sink, append_loop) = sink();
-    let appending = thread::spawn(move || run(append_loop.run(), deaf == Deaf::TheLoop));
+    let appending = thread::spawn(move || run(append_loop.run(), unwoken == Unwoken::TheLoop));
     let others = event()?;
     let other = {
         let sink = sink.clone();
         thread::spawn(move || block_on(sink.record(others)))
     };
-    let mine = run(sink.record(event()?), deaf == Deaf::TheCaller);
+    let mine = run(sink.record(event()?), unwoken == Unwoken::TheCaller);
     let other = other.join().map_err(|_| "a thread panicked")?;
     drop(sink);
     appending.join().map_err(|_| "a thread panicked")?;
@@ -94,53 +93,53 @@ fn two_callers(deaf: Deaf) -> Shown {
     Ok(())
 }
 
-fn closing(deaf: Deaf) -> Shown {
+fn closing(unwoken: Unwoken) -> Shown {
     let (sink, append_loop) = sink();
     let event = event()?;
     let caller = {
         let sink = sink.clone();
-        thread::spawn(move || run(sink.record(event), deaf == Deaf::TheCaller))
+        thread::spawn(move || run(sink.record(event), unwoken == Unwoken::TheCaller))
     };
-    let appending = thread::spawn(move || run(append_loop.run(), deaf == Deaf::TheLoop));
+    let appending = thread::spawn(move || run(append_loop.run(), unwoken == Unwoken::TheLoop));
     let report = block_on(sink.close(InstantClock::FOREVER));
-    // Applied, or told that the sink is closed: either, but an answer.
+    // Applied, or not because the sink is closed: either is an answer.
     let _ = caller.join().map_err(|_| "a thread panicked")?;
     appending.join().map_err(|_| "a thread panicked")?;
     show!(report.unknown.is_empty(), "closing left something unknown");
     Ok(())
 }
 
-/// Catches a waker registered after the state was looked at, and a slot that
+/// Would catch a waker registered after the state was read, and an entry that
 /// is settled twice or never.
 #[test]
 fn two_callers_get_two_places() {
-    proves("queue", PREEMPTIONS, || two_callers(Deaf::Nobody));
+    proves("queue", PREEMPTIONS, || two_callers(Unwoken::Nobody));
 }
 
-/// Catches a caller left waiting for ever when the sink is closed under it.
+/// Would catch a caller left waiting for ever when the sink is closed.
 #[test]
 fn closing_settles_every_caller() {
-    proves("queue, closing", PREEMPTIONS, || closing(Deaf::Nobody));
+    proves("queue, closing", PREEMPTIONS, || closing(Unwoken::Nobody));
 }
 
 #[test]
 fn planted_a_loop_that_is_not_woken() {
     let test = "sink_queue::planted_a_loop_that_is_not_woken";
-    catches_standstill(test, "queue, deaf loop", PREEMPTIONS, || {
-        two_callers(Deaf::TheLoop)
+    catches_deadlock(test, "queue, unwoken loop", PREEMPTIONS, || {
+        two_callers(Unwoken::TheLoop)
     });
-    catches_standstill(test, "queue, closing, deaf loop", PREEMPTIONS, || {
-        closing(Deaf::TheLoop)
+    catches_deadlock(test, "queue, closing, unwoken loop", PREEMPTIONS, || {
+        closing(Unwoken::TheLoop)
     });
 }
 
 #[test]
 fn planted_a_caller_that_is_not_woken() {
     let test = "sink_queue::planted_a_caller_that_is_not_woken";
-    catches_standstill(test, "queue, deaf caller", PREEMPTIONS, || {
-        two_callers(Deaf::TheCaller)
+    catches_deadlock(test, "queue, unwoken caller", PREEMPTIONS, || {
+        two_callers(Unwoken::TheCaller)
     });
-    catches_standstill(test, "queue, closing, deaf caller", PREEMPTIONS, || {
-        closing(Deaf::TheCaller)
+    catches_deadlock(test, "queue, closing, unwoken caller", PREEMPTIONS, || {
+        closing(Unwoken::TheCaller)
     });
 }

@@ -1,9 +1,6 @@
 //! A vault that replicas share, each of its commands one atomic step: the
-//! store's reference model, with one reply lost, an attempt that comes late,
-//! and a lock that lapses.
-//!
-//! It must not know how mutations are driven. What is broken in it is named by
-//! a [`Flaw`], and nothing else is.
+//! store's reference model, with one lost reply, a late attempt, and a lock
+//! that expires. Only the [`Flaw`] is broken in it.
 
 use std::collections::BTreeMap;
 
@@ -23,18 +20,18 @@ use crate::lock::{Lock, LockOf};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Flaw {
     None,
-    /// Waits for the lock and trusts it: the fence is not looked at.
+    /// Waits for the lock and ignores the fence.
     TrustsLock,
-    /// A mutation's receipt is written, and not looked at when it is applied.
+    /// A mutation's receipt is written, but ignored when it is applied.
     IgnoresReceipts,
     /// A lost reply is reported as a refusal.
     LossIsRefusal,
-    /// A mutation is said to be dropped without a receipt that says so.
+    /// A mutation is reported as dropped without a tombstone.
     NoTombstone,
     /// A mutation whose receipt may have been replaced is applied.
     IgnoresExpiry,
     /// A receipt that is no longer kept counts as lost.
-    ForgetsTrimming,
+    IgnoresTrimming,
 }
 
 /// The server.
@@ -45,19 +42,18 @@ pub(crate) struct Vault {
     faults: Faults,
 }
 
-/// One replica's store: its part of the lock, then what becomes of its
-/// commands, then the server.
+/// One replica's store: its lock, the faults of its commands, then the server.
 pub(crate) type Replica = Hooked<Hooked<Hooked<MemoryVault, Flaw>, Faults>, Client>;
 
-/// What a replica makes of the server's answers.
+/// A replica's handling of the server's answers.
 pub(crate) struct Client {
     flaw: Flaw,
     lock: LockOf,
 }
 
 impl Vault {
-    /// Keeps so many receipts; the first attempt is struck by `first`, all
-    /// later ones of the same replica by `then`.
+    /// Keeps so many receipts; the first attempt has the fault `first`, all
+    /// later ones of the same replica `then`.
     pub(crate) fn new(flaw: Flaw, kept: u64, first: Fault, then: Fault) -> Self {
         let tokens = MemoryVault::over(VaultModel::keeping(kept));
         Self {
@@ -67,7 +63,7 @@ impl Vault {
         }
     }
 
-    /// The replica whose attempts are struck.
+    /// The replica whose attempts have faults.
     pub(crate) fn struck(&self, number: u8) -> Replica {
         self.replica(number, self.faults.clone())
     }
@@ -86,18 +82,18 @@ impl Vault {
         Hooked::new(Hooked::new(self.tokens.clone(), faults), client)
     }
 
-    /// Whoever holds the lock does no longer.
+    /// Makes the lock expire.
     pub(crate) fn lapse(&self) {
         self.lock.lapse();
     }
 
-    /// The attempt that was on its way arrives, if it has been sent.
+    /// Delivers the late attempt, if it has been sent.
     pub(crate) fn deliver(&self) {
-        // Nobody waits for the answer.
+        // The answer is discarded.
         block_on(self.faults.deliver_attempt(&self.tokens));
     }
 
-    /// What is stored for `token`.
+    /// The value of `token`.
     pub(crate) fn value(&self, token: &TokenId) -> Option<Stored> {
         self.tokens
             .store()
@@ -106,11 +102,11 @@ impl Vault {
 }
 
 impl Flaw {
-    /// Refuses whoever has seen a receipt that is no longer kept, if that is
-    /// what is broken.
-    fn stands(self, vault: &VaultModel, observed: &Observed) -> Result<(), AttemptError> {
+    /// With the flaw, refuses a process that has observed a receipt that is no
+    /// longer kept.
+    fn check_observed(self, vault: &VaultModel, observed: &Observed) -> Result<(), AttemptError> {
         match observed.receipt {
-            Some((_, seq)) if self == Self::ForgetsTrimming && seq < vault.oldest_receipt() => {
+            Some((_, seq)) if self == Self::IgnoresTrimming && seq < vault.oldest_receipt() => {
                 Err(vault.rolled_back(observed))
             }
             _ => Ok(()),
@@ -127,7 +123,7 @@ impl VaultHooks<MemoryVault> for Flaw {
         observed: &Observed,
     ) -> Result<Loaded, AttemptError> {
         next.with(|vault| {
-            self.stands(vault, observed)?;
+            self.check_observed(vault, observed)?;
             vault.load(what, observed)
         })
     }
@@ -149,7 +145,7 @@ impl VaultHooks<MemoryVault> for Flaw {
                     ..*observed
                 };
                 let answer = vault.apply(&attempt, &observed);
-                // What was not applied leaves the receipt as it was.
+                // An attempt that was not applied leaves the receipt unchanged.
                 if !matches!(answer, Ok(Applied::Committed { .. })) {
                     *vault = before;
                 }
@@ -161,7 +157,7 @@ impl VaultHooks<MemoryVault> for Flaw {
                 _ => {}
             }
             if vault.fate(attempt.mutation).is_none() {
-                self.stands(vault, observed)?;
+                self.check_observed(vault, observed)?;
             }
             vault.apply(&attempt, observed)
         })
@@ -176,10 +172,10 @@ impl VaultHooks<MemoryVault> for Flaw {
     ) -> Result<Option<Fate>, AttemptError> {
         next.with(|vault| {
             if vault.fate(mutation).is_none() {
-                self.stands(vault, observed)?;
+                self.check_observed(vault, observed)?;
             }
             if *self == Self::NoTombstone {
-                // On a copy, so that nothing is left behind.
+                // On a copy, so that no tombstone is written.
                 return vault.clone().settle(mutation, begun, observed);
             }
             vault.settle(mutation, begun, observed)

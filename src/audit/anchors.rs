@@ -14,11 +14,11 @@ pub trait AnchorSink: Send {
     /// Writes one anchor.
     ///
     /// # Errors
-    /// The anchor is then missing, and its record applied all the same.
+    /// The anchor is then missing; its record is applied nevertheless.
     fn write(&mut self, anchor: &Anchor) -> io::Result<()>;
 
-    /// The position of the last anchor that the sink holds, if it can tell:
-    /// a chain that lacks it was rolled back.
+    /// The position of the last anchor in the sink, if the sink can read it: a
+    /// chain without it was rolled back.
     fn last(&self) -> Option<Position> {
         None
     }
@@ -47,9 +47,9 @@ impl AnchorSink for StdoutAnchors {
 
 /// Anchors appended to a file, one line of JSON each.
 ///
-/// Each is one `write` handed to the operating system, not synced: anchors
-/// that a power loss takes are written again from the last one that is left.
-/// One writer to a file; verification reads several files together.
+/// Each is one unsynced `write`: anchors lost in a power failure are written
+/// again from the last one that is left. One writer per file; verification
+/// reads several files together.
 #[derive(Debug)]
 pub struct FileAnchors {
     file: File,
@@ -86,8 +86,8 @@ impl AnchorSink for FileAnchors {
     }
 
     fn write(&mut self, anchor: &Anchor) -> io::Result<()> {
-        // Behind a torn line the newline comes first: glued to it, this one
-        // would be lost with it.
+        // A newline first, or this anchor would be lost with the torn line
+        // before it.
         let newline = if self.torn { "\n" } else { "" };
         let line = format!("{newline}{}\n", anchor.to_line());
         self.torn = true;
@@ -108,7 +108,8 @@ fn ends_in_newline(file: &mut File) -> io::Result<bool> {
     Ok(last == *b"\n")
 }
 
-/// Looks at ever longer ends of the file until one holds a whole anchor.
+/// Reads longer and longer ends of the file until one contains a complete
+/// anchor.
 fn last_anchor(file: &mut File) -> io::Result<Option<Anchor>> {
     let length = file.seek(SeekFrom::End(0))?;
     let mut window = 4096;
@@ -119,7 +120,7 @@ fn last_anchor(file: &mut File) -> io::Result<Option<Anchor>> {
         file.take(length - start).read_to_end(&mut end)?;
         let mut lines = end.split(|byte| *byte == b'\n');
         if start > 0 {
-            // Its beginning may lie before the window.
+            // The first line may begin before the window.
             lines.next();
         }
         let found = lines.rev().find_map(Anchor::parse);
@@ -130,8 +131,8 @@ fn last_anchor(file: &mut File) -> io::Result<Option<Anchor>> {
     }
 }
 
-/// Adds the anchors of the file at `path` to `anchors`; lines that are no
-/// anchor are skipped and counted there.
+/// Adds the anchors of the file at `path` to `anchors`. Other lines are skipped
+/// and counted there.
 ///
 /// # Errors
 /// When the file is absent or cannot be read.
@@ -195,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn a_torn_last_line_costs_itself_alone() {
+    fn only_a_torn_last_line_is_lost() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("anchors.jsonl");
         let whole = anchor(1).to_line();
@@ -209,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn a_whole_last_line_without_newline_is_kept() {
+    fn a_complete_last_line_without_newline_is_kept() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("anchors.jsonl");
         std::fs::write(&path, anchor(1).to_line()).unwrap();
@@ -221,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_anchor_is_found_before_any_length_of_rubbish() {
+    fn the_last_anchor_is_found_before_invalid_data() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("anchors.jsonl");
         let rubbish = "x".repeat(100_000);

@@ -1,9 +1,9 @@
 //! The append loop, one per process: takes what is queued, seals it onto the
 //! head, sends it as a fenced batch, and resolves its outcome.
 //!
-//! The rules that make an append happen exactly once, whatever replies are
-//! lost, are all in [`AppendLoop::attempt`]. This module must not know what a
-//! store is made of; clock and entropy are injected.
+//! The rules by which an append happens exactly once, even if replies are lost,
+//! are all in [`AppendLoop::attempt`]. This module does not depend on any
+//! particular store; clock and entropy are injected.
 
 use std::{
     future::{Future, poll_fn},
@@ -29,8 +29,8 @@ use crate::{
 
 /// Drives one [`AuditSink`](super::AuditSink): run it as a task of its own.
 ///
-/// Dropping it, or the future of [`run`](Self::run), settles every append that
-/// it still holds: unknown if it was in flight, not applied otherwise.
+/// Dropping it, or the future of [`run`](Self::run), ends every remaining
+/// append: unknown if it was in flight, not applied otherwise.
 pub struct AppendLoop<S, C, E> {
     pub(super) store: S,
     pub(super) clock: C,
@@ -38,15 +38,15 @@ pub struct AppendLoop<S, C, E> {
     pub(super) queue: QueueEnd,
     pub(super) limits: BatchLimits,
     pub(super) anchoring: Option<Anchoring>,
-    /// The head as last met; `None` before the first reading and after
-    /// anything that makes it doubtful.
+    /// The last known head; `None` before the first read and whenever it is in
+    /// doubt.
     pub(super) head: Option<Head>,
     /// The highest position ever seen by this process.
     pub(super) seen: Option<Position>,
     pub(super) rolled_back: Option<Corrupt>,
 }
 
-/// Ends the queue when the loop goes, however it goes.
+/// Ends the queue when the loop is dropped.
 pub(super) struct QueueEnd(pub(super) Arc<Queue>);
 
 impl Drop for QueueEnd {
@@ -55,48 +55,47 @@ impl Drop for QueueEnd {
     }
 }
 
-/// Where anchors go, and how often.
+/// The anchor sink, and how often it is written to.
 pub(super) struct Anchoring {
     pub(super) sink: Box<dyn AnchorSink>,
     pub(super) every: NonZeroU64,
 }
 
-/// Waits between attempts: after a conflict, others are at work and the next
-/// attempt may well succeed; after a failure, something has to mend first.
+/// Minimum and maximum wait between attempts: after a conflict the next attempt
+/// may well succeed; after a failure the server has to recover first.
 const CONFLICT_WAIT: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(20));
 const FAILURE_WAIT: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(500));
 
-/// Attempts between two waits after conflicts. An attempt that follows a wait
-/// is sealed onto a head that others have had time to move, so it hardly ever
-/// wins; those right behind it can. With one attempt a wait, a writer that
-/// lost twice starved among writers that had not.
-const SPRINT: u64 = 3;
+/// Attempts between two waits after conflicts. The head that an attempt after a
+/// wait is sealed onto is probably outdated; those directly after it can win.
+/// With one attempt per wait, a writer that had lost twice starved.
+const ATTEMPTS_PER_WAIT: u64 = 3;
 
-/// Why the fate of a batch can no longer be read.
+/// Why the outcome of a batch can no longer be read.
 const TRIMMED: &str = "the chain was trimmed past the append's position before its reply came";
 
-/// What became of a batch.
-enum BatchFate {
+/// The outcome of a batch.
+enum BatchOutcome {
     /// In the chain, as sealed.
     Applied,
-    /// Not in the chain, and no copy of it can ever land.
-    NotApplied(Again),
-    /// Nobody can tell.
+    /// Not in the chain, and no copy of it can be appended later.
+    NotApplied(Retry),
+    /// Unknown.
     Unknown(Cause),
-    /// Not applied, and trying again is no use.
+    /// Not applied, and a retry would not help.
     Fatal(AppendError),
 }
 
-/// What to do before a batch is sealed anew.
-enum Again {
-    /// The head has moved, and is known.
+/// What to do before the batch is sealed again.
+enum Retry {
+    /// The head has changed, and is known.
     AfterConflict,
-    /// Something refused.
+    /// The attempt was refused, or failed without effect.
     AfterFailure(Cause),
 }
 
 impl<S: AuditStore, C: Clock, E: Entropy> AppendLoop<S, C, E> {
-    /// Appends until the sink is closed and everything queued is settled.
+    /// Appends until the sink is closed and the queue is empty.
     pub async fn run(mut self) {
         let queue = self.queue.0.clone();
         let mut appending = pin!(self.append_all());
@@ -115,20 +114,21 @@ impl<S: AuditStore, C: Clock, E: Entropy> AppendLoop<S, C, E> {
         }
     }
 
-    /// Takes what is queued through to a known end.
+    /// Takes one batch from the queue and resolves it.
     async fn append_some(&mut self) {
         let queue = self.queue.0.clone();
         let mut conflicts = Jitter::new(CONFLICT_WAIT.0, CONFLICT_WAIT.1);
         let mut failures = Jitter::new(FAILURE_WAIT.0, FAILURE_WAIT.1);
         let mut attempts = 0_u64;
         loop {
-            let fate = match self.find_head().await {
-                Err(fate) => {
-                    // Only what is in hand can be told; nobody may be left.
+            let outcome = match self.find_head().await {
+                Err(outcome) => {
+                    // Only events in hand can be settled; none may be left
+                    // behind.
                     if queue.take(self.limits).is_empty() {
                         return;
                     }
-                    fate
+                    outcome
                 }
                 Ok(head) => {
                     let records = self.seal(head);
@@ -136,9 +136,9 @@ impl<S: AuditStore, C: Clock, E: Entropy> AppendLoop<S, C, E> {
                         return;
                     }
                     attempts += 1;
-                    let fate = self.attempt(head, &records).await;
-                    if let BatchFate::Applied = fate {
-                        queue.heard(None);
+                    let outcome = self.attempt(head, &records).await;
+                    if let BatchOutcome::Applied = outcome {
+                        queue.set_last_cause(None);
                         queue.count(|stats| {
                             stats.batches += 1;
                             stats.appended += records.len() as u64;
@@ -147,36 +147,36 @@ impl<S: AuditStore, C: Clock, E: Entropy> AppendLoop<S, C, E> {
                         self.acknowledge(&records);
                         return;
                     }
-                    fate
+                    outcome
                 }
             };
-            match fate {
-                BatchFate::Applied => return,
-                BatchFate::NotApplied(Again::AfterConflict) => {
+            match outcome {
+                BatchOutcome::Applied => return,
+                BatchOutcome::NotApplied(Retry::AfterConflict) => {
                     queue.take_back(None);
                     queue.count(|stats| stats.conflicts += 1);
-                    // The conflict brought the new head along, and it is as
-                    // fresh as it will ever be: the next attempts go out at
-                    // once. Only a row of losses is evidence of a crowd.
-                    if attempts.is_multiple_of(SPRINT) {
+                    // The conflict returned the new head, so the next attempts
+                    // follow at once. Only several conflicts in a row show
+                    // contention.
+                    if attempts.is_multiple_of(ATTEMPTS_PER_WAIT) {
                         self.clock.sleep(conflicts.next(&self.entropy)).await;
                     }
                 }
-                BatchFate::NotApplied(Again::AfterFailure(cause)) => {
+                BatchOutcome::NotApplied(Retry::AfterFailure(cause)) => {
                     queue.take_back(Some(cause));
                     queue.count(|stats| stats.retries += 1);
                     self.clock.sleep(failures.next(&self.entropy)).await;
                 }
-                BatchFate::Unknown(cause) => return queue.settle_unknown(&cause),
-                BatchFate::Fatal(error) => return queue.settle(|_| Err(error.clone())),
+                BatchOutcome::Unknown(cause) => return queue.settle_unknown(&cause),
+                BatchOutcome::Fatal(error) => return queue.settle(|_| Err(error.clone())),
             }
         }
     }
 
-    /// The cached head, or what a reading gives.
-    async fn find_head(&mut self) -> Result<Head, BatchFate> {
+    /// The cached head, or else the one that is read.
+    async fn find_head(&mut self) -> Result<Head, BatchOutcome> {
         if let Some(rolled_back) = &self.rolled_back {
-            return Err(BatchFate::Fatal(rolled_back.clone().into()));
+            return Err(BatchOutcome::Fatal(rolled_back.clone().into()));
         }
         if let Some(head) = self.head {
             return Ok(head);
@@ -184,31 +184,31 @@ impl<S: AuditStore, C: Clock, E: Entropy> AppendLoop<S, C, E> {
         match self.store.tail(self.seen).await {
             Ok(tail) => match self.adopt(tail) {
                 Ok(()) => Ok(tail.head),
-                Err(rolled_back) => Err(BatchFate::Fatal(rolled_back.into())),
+                Err(rolled_back) => Err(BatchOutcome::Fatal(rolled_back.into())),
             },
             Err(AttemptError::Refused(cause) | AttemptError::Ambiguous(cause)) => {
-                Err(BatchFate::NotApplied(Again::AfterFailure(cause)))
+                Err(BatchOutcome::NotApplied(Retry::AfterFailure(cause)))
             }
             Err(AttemptError::Denied(cause)) => {
-                Err(BatchFate::Fatal(NotApplied::Refused(cause).into()))
+                Err(BatchOutcome::Fatal(NotApplied::Refused(cause).into()))
             }
-            Err(AttemptError::Corrupt(corrupt)) => Err(BatchFate::Fatal(corrupt.into())),
+            Err(AttemptError::Corrupt(corrupt)) => Err(BatchOutcome::Fatal(corrupt.into())),
         }
     }
 
-    /// Seals what is in hand onto `head` and puts it in flight.
+    /// Seals the events in hand onto `head` and marks them as in flight.
     fn seal(&mut self, head: Head) -> Vec<Record> {
-        let slots = self.queue.0.take(self.limits);
-        let mut records = Vec::with_capacity(slots.len());
+        let entries = self.queue.0.take(self.limits);
+        let mut records = Vec::with_capacity(entries.len());
         let mut last = head;
-        for slot in slots {
-            let sealed = slot.send_off(|slot| {
-                let record = slot
+        for entry in entries {
+            let sealed = entry.send(|entry| {
+                let record = entry
                     .event
-                    .seal(Some(&slot.append_id), &last)
+                    .seal(Some(&entry.append_id), &last)
                     .map_err(|_| NotApplied::ChainFull)?;
                 let handle = Handle {
-                    append_id: slot.append_id,
+                    append_id: entry.append_id,
                     position: record.position(),
                     previous: last.position().map(|position| position.event_hash),
                 };
@@ -223,15 +223,15 @@ impl<S: AuditStore, C: Clock, E: Entropy> AppendLoop<S, C, E> {
         records
     }
 
-    /// Sends one batch until its fate is known.
+    /// Sends one batch until its outcome is known.
     ///
-    /// A batch that was sent is never altered before that. Its fate is known
-    /// when its script answers. When a reply was lost, the same batch is sent
-    /// again: while the head is its base, one of the copies commits and the
-    /// others meet a moved head; once the head is past the base, and the
-    /// position last seen still stands, no copy can ever commit again, and
-    /// what stands at the batch's positions tells whether one has.
-    async fn attempt(&mut self, base: Head, records: &[Record]) -> BatchFate {
+    /// A batch that was sent is not altered before that. The reply of its
+    /// script tells the outcome. After a lost reply the same batch is sent
+    /// again: while the head is its base, one copy commits and the others
+    /// conflict; once the head is past the base, and the position last seen is
+    /// still in the chain, no copy can commit any more, and the records at the
+    /// batch's positions tell whether one has.
+    async fn attempt(&mut self, base: Head, records: &[Record]) -> BatchOutcome {
         let queue = self.queue.0.clone();
         let mut failures = Jitter::new(FAILURE_WAIT.0, FAILURE_WAIT.1);
         let mut resent = false;
@@ -249,27 +249,27 @@ impl<S: AuditStore, C: Clock, E: Entropy> AppendLoop<S, C, E> {
                 (Ok(Reply::Committed), _) => {
                     self.seen = records.last().map(Record::position);
                     self.head = self.seen.map(Head::At);
-                    return BatchFate::Applied;
+                    return BatchOutcome::Applied;
                 }
                 (Ok(Reply::Conflict { tail, landed }), _) => {
                     return self.conflicted(tail, &landed, records, resent);
                 }
                 (Err(AttemptError::Refused(cause)), false) => {
-                    return BatchFate::NotApplied(Again::AfterFailure(cause));
+                    return BatchOutcome::NotApplied(Retry::AfterFailure(cause));
                 }
                 (Err(AttemptError::Denied(cause)), false) => {
-                    return BatchFate::Fatal(NotApplied::Refused(cause).into());
+                    return BatchOutcome::Fatal(NotApplied::Refused(cause).into());
                 }
                 (Err(AttemptError::Corrupt(corrupt)), false) => {
                     self.head = None;
-                    return BatchFate::Fatal(corrupt.into());
+                    return BatchOutcome::Fatal(corrupt.into());
                 }
                 (Err(AttemptError::Corrupt(corrupt)), true) => {
                     self.head = None;
-                    return BatchFate::Unknown(Cause::new(corrupt.to_string()));
+                    return BatchOutcome::Unknown(Cause::new(corrupt.to_string()));
                 }
-                // An earlier copy is still unsettled, so whatever this one
-                // met, only a reply to the same batch settles it.
+                // An earlier copy is still unresolved: only a reply about the
+                // same batch resolves it.
                 (Err(AttemptError::Refused(cause) | AttemptError::Denied(cause)), true) => cause,
                 (Err(AttemptError::Ambiguous(cause)), _) => {
                     resent = true;
@@ -277,7 +277,7 @@ impl<S: AuditStore, C: Clock, E: Entropy> AppendLoop<S, C, E> {
                     cause
                 }
             };
-            queue.heard(Some(cause));
+            queue.set_last_cause(Some(cause));
             queue.count(|stats| stats.retries += 1);
             self.clock.sleep(failures.next(&self.entropy)).await;
         }
@@ -289,35 +289,34 @@ impl<S: AuditStore, C: Clock, E: Entropy> AppendLoop<S, C, E> {
         landed: &[Position],
         records: &[Record],
         resent: bool,
-    ) -> BatchFate {
+    ) -> BatchOutcome {
         if let Err(rolled_back) = self.adopt(tail) {
             return if resent {
-                BatchFate::Unknown(Cause::new(rolled_back.to_string()))
+                BatchOutcome::Unknown(Cause::new(rolled_back.to_string()))
             } else {
-                BatchFate::Fatal(rolled_back.into())
+                BatchOutcome::Fatal(rolled_back.into())
             };
         }
         if !resent {
-            return BatchFate::NotApplied(Again::AfterConflict);
+            return BatchOutcome::NotApplied(Retry::AfterConflict);
         }
         if tail.seen == Seen::Trimmed {
-            return BatchFate::Unknown(Cause::new(TRIMMED));
+            return BatchOutcome::Unknown(Cause::new(TRIMMED));
         }
-        // A batch is appended whole, so its first record speaks for all.
+        // A batch is appended as a whole, so its first record is enough.
         let first = records.first().map(Record::position);
         if landed.is_empty() && tail.is_trimmed_at(first) {
-            return BatchFate::Unknown(Cause::new(TRIMMED));
+            return BatchOutcome::Unknown(Cause::new(TRIMMED));
         }
         self.queue.0.count(|stats| stats.settled_by_reading += 1);
         if first.is_some() && landed.first().copied() == first {
-            BatchFate::Applied
+            BatchOutcome::Applied
         } else {
-            BatchFate::NotApplied(Again::AfterConflict)
+            BatchOutcome::NotApplied(Retry::AfterConflict)
         }
     }
 
-    /// Takes over the chain's end as it was met, unless it is not the chain
-    /// that this process has seen.
+    /// Adopts the chain's end, unless the chain was rolled back.
     fn adopt(&mut self, tail: Tail) -> Result<(), Corrupt> {
         if let (Seen::Gone { found }, Some(seen)) = (tail.seen, self.seen) {
             let corrupt = Corrupt::RolledBack(Box::new(RolledBack {
@@ -335,7 +334,7 @@ impl<S: AuditStore, C: Clock, E: Entropy> AppendLoop<S, C, E> {
         Ok(())
     }
 
-    /// Writes the anchors that are due, then tells the callers.
+    /// Writes the anchors that are due, then wakes the callers.
     fn acknowledge(&mut self, records: &[Record]) {
         let mut ends = Vec::with_capacity(records.len());
         for record in records {

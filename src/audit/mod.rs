@@ -1,8 +1,9 @@
 //! From an event to its position in the chain: queue, batches, outcomes.
 //!
-//! Callers hand events to an [`AuditSink`]; one [`AppendLoop`] a process turns
-//! them into records, batch by batch, and puts them through the fence of an
-//! [`AuditStore`](store::AuditStore). This module must not know what a store is made of.
+//! Callers pass events to an [`AuditSink`]; one [`AppendLoop`] per process
+//! turns them into records, batch by batch, and appends them through an
+//! [`AuditStore`](store::AuditStore). This module does not depend on any
+//! particular store.
 
 mod anchors;
 mod append_loop;

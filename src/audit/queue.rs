@@ -1,11 +1,10 @@
 //! The queue between callers and the append loop.
 //!
-//! A caller leaves an event in a [`Slot`] and waits on it; the loop takes
-//! slots in order, and settles each exactly once. Built from a mutex, a deque
-//! and wakers only, so that a model checker can hold it. It must not know of
-//! stores, time or records.
+//! A caller puts an event into an [`Entry`] and waits on it; the loop takes
+//! entries in order, and settles each exactly once. Built only from a mutex, a
+//! deque and wakers, so that loom can check it.
 //!
-//! A slot's life:
+//! The states of an entry:
 //!
 //! ```text
 //! Queued ──take──▶ Taken ──seal──▶ InFlight ──settle──▶ Settled
@@ -13,11 +12,11 @@
 //!    └──withdraw──▶ Withdrawn ◀──withdraw──┘
 //! ```
 //!
-//! A slot whose caller leaves while it is in flight is withdrawn when it is
-//! returned.
+//! An entry whose caller leaves while it is in flight is withdrawn when it is
+//! returned. A caller can withdraw as long as nothing of its event has been
+//! sent.
 //!
-//! A caller can withdraw as long as nothing of its event has been sent. Lock
-//! order: the queue's state, then a slot's.
+//! Lock order: the queue's state, then an entry's.
 
 use std::{
     collections::VecDeque,
@@ -35,20 +34,20 @@ use crate::{
 /// How an append ended.
 pub(crate) type Outcome = Result<Appended, AppendError>;
 
-/// One append on its way.
-pub(crate) struct Slot {
+/// One append in progress.
+pub(crate) struct Entry {
     pub(crate) event: Event,
     pub(crate) append_id: AppendId,
-    /// The slot's number in order of arrival.
+    /// The entry's number in order of arrival.
     ticket: u64,
-    state: Mutex<SlotState>,
+    state: Mutex<EntryState>,
 }
 
-struct SlotState {
+struct EntryState {
     phase: Phase,
-    /// Whether the caller has gone while the slot was in flight. It may know
-    /// the one place where the record can come to stand, so that if the batch
-    /// turns out not to be applied, the event must not be sent anywhere else.
+    /// Whether the caller has left while the entry was in flight. The caller
+    /// may have the handle, which names one position: if the batch is not
+    /// applied, the event must not be sent for another position.
     left: bool,
     waker: Option<Waker>,
 }
@@ -56,7 +55,7 @@ struct SlotState {
 enum Phase {
     /// In the deque.
     Queued,
-    /// In the loop's hand, nothing of it sent, or what was sent is known not
+    /// Taken by the loop; nothing of it was sent, or what was sent is known not
     /// to have been applied.
     Taken,
     /// Sent; it may be applied at any moment.
@@ -66,10 +65,10 @@ enum Phase {
     Withdrawn,
 }
 
-impl Slot {
-    /// Puts the slot in flight under the handle that `seal` gives, unless its
+impl Entry {
+    /// Marks the entry as in flight under the handle from `seal`, unless its
     /// caller has withdrawn; settles it if it cannot be sealed.
-    pub(crate) fn send_off<T>(
+    pub(crate) fn send<T>(
         &self,
         seal: impl FnOnce(&Self) -> Result<(Handle, T), AppendError>,
     ) -> Option<T> {
@@ -119,27 +118,27 @@ pub(crate) struct Queue {
 
 #[derive(Default)]
 struct State {
-    waiting: VecDeque<Arc<Slot>>,
-    /// Slots in `waiting` whose callers have withdrawn.
+    waiting: VecDeque<Arc<Entry>>,
+    /// Entries in `waiting` whose callers have withdrawn.
     withdrawn: usize,
-    /// Tickets handed out, and those that have left `waiting`.
+    /// Tickets issued, and those that have left `waiting`.
     issued: u64,
     gone: u64,
-    /// What the loop holds now, in order.
-    in_hand: Vec<Arc<Slot>>,
+    /// The entries that the loop has taken, in order.
+    taken: Vec<Arc<Entry>>,
     last_cause: Option<Cause>,
     stats: AuditStats,
     closing: bool,
     abandoned: bool,
     ended: Option<Vec<Handle>>,
-    /// The loop's, while it has nothing to do.
+    /// The loop's waker while it waits for work.
     work_waker: Option<Waker>,
-    /// The loop's, always: abandoning interrupts whatever it waits for.
+    /// The loop's waker at any time: abandoning interrupts every wait.
     abandon_waker: Option<Waker>,
     close_wakers: Vec<Waker>,
 }
 
-/// How much the loop takes in hand at once.
+/// How much the loop takes at once.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct BatchLimits {
     pub(crate) records: usize,
@@ -154,7 +153,7 @@ impl Queue {
         }
     }
 
-    /// Leaves an event behind every earlier one.
+    /// Queues an event behind all earlier ones.
     pub(crate) fn enter(
         queue: &Arc<Self>,
         event: Event,
@@ -164,18 +163,18 @@ impl Queue {
         if state.closing || state.ended.is_some() {
             return Err(NotApplied::Closed.into());
         }
-        let slot = Arc::new(Slot {
+        let entry = Arc::new(Entry {
             event,
             append_id,
             ticket: state.issued,
-            state: Mutex::new(SlotState {
+            state: Mutex::new(EntryState {
                 phase: Phase::Queued,
                 left: false,
                 waker: None,
             }),
         });
         state.issued += 1;
-        state.waiting.push_back(slot.clone());
+        state.waiting.push_back(entry.clone());
         let waker = state.work_waker.take();
         drop(state);
         if let Some(waker) = waker {
@@ -183,15 +182,15 @@ impl Queue {
         }
         Ok(Ticket {
             queue: queue.clone(),
-            slot,
+            entry,
         })
     }
 
-    /// Waits for work: `false` when there is none and will be none.
+    /// Waits for work; `false` if there is none and the queue is closed.
     pub(crate) async fn work(&self) -> bool {
         poll_fn(|cx| {
             let mut state = lock(&self.state);
-            if state.waiting.len() > state.withdrawn || !state.in_hand.is_empty() {
+            if state.waiting.len() > state.withdrawn || !state.taken.is_empty() {
                 return Poll::Ready(true);
             }
             if state.closing {
@@ -203,7 +202,7 @@ impl Queue {
         .await
     }
 
-    /// Ready once the loop must stop where it stands.
+    /// Ready once the loop must stop at once.
     pub(crate) fn poll_abandoned(&self, cx: &mut Context<'_>) -> Poll<()> {
         let mut state = lock(&self.state);
         if state.abandoned {
@@ -213,58 +212,58 @@ impl Queue {
         Poll::Pending
     }
 
-    /// Fills the loop's hand up to the limits, drops what was withdrawn, and
-    /// shows what is in it, in order. A single event larger than the limit is
-    /// a batch of its own.
-    pub(crate) fn take(&self, limits: BatchLimits) -> Vec<Arc<Slot>> {
+    /// Takes entries up to the limits, drops withdrawn ones, and returns what
+    /// is taken, in order. An event larger than the limit forms a batch of its
+    /// own.
+    pub(crate) fn take(&self, limits: BatchLimits) -> Vec<Arc<Entry>> {
         let mut state = lock(&self.state);
         let state = &mut *state;
         let mut bytes = 0;
-        state.in_hand.retain(|slot| {
-            let kept = matches!(lock(&slot.state).phase, Phase::Taken);
-            bytes += if kept { slot.event.record_len() } else { 0 };
+        state.taken.retain(|entry| {
+            let kept = matches!(lock(&entry.state).phase, Phase::Taken);
+            bytes += if kept { entry.event.record_len() } else { 0 };
             kept
         });
-        while state.in_hand.len() < limits.records {
-            let Some(slot) = state.waiting.front() else {
+        while state.taken.len() < limits.records {
+            let Some(entry) = state.waiting.front() else {
                 break;
             };
-            let mut slot_state = lock(&slot.state);
-            if matches!(slot_state.phase, Phase::Withdrawn) {
+            let mut entry_state = lock(&entry.state);
+            if matches!(entry_state.phase, Phase::Withdrawn) {
                 state.withdrawn -= 1;
-                drop(slot_state);
+                drop(entry_state);
                 state.waiting.pop_front();
             } else {
-                let next = bytes + slot.event.record_len();
-                if next > limits.bytes && !state.in_hand.is_empty() {
+                let next = bytes + entry.event.record_len();
+                if next > limits.bytes && !state.taken.is_empty() {
                     break;
                 }
                 bytes = next;
-                slot_state.phase = Phase::Taken;
-                drop(slot_state);
-                state.in_hand.extend(state.waiting.pop_front());
+                entry_state.phase = Phase::Taken;
+                drop(entry_state);
+                state.taken.extend(state.waiting.pop_front());
             }
             state.gone += 1;
         }
-        state.in_hand.clone()
+        state.taken.clone()
     }
 
-    /// Keeps in hand only what was put in flight: from here to its end, the
-    /// hand and the batch are the same, in the same order.
+    /// Keeps only the entries in flight: from here on, what is taken is the
+    /// batch, in the same order.
     pub(crate) fn keep_in_flight(&self) {
         lock(&self.state)
-            .in_hand
-            .retain(|slot| slot.in_flight().is_some());
+            .taken
+            .retain(|entry| entry.in_flight().is_some());
     }
 
-    /// Takes what is in hand out of flight: its callers can withdraw again, and
-    /// those who have gone have withdrawn.
+    /// Returns the batch from flight: its callers can withdraw again, and those
+    /// that have left have withdrawn.
     pub(crate) fn take_back(&self, cause: Option<Cause>) {
         let mut state = lock(&self.state);
-        for slot in &state.in_hand {
-            let mut slot = lock(&slot.state);
-            if matches!(slot.phase, Phase::InFlight(_)) {
-                slot.phase = if slot.left {
+        for entry in &state.taken {
+            let mut entry = lock(&entry.state);
+            if matches!(entry.phase, Phase::InFlight(_)) {
+                entry.phase = if entry.left {
                     Phase::Withdrawn
                 } else {
                     Phase::Taken
@@ -276,18 +275,18 @@ impl Queue {
         }
     }
 
-    /// Settles everything in hand, in order.
-    pub(crate) fn settle(&self, mut outcome: impl FnMut(&Slot) -> Outcome) {
-        let in_hand = std::mem::take(&mut lock(&self.state).in_hand);
-        for slot in in_hand {
-            slot.settle(outcome(&slot));
+    /// Settles everything taken, in order.
+    pub(crate) fn settle(&self, mut outcome: impl FnMut(&Entry) -> Outcome) {
+        let taken = std::mem::take(&mut lock(&self.state).taken);
+        for entry in taken {
+            entry.settle(outcome(&entry));
         }
     }
 
     /// Settles everything in flight as unknown.
     pub(crate) fn settle_unknown(&self, cause: &Cause) {
-        self.settle(|slot| {
-            Err(match slot.in_flight() {
+        self.settle(|entry| {
+            Err(match entry.in_flight() {
                 Some(handle) => AppendError::Unknown {
                     handle: Box::new(handle),
                     cause: cause.clone(),
@@ -297,8 +296,8 @@ impl Queue {
         });
     }
 
-    /// Notes what was last heard, for callers whose deadline passes.
-    pub(crate) fn heard(&self, cause: Option<Cause>) {
+    /// Stores the cause of the last failure, for callers whose deadline passes.
+    pub(crate) fn set_last_cause(&self, cause: Option<Cause>) {
         lock(&self.state).last_cause = cause;
     }
 
@@ -310,7 +309,7 @@ impl Queue {
         lock(&self.state).stats
     }
 
-    /// Lets no new event in; the loop ends when it has settled the others.
+    /// Refuses new events; the loop ends when it has settled the others.
     pub(crate) fn close(&self) {
         let mut state = lock(&self.state);
         state.closing = true;
@@ -321,7 +320,7 @@ impl Queue {
         }
     }
 
-    /// Makes the loop stop where it stands.
+    /// Makes the loop stop at once.
     pub(crate) fn abandon(&self) {
         let mut state = lock(&self.state);
         state.closing = true;
@@ -333,21 +332,21 @@ impl Queue {
         }
     }
 
-    /// The loop has gone: settles everything that is left.
+    /// The loop has ended: settles everything that is left.
     pub(crate) fn end(&self) {
         let mut guard = lock(&self.state);
         let state = &mut *guard;
         state.closing = true;
         let left: Vec<_> = state
-            .in_hand
+            .taken
             .drain(..)
             .chain(state.waiting.drain(..))
             .collect();
-        state.ended = Some(left.iter().filter_map(|slot| slot.in_flight()).collect());
+        state.ended = Some(left.iter().filter_map(|entry| entry.in_flight()).collect());
         let wakers = std::mem::take(&mut state.close_wakers);
         drop(guard);
-        for slot in left {
-            slot.settle(Err(match slot.in_flight() {
+        for entry in left {
+            entry.settle(Err(match entry.in_flight() {
                 Some(handle) => AppendError::Unknown {
                     handle: Box::new(handle),
                     cause: Cause::new("the sink was closed before the reply came"),
@@ -360,7 +359,7 @@ impl Queue {
         }
     }
 
-    /// Waits until the loop has gone; gives what it left in flight.
+    /// Waits until the loop has ended; returns what was in flight then.
     pub(crate) async fn ended(&self) -> Vec<Handle> {
         poll_fn(|cx| {
             let mut state = lock(&self.state);
@@ -374,16 +373,17 @@ impl Queue {
     }
 }
 
-/// A caller's side of a slot. Dropped, it withdraws what has not been sent.
+/// A caller's side of an entry. Dropping it withdraws an event that was not
+/// sent.
 pub(crate) struct Ticket {
     queue: Arc<Queue>,
-    slot: Arc<Slot>,
+    entry: Arc<Entry>,
 }
 
 impl Ticket {
     /// Waits for the outcome.
     pub(crate) fn poll_settled(&self, cx: &mut Context<'_>) -> Poll<Outcome> {
-        let mut state = lock(&self.slot.state);
+        let mut state = lock(&self.entry.state);
         if let Phase::Settled(outcome) = &mut state.phase
             && let Some(outcome) = outcome.take()
         {
@@ -393,16 +393,16 @@ impl Ticket {
         Poll::Pending
     }
 
-    /// Ends the wait: withdraws the event if nothing of it was sent.
+    /// Stops waiting: withdraws the event if nothing of it was sent.
     pub(crate) fn give_up(&self) -> Outcome {
         let mut queue = lock(&self.queue.state);
-        let mut state = lock(&self.slot.state);
+        let mut state = lock(&self.entry.state);
         let in_flight = matches!(state.phase, Phase::InFlight(_));
-        let heard = queue.last_cause.clone().unwrap_or_else(|| {
+        let last_cause = queue.last_cause.clone().unwrap_or_else(|| {
             Cause::new(if in_flight {
                 "no reply yet"
             } else {
-                "nothing; the events before it took all the time there was"
+                "no error; earlier events used up the time"
             })
         });
         match &mut state.phase {
@@ -414,7 +414,7 @@ impl Ticket {
                 state.left = true;
                 Err(AppendError::Unknown {
                     handle,
-                    cause: heard,
+                    cause: last_cause,
                 })
             }
             phase => {
@@ -426,8 +426,8 @@ impl Ticket {
                     queue.withdrawn += 1;
                     queue.compact();
                 }
-                Err(if self.slot.ticket < room {
-                    NotApplied::Deadline(heard)
+                Err(if self.entry.ticket < room {
+                    NotApplied::Deadline(last_cause)
                 } else {
                     NotApplied::QueueFull
                 }
@@ -439,20 +439,20 @@ impl Ticket {
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        // The common case needs no lock that others wait for.
-        if !matches!(lock(&self.slot.state).phase, Phase::Settled(_)) {
+        // In the common case the queue's lock is not needed.
+        if !matches!(lock(&self.entry.state).phase, Phase::Settled(_)) {
             let _ = self.give_up();
         }
     }
 }
 
 impl State {
-    /// Lets go of withdrawn slots once they are most of the queue, so that a
-    /// long outage does not gather them: constant work per slot on average.
+    /// Removes withdrawn entries once they are most of the queue, so that they
+    /// do not pile up during a long outage: amortized O(1) per entry.
     fn compact(&mut self) {
         if self.withdrawn > 64 && self.withdrawn * 2 > self.waiting.len() {
             self.waiting
-                .retain(|slot| !matches!(lock(&slot.state).phase, Phase::Withdrawn));
+                .retain(|entry| !matches!(lock(&entry.state).phase, Phase::Withdrawn));
             self.gone += self.withdrawn as u64;
             self.withdrawn = 0;
         }

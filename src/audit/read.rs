@@ -3,14 +3,14 @@
 use super::store::{AuditStore, Tail};
 use crate::error::ReadError;
 
-/// Records asked for at once.
+/// Records requested at once.
 const PAGE: u64 = 512;
 
-/// Walks over the records of a store in order, a page at a time, in memory
+/// Iterates over the records of a store in order, a page at a time, in memory
 /// that does not grow with the chain.
 ///
-/// The end is fixed when the walk begins: records appended meanwhile are not
-/// part of it.
+/// The end is fixed when it is opened: records appended meanwhile are not
+/// included.
 pub struct Pages<'a, S> {
     store: &'a S,
     next: u64,
@@ -18,7 +18,8 @@ pub struct Pages<'a, S> {
 }
 
 impl<'a, S: AuditStore> Pages<'a, S> {
-    /// A walk over `store` as it stands now, and its end.
+    /// Iterates over the current records of `store`; returns the chain's end
+    /// too.
     ///
     /// # Errors
     ///
@@ -33,7 +34,7 @@ impl<'a, S: AuditStore> Pages<'a, S> {
         Ok((pages, tail))
     }
 
-    /// A walk over the elements `start..end` of the list, counted from 0.
+    /// Iterates over the elements `start..end` of the list, counted from 0.
     pub fn over(store: &'a S, start: u64, end: u64) -> Self {
         Self {
             store,

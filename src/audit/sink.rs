@@ -1,4 +1,4 @@
-//! `AuditSink`, the interface for callers: events in, positions out.
+//! `AuditSink`, the interface for callers.
 
 use std::{future::Future, time::Duration};
 
@@ -16,19 +16,19 @@ use crate::{
     sync::Arc,
 };
 
-/// An event's place in the chain, and what became of its anchor.
+/// An event's position in the chain, and the state of its anchor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Appended {
-    /// Where the record stands.
+    /// The record's position.
     pub position: Position,
     /// Whether it is anchored.
     pub anchor: AnchorStatus,
 }
 
-/// What became of the anchor of an applied record.
+/// The state of an applied record's anchor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AnchorStatus {
-    /// This sequence is not one that is anchored.
+    /// This sequence is not anchored.
     NotDue,
     /// The anchor was written.
     Written,
@@ -36,28 +36,27 @@ pub enum AnchorStatus {
     Missing(String),
 }
 
-/// What a sink holds itself to. Every field has a default.
+/// The limits of a sink. Every field has a default.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct AuditConfig {
-    /// How long a call of [`AuditSink::record`] may take, waiting for room in
-    /// the queue included. Default: 10 s.
+    /// How long a call of [`AuditSink::record`] may take, including the wait
+    /// for room in the queue. Default: 10 s.
     pub deadline: Duration,
     /// Events that may be queued before callers wait for room. Default: 4096.
     pub queue_capacity: usize,
-    /// Records in one batch, at most 4096: Lua cannot pass on many more.
-    /// Default: 256.
+    /// Records in one batch, at most 4096, a limit of Lua. Default: 256.
     pub batch_records: usize,
-    /// Bytes of record text in one batch; a larger record travels alone.
+    /// Bytes of record text in one batch; a larger record is sent alone.
     /// Default: 1 MiB.
     pub batch_bytes: usize,
-    /// The highest position that the caller has already seen of this chain,
-    /// in an anchor, say: a chain without it is reported as rolled back.
+    /// The highest position of this chain that the caller knows, for example
+    /// from an anchor: a chain without it is reported as rolled back.
     pub seen: Option<Position>,
 }
 
 /// Lua 5.1 unpacks at most 8,000 values.
-const MOST_BATCH_RECORDS: usize = 4096;
+const MAX_BATCH_RECORDS: usize = 4096;
 
 impl Default for AuditConfig {
     fn default() -> Self {
@@ -71,23 +70,23 @@ impl Default for AuditConfig {
     }
 }
 
-/// What a sink has done so far.
+/// Counters of a sink.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AuditStats {
     /// Records acknowledged.
     pub appended: u64,
-    /// Batches they travelled in.
+    /// Batches applied.
     pub batches: u64,
-    /// Batches that met a head other than the one they were sealed onto.
+    /// Batches that were refused because the head was not their base.
     pub conflicts: u64,
     /// Attempts repeated after a failure.
     pub retries: u64,
-    /// Attempts whose reply never came.
+    /// Attempts whose reply was lost.
     pub lost_replies: u64,
-    /// Batches whose fate was found out by reading the chain.
+    /// Batches whose outcome was found by reading the chain.
     pub settled_by_reading: u64,
-    /// The most times that one batch was sealed before it landed.
+    /// The most times that one batch was sealed before it was applied.
     pub most_attempts: u64,
 }
 
@@ -104,11 +103,11 @@ impl AuditStats {
     }
 }
 
-/// What [`AuditSink::close`] left behind.
+/// The result of [`AuditSink::close`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CloseReport {
-    /// Appends that were in flight when the time was up: their callers were
-    /// told that the outcome is unknown.
+    /// Appends that were in flight when the time was up; their callers got
+    /// *unknown*.
     pub unknown: Vec<Handle>,
 }
 
@@ -117,9 +116,9 @@ pub struct CloseReport {
 /// Cheap to clone; all clones share one queue and one [`AppendLoop`]. When the
 /// last clone is dropped, the loop finishes what is queued and ends.
 ///
-/// Calls made at the same time share batches: while one batch is on its way,
-/// the next forms behind it. A caller's events land in the order in which it
-/// called [`record`](Self::record).
+/// Concurrent calls share batches: while one batch is in flight, the next one
+/// forms. A caller's events are appended in the order in which it called
+/// [`record`](Self::record).
 #[derive(Clone)]
 pub struct AuditSink<C = SystemClock, E = SystemEntropy> {
     clock: C,
@@ -164,7 +163,7 @@ impl<C: Clock, E: Entropy> AuditSink<C, E> {
             entropy,
             queue: QueueEnd(queue),
             limits: BatchLimits {
-                records: config.batch_records.clamp(1, MOST_BATCH_RECORDS),
+                records: config.batch_records.clamp(1, MAX_BATCH_RECORDS),
                 bytes: config.batch_bytes,
             },
             anchoring: anchors.map(|(sink, every)| Anchoring { sink, every }),
@@ -175,12 +174,12 @@ impl<C: Clock, E: Entropy> AuditSink<C, E> {
         (sink, append_loop)
     }
 
-    /// Appends `event`, exactly once, and tells where it stands.
+    /// Appends `event` exactly once, and returns its position.
     ///
-    /// The event takes its place in the queue when this is called, not when
-    /// the future is first polled. Dropping the future withdraws the event if
-    /// nothing of it has been sent. The fate of what has been sent is still
-    /// found out: it stands at the place it was sealed for, or nowhere.
+    /// The event is queued when this is called, not when the future is first
+    /// polled. Dropping the future withdraws the event if nothing of it has
+    /// been sent. An event that was sent is still resolved: it is at the
+    /// position that it was sealed for, or not in the chain.
     ///
     /// # Errors
     ///
@@ -199,10 +198,10 @@ impl<C: Clock, E: Entropy> AuditSink<C, E> {
         self.settled(entered)
     }
 
-    /// As [`record`](Self::record), under an identity of the caller's own.
+    /// As [`record`](Self::record), with an identity given by the caller.
     ///
-    /// The identity is part of the record. It does not make two calls one:
-    /// give each append a fresh one.
+    /// The identity is part of the record. It does not deduplicate calls: give
+    /// each append a new one.
     ///
     /// # Errors
     ///
@@ -237,15 +236,15 @@ impl<C: Clock, E: Entropy> AuditSink<C, E> {
         }
     }
 
-    /// What the sink has done so far.
+    /// The sink's counters.
     #[must_use]
     pub fn stats(&self) -> AuditStats {
         self.shared.queue.stats()
     }
 
-    /// Lets no new event in, and waits at most `deadline` until those that are
-    /// queued have ended. What is still in flight then ends as unknown, what
-    /// was not sent as not applied.
+    /// Refuses new events, and waits at most `deadline` until the queued ones
+    /// have ended. Those still in flight then end as unknown, those not sent as
+    /// not applied.
     pub async fn close(&self, deadline: Duration) -> CloseReport {
         let queue = &self.shared.queue;
         queue.close();

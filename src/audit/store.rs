@@ -1,9 +1,8 @@
 //! The trait `AuditStore`: what the append loop needs from the storage of a
 //! chain.
 //!
-//! One trait, so that Redis, memory, a model checker's fake and a deliberately
-//! broken store are all driven by the same loop. It must not know of queues,
-//! callers or deadlines.
+//! Redis, memory, models and stores with planted bugs are driven by the same
+//! loop. A store does not depend on queues, callers or deadlines.
 
 use std::future::Future;
 
@@ -12,37 +11,36 @@ use crate::{
     error::{AttemptError, ReadError},
 };
 
-/// A place that holds one chain, shared with other writers.
+/// The storage of one chain, shared with other writers.
 ///
 /// An implementation promises that [`append`](AuditStore::append) is atomic
 /// and fenced: either every record of the batch is appended to a chain whose
 /// head is the batch's base, or nothing changes.
 pub trait AuditStore: Send + Sync + 'static {
-    /// What is held while a batch is on its way; see [`AuditStore::lease`].
+    /// The lease during an append; see [`AuditStore::lease`].
     type Lease: Send;
 
     /// Appends `batch` if the chain's head still is the batch's base.
     ///
     /// # Errors
     ///
-    /// [`AttemptError`] tells what this attempt, and this attempt alone, can
-    /// have done.
+    /// [`AttemptError`] tells what this attempt alone can have done.
     fn append(&self, batch: &Batch<'_>)
     -> impl Future<Output = Result<Reply, AttemptError>> + Send;
 
-    /// Reads the chain's end, and what stands at the position `seen`.
+    /// Reads the chain's end, and the record at the position `seen`.
     ///
     /// # Errors
     ///
-    /// As for [`append`](AuditStore::append); a read has no effect to doubt.
+    /// As for [`append`](AuditStore::append); a read has no effect.
     fn tail(
         &self,
         seen: Option<Position>,
     ) -> impl Future<Output = Result<Tail, AttemptError>> + Send;
 
-    /// Reads stored records by their place in the list, which starts at 0:
-    /// those from `start` on, at most up to `end` (exclusive), in order. At
-    /// least one if there is one; fewer than asked for where they are large.
+    /// Reads stored records by their index in the list, from 0: those from
+    /// `start` on, at most up to `end` (exclusive), in order. Returns at least
+    /// one if there is one, and fewer than requested if they are large.
     ///
     /// # Errors
     ///
@@ -53,13 +51,13 @@ pub trait AuditStore: Send + Sync + 'static {
         end: u64,
     ) -> impl Future<Output = Result<Vec<Vec<u8>>, ReadError>> + Send;
 
-    /// Asks other writers to stay away while a batch is appended.
+    /// Tries to keep other writers away during an append.
     ///
-    /// It lowers contention and nothing else: an implementation gives up
-    /// after a bounded time and answers anyway.
+    /// It only reduces contention: an implementation returns after a bounded
+    /// time, with or without a lease.
     fn lease(&self) -> impl Future<Output = Self::Lease> + Send;
 
-    /// Gives a lease back.
+    /// Releases a lease.
     fn release(&self, lease: Self::Lease) -> impl Future<Output = ()> + Send;
 }
 
@@ -70,42 +68,42 @@ pub struct Batch<'a> {
     pub base: Head,
     /// At least one, in order.
     pub records: &'a [Record],
-    /// The highest position this writer has seen.
+    /// The highest position that this writer has seen.
     pub seen: Option<Position>,
-    /// Whether a copy of this very batch was sent before and its reply lost,
-    /// so that a conflict must also tell whether that copy landed.
+    /// Whether a copy of this batch was sent before and its reply lost, so that
+    /// a conflict must also tell whether that copy was applied.
     pub resent: bool,
 }
 
 /// The answer to a batch.
 #[derive(Clone, Debug)]
 pub enum Reply {
-    /// The batch is in the chain, at the positions its records were sealed to.
+    /// The batch is in the chain, at the positions that its records were sealed
+    /// for.
     Committed,
     /// The head was not the base; this attempt changed nothing.
     Conflict {
-        /// The chain's end as it was met.
+        /// The chain's current end.
         tail: Tail,
-        /// What stands at the batch's positions, in order, as far as the
-        /// chain goes; empty unless the batch was [`resent`](Batch::resent).
+        /// The records at the batch's positions, in order, as far as the chain
+        /// reaches; empty unless the batch was [`resent`](Batch::resent).
         landed: Vec<Position>,
     },
 }
 
-/// The end of a chain, and whether it is still the chain it was.
+/// The end of a chain, and whether the chain still contains a position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tail {
     /// The last record.
     pub head: Head,
     /// Elements in the list.
     pub length: u64,
-    /// What became of the position that was asked about.
+    /// The state of the position given in the request.
     pub seen: Seen,
 }
 
 impl Tail {
-    /// Whether the list begins after `position`, which may have been trimmed
-    /// away.
+    /// Whether the list begins after `position`, which may have been trimmed.
     pub(super) fn is_trimmed_at(&self, position: Option<Position>) -> bool {
         match (self.head, position) {
             (Head::At(head), Some(position)) => {
@@ -117,16 +115,16 @@ impl Tail {
     }
 }
 
-/// What stands at a position that a writer had seen.
+/// The state of a position that a writer had seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Seen {
-    /// The same record, or nothing was asked.
+    /// The same record is there, or no position was given.
     Stands,
-    /// Another record, or none: the chain was rolled back.
+    /// Another record is there, or none: the chain was rolled back.
     Gone {
-        /// What stands there now.
+        /// The record that is there now.
         found: Option<EventHash>,
     },
-    /// The list no longer reaches back that far; nobody can tell.
+    /// The list no longer reaches back that far, so this is unknown.
     Trimmed,
 }

@@ -1,7 +1,7 @@
 //! Anchors: hashes attested outside the chain, against which it is verified.
 //!
-//! Whoever can write to Redis can rewrite the chain so that it links again, but
-//! not so that it agrees with anchors kept elsewhere.
+//! A chain that was rewritten in Redis can be consistent in itself, but not
+//! with anchors kept elsewhere.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -81,11 +81,11 @@ pub(crate) struct Attested {
     pub(crate) other: Option<EventHash>,
 }
 
-/// What several anchor files attest together.
+/// The combined content of several anchor files.
 ///
-/// Equal duplicates count once. Different hashes for one sequence are kept as
-/// a conflict, which no chain satisfies: it proves a rewritten history.
-/// Memory is constant per anchored sequence.
+/// Equal duplicates count once. Different hashes for one sequence are kept as a
+/// conflict, which no chain satisfies: it proves a rewritten history. O(1)
+/// memory per anchored sequence.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Anchors {
     attested: BTreeMap<Sequence, Attested>,
@@ -98,7 +98,7 @@ impl Anchors {
         Anchors::default()
     }
 
-    /// Adds what `anchor` attests. O(log n).
+    /// Adds an anchor. O(log n).
     pub fn insert(&mut self, anchor: &Anchor) {
         let event_hash = anchor.event_hash;
         let attested = self.attested.entry(anchor.sequence).or_insert(Attested {
@@ -111,7 +111,7 @@ impl Anchors {
     }
 
     /// Adds one line of an anchor file, with or without its newline. A blank
-    /// line is nothing; one that is no anchor is counted as torn.
+    /// line is ignored; one that is not an anchor is counted as torn.
     pub fn read_line(&mut self, line: &[u8]) {
         if line.trim_ascii().is_empty() {
             return;
@@ -122,7 +122,7 @@ impl Anchors {
         }
     }
 
-    /// Adds the text of a whole anchor file.
+    /// Adds the text of a complete anchor file.
     pub fn read_text(&mut self, text: &[u8]) {
         text.split(|byte| *byte == b'\n')
             .for_each(|line| self.read_line(line));
@@ -138,7 +138,7 @@ impl Anchors {
         self.attested.is_empty()
     }
 
-    /// How many lines were skipped because they are no anchor.
+    /// How many lines were skipped because they are not anchors.
     pub fn torn(&self) -> u64 {
         self.torn
     }
@@ -150,8 +150,7 @@ impl Anchors {
             .map(|(sequence, _)| *sequence)
     }
 
-    /// The hash attested for `sequence`; the first one read where there is a
-    /// conflict.
+    /// The hash attested for `sequence`; in a conflict, the first one read.
     pub fn get(&self, sequence: Sequence) -> Option<EventHash> {
         self.attested(sequence).map(|attested| attested.event_hash)
     }
@@ -220,10 +219,10 @@ mod tests {
         assert_eq!(anchors.len(), 1);
     }
 
-    /// Catches a member of another writer's that is read as the sequence, the
+    /// Would catch another writer's member that is read as the sequence, the
     /// hash or the time.
     #[test]
-    fn further_members_say_nothing() {
+    fn further_members_are_ignored() {
         let anchor = Anchor::parse(LINE.as_bytes()).unwrap();
         let further = LINE.replacen('{', r#"{"height":7,"note":"x","by":"y","#, 1);
         assert_eq!(Anchor::parse(further.as_bytes()), Some(anchor.clone()));
@@ -238,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_anchored_is_found() {
+    fn anchored_sequences_are_found() {
         let anchor = Anchor::parse(LINE.as_bytes()).unwrap();
         let mut anchors = Anchors::new();
         assert!(anchors.is_empty());

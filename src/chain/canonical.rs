@@ -4,8 +4,8 @@
 //! sorted by name in UTF-16 code units, strings and numbers exactly as
 //! ECMAScript's `JSON.stringify` writes them, lone surrogates included.
 //!
-//! Members are rendered where they are met and moved into order when their
-//! object closes, so that a text that is canonical already is copied once.
+//! Members are rendered in the order of the text and sorted when their object
+//! closes, so that a text that is already canonical is copied once.
 
 use std::cmp::Ordering;
 
@@ -31,12 +31,12 @@ struct Frame {
 
 /// A member, by ranges.
 struct Member {
-    /// The name's first four UTF-16 units, by which most are in order already.
+    /// The name's first four UTF-16 units, which decide most comparisons.
     prefix: u64,
     /// Decoded name, in the text or, when it had escapes, in `decoded`.
     name: (usize, usize),
     name_is_decoded: bool,
-    /// Where the name stands in the text.
+    /// The name's offset in the text.
     offset: usize,
     /// The whole member in `out`, comma included, and its value's start.
     start: usize,
@@ -59,7 +59,7 @@ pub(crate) struct Renderer {
 }
 
 impl Renderer {
-    /// Renders `text`, read to at most `max_depth` open containers.
+    /// Renders `text`, with at most `max_depth` open containers.
     pub(crate) fn render(
         &mut self,
         text: &str,
@@ -100,7 +100,7 @@ impl Renderer {
         }
     }
 
-    /// What the last call of `render` rendered.
+    /// The result of the last call of `render`.
     pub(crate) fn text(&self) -> &str {
         &self.out
     }
@@ -113,8 +113,9 @@ impl Renderer {
         self.root_is_object
     }
 
-    /// Where in the rendered root object a member called `name`, which it does
-    /// not have, would stand: at the first member after it, or at the `}`.
+    /// The offset at which a member called `name`, which is absent, belongs in
+    /// the rendered root object: before the first member after it, or before
+    /// the `}`.
     pub(crate) fn place_in_root(&self, text: &str, name: &str) -> usize {
         let is_before = |member: &Member| {
             let other = name_of(member, text, &self.decoded);
@@ -174,8 +175,8 @@ impl Renderer {
         });
     }
 
-    /// Every value inside a container is followed by a comma; the last one
-    /// gives way to the bracket.
+    /// Every value inside a container is followed by a comma; the bracket
+    /// replaces the last one.
     fn value_done(&mut self, text: &str, hooks: &mut impl Members) {
         let depth = self.frames.len();
         match self.frames.last() {

@@ -11,14 +11,13 @@ use super::position::{AppendId, EventHash, Head, Position};
 use super::record::{INTEGRITY, Record};
 use super::sanitize::is_removed;
 
-/// What an event's text may measure.
+/// The limits for an event's text.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct Limits {
-    /// Longest text, in bytes of the JSON as given. 1 MiB by default.
+    /// Longest text, in bytes of the given JSON. 1 MiB by default.
     pub max_bytes: usize,
-    /// Most containers open at once, the event itself being the first. 128 by
-    /// default.
+    /// Most open containers, including the event itself. 128 by default.
     pub max_depth: usize,
 }
 
@@ -33,8 +32,8 @@ impl Default for Limits {
 
 /// Why a text cannot become an event.
 ///
-/// No message holds anything the event holds, which may be secret: they name
-/// byte offsets in the text and limits.
+/// Messages contain byte offsets and limits, and nothing of the event's
+/// content, which may be secret.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidEvent {
@@ -54,28 +53,28 @@ pub enum InvalidEvent {
         "a member name is repeated at byte {offset}; give each member of an object its own name"
     )]
     RepeatedMember {
-        /// Where the name stands the second time.
+        /// The second occurrence of the name.
         offset: usize,
     },
-    /// A number is not a double's, so reading it would change it.
+    /// A number that is not exactly a double, so reading it would change it.
     #[error(
         "the number at byte {offset} has no exact IEEE double and would be changed by reading it; \
          send it as a string"
     )]
     NumberChanges {
-        /// Where the number stands.
+        /// The offset of the number.
         offset: usize,
     },
     /// A number is beyond the largest double.
     #[error("the number at byte {offset} is larger than any IEEE double; send it as a string")]
     NumberOverflows {
-        /// Where the number stands.
+        /// The offset of the number.
         offset: usize,
     },
     /// Containers are nested deeper than the limit.
     #[error("the event is nested deeper than {max_depth} at byte {offset}; flatten it")]
     TooDeep {
-        /// Where the container one too deep opens.
+        /// The offset of the first container beyond the limit.
         offset: usize,
         /// The limit.
         max_depth: usize,
@@ -95,18 +94,18 @@ pub enum InvalidEvent {
     NotSerializable,
 }
 
-/// The sequence space is used up: the last record's sequence is 2^53 − 1.
+/// There is no next sequence: the last record's is 2^53 − 1.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("the chain is full: no sequence follows 2^53 - 1; start a new chain")]
 pub struct SequenceExhausted;
 
-/// An event that was read, checked, sanitized and rendered, all of which does
-/// not depend on where it will stand. [`Event::seal`] gives it its place.
+/// An event that was read, checked, sanitized and rendered, independent of its
+/// position. [`Event::seal`] makes it a record.
 ///
-/// A clone shares the text. `Debug` shows the length alone.
+/// A clone shares the text. `Debug` shows only the length.
 #[derive(Clone)]
 pub struct Event {
-    /// Canonical, with the separators `auditIntegrity` needs at `place`.
+    /// Canonical, with the separators that `auditIntegrity` needs at `place`.
     text: Arc<str>,
     place: usize,
 }
@@ -114,12 +113,13 @@ pub struct Event {
 impl Event {
     /// Reads an event under the default [`Limits`].
     ///
-    /// Members whose names are on the removal list are dropped at every depth,
-    /// after having been checked like all others; so is an `auditIntegrity` of
-    /// the event's own. O(n log n) in the text's length.
+    /// Members with a name on the removal list are dropped at every depth,
+    /// after the same checks as all others; so is the event's own
+    /// `auditIntegrity`. O(n log n) in the text's length.
     ///
     /// # Errors
-    /// [`InvalidEvent`] when the text is not a JSON object the chain can hold.
+    /// [`InvalidEvent`] when the text is not a JSON object that the chain
+    /// accepts.
     pub fn from_json(text: &str) -> Result<Event, InvalidEvent> {
         let limits = Limits::default();
         check_size(text.len(), &limits)?;
@@ -138,8 +138,8 @@ impl Event {
         read(text, limits)
     }
 
-    /// Reads an event from a value, through its JSON text, under the default
-    /// limits. Offsets in errors are those of `serde_json`'s text.
+    /// Reads an event from a serializable value under the default limits.
+    /// Offsets in errors are those in `serde_json`'s text.
     ///
     /// # Errors
     /// As [`Event::from_json`], and [`InvalidEvent::NotSerializable`].
@@ -150,7 +150,7 @@ impl Event {
 
     /// Makes the event the record after `previous`: one SHA-256 over its text.
     ///
-    /// The same event, id and head always give the same record.
+    /// The same event, id and head give the same record.
     ///
     /// # Errors
     /// [`SequenceExhausted`] when no sequence follows `previous`.
@@ -200,7 +200,7 @@ impl Event {
         ))
     }
 
-    /// At most this many bytes has the record's text, wherever it lands.
+    /// An upper bound for the length of the record's text, at any position.
     pub fn record_len(&self) -> usize {
         self.text.len() + INTEGRITY_LEN
     }
@@ -255,7 +255,7 @@ fn read(text: &str, limits: &Limits) -> Result<Event, InvalidEvent> {
     let mut text = renderer.into_text();
     let is_first = place == 1;
     let is_last = place + 1 == text.len();
-    // The comma goes behind auditIntegrity, or before it where it comes last.
+    // The comma follows auditIntegrity, or precedes it if that comes last.
     if !(is_first && is_last) {
         text.insert(place, ',');
         place += usize::from(is_last);
@@ -293,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn integrity_stands_in_its_canonical_place() {
+    fn integrity_is_in_canonical_order() {
         for (event, shape) in [
             ("{}", "{#}"),
             (r#"{"a":1}"#, r#"{"a":1,#}"#),
@@ -313,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn the_length_bound_is_reached_and_not_passed() {
+    fn the_length_bound_is_exact() {
         let head = Head::At(Position {
             sequence: Sequence::new(Sequence::MAX - 1).unwrap(),
             event_hash: EventHash::from_bytes([9; 32]),
@@ -329,16 +329,17 @@ mod tests {
     }
 
     #[test]
-    fn nothing_of_the_event_shows_in_errors_or_debug() {
+    fn errors_and_debug_contain_no_event_content() {
         let event = Event::from_json(r#"{"id":"hunter2"}"#).unwrap();
         assert_eq!(format!("{event:?}"), "Event { bytes: 17, .. }");
         let error = Event::from_json(r#"{"hunter2":1,"hunter2":2}"#).unwrap_err();
         assert!(!format!("{error} {error:?}").contains("hunter2"));
     }
 
-    /// Catches a record whose `Debug` tells its content, or not which it is.
+    /// Would catch a record whose `Debug` shows its content, or not its
+    /// position.
     #[test]
-    fn a_record_shows_its_position_and_hands_out_its_text() {
+    fn debug_shows_only_the_position_of_a_record() {
         let record = seal(r#"{"id":"hunter2"}"#);
         let shown = format!("{record:?}");
         assert!(

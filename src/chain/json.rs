@@ -1,12 +1,12 @@
 //! A strict JSON reader that keeps what a record's hash depends on: the
 //! spelling of numbers, lone surrogates, repeated names, and offsets.
 //!
-//! It hands out tokens, keeps its own stack of open containers and never
-//! recurses, so nesting costs a byte and no call frame.
+//! It returns tokens, and has its own stack of open containers instead of
+//! recursion, so nesting costs a byte per level.
 
 use super::text::Text;
 
-/// What the reader met next.
+/// A token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Token<'a> {
     /// `{`
@@ -27,7 +27,7 @@ pub(crate) enum Token<'a> {
     Done,
 }
 
-/// Why a text was not read to its end, and where.
+/// Why and where reading stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Refusal {
     /// Byte offset from the start of the text.
@@ -98,7 +98,7 @@ impl<'a> Reader<'a> {
         self.token_start
     }
 
-    /// The next token. After an error or [`Token::Done`], do not ask again.
+    /// The next token. Not to be called after an error or [`Token::Done`].
     #[inline]
     pub(crate) fn next(&mut self) -> Result<Token<'a>, Refusal> {
         let mut byte = self.skip_space();
@@ -189,7 +189,7 @@ impl<'a> Reader<'a> {
         Ok(Token::Literal(word))
     }
 
-    /// Reads a string from its opening quote to behind its closing one.
+    /// Reads a string from its opening to its closing quote.
     #[inline]
     fn string(&mut self) -> Result<Text<'a>, Refusal> {
         let bytes = self.text.as_bytes();
@@ -273,10 +273,9 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// How many bytes from the start need no look: no quote, no backslash, no
-/// control character. Eight at a time, by the "has zero byte" and "has byte
-/// less than n" tricks of Anderson's Bit Twiddling Hacks; the lowest byte they
-/// mark is always a true hit.
+/// The number of bytes up to the first quote, backslash or control character.
+/// Eight at a time, by "has zero byte" and "has byte less than n" of Anderson's
+/// Bit Twiddling Hacks; the lowest byte they mark is always a true hit.
 #[inline]
 fn plain_run(bytes: &[u8]) -> usize {
     const ONES: u64 = u64::MAX / 255;
@@ -315,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn texts_that_are_not_json_are_refused_where_they_go_wrong() {
+    fn invalid_json_is_refused_with_its_offset() {
         let cases = [
             ("", 0),
             ("  ", 2),
@@ -359,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn a_plain_run_ends_at_the_first_byte_that_matters() {
+    fn a_plain_run_ends_at_the_first_special_byte() {
         for stop in [b'"', b'\\', 0, 0x1f, 0x0a] {
             for length in 0..40 {
                 let mut bytes = vec![0xff; length];
@@ -374,9 +373,9 @@ mod tests {
         assert_eq!(plain_run(&harmless), harmless.len());
     }
 
-    /// Catches a literal that is taken for another, or for no JSON at all.
+    /// Would catch a literal that is taken for another, or refused.
     #[test]
-    fn literals_are_told_apart() {
+    fn literals_are_distinguished() {
         for word in ["true", "false", "null"] {
             assert_eq!(read(word), Ok(vec![Token::Literal(word)]));
         }

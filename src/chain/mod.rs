@@ -1,7 +1,7 @@
 //! The chain: events become records, each linked to the one before it.
 //!
-//! Everything here is pure. Nothing does I/O, reads a clock or draws
-//! randomness, and no input, however hostile, overflows the stack or panics.
+//! Everything here is pure: no I/O, clock or randomness. No input overflows the
+//! stack or panics.
 
 mod anchor;
 pub(crate) mod canonical;

@@ -1,16 +1,16 @@
-//! Numbers as ECMAScript prints them, and only where nothing is lost.
+//! Numbers as ECMAScript prints them, if nothing is lost.
 //!
-//! A JSON number is an IEEE double. A literal is taken when its digits are the
-//! shortest that name the double (what ECMAScript prints) or the double's
-//! exact value; anything else would be changed by reading it, so the record
-//! would attest another number than the one that was handed in.
+//! A JSON number is an IEEE double. A literal is accepted if its digits are the
+//! shortest that identify the double (what ECMAScript prints) or the double's
+//! exact value; reading any other would change it, so that the record would
+//! attest another number.
 
-/// Why a literal cannot stand in a record.
+/// Why a literal cannot be in a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Unfaithful {
     /// The nearest double is another number.
     Changes,
-    /// There is no double as large.
+    /// It is larger than any double.
     Overflows,
 }
 
@@ -43,7 +43,7 @@ pub(crate) fn write(literal: &str, out: &mut String) -> Result<(), Unfaithful> {
     Ok(())
 }
 
-/// Up to 15 digits name a double of their own and are printed as they are.
+/// Integers of up to 15 digits are distinct doubles and printed unchanged.
 fn is_short_integer(literal: &str) -> bool {
     let digits = literal.strip_prefix('-').unwrap_or(literal).as_bytes();
     digits.len() <= 15 && literal != "-0" && digits.iter().all(u8::is_ascii_digit)
@@ -56,7 +56,7 @@ fn is_exactly(literal: &str, decimal: &Decimal<'_>, value: f64) -> bool {
     {
         return integer == value.abs() as u128;
     }
-    // Formatting with a precision is exact in Rust, however long.
+    // Rust formats exactly at any precision.
     decimal.digits().count() <= EXACT_DIGITS
         && *decimal
             == Decimal::of(&format!(
@@ -65,10 +65,11 @@ fn is_exactly(literal: &str, decimal: &Decimal<'_>, value: f64) -> bool {
             ))
 }
 
-/// A literal's significant digits and where they stand; its sign is left out.
+/// A literal's significant digits and their exponent, without the sign.
 #[derive(Debug)]
 struct Decimal<'a> {
-    /// From the first digit that is not zero to the last, a point among them.
+    /// From the first to the last digit that is not zero, possibly with a
+    /// point.
     significant: &'a str,
     /// The power of ten of the first significant digit.
     exponent: i64,
@@ -87,7 +88,7 @@ impl<'a> Decimal<'a> {
         };
         let last = mantissa.rfind(is_nonzero).unwrap_or(first);
         let point = mantissa.find('.').unwrap_or(mantissa.len());
-        // A power of ten below the point skips the point itself.
+        // Below the point, the point itself is not a digit.
         let place = point as i64 - first as i64 - i64::from(first < point);
         Decimal {
             significant: &mantissa[first..=last],
@@ -106,8 +107,7 @@ impl PartialEq for Decimal<'_> {
     }
 }
 
-/// An exponent; one beyond an `i64` belongs to no number that a double prints
-/// as, so that any other such exponent does in its place.
+/// An exponent, saturated: no double is printed with one beyond an `i64`.
 fn saturating(exponent: &str) -> i64 {
     exponent.parse().unwrap_or(i64::MAX)
 }
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_double_holds_is_printed_as_ecmascript_does() {
+    fn doubles_are_printed_as_ecmascript_does() {
         let cases = [
             ("0", "0"),
             ("-0", "0"),
@@ -160,7 +160,7 @@ mod tests {
         for (literal, printed) in cases {
             assert_eq!(canonical(literal).as_deref(), Ok(printed), "{literal}");
         }
-        // 2^-1074 has 751 significant digits, and every one of them counts.
+        // 2^-1074 has 751 significant digits, all of which are compared.
         let smallest = format!("{:.750e}", 5e-324);
         assert_eq!(canonical(&smallest).as_deref(), Ok("5e-324"));
         assert_eq!(
@@ -170,20 +170,20 @@ mod tests {
     }
 
     #[test]
-    fn what_reading_would_change_is_refused() {
+    fn inexact_numbers_are_refused() {
         let long = format!("0.{}", "3".repeat(100_000));
         for literal in [
             "9007199254740993",
             "-9007199254740993",
             "9007199254740993.0",
-            // As near to the double as what ECMAScript prints, but not that.
+            // As near to the double as what ECMAScript prints, but different.
             "1938617533524074.3",
             "1e-400",
             "-1e-99999999999999999999",
             "0.10000000000000000555111512312578270211815834045410156251",
             "0.1000000000000000055511151231257827021181583404541015624",
             "123456789012345678901",
-            // 2^128 - 1: no double, though 2^128 is one and saturates to it.
+            // 2^128 - 1 is not a double, but 2^128 is, and it rounds to that.
             "340282366920938463463374607431768211455",
             "4.9406564584124654e-324",
             &long,

@@ -5,10 +5,10 @@ use std::ops::Range;
 use super::json::{Reader, Refusal, Token};
 use super::text::Text;
 
-/// A member of the object an [`Outline`] goes through.
+/// A member of the object that an [`Outline`] reads.
 pub(crate) struct Outer<'a> {
     pub(crate) name: Text<'a>,
-    /// The value's first token, which is all of it for a scalar.
+    /// The value's first token; for a scalar, the only one.
     pub(crate) value: Token<'a>,
     /// Name and value in the text, without commas.
     pub(crate) range: Range<usize>,
@@ -16,7 +16,7 @@ pub(crate) struct Outer<'a> {
     pub(crate) value_start: usize,
 }
 
-/// Goes through an object's own members and reads over what they hold.
+/// Reads an object's own members and skips their content.
 pub(crate) struct Outline<'a> {
     reader: Reader<'a>,
 }

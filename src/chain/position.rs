@@ -9,7 +9,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 /// A record's place in the chain, counted from 1.
 ///
 /// At most 2^53 − 1: a JSON number is an IEEE double, and beyond that two
-/// sequences would print alike.
+/// sequences would be printed the same.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Sequence(NonZeroU64);
 
@@ -50,7 +50,7 @@ impl fmt::Debug for Sequence {
     }
 }
 
-/// The SHA-256 by which a record is known, and to which the next one links.
+/// A record's SHA-256, which the next record contains as its previous hash.
 ///
 /// Written as 43 characters of base64url without padding.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -70,9 +70,8 @@ impl EventHash {
         &self.0
     }
 
-    /// Reads the text form. `None` unless `text` is exactly what
-    /// [`EventHash::to_text`] prints for some hash: two texts never name one
-    /// hash.
+    /// Reads the text form. `None` unless `text` is what [`EventHash::to_text`]
+    /// prints for some hash: each hash has one text.
     pub fn parse(text: &str) -> Option<EventHash> {
         decode(text.as_bytes()).map(EventHash)
     }
@@ -95,10 +94,10 @@ impl fmt::Debug for EventHash {
     }
 }
 
-/// 128 bits that make one append recognizable, wherever its record landed.
+/// 128 random bits that identify one append.
 ///
-/// Two byte-identical events appended by two replicas on one head would
-/// otherwise have one hash, and neither replica could tell whose landed.
+/// Otherwise two byte-identical events appended by two replicas onto one head
+/// would have the same hash, and neither replica could tell which was applied.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AppendId([u8; 16]);
 
@@ -117,8 +116,8 @@ impl AppendId {
         &self.0
     }
 
-    /// Reads the text form: 22 characters of unpadded base64url with no stray
-    /// bits at the end, else `None`.
+    /// Reads the text form: 22 characters of unpadded base64url whose unused
+    /// bits are zero, else `None`.
     pub fn parse(text: &str) -> Option<AppendId> {
         decode(text.as_bytes()).map(AppendId)
     }
@@ -139,9 +138,9 @@ impl fmt::Debug for AppendId {
 /// One record's sequence together with its hash.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
 pub struct Position {
-    /// Where the record stands.
+    /// The record's sequence.
     pub sequence: Sequence,
-    /// Which record stands there.
+    /// The record's hash.
     pub event_hash: EventHash,
 }
 
@@ -191,8 +190,7 @@ impl Head {
         matches!(self, Head::Empty)
     }
 
-    /// The sequence of the record that would come next; `None` at the end of
-    /// the sequence space.
+    /// The next record's sequence; `None` at the end of the sequence space.
     pub const fn next_sequence(&self) -> Option<Sequence> {
         match self {
             Head::Empty => Some(Sequence::FIRST),
@@ -212,8 +210,8 @@ fn encode<'b>(bytes: &[u8], buffer: &'b mut [u8; 64]) -> &'b str {
     std::str::from_utf8(&buffer[..length]).unwrap_or("")
 }
 
-/// Exactly `N` bytes from as many characters as they take. The engine refuses
-/// stray bits in the last character, so the text form is unique.
+/// Decodes exactly `N` bytes. Nonzero unused bits in the last character are
+/// refused, so the text form is unique.
 fn decode<const N: usize>(text: &[u8]) -> Option<[u8; N]> {
     if text.len() != (4 * N).div_ceil(3) {
         return None;
@@ -244,7 +242,7 @@ mod tests {
         assert_eq!(text.len(), EventHash::TEXT_LEN);
         assert_eq!(EventHash::parse(&text), Some(hash));
         assert_eq!(format!("{hash} {hash:?}"), format!("{text} {text}"));
-        // The last character carries two bits that no hash has.
+        // Two bits of the last character are unused.
         assert_eq!(EventHash::parse(&format!("{}9", &text[..42])), None);
         assert_eq!(EventHash::parse(&format!("{text}=")), None);
         assert_eq!(EventHash::parse(&text[..42]), None);
@@ -258,7 +256,7 @@ mod tests {
         assert_eq!(AppendId::parse("short"), None);
     }
 
-    /// Catches ids that lose or swap bytes between their forms.
+    /// Would catch ids whose bytes are lost or swapped in conversion.
     #[test]
     fn the_bytes_of_ids_are_kept() {
         let bytes: [u8; 32] = std::array::from_fn(|i| i as u8);
@@ -273,7 +271,7 @@ mod tests {
         assert_eq!(format!("{0} {0:?}", Sequence::FIRST), "1 1");
     }
 
-    /// Catches a head of an empty chain that looks like a record, or the
+    /// Would catch an empty chain's head that looks like a record, or the
     /// reverse.
     #[test]
     fn a_head_is_empty_or_at_a_position() {

@@ -29,7 +29,7 @@ impl Record {
         }
     }
 
-    /// Where the record stands once it is stored.
+    /// The record's position once it is stored.
     pub fn position(&self) -> Position {
         self.position
     }
@@ -58,7 +58,7 @@ impl fmt::Debug for Record {
     }
 }
 
-/// What a stored text lacks to be read as a record.
+/// Why a stored text cannot be read as a record.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Malformed {
@@ -71,7 +71,7 @@ pub enum Malformed {
     /// There is no `auditIntegrity` object, or more than one.
     #[error("the stored record has no auditIntegrity object of its own; verify the chain")]
     NoIntegrity,
-    /// A member of `auditIntegrity` that is read here is there twice.
+    /// A member of `auditIntegrity` that is read here is repeated.
     #[error("the stored record's auditIntegrity repeats a member; verify the chain")]
     Repeated,
     /// The sequence is absent or no integer from 1 to 2^53 − 1.
@@ -85,10 +85,10 @@ pub enum Malformed {
     PreviousHash,
 }
 
-/// The links of a record met in storage, which any replica may have written.
+/// The links of a stored record, which any replica may have written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct StoredRecord {
-    /// Where the record says it stands.
+    /// The position that the record claims.
     pub position: Position,
     /// The hash it links to; `None` where that is null or absent.
     pub previous: Option<EventHash>,
@@ -98,8 +98,8 @@ pub struct StoredRecord {
 
 impl StoredRecord {
     /// Reads a record's links, in any member order and spelling. The hash is
-    /// not verified and the rest of the record is only read over, so that
-    /// numbers, depth and lone surrogates do not matter. O(n).
+    /// not verified and the other members are skipped, so their numbers, depth
+    /// and lone surrogates do not matter. O(n).
     ///
     /// # Errors
     /// [`Malformed`] when the text has no readable links.
@@ -120,8 +120,8 @@ impl StoredRecord {
         Links::read(&text[integrity])?.complete()
     }
 
-    /// Reads the links from the JSON of an `auditIntegrity` object alone, as
-    /// the `head` key holds it. O(n).
+    /// Reads the links from the JSON of an `auditIntegrity` object alone, which
+    /// is the content of the `head` key. O(n).
     ///
     /// # Errors
     /// As [`StoredRecord::parse`].
@@ -130,18 +130,18 @@ impl StoredRecord {
     }
 }
 
-/// The hash a record says it follows.
+/// The previous hash in a record.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) enum Previous {
-    /// Null, or absent, which is the same.
+    /// Null or absent, which are equal.
     #[default]
     None,
     Hash(EventHash),
-    /// Something no record can have.
+    /// Anything else.
     Other,
 }
 
-/// What can be read of an `auditIntegrity` object, whatever its state.
+/// What can be read of an `auditIntegrity` object, even an invalid one.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Links {
     pub(crate) sequence: Option<Sequence>,
@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_links_says_which() {
+    fn missing_links_are_named() {
         let of = |integrity: &str| StoredRecord::parse_integrity(integrity.as_bytes()).unwrap_err();
         assert_eq!(of("{"), Malformed::NotJson { offset: 1 });
         assert_eq!(of("[]"), Malformed::NoIntegrity);

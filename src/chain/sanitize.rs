@@ -2,8 +2,8 @@
 
 /// Whether a member called `name` is removed from an event, at every depth.
 ///
-/// The names are those under which plain text, credentials and identities
-/// travel. They are compared as decoded, so an escape hides nothing.
+/// The names are those of plain text, credentials and identities. They are
+/// compared after decoding escapes.
 pub(crate) fn is_removed(name: &[u8]) -> bool {
     matches!(
         name,

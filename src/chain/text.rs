@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::cmp::Ordering;
 
-/// A string as it stands, its escapes checked.
+/// A string as in the text, with valid escapes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Text<'a> {
     quoted: &'a str,
@@ -16,12 +16,12 @@ impl<'a> Text<'a> {
         Text { quoted, escaped }
     }
 
-    /// The string itself, when nothing in it is escaped.
+    /// The string itself, if nothing in it is escaped.
     pub(crate) fn verbatim(&self) -> Option<&'a str> {
         (!self.escaped).then_some(self.raw())
     }
 
-    /// The string with its quotes, when nothing in it is escaped.
+    /// The string with its quotes, if nothing in it is escaped.
     pub(crate) fn verbatim_quoted(&self) -> Option<&'a str> {
         (!self.escaped).then_some(self.quoted)
     }
@@ -34,7 +34,7 @@ impl<'a> Text<'a> {
         Pieces { rest: self.raw() }
     }
 
-    /// The string for a reader that has no use for lone surrogates.
+    /// The string with lone surrogates replaced.
     #[inline]
     pub(crate) fn to_str_lossy(self) -> Cow<'a, str> {
         if let Some(text) = self.verbatim() {
@@ -60,10 +60,10 @@ impl<'a> Text<'a> {
     }
 }
 
-/// A stretch of a string with its escapes resolved.
+/// A part of a string with its escapes resolved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Piece<'a> {
-    /// Characters that stood unescaped.
+    /// Unescaped characters.
     Run(&'a str),
     /// One escaped character, or an escaped surrogate pair.
     Char(char),
@@ -124,7 +124,7 @@ fn hex4(digits: &[u8]) -> Option<u16> {
 
 /// Appends `text` with its quotes as `JSON.stringify` writes it.
 pub(crate) fn write_string(text: Text<'_>, out: &mut String) {
-    // What stood unescaped in valid JSON is never escaped by ECMAScript.
+    // ECMAScript never escapes a character that may be unescaped in valid JSON.
     if let Some(quoted) = text.verbatim_quoted() {
         return out.push_str(quoted);
     }
@@ -139,14 +139,14 @@ pub(crate) fn write_string(text: Text<'_>, out: &mut String) {
     out.push('"');
 }
 
-/// Appends `text` with its quotes, from a string that was never JSON.
+/// Appends `text` with its quotes, from a string that is not JSON.
 pub(crate) fn write_plain_string(text: &str, out: &mut String) {
     out.push('"');
     write_escaped(text, out);
     out.push('"');
 }
 
-/// Appends what stands between the quotes of `text`.
+/// Appends the part of `text` between its quotes.
 pub(crate) fn write_escaped(text: &str, out: &mut String) {
     text.chars().for_each(|c| write_char(c, out));
 }
@@ -191,7 +191,7 @@ pub(crate) fn decode(name: Text<'_>, out: &mut Vec<u8>) {
 
 /// The order of two WTF-8 strings by UTF-16 code units.
 ///
-/// Bytes are in code point order, which is the same but for characters above
+/// Bytes are in code point order, which is the same except for characters above
 /// U+FFFF: as surrogates they come before U+E000 to U+FFFF.
 pub(crate) fn utf16_order(a: &[u8], b: &[u8]) -> Ordering {
     let common = a.iter().zip(b).take_while(|(a, b)| a == b).count();
@@ -203,8 +203,8 @@ pub(crate) fn utf16_order(a: &[u8], b: &[u8]) -> Ordering {
     }
 }
 
-/// The first four UTF-16 code units, padded with zeros: never in another order
-/// than the whole strings, though often equal.
+/// The first four UTF-16 code units, padded with zeros: never ordered
+/// differently from the whole strings, but often equal.
 pub(crate) fn prefix(bytes: &[u8]) -> u64 {
     let mut units = units(bytes);
     (0..4).fold(0, |prefix, _| {
@@ -250,7 +250,7 @@ mod tests {
 
     use super::*;
 
-    /// Names of characters at the edges of where UTF-8 and UTF-16 differ.
+    /// Names with characters for which UTF-8 and UTF-16 order differ.
     fn name() -> impl Strategy<Value = String> {
         let edges = vec![
             '\0',
@@ -268,8 +268,8 @@ mod tests {
     }
 
     proptest! {
-        /// Catches names in code point order behind a beginning that they
-        /// share, where the prefix does not decide.
+        /// Would catch code point order after a common beginning, where the
+        /// prefix does not decide.
         #[test]
         fn names_are_ordered_by_utf16_units_wherever_they_differ(
             begin in name(), a in name(), b in name(),
@@ -282,8 +282,7 @@ mod tests {
             prop_assert!(by_prefix == Ordering::Equal || by_prefix == expected);
         }
 
-        /// Catches a code unit put together from the wrong bits, which two
-        /// names of one kind may share.
+        /// Would catch a code unit built from the wrong bits.
         #[test]
         fn units_are_those_of_utf16(edges in name(), any in any::<String>()) {
             let text = format!("{edges}{any}aß\u{3b1}\u{ffff}😀");

@@ -11,13 +11,13 @@ use super::position::{Head, Sequence};
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum Reason {
-    /// The line is no JSON object, or has no `auditIntegrity` object.
+    /// The line is not a JSON object, or has no `auditIntegrity` object.
     MissingIntegrity,
     /// The sequence is not the one after the record before.
     SequenceMismatch,
     /// The previous hash is not the hash of the record before.
     PreviousHashMismatch,
-    /// The record's content does not give the hash it holds.
+    /// The record's content does not have the hash in it.
     EventHashMismatch,
     /// An anchor attests another hash for this sequence.
     AnchorHashMismatch(Sequence),
@@ -30,12 +30,12 @@ pub enum Reason {
         /// The highest anchored sequence.
         attested: Sequence,
     },
-    /// The line is no JSON a record can be.
+    /// The line is not JSON that a record can have.
     Invalid(InvalidLine),
-    /// The record is nested deeper than this verification goes. It may be
-    /// sound; a larger depth can be asked for.
+    /// The record is nested deeper than the limit of this verification. It may
+    /// be valid; a higher limit can be set.
     Unsupported {
-        /// The depth it goes to.
+        /// The limit.
         max_depth: usize,
     },
 }
@@ -51,12 +51,12 @@ pub enum InvalidLine {
     },
     /// It names a member twice.
     RepeatedMember {
-        /// Where the name stands the second time.
+        /// The second occurrence of the name.
         offset: usize,
     },
     /// Reading one of its numbers would change it.
     NumberChanges {
-        /// Where the number stands.
+        /// The offset of the number.
         offset: usize,
     },
 }
@@ -114,14 +114,14 @@ impl Reason {
     }
 }
 
-/// One thing wrong, and where.
+/// One fault and its location.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Fault {
-    /// The line it was found on, counted from 1 with blank lines; `None` where
-    /// it concerns the chain's end.
+    /// The line, counted from 1 with blank lines; `None` if the fault concerns
+    /// the chain's end.
     pub line: Option<u64>,
-    /// The sequence the record on that line says it has, where that is
-    /// readable, or the one an anchor attests.
+    /// The sequence in the record on that line, if readable, or the one that an
+    /// anchor attests.
     pub sequence: Option<Sequence>,
     /// What is wrong.
     pub reason: Reason,
@@ -136,7 +136,7 @@ impl fmt::Display for Fault {
     }
 }
 
-/// What the anchors given to a verification attest.
+/// A summary of the anchors given to a verification.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct AnchorSummary {
     /// How many sequences are anchored.
@@ -145,15 +145,15 @@ pub struct AnchorSummary {
     pub last_sequence: Option<Sequence>,
 }
 
-/// What a verification found.
+/// The result of a verification.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Verdict {
-    /// How many records were good before the first fault; in a valid chain,
+    /// How many records were valid before the first fault; in a valid chain,
     /// all of them.
     pub records: u64,
-    /// How many records were read, good or not.
+    /// How many records were read, valid or not.
     pub read: u64,
-    /// How many lines were taken, blank ones included.
+    /// How many lines were read, including blank ones.
     pub lines: u64,
     /// The last record whose sequence and hash could be read.
     pub head: Head,
@@ -162,11 +162,11 @@ pub struct Verdict {
     /// How many faults there are in all; at most 1 unless the verification
     /// kept going.
     pub faults: u64,
-    /// The faults that only the chain's end showed, which no line returned.
+    /// The faults of the chain's end, which no line returned.
     pub closing: Vec<Fault>,
-    /// What the anchors attest; `None` when none were given.
+    /// The anchors; `None` if none were given.
     pub anchored: Option<AnchorSummary>,
-    /// How many lines of the anchor files were no anchor and were skipped.
+    /// How many lines of the anchor files were skipped as invalid.
     pub torn_anchors: u64,
 }
 

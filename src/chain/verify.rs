@@ -10,10 +10,10 @@ use super::position::{EventHash, Head, Position, Sequence};
 use super::record::{INTEGRITY, Links, Previous};
 use super::verdict::{AnchorSummary, Fault, InvalidLine, Reason, Verdict};
 
-/// How deep a record may nest before it is named as unsupported.
+/// How deep a record may nest before it is reported as unsupported.
 ///
-/// Other writers have no limit of their own. One is needed because a record
-/// made to be out of order at every level costs a copy for each.
+/// Other writers have no limit. One is needed because a record whose members
+/// are out of order at every level costs a copy per level.
 const MAX_DEPTH: usize = 1024;
 
 /// Verifies a chain, given one record's text after the other.
@@ -43,7 +43,7 @@ pub struct Verifier {
     anchors: Option<Anchors>,
     /// The last record whose sequence and hash could be read.
     head: Head,
-    /// Unreadable records since then: what they were is unknown.
+    /// Unreadable records since then, whose sequences are unknown.
     gap: u64,
     highest: u64,
     lines: u64,
@@ -51,7 +51,7 @@ pub struct Verifier {
     good: u64,
     faults: u64,
     first: Option<Fault>,
-    /// Conflicts told so far; kept only when going on past the first fault.
+    /// Conflicts reported so far; kept only when going on past the first fault.
     conflicts_met: BTreeSet<Sequence>,
 }
 
@@ -81,8 +81,8 @@ impl Verifier {
         }
     }
 
-    /// Starts after `head`, a position already known to be good. Anchors up to
-    /// there are not compared.
+    /// Starts after `head`, a position known to be valid. Anchors up to there
+    /// are not compared.
     pub fn starting_after(mut self, head: Head) -> Verifier {
         self.head = head;
         self.highest = head.len();
@@ -95,24 +95,23 @@ impl Verifier {
         self
     }
 
-    /// Goes on past the first fault, from what the faulty record says its
-    /// sequence and hash are, and tells of every fault.
+    /// Goes on after the first fault, from the sequence and hash that the
+    /// faulty record claims, and reports every fault.
     pub fn keep_going(mut self) -> Verifier {
         self.keep_going = true;
         self
     }
 
-    /// Verifies records nested to `max_depth` open containers; by default
-    /// 1024. A hostile record can cost as many copies of itself.
+    /// Verifies records nested to `max_depth` open containers; by default 1024.
+    /// The time for a record can grow by one copy of it per level.
     pub fn with_max_depth(mut self, max_depth: usize) -> Verifier {
         self.max_depth = max_depth;
         self
     }
 
-    /// Takes the next line and returns what is wrong with it, which in a sound
-    /// chain is nothing and allocates nothing. Blank lines are skipped. After
-    /// the first fault, unless asked to [keep going](Verifier::keep_going),
-    /// further lines are not looked at.
+    /// Checks the next line and returns its faults; a valid line allocates
+    /// nothing. Blank lines are skipped. After the first fault, unless set to
+    /// [keep going](Verifier::keep_going), further lines are ignored.
     pub fn line(&mut self, line: &[u8]) -> Vec<Fault> {
         if self.is_settled() {
             return Vec::new();
@@ -151,18 +150,18 @@ impl Verifier {
         self.first.is_some() && !self.keep_going
     }
 
-    /// The last record whose sequence and hash could be read: in a sound
-    /// chain, what the stored head must agree with.
+    /// The last record whose sequence and hash could be read: in a valid chain,
+    /// equal to the stored head.
     pub fn position(&self) -> Head {
         self.head
     }
 
-    /// How many lines were taken.
+    /// How many lines were read.
     pub fn lines(&self) -> u64 {
         self.lines
     }
 
-    /// The verdict, once every line was given.
+    /// The verdict, after all lines.
     pub fn finish(mut self) -> Verdict {
         let closing = if self.is_settled() {
             Vec::new()
@@ -187,7 +186,7 @@ impl Verifier {
         }
     }
 
-    /// A record's links and the hash its content gives; `None` without
+    /// A record's links and the hash of its content; `None` without
     /// `auditIntegrity`.
     fn read(&mut self, line: &[u8]) -> Result<Option<(Links, EventHash)>, Reason> {
         let text = std::str::from_utf8(line).map_err(|error| {
@@ -219,7 +218,7 @@ impl Verifier {
                     reasons.push(Reason::PreviousHashMismatch);
                 }
             }
-            // Its predecessor may be one of those that could not be read.
+            // Its predecessor may be an unreadable record.
             Some(sequence)
                 if sequence
                     .checked_sub(next)
@@ -262,7 +261,7 @@ impl Verifier {
         vec![reason]
     }
 
-    /// What only the chain's end shows: conflicts that no record met, then
+    /// Faults of the chain's end: conflicts on no record's sequence, then
     /// truncation.
     fn closing(&mut self) -> Vec<Fault> {
         let Some(anchors) = &self.anchors else {
@@ -301,7 +300,7 @@ impl Verifier {
     }
 }
 
-/// Takes `eventHash` out of `auditIntegrity` and keeps its links.
+/// Removes `eventHash` from `auditIntegrity` and keeps its links.
 struct Stored {
     links: Option<Links>,
 }
@@ -309,8 +308,8 @@ struct Stored {
 impl Members for Stored {
     fn keep(&mut self, depth: usize, name: &[u8], out: &mut String, value: usize) -> bool {
         if depth == 1 && name == INTEGRITY.as_bytes() {
-            // An error here is an auditIntegrity that is no object: the text
-            // is canonical, so it is JSON and repeats nothing.
+            // An error means that auditIntegrity is not an object: the text is
+            // canonical, so it is JSON and repeats no name.
             self.links = Links::read(&out[value..]).ok();
             if let Some(member) = self
                 .links

@@ -1,5 +1,4 @@
-//! Additional authenticated data: what a ciphertext is bound to. It must not
-//! know what the vault puts into it.
+//! Additional authenticated data (AAD): what a ciphertext is bound to.
 
 use std::fmt;
 
@@ -17,8 +16,8 @@ const MAX_DEPTH: usize = 128;
 
 /// A JSON object that a ciphertext is bound to: decrypting needs an equal one.
 ///
-/// Two texts are equal when their nfkc-json-v2 text is: white space, the order
-/// of members and compatibility variants of characters do not count.
+/// Objects are equal if their nfkc-json-v2 texts are: white space, the order of
+/// members and compatibility variants of characters do not count.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Aad {
     nfkc_v2: String,
@@ -30,8 +29,8 @@ impl Aad {
     ///
     /// # Errors
     ///
-    /// When it is no such object, or a name is repeated in one object, also
-    /// when only normalization makes two names equal.
+    /// When it is not such an object, or a name is repeated in one object,
+    /// possibly only after normalization.
     pub fn from_json(json: impl Into<String>) -> Result<Self, InvalidAad> {
         let json = json.into();
         if json.len() > MAX_BYTES {
@@ -59,7 +58,7 @@ impl Aad {
     }
 }
 
-/// AAD may name people; only its length is shown.
+/// AAD may name people; only its length is printed.
 impl fmt::Debug for Aad {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Aad({} bytes)", self.nfkc_v2.len())
@@ -74,8 +73,8 @@ impl Members for All {
     }
 }
 
-/// Why a text is no AAD. Nothing was encrypted or decrypted with it; the
-/// message holds byte offsets and no content.
+/// Why a text is not valid AAD. Nothing was encrypted or decrypted with it; the
+/// message contains byte offsets and no content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidAad {
@@ -85,28 +84,28 @@ pub enum InvalidAad {
         /// Where reading stopped.
         offset: usize,
     },
-    /// JSON, but no object.
+    /// JSON, but not an object.
     #[error("the AAD is not a JSON object; wrap it in one")]
     NotAnObject,
-    /// Two members of one object have one name, or come to have one.
+    /// Two members of one object have the same name after normalization.
     #[error(
-        "the name at byte {offset} of the AAD is another's once both are normalized (NFKC); \
-         rename one of the two"
+        "the name at byte {offset} of the AAD equals another after normalization (NFKC); \
+         rename one of them"
     )]
     RepeatedName {
-        /// Where the later name stands.
+        /// The offset of the later name.
         offset: usize,
     },
     /// Reading the number would change it, or it is larger than any double.
     #[error("the number at byte {offset} of the AAD is no exact IEEE double; give it as a string")]
     NumberChanges {
-        /// Where the number stands.
+        /// The offset of the number.
         offset: usize,
     },
     /// Nested deeper than 128.
     #[error("the AAD is nested deeper than 128 at byte {offset}; flatten it")]
     TooDeep {
-        /// Where the container one too deep opens.
+        /// The offset of the first container beyond the limit.
         offset: usize,
     },
     /// Longer than 1 MiB.

@@ -1,10 +1,9 @@
-//! A process's cache of the keys as last read, with the number of encryptions
-//! that it has reserved under the active one. It must not know what is
-//! encrypted.
+//! A process's cache of the keys, with the encryptions that it has reserved
+//! under the active one.
 //!
-//! A window is written to the storage before any of it is used, so that a
-//! crash counts too many and never too few. Counts, not places: giving back is
-//! subtracting, in whatever order processes end.
+//! A window is written to the storage before any of it is used, so that a crash
+//! counts too many and never too few. A window is a number, not a range: the
+//! rest is returned by subtraction, in any order of processes.
 
 use std::time::Duration;
 
@@ -19,9 +18,9 @@ use super::{
     manage,
 };
 
-/// Encryptions in a process's first window, and in its largest. Small at
-/// first, so that many short runs do not use a key up; larger then, so that a
-/// long run seldom writes.
+/// Encryptions in a process's first and in its largest window. Small at first,
+/// so that many short runs do not exhaust a key; larger later, so that a long
+/// run seldom writes.
 const FIRST_WINDOW: u64 = 1 << 10;
 const LARGEST_WINDOW: u64 = 1 << 20;
 /// How long a rotation by another process may go unnoticed.
@@ -44,7 +43,7 @@ struct State {
     next_size: u64,
 }
 
-/// Encryptions that are counted already and not yet made.
+/// Encryptions that are counted but not yet used.
 struct Window {
     kid: KeyId,
     left: u64,
@@ -68,7 +67,7 @@ impl<K: KeyStorage, C: Clock> CachedKeys<K, C> {
         })
     }
 
-    /// The keys as they were read last.
+    /// The keys as last read.
     pub(crate) fn ring(&self) -> Arc<Ring> {
         lock(&self.state).ring.clone()
     }
@@ -102,7 +101,7 @@ impl<K: KeyStorage, C: Clock> CachedKeys<K, C> {
         keys
     }
 
-    /// The active key, one encryption under it being counted.
+    /// Counts one encryption under the active key, and returns the key.
     pub(crate) async fn count_one(&self) -> Result<Arc<Key>, EncryptError> {
         self.refresh().await;
         if let Some(key) = self.take_one() {
@@ -126,7 +125,7 @@ impl<K: KeyStorage, C: Clock> CachedKeys<K, C> {
         Some(key)
     }
 
-    /// Counts a window in the storage, then takes the first of it.
+    /// Counts a window in the storage, then takes its first encryption.
     async fn reserve(&self) -> Result<Arc<Key>, EncryptError> {
         let unavailable = |error: KeysError| match error {
             KeysError::NotWritable { .. } => EncryptError::NotCounted(error.to_string()),
@@ -134,8 +133,8 @@ impl<K: KeyStorage, C: Clock> CachedKeys<K, C> {
         };
         let (left_over, size) = {
             let mut state = lock(&self.state);
-            // Taken before the storage is asked, so that what is given back is
-            // given back once, whatever becomes of this.
+            // Taken out before the storage is called, so that the rest is
+            // returned only once, even if the call fails.
             let window = match self.counting {
                 Counting::Persisted => state.window.take(),
                 Counting::PerProcess => None,
@@ -182,20 +181,20 @@ impl<K: KeyStorage, C: Clock> CachedKeys<K, C> {
         Ok(key)
     }
 
-    /// Reads the storage again if that is due.
+    /// Reads the storage again if it is due.
     pub(crate) async fn refresh(&self) {
         let now = self.clock.now();
         let is_due = {
             let mut state = lock(&self.state);
             let is_due = now.saturating_sub(state.read_at) >= REFRESH;
             if is_due {
-                // Others need not read it at the same time.
+                // Set first, so that concurrent calls do not read too.
                 state.read_at = now;
             }
             is_due
         };
         if is_due {
-            // The keys that are known outlive a storage that is away.
+            // If the storage is unavailable, the known keys stay in use.
             let _ = self.reload().await;
         }
     }
@@ -208,7 +207,7 @@ impl<K: KeyStorage, C: Clock> CachedKeys<K, C> {
         Ok(ring)
     }
 
-    /// The key of that name; the storage is read again if none is known.
+    /// The key with this name; the storage is read again if it is unknown.
     pub(crate) async fn key(&self, kid: &KeyId) -> Result<Arc<Key>, DecryptError> {
         let known = lock(&self.state).ring.get(kid).cloned();
         if let Some(key) = known {

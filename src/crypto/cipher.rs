@@ -1,16 +1,15 @@
-//! The two primitives, over bytes: AES-256-GCM and HMAC-SHA-256. It must not
-//! know of envelopes, key files or counting.
+//! The two primitives, over bytes: AES-256-GCM and HMAC-SHA-256.
 
 use aes_gcm::{AeadInOut as _, Aes256Gcm, KeyInit as _, aead::inout::InOutBuf};
 use hmac::{Hmac, Mac as _};
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
-/// What was not encrypted for being too long, or does not authenticate.
+/// The plaintext is too long, or the ciphertext does not authenticate.
 #[derive(Debug)]
 pub(crate) struct Refused;
 
-/// A key's 32 bytes, gone from memory when it is dropped.
+/// A key's 32 bytes, wiped from memory on drop.
 pub(crate) struct SecretKey(Zeroizing<[u8; 32]>);
 
 impl SecretKey {
@@ -18,7 +17,7 @@ impl SecretKey {
         Self(bytes)
     }
 
-    /// Turns `plaintext` into ciphertext, and gives its tag.
+    /// Encrypts `plaintext` in place and returns the tag.
     ///
     /// `iv` must never have been used with this key.
     pub(crate) fn seal(
@@ -33,8 +32,8 @@ impl SecretKey {
             .map_err(|_| Refused)
     }
 
-    /// Turns `ciphertext` into plaintext if `tag`, compared in constant time,
-    /// is its own; leaves it alone otherwise.
+    /// Decrypts `ciphertext` in place if `tag`, compared in constant time, is
+    /// valid; otherwise leaves it unchanged.
     pub(crate) fn open(
         &self,
         iv: &[u8; 12],
@@ -53,7 +52,7 @@ impl SecretKey {
     }
 
     /// The HMAC of `data`, keyed with the HMAC of `domain`: the key itself is
-    /// AES's and authenticates nothing.
+    /// only used for AES.
     pub(crate) fn mac(&self, data: &[u8], domain: &str) -> [u8; 32] {
         let derived = Zeroizing::new(hmac(&self.0, domain.as_bytes()));
         hmac(&derived, data)

@@ -1,5 +1,4 @@
-//! A conformance test for implementations of `CryptoProvider`. It must not know
-//! any provider.
+//! A conformance test for implementations of `CryptoProvider`.
 //!
 //! ```
 //! # use haechi_store_redis::{clock::SystemClock, crypto::*, entropy::SystemEntropy};
@@ -22,20 +21,20 @@ use std::{
 
 use super::{Aad, CryptoProvider, DecryptError, Envelope, MacError, envelope::encode};
 
-/// Encryptions that are compared for repeated vectors.
+/// Encryptions whose vectors are compared.
 const ENCRYPTIONS: usize = 100;
 /// The longest plaintext that the vault encrypts, in bytes.
-const LONGEST: usize = 1 << 20;
-/// What is looked for in envelopes: long enough that a random match is out of the question.
+const MAX_PLAINTEXT: usize = 1 << 20;
+/// Searched for in envelopes: too long for a random match.
 const SECRET: &str = "conformance-plaintext-ada@example.org";
 
-/// Something that the vault relies on and the provider does not do.
+/// A requirement of the vault that the provider does not meet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
-    /// Which of the questions: `round trip`, `aad`, `members`, `expiry`,
+    /// Which check: `round trip`, `aad`, `members`, `expiry`,
     /// `vectors`, `secrecy` or `hmac`.
     pub check: &'static str,
-    /// What was asked and what came of it.
+    /// What was called, and its result.
     pub detail: String,
 }
 
@@ -47,10 +46,10 @@ impl fmt::Display for Violation {
 
 impl std::error::Error for Violation {}
 
-/// Asks `provider` all that the vault relies on: some 130 encryptions, the
-/// longest of 1 MiB. Gives what it does not do, and nothing if it does it all.
+/// Tests all that the vault requires of `provider`: some 130 encryptions, the
+/// largest of 1 MiB. Returns the violations.
 pub async fn check<P: CryptoProvider>(provider: &P) -> Vec<Violation> {
-    let mut asked = Asked {
+    let mut check = Check {
         provider,
         violations: Vec::new(),
     };
@@ -60,25 +59,25 @@ pub async fn check<P: CryptoProvider>(provider: &P) -> Vec<Violation> {
     ) else {
         return Vec::new();
     };
-    asked.round_trips(&aad).await;
-    asked.aad_is_bound(&aad, &other).await;
-    asked.changed_members(&aad).await;
-    asked.expiry(&aad).await;
-    asked.vectors_and_secrecy(&aad).await;
-    asked.hmacs().await;
-    asked.violations
+    check.round_trips(&aad).await;
+    check.aad_is_bound(&aad, &other).await;
+    check.changed_members(&aad).await;
+    check.expiry(&aad).await;
+    check.vectors_and_secrecy(&aad).await;
+    check.hmacs().await;
+    check.violations
 }
 
 fn aad(json: &str) -> Option<Aad> {
     Aad::from_json(json).ok()
 }
 
-struct Asked<'a, P> {
+struct Check<'a, P> {
     provider: &'a P,
     violations: Vec<Violation>,
 }
 
-impl<P: CryptoProvider> Asked<'_, P> {
+impl<P: CryptoProvider> Check<'_, P> {
     fn violated(&mut self, check: &'static str, detail: impl Into<String>) {
         let detail = detail.into();
         self.violations.push(Violation { check, detail });
@@ -110,12 +109,12 @@ impl<P: CryptoProvider> Asked<'_, P> {
         }
     }
 
-    /// An outage is no refusal: the caller would try again.
+    /// An outage is not a refusal: the caller would retry.
     async fn is_refused(&mut self, check: &'static str, what: &str, of: (&Envelope, &Aad)) {
         match self.provider.decrypt(of.0, of.1).await {
             Ok(_) => self.violated(check, format!("{what} was decrypted")),
             Err(error @ DecryptError::Unavailable(_)) => {
-                self.violated(check, format!("{what} passed for an outage: {error}"));
+                self.violated(check, format!("{what} was reported as an outage: {error}"));
             }
             Err(_) => {}
         }
@@ -123,7 +122,7 @@ impl<P: CryptoProvider> Asked<'_, P> {
 
     async fn round_trips(&mut self, aad: &Aad) {
         let every_byte: Vec<u8> = (0..=u8::MAX).collect();
-        let longest = every_byte.repeat(LONGEST / every_byte.len());
+        let longest = every_byte.repeat(MAX_PLAINTEXT / every_byte.len());
         for (what, plaintext) in [
             ("an empty plaintext", &[][..]),
             ("text", "é 日本語 👩‍👩‍👧 \u{2028}\0".as_bytes()),
@@ -152,7 +151,7 @@ impl<P: CryptoProvider> Asked<'_, P> {
         };
         self.is_refused("aad", "an envelope under other AAD", (&envelope, other))
             .await;
-        // In another order, with other white space, and in full-width letters.
+        // Another order of members, other white space, full-width letters.
         let respelled = aad(
             r#"{ "context" : {"n":1}, "type":"\uff45\uff4d\uff41\uff49\uff4c","purpose":"conformance"}"#,
         );
@@ -194,7 +193,7 @@ impl<P: CryptoProvider> Asked<'_, P> {
         for (member, change) in changes {
             let mut changed = envelope.clone();
             change(&mut changed);
-            // A member that the provider leaves empty is not its own.
+            // A member that the provider leaves empty is not checked by it.
             if changed != envelope {
                 let what = format!("an envelope with another `{member}`");
                 self.is_refused("members", &what, (&changed, aad)).await;
@@ -217,13 +216,16 @@ impl<P: CryptoProvider> Asked<'_, P> {
                 ),
             }
         }
-        // In the year 2128, with more than milliseconds.
+        // In the year 2128, with a fraction of a millisecond.
         let far = UNIX_EPOCH + Duration::new(5_000_000_000, 123_999_999);
         if let Some(envelope) = self.encrypt("expiry", plaintext, aad, Some(far)).await {
             if envelope.expires_at()
                 != Ok(Some(UNIX_EPOCH + Duration::from_millis(5_000_000_000_123)))
             {
-                self.violated("expiry", "the envelope's `expiresAt` is not the one asked");
+                self.violated(
+                    "expiry",
+                    "the envelope's `expiresAt` is not the requested one",
+                );
             }
             let what = "an envelope that has not expired";
             self.decrypts("expiry", what, (&envelope, aad, plaintext))
@@ -248,14 +250,15 @@ impl<P: CryptoProvider> Asked<'_, P> {
             }
             let is_new = envelope.iv.is_empty() || vectors.insert(envelope.iv);
             if !is_new || !texts.insert(envelope.ct) {
-                return self.violated("vectors", "two encryptions have one `iv`, or one `ct`");
+                return self.violated("vectors", "two encryptions have the same `iv` or `ct`");
             }
         }
     }
 
     async fn hmacs(&mut self) {
         let mut seen = Vec::new();
-        // The third pair would equal the second if both were joined.
+        // The third pair would equal the second if data and domain were
+        // concatenated.
         for (data, domain) in [("x", "a:v1"), ("y", "a:v1"), (":v1y", "a"), ("x", "b:v1")] {
             let first = self.provider.hmacs(data.as_bytes(), domain).await;
             let again = self.provider.hmacs(data.as_bytes(), domain).await;
@@ -270,7 +273,7 @@ impl<P: CryptoProvider> Asked<'_, P> {
             }
             let kids: BTreeSet<_> = macs.iter().map(|mac| &mac.kid).collect();
             if kids.len() != macs.len() {
-                self.violated("hmac", "two of them have one key's name");
+                self.violated("hmac", "two of them name the same key");
             }
             seen.extend(macs.iter().map(|mac| mac.mac));
         }
@@ -288,7 +291,7 @@ impl<P: CryptoProvider> Asked<'_, P> {
     }
 }
 
-/// Changes the first of the bytes that `text` is the base64url of.
+/// Changes the first of the bytes that `text` encodes in base64url.
 fn change(text: &mut String) {
     if let Some(first) = text.chars().next() {
         let other = if first == 'A' { "B" } else { "A" };

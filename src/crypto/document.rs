@@ -1,6 +1,5 @@
-//! The text of the key file: parsing it, and the changes made to it. It must
-//! not know where it is kept. Members that this version does not know survive
-//! every change.
+//! The text of the key file: parsing and changing it. Members that this version
+//! does not know survive every change.
 
 use std::fmt;
 
@@ -21,7 +20,7 @@ pub(crate) const LIMIT: u64 = 1 << 32;
 /// The only cipher.
 pub(crate) const ALG: &str = "AES-256-GCM";
 
-/// What a key is used for.
+/// The use of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
     /// It encrypts and decrypts.
@@ -31,7 +30,7 @@ pub enum Status {
 }
 
 impl Status {
-    /// As the key file writes it.
+    /// The text in the key file.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -41,17 +40,17 @@ impl Status {
     }
 }
 
-/// What may be known of a key: everything but the key.
+/// The public metadata of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyStatus {
     /// Its name.
     pub kid: KeyId,
-    /// What it is used for.
+    /// Its use.
     pub status: Status,
-    /// When it was made, ISO-8601; `None` if the file does not say.
+    /// When it was created, ISO-8601; `None` if absent.
     pub created_at: Option<String>,
-    /// Encryptions that it has made at most: windows that processes hold are
-    /// counted in full until they give the rest back.
+    /// An upper bound for its encryptions so far: windows held by processes are
+    /// counted in full until the rest is returned.
     pub used: u64,
     /// Encryptions that it may make: 2^32.
     pub limit: u64,
@@ -65,15 +64,15 @@ impl KeyStatus {
     }
 }
 
-/// A key, and what is known of it.
+/// A key and its metadata.
 #[derive(Debug)]
 pub(crate) struct Key {
     pub(crate) status: KeyStatus,
     pub(crate) secret: SecretKey,
 }
 
-/// The keys of a file, the active one first, then in the file's order: each
-/// rotation puts its key in front.
+/// The keys of a file, the active one first, then in the file's order: a
+/// rotation inserts its key at the front.
 #[derive(Debug)]
 pub(crate) struct Ring(Vec<Arc<Key>>);
 
@@ -93,7 +92,7 @@ impl Ring {
     }
 }
 
-/// What is wrong with a text, in words without content.
+/// What is wrong with a text, without its content.
 pub(crate) type Defect = String;
 
 /// A key file's text, parsed. Its strings are wiped when it is dropped.
@@ -106,7 +105,7 @@ impl Document {
     }
 
     pub(crate) fn parse(text: &str) -> Result<Self, Defect> {
-        // The parser's own words may repeat content.
+        // The parser's messages may repeat content.
         let value = serde_json::from_str(text).map_err(|error| {
             let (line, column) = (error.line(), error.column());
             format!("it is not JSON from line {line}, column {column} on")
@@ -138,7 +137,7 @@ impl Document {
         if keys.is_empty() {
             return Err("it holds no keys".to_owned());
         }
-        // Were several active, the first would be the one that encrypts.
+        // With several active keys, the first one would encrypt.
         let is_active = |key: &Arc<Key>| key.status.status == Status::Active;
         if let Some(active) = keys.iter().position(is_active) {
             keys[..=active].rotate_right(1);
@@ -148,20 +147,20 @@ impl Document {
 
     /// The file's text, one member a line.
     pub(crate) fn text(&self, room_for: usize) -> Result<Zeroizing<String>, Defect> {
-        // Room for the indentation of a file that had none: a buffer that
-        // grows leaves a copy of the keys behind.
+        // Room for added indentation: a buffer that grows leaves a copy of the
+        // keys behind.
         let room = room_for.saturating_mul(2).saturating_add(4096);
         let mut text = Zeroizing::new(Vec::with_capacity(room));
         let written = serde_json::to_writer_pretty(&mut *text, &self.0);
         text.push(b'\n');
-        // Neither fails; if one did, an empty file would take the keys' place.
+        // Neither fails; if one did, an empty file would replace the keys.
         match (written, String::from_utf8(std::mem::take(&mut *text))) {
             (Ok(()), Ok(text)) => Ok(Zeroizing::new(text)),
             _ => Err("it could not be written as JSON".to_owned()),
         }
     }
 
-    /// Makes every key retired, and puts an active one in front.
+    /// Retires all keys, and inserts an active one at the front.
     pub(crate) fn add_active(&mut self, kid: &KeyId, secret: &[u8; 32], created_at: &str) {
         let Some(entries) = self.entries_mut() else {
             return;
@@ -184,7 +183,8 @@ impl Document {
         entries.insert(0, entry);
     }
 
-    /// Counts up to `wanted` encryptions more under `kid`; gives how many fit.
+    /// Counts up to `wanted` more encryptions under `kid`; returns how many
+    /// fit.
     pub(crate) fn charge(&mut self, kid: &KeyId, wanted: u64) -> u64 {
         let Some(entry) = self.entry_mut(kid) else {
             return 0;
@@ -195,7 +195,7 @@ impl Document {
         granted
     }
 
-    /// Counts `unused` encryptions less under `kid`.
+    /// Counts `unused` fewer encryptions under `kid`.
     pub(crate) fn refund(&mut self, kid: &KeyId, unused: u64) {
         if let Some(entry) = self.entry_mut(kid) {
             let used = usage(entry).unwrap_or(LIMIT);
@@ -231,7 +231,7 @@ impl fmt::Debug for Document {
     }
 }
 
-/// No deeper than what the parser reads, which is 128.
+/// The nesting is limited by the parser, to 128.
 fn wipe(value: &mut Value) {
     match value {
         Value::String(text) => text.zeroize(),
@@ -277,7 +277,7 @@ fn read_key(entry: &Value) -> Result<Key, Defect> {
     })
 }
 
-/// The encryptions counted under a key; `None` if that is no count.
+/// The encryptions counted under a key; `None` if it is not a count.
 fn usage(entry: &Map<String, Value>) -> Option<u64> {
     match entry.get("usage") {
         None => Some(0),

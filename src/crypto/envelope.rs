@@ -1,5 +1,5 @@
-//! The envelope: a ciphertext and all that decrypting it needs except the key.
-//! It must not know any key; validating its members is up to the provider.
+//! The envelope: a ciphertext and everything that decrypting needs except the
+//! key. Validating its members is up to the provider.
 
 use std::{fmt, time::SystemTime};
 
@@ -12,12 +12,12 @@ use serde_json::{Map, Value};
 use super::KeyId;
 use crate::clock::parse_iso8601;
 
-/// A ciphertext with its key's name, its vector, its tag and its times.
+/// A ciphertext with its key's name, vector, tag and times.
 ///
 /// Its JSON is `{"v":2,"alg","kid","iv","ct","tag","aadHash","aadEncoding",
 /// "createdAt","expiresAt"?}`, binary members in base64url without padding.
-/// Further members are kept and written back after these. Reading checks the
-/// members' JSON types; what they mean is checked when it is decrypted.
+/// Further members are kept and written after these. Reading checks the JSON
+/// types of members; decrypting checks their values.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Envelope {
     /// 2; 1 or absent for the oldest.
@@ -36,9 +36,9 @@ pub struct Envelope {
     pub aad_hash: String,
     /// Which canonical text: `nfkc-json-v2`; absent for the oldest.
     pub aad_encoding: Option<String>,
-    /// When it was made, ISO-8601 in UTC.
+    /// When it was created, ISO-8601 in UTC.
     pub created_at: Option<String>,
-    /// From when on it does not decrypt, ISO-8601 in UTC.
+    /// When it expires, ISO-8601 in UTC.
     pub expires_at: Option<String>,
     /// Members of other names, such as a KMS's wrapped data key.
     pub other: Map<String, Value>,
@@ -49,7 +49,7 @@ impl Envelope {
     ///
     /// # Errors
     ///
-    /// When it is no object, or a member is absent or of another JSON type.
+    /// When it is not an object, or a member is absent or of another JSON type.
     pub fn from_json(json: impl AsRef<[u8]>) -> Result<Self, InvalidEnvelope> {
         let value = serde_json::from_slice(json.as_ref()).map_err(|_| InvalidEnvelope::NotJson)?;
         Self::from_value(value)
@@ -104,12 +104,11 @@ impl Envelope {
         &self.kid
     }
 
-    /// From when on it does not decrypt; `None` if it never expires. Times
-    /// before the epoch are the epoch.
+    /// When it expires; `None` if never. Times before the epoch are the epoch.
     ///
     /// # Errors
     ///
-    /// When the member is no time; it does not decrypt then either.
+    /// When the member is not a time; then it does not decrypt either.
     pub fn expires_at(&self) -> Result<Option<SystemTime>, UnreadableTime> {
         let text = self.expires_at.as_deref();
         text.map(|text| parse_iso8601(text).ok_or(UnreadableTime))
@@ -117,7 +116,7 @@ impl Envelope {
     }
 }
 
-/// The ciphertext says nothing to a reader of logs, and is long.
+/// The ciphertext is long, and useless in logs.
 impl fmt::Debug for Envelope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Envelope")
@@ -165,7 +164,7 @@ impl<'de> Deserialize<'de> for Envelope {
     }
 }
 
-/// Why a text is no envelope. It was not changed.
+/// Why a text is not an envelope. Nothing was changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidEnvelope {
@@ -177,17 +176,17 @@ pub enum InvalidEnvelope {
     Member(&'static str),
 }
 
-/// An `expiresAt` that is no ISO-8601 time with its offset from UTC.
+/// An `expiresAt` that is not an ISO-8601 time with an offset from UTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the envelope's `expiresAt` is no time; it does not decrypt. Restore it from a copy")]
+#[error("the envelope's `expiresAt` is not a time; it does not decrypt. Restore it from a copy")]
 pub struct UnreadableTime;
 
-/// Bytes as the envelope and the key file write them.
+/// Bytes in the encoding of envelopes and key files.
 pub(crate) fn encode(bytes: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-/// The bytes of a member, if it is base64url in its only spelling.
+/// The bytes of a base64url text, if it is their canonical encoding.
 pub(crate) fn decode(text: &str) -> Option<Vec<u8>> {
     URL_SAFE_NO_PAD.decode(text).ok()
 }

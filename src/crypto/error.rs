@@ -1,6 +1,6 @@
 //! Errors of encryption, typed by what a caller can do about them.
 //!
-//! No message here ever holds a key, a plaintext, AAD or a file's content.
+//! No message contains a key, a plaintext, AAD or a file's content.
 
 use std::time::SystemTime;
 
@@ -12,7 +12,7 @@ use super::KeyId;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum EncryptError {
-    /// The active key has made all the encryptions that are safe: 2^32.
+    /// The active key has made all the encryptions that are secure: 2^32.
     #[error(
         "the key {kid} has reached its limit of 2^32 encryptions, and nothing was encrypted; \
          what it encrypted still decrypts. Rotate: `haechi-store keys rotate`"
@@ -29,7 +29,7 @@ pub enum EncryptError {
     )]
     NoActiveKey,
 
-    /// No randomness was to be had for the initialization vector.
+    /// There is no randomness for the initialization vector.
     #[error("the source of randomness failed, and nothing was encrypted: {0}; try again")]
     Entropy(String),
 
@@ -39,54 +39,54 @@ pub enum EncryptError {
 
     /// The encryption could not be counted before it was made.
     #[error(
-        "nothing was encrypted, for it could not be counted: {0}; \
-         or choose to count per process, where keys are rotated often"
+        "nothing was encrypted, because it could not be counted: {0}; \
+         or count per process, if keys are rotated often"
     )]
     NotCounted(String),
 
-    /// Whoever holds the keys cannot be asked.
+    /// The provider is unavailable.
     #[error("nothing was encrypted: {0}")]
     Unavailable(String),
 }
 
-/// Why an envelope was not decrypted. It is as it was in every case.
+/// Why an envelope was not decrypted. It was not changed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DecryptError {
-    /// The envelope's time has passed.
+    /// The envelope has expired.
     #[error("the envelope expired at {}; it does not decrypt any more", iso8601(*at))]
     Expired {
         /// When it expired.
         at: SystemTime,
     },
 
-    /// No key of that name is known, also after looking again.
+    /// The key's name is unknown, also after reading the keys again.
     #[error(
-        "the envelope's key {kid} is not among the keys; give the key file that it was made with, \
+        "the envelope's key {kid} is not among the keys; use the key file that it was made with, \
          retired keys included"
     )]
     UnknownKey {
-        /// As the envelope names it.
+        /// The key's name in the envelope.
         kid: KeyId,
     },
 
-    /// The AAD is not the one that the envelope was made with.
+    /// The AAD differs from that of the encryption.
     #[error(
-        "the envelope was made for other AAD than was given; \
+        "the envelope was made with different AAD; \
          give the same purpose, token, type and context"
     )]
     AadMismatch,
 
-    /// Ciphertext, tag or vector are not what the key made.
+    /// Ciphertext, tag or vector do not match the key.
     #[error(
         "the envelope does not authenticate: it was changed, or another key has its key's name; \
          restore it from a copy"
     )]
     Tampered,
 
-    /// A member says that the envelope is of a kind that cannot be read here.
+    /// A member has a value that this version does not support.
     #[error(
-        "the envelope's `{member}` is none that this version reads; \
+        "the envelope's `{member}` is not supported by this version; \
          read it with the version that wrote it"
     )]
     Unsupported {
@@ -94,14 +94,14 @@ pub enum DecryptError {
         member: &'static str,
     },
 
-    /// A member has not the form of its kind.
+    /// A member is malformed.
     #[error("the envelope's `{member}` cannot be read: it was changed; restore it from a copy")]
     Malformed {
         /// Its name.
         member: &'static str,
     },
 
-    /// Whoever holds the keys cannot be asked.
+    /// The provider is unavailable.
     #[error("nothing was decrypted: {0}")]
     Unavailable(String),
 }
@@ -110,24 +110,24 @@ pub enum DecryptError {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum MacError {
-    /// The domain is empty, so that two uses would not be kept apart.
-    #[error("the domain of an HMAC is empty; name what it is for")]
+    /// The domain is empty, so two uses would share a key.
+    #[error("the domain of an HMAC is empty; name its purpose")]
     EmptyDomain,
 
-    /// Whoever holds the keys cannot be asked.
+    /// The provider is unavailable.
     #[error("there is no HMAC: {0}")]
     Unavailable(String),
 }
 
 /// What is wrong with the keys of [`LocalKeys`](super::LocalKeys), or with
-/// where they are kept. `at` is that place, in words.
+/// their storage. `at` is that storage, as text.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeysError {
     /// There are none.
     #[error("there are no keys in {at}; make them with `haechi-store keys init`")]
     Absent {
-        /// The place.
+        /// The storage.
         at: String,
     },
 
@@ -137,77 +137,77 @@ pub enum KeysError {
          `haechi-store keys rotate` adds a key to it"
     )]
     Exists {
-        /// The place.
+        /// The storage.
         at: String,
     },
 
-    /// Others than the owner may read or write the file.
+    /// Other users may read or write the file.
     #[error(
-        "{at} is open to others than its owner (mode {mode:03o}) and was not read; \
+        "{at} is accessible to other users than its owner (mode {mode:03o}) and was not read; \
          run `chmod 600` on it, and rotate if others may have read it"
     )]
     Exposed {
-        /// The place.
+        /// The storage.
         at: String,
         /// Its permission bits.
         mode: u32,
     },
 
-    /// The text is no key file's. It was not changed.
+    /// The text is not a key file's. It was not changed.
     #[error("{at} is not a key file: {what}; it was not changed. Restore it from a copy")]
     Corrupt {
-        /// The place.
+        /// The storage.
         at: String,
         /// What is wrong, without content.
         what: String,
     },
 
-    /// The place cannot be read.
+    /// The storage cannot be read.
     #[error("{at} could not be read: {error}; give the process permission, or the right path")]
     Unreadable {
-        /// The place.
+        /// The storage.
         at: String,
-        /// What the system said.
+        /// The system's error.
         error: String,
     },
 
-    /// The place cannot be written, and holds what it held.
+    /// The storage cannot be written, and is unchanged.
     #[error(
-        "{at} could not be written: {error}; it is as it was. \
-         Let the process write it and its directory"
+        "{at} could not be written: {error}; it was not changed. \
+         Give the process write permission for it and its directory"
     )]
     NotWritable {
-        /// The place.
+        /// The storage.
         at: String,
-        /// What the system said.
+        /// The system's error.
         error: String,
     },
 
     /// Another process has been changing the keys for too long.
     #[error(
-        "another process holds the lock {lock} for over five seconds, and {at} is as it was; \
-         see whether that process is stopped, and try again"
+        "another process holds the lock {lock} for over five seconds, and {at} was not changed; \
+         check whether that process is stopped, and try again"
     )]
     Busy {
-        /// The place.
+        /// The storage.
         at: String,
         /// The file that is locked.
         lock: String,
     },
 
-    /// The place was written, but may lose that with the power.
+    /// The storage was written, but a power failure may undo that.
     #[error(
         "{at} was written, but the system did not confirm that it will last: {error}; \
-         look with `haechi-store keys status`"
+         check with `haechi-store keys status`"
     )]
     Unsettled {
-        /// The place.
+        /// The storage.
         at: String,
-        /// What the system said.
+        /// The system's error.
         error: String,
     },
 
-    /// No randomness was to be had for a key.
+    /// There is no randomness for a key.
     #[error("the source of randomness failed: {0}; no key was made. Try again")]
     Entropy(String),
 }

@@ -1,10 +1,9 @@
-//! The key file on disk: its mode, and how it is replaced atomically. It must
-//! not know what is in it.
+//! The key file on disk: its mode, and how it is replaced atomically.
 //!
-//! A change holds an advisory lock on a file beside it, `{name}.lock`, which
-//! is never removed: the key file itself is replaced, and a lock on it would
-//! be a lock on the file that was. The new text goes to `{name}.tmp`, is
-//! synced, renamed over the key file, and the directory is synced.
+//! A change takes an advisory lock on a file beside it, `{name}.lock`, which is
+//! never removed: the key file itself is replaced, so a lock on it would be on
+//! the old file. The new text is written to `{name}.tmp`, synced and renamed
+//! over the key file, and the directory is synced.
 
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
@@ -19,17 +18,18 @@ use crate::clock::{Clock as _, SystemClock};
 
 use super::{KeyStorage, KeysError, storage::Changed};
 
-/// The longest file that is read: some 4,000 keys.
+/// The largest file that is read: some 4,000 keys.
 const MAX_BYTES: u64 = 1 << 20;
 
-/// How long another process's change is waited for, and how often it is looked
-/// whether it has ended.
+/// How long another process's change is waited for, and how often the lock is
+/// tried.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 const RETRY: Duration = Duration::from_millis(5);
 
 /// Keys in a file that only its owner can read and write.
 ///
-/// A symbolic link is followed: what it points to is replaced, not the link.
+/// A symbolic link is followed: its target is replaced.
+///
 /// Not for simulations: it uses threads, the disk and the system's clock.
 #[derive(Clone, Debug)]
 pub struct KeyFile {
@@ -37,7 +37,7 @@ pub struct KeyFile {
 }
 
 impl KeyFile {
-    /// The file at `path`, which need not exist yet; its directory must.
+    /// The file at `path`, which may not exist yet; its directory must.
     #[must_use]
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self { path: path.into() }
@@ -83,7 +83,7 @@ impl KeyStorage for KeyFile {
 }
 
 impl KeyFile {
-    /// The file itself, links followed, and the lock beside it.
+    /// The file with links resolved, and the lock beside it.
     async fn lock(&self) -> Result<(PathBuf, File), KeysError> {
         let clock = SystemClock::new();
         loop {
@@ -97,8 +97,8 @@ impl KeyFile {
                         lock,
                     });
                 }
-                // Trying again costs less than a thread that waits for a
-                // process that is stopped.
+                // Retrying is cheaper than a thread blocked by a process that
+                // is stopped.
                 Ok(Ok((_, Err(_)))) => clock.sleep(RETRY).await,
                 Ok(Err(error)) => return Err(error),
                 Err(_) => {
@@ -110,10 +110,10 @@ impl KeyFile {
     }
 }
 
-/// The file itself, and the lock; or the lock's path if another process has
-/// it.
+/// The file with links resolved, and the lock, or the lock's path if another
+/// process has it.
 fn try_lock(path: &Path, place: &str) -> Result<(PathBuf, Result<File, String>), KeysError> {
-    // Processes that know the file by different names share one lock.
+    // Processes that use different names for the file share one lock.
     let path = match fs::canonicalize(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => path.to_owned(),
         resolved => resolved.map_err(|error| unreadable(place, &error))?,
@@ -138,7 +138,7 @@ fn try_lock(path: &Path, place: &str) -> Result<(PathBuf, Result<File, String>),
     }
 }
 
-/// Changes the file; the lock is held.
+/// Changes the file; the caller has the lock.
 fn replace<R>(
     path: &Path,
     place: &str,
@@ -151,7 +151,7 @@ fn replace<R>(
     };
     let owner = fs::metadata(path).ok();
     let temporary = beside(path, ".tmp");
-    // One that is there is a crashed process's.
+    // An existing one was left by a crashed process.
     match fs::remove_file(&temporary) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             return Err(not_writable(place, &error));
@@ -233,11 +233,11 @@ fn write(path: &Path, text: &str, owner: Option<&fs::Metadata>) -> io::Result<()
     file.sync_all()
 }
 
-/// Makes a file for its owner only, who is that of the key file: one that root
-/// rotates must not become root's.
+/// Creates a file that only its owner can access, with the key file's owner:
+/// one that root rotates must not become root's.
 ///
-/// Only what was made just now is given away: what is there already may be
-/// somebody's link to a file of root's.
+/// Only a file created here changes its owner: an existing one may be a link to
+/// a file of root's.
 fn make_private(path: &Path, owner: Option<&fs::Metadata>) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
@@ -266,7 +266,7 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
     name.into()
 }
 
-/// Makes a rename in the directory of `path` last.
+/// Makes a rename in the directory of `path` durable.
 fn sync_directory(path: &Path) -> io::Result<()> {
     if cfg!(not(unix)) {
         return Ok(());

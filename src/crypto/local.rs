@@ -1,5 +1,4 @@
-//! `LocalKeys`, the provider whose keys are in this process. It must not know
-//! where they are stored.
+//! `LocalKeys`, the provider with keys in this process.
 
 use std::{fmt, time::SystemTime};
 
@@ -26,10 +25,10 @@ const ENCODING: &str = "nfkc-json-v2";
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Counting {
     /// In the storage, for all processes and restarts, in windows that are
-    /// written before they are used. Storage that cannot be written is refused.
+    /// written before they are used. Storage that is not writable is refused.
     Persisted,
-    /// In this process alone, starting from what the storage says; nothing is
-    /// written. Only safe where keys are rotated long before all processes and
+    /// In this process only, starting from the count in the storage; nothing is
+    /// written. Only secure if keys are rotated long before all processes and
     /// restarts together can reach the limit.
     PerProcess,
 }
@@ -38,10 +37,10 @@ pub enum Counting {
 ///
 /// The storage is read at the start, when an envelope names an unknown key,
 /// when a window is reserved, and otherwise at most every five seconds. While
-/// it cannot be read, the keys that were read last go on.
+/// it cannot be read, the keys last read stay in use.
 ///
 /// One value per process and storage, shared in an [`Arc`](std::sync::Arc);
-/// [`close`](Self::close) gives back what is not used of its window.
+/// [`close`](Self::close) returns the unused part of its window.
 pub struct LocalKeys<K = KeyFile, C = SystemClock, E = SystemEntropy> {
     keys: CachedKeys<K, C>,
     clock: C,
@@ -53,8 +52,8 @@ impl<K: KeyStorage, C: Clock, E: Entropy> LocalKeys<K, C, E> {
     ///
     /// # Errors
     ///
-    /// When there are none, or they cannot be read. That they cannot be
-    /// written shows at the first encryption.
+    /// When there are none, or they cannot be read. Whether they can be written
+    /// shows at the first encryption.
     pub async fn open(
         storage: K,
         clock: C,
@@ -68,19 +67,19 @@ impl<K: KeyStorage, C: Clock, E: Entropy> LocalKeys<K, C, E> {
         })
     }
 
-    /// Gives back the encryptions that were counted and not made. Afterwards
-    /// everything still works; the next encryption reserves anew.
+    /// Returns the encryptions that were counted and not used. The value stays
+    /// usable; the next encryption reserves a new window.
     ///
-    /// Without it nothing is unsafe: what is left counts as used.
+    /// Without it, the rest counts as used.
     ///
     /// # Errors
     ///
-    /// When the storage cannot be written; what is left counts as used then.
+    /// When the storage cannot be written; the rest then counts as used.
     pub async fn close(&self) -> Result<(), KeysError> {
         self.keys.close().await
     }
 
-    /// The keys as they were read last, the active one first. Under
+    /// The keys as last read, the active one first. Under
     /// [`Counting::PerProcess`] the active one's count is this process's.
     #[must_use]
     pub fn status(&self) -> Vec<KeyStatus> {
@@ -171,7 +170,7 @@ impl<K: KeyStorage, C: Clock, E: Entropy> CryptoProvider for LocalKeys<K, C, E> 
     }
 }
 
-/// The text that the envelope is bound to, if it is of a kind known here.
+/// The canonical text that the envelope is bound to, if its kind is supported.
 fn canonical_aad<'a>(envelope: &Envelope, aad: &'a Aad) -> Result<&'a str, DecryptError> {
     let unsupported = |member| DecryptError::Unsupported { member };
     if envelope.alg != ALG {

@@ -1,5 +1,5 @@
-//! Key management: creating, rotating, listing and counting keys. It must not
-//! know where they are stored; everything goes through one [`KeyStorage`].
+//! Key management: creating, rotating, listing and counting keys, all through a
+//! [`KeyStorage`].
 
 use zeroize::Zeroizing;
 
@@ -14,12 +14,11 @@ use super::{
     envelope::encode,
 };
 
-/// Makes the first key.
+/// Creates the first key.
 ///
 /// # Errors
 ///
-/// [`KeysError::Exists`] if there is anything in the storage already, and
-/// those of the storage.
+/// [`KeysError::Exists`] if the storage is not empty, and those of the storage.
 pub async fn init<K: KeyStorage>(
     storage: &K,
     clock: &impl Clock,
@@ -40,7 +39,7 @@ pub async fn init<K: KeyStorage>(
         .await
 }
 
-/// Makes a new active key and retires the others, which still decrypt.
+/// Creates a new active key and retires the others, which still decrypt.
 ///
 /// # Errors
 ///
@@ -50,15 +49,15 @@ pub async fn rotate<K: KeyStorage>(
     clock: &impl Clock,
     entropy: &impl Entropy,
 ) -> Result<Vec<KeyStatus>, KeysError> {
-    // Before anything is locked, which leaves a file where there are no keys.
+    // Before locking, which would leave a lock file where there are no keys.
     read(storage).await?;
     let (at, now) = (storage.place(), iso8601(clock.wall()));
     let (kid, secret) = draw(entropy)?;
     storage
         .update(move |text| {
             let (mut document, ring) = parse(&at, text)?;
-            // Not a coincidence: the generator repeats itself, and the key would
-            // be a repeated one too.
+            // The random generator repeats itself, so the key would be repeated
+            // too.
             if ring.get(&kid).is_some() {
                 return Err(KeysError::Entropy("it repeats itself".to_owned()));
             }
@@ -69,7 +68,7 @@ pub async fn rotate<K: KeyStorage>(
         .await
 }
 
-/// What may be known of the keys, the active one first.
+/// The metadata of the keys, the active one first.
 ///
 /// # Errors
 ///
@@ -85,8 +84,8 @@ pub(crate) async fn read<K: KeyStorage>(storage: &K) -> Result<Ring, KeysError> 
     parse(&storage.place(), text).map(|(_, ring)| ring)
 }
 
-/// Counts up to `size` encryptions under the active key, and `left_over` less
-/// under the key that it names. Gives the keys, and how many were counted.
+/// Counts up to `size` encryptions under the active key, and `left_over` fewer
+/// under the key that it names. Returns the keys, and how many were counted.
 pub(crate) async fn reserve<K: KeyStorage>(
     storage: &K,
     size: u64,
@@ -112,7 +111,7 @@ pub(crate) async fn reserve<K: KeyStorage>(
         .await
 }
 
-/// Counts `unused` encryptions less under `kid`.
+/// Counts `unused` fewer encryptions under `kid`.
 pub(crate) async fn refund<K: KeyStorage>(
     storage: &K,
     kid: KeyId,
@@ -136,7 +135,7 @@ fn parse(at: &str, text: Option<&str>) -> Result<(Document, Ring), KeysError> {
     Ok((document, ring))
 }
 
-/// The text of a changed document, and its keys, read back.
+/// The text of a changed document, and its keys, parsed again.
 fn render(
     at: &str,
     document: &Document,
@@ -158,7 +157,7 @@ fn statuses(ring: &Ring) -> Vec<KeyStatus> {
     ring.keys().iter().map(|key| key.status.clone()).collect()
 }
 
-/// A key and a name for it: `local-` and 96 random bits.
+/// A new key and its name: `local-` and 96 random bits.
 fn draw(entropy: &impl Entropy) -> Result<(KeyId, Zeroizing<[u8; 32]>), KeysError> {
     let failed = |error: std::io::Error| KeysError::Entropy(error.to_string());
     let mut name = [0; 12];

@@ -1,9 +1,8 @@
 //! Encryption for the token vault: envelopes, and the providers of keys.
 //!
-//! The vault asks a [`CryptoProvider`] and knows nothing of keys. This module
-//! brings one provider, [`LocalKeys`], over a key file or over memory; a KMS
-//! can stand in, and proves that it does what the vault relies on with
-//! [`conformance::check`].
+//! The vault uses a [`CryptoProvider`] and has no access to keys. This module
+//! contains one provider, [`LocalKeys`], with keys in a file or in memory; a
+//! KMS can implement the trait, and [`conformance::check`] tests it.
 //!
 //! ```
 //! use haechi_store_redis::{
@@ -28,7 +27,7 @@
 //! # }
 //! ```
 //!
-//! No message and no `Debug` of this module holds a key or a plaintext.
+//! No message and no `Debug` of this module contains a key or a plaintext.
 
 mod aad;
 mod cached_keys;

@@ -1,13 +1,12 @@
-//! The canonical text nfkc-json-v2, in which the vault's AAD is bound to a
-//! ciphertext. Pure; it must not know what the text is used for.
+//! The canonical text nfkc-json-v2, by which AAD is bound to a ciphertext.
 //!
-//! It differs from json-stable-v1 in three ways: names and string values are
-//! NFKC-normalized first, two names that become one are refused, and members
+//! It differs from json-stable-v1 in three points: names and string values are
+//! NFKC-normalized first, two names that become equal are refused, and members
 //! are sorted by their whole rendered text, so that `"a!":1` is before `"a":1`.
 //!
-//! Normalization follows the Unicode version of the crate that does it. It is
-//! stable for every character assigned by then; text with newer characters may
-//! render differently elsewhere, and is then refused when it is decrypted.
+//! Normalization follows the Unicode version of the crate. It is stable for
+//! every character assigned by then; text with newer characters may be rendered
+//! differently elsewhere, and decrypting is then refused.
 
 use unicode_normalization::UnicodeNormalization as _;
 
@@ -20,8 +19,8 @@ use crate::chain::{
 /// A container that is still open.
 struct Frame {
     object: bool,
-    /// The rendered name of the member at hand, colon included, and where it
-    /// stands in the source.
+    /// The rendered name of the current member, colon included, and its offset
+    /// in the source.
     name: (String, usize),
     /// Rendered members, or elements in order.
     entries: Vec<Entry>,
@@ -29,19 +28,19 @@ struct Frame {
 
 struct Entry {
     text: String,
-    /// How much of `text` is the name, quotes and colon included.
+    /// The length of the name in `text`, quotes and colon included.
     name: usize,
-    /// Where the name stands in the source.
+    /// The offset of the name in the source.
     offset: usize,
 }
 
-/// Renders `text`, a JSON object read to at most `max_depth` open containers;
-/// `None` if it is JSON but no object. O(n log n) a level; no recursion.
+/// Renders `text`, a JSON object with at most `max_depth` open containers;
+/// `None` if it is JSON but not an object. O(n log n) per level; no recursion.
 pub(crate) fn render(text: &str, max_depth: usize) -> Result<Option<String>, Refusal> {
     let mut reader = Reader::new(text, max_depth);
     let mut open: Vec<Frame> = Vec::new();
     let mut is_object = false;
-    // The value that was rendered last.
+    // The last rendered value.
     let mut value = String::new();
     loop {
         match reader.next()? {
@@ -83,12 +82,12 @@ pub(crate) fn render(text: &str, max_depth: usize) -> Result<Option<String>, Ref
     }
 }
 
-/// The text of a container that is complete.
+/// The text of a complete container.
 fn close(mut frame: Frame) -> Result<String, Refusal> {
     if frame.object {
         let order = |a: &Entry, b: &Entry| utf16_order(a.text.as_bytes(), b.text.as_bytes());
-        // One name is never a prefix of another, quotes and colon included, so
-        // equal names end up side by side whatever their values.
+        // No name is a prefix of another, quotes and colon included, so equal
+        // names are adjacent after sorting.
         frame.entries.sort_by(order);
         for pair in frame.entries.windows(2) {
             if let [a, b] = pair
@@ -112,8 +111,8 @@ fn close(mut frame: Frame) -> Result<String, Refusal> {
     Ok(text)
 }
 
-/// A string with its quotes, normalized first and escaped after: NFKC makes
-/// quotes and backslashes of their full-width forms.
+/// A string with its quotes, normalized first and then escaped: NFKC turns
+/// full-width quotes and backslashes into ASCII.
 fn write(string: Text<'_>) -> String {
     let mut written = String::from("\"");
     let mut run = String::new();
@@ -121,7 +120,7 @@ fn write(string: Text<'_>) -> String {
         match piece {
             Piece::Run(part) => run.push_str(part),
             Piece::Char(c) => run.push(c),
-            // A lone surrogate is no character: nothing composes across it.
+            // A lone surrogate is not a character: nothing composes across it.
             Piece::Lone(unit) => {
                 flush(&mut run, &mut written);
                 write_unit(unit, &mut written);

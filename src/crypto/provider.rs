@@ -1,5 +1,4 @@
-//! The trait `CryptoProvider`: what the vault needs from the holder of the
-//! keys. It must not know who that is.
+//! The trait `CryptoProvider`: the vault's interface to encryption.
 
 use std::{fmt, future::Future, sync::Arc, time::SystemTime};
 
@@ -7,16 +6,15 @@ use zeroize::Zeroizing;
 
 use super::{Aad, DecryptError, EncryptError, Envelope, MacError};
 
-/// What the vault asks of whoever holds the keys: a local key file or a KMS.
+/// Encryption with keys in a local file or a KMS.
 ///
-/// [`conformance::check`](super::conformance::check) asks an implementation
-/// the questions that the vault relies on the answers of. Futures may be
-/// dropped at any point; an encryption counts from when it was begun.
+/// [`conformance::check`](super::conformance::check) tests an implementation.
+/// Futures may be dropped at any point; an encryption counts from its start.
 pub trait CryptoProvider: Send + Sync + 'static {
     /// Encrypts `plaintext`, bound to `aad`, under the active key.
     ///
-    /// `expires_at` is kept in the envelope in whole milliseconds; from then on
-    /// it does not decrypt.
+    /// `expires_at` is stored in the envelope in whole milliseconds; from then
+    /// on it does not decrypt.
     ///
     /// # Errors
     ///
@@ -28,11 +26,11 @@ pub trait CryptoProvider: Send + Sync + 'static {
         expires_at: Option<SystemTime>,
     ) -> impl Future<Output = Result<Envelope, EncryptError>> + Send;
 
-    /// Decrypts what was encrypted under an equal `aad`.
+    /// Decrypts an envelope that was made with an equal `aad`.
     ///
     /// # Errors
     ///
-    /// See [`DecryptError`]; the envelope is as it was.
+    /// See [`DecryptError`]; the envelope is not changed.
     fn decrypt(
         &self,
         envelope: &Envelope,
@@ -44,7 +42,7 @@ pub trait CryptoProvider: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// [`MacError::EmptyDomain`], and when the keys are not to be had.
+    /// [`MacError::EmptyDomain`], and when the keys are unavailable.
     fn hmacs(
         &self,
         data: &[u8],
@@ -79,7 +77,7 @@ impl<P: CryptoProvider> CryptoProvider for Arc<P> {
     }
 }
 
-/// The name of a key, as envelopes carry it. Not secret.
+/// The name of a key in envelopes. Not secret.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KeyId(String);
 
@@ -104,7 +102,7 @@ impl From<&str> for KeyId {
 }
 
 /// The name, escaped and cut to 64 characters: it may come from an envelope
-/// that anyone may have written.
+/// that was tampered with.
 impl fmt::Display for KeyId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut rest = self.0.chars();
@@ -124,7 +122,7 @@ impl fmt::Debug for KeyId {
     }
 }
 
-/// An HMAC, and the key that it was made with.
+/// An HMAC, and the key that made it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct KeyedMac {
     /// The key's name.
@@ -145,7 +143,7 @@ impl KeyedMac {
     }
 }
 
-/// Of a short secret, an HMAC lets one who knows the key find the secret.
+/// With the key, an HMAC allows guessing a short secret.
 impl fmt::Debug for KeyedMac {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "KeyedMac({}, …)", self.kid)

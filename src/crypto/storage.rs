@@ -1,5 +1,5 @@
 //! The trait `KeyStorage`: where the text of the keys is stored, a file or, for
-//! tests and the simulation, memory. It must not know what the text says.
+//! tests and the simulation, memory.
 
 use std::{fmt, future::Future};
 
@@ -9,39 +9,38 @@ use crate::sync::{Arc, Mutex, lock};
 
 use super::KeysError;
 
-/// Where the text of the keys is kept.
+/// The storage of the key file's text.
 pub trait KeyStorage: Send + Sync + 'static {
-    /// The place, for messages: `the key file /etc/keys.json`.
+    /// Its name in messages: `the key file /etc/keys.json`.
     fn place(&self) -> String;
 
     /// The text; `None` if there is none.
     ///
     /// # Errors
     ///
-    /// When that cannot be found out.
+    /// When the storage cannot be read.
     fn load(&self) -> impl Future<Output = Result<Option<Zeroizing<String>>, KeysError>> + Send;
 
-    /// Gives the text to `change` and puts the one that it returns, if any, in
-    /// its place, while no other process does the same. A reader sees the old
-    /// text or the new one, whole.
+    /// Passes the text to `change` and replaces it by the returned one, if any,
+    /// while no other process does the same. A reader sees the old text or the
+    /// new one, complete.
     ///
-    /// Once begun, it may run to its end though its future is dropped.
+    /// Once begun, it may complete even if its future is dropped.
     ///
     /// # Errors
     ///
     /// Those of `change`, with nothing written, and those of reading and
-    /// writing. [`KeysError::Unsettled`] means that it was written.
+    /// writing. After [`KeysError::Unsettled`] it was written.
     fn update<R, F>(&self, change: F) -> impl Future<Output = Result<R, KeysError>> + Send
     where
         R: Send + 'static,
         F: FnOnce(Option<&str>) -> Result<Changed<R>, KeysError> + Send + 'static;
 }
 
-/// The text to write, `None` for as it was; and what to tell the caller.
+/// The text to write, `None` to keep it; and the result for the caller.
 pub type Changed<R> = (Option<Zeroizing<String>>, R);
 
-/// Keys in memory, for tests and simulations. Clones share them, as processes
-/// share a file.
+/// Keys in memory, for tests and simulations. Clones share them.
 #[derive(Clone, Default)]
 pub struct MemoryKeys {
     text: Arc<Mutex<Option<Zeroizing<String>>>>,
@@ -54,7 +53,7 @@ impl MemoryKeys {
         Self::default()
     }
 
-    /// A key file's text.
+    /// Memory with a key file's text.
     #[must_use]
     pub fn from_text(text: impl Into<String>) -> Self {
         Self {

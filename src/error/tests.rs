@@ -11,10 +11,10 @@ fn at(sequence: u64, byte: u8) -> Position {
     }
 }
 
-/// Catches a handle that loses a part on its way through a log: it is all
-/// that is left to find out what became of an append.
+/// Would catch a handle that loses a part in its text form, which is all that
+/// is needed to find out the outcome.
 #[test]
-fn a_handle_reads_back_and_nothing_else_does() {
+fn only_a_handle_parses_as_one() {
     for previous in [None, Some(hash(3))] {
         let handle = Handle {
             append_id: AppendId::from_bytes([1; 16]),
@@ -30,9 +30,9 @@ fn a_handle_reads_back_and_nothing_else_does() {
     }
 }
 
-/// Catches a rollback that is told without what shows it.
+/// Would catch a rollback whose message lacks the current state.
 #[test]
-fn a_rollback_says_what_stands_there_now() {
+fn a_rollback_message_has_the_current_state() {
     let told = |found: Option<EventHash>, met: Head| {
         let seen = at(9, 2);
         RolledBack { seen, found, met }.to_string()
@@ -48,9 +48,9 @@ fn a_rollback_says_what_stands_there_now() {
     assert!(shorter.contains("ends at sequence 4 now"), "{shorter}");
 }
 
-/// Catches an outage that is read as a reply of Redis, or the reverse.
+/// Would catch an outage that looks like a reply of Redis, or the reverse.
 #[test]
-fn a_cause_has_a_code_if_redis_said_it() {
+fn only_a_cause_from_a_reply_has_a_code() {
     let outage = Cause::new("no reply");
     assert_eq!(
         (outage.code(), outage.to_string().as_str()),
@@ -72,10 +72,9 @@ fn chain(error: &dyn std::error::Error) -> Vec<String> {
     texts
 }
 
-/// Catches a `Display` that repeats what `source()` says: whoever prints the
-/// chain would print it twice.
+/// Would catch a `Display` that repeats `source()`.
 #[test]
-fn each_text_of_an_error_is_said_once() {
+fn error_chains_print_each_text_once() {
     use crate::vault::{
         DetokenizeError, InvalidInput, MutateError, PurgeError, RevealError, TokenizeError,
     };
@@ -109,10 +108,10 @@ fn each_text_of_an_error_is_said_once() {
     }
 }
 
-/// Catches an error that invites to repeat what may have been applied, or what
-/// no time will mend.
+/// Would catch an error that is retryable although it may have been applied, or
+/// is permanent.
 #[test]
-fn only_what_was_not_applied_and_can_pass_is_retryable() {
+fn only_temporary_errors_without_effect_are_retryable() {
     let cause = || Cause::new("no reply");
     let table = [
         (NotApplied::QueueFull, true),

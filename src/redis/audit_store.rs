@@ -19,23 +19,23 @@ use crate::{
     error::{AttemptError, Cause, ReadError},
 };
 
-/// What a Redis store needs to know besides where Redis is.
+/// The configuration of a Redis store.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct RedisAuditConfig {
-    /// What the names of all its keys begin with.
+    /// The prefix of its keys.
     pub prefix: AuditPrefix,
-    /// How long it waits for Redis.
+    /// Timeouts of the connection.
     pub timeouts: Timeouts,
-    /// When it takes the contention lock.
+    /// When to take the contention lock.
     pub lock: LockPolicy,
 }
 
 /// An audit chain in Redis.
 ///
-/// An append is one script and one round trip, whatever the batch's size and
-/// the chain's length. Clones of the chain in other processes, in whatever
-/// language, are kept apart by the fence inside the script.
+/// An append is one script and one round trip, independent of the batch's size
+/// and the chain's length. Processes that share the chain, in any language, are
+/// synchronized by the fence inside the script.
 pub struct RedisAuditStore<N: Connect = Client, C = SystemClock, E = SystemEntropy> {
     link: Link<N, C>,
     clock: C,
@@ -72,7 +72,7 @@ impl<N: Connect, C: Clock, E: Entropy> RedisAuditStore<N, C, E> {
         &self.link
     }
 
-    /// Counts the waits for its lock, also after a sink has taken the store.
+    /// A counter of the waits for its lock, which can be kept.
     #[must_use]
     pub fn lock_waits(&self) -> LockWaits {
         self.lock.waits().clone()

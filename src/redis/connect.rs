@@ -1,21 +1,22 @@
-//! The trait `Connect`: how a connection is made. A simulation replaces the
+//! The trait `Connect`: how a connection is opened. A simulation replaces the
 //! network here.
 
 use std::future::Future;
 
 use redis::{AsyncConnectionConfig, Client, RedisResult, aio::ConnectionLike};
 
-/// Makes connections to one Redis.
+/// Opens connections to one Redis.
 ///
 /// Everything above this trait is the same in production and in a simulation:
-/// codec, pipelining, time-outs, reconnecting.
+/// codec, pipelining, timeouts, reconnecting.
 pub trait Connect: Clone + Send + Sync + 'static {
-    /// A connection. Dropping its last clone must close it: the store drops
-    /// one whose reply is overdue, so that it cannot mistake replies.
+    /// A connection. Dropping its last clone must close it: the store drops a
+    /// connection after a timeout, so that a late reply cannot be taken for
+    /// another command's.
     type Connection: ConnectionLike + Clone + Send + Sync + 'static;
 
-    /// Opens a connection, ready for commands. The store bounds the time this
-    /// may take; an implementation needs no time-out of its own.
+    /// Opens a connection. The store limits the time; an implementation needs
+    /// no timeout.
     fn connect(&self) -> impl Future<Output = RedisResult<Self::Connection>> + Send;
 }
 
@@ -23,7 +24,7 @@ impl Connect for Client {
     type Connection = redis::aio::MultiplexedConnection;
 
     async fn connect(&self) -> RedisResult<Self::Connection> {
-        // The client's own time-outs would leave the connection in use.
+        // The client's own timeouts would leave the connection in use.
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(None)
             .set_response_timeout(None);

@@ -12,14 +12,14 @@ macro_rules! prefix {
             /// The prefix unless another is chosen.
             pub const DEFAULT: &'static str = $default;
 
-            /// A prefix, used as it is: no separator is added.
+            /// A prefix, used without a separator.
             #[must_use]
             pub fn new(prefix: impl Into<String>) -> Self {
                 Self(prefix.into())
             }
 
-            /// Whether the prefix pins all its keys to one slot of a Redis Cluster:
-            /// whether it carries a hash tag, `{…}` with something in it.
+            /// Whether all keys with the prefix are in one slot of a Redis
+            /// Cluster: whether it contains a hash tag, a non-empty `{…}`.
             #[must_use]
             pub fn is_tagged(&self) -> bool {
                 self.0
@@ -28,7 +28,7 @@ macro_rules! prefix {
                     .is_some_and(|length| length > 0)
             }
 
-            /// The same prefix with all of it made the hash tag.
+            /// The whole prefix as a hash tag.
             #[must_use]
             pub fn tagged(&self) -> Self {
                 Self(format!("{{{}}}:", self.0.trim_end_matches(':')))
@@ -52,10 +52,10 @@ macro_rules! prefix {
 prefix!(AuditPrefix, "haechi:audit:", "audit chain");
 prefix!(VaultPrefix, "haechi:tv:", "token vault");
 
-/// The keys of one audit chain, in full.
+/// The full keys of one audit chain.
 #[derive(Clone, Debug)]
 pub struct AuditKeys {
-    /// What they all begin with.
+    /// Their prefix.
     pub prefix: AuditPrefix,
     /// LIST: the records, in order.
     pub chain: String,
@@ -63,9 +63,9 @@ pub struct AuditKeys {
     pub head: String,
     /// STRING: the last record's `eventHash`: the fence.
     pub head_hash: String,
-    /// STRING with a time to live: the contention lock.
+    /// STRING with a TTL: the contention lock.
     pub lock: String,
-    /// STRING with a time to live: the one key that a readiness check writes.
+    /// STRING with a TTL: written by the readiness check.
     pub ready_probe: String,
 }
 
@@ -83,26 +83,26 @@ impl AuditKeys {
         }
     }
 
-    /// The keys that the fence compares and sets, as the scripts take them.
+    /// The keys that the fence compares and sets, in the scripts' order.
     #[must_use]
     pub fn fenced(&self) -> [&str; 3] {
         [&self.chain, &self.head, &self.head_hash]
     }
 }
 
-/// The keys of one token vault, in full.
+/// The full keys of one token vault.
 #[derive(Clone, Debug)]
 pub struct VaultKeys {
-    /// What they all begin with.
+    /// Their prefix.
     pub prefix: VaultPrefix,
     /// HASH: token id → token record.
     pub tokens: String,
-    /// STRING: how many mutations there were: the fence of the whole-snapshot
+    /// STRING: the number of mutations so far: the fence of the whole-snapshot
     /// protocol.
     pub version: String,
-    /// STRING with a time to live: the contention lock.
+    /// STRING with a TTL: the contention lock.
     pub lock: String,
-    /// HASH: mutation id → what became of it.
+    /// HASH: mutation id → receipt.
     pub receipts: String,
     /// ZSET: token id by the time it expires; advisory.
     pub expiry: String,
@@ -122,7 +122,7 @@ impl VaultKeys {
         }
     }
 
-    /// All of them, as the scripts take them.
+    /// All of them, in the scripts' order.
     #[must_use]
     pub fn all(&self) -> [&str; 5] {
         [

@@ -1,10 +1,8 @@
-//! One connection, made when it is needed and dropped after any error or
-//! time-out.
+//! One connection, opened on demand and dropped after any error or timeout.
 //!
-//! The client crate's own reconnecting dials real TCP only and jitters with
-//! randomness of its own; and whether a command may be sent again is not for
-//! a connection to decide. So this link never sends anything twice, but for a
-//! script that Redis said it does not know.
+//! The client crate's own reconnection supports only real TCP and draws its own
+//! randomness; and a connection cannot decide whether a command may be
+//! repeated. So this link sends nothing twice, except a script after NOSCRIPT.
 
 use std::time::Duration;
 
@@ -21,7 +19,7 @@ use crate::{
     sync::{Arc, Mutex, lock},
 };
 
-/// How long the link waits.
+/// The timeouts of a link.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Timeouts {
@@ -40,7 +38,7 @@ impl Default for Timeouts {
     }
 }
 
-/// A connection to one Redis that comes back by itself. Clones share it.
+/// A connection to one Redis that reconnects. Clones share it.
 #[derive(Clone)]
 pub struct Link<N: Connect, C> {
     connect: N,
@@ -51,8 +49,7 @@ pub struct Link<N: Connect, C> {
 
 struct Slot<T> {
     open: Option<T>,
-    /// Counts connections, so that a late failure of one that was replaced
-    /// does not close its successor.
+    /// Counts connections, so that a late failure does not close a newer one.
     generation: u64,
 }
 
@@ -70,12 +67,12 @@ impl<N: Connect, C: Clock> Link<N, C> {
         }
     }
 
-    /// Sends `command`, at most once, and gives its reply.
+    /// Sends `command`, at most once, and returns its reply.
     ///
     /// # Errors
     ///
-    /// [`AttemptError::Ambiguous`] unless it is certain that the command was
-    /// not and will not be run.
+    /// [`AttemptError::Ambiguous`] unless the command certainly did not run and
+    /// will not.
     pub async fn send(&self, command: &Cmd) -> Result<Value, AttemptError> {
         match self.try_send(command).await? {
             Ok(value) => Ok(value),
@@ -91,7 +88,7 @@ impl<N: Connect, C: Clock> Link<N, C> {
     pub async fn run(&self, script: &Script, call: &Cmd) -> Result<Value, AttemptError> {
         match self.try_send(call).await? {
             Ok(value) => Ok(value),
-            // It did not run: loading it and calling it again is safe.
+            // The script did not run, so it can be loaded and called again.
             Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
                 match self.send(&script.load()).await {
                     Ok(_) => self.send(call).await,
@@ -103,11 +100,11 @@ impl<N: Connect, C: Clock> Link<N, C> {
         }
     }
 
-    /// The reply, or the error that came instead of one.
+    /// The reply, or the connection's error.
     async fn try_send(&self, command: &Cmd) -> Result<Result<Value, RedisError>, AttemptError> {
         let (mut connection, generation) = self.connection().await?;
-        // Also when the caller's time is up first and this future is dropped:
-        // a connection that has gone silent must not be left for the next.
+        // Also if this future is dropped at the caller's deadline: an
+        // unresponsive connection must not be reused.
         let mut answered = DropUnlessAnswered {
             link: self,
             generation,
@@ -124,8 +121,8 @@ impl<N: Connect, C: Clock> Link<N, C> {
                 answered.is_answered = !reply.as_ref().is_err_and(spoils_connection);
                 Ok(reply)
             }
-            // The command may still run, and its reply still come: on this
-            // connection it would be taken for another's.
+            // The command may still run and its reply arrive: on this
+            // connection it would be taken for another command's.
             None => Err(AttemptError::Ambiguous(Cause::new(format!(
                 "no reply within {} ms",
                 self.timeouts.reply.as_millis()
@@ -156,7 +153,7 @@ impl<N: Connect, C: Clock> Link<N, C> {
     }
 }
 
-/// Lets go of a connection that has not answered.
+/// Drops a connection that has not answered.
 struct DropUnlessAnswered<'a, N: Connect, C> {
     link: &'a Link<N, C>,
     generation: u64,
@@ -166,7 +163,7 @@ struct DropUnlessAnswered<'a, N: Connect, C> {
 impl<N: Connect, C> Drop for DropUnlessAnswered<'_, N, C> {
     fn drop(&mut self) {
         let mut slot = lock(&self.link.slot);
-        // A late failure does not close a successor.
+        // A late failure does not close a newer connection.
         if !self.is_answered && slot.generation == self.generation {
             slot.open = None;
         }
@@ -197,10 +194,10 @@ mod tests {
         Answer::Reply(Value::Okay)
     }
 
-    /// Catches a connection a command, and one kept although its reply may
-    /// still come and be taken for another's.
+    /// Would catch a new connection for each command, and one that is reused
+    /// although an old reply may still arrive.
     #[test]
-    fn a_connection_lasts_until_it_is_doubtful() {
+    fn a_connection_is_reused_until_an_error() {
         let server = ScriptedServer::scripted([
             ok(),
             Answer::error("OOM", "no"),
@@ -229,10 +226,10 @@ mod tests {
             ["ok", "refused", "ok", "ambiguous", "ok", "refused", "ok"]
         );
         assert_eq!(opened, [1, 1, 1, 1, 2, 2, 3]);
-        assert_eq!(server.asked().len(), 7, "nothing is sent twice");
+        assert_eq!(server.received().len(), 7, "nothing is sent twice");
     }
 
-    /// Catches a late failure of a connection that closes its successor.
+    /// Would catch a late failure of a connection that closes a newer one.
     #[test]
     fn a_late_failure_does_not_close_the_next_connection() {
         let server = ScriptedServer::scripted([Answer::Silence, ok()]);
@@ -250,15 +247,15 @@ mod tests {
         assert_eq!(server.opened(), 2);
     }
 
-    /// Catches a script that is never loaded, one that is loaded each time,
-    /// and one that is sent again after another error, when it may have run.
+    /// Would catch a script that is never loaded, one that is loaded each time,
+    /// and one that is sent again after another error.
     #[test]
-    fn only_a_script_that_the_server_does_not_know_is_loaded_and_sent_again() {
+    fn only_an_unknown_script_is_loaded_and_sent_again() {
         let script = Script::new("return 1");
         let call = script.call(&[]);
         let names = |server: &ScriptedServer| -> Vec<bool> {
             let is_load = |asked: &String| asked.contains("LOAD");
-            server.asked().iter().map(is_load).collect()
+            server.received().iter().map(is_load).collect()
         };
 
         let server =
@@ -278,7 +275,7 @@ mod tests {
         assert!(matches!(failed, Err(AttemptError::Ambiguous(_))));
         assert_eq!(names(&server), [false]);
 
-        // Whether it was loaded is not known, but the call did not run.
+        // Loading may have failed, but the call certainly did not run.
         let server = ScriptedServer::scripted([no_script(), Answer::Silence, ok()]);
         let link = self::link(&server);
         let failed = run(&link, link.run(&script, &call));
@@ -286,14 +283,14 @@ mod tests {
         assert_eq!(names(&server), [false, true]);
     }
 
-    /// Catches "may have run" said where nothing was ever sent.
+    /// Would catch "may have run" although nothing was sent.
     #[test]
     fn a_server_that_cannot_be_reached_refuses() {
         let server = ScriptedServer::scripted([Answer::Away((ErrorKind::Io, "away").into()), ok()]);
         let link = link(&server);
         let failed = run(&link, link.send(&cmd("PING")));
         assert!(matches!(failed, Err(AttemptError::Refused(_))));
-        assert_eq!(server.asked(), Vec::<String>::new());
+        assert_eq!(server.received(), Vec::<String>::new());
         assert_eq!(run(&link, link.send(&cmd("PING"))).unwrap(), Value::Okay);
     }
 }

@@ -1,6 +1,6 @@
-//! The contention lock: it reduces the rate of fence conflicts, and nothing
-//! else. It may expire, be stolen, be deleted or never be granted; a writer
-//! that does not get it proceeds under the fence.
+//! The contention lock: it only reduces the rate of fence conflicts. It may
+//! expire, be stolen, be deleted or never be granted; a writer that does not
+//! get it proceeds under the fence.
 
 use std::time::Duration;
 
@@ -24,19 +24,19 @@ pub enum LockPolicy {
     /// Never: batches, fences on values and jitter keep contention low enough.
     #[default]
     None,
-    /// Before every batch or mutation, for at most this long.
+    /// Before every batch or mutation, for at most these times.
     Always(LockTimes),
 }
 
-/// How long the lock is asked for, held and respected.
+/// The times of the lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LockTimes {
-    /// Life of a lock that is not released. Default: 10 s.
+    /// TTL of a lock that is not released. Default: 10 s.
     pub ttl: Duration,
-    /// Wait for another holder, in all, before going ahead. Default: 250 ms.
+    /// Total wait for another holder. Default: 250 ms.
     pub wait: Duration,
-    /// Average time between two tries. Default: 20 ms.
+    /// Average time between two attempts. Default: 20 ms.
     pub retry: Duration,
 }
 
@@ -50,11 +50,11 @@ impl Default for LockTimes {
     }
 }
 
-/// A held lock; its random token proves whose it is.
+/// A lock that was granted; the random token identifies the holder.
 pub struct Lease(String);
 
-/// How many batches had to wait for another holder of the lock, whether they
-/// got it in the end or not. A clone goes on counting with the store.
+/// How many batches waited for another holder of the lock, with or without
+/// success. A clone keeps counting with the store.
 #[derive(Clone, Debug, Default)]
 pub struct LockWaits(Arc<Mutex<u64>>);
 
@@ -71,27 +71,27 @@ pub(crate) struct ContentionLock {
     policy: LockPolicy,
     key: String,
     acquire: &'static Script,
-    /// What its tokens begin with.
-    mark: &'static str,
+    /// The prefix of its tokens.
+    prefix: &'static str,
     waits: LockWaits,
-    /// A holder that was waited for in vain, and is not waited for again.
+    /// A holder that outlasted a wait, and is not waited for again.
     outlived: Mutex<Option<Vec<u8>>>,
 }
 
 impl ContentionLock {
     /// A lock at `key`, taken by the script `acquire` with tokens that begin
-    /// with `mark`.
+    /// with `prefix`.
     pub(crate) fn new(
         policy: LockPolicy,
         key: String,
         acquire: &'static Script,
-        mark: &'static str,
+        prefix: &'static str,
     ) -> Self {
         Self {
             policy,
             key,
             acquire,
-            mark,
+            prefix,
             waits: LockWaits::default(),
             outlived: Mutex::new(None),
         }
@@ -113,7 +113,7 @@ impl ContentionLock {
         };
         let mut token = [0; 16];
         entropy.fill(&mut token).ok()?;
-        let token = format!("{}{}", self.mark, URL_SAFE_NO_PAD.encode(token));
+        let token = format!("{}{}", self.prefix, URL_SAFE_NO_PAD.encode(token));
         let mut call = self.acquire.call(&[&self.key]);
         call.arg(&token)
             .arg(u64::try_from(times.ttl.as_millis()).unwrap_or(u64::MAX));
@@ -122,12 +122,12 @@ impl ContentionLock {
         let mut jitter = Jitter::new(times.retry / 2, times.retry * 2);
         let mut has_waited = false;
         loop {
-            // Whatever goes wrong here, the fence still stands.
+            // On any error the fence is enough.
             let holder = match link.run(self.acquire, &call).await.ok()? {
                 Value::Array(reply) => match reply.as_slice() {
                     [Value::Int(1)] => return Some(Lease(token)),
                     [Value::Int(0), Value::BulkString(holder)] => Some(holder.clone()),
-                    // It lapsed between the script's two commands.
+                    // The lock expired between the script's two commands.
                     _ => None,
                 },
                 _ => return None,
@@ -152,8 +152,7 @@ impl ContentionLock {
         }
     }
 
-    /// Gives the lock back, if it still is ours. Failing is harmless: the
-    /// lock lapses.
+    /// Releases the lock, if it is still ours. On failure it expires.
     pub(crate) async fn release<N: Connect, C: Clock>(&self, link: &Link<N, C>, lease: Lease) {
         let mut call = SCRIPTS.release.call(&[&self.key]);
         call.arg(lease.0);
@@ -183,8 +182,8 @@ mod tests {
         fn new(policy: LockPolicy, replies: impl IntoIterator<Item = Answer>) -> Self {
             let server = ScriptedServer::scripted(replies);
             let clock = AutoClock::default();
-            // A reply that never comes is given up at once, so that the clock
-            // is moved by the lock alone.
+            // A missing reply times out at once, so that only the lock advances
+            // the clock.
             let timeouts = Timeouts {
                 connect: Duration::ZERO,
                 reply: Duration::ZERO,
@@ -218,7 +217,7 @@ mod tests {
         Answer::Reply(Value::Array(vec![Value::Int(0), holder]))
     }
 
-    /// The lock was free again when the script asked whose it is.
+    /// The lock expired before the script read its holder.
     fn lapsed() -> Answer {
         Answer::Reply(Value::Array(vec![Value::Int(0), Value::Nil]))
     }
@@ -227,15 +226,15 @@ mod tests {
         Bench::new(LockPolicy::Always(TIMES), replies)
     }
 
-    /// Catches a token that others can guess or that lacks its mark, and a
-    /// release of anything but the lease's own token.
+    /// Would catch a guessable token, one without its prefix, and a release of
+    /// another token.
     #[test]
     fn a_lease_is_a_token_and_its_release_names_it() {
         let bench = always([granted(), Answer::Reply(Value::Int(1))]);
         let token = bench.acquire(Some(255)).unwrap();
         assert_eq!(token, "own:_____________________w");
         bench.run(bench.lock.release(&bench.link, Lease(token.clone())));
-        let asked = bench.server.asked();
+        let asked = bench.server.received();
         let [acquire, release] = asked.as_slice() else {
             panic!("{asked:?}");
         };
@@ -251,38 +250,38 @@ mod tests {
     }
 
     #[test]
-    fn without_a_policy_or_randomness_nothing_is_asked() {
+    fn without_a_policy_or_randomness_nothing_is_sent() {
         let bench = Bench::new(LockPolicy::None, [granted()]);
         assert_eq!(bench.acquire(Some(7)), None);
         let unlucky = always([granted()]);
         assert_eq!(unlucky.acquire(None), None);
-        assert!(bench.server.asked().is_empty() && unlucky.server.asked().is_empty());
+        assert!(bench.server.received().is_empty() && unlucky.server.received().is_empty());
     }
 
-    /// Catches a writer that waits for a holder without end, counts a wait
-    /// for every try, or waits for a dead holder again at every batch.
+    /// Would catch an endless wait for a holder, a wait counted per attempt,
+    /// and another wait for a dead holder at every batch.
     #[test]
-    fn a_holder_is_waited_for_once_and_then_passed_by() {
+    fn a_holder_is_waited_for_only_once() {
         let bench = always((0..200).map(|_| held_by("another")));
         assert_eq!(bench.acquire(Some(0)), None);
         let waited: Duration = bench.clock.waits().iter().sum();
         assert_eq!(waited, TIMES.wait);
         assert_eq!(bench.lock.waits().count(), 1);
 
-        let asked = bench.server.asked().len();
+        let asked = bench.server.received().len();
         assert_eq!(bench.acquire(Some(0)), None);
-        assert_eq!(bench.server.asked().len(), asked + 1);
+        assert_eq!(bench.server.received().len(), asked + 1);
         assert_eq!(bench.clock.waits().iter().sum::<Duration>(), TIMES.wait);
         assert_eq!(bench.lock.waits().count(), 1);
     }
 
-    /// Catches a lock that gives up on whoever comes after a dead holder.
+    /// Would catch a lock that does not wait for the holder after a dead one.
     #[test]
     fn the_next_holder_is_waited_for_again() {
         let silent = (0..200).map(|_| held_by("dead"));
         let bench = always(silent);
         assert_eq!(bench.acquire(Some(0)), None);
-        let tries = bench.server.asked().len();
+        let tries = bench.server.received().len();
 
         let replies = (0..tries).map(|_| held_by("dead"));
         let bench = always(replies.chain([held_by("alive"), granted()]));
@@ -291,9 +290,9 @@ mod tests {
         assert_eq!(bench.lock.waits().count(), 2);
     }
 
-    /// Catches a wait without end for a lock that is never anybody's.
+    /// Would catch an endless wait for a lock that keeps expiring.
     #[test]
-    fn a_lock_that_keeps_lapsing_is_tried_for_as_long_as_any_other() {
+    fn the_wait_for_an_expiring_lock_is_bounded() {
         let bench = always((0..200).map(|_| lapsed()));
         assert_eq!(bench.acquire(Some(0)), None);
         assert_eq!(bench.clock.waits().iter().sum::<Duration>(), TIMES.wait);
@@ -302,15 +301,15 @@ mod tests {
         assert_eq!(bench.lock.waits().count(), 1);
     }
 
-    /// Catches tries that hammer the server, or that come so rarely that a
-    /// free lock is missed: each is half to twice the policy's time apart.
+    /// Would catch attempts at too high or too low a rate: they are half to
+    /// twice the policy's interval apart.
     #[test]
-    fn tries_are_spread_around_the_policys_time() {
+    fn attempts_are_spread_around_the_policys_interval() {
         for (byte, all_but_the_last) in [(0, TIMES.retry / 2), (255, TIMES.retry * 2)] {
             let bench = always((0..200).map(|_| held_by("another")));
             assert_eq!(bench.acquire(Some(byte)), None);
             let waits = bench.clock.waits();
-            // The first two grow towards the longest, the last is what is left.
+            // The first two are shorter, the last is the remaining time.
             for wait in &waits[2..waits.len() - 1] {
                 assert_eq!(*wait, all_but_the_last, "{byte}");
             }
@@ -323,9 +322,9 @@ mod tests {
         }
     }
 
-    /// Catches a lock whose failure stops an append: the fence still stands.
+    /// Would catch a failure of the lock that stops an append.
     #[test]
-    fn whatever_goes_wrong_the_write_goes_ahead_without_a_lease() {
+    fn after_any_error_the_write_proceeds_without_a_lease() {
         for answer in [
             Answer::error("OOM", "no"),
             Answer::Silence,
@@ -333,7 +332,7 @@ mod tests {
         ] {
             let bench = always([answer, granted()]);
             assert_eq!(bench.acquire(Some(0)), None);
-            assert_eq!(bench.server.asked().len(), 1);
+            assert_eq!(bench.server.received().len(), 1);
         }
     }
 }

@@ -1,8 +1,9 @@
 //! Chain and vault in Redis: connection, keys, scripts, lock, readiness.
 //!
-//! [`RedisAuditStore`] implements [`AuditStore`](crate::audit::store::AuditStore),
-//! [`RedisVaultStore`] [`VaultStore`](crate::vault::store::VaultStore); how an append
-//! or a mutation came about, and who waits for it, is not known here.
+//! [`RedisAuditStore`] implements
+//! [`AuditStore`](crate::audit::store::AuditStore), [`RedisVaultStore`]
+//! [`VaultStore`](crate::vault::store::VaultStore). They do not depend on who
+//! appends or tokenizes.
 
 mod audit_store;
 mod connect;
@@ -16,9 +17,9 @@ pub mod script;
 mod vault_reply;
 mod vault_store;
 
-/// The client crate `redis`, version 1, with its tokio connections: what
-/// [`Connect`] takes is its [`Client`](client::Client), and code that names it
-/// from here has the version that the store was built with.
+/// The client crate `redis`, version 1, with its tokio connections. [`Connect`]
+/// is implemented for its [`Client`](client::Client); through this re-export,
+/// code uses the version that the store was built with.
 pub use redis as client;
 
 pub use audit_store::{RedisAuditConfig, RedisAuditStore};

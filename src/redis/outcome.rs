@@ -1,26 +1,25 @@
-//! Classifies an error of a command: did the command run, or not, or is that
-//! unknown?
+//! Classifies an error of a command: it ran, it did not run, or that is
+//! unknown.
 //!
-//! The client's errors do not tell, so this module decides from the one fact
-//! it has, whether anything was sent, and from the codes that Redis raises
-//! before a command's first write.
+//! The client's errors do not say, so this is decided by whether anything was
+//! sent, and by the codes that Redis raises before a command's first write.
 
 use redis::{ErrorKind, RedisError, ServerErrorKind};
 
 use crate::error::{AttemptError, Cause};
 
-/// How far a command had got when its error came.
+/// How far a command had got when it failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stage {
     /// The connection was not open yet.
     Connecting,
-    /// The command had been handed to the connection.
+    /// The command was sent.
     Sent,
 }
 
-/// Codes that Redis raises before the first write of a command or script, and
-/// that pass, each with the next step.
-const PASSING: [(&str, &str); 9] = [
+/// Temporary errors that Redis raises before the first write of a command or
+/// script, with the next step.
+const TEMPORARY: [(&str, &str); 9] = [
     (
         "READONLY",
         "this is a replica: point the store at the primary",
@@ -50,8 +49,8 @@ const PASSING: [(&str, &str); 9] = [
     ("TRYAGAIN", "the key's slot is being moved: wait"),
 ];
 
-/// Codes of the same kind that do not pass by themselves.
-const LASTING: [(&str, &str); 7] = [
+/// Permanent errors of the same kind.
+const PERMANENT: [(&str, &str); 7] = [
     ("NOAUTH", "give a user and password"),
     ("WRONGPASS", "check the user and password"),
     (
@@ -76,7 +75,7 @@ const LASTING: [(&str, &str); 7] = [
     ),
 ];
 
-/// What `error`, met at `stage`, says about its command.
+/// The class of `error` at `stage`.
 pub(crate) fn classify(error: &RedisError, stage: Stage) -> AttemptError {
     let code = error.code().unwrap_or_default();
     let hint = |table: &[(&str, &'static str)]| {
@@ -94,18 +93,18 @@ pub(crate) fn classify(error: &RedisError, stage: Stage) -> AttemptError {
     };
 
     if error.kind() == ErrorKind::AuthenticationFailed {
-        // The client drops the server's own code, by which callers tell a
-        // refusal from a Redis that cannot be reached.
+        // The client drops the server's code, by which callers distinguish a
+        // refusal from an unreachable Redis.
         let message = format!("{} (check the user and password)", self::said(error));
         return AttemptError::Denied(Cause::of_reply("WRONGPASS", message));
     }
-    // A script may have written before it met a missing permission; the
-    // scripts ask first where the server can tell, and older servers word
-    // the error differently.
-    if let Some(hint) = hint(&LASTING) {
+    // A script may have written before a missing permission was detected; the
+    // scripts check permissions first where the server supports it, and older
+    // servers have another error text.
+    if let Some(hint) = hint(&PERMANENT) {
         return AttemptError::Denied(said(hint));
     }
-    if let Some(hint) = hint(&PASSING) {
+    if let Some(hint) = hint(&TEMPORARY) {
         return AttemptError::Refused(said(hint));
     }
     if is_out_of_clients(error) {
@@ -118,24 +117,23 @@ pub(crate) fn classify(error: &RedisError, stage: Stage) -> AttemptError {
         (Stage::Connecting, _) => {
             AttemptError::Refused(said("check that Redis runs there and can be reached"))
         }
-        // The server no longer knew the script a moment after it was loaded.
+        // The script was flushed directly after it was loaded.
         (Stage::Sent, ErrorKind::Server(ServerErrorKind::NoScript)) => {
             AttemptError::Refused(said("something flushes the scripts of this Redis"))
         }
         (Stage::Sent, _) if is_refused_unread(error) => {
             AttemptError::Denied(said("this server cannot run the store's commands"))
         }
-        // Also an error reply of no known kind: a proxy may have made it up
-        // after the command ran.
+        // An unknown error reply may come from a proxy, after the command ran.
         (Stage::Sent, _) => AttemptError::Ambiguous(said("its effect is not known")),
     }
 }
 
-/// Whether the connection that gave `error` must not be used again.
+/// Whether the connection must not be used again after `error`.
 pub(crate) fn spoils_connection(error: &RedisError) -> bool {
     match error.kind() {
         ErrorKind::Server(kind) => {
-            // The name may lead to another server by now.
+            // The host name may point to another server by now.
             matches!(
                 kind,
                 ServerErrorKind::ReadOnly | ServerErrorKind::MasterDown
@@ -152,7 +150,7 @@ fn is_out_of_clients(error: &RedisError) -> bool {
         .is_some_and(|detail| detail.contains("max number of clients"))
 }
 
-/// Errors that a server raises over a command it has not begun to run.
+/// Errors for a command that did not begin to run.
 fn is_refused_unread(error: &RedisError) -> bool {
     let refused = [
         "unknown command",
@@ -165,7 +163,7 @@ fn is_refused_unread(error: &RedisError) -> bool {
 }
 
 /// The error in one line. Redis repeats at most the beginning of a command's
-/// arguments in its own messages: hashes and the names of keys.
+/// arguments: hashes and names of keys.
 fn said(error: &RedisError) -> String {
     match (error.code(), error.detail()) {
         (Some(code), Some(detail)) => format!("{code} {detail}"),
@@ -184,10 +182,10 @@ mod tests {
         classify(&error, Stage::Sent)
     }
 
-    /// Catches "not applied" said of a command that ran: proxies answer errors
-    /// of their own after they have passed a command on.
+    /// Would catch "not applied" for a command that ran: proxies return errors
+    /// of their own after forwarding a command.
     #[test]
-    fn an_error_of_no_known_kind_leaves_the_effect_open() {
+    fn an_unknown_error_is_ambiguous() {
         for (code, detail) in [
             ("ERR", "Operation timed out"),
             ("ERR", "upstream failure"),
@@ -201,9 +199,9 @@ mod tests {
         }
     }
 
-    /// Catches a command that never ran taken for one that may have.
+    /// Would catch "may have run" for a command that never ran.
     #[test]
-    fn what_redis_refuses_unread_or_before_the_first_write_is_certain() {
+    fn refusals_before_the_first_write_are_definite() {
         let unknown = classified(
             "ERR",
             "unknown command 'EVALSHA', with args beginning with: ",
@@ -219,12 +217,12 @@ mod tests {
         (kind, "refused", "by the test".to_owned()).into()
     }
 
-    /// Catches a code that has lost its row: each is certain, brings its own
-    /// next step, and keeps the code by which callers tell it from an outage.
+    /// Would catch a code without its row: each is definite, has its own hint,
+    /// and keeps the code by which callers distinguish it from an outage.
     #[test]
-    fn every_known_code_is_told_with_its_hint_at_either_stage() {
+    fn every_known_code_has_its_hint_at_either_stage() {
         for stage in [Stage::Connecting, Stage::Sent] {
-            for (table, passes) in [(&PASSING[..], true), (&LASTING[..], false)] {
+            for (table, passes) in [(&TEMPORARY[..], true), (&PERMANENT[..], false)] {
                 for (code, hint) in table {
                     let error = make_extension_error((*code).to_owned(), Some("why".to_owned()));
                     let cause = match classify(&error, stage) {
@@ -239,10 +237,10 @@ mod tests {
         }
     }
 
-    /// Catches "may have run" said of a command that was never sent, and
-    /// "never ran" said of one whose connection broke.
+    /// Would catch "may have run" for a command that was never sent, and "never
+    /// ran" for one whose connection broke.
     #[test]
-    fn a_broken_connection_leaves_open_only_what_was_sent() {
+    fn a_broken_connection_is_ambiguous_only_after_sending() {
         let broken = of_kind(ErrorKind::Io);
         let classified = classify(&broken, Stage::Connecting);
         assert!(
@@ -256,8 +254,8 @@ mod tests {
         );
     }
 
-    /// Catches a wrong password that is reported without a code, and is then
-    /// taken for a Redis that cannot be reached.
+    /// Would catch a wrong password that is reported without a code, like an
+    /// unreachable Redis.
     #[test]
     fn a_refused_password_keeps_its_code() {
         let classified = classify(&of_kind(ErrorKind::AuthenticationFailed), Stage::Connecting);
@@ -269,9 +267,9 @@ mod tests {
         assert!(matches!(settings, AttemptError::Denied(_)), "{settings:?}");
     }
 
-    /// Catches a full server taken for an effect that is not known.
+    /// Would catch a full server that is classified as ambiguous.
     #[test]
-    fn a_server_without_room_for_clients_never_ran_the_command() {
+    fn max_clients_is_definite() {
         let classified = classified("ERR", "max number of clients reached");
         let AttemptError::Refused(cause) = &classified else {
             panic!("{classified:?}");
@@ -284,10 +282,10 @@ mod tests {
         assert!(matches!(script, AttemptError::Refused(_)), "{script:?}");
     }
 
-    /// Catches a store that stays on a demoted primary, and one that dials
-    /// anew after each ordinary refusal.
+    /// Would catch a connection that is kept to a demoted primary, and one that
+    /// is replaced after every ordinary refusal.
     #[test]
-    fn a_connection_is_spoiled_by_what_another_one_may_not_meet() {
+    fn a_connection_is_replaced_only_where_that_may_help() {
         let server = |kind| of_kind(ErrorKind::Server(kind));
         for spoiling in [
             server(ServerErrorKind::ReadOnly),

@@ -1,5 +1,5 @@
-//! The readiness check: whether this Redis is suitable for the store, asked
-//! before the first write.
+//! The readiness check: whether this Redis is suitable for the store, before
+//! the first write.
 
 use std::fmt;
 
@@ -12,7 +12,7 @@ use crate::{
     error::{AttemptError, Cause, Corrupt},
 };
 
-/// Why a Redis is not ready. The names are what programs print.
+/// Why a Redis is not ready. The names are printed by programs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotReady {
     /// No connection, or no reply in time.
@@ -21,11 +21,11 @@ pub enum NotReady {
     RedisNotWritable,
     /// A key holds another type than the store's.
     WrongType,
-    /// The keys do not name one record.
+    /// The keys do not identify one record.
     Diverged,
-    /// The keys would lie in different slots of a cluster.
+    /// The keys would be in different slots of a cluster.
     CrossSlot,
-    /// `maxmemory-policy` lets Redis delete keys that have no time to live.
+    /// `maxmemory-policy` allows Redis to delete keys without a TTL.
     Evicting,
 }
 
@@ -43,8 +43,8 @@ impl NotReady {
         }
     }
 
-    /// Whether a store refuses to start on it unless told otherwise: the
-    /// reasons that lose or fork data rather than delay it.
+    /// Whether a store refuses to open because of it, by default: the reasons
+    /// that lose or fork data, rather than delay it.
     #[must_use]
     pub fn forbids_start(self) -> bool {
         matches!(self, Self::Diverged | Self::CrossSlot | Self::Evicting)
@@ -57,38 +57,39 @@ impl fmt::Display for NotReady {
     }
 }
 
-/// Why nothing was opened: what Redis is or holds would lose or fork data. It
-/// stays so until a person has changed it.
+/// Why nothing was opened: data would be lost or forked. This is permanent
+/// until the configuration or data is corrected.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("refused to start: {reason}: {cause}")]
 #[non_exhaustive]
 pub struct OpenError {
-    /// What stands in the way; [`Builder::tolerate`](crate::Builder::tolerate) overrides it.
+    /// The reason; [`Builder::tolerate`](crate::Builder::tolerate) overrides
+    /// it.
     pub reason: NotReady,
-    /// What was heard.
+    /// The failure.
     pub cause: Cause,
 }
 
 /// What the server does when its memory is full.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Eviction {
-    /// `maxmemory-policy`, as the server names it.
+    /// `maxmemory-policy`.
     Policy(String),
-    /// Neither INFO nor CONFIG would say.
+    /// Neither INFO nor CONFIG returned it.
     Unknown,
 }
 
-/// The answer to "may I write?".
+/// The result of the readiness check.
 #[derive(Clone, Debug)]
 pub struct Readiness {
-    /// What stands in the way, the gravest first, each with what was heard.
+    /// The faults, most severe first, each with its cause.
     pub faults: Vec<(NotReady, Cause)>,
     /// What the server does when its memory is full.
     pub eviction: Eviction,
 }
 
 impl Readiness {
-    /// Whether nothing stands in the way.
+    /// Whether there are no faults.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.faults.is_empty()
@@ -115,9 +116,9 @@ impl Readiness {
 }
 
 impl<N: Connect, C: Clock, E: Entropy> RedisAuditStore<N, C, E> {
-    /// Asks whether this chain can be appended to, from its real keys and
+    /// Checks whether this chain can be appended to, with its real keys and
     /// without changing them: one script that also writes the probe key, and
-    /// what the server says of itself.
+    /// the server's INFO.
     pub async fn ready(&self) -> Readiness {
         let mut faults = Vec::new();
         let keys = self.keys();
@@ -163,7 +164,7 @@ impl<N: Connect, C: Clock, E: Entropy> RedisAuditStore<N, C, E> {
             .find_map(|line| line.strip_prefix("maxmemory_policy:"))
         {
             Some(policy) => Eviction::Policy(policy.to_owned()),
-            // INFO is denied; CONFIG may not be.
+            // INFO is denied; CONFIG may be allowed.
             None => self.configured_eviction().await,
         };
         if let Eviction::Policy(policy) = &eviction
@@ -180,7 +181,7 @@ impl<N: Connect, C: Clock, E: Entropy> RedisAuditStore<N, C, E> {
         Readiness { faults, eviction }
     }
 
-    /// What the server says of itself; empty where it is not allowed to.
+    /// The server's INFO; empty if denied.
     async fn info(&self) -> String {
         match self.link().send(&cmd("INFO")).await {
             Ok(Value::BulkString(text)) => String::from_utf8_lossy(&text).into_owned(),

@@ -1,5 +1,5 @@
-//! Parses the replies of the chain's scripts, and those that all scripts have
-//! in common. No reply may make this module panic.
+//! Parses the replies of the chain's scripts, and the faults common to all
+//! scripts. No reply may make this module panic.
 
 use redis::Value;
 
@@ -52,7 +52,7 @@ pub(super) fn ready(reply: Value, keys: &AuditKeys) -> Result<(), AttemptError> 
     }
 }
 
-/// The parts of a reply that is not one of the chain's faults.
+/// The parts of a reply that is not a fault of the chain.
 fn parts(reply: Value, keys: &AuditKeys) -> Result<Vec<Value>, AttemptError> {
     let parts = unfaulted(reply, &keys.prefix)?;
     match kind(&parts) {
@@ -61,8 +61,8 @@ fn parts(reply: Value, keys: &AuditKeys) -> Result<Vec<Value>, AttemptError> {
     }
 }
 
-/// The parts of a reply that is not one of the faults every script can give;
-/// `prefix` is that of its keys.
+/// The parts of a reply that is not a fault common to all scripts; `prefix` is
+/// that of its keys.
 pub(super) fn unfaulted(
     reply: Value,
     prefix: &impl std::fmt::Display,
@@ -159,7 +159,7 @@ fn diverged(keys: &AuditKeys, detail: String) -> Corrupt {
     }
 }
 
-/// The script ran, but what it said cannot be read: its effect is open.
+/// The script ran, but its reply cannot be parsed: its effect is unknown.
 pub(super) fn strange() -> AttemptError {
     AttemptError::Ambiguous(Cause::new(
         "the reply has another shape than the script's (does a proxy stand between?)",

@@ -1,6 +1,6 @@
 //! The scripts that run inside Redis, and their replies.
-//!
-//! Their texts are public, so that a simulated Redis can be shown to run the
+//! Their texts are public, so that tests run the same ones on a simulated
+//! Redis.
 //! same ones.
 
 use std::{borrow::Cow, sync::LazyLock};
@@ -22,7 +22,7 @@ use crate::{
     },
 };
 
-/// A Lua script and the name Redis caches it under.
+/// A Lua script and its SHA-1.
 #[derive(Clone, Debug)]
 pub struct Script {
     text: Cow<'static, str>,
@@ -30,7 +30,7 @@ pub struct Script {
 }
 
 impl Script {
-    /// A script of this text.
+    /// A script with this text.
     #[must_use]
     pub fn new(text: impl Into<Cow<'static, str>>) -> Self {
         let text = text.into();
@@ -40,7 +40,7 @@ impl Script {
         }
     }
 
-    /// `EVALSHA` of the script on `keys`; its arguments are to follow.
+    /// `EVALSHA` of the script on `keys`; the arguments are to be added.
     #[must_use]
     pub fn call(&self, keys: &[&str]) -> Cmd {
         let mut call = cmd("EVALSHA");
@@ -74,7 +74,7 @@ pub const TAIL: &str = concat!(
 );
 /// Reads a page of the chain, bounded in bytes.
 pub const PAGE: &str = include_str!("lua/page.lua");
-/// Asks whether an append would be let through.
+/// Checks whether an append would be accepted.
 pub const READY: &str = concat!(
     include_str!("lua/guard.lua"),
     include_str!("lua/tail.lua"),
@@ -99,7 +99,7 @@ macro_rules! vault_script {
 pub const VAULT_LOAD: &str = vault_script!("load.lua");
 /// Compare-and-apply.
 pub const VAULT_APPLY: &str = vault_script!("apply.lua");
-/// Ends a mutation that may have been applied.
+/// Finds out how a mutation ended, or drops it.
 pub const VAULT_SETTLE: &str = vault_script!("settle.lua");
 /// Reads the expiry index.
 pub const VAULT_DUE: &str = vault_script!("due.lua");
@@ -110,7 +110,7 @@ pub const VAULT_SCAN: &str = vault_script!("scan.lua");
 /// Takes the vault's contention lock.
 pub const VAULT_ACQUIRE: &str = include_str!("lua/vault/acquire.lua");
 
-/// The scripts, hashed once a process.
+/// The scripts, hashed once per process.
 pub(super) struct Scripts {
     pub(super) append: Script,
     pub(super) tail: Script,
@@ -168,8 +168,8 @@ pub fn append_call(script: &Script, keys: &AuditKeys, batch: &Batch<'_>) -> Opti
 ///
 /// # Errors
 ///
-/// [`AttemptError`], for the faults that the script reports and for a reply
-/// that is none of its own.
+/// [`AttemptError`], for the faults that the script reports and for a reply in
+/// no known format.
 pub fn append_reply(
     reply: Value,
     keys: &AuditKeys,
@@ -227,8 +227,8 @@ pub fn apply_call(
 ///
 /// # Errors
 ///
-/// [`AttemptError`], for the faults that the script reports and for a reply
-/// that is none of its own.
+/// [`AttemptError`], for the faults that the script reports and for a reply in
+/// no known format.
 pub fn apply_reply(
     reply: Value,
     keys: &VaultKeys,
@@ -238,7 +238,7 @@ pub fn apply_reply(
     vault_reply::applied(reply, keys, attempt, observed)
 }
 
-/// What the caller's process has seen, as the vault's scripts take it.
+/// Adds the arguments of what this process has observed.
 pub(super) fn add_observed(call: &mut Cmd, observed: &Observed) {
     call.arg(observed.version.get());
     match observed.receipt {
@@ -247,7 +247,7 @@ pub(super) fn add_observed(call: &mut Cmd, observed: &Observed) {
     };
 }
 
-/// A token and what it is compared with.
+/// Adds a token and the value to compare.
 pub(super) fn compared(call: &mut Cmd, token: &TokenId, value: Option<&Stored>) {
     call.arg(token.as_str());
     match value {
@@ -256,7 +256,7 @@ pub(super) fn compared(call: &mut Cmd, token: &TokenId, value: Option<&Stored>) 
     };
 }
 
-/// A number, or none.
+/// Adds a number, or an empty argument.
 pub(super) fn number(call: &mut Cmd, number: Option<u64>) {
     match number {
         Some(number) => call.arg(number),
@@ -264,7 +264,7 @@ pub(super) fn number(call: &mut Cmd, number: Option<u64>) {
     };
 }
 
-/// How the scripts are told of a position that was seen.
+/// A position's sequence as an argument, 0 for none.
 pub(super) fn sequence_or_zero(position: Option<Position>) -> u64 {
     position.map_or(0, |position| position.sequence.get())
 }

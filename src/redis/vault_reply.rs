@@ -164,7 +164,7 @@ pub(super) fn page(reply: Value, keys: &VaultKeys) -> Result<Page, AttemptError>
     }
 }
 
-/// The parts of a reply that is not one of the vault's faults.
+/// The parts of a reply that is not a fault of the vault.
 fn parts(reply: Value, keys: &VaultKeys, observed: &Observed) -> Result<Vec<Value>, AttemptError> {
     let parts = unfaulted(reply, &keys.prefix)?;
     match kind(&parts) {
@@ -190,7 +190,7 @@ fn count(value: &Value) -> Result<u64, AttemptError> {
     }
 }
 
-/// The newest receipt with its number; `next` is the number after it.
+/// The newest receipt and its number; `next` is the number after it.
 fn newest(id: &Value, next: &Value) -> Result<Option<(MutationId, ReceiptSeq)>, AttemptError> {
     let id = std::str::from_utf8(bytes(id)).unwrap_or_default();
     let receipt_seq = count(next)?.checked_sub(1).map(ReceiptSeq::new);
@@ -215,7 +215,7 @@ fn named<'a>(
         .collect()
 }
 
-/// Ids and values by turns; fields that no token can have are set apart.
+/// Ids and values in turn; fields with other names are returned separately.
 fn pairs(values: Vec<Value>) -> (Vec<(TokenId, Stored)>, Vec<String>) {
     let (mut tokens, mut unnameable) = (Vec::with_capacity(values.len() / 2), Vec::new());
     let mut values = values.into_iter();

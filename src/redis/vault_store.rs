@@ -26,23 +26,23 @@ use crate::{
     },
 };
 
-/// What a Redis vault needs to know besides where Redis is.
+/// The configuration of a Redis vault.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct RedisVaultConfig {
-    /// What the names of all its keys begin with.
+    /// The prefix of its keys.
     pub prefix: VaultPrefix,
-    /// How long it waits for Redis.
+    /// Timeouts of the connection.
     pub timeouts: Timeouts,
-    /// When it takes the contention lock.
+    /// When to take the contention lock.
     pub lock: LockPolicy,
 }
 
 /// A token vault in Redis.
 ///
 /// A mutation is two scripts and two round trips, one to read its tokens and
-/// one to apply its changes, whatever else the vault holds. A conflict's reply
-/// carries what the next attempt has to read.
+/// one to apply its changes, independent of the size of the vault. A conflict's
+/// reply contains what the next attempt has to read.
 pub struct RedisVaultStore<N: Connect = Client, C = SystemClock, E = SystemEntropy> {
     link: Link<N, C>,
     clock: C,
@@ -58,7 +58,7 @@ impl<N: Connect, C: Clock, E: Entropy> RedisVaultStore<N, C, E> {
         Self::over(link, config, clock, entropy)
     }
 
-    /// A vault that shares a connection; the time-outs are the link's.
+    /// A vault that shares a connection; the link's timeouts apply.
     pub fn over(link: Link<N, C>, config: RedisVaultConfig, clock: C, entropy: E) -> Self {
         let keys = VaultKeys::new(config.prefix);
         Self {
@@ -69,7 +69,7 @@ impl<N: Connect, C: Clock, E: Entropy> RedisVaultStore<N, C, E> {
                 config.lock,
                 keys.lock.clone(),
                 &SCRIPTS.vault_acquire,
-                // By which apply.lua knows a lock that is not a foreign one.
+                // By this, apply.lua distinguishes own locks from foreign ones.
                 "own:",
             ),
             keys,
@@ -88,7 +88,7 @@ impl<N: Connect, C: Clock, E: Entropy> RedisVaultStore<N, C, E> {
         &self.link
     }
 
-    /// Counts the waits for its own lock.
+    /// A counter of the waits for its own lock.
     #[must_use]
     pub fn lock_waits(&self) -> LockWaits {
         self.lock.waits().clone()

@@ -1,5 +1,5 @@
-//! Clocks for tests: one that a test sets, one that goes on by itself when
-//! everybody waits, and one on which no wait takes any time.
+//! Clocks for tests: one that a test sets, one that advances when every task
+//! waits, and one on which waits take no time.
 
 use std::{
     collections::BTreeMap,
@@ -18,8 +18,8 @@ use crate::clock::{Clock, SystemClock};
 /// Wall time at which the clocks begin: 2025-10-09T08:53:20Z.
 const EPOCH: Duration = Duration::from_secs(1_760_000_000);
 
-/// A clock whose wall time stands still until a test lets time pass. Its waits
-/// are the system's, and are added up.
+/// A clock whose wall time changes only when a test advances it. Its waits are
+/// the system's, and are added up.
 #[derive(Clone, Debug)]
 pub struct ManualClock {
     began: Duration,
@@ -34,7 +34,7 @@ struct Readings {
 }
 
 impl ManualClock {
-    /// Stands at this time since the epoch.
+    /// A clock at this time since the epoch.
     #[must_use]
     pub fn at(wall: Duration) -> Self {
         Self {
@@ -44,7 +44,7 @@ impl ManualClock {
         }
     }
 
-    /// Lets time pass.
+    /// Advances the time.
     pub fn advance(&self, by: Duration) {
         let millis = u64::try_from(by.as_millis()).unwrap_or(u64::MAX);
         self.shared
@@ -56,7 +56,7 @@ impl ManualClock {
         Duration::from_millis(self.shared.passed_millis.load(Ordering::Relaxed))
     }
 
-    /// All waits that were waited out, added up.
+    /// The sum of all completed waits.
     #[must_use]
     pub fn slept(&self) -> Duration {
         Duration::from_micros(self.shared.slept_micros.load(Ordering::Relaxed))
@@ -87,8 +87,8 @@ impl Clock for ManualClock {
     }
 }
 
-/// A clock that goes on to the end of the shortest wait when everybody waits,
-/// which whoever polls the futures finds out: [`AutoClock::run`] does.
+/// A clock that advances to the end of the shortest wait when every task waits.
+/// [`AutoClock::run`] polls the futures and advances it.
 #[derive(Clone, Default)]
 pub struct AutoClock(Arc<Mutex<Timeline>>);
 
@@ -96,7 +96,7 @@ pub struct AutoClock(Arc<Mutex<Timeline>>);
 struct Timeline {
     now: Duration,
     timers_made: u64,
-    /// By when they are due, then by when they were made.
+    /// By due time, then by creation.
     timers: BTreeMap<(Duration, u64), Waker>,
     waits: Vec<Duration>,
 }
@@ -106,7 +106,7 @@ impl AutoClock {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Goes on to the end of the shortest wait; whether there was one.
+    /// Advances to the end of the shortest wait; returns whether there was one.
     #[must_use]
     pub fn advance(&self) -> bool {
         let mut timeline = self.timeline();
@@ -119,14 +119,14 @@ impl AutoClock {
         true
     }
 
-    /// Every wait that was waited out, in the order in which they ended.
+    /// All completed waits, in the order in which they ended.
     #[must_use]
     pub fn waits(&self) -> Vec<Duration> {
         self.timeline().waits.clone()
     }
 
-    /// Runs `future`, which waits for nothing but this clock; `None` if it
-    /// waits for something that never comes.
+    /// Runs `future`, which waits only for this clock; `None` if it never
+    /// becomes ready.
     pub fn run<F: Future>(&self, future: F) -> Option<F::Output> {
         let mut future = pin!(future);
         let woken = Arc::new(Woken::default());
@@ -200,7 +200,7 @@ impl Future for Sleep {
     }
 }
 
-/// A time-out that was not needed must not make time pass.
+/// An unused timeout must not advance the time.
 impl Drop for Sleep {
     fn drop(&mut self) {
         if let Some(timer) = self.timer {
@@ -209,10 +209,10 @@ impl Drop for Sleep {
     }
 }
 
-/// A clock that stands still. A wait is over at once, whatever else is going
-/// on: a time-out strikes whenever what it bounds is not ready, and a pause
-/// between two attempts lasts as long as the schedule likes. A wait of
-/// [`InstantClock::FOREVER`] or more never ends.
+/// A clock that stands still. A wait ends at once: a timeout strikes whenever
+/// its future is not ready, and a pause between two attempts lasts as long as
+/// the schedule chooses. A wait of [`InstantClock::FOREVER`] or more never
+/// ends.
 ///
 /// For model checkers, which try every schedule.
 #[derive(Clone, Copy, Debug, Default)]

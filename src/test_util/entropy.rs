@@ -10,14 +10,14 @@ use std::{
 
 use crate::entropy::Entropy;
 
-/// Bytes of a seed's own, by SplitMix64. Clones go on where the other stopped.
+/// Bytes from a seed, by SplitMix64. Clones share the state.
 ///
 /// Source: Steele, Lea, Flood, "Fast Splittable Pseudorandom Number
 /// Generators", OOPSLA 2014.
 #[derive(Clone, Debug, Default)]
 pub struct SplitMixEntropy(Arc<AtomicU64>);
 
-/// The golden ratio's fraction, odd: every state comes before one comes twice.
+/// The golden ratio's fraction, odd: all states occur before one repeats.
 const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
 
 impl SplitMixEntropy {
@@ -46,7 +46,7 @@ impl Entropy for SplitMixEntropy {
     }
 }
 
-/// Bytes that are all the same; or, with `None`, a source that fails.
+/// Bytes that are all equal; with `None`, a source that fails.
 #[derive(Clone, Copy, Debug)]
 pub struct FixedEntropy(pub Option<u8>);
 

@@ -1,5 +1,5 @@
-//! A server that needs neither network nor runtime: connections whose commands
-//! are answered by a value of the test's.
+//! A server without network and runtime: connections whose commands are
+//! answered by a value of the test.
 
 use std::{
     collections::VecDeque,
@@ -16,9 +16,9 @@ use crate::{
     sync::{Arc, Mutex, lock},
 };
 
-/// What answers the commands that a store sends.
+/// Answers the commands that a store sends.
 pub trait Answers: Send + Sync + 'static {
-    /// Opens a connection and gives its number.
+    /// Opens a connection and returns its number.
     ///
     /// # Errors
     ///
@@ -38,12 +38,12 @@ pub trait Answers: Send + Sync + 'static {
 pub struct FakeServer<A>(Arc<A>);
 
 impl<A: Answers> FakeServer<A> {
-    /// A server that answers so.
+    /// A server with these answers.
     pub fn new(answers: A) -> Self {
         Self(Arc::new(answers))
     }
 
-    /// What answers.
+    /// The answers.
     pub fn answers(&self) -> &A {
         &self.0
     }
@@ -102,10 +102,10 @@ impl<A: Answers> ConnectionLike for FakeConnection<A> {
     }
 }
 
-/// A server that gives one answer after the other, whatever it is asked.
+/// A server that gives one answer after the other, whatever the command.
 pub type ScriptedServer = FakeServer<Script>;
 
-/// The answers of a [`ScriptedServer`], and what it was asked.
+/// The answers of a [`ScriptedServer`], and the commands it received.
 #[derive(Default)]
 pub struct Script(Mutex<Said>);
 
@@ -116,16 +116,16 @@ struct Said {
     asked: Vec<String>,
 }
 
-/// What comes back for a command, or for an attempt to connect.
+/// The answer to a command, or to an attempt to connect.
 #[derive(Debug)]
 pub enum Answer {
     /// This value.
     Reply(Value),
     /// This error.
     Error(RedisError),
-    /// Nothing, ever.
+    /// No answer.
     Silence,
-    /// It cannot be reached; said to the next one who connects.
+    /// The server is unreachable; given to the next attempt to connect.
     Away(RedisError),
 }
 
@@ -149,15 +149,15 @@ impl ScriptedServer {
         })))
     }
 
-    /// How many connections were opened.
+    /// The number of connections opened.
     #[must_use]
     pub fn opened(&self) -> u64 {
         lock(&self.answers().0).opened
     }
 
-    /// The commands that came, as they were written on the wire.
+    /// The commands received, in wire format.
     #[must_use]
-    pub fn asked(&self) -> Vec<String> {
+    pub fn received(&self) -> Vec<String> {
         lock(&self.answers().0).asked.clone()
     }
 }

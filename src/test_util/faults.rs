@@ -1,5 +1,5 @@
-//! Hooks that lose commands, replies and patience: the next calls fail as they
-//! were told to. It must not know which store is behind them.
+//! Hooks that lose and delay commands and replies: the next calls fail as
+//! planned.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -22,35 +22,35 @@ use crate::{
     },
 };
 
-/// What becomes of one call of a store.
+/// The fault of one call of a store.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Fault {
-    /// Nothing.
+    /// None.
     #[default]
     None,
-    /// The command never arrives; its sender cannot tell.
+    /// The command never arrives, and the sender sees a broken connection.
     RequestLost,
     /// It runs, and its reply is lost.
     ReplyLost,
-    /// It is still on its way when its sender is told that the connection
-    /// broke; see [`Faults::deliver_batch`] and [`Faults::deliver_attempt`].
+    /// The sender sees a broken connection, and the command arrives later; see
+    /// [`Faults::deliver_batch`] and [`Faults::deliver_attempt`].
     Late,
-    /// As [`Fault::Late`], and its sender hears nothing.
+    /// As [`Fault::Late`], but the sender gets no error.
     LateAndSilent,
-    /// It is refused for good, without effect.
+    /// It is refused permanently, without effect.
     Denied,
 }
 
 /// Faults for the calls of one store or of several. Clones share the plan and
-/// what is late.
+/// the late calls.
 ///
-/// Appends are struck; and of the vault's calls applies, or loads and settles
-/// too. One of those that is late never arrives.
+/// Appends are affected; of the vault's calls, applies, or loads and settles
+/// too. A load or settle that is late never arrives.
 #[derive(Clone, Default)]
 pub struct Faults {
     spares_reads: bool,
     /// Not the module's own mutex: a model checker need not see it, because
-    /// one thread alone uses a plan.
+    /// only one thread uses a plan.
     plan: Arc<StdMutex<Plan>>,
     late: Arc<Mutex<Late>>,
 }
@@ -93,15 +93,15 @@ fn denied<T>() -> Result<T, AttemptError> {
 }
 
 impl Faults {
-    /// The next calls are struck by `next`, one after the other, and all after
-    /// them by `then`.
+    /// The faults of the next calls, one after the other, and of all calls
+    /// after them.
     pub fn new(next: impl IntoIterator<Item = Fault>, then: Fault) -> Self {
         let faults = Self::default();
         faults.plan(next, then);
         faults
     }
 
-    /// As [`Faults::new`], for appends and applies alone.
+    /// As [`Faults::new`], only for appends and applies.
     pub fn of_writes(next: impl IntoIterator<Item = Fault>, then: Fault) -> Self {
         Self {
             spares_reads: true,
@@ -127,8 +127,7 @@ impl Faults {
         plan.next.pop_front().unwrap_or(then)
     }
 
-    /// Lets the batch that has been late for the longest arrive at `store`;
-    /// `None` if none is.
+    /// Delivers the oldest late batch to `store`; `None` if there is none.
     pub async fn deliver_batch<S: AuditStore>(
         &self,
         store: &S,
@@ -143,8 +142,7 @@ impl Faults {
         Some(store.append(&batch).await)
     }
 
-    /// Lets the attempt that has been late for the longest arrive at `store`;
-    /// `None` if none is.
+    /// Delivers the oldest late attempt to `store`; `None` if there is none.
     pub async fn deliver_attempt<S: VaultStore>(
         &self,
         store: &S,
@@ -162,7 +160,7 @@ impl Faults {
         Some(store.apply(&attempt, &late.observed).await)
     }
 
-    /// Strikes a call that `keep` can put among those that are late.
+    /// Applies the next fault to a call; `keep` stores it if it is late.
     async fn strike<T>(
         &self,
         call: impl Future<Output = Result<T, AttemptError>> + Send,
@@ -172,7 +170,7 @@ impl Faults {
             Fault::None => call.await,
             Fault::RequestLost => lost(),
             Fault::ReplyLost => {
-                // Nobody hears the answer.
+                // The answer is discarded.
                 let _ = call.await;
                 lost()
             }

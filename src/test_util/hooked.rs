@@ -1,6 +1,5 @@
-//! A store with hooks: every call goes to a hook, which forwards it unless it
-//! is overridden. For recorders, injected faults and planted bugs; it must not
-//! know any of them.
+//! A store with hooks: every call goes to a hook, which forwards it unless
+//! overridden. For recorders, injected faults and planted bugs.
 
 use std::{future::Future, time::SystemTime};
 
@@ -110,8 +109,8 @@ macro_rules! hooks {
 }
 
 hooks! {
-    /// The calls of an [`AuditStore`], each with the store that it was meant for.
-    /// What is not overridden is forwarded.
+    /// The calls of an [`AuditStore`], each with the store to forward to.
+    /// Methods that are not overridden forward.
     AuditHooks for AuditStore {
         fn append(batch: &Batch<'_>) -> Result<Reply, AttemptError>;
         fn tail(seen: Option<Position>) -> Result<Tail, AttemptError>;
@@ -122,8 +121,8 @@ hooks! {
 }
 
 hooks! {
-    /// The calls of a [`VaultStore`], each with the store that it was meant for.
-    /// What is not overridden is forwarded.
+    /// The calls of a [`VaultStore`], each with the store to forward to.
+    /// Methods that are not overridden forward.
     VaultHooks for VaultStore {
         fn load(what: Load<'_>, observed: &Observed) -> Result<Loaded, AttemptError>;
         fn apply(attempt: &Attempt<'_>, observed: &Observed) -> Result<Applied, AttemptError>;

@@ -1,6 +1,5 @@
 //! The reference model of the chain, and a store in memory over it, with the
-//! semantics of the one in Redis. It must not know how appends are driven.
-
+//! semantics of the one in Redis.
 use crate::{
     audit::store::{AuditStore, Batch, Reply, Seen, Tail},
     chain::{Head, Position, Record},
@@ -8,8 +7,7 @@ use crate::{
     sync::{Arc, Mutex, lock},
 };
 
-/// The records of a chain, each of whose methods is one atomic step of a
-/// server.
+/// The records of a chain; each method is one atomic step of a server.
 #[derive(Clone, Debug, Default)]
 pub struct ChainModel {
     records: Vec<Record>,
@@ -56,7 +54,7 @@ impl ChainModel {
         self.records.extend_from_slice(records);
     }
 
-    /// The chain's end, and what stands at `seen`.
+    /// The chain's end, and the record at `seen`.
     #[must_use]
     pub fn tail(&self, seen: Option<Position>) -> Tail {
         let seen = match seen.map(|seen| (seen, self.at(seen.sequence.get()))) {
@@ -72,7 +70,7 @@ impl ChainModel {
         }
     }
 
-    /// The texts of the records from place `start` to `end`, exclusive.
+    /// The texts of the records from index `start` to `end`, exclusive.
     #[must_use]
     pub fn read(&self, start: u64, end: u64) -> Vec<Vec<u8>> {
         let index = |place: u64| {
@@ -88,7 +86,7 @@ impl ChainModel {
     }
 }
 
-/// A chain in this process's memory. Clones share it.
+/// A chain in memory. Clones share it.
 #[derive(Clone, Default)]
 pub struct MemoryChain(Arc<Mutex<ChainModel>>);
 
@@ -99,7 +97,7 @@ impl MemoryChain {
         Self::default()
     }
 
-    /// Looks at the chain, or tampers with it, in one atomic step.
+    /// Reads or changes the chain in one atomic step.
     pub fn with<T>(&self, step: impl FnOnce(&mut ChainModel) -> T) -> T {
         step(&mut lock(&self.0))
     }

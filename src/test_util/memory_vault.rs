@@ -15,7 +15,7 @@ use crate::{
     },
 };
 
-/// A vault in this process's memory. Clones share it.
+/// A vault in memory. Clones share it.
 #[derive(Clone, Default)]
 pub struct MemoryVault(Arc<Mutex<VaultModel>>);
 
@@ -26,13 +26,13 @@ impl MemoryVault {
         Self::default()
     }
 
-    /// A vault that begins as `model`.
+    /// A vault with this initial state.
     #[must_use]
     pub fn over(model: VaultModel) -> Self {
         Self(Arc::new(Mutex::new(model)))
     }
 
-    /// Looks at the vault, or tampers with it, in one atomic step.
+    /// Reads or changes the vault in one atomic step.
     pub fn with<T>(&self, step: impl FnOnce(&mut VaultModel) -> T) -> T {
         step(&mut lock(&self.0))
     }

@@ -1,9 +1,9 @@
-//! What tests of the store, and of what is built on it, need: reference models
-//! of chain and vault as stores in memory, stores with hooks and with faults,
+//! For tests of the store and of programs that use it: reference models of
+//! chain and vault as stores in memory, stores with hooks and with faults,
 //! clocks, seeded randomness, and a fake server.
 //!
-//! Behind the feature `test-util`, off by default. Nothing outside this module
-//! behaves differently because of it, and nothing outside it may use it.
+//! Behind the feature `test-util`, off by default. The feature changes nothing
+//! outside of this module, and nothing outside of it may use it.
 
 mod clock;
 mod entropy;

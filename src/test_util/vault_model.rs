@@ -1,10 +1,8 @@
-//! The vault's reference model: what the store's Lua does, in Rust: fences on
-//! values and on the version, receipts of which so many are kept, and what a
-//! process has seen compared with what is there. It must not know how
-//! mutations are driven.
+//! The vault's reference model: the semantics of the store's Lua in Rust:
+//! fences on values and on the version, a limited number of receipts, and the
+//! comparison with what a process has observed.
 //!
-//! `haechi_sim::fuzzing::diff_apply` compares it with the Lua, answer by
-//! answer.
+//! `haechi_sim::fuzzing::diff_apply` compares its answers with the Lua's.
 
 use std::{collections::BTreeMap, time::SystemTime};
 
@@ -22,27 +20,26 @@ use crate::{
 /// Receipts that the store keeps.
 const KEPT: u64 = 10_000;
 
-/// What stands under a vault's keys; each method is one atomic step of a
-/// server.
+/// The content of a vault's keys; each method is one atomic step of a server.
 #[derive(Clone, Debug)]
 pub struct VaultModel {
     tokens: BTreeMap<TokenId, Stored>,
     version: u64,
-    /// How often this store has moved the version.
+    /// How often this store has changed the version.
     own: u64,
     receipts: BTreeMap<MutationId, Receipt>,
-    /// The number that the next receipt has.
+    /// The number of the next receipt.
     next: u64,
-    /// Who has each number, of those that are kept.
+    /// The mutation of each number that is kept.
     numbers: BTreeMap<u64, MutationId>,
     newest: Option<MutationId>,
     kept: u64,
 }
 
-/// What is known of a mutation.
+/// The receipt of a mutation.
 #[derive(Clone, Copy, Debug)]
 enum Receipt {
-    /// It will be fenced on the whole vault as it was at this version.
+    /// The mutation will be fenced on the whole vault at this version.
     Open { version: u64, seq: u64 },
     /// It has ended.
     Ended { fate: Fate, seq: u64 },
@@ -63,7 +60,7 @@ impl Default for VaultModel {
 }
 
 impl VaultModel {
-    /// An empty vault that keeps so many receipts, at least one.
+    /// An empty vault that keeps this number of receipts, at least one.
     #[must_use]
     pub fn keeping(receipts: u64) -> Self {
         Self {
@@ -78,13 +75,13 @@ impl VaultModel {
         }
     }
 
-    /// The tokens and what is stored for them.
+    /// The tokens and their values.
     #[must_use]
     pub fn tokens(&self) -> &BTreeMap<TokenId, Stored> {
         &self.tokens
     }
 
-    /// How many mutations there were.
+    /// The number of mutations so far.
     #[must_use]
     pub fn version(&self) -> Version {
         Version::new(self.version)
@@ -105,13 +102,13 @@ impl VaultModel {
         ReceiptSeq::new(self.next)
     }
 
-    /// The number from which on receipts are kept.
+    /// The lowest number of the receipts that are kept.
     #[must_use]
     pub fn oldest_receipt(&self) -> ReceiptSeq {
         ReceiptSeq::new(self.next.saturating_sub(self.kept))
     }
 
-    /// What is said to whoever has seen more than there is.
+    /// The error for a process that has observed more than there is.
     #[must_use]
     pub fn rolled_back(&self, observed: &Observed) -> AttemptError {
         AttemptError::Corrupt(Corrupt::VaultRolledBack {
@@ -121,13 +118,13 @@ impl VaultModel {
         })
     }
 
-    /// Forgets the receipt of a mutation, as no correct store does.
+    /// Removes the receipt of a mutation, as no correct store does.
     pub fn forget(&mut self, mutation: MutationId) {
         self.receipts.remove(&mutation);
     }
 
-    /// A mutation of a replica that follows the whole-snapshot protocol: it
-    /// knows of tokens and version only.
+    /// A mutation of a replica that follows the whole-snapshot protocol and
+    /// changes only tokens and version.
     pub fn mutate_foreign(&mut self, diff: &Diff) {
         self.change(diff);
         self.version += 1;
@@ -137,9 +134,9 @@ impl VaultModel {
     ///
     /// # Errors
     ///
-    /// When more was seen than there is.
+    /// When more was observed than there is.
     pub fn load(&mut self, what: Load<'_>, observed: &Observed) -> Result<Loaded, AttemptError> {
-        self.stands(observed)?;
+        self.check_observed(observed)?;
         let (mut begun, newest) = (self.next, self.newest());
         let mut loaded = match what {
             Load::Some(tokens) => self.loaded(tokens.iter()),
@@ -174,7 +171,7 @@ impl VaultModel {
         if let Some(fate) = self.fate(attempt.mutation) {
             return Ok(Applied::Settled(fate));
         }
-        self.stands(observed)?;
+        self.check_observed(observed)?;
         if attempt.begun > self.next_receipt() {
             return Err(self.rolled_back(observed));
         }
@@ -205,7 +202,7 @@ impl VaultModel {
         })
     }
 
-    /// Ends a mutation; `None` if nobody can tell any more how it ended.
+    /// Ends a mutation; `None` if its outcome is no longer known.
     ///
     /// # Errors
     ///
@@ -219,7 +216,7 @@ impl VaultModel {
         if let Some(fate) = self.fate(mutation) {
             return Ok(Some(fate));
         }
-        self.stands(observed)?;
+        self.check_observed(observed)?;
         if begun > self.next_receipt() {
             return Err(self.rolled_back(observed));
         }
@@ -253,7 +250,7 @@ impl VaultModel {
         }
     }
 
-    /// The tokens from place `cursor` on.
+    /// The tokens from index `cursor` on.
     #[must_use]
     pub fn scan(&self, cursor: u64, count: usize) -> Page {
         let start = usize::try_from(cursor).unwrap_or(usize::MAX);
@@ -293,8 +290,8 @@ impl VaultModel {
         self.newest.zip(last)
     }
 
-    /// Refuses whoever has seen more than there is.
-    fn stands(&self, observed: &Observed) -> Result<(), AttemptError> {
+    /// Refuses a process that has observed more than there is.
+    fn check_observed(&self, observed: &Observed) -> Result<(), AttemptError> {
         let lacks = observed.receipt.is_some_and(|(mutation, seq)| {
             let is_kept = seq >= self.oldest_receipt();
             seq >= self.next_receipt() || (is_kept && !self.receipts.contains_key(&mutation))
@@ -305,7 +302,7 @@ impl VaultModel {
         Ok(())
     }
 
-    /// What the fence of an attempt finds changed.
+    /// What changed since the attempt's fence.
     fn moved(&self, attempt: &Attempt<'_>) -> Option<Moved> {
         if let Fence::Snapshot(fence) = attempt.fence {
             let opened = match self.receipts.get(&attempt.mutation) {
@@ -330,8 +327,8 @@ impl VaultModel {
         }
     }
 
-    /// Writes a receipt, in the place of the oldest one that is kept unless
-    /// the mutation has a receipt already. Its number.
+    /// Writes a receipt and returns its number; it replaces the oldest one that
+    /// is kept, unless the mutation has a receipt already.
     fn write_receipt(&mut self, mutation: MutationId, receipt: impl FnOnce(u64) -> Receipt) -> u64 {
         let seq = match self.receipts.get(&mutation) {
             Some(open) => open.seq(),

@@ -1,5 +1,5 @@
 //! The audit events of the vault: what was requested and what was decided,
-//! never a plaintext.
+//! without plaintext.
 
 use serde::Serialize;
 
@@ -14,10 +14,10 @@ use crate::{
     entropy::Entropy,
 };
 
-/// The domain of the codes that stand for what is no token.
+/// The HMAC domain of codes for arguments that are not tokens.
 const AUDIT_ID_DOMAIN: &str = "haechi:token-vault:audit-id:v1";
 
-/// What was asked of the vault.
+/// The requested operation.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Operation {
     Reveal,
@@ -44,16 +44,15 @@ pub(super) struct Decision {
     /// `reveal_allowed` and the like.
     pub(super) decision: &'static str,
     pub(super) reason: Option<String>,
-    /// As [`audit_id`] gives it.
+    /// Made by [`audit_id`].
     pub(super) token: Option<String>,
     pub(super) token_type: Option<String>,
     pub(super) count: Option<u64>,
 }
 
-/// How an event names what a caller handed in as a token: by itself if it has
-/// a token's form, otherwise by a code that only the holder of the key can
-/// make, since it may be a plaintext handed in by mistake. `None` if the
-/// provider cannot be asked.
+/// The name in audit events of what a caller passed as a token: itself if it
+/// has a token's form, otherwise an HMAC, since it may be a plaintext passed by
+/// mistake. `None` if the provider is unavailable.
 pub(super) async fn audit_id<P: CryptoProvider>(crypto: &P, token: &str) -> Option<String> {
     if has_token_form(token) {
         return Some(token.to_owned());
@@ -64,7 +63,7 @@ pub(super) async fn audit_id<P: CryptoProvider>(crypto: &P, token: &str) -> Opti
 }
 
 impl Decision {
-    /// The event of this decision, made now.
+    /// The event of this decision, with the current time.
     pub(super) fn event(
         &self,
         policy: &RevealPolicy,
@@ -85,7 +84,7 @@ impl Decision {
             decision: &'static str,
             reason: Option<&'a str>,
             token: Option<&'a str>,
-            // Only what passed as a type may be repeated here.
+            // Only a valid type may be repeated here.
             token_type: Option<&'a str>,
             count: Option<u64>,
             reveal_policy: String,
@@ -130,7 +129,7 @@ impl Decision {
 }
 
 /// A random UUID (RFC 9562, version 4). Without randomness the nil UUID: the
-/// record's own identity does not depend on it.
+/// record's identity does not depend on it.
 fn uuid(entropy: &impl Entropy) -> String {
     let mut bytes = [0; 16];
     if entropy.fill(&mut bytes).is_ok() {

@@ -1,4 +1,4 @@
-//! The writes of one mutation, applied whole or not at all.
+//! The writes of one mutation, applied all or none.
 
 use std::{
     collections::{BTreeMap, btree_map},
@@ -10,18 +10,18 @@ use super::{
     token::{Stored, TokenId},
 };
 
-/// What a mutation does to one token.
+/// The change of one token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// It stands with this value from now on.
+    /// It is set to this value.
     Set(Stored),
-    /// It is gone.
+    /// It is deleted.
     Delete,
 }
 
 impl Change {
     /// When the index is to find the token expired; `None` for a delete, and
-    /// for a value without a time.
+    /// for a value without an expiry.
     pub(crate) fn expires_at(&self) -> Option<SystemTime> {
         match self {
             Self::Set(value) => expires_at(value.bytes()),
@@ -30,8 +30,7 @@ impl Change {
     }
 }
 
-/// Sets and deletes, disjoint by construction: one change a token, the last
-/// one that was asked for.
+/// Sets and deletes: one change per token, the last one requested.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Diff(BTreeMap<TokenId, Change>);
 
@@ -42,17 +41,17 @@ impl Diff {
         Self::default()
     }
 
-    /// Sets `token`, instead of whatever was to happen to it.
+    /// Sets `token`, replacing any earlier change of it.
     pub fn set(&mut self, token: TokenId, value: Stored) {
         self.0.insert(token, Change::Set(value));
     }
 
-    /// Deletes `token`, instead of whatever was to happen to it.
+    /// Deletes `token`, replacing any earlier change of it.
     pub fn delete(&mut self, token: TokenId) {
         self.0.insert(token, Change::Delete);
     }
 
-    /// What happens to `token`; `None` if nothing does.
+    /// The change of `token`, if any.
     #[must_use]
     pub fn change(&self, token: &TokenId) -> Option<&Change> {
         self.0.get(token)
@@ -108,7 +107,8 @@ mod tests {
         TokenId::new(name).unwrap()
     }
 
-    /// Catches a diff that carries two changes of one token, or an older one:
+    /// Would catch a diff with two changes of one token, or with an older one:
+    /// the script applies sets and deletes separately.
     /// the script applies sets and deletes apart.
     #[test]
     fn the_last_change_of_a_token_counts() {
@@ -132,7 +132,8 @@ mod tests {
         assert_eq!((&diff).into_iter().count(), 2);
     }
 
-    /// Catches a token that the expiry index never finds, or finds too early.
+    /// Would catch a token that the expiry index never finds, or finds too
+    /// early.
     #[test]
     fn a_set_tells_the_index_when_its_value_expires() {
         let at = |value: &str| Change::Set(value.into()).expires_at().map(epoch_millis);

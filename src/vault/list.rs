@@ -1,4 +1,4 @@
-//! Lists the metadata of tokens, which needs no key.
+//! Lists the metadata of tokens; this needs no key.
 
 use std::collections::BTreeMap;
 
@@ -21,18 +21,18 @@ use crate::{clock::Clock, entropy::Entropy, error::ReadError};
 pub struct TokenMetadata {
     /// The token.
     pub token: String,
-    /// Its type, as it is stored.
+    /// Its stored type.
     #[serde(rename = "type")]
     pub token_type: String,
-    /// When it was made, ISO-8601.
+    /// When it was created, ISO-8601.
     pub created_at: String,
     /// When it expires, ISO-8601.
     pub expires_at: String,
-    /// What was kept with it, a JSON object as it is stored.
+    /// Its metadata, a JSON object as stored.
     pub metadata: Box<RawValue>,
 }
 
-/// A field of the vault that is no token record.
+/// A field of the vault that is not a token record.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Quarantined {
     /// The field's name, as far as it can be shown.
@@ -46,14 +46,14 @@ pub struct Quarantined {
 pub struct Listing {
     /// In the order of their names.
     pub tokens: Vec<TokenMetadata>,
-    /// Fields that are no token records; the others are whole.
+    /// Fields that are not token records.
     pub quarantined: Vec<Quarantined>,
 }
 
 impl<S: VaultStore, C: Clock, E: Entropy> TokenStore<S, C, E> {
     /// Every live token, or those of one type, without their envelopes. O(all
-    /// tokens), in slices; a token made or purged meanwhile may be in it or
-    /// not.
+    /// tokens), in slices; a token created or purged in the meantime may be
+    /// included or not.
     ///
     /// # Errors
     ///
@@ -62,14 +62,14 @@ impl<S: VaultStore, C: Clock, E: Entropy> TokenStore<S, C, E> {
         &self,
         token_type: Option<&TokenType>,
     ) -> Result<Listing, ReadError> {
-        // A token may come in two slices.
+        // A token may be in two slices.
         let mut tokens = BTreeMap::<TokenId, Result<TokenMetadata, Quarantined>>::new();
         let mut unnameable = Vec::new();
         let now = self.wall();
         let (mut cursor, mut size) = (0, SliceSize::default());
         loop {
             let page = self.scan(cursor, size.tokens()).await?;
-            size.met(
+            size.adapt(
                 page.tokens
                     .iter()
                     .map(|(_, stored)| stored.bytes().len())
@@ -115,7 +115,7 @@ impl<S: VaultStore, C: Clock, E: Entropy> TokenStore<S, C, E> {
             .quarantined
             .extend(unnameable.into_iter().map(|field| Quarantined {
                 field,
-                detail: "the field's name is no token's".to_owned(),
+                detail: "the field's name is not a token's".to_owned(),
             }));
         Ok(listing)
     }

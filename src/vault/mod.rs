@@ -2,10 +2,10 @@
 //! and receipts.
 //!
 //! A [`TokenVault`] makes and opens token records, with a
-//! [`CryptoProvider`](crate::crypto::CryptoProvider), and audits what it gives
-//! out; a [`TokenStore`] applies mutations of stored tokens, each exactly once,
-//! by the fence of a [`VaultStore`](store::VaultStore). This module must not know what a store is
-//! made of.
+//! [`CryptoProvider`](crate::crypto::CryptoProvider), and audits what it
+//! returns; a [`TokenStore`] applies mutations of stored tokens, each exactly
+//! once, by the fence of a [`VaultStore`](store::VaultStore). This module does
+//! not depend on any particular store.
 //!
 //! ```
 //! use haechi_store_redis::{

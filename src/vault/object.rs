@@ -6,11 +6,11 @@ use serde_json::value::RawValue;
 
 /// A JSON object; members keep their text, in the order of their names.
 ///
-/// `Debug` shows the number of members alone.
+/// `Debug` shows only the number of members.
 #[derive(Clone, Default)]
 pub struct JsonObject(BTreeMap<String, Box<RawValue>>);
 
-/// A text that is no JSON object. Its content is not repeated.
+/// A text that is not a JSON object. Its content is not repeated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidObject {
     /// It is not JSON, or not an object.
@@ -50,7 +50,7 @@ impl JsonObject {
             })
     }
 
-    /// The same object without these members.
+    /// The object without these members.
     pub(super) fn without(mut self, names: &[&str]) -> Self {
         for name in names {
             self.0.remove(*name);
@@ -58,7 +58,7 @@ impl JsonObject {
         self
     }
 
-    /// The same object with this member, instead of any of that name.
+    /// The object with this member, replacing any of that name.
     pub(super) fn with(mut self, name: &str, value: Box<RawValue>) -> Self {
         self.0.insert(name.to_owned(), value);
         self
@@ -66,7 +66,7 @@ impl JsonObject {
 
     /// The object's text.
     pub(super) fn raw(&self) -> Box<RawValue> {
-        // Text keys and raw values: there is nothing that cannot be written.
+        // Text keys and raw values always serialize.
         serde_json::value::to_raw_value(&self.0).unwrap_or_default()
     }
 }

@@ -4,8 +4,8 @@ use std::fmt;
 
 use zeroize::Zeroizing;
 
-/// What a token stands for. It is wiped from memory when dropped, and shows
-/// nothing of itself in a `Debug`.
+/// A token's plaintext. It is wiped from memory on drop; `Debug` shows nothing
+/// of it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Plaintext(Zeroizing<String>);
 
@@ -21,7 +21,7 @@ impl Plaintext {
         }
     }
 
-    /// The text. What is copied from it is no longer looked after.
+    /// The text. Copies of it are not wiped.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0

@@ -13,11 +13,11 @@ use crate::clock::{epoch_millis, from_epoch_millis};
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct VaultPolicy {
-    /// How long a token lives after it was made or refreshed.
+    /// How long a token lives after it was created or refreshed.
     pub retention: Retention,
     /// For which types the same plaintext gives the same token.
     pub deterministic: Deterministic,
-    /// Who may have plaintexts back.
+    /// Whether plaintexts are revealed.
     pub reveal: RevealPolicy,
 }
 
@@ -29,28 +29,27 @@ pub const MAX_PLAINTEXT: usize = 1 << 20;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Retention(Duration);
 
-/// A time that no token may live.
+/// A retention out of range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a retention is more than 0 and at most 365000 days, fractions allowed")]
 pub struct InvalidRetention;
 
 const MILLIS_A_DAY: f64 = 86_400_000.0;
-const MOST: Duration = Duration::from_secs(365_000 * 86_400);
+const MAX_RETENTION: Duration = Duration::from_secs(365_000 * 86_400);
 
-/// The last time that can be written with four digits of a year, in whatever
-/// zone: in UTC, two hours before the last day of 9999. Milliseconds since the
-/// epoch.
+/// The last time that has a four-digit year in every time zone: in UTC, two
+/// hours before the last day of 9999. Milliseconds since the epoch.
 const LAST: u64 = 253_402_207_200_999;
 
 impl Retention {
-    /// This long; what is less than a millisecond is cut off.
+    /// This long; fractions of a millisecond are cut off.
     ///
     /// # Errors
     ///
     /// [`InvalidRetention`] for less than a millisecond and for more than
     /// 365,000 days.
     pub fn new(life: Duration) -> Result<Self, InvalidRetention> {
-        if life > MOST || life.as_millis() == 0 {
+        if life > MAX_RETENTION || life.as_millis() == 0 {
             return Err(InvalidRetention);
         }
         let millis = u64::try_from(life.as_millis()).map_err(|_| InvalidRetention)?;
@@ -61,7 +60,7 @@ impl Retention {
     ///
     /// # Errors
     ///
-    /// As for [`new`](Self::new), and for what is no number.
+    /// As for [`new`](Self::new), and for NaN.
     pub fn from_days(days: f64) -> Result<Self, InvalidRetention> {
         #[expect(
             clippy::cast_possible_truncation,
@@ -72,13 +71,13 @@ impl Retention {
         Self::new(Duration::from_millis(millis))
     }
 
-    /// How long it is.
+    /// Its length.
     #[must_use]
     pub fn get(self) -> Duration {
         self.0
     }
 
-    /// When what is kept from `now` on expires, in whole milliseconds.
+    /// The expiry of a token kept from `now` on, in whole milliseconds.
     pub(super) fn end(self, now: SystemTime) -> SystemTime {
         let end = from_epoch_millis(epoch_millis(now)).checked_add(self.0);
         let last = from_epoch_millis(LAST);
@@ -114,14 +113,14 @@ impl Deterministic {
     }
 }
 
-/// Whether [`reveal`](super::TokenVault::reveal) gives plaintexts out.
+/// Whether [`reveal`](super::TokenVault::reveal) returns plaintexts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum RevealPolicy {
-    /// It denies, and says so in the audit chain.
+    /// It refuses, and records that in the audit chain.
     #[default]
     Disabled,
-    /// It reveals; the name is what the audit chain says of why it may, such
-    /// as `local-dev`.
+    /// It reveals; the name is the reason in the audit chain, such as
+    /// `local-dev`.
     Allowed(String),
 }
 
@@ -140,9 +139,9 @@ mod tests {
     use crate::clock::iso8601;
 
     /// Would catch a fraction that is rounded to whole days, and a sum that
-    /// wraps or leaves the years that can be written.
+    /// overflows or exceeds the year 9999.
     #[test]
-    fn a_life_is_counted_in_milliseconds_and_has_an_end() {
+    fn retention_has_milliseconds_and_an_upper_bound() {
         let now = from_epoch_millis(1_760_000_000_120);
         let expires = |days| Retention::from_days(days).map(|kept| epoch_millis(kept.end(now)));
         assert_eq!(expires(0.5), Ok(1_760_043_200_120));
@@ -150,7 +149,8 @@ mod tests {
         for days in [0.0, -1.0, f64::NAN, f64::INFINITY, 365_001.0] {
             assert_eq!(expires(days), Err(InvalidRetention), "{days}");
         }
-        let last = Retention::new(MOST).map(|kept| iso8601(kept.end(from_epoch_millis(LAST))));
+        let last =
+            Retention::new(MAX_RETENTION).map(|kept| iso8601(kept.end(from_epoch_millis(LAST))));
         assert_eq!(last.as_deref(), Ok("9999-12-30T22:00:00.999Z"));
     }
 }

@@ -3,7 +3,7 @@
 use super::{
     audit_event::{Decision, Operation, audit_id},
     record::TokenRecord,
-    slice::{MOST, SliceSize},
+    slice::{MAX_TOKENS, SliceSize},
     store::{Indexed, VaultStore},
     token::{Stored, TokenId},
     token_store::MutateError,
@@ -12,10 +12,10 @@ use super::{
 };
 use crate::{clock::Clock, crypto::CryptoProvider, entropy::Entropy};
 
-/// What a slice of [`TokenVault::prune`] did.
+/// The result of one slice of [`TokenVault::prune`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pruned {
-    /// Expired tokens that are gone.
+    /// Expired tokens that were deleted.
     pub purged: u64,
     /// Whether there may be more.
     pub more: bool,
@@ -28,7 +28,7 @@ where
     C: Clock,
     E: Entropy,
 {
-    /// Deletes `token` and tells whether it existed; an expired one counts as
+    /// Deletes `token` and returns whether it existed; an expired one counts as
     /// absent, but is deleted too.
     ///
     /// # Errors
@@ -41,7 +41,7 @@ where
             let delete = |view: &mut View| {
                 let stored = view.get(&id);
                 view.delete(&id);
-                // A field that is no token record was there all the same.
+                // A field that is not a token record existed too.
                 stored.is_some_and(|stored| {
                     TokenRecord::parse(&stored).map_or(true, |record| !record.is_expired(now))
                 })
@@ -51,7 +51,7 @@ where
         }
         let reason = match &outcome {
             Ok(_) => None,
-            // It may be gone: the chain has to say that somebody asked.
+            // It may be deleted: the chain has to contain the request.
             Err(MutateError::Unknown { .. }) => Some("outcome_unknown".to_owned()),
             Err(_) => return outcome.map_err(PurgeError::from),
         };
@@ -75,18 +75,17 @@ where
         }
     }
 
-    /// Deletes every token that has expired and tells how many there were, in
-    /// slices that each take a moment of Redis's time. Call it now and then,
-    /// away from requests: an expired token is absent whether or not it has
-    /// been deleted.
+    /// Deletes every expired token and returns their number, in short slices.
+    /// Call it from time to time, outside of requests: an expired token is
+    /// absent whether or not it has been deleted.
     ///
     /// # Errors
     ///
-    /// [`PurgeError`]; what was purged until then stays so, and is audited.
+    /// [`PurgeError`]; tokens purged before it stay purged, and are audited.
     pub async fn purge_expired(&self) -> Result<u64, PurgeError> {
         let mut purged = 0;
         let ended = self.purge_all(&mut purged).await;
-        // Also a purge of nothing is an answer that was given.
+        // A purge of nothing is audited too.
         self.audit_purged(purged, ended.map(|()| true)).await?;
         Ok(purged)
     }
@@ -98,8 +97,8 @@ where
     }
 
     /// One slice of [`purge_expired`](Self::purge_expired), of at most `most`
-    /// tokens, by what the index knows: tokens of foreign replicas are found
-    /// by `purge_expired` only. Audited if it purged anything.
+    /// tokens, by the index: only `purge_expired` finds tokens of foreign
+    /// replicas. Audited if it purged anything.
     ///
     /// # Errors
     ///
@@ -113,7 +112,7 @@ where
         Ok(Pruned { purged, more })
     }
 
-    /// Says in the audit chain how many are gone, if there is anything to say.
+    /// Records in the audit chain how many were deleted, if any.
     async fn audit_purged(
         &self,
         purged: u64,
@@ -125,7 +124,7 @@ where
                 .record(Decision {
                     operation: Operation::PurgeExpired,
                     decision: "purge_expired",
-                    // More may be gone than are counted.
+                    // More may have been deleted than were counted.
                     reason: is_unknown.then(|| "outcome_unknown".to_owned()),
                     token: None,
                     token_type: None,
@@ -138,22 +137,23 @@ where
         ended.map(drop)
     }
 
-    /// Purges what the index holds to have expired; whether there may be more.
+    /// Purges tokens that are expired by the index; returns whether there may
+    /// be more.
     async fn slice(&self, size: &mut SliceSize, purged: &mut u64) -> Result<bool, PurgeError> {
         let asked = size.tokens();
         let due = self.tokens.due(self.clock.wall(), asked).await?;
         let more = due.tokens.len() == asked;
         let (gone, others) = self.purge_if_expired(due.tokens, size).await?;
         *purged += gone;
-        // Those are what the index had wrong; left as they are, they would be
-        // due again and again. The index is advisory: that it cannot be
-        // corrected takes nothing back, but going on would go round in circles.
+        // The index had these wrong; uncorrected, they would be due again and
+        // again. The index is advisory: if it cannot be corrected, the purge
+        // stands, but ends here instead of repeating.
         let corrected = others.is_empty() || self.tokens.index(&others, None).await.is_ok();
         Ok(more && (gone > 0 || corrected))
     }
 
-    /// Deletes those of `tokens` that have expired; gives their number and the
-    /// others as they stand.
+    /// Deletes those of `tokens` that have expired; returns their number and
+    /// the others as they are now.
     async fn purge_if_expired(
         &self,
         tokens: Vec<TokenId>,
@@ -181,12 +181,12 @@ where
         };
         let done = self.tokens.transaction(tokens, delete).await?;
         let (purged, bytes, others) = done.output;
-        size.met(bytes);
+        size.adapt(bytes);
         Ok((purged, others))
     }
 
-    /// Looks at every token, if others have changed the vault since the index
-    /// was built, and builds it anew.
+    /// Reads every token and rebuilds the index, if others have changed the
+    /// vault since it was built.
     async fn rebuild_index(&self, purged: &mut u64) -> Result<(), PurgeError> {
         let due = self.tokens.due(self.clock.wall(), 1).await?;
         if due.is_whole {
@@ -195,7 +195,7 @@ where
         let (mut cursor, mut size, mut is_whole) = (0, SliceSize::default(), true);
         loop {
             let page = self.tokens.scan(cursor, size.tokens()).await?;
-            size.met(
+            size.adapt(
                 page.tokens
                     .iter()
                     .map(|(_, stored)| stored.bytes().len())
@@ -215,7 +215,7 @@ where
                 *purged += gone;
                 others.extend(left);
             }
-            for some in others.chunks(MOST) {
+            for some in others.chunks(MAX_TOKENS) {
                 is_whole &= self.tokens.index(some, None).await.is_ok();
             }
             cursor = page.cursor;
@@ -224,14 +224,14 @@ where
             }
         }
         if is_whole {
-            // Without it the next purge looks at every token again.
+            // If this fails, the next purge reads every token again.
             let _ = self.tokens.index(&[], Some(due.drift)).await;
         }
         Ok(())
     }
 }
 
-/// A token for the index. What is no record never expires.
+/// A token for the index. A value that is not a record never expires.
 fn indexed(token: TokenId, read: Option<Stored>) -> Indexed {
     let record = read.as_ref().and_then(|read| TokenRecord::parse(read).ok());
     Indexed {

@@ -1,7 +1,6 @@
 //! A token record: what is stored, as JSON, under a token's name.
 //!
-//! `{ type, createdAt, expiresAt, metadata, envelope, aad }`; times are
-//! ISO-8601. Metadata and aad are kept as the text that they came in, whoever
+//! ISO-8601. Metadata and aad keep their text.
 //! wrote it.
 
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -51,7 +50,7 @@ impl TokenRecord {
     }
 
     pub(super) fn stored(&self) -> Stored {
-        // A record is text and raw JSON: there is nothing that cannot be written.
+        // Text and raw JSON always serialize.
         serde_json::to_vec(self).unwrap_or_default().into()
     }
 
@@ -66,7 +65,7 @@ impl TokenRecord {
     }
 }
 
-/// When the stored token expires; `None` if it does not say.
+/// When the stored token expires; `None` if it has no expiry.
 pub(super) fn expires_at(stored: &[u8]) -> Option<SystemTime> {
     #[derive(Deserialize)]
     struct Expiry<'a> {

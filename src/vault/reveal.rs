@@ -17,8 +17,8 @@ use crate::{
     error::AppendError,
 };
 
-/// Tokens read in one request by a bulk restore: each may carry an envelope of
-/// a mebibyte and more.
+/// Tokens read in one request by a bulk restore: each envelope may be larger
+/// than 1 MiB.
 const RESTORED_AT_ONCE: usize = 32;
 
 impl<S, P, C, E> TokenVault<S, P, C, E>
@@ -28,7 +28,7 @@ where
     C: Clock,
     E: Entropy,
 {
-    /// What `token` stands for, if the policy allows it. With `context`, the
+    /// The plaintext of `token`, if the policy allows it. With `context`, the
     /// envelope is opened under that context instead of the stored one.
     ///
     /// # Errors
@@ -60,7 +60,7 @@ where
         Ok(revealed?)
     }
 
-    /// The plaintext, and the token's type as far as it is known.
+    /// The plaintext, and the token's type if known.
     async fn look_up(
         &self,
         token: &str,
@@ -117,13 +117,13 @@ where
         Plaintext::from_utf8(plaintext).ok_or_else(|| unreadable("plaintext is not UTF-8"))
     }
 
-    /// Restores many tokens at once, in their order, whatever the reveal
-    /// policy: it is the way back of what the same service tokenized. Those
-    /// that are missing, expired or do not decrypt have no plaintext.
+    /// Restores many tokens, in their order, independent of the reveal policy:
+    /// for the service that tokenized them. Missing, expired or undecryptable
+    /// ones have no plaintext.
     ///
     /// # Errors
     ///
-    /// [`DetokenizeError`]; then no plaintext leaves.
+    /// [`DetokenizeError`]; then no plaintext is returned.
     pub async fn detokenize(&self, tokens: &[String]) -> Result<Vec<Restored>, DetokenizeError> {
         let mut restored = Vec::with_capacity(tokens.len());
         for some in tokens.chunks(RESTORED_AT_ONCE) {
@@ -183,7 +183,7 @@ where
         Ok(())
     }
 
-    /// `None` for what does not decrypt; an outage is not that.
+    /// `None` if it does not decrypt; an outage is an error.
     async fn open_stored(&self, stored: &Stored) -> Result<Option<Plaintext>, DetokenizeError> {
         let Ok(record) = TokenRecord::parse(stored) else {
             return Ok(None);

@@ -1,12 +1,12 @@
-//! How many tokens one request asks for: fewer if they are large.
+//! The number of tokens per request: fewer if they are large.
 
-/// Tokens looked at in one request, at most.
-pub(super) const MOST: usize = 256;
-const LEAST: usize = 8;
-/// Bytes that a request aims to stay below: larger ones hold Redis up.
+/// The maximum number of tokens per request.
+pub(super) const MAX_TOKENS: usize = 256;
+const MIN_TOKENS: usize = 8;
+/// The intended maximum of bytes per reply: larger ones block Redis.
 const BYTES: usize = 1 << 20;
 
-/// Grows while tokens turn out to be small, and shrinks when they do not.
+/// Grows while tokens are small, and shrinks otherwise.
 pub(super) struct SliceSize {
     tokens: usize,
     most: usize,
@@ -15,28 +15,28 @@ pub(super) struct SliceSize {
 impl Default for SliceSize {
     fn default() -> Self {
         Self {
-            tokens: 2 * LEAST,
-            most: MOST,
+            tokens: 2 * MIN_TOKENS,
+            most: MAX_TOKENS,
         }
     }
 }
 
 impl SliceSize {
-    /// At most this many tokens.
+    /// Starts with at most this many tokens.
     pub(super) fn of(most: usize) -> Self {
-        let most = most.clamp(1, MOST);
+        let most = most.clamp(1, MAX_TOKENS);
         Self { tokens: most, most }
     }
 
-    /// How many to ask for.
+    /// How many tokens to request.
     pub(super) fn tokens(&self) -> usize {
         self.tokens
     }
 
-    /// What was asked for last was so large.
-    pub(super) fn met(&mut self, bytes: usize) {
+    /// Adapts to the size of the last reply.
+    pub(super) fn adapt(&mut self, bytes: usize) {
         self.tokens = if bytes > BYTES {
-            (self.tokens / 2).max(LEAST.min(self.most))
+            (self.tokens / 2).max(MIN_TOKENS.min(self.most))
         } else if bytes < BYTES / 4 {
             (self.tokens * 2).min(self.most)
         } else {

@@ -1,8 +1,7 @@
 //! The trait `VaultStore`: what a mutation needs from the storage of tokens.
 //!
-//! One trait, so that Redis, memory, a model checker's fake and a deliberately
-//! broken store are all driven by the same loop. It must not know of
-//! plaintexts, keys or retention.
+//! Redis, memory, models and stores with planted bugs are driven by the same
+//! code. A store does not depend on plaintexts, keys or retention.
 
 use std::{collections::BTreeMap, fmt, future::Future, time::SystemTime};
 
@@ -13,8 +12,8 @@ use crate::error::AttemptError;
 
 pub use super::diff::{Change, Diff};
 
-/// How many mutations the vault has taken, foreign ones included: the fence
-/// of the whole-snapshot protocol. Zero before the first.
+/// The number of mutations of the vault so far, foreign ones included: the
+/// fence of the whole-snapshot protocol. Zero before the first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Version(u64);
 
@@ -39,8 +38,8 @@ impl fmt::Display for Version {
 }
 
 /// The sequence number of a receipt: how many were written before it. A
-/// mutation carries the number that was next when it began; by it the vault
-/// tells whether the mutation's receipt would still be kept.
+/// mutation carries the next number at its begin, by which the vault decides
+/// whether the mutation's receipt would still be kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ReceiptSeq(u64);
 
@@ -58,25 +57,25 @@ impl ReceiptSeq {
     }
 }
 
-/// The identity of one mutation, whatever the number of its attempts.
+/// The identity of one mutation, shared by all its attempts.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct MutationId([u8; 16]);
 
 impl MutationId {
-    /// The identity made of these random bytes.
+    /// The identity with these random bytes.
     #[must_use]
     pub fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(bytes)
     }
 
-    /// The identity that a receipt's name tells; `None` for any other text.
+    /// The identity in a receipt's name; `None` for any other text.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         URL_SAFE_NO_PAD.decode(text).ok()?.try_into().ok().map(Self)
     }
 }
 
-/// As receipts name it: base64url without padding, 22 characters.
+/// The form in receipts: base64url without padding, 22 characters.
 impl fmt::Display for MutationId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&URL_SAFE_NO_PAD.encode(self.0))
@@ -89,13 +88,13 @@ impl fmt::Debug for MutationId {
     }
 }
 
-/// What a process has seen of the vault, sent along with every request: a
-/// vault that lacks some of it was rolled back.
+/// What a process has seen of the vault, sent with every request: a vault that
+/// lacks some of it was rolled back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Observed {
-    /// The highest version met.
+    /// The highest version seen.
     pub version: Version,
-    /// The newest receipt met, of whatever process.
+    /// The newest receipt seen, of any process.
     pub receipt: Option<(MutationId, ReceiptSeq)>,
 }
 
@@ -106,60 +105,62 @@ pub enum Load<'a> {
     Some(&'a [TokenId]),
     /// Every token. O(tokens), also in Redis.
     All {
-        /// The mutation that will be fenced on the whole vault as it is read
-        /// now; `None` to read only.
+        /// The mutation that will be fenced on the whole vault as read now;
+        /// `None` to read only.
         intent: Option<MutationId>,
     },
 }
 
-/// Tokens as they stood at one moment.
+/// Tokens at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Loaded {
     /// The version at that moment.
     pub version: Version,
-    /// The number of the next receipt: what a mutation that begins now carries.
+    /// The number of the next receipt, which a mutation that begins now
+    /// carries.
     pub receipt_seq: ReceiptSeq,
     /// The newest receipt at that moment, and its number.
     pub newest: Option<(MutationId, ReceiptSeq)>,
-    /// The tokens that were asked for and those that stand; `None`: absent.
+    /// The requested and the existing tokens; `None`: absent.
     pub tokens: BTreeMap<TokenId, Option<Stored>>,
-    /// Fields of the hash whose name is no token's, as far as it can be shown.
+    /// Fields of the hash whose name is not a token's, as far as it can be
+    /// shown.
     pub unnameable: Vec<String>,
 }
 
-/// What still has to be so when a diff is applied.
+/// The condition under which a diff is applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fence {
-    /// Every token that was read has the value that was read, or is absent.
+    /// Every token that was read still has the same value, or is absent.
     Values,
-    /// No mutation at all since the whole vault was read at this version.
+    /// There was no mutation since the whole vault was read at this version.
     Snapshot(Version),
 }
 
-/// Which foreign lock the store still has to respect.
+/// Which foreign lock the store still has to wait for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ForeignLockWait<'a> {
-    /// Any, except the holder that was waited for in vain before.
+    /// Any, except the holder that outlasted an earlier wait.
     Respects {
         /// That holder's token.
         outlived: Option<&'a [u8]>,
     },
-    /// None: it has waited long enough.
+    /// None: the mutation has waited long enough.
     Exhausted,
 }
 
-/// One try at applying a mutation.
+/// One attempt to apply a mutation.
 #[derive(Clone, Copy, Debug)]
 pub struct Attempt<'a> {
-    /// Whose attempt it is: a mutation is applied at most once.
+    /// The mutation, which is applied at most once.
     pub mutation: MutationId,
-    /// Tells the mutation's attempts apart.
+    /// Distinguishes the mutation's attempts.
     pub number: u32,
-    /// The number that was next when the *mutation* began, not this attempt.
+    /// The next number when the *mutation* began, not this attempt.
     pub begun: ReceiptSeq,
-    /// What must not have changed.
+    /// The fence.
     pub fence: Fence,
-    /// The tokens the diff depends on, as they were read.
+    /// The tokens that the diff depends on, as they were read.
     pub read: &'a BTreeMap<TokenId, Option<Stored>>,
     /// At least one change.
     pub diff: &'a Diff,
@@ -167,7 +168,7 @@ pub struct Attempt<'a> {
     pub foreign_lock_wait: ForeignLockWait<'a>,
 }
 
-/// What moved under a mutation.
+/// What changed since a mutation read it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Moved {
     /// A token that it had read.
@@ -181,31 +182,31 @@ pub enum Moved {
 pub enum Applied {
     /// This attempt was applied.
     Committed {
-        /// The version that it made.
+        /// The new version.
         version: Version,
         /// Its receipt.
         receipt_seq: ReceiptSeq,
     },
-    /// The fence stopped it; it changed nothing.
+    /// The fence did not match; nothing was changed.
     Conflict {
-        /// What moved.
+        /// What changed.
         moved: Moved,
-        /// What was read, as it stands now.
+        /// The tokens that were read, as they are now.
         now: Loaded,
     },
-    /// A foreign replica holds the lock; it changed nothing.
+    /// A foreign replica has the lock; nothing was changed.
     ForeignLocked {
         /// The lock's token.
         holder: Vec<u8>,
     },
-    /// The mutation had ended before, by another attempt or for good.
+    /// The mutation had ended before: by another attempt, or dropped.
     Settled(Fate),
-    /// Nobody can tell any more what became of earlier attempts; this one
-    /// changed nothing.
+    /// The outcome of earlier attempts is no longer known; this one changed
+    /// nothing.
     ReceiptExpired,
 }
 
-/// How a mutation ended.
+/// The outcome of a mutation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
     /// One of its attempts was applied.
@@ -217,7 +218,7 @@ pub enum Fate {
         /// Its receipt.
         receipt_seq: ReceiptSeq,
     },
-    /// None was, and none will be.
+    /// None was applied, and none will be.
     Dropped,
 }
 
@@ -226,74 +227,73 @@ pub enum Fate {
 pub struct Due {
     /// The longest expired first.
     pub tokens: Vec<TokenId>,
-    /// Whether the index knows every token; if not, it has to be built anew.
+    /// Whether the index contains every token; if not, it has to be rebuilt.
     pub is_whole: bool,
-    /// By which the index tells later whether it was built since.
+    /// The drift to store with a rebuilt index.
     pub drift: u64,
 }
 
 /// A slice of all tokens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page {
-    /// Where the next slice begins; zero after the last one.
+    /// The begin of the next slice; zero after the last one.
     pub cursor: u64,
-    /// Tokens and what is stored for them, in no order.
+    /// Tokens and their values, in no particular order.
     pub tokens: Vec<(TokenId, Stored)>,
-    /// Fields whose name is no token's, as far as it can be shown.
+    /// Fields whose name is not a token's, as far as it can be shown.
     pub unnameable: Vec<String>,
 }
 
-/// A token that is to be indexed, if it still stands as it was read.
+/// A token to index, if it still has the value that was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Indexed {
     /// The token.
     pub token: TokenId,
-    /// What was read.
+    /// The value that was read.
     pub read: Option<Stored>,
-    /// When it expires, to the millisecond; `None` leaves it out of the index.
+    /// When it expires, in milliseconds; `None` removes it from the index.
     pub expires: Option<SystemTime>,
 }
 
-/// A place that holds one vault, shared with other writers.
+/// The storage of one vault, shared with other writers.
 ///
 /// An implementation promises that [`apply`](VaultStore::apply) is atomic and
 /// fenced, and applies no mutation twice.
 pub trait VaultStore: Send + Sync + 'static {
-    /// What is held while a mutation runs; see [`VaultStore::lease`].
+    /// The lease while a mutation runs; see [`VaultStore::lease`].
     type Lease: Send;
 
-    /// How errors name the hash that holds the tokens.
+    /// The name of the tokens' hash in errors.
     fn tokens_key(&self) -> &str;
 
-    /// Reads tokens as they stand at one moment.
+    /// Reads tokens at one moment.
     ///
     /// # Errors
     ///
-    /// [`AttemptError`]; a read has no effect to doubt.
+    /// [`AttemptError`]; a read has no effect.
     fn load(
         &self,
         what: Load<'_>,
         observed: &Observed,
     ) -> impl Future<Output = Result<Loaded, AttemptError>> + Send;
 
-    /// Applies the attempt's diff if its fence permits.
+    /// Applies the attempt's diff if its fence matches.
     ///
     /// # Errors
     ///
-    /// [`AttemptError`] tells what this attempt, and this attempt alone, can
-    /// have done.
+    /// [`AttemptError`] tells what this attempt alone can have done.
     fn apply(
         &self,
         attempt: &Attempt<'_>,
         observed: &Observed,
     ) -> impl Future<Output = Result<Applied, AttemptError>> + Send;
 
-    /// Finds out how a mutation ended, and ends it if it has not; `None` if
-    /// nobody can tell any more.
+    /// Finds out how a mutation ended, and drops it if it has not; `None` if
+    /// that is no longer known.
     ///
     /// # Errors
     ///
-    /// As for [`apply`](VaultStore::apply); asking again is safe.
+    /// As for [`apply`](VaultStore::apply); it can be repeated.
     fn settle(
         &self,
         mutation: MutationId,
@@ -301,7 +301,7 @@ pub trait VaultStore: Send + Sync + 'static {
         observed: &Observed,
     ) -> impl Future<Output = Result<Option<Fate>, AttemptError>> + Send;
 
-    /// At most `limit` tokens that the index holds to have expired by `now`.
+    /// At most `limit` tokens that are expired by `now` according to the index.
     ///
     /// # Errors
     ///
@@ -312,8 +312,8 @@ pub trait VaultStore: Send + Sync + 'static {
         limit: usize,
     ) -> impl Future<Output = Result<Due, AttemptError>> + Send;
 
-    /// Corrects the index for tokens that stand as they were read; with
-    /// `whole`, a drift, also notes that it now lacks nothing.
+    /// Corrects the index for tokens that have the value that was read; with
+    /// `whole`, a drift, also marks it as complete.
     ///
     /// # Errors
     ///
@@ -324,9 +324,9 @@ pub trait VaultStore: Send + Sync + 'static {
         whole: Option<u64>,
     ) -> impl Future<Output = Result<(), AttemptError>> + Send;
 
-    /// About `count` tokens from `cursor` on; zero begins. Every token that
-    /// stands from the first slice to the last is in one of them; one may be
-    /// in two.
+    /// About `count` tokens from `cursor` on, which starts at zero. Every token
+    /// that exists from the first slice to the last is in one of them, or in
+    /// two.
     ///
     /// # Errors
     ///
@@ -337,10 +337,10 @@ pub trait VaultStore: Send + Sync + 'static {
         count: usize,
     ) -> impl Future<Output = Result<Page, AttemptError>> + Send;
 
-    /// Asks other writers to stay away while a mutation runs. It lowers
-    /// contention and nothing else.
+    /// Tries to keep other writers away while a mutation runs. It only reduces
+    /// contention.
     fn lease(&self) -> impl Future<Output = Self::Lease> + Send;
 
-    /// Gives a lease back.
+    /// Releases a lease.
     fn release(&self, lease: Self::Lease) -> impl Future<Output = ()> + Send;
 }

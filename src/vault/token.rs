@@ -4,8 +4,8 @@ use std::{fmt, sync::Arc};
 
 /// The name of a token: a field of the hash.
 ///
-/// What this store makes is `tok_{type}_{32 hex}`; any other name that stands
-/// in the hash can be revealed, purged and listed all the same.
+/// This store creates `tok_{type}_{32 hex}`; tokens of any other name in the
+/// hash can be revealed, purged and listed too.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct TokenId(Arc<str>);
 
@@ -15,7 +15,7 @@ pub struct TokenId(Arc<str>);
 pub struct InvalidTokenId;
 
 impl TokenId {
-    /// The token of this name.
+    /// The token with this name.
     ///
     /// # Errors
     ///
@@ -43,16 +43,16 @@ impl TokenId {
         &self.0
     }
 
-    /// Whether the name has the form of a token, `tok_[a-z0-9_]+_[a-f0-9]{16,}`:
-    /// only such a name is ever written to the audit chain, because a caller
-    /// may hand in a plaintext by mistake.
+    /// Whether the name has the form of a token,
+    /// `tok_[a-z0-9_]+_[a-f0-9]{16,}`: only such a name is written to the audit
+    /// chain, because a caller may pass a plaintext by mistake.
     #[must_use]
     pub fn has_token_form(&self) -> bool {
         has_token_form(&self.0)
     }
 }
 
-/// As [`TokenId::has_token_form`], of any text.
+/// As [`TokenId::has_token_form`], for any text.
 pub(super) fn has_token_form(text: &str) -> bool {
     let Some((kind, hex)) = text
         .strip_prefix("tok_")
@@ -74,8 +74,7 @@ impl fmt::Display for TokenId {
     }
 }
 
-/// A name that does not look like a token may be a plaintext, so it is not
-/// shown.
+/// A name without a token's form may be a plaintext, so it is not shown.
 impl fmt::Debug for TokenId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.has_token_form() {
@@ -86,11 +85,11 @@ impl fmt::Debug for TokenId {
     }
 }
 
-/// What kind of value a token stands for: `[a-z0-9_]+`, such as `email`.
+/// The type of a token's plaintext: `[a-z0-9_]+`, such as `email`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct TokenType(Arc<str>);
 
-/// A text that is no token type.
+/// A text that is not a token type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a token type is 1 to 64 characters of a to z, 0 to 9 and _")]
 pub struct InvalidTokenType;
@@ -100,7 +99,7 @@ fn is_type_byte(byte: u8) -> bool {
 }
 
 impl TokenType {
-    /// The type of this name.
+    /// The type with this name.
     ///
     /// # Errors
     ///
@@ -126,8 +125,7 @@ impl fmt::Display for TokenType {
     }
 }
 
-/// What is stored under a token's name, byte for byte: the fence compares it.
-/// Cheap to clone.
+/// The stored value of a token; the fence compares its bytes. Cheap to clone.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Stored(Arc<[u8]>);
 
@@ -167,10 +165,10 @@ impl fmt::Debug for Stored {
 mod tests {
     use super::*;
 
-    /// Would catch a plaintext that is let through to the audit chain because
-    /// it begins like a token.
+    /// Would catch a plaintext that is written to the audit chain because it
+    /// begins like a token.
     #[test]
-    fn only_what_has_a_tokens_form_may_be_logged() {
+    fn only_names_in_token_form_may_be_logged() {
         for good in [
             "tok_email_0123456789abcdef",
             "tok_api_key_090f3ea6c32661a80f61561f07aa840a",

@@ -1,7 +1,6 @@
 //! Mutations of the vault, each applied exactly once or not at all.
 //!
-//! The rules that make it so, whatever replies are lost, are all in
-//! [`MutationDriver`]. This module must not know what a token is for.
+//! The rules for this, even if replies are lost, are all in [`MutationDriver`].
 
 use std::{
     collections::BTreeSet,
@@ -28,18 +27,18 @@ use crate::{
 /// Waits between attempts after a conflict, and after a failure.
 const CONFLICT_WAIT: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(20));
 const FAILURE_WAIT: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(500));
-/// Waits for a foreign lock: short ones, for its holders are in and out.
+/// Waits for a foreign lock: short, because it is held briefly.
 const FOREIGN_LOCK_RETRY: (Duration, Duration) =
     (Duration::from_millis(4), Duration::from_millis(16));
 
-/// What a token store holds itself to. Every field has a default.
+/// The limits of a token store. Every field has a default.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct VaultConfig {
-    /// How long a mutation or a read may take. Of a mutation's time the last
-    /// quarter is kept for finding out what became of it. Default: 10 s.
+    /// How long a mutation or a read may take. The last quarter of a mutation's
+    /// time is reserved for finding out its outcome. Default: 10 s.
     pub deadline: Duration,
-    /// How long, in all, a mutation waits for locks of replicas that follow
+    /// How long, in total, a mutation waits for locks of replicas that follow
     /// the whole-snapshot protocol. Default: 250 ms.
     pub foreign_lock_wait: Duration,
 }
@@ -53,15 +52,15 @@ impl Default for VaultConfig {
     }
 }
 
-/// How a mutation ended, when it did not end well.
+/// How a mutation failed.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum MutateError {
-    /// Nothing of it was applied and nothing ever will be: try again when the
-    /// reason has gone.
+    /// Nothing was applied and nothing will be: try again when the cause is
+    /// gone.
     #[error("not applied: {0}")]
     NotApplied(NotApplied),
 
-    /// It may have been applied, whole, or may still be.
+    /// It may have been applied, as a whole, or may still be.
     #[error(
         "outcome unknown: the mutation may or may not have been applied, whole ({cause}); \
          read the tokens again before repeating it (its receipt is {mutation})"
@@ -69,18 +68,18 @@ pub enum MutateError {
     Unknown {
         /// The mutation's receipt has this name.
         mutation: MutationId,
-        /// What was last heard.
+        /// The last failure.
         cause: Cause,
     },
 
-    /// What stands in Redis is no vault that can be changed. Nothing was.
+    /// The state in Redis is not a vault that can be changed. Nothing was.
     #[error("corrupt state, nothing was applied: {0}")]
     Corrupt(Corrupt),
 }
 
 impl MutateError {
-    /// Whether the mutation may be tried again, and cannot be applied twice: it
-    /// was certainly not applied, for a reason that can pass.
+    /// Whether the mutation may be retried and cannot be applied twice: it was
+    /// not applied, for a reason that can pass.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self {
@@ -90,22 +89,21 @@ impl MutateError {
     }
 }
 
-/// What a mutation came to.
+/// The result of a mutation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Done<T> {
-    /// What the run that was applied gave.
+    /// The output of the run that was applied.
     pub output: T,
-    /// The version that it made; `None` if it changed nothing.
+    /// The new version; `None` if it changed nothing.
     pub version: Option<Version>,
 }
 
-/// What reads tokens and decides on their changes; a closure over a [`View`]
-/// is one.
+/// Reads tokens and decides on their changes; a closure over a [`View`] is one.
 ///
-/// It may run several times, each time over a fresh view, until the changes of
-/// one run have been applied; only that run's output counts.
+/// It may run several times, each time over a new view, until the changes of
+/// one run have been applied; only that run's output is returned.
 pub trait Mutation: Send {
-    /// What a run gives.
+    /// The output of a run.
     type Output: Send;
 
     /// Reads and changes `view`.
@@ -124,30 +122,30 @@ where
     }
 }
 
-/// What a token store has done so far.
+/// Counters of a token store.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct VaultStats {
     /// Mutations applied.
     pub committed: u64,
-    /// Attempts stopped by a value that had moved.
+    /// Attempts refused because a value had changed.
     pub value_conflicts: u64,
-    /// Attempts stopped by a version that had moved.
+    /// Attempts refused because the version had changed.
     pub version_conflicts: u64,
-    /// Attempts that met a foreign lock.
+    /// Attempts refused because of a foreign lock.
     pub foreign_locked: u64,
     /// Attempts repeated after a failure.
     pub retries: u64,
-    /// Attempts whose reply never came.
+    /// Attempts whose reply was lost.
     pub lost_replies: u64,
-    /// Mutations whose receipt told what had become of them.
+    /// Mutations whose outcome was read from their receipt.
     pub settled_by_receipt: u64,
-    /// The most attempts that one mutation took.
+    /// The most attempts for one mutation.
     pub most_attempts: u64,
 }
 
 impl VaultStats {
-    /// Adds the counts of another store.
+    /// Adds the counters of another store.
     pub fn add(&mut self, other: Self) {
         self.committed += other.committed;
         self.value_conflicts += other.value_conflicts;
@@ -160,8 +158,8 @@ impl VaultStats {
     }
 }
 
-/// Changes and reads a vault that other processes change as well. Cheap to
-/// clone; clones share what they have seen of the vault.
+/// Changes and reads a vault that other processes change too. Cheap to clone;
+/// clones share what they have observed of the vault.
 pub struct TokenStore<S, C = SystemClock, E = SystemEntropy> {
     store: Arc<S>,
     clock: C,
@@ -192,9 +190,9 @@ impl<S, C, E> std::fmt::Debug for TokenStore<S, C, E> {
 #[derive(Default)]
 struct Memory {
     observed: Observed,
-    /// A foreign lock that was waited for in vain.
+    /// The holder of a foreign lock that outlasted the wait.
     outlived: Option<Vec<u8>>,
-    /// Once a rollback was met, nothing is changed any more.
+    /// After a rollback was detected, nothing is changed any more.
     rolled_back: Option<Corrupt>,
     stats: VaultStats,
 }
@@ -232,39 +230,39 @@ impl<S: VaultStore, C: Clock, E: Entropy> TokenStore<S, C, E> {
         }
     }
 
-    /// What is beneath.
+    /// The store beneath it.
     pub fn store(&self) -> &S {
         &self.store
     }
 
-    /// What was done so far.
+    /// The store's counters.
     #[must_use]
     pub fn stats(&self) -> VaultStats {
         lock(&self.memory).stats
     }
 
-    /// Runs `mutation` over the whole vault and applies its changes, exactly
+    /// Runs `mutation` over the whole vault and applies its changes exactly
     /// once.
     ///
-    /// It is fenced on the tokens that it touched, or on the whole vault if it
+    /// It is fenced on the tokens that it used, or on the whole vault if it
     /// called [`View::entries`]. O(tokens in the vault); see
     /// [`transaction`](Self::transaction).
     ///
     /// # Errors
     ///
-    /// [`MutateError`]: its variant tells whether it may be tried again.
+    /// [`MutateError`]: its variant tells whether it may be retried.
     pub async fn mutate<M: Mutation>(&self, mutation: M) -> Result<Done<M::Output>, MutateError> {
         self.run_mutation(Scope::Everything, mutation).await
     }
 
-    /// Runs `mutation` over `tokens` and applies its changes, exactly once.
-    /// Costs what these tokens cost, whatever the vault holds beside them.
+    /// Runs `mutation` over `tokens` and applies its changes exactly once. The
+    /// cost does not depend on the other tokens in the vault.
     ///
-    /// Dropping the future leaves open whether the changes are applied.
+    /// After dropping the future, the changes may or may not be applied.
     ///
     /// # Errors
     ///
-    /// [`MutateError`]: its variant tells whether it may be tried again.
+    /// [`MutateError`]: its variant tells whether it may be retried.
     pub async fn transaction<M: Mutation>(
         &self,
         tokens: impl IntoIterator<Item = TokenId>,
@@ -274,7 +272,7 @@ impl<S: VaultStore, C: Clock, E: Entropy> TokenStore<S, C, E> {
         self.run_mutation(Scope::Tokens(tokens), mutation).await
     }
 
-    /// The whole vault as it stood at one moment. O(tokens).
+    /// The whole vault at one moment. O(tokens).
     ///
     /// # Errors
     ///
@@ -284,7 +282,7 @@ impl<S: VaultStore, C: Clock, E: Entropy> TokenStore<S, C, E> {
         Ok(read(&mut View::new(loaded, true)))
     }
 
-    /// These tokens as they stood at one moment.
+    /// These tokens at one moment.
     ///
     /// # Errors
     ///
@@ -322,7 +320,7 @@ impl<S: VaultStore, C: Clock, E: Entropy> TokenStore<S, C, E> {
         let loaded = self
             .reading(|| {
                 let mut observed = lock(&self.memory).observed;
-                // Who knows of the rollback may look at what is left.
+                // After a rollback was detected, reads are still allowed.
                 if lock(&self.memory).rolled_back.is_some() {
                     observed = Observed::default();
                 }
@@ -333,8 +331,8 @@ impl<S: VaultStore, C: Clock, E: Entropy> TokenStore<S, C, E> {
         Ok(loaded)
     }
 
-    /// Asks until there is an answer or the deadline has passed.
-    async fn reading<T, F>(&self, ask: impl Fn() -> F) -> Result<T, ReadError>
+    /// Repeats a request until it is answered or the deadline has passed.
+    async fn reading<T, F>(&self, request: impl Fn() -> F) -> Result<T, ReadError>
     where
         F: Future<Output = Result<T, AttemptError>> + Send,
     {
@@ -343,14 +341,14 @@ impl<S: VaultStore, C: Clock, E: Entropy> TokenStore<S, C, E> {
         let mut last = Cause::new("no answer");
         loop {
             let left = until.saturating_sub(self.clock.now());
-            match within(&self.clock, left, ask()).await {
+            match within(&self.clock, left, request()).await {
                 None => return Err(ReadError::Unavailable(last)),
                 Some(Ok(answer)) => return Ok(answer),
                 Some(Err(AttemptError::Denied(cause))) => {
                     return Err(ReadError::Unavailable(cause));
                 }
                 Some(Err(AttemptError::Corrupt(corrupt))) => {
-                    return Err(ReadError::Corrupt(self.met(corrupt)));
+                    return Err(ReadError::Corrupt(self.remember_rollback(corrupt)));
                 }
                 Some(Err(AttemptError::Refused(cause) | AttemptError::Ambiguous(cause))) => {
                     last = cause;
@@ -365,7 +363,7 @@ impl<S: VaultStore, C: Clock, E: Entropy> TokenStore<S, C, E> {
     }
 
     /// Remembers a rollback.
-    fn met(&self, corrupt: Corrupt) -> Corrupt {
+    fn remember_rollback(&self, corrupt: Corrupt) -> Corrupt {
         if matches!(corrupt, Corrupt::VaultRolledBack { .. }) {
             lock(&self.memory)
                 .rolled_back
@@ -404,12 +402,12 @@ impl<S: VaultStore, C: Clock, E: Entropy> TokenStore<S, C, E> {
             attempts_until: deadline.saturating_sub(self.config.deadline / 4),
             foreign_lock_wait: self.config.foreign_lock_wait,
             failures: Jitter::new(FAILURE_WAIT.0, FAILURE_WAIT.1),
-            heard: Cause::new("no answer"),
+            last_cause: Cause::new("no answer"),
         };
-        // The lock is never needed, so it may not cost more than its share.
+        // The lock is never needed, so waiting for it is limited.
         let share = self.config.deadline / 4;
         let lease = within(&self.clock, share, self.store.lease()).await;
-        // On the heap: callers hold this future in theirs, and it is large.
+        // On the heap: the future is large, and part of its callers' futures.
         let done = Box::pin(driver.run(scope, mutation)).await;
         if let Some(lease) = lease {
             let left = deadline.saturating_sub(self.clock.now());
@@ -425,35 +423,35 @@ enum Scope {
     Everything,
 }
 
-/// One mutation on its way.
+/// One mutation in progress.
 ///
 /// An attempt whose reply was lost is *open*: it may have been applied, or may
-/// still be. It is sent again as it was until an answer says which. Once
-/// another attempt of the same mutation is made, the mutation's receipt sees
-/// to it that only one of them is applied, and tells which. A mutation is given
-/// up as not applied only by a receipt that no late attempt gets past.
+/// still be. It is sent again unchanged until a reply resolves it. If another
+/// attempt of the same mutation is made, the mutation's receipt ensures that at
+/// most one is applied, and tells which. A mutation is reported as not applied
+/// only after a receipt that stops every late attempt.
 struct MutationDriver<'a, S, C, E, T> {
     tokens: &'a TokenStore<S, C, E>,
     id: MutationId,
     begun: Option<ReceiptSeq>,
     number: u32,
-    /// What the attempts gave that may have been applied.
+    /// The outputs of attempts that may have been applied.
     open: Vec<(u32, T)>,
     deadline: Duration,
     attempts_until: Duration,
-    /// What is left of the time to wait for foreign locks.
+    /// The remaining time to wait for foreign locks.
     foreign_lock_wait: Duration,
     failures: Jitter,
     /// The last failure.
-    heard: Cause,
+    last_cause: Cause,
 }
 
-/// What one attempt came to, copies of it included.
+/// The outcome of one attempt, copies of it included.
 enum Attempted {
     Ended(Fate),
     Moved(Loaded),
     ReceiptExpired,
-    /// Time is up, or Redis refuses for good.
+    /// The time is over, or Redis refuses permanently.
     GivenUp(GivenUp),
 }
 
@@ -486,7 +484,7 @@ impl<S: VaultStore, C: Clock, E: Entropy, T: Send> MutationDriver<'_, S, C, E, T
             let output = match ran {
                 Ok(output) => output,
                 Err(given_up) => {
-                    self.heard = Cause::new("what decides on the changes took too long");
+                    self.last_cause = Cause::new("what decides on the changes took too long");
                     return self.give_up(given_up).await;
                 }
             };
@@ -509,10 +507,10 @@ impl<S: VaultStore, C: Clock, E: Entropy, T: Send> MutationDriver<'_, S, C, E, T
             self.number += 1;
             self.open.push((self.number, output));
             match self.attempt(begun, &run).await {
-                Attempted::Ended(fate) => return self.ended(fate),
+                Attempted::Ended(outcome) => return self.ended(outcome),
                 Attempted::GivenUp(why) => return self.give_up(why).await,
                 Attempted::ReceiptExpired if self.open.is_empty() => {
-                    // Every attempt is known to have done nothing.
+                    // No attempt was applied.
                     self.id = self.tokens.new_mutation()?;
                     self.begun = None;
                 }
@@ -522,18 +520,18 @@ impl<S: VaultStore, C: Clock, E: Entropy, T: Send> MutationDriver<'_, S, C, E, T
                     )));
                 }
                 Attempted::Moved(now) => {
-                    // Those whose whole vault moved read it again.
+                    // A mutation of the whole vault reads it again.
                     if matches!(scope, Scope::Tokens(_)) {
                         met = Some(now);
                     }
-                    // The first try again is the cheapest way to win.
+                    // The first retry follows at once.
                     if self.number > 1 {
                         let wait = conflicts.next(&self.tokens.entropy);
                         let left = self.attempts_until.saturating_sub(self.tokens.clock.now());
                         self.tokens.clock.sleep(wait.min(left)).await;
                     }
                     if self.tokens.clock.now() >= self.attempts_until {
-                        self.heard = Cause::new(
+                        self.last_cause = Cause::new(
                             "other writers changed the same tokens before every attempt",
                         );
                         return self.give_up(GivenUp::Deadline).await;
@@ -556,8 +554,8 @@ impl<S: VaultStore, C: Clock, E: Entropy, T: Send> MutationDriver<'_, S, C, E, T
         };
         loop {
             let observed = lock(&self.tokens.memory).observed;
-            let ask = self.tokens.store.load(what, &observed);
-            match self.by(self.attempts_until, ask).await? {
+            let request = self.tokens.store.load(what, &observed);
+            match self.by(self.attempts_until, request).await? {
                 Ok(loaded) => {
                     lock(&self.tokens.memory).saw(loaded.version, loaded.newest);
                     return Ok(loaded);
@@ -567,9 +565,9 @@ impl<S: VaultStore, C: Clock, E: Entropy, T: Send> MutationDriver<'_, S, C, E, T
         }
     }
 
-    /// Sends one attempt until it is known what became of it.
+    /// Sends one attempt until its outcome is known.
     async fn attempt(&mut self, begun: ReceiptSeq, run: &Run) -> Attempted {
-        let mut sent_in_vain = false;
+        let mut reply_lost = false;
         let mut retries = Jitter::new(FOREIGN_LOCK_RETRY.0, FOREIGN_LOCK_RETRY.1);
         let fence = if run.saw_all {
             Fence::Snapshot(run.version)
@@ -596,10 +594,10 @@ impl<S: VaultStore, C: Clock, E: Entropy, T: Send> MutationDriver<'_, S, C, E, T
                     }
                 },
             };
-            let ask = self.tokens.store.apply(&attempt, &observed);
-            let reply = match self.by(self.attempts_until, ask).await {
+            let request = self.tokens.store.apply(&attempt, &observed);
+            let reply = match self.by(self.attempts_until, request).await {
                 Ok(reply) => reply,
-                // Cut off on its way: it may still arrive.
+                // The wait was cut off: the attempt may still arrive.
                 Err(given_up) => return Attempted::GivenUp(given_up),
             };
             match reply {
@@ -613,19 +611,19 @@ impl<S: VaultStore, C: Clock, E: Entropy, T: Send> MutationDriver<'_, S, C, E, T
                         receipt_seq,
                     });
                 }
-                Ok(Applied::Settled(fate)) => {
+                Ok(Applied::Settled(outcome)) => {
                     lock(&self.tokens.memory).stats.settled_by_receipt += 1;
-                    return Attempted::Ended(fate);
+                    return Attempted::Ended(outcome);
                 }
                 Ok(Applied::Conflict { moved, now }) => {
                     self.conflicted(moved, &now);
-                    if !sent_in_vain {
+                    if !reply_lost {
                         self.open.pop();
                     }
                     return Attempted::Moved(now);
                 }
                 Ok(Applied::ReceiptExpired) => {
-                    if !sent_in_vain {
+                    if !reply_lost {
                         self.open.pop();
                     }
                     return Attempted::ReceiptExpired;
@@ -633,12 +631,12 @@ impl<S: VaultStore, C: Clock, E: Entropy, T: Send> MutationDriver<'_, S, C, E, T
                 Ok(Applied::ForeignLocked { holder }) => self.wait_for(holder, &mut retries).await,
                 Err(error) => {
                     let is_open = matches!(error, AttemptError::Ambiguous(_));
-                    sent_in_vain |= is_open;
+                    reply_lost |= is_open;
                     if is_open {
                         lock(&self.tokens.memory).stats.lost_replies += 1;
                     }
                     if let Err(given_up) = self.failed(error).await {
-                        if !sent_in_vain {
+                        if !reply_lost {
                             self.open.pop();
                         }
                         return Attempted::GivenUp(given_up);
@@ -672,22 +670,24 @@ impl<S: VaultStore, C: Clock, E: Entropy, T: Send> MutationDriver<'_, S, C, E, T
         }
     }
 
-    /// The answer of `ask` if it comes by `until`.
-    async fn by<R>(&self, until: Duration, ask: impl Future<Output = R>) -> Result<R, GivenUp> {
+    /// The result of `request` if it comes by `until`.
+    async fn by<R>(&self, until: Duration, request: impl Future<Output = R>) -> Result<R, GivenUp> {
         let left = until.saturating_sub(self.tokens.clock.now());
-        within(&self.tokens.clock, left, ask)
+        within(&self.tokens.clock, left, request)
             .await
             .ok_or(GivenUp::Deadline)
     }
 
-    /// Waits after a failure that may pass.
+    /// Waits after a temporary failure.
     async fn failed(&mut self, error: AttemptError) -> Result<(), GivenUp> {
         match error {
             AttemptError::Denied(cause) => return Err(GivenUp::Denied(cause)),
             AttemptError::Corrupt(corrupt) => {
-                return Err(GivenUp::Corrupt(self.tokens.met(corrupt)));
+                return Err(GivenUp::Corrupt(self.tokens.remember_rollback(corrupt)));
             }
-            AttemptError::Refused(cause) | AttemptError::Ambiguous(cause) => self.heard = cause,
+            AttemptError::Refused(cause) | AttemptError::Ambiguous(cause) => {
+                self.last_cause = cause
+            }
         }
         lock(&self.tokens.memory).stats.retries += 1;
         let left = self.attempts_until.saturating_sub(self.tokens.clock.now());
@@ -699,8 +699,8 @@ impl<S: VaultStore, C: Clock, E: Entropy, T: Send> MutationDriver<'_, S, C, E, T
         Ok(())
     }
 
-    /// A run that changes nothing is the answer, unless an earlier attempt may
-    /// have been applied.
+    /// Returns the output of a run that changes nothing, unless an earlier
+    /// attempt may have been applied.
     async fn nothing_to_do(mut self, output: T) -> Result<Done<T>, MutateError> {
         if self.open.is_empty() {
             return Ok(Done {
@@ -713,7 +713,7 @@ impl<S: VaultStore, C: Clock, E: Entropy, T: Send> MutationDriver<'_, S, C, E, T
                 output,
                 version: None,
             }),
-            Ok(fate) => self.ended(fate),
+            Ok(outcome) => self.ended(outcome),
             Err(unknown) => Err(unknown),
         }
     }
@@ -722,7 +722,7 @@ impl<S: VaultStore, C: Clock, E: Entropy, T: Send> MutationDriver<'_, S, C, E, T
         if !self.open.is_empty() {
             match (&why, self.settle().await) {
                 (_, Ok(Fate::Dropped)) => {}
-                (_, Ok(fate)) => return self.ended(fate),
+                (_, Ok(outcome)) => return self.ended(outcome),
                 (GivenUp::Corrupt(corrupt), Err(_)) => {
                     return Err(self.unknown(Cause::new(corrupt.to_string())));
                 }
@@ -730,13 +730,13 @@ impl<S: VaultStore, C: Clock, E: Entropy, T: Send> MutationDriver<'_, S, C, E, T
             }
         }
         Err(match why {
-            GivenUp::Deadline => NotApplied::Deadline(self.heard).into(),
+            GivenUp::Deadline => NotApplied::Deadline(self.last_cause).into(),
             GivenUp::Denied(cause) => NotApplied::Refused(cause).into(),
             GivenUp::Corrupt(corrupt) => corrupt.into(),
         })
     }
 
-    /// Finds out how the mutation ended, and ends it if it has not.
+    /// Finds out how the mutation ended, and drops it if it has not.
     async fn settle(&mut self) -> Result<Fate, MutateError> {
         let Some(begun) = self.begun else {
             return Ok(Fate::Dropped);
@@ -744,40 +744,40 @@ impl<S: VaultStore, C: Clock, E: Entropy, T: Send> MutationDriver<'_, S, C, E, T
         let mut jitter = Jitter::new(FAILURE_WAIT.0, FAILURE_WAIT.1);
         loop {
             let observed = lock(&self.tokens.memory).observed;
-            let ask = self.tokens.store.settle(self.id, begun, &observed);
-            match self.by(self.deadline, ask).await {
-                Ok(Ok(Some(fate))) => {
+            let request = self.tokens.store.settle(self.id, begun, &observed);
+            match self.by(self.deadline, request).await {
+                Ok(Ok(Some(outcome))) => {
                     lock(&self.tokens.memory).stats.settled_by_receipt += 1;
-                    return Ok(fate);
+                    return Ok(outcome);
                 }
                 Ok(Ok(None)) => {
                     return Err(self.unknown(Cause::new("its receipt is no longer kept")));
                 }
                 Ok(Err(AttemptError::Corrupt(corrupt))) => {
-                    let corrupt = self.tokens.met(corrupt);
+                    let corrupt = self.tokens.remember_rollback(corrupt);
                     return Err(self.unknown(Cause::new(corrupt.to_string())));
                 }
                 Ok(Err(AttemptError::Denied(cause))) => return Err(self.unknown(cause)),
                 Ok(Err(AttemptError::Refused(cause) | AttemptError::Ambiguous(cause))) => {
-                    self.heard = cause;
+                    self.last_cause = cause;
                 }
-                Err(_) => return Err(self.unknown(self.heard.clone())),
+                Err(_) => return Err(self.unknown(self.last_cause.clone())),
             }
             let left = self.deadline.saturating_sub(self.tokens.clock.now());
             if left.is_zero() {
-                return Err(self.unknown(self.heard.clone()));
+                return Err(self.unknown(self.last_cause.clone()));
             }
             let wait = jitter.next(&self.tokens.entropy).min(left);
             self.tokens.clock.sleep(wait).await;
         }
     }
 
-    fn ended(mut self, fate: Fate) -> Result<Done<T>, MutateError> {
+    fn ended(mut self, outcome: Fate) -> Result<Done<T>, MutateError> {
         let Fate::Applied {
             version,
             number,
             receipt_seq,
-        } = fate
+        } = outcome
         else {
             return Err(NotApplied::Refused(Cause::new(
                 "the mutation was ended by another request",

@@ -1,4 +1,4 @@
-//! `TokenVault`, the interface for callers: plaintext in, token out, and back.
+//! `TokenVault`, the interface for callers: from plaintext to token and back.
 
 use super::{
     object::{InvalidObject, JsonObject},
@@ -18,11 +18,10 @@ use crate::{
     sync::Arc,
 };
 
-/// Turns plaintexts into tokens and back, over a vault that other processes
-/// use as well. Cheap to clone.
+/// Turns plaintexts into tokens and back, over a vault that other processes use
+/// too. Cheap to clone.
 ///
-/// What it gives out or takes away is in the audit chain before the caller
-/// has it.
+/// Every reveal and purge is in the audit chain before its result is returned.
 pub struct TokenVault<S, P, C = SystemClock, E = SystemEntropy> {
     pub(super) tokens: TokenStore<S, C, E>,
     pub(super) crypto: Arc<P>,
@@ -54,7 +53,7 @@ impl<S, P, C, E> std::fmt::Debug for TokenVault<S, P, C, E> {
 }
 
 impl<S: VaultStore, P, C: Clock, E: Entropy> TokenVault<S, P, C, E> {
-    /// A vault of `tokens`, whose envelopes `crypto` makes and opens.
+    /// A vault over `tokens`, with envelopes made and opened by `crypto`.
     ///
     /// Programs use [`Builder::token_vault`](crate::Builder::token_vault).
     pub fn new(
@@ -75,7 +74,7 @@ impl<S: VaultStore, P, C: Clock, E: Entropy> TokenVault<S, P, C, E> {
         }
     }
 
-    /// The mutations beneath.
+    /// The token store beneath it.
     pub fn tokens(&self) -> &TokenStore<S, C, E> {
         &self.tokens
     }
@@ -89,28 +88,28 @@ impl<S: VaultStore, P, C: Clock, E: Entropy> TokenVault<S, P, C, E> {
     }
 }
 
-/// What goes with a plaintext.
+/// Additional data of a plaintext.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Details {
     /// Bound to the envelope: it opens only under the same context, unless
     /// [`reveal`](TokenVault::reveal) is given another.
     pub context: JsonObject,
-    /// Kept readable beside the envelope, without its members `value`,
+    /// Stored in plain text beside the envelope, without its members `value`,
     /// `plaintext` and `payload`.
     pub metadata: JsonObject,
 }
 
-/// A token and how it came about.
+/// A token, and whether it is new.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tokenized {
     /// The token.
     pub token: TokenId,
-    /// Whether it stood already, and was refreshed.
+    /// Whether it existed already, and was refreshed.
     pub reused: bool,
 }
 
-/// What cannot be tokenized; nothing was applied.
+/// An input that cannot be tokenized; nothing was applied.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum InvalidInput {
     /// The type's name.
@@ -133,24 +132,25 @@ pub enum InvalidInput {
 /// Why a plaintext has no token.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum TokenizeError {
-    /// Nothing was applied and nothing ever will be: try again when the reason
-    /// has gone.
+    /// Nothing was applied and nothing will be: try again when the cause is
+    /// gone.
     #[error("not tokenized: {0}")]
     NotApplied(NotApplied),
-    /// A token may have been made or refreshed. Tokenizing again is safe: a
-    /// random token nobody knows expires, a deterministic one is found again.
+    /// A token may have been created or refreshed. Tokenizing again is safe: a
+    /// random token that no caller has expires, a deterministic one is found
+    /// again.
     #[error("{0}")]
     Unknown(MutateError),
     /// Nothing was applied: the input cannot be tokenized.
     #[error("not tokenized: {0}")]
     Invalid(InvalidInput),
-    /// Nothing was applied: what stands in Redis cannot be changed.
+    /// Nothing was applied: the state in Redis cannot be changed.
     #[error("not tokenized: {0}")]
     Corrupt(Corrupt),
-    /// Nothing was applied: the keys' holder would not encrypt.
+    /// Nothing was applied: the provider refused to encrypt.
     #[error("not tokenized: {0}")]
     Encrypt(EncryptError),
-    /// Nothing was applied: the keys' holder would not make the token's name.
+    /// Nothing was applied: the provider did not make the token's name.
     #[error("not tokenized: {0}")]
     Name(MacError),
 }
@@ -165,8 +165,8 @@ impl From<MutateError> for TokenizeError {
     }
 }
 
-/// Why a token is not revealed. The audit chain says so too, by
-/// [`reason`](Refusal::reason).
+/// Why a token is not revealed. The audit chain contains the
+/// [`reason`](Refusal::reason) too.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Refusal {
     /// The policy denies it.
@@ -178,17 +178,18 @@ pub enum Refusal {
     /// Its retention has ended.
     #[error("the token has expired")]
     Expired,
-    /// The token lives, but its envelope has expired: a replica that follows
-    /// the whole-snapshot protocol refreshed the one without the other.
+    /// The token is live, but its envelope has expired: a replica that follows
+    /// the whole-snapshot protocol refreshed only the token.
     #[error(
-        "the token lives, but its envelope has expired: a foreign replica refreshed the token \
-         without it; tokenizing the value again here heals it"
+        "the token is live, but its envelope has expired: a foreign replica refreshed only the token; \
+         tokenizing the value again repairs it"
     )]
     EnvelopeExpired,
     /// The envelope does not open.
     #[error("the envelope does not open: {0}")]
     Decrypt(DecryptError),
-    /// What is stored is no token record, or the given context cannot be used.
+    /// The stored value is not a token record, or the given context cannot be
+    /// used.
     #[error("{0}")]
     Unreadable(String),
     /// Redis could not be read.
@@ -197,7 +198,7 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// The reason as the audit chain gives it.
+    /// The reason in the audit chain.
     #[must_use]
     pub fn reason(&self) -> &'static str {
         match self {
@@ -217,7 +218,7 @@ pub enum RevealError {
     /// The token is not revealed, and the audit chain says so.
     #[error("not revealed: {0}")]
     Refused(Refusal),
-    /// The outcome is withheld: it is not known to be in the audit chain.
+    /// The result is withheld: it is not known to be in the audit chain.
     #[error("withheld, because it could not be audited: {0}")]
     NotAudited(AppendError),
 }
@@ -228,8 +229,8 @@ pub enum DetokenizeError {
     /// Redis could not be read.
     #[error("not restored: {0}")]
     Read(ReadError),
-    /// The keys' holder cannot be asked; the tokens are as they were.
-    #[error("not restored: {0}; ask again when the keys can be had")]
+    /// The provider is unavailable; the tokens are unchanged.
+    #[error("not restored: {0}; try again when the keys are available")]
     Keys(DecryptError),
     /// They are withheld: the restore is not known to be in the audit chain.
     #[error("withheld, because the restore could not be audited: {0}")]
@@ -238,13 +239,13 @@ pub enum DetokenizeError {
 
 /// One token of a bulk restore.
 ///
-/// `Debug` shows neither text: what was asked for need not be a token.
+/// `Debug` shows neither text: the argument need not be a token.
 #[derive(Clone)]
 pub struct Restored {
-    /// As it was asked for.
+    /// The argument.
     pub token: String,
-    /// What it stands for; `None` for a token that is missing, expired or does
-    /// not decrypt.
+    /// Its plaintext; `None` for a token that is missing, expired or
+    /// undecryptable.
     pub plaintext: Option<Plaintext>,
 }
 
@@ -256,7 +257,7 @@ impl std::fmt::Debug for Restored {
     }
 }
 
-/// How a purge ended, when it did not end well.
+/// How a purge failed.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum PurgeError {
     /// See [`MutateError`].
@@ -268,9 +269,9 @@ pub enum PurgeError {
     /// The purge is applied, but not known to be in the audit chain.
     #[error("applied, not audited: {purged} tokens are gone, but: {cause}")]
     NotAudited {
-        /// How many tokens are gone.
+        /// How many tokens were deleted.
         purged: u64,
-        /// What became of the audit event.
+        /// The error of the audit event.
         cause: AppendError,
     },
 }

@@ -22,10 +22,10 @@ use crate::{
     error::NotApplied,
 };
 
-/// The domain of the codes that name deterministic tokens.
+/// The HMAC domain for names of deterministic tokens.
 const DETERMINISTIC_DOMAIN: &str = "haechi:token-vault:deterministic:v1";
 
-/// Members that metadata loses: they would be plaintext beside the envelope.
+/// Members removed from metadata: they would be plaintext beside the envelope.
 const NOT_METADATA: [&str; 3] = ["value", "plaintext", "payload"];
 
 impl<S, P, C, E> TokenVault<S, P, C, E>
@@ -35,11 +35,11 @@ where
     C: Clock,
     E: Entropy,
 {
-    /// The token that stands for `plaintext`, which may be empty.
+    /// The token for `plaintext`, which may be empty.
     ///
-    /// Where the policy makes the type deterministic, the same plaintext gives
-    /// the same token as long as it lives, and renews its retention. The cost
-    /// does not depend on how many tokens there are.
+    /// If the policy makes the type deterministic, the same plaintext has the
+    /// same token as long as that lives, and the retention is renewed. The cost
+    /// does not depend on the number of tokens.
     ///
     /// # Errors
     ///
@@ -74,7 +74,7 @@ where
         self.tokens.transaction(candidates, tokenize).await?.output
     }
 
-    /// The names that `plaintext` has under every key, the newest first.
+    /// The names of `plaintext` under every key, the newest first.
     async fn names(
         &self,
         token_type: &TokenType,
@@ -108,9 +108,9 @@ struct Tokenize<'a, S, P, C, E> {
     metadata: Box<RawValue>,
     now: SystemTime,
     expires: SystemTime,
-    /// Names of a deterministic token, or one drawn name.
+    /// The names of a deterministic token, or one random name.
     candidates: Vec<TokenId>,
-    /// The last envelope, and what it was made for: another run mostly needs
+    /// The last envelope and what it was made for: another run usually needs
     /// the same one.
     sealed: Option<(String, SystemTime, Box<RawValue>)>,
 }
@@ -128,8 +128,8 @@ where
         if !self.vault.policy.deterministic.holds_for(self.token_type) {
             return self.make_random(view).await;
         }
-        // All of them belong to what was read, the absent ones included: were
-        // one to appear meanwhile, it would be the answer.
+        // All candidates are read, absent ones included: if one appears
+        // meanwhile, it has to be the result.
         let mut live = None;
         for candidate in &self.candidates {
             let Some(stored) = view.get(candidate) else {
@@ -160,8 +160,8 @@ where
     C: Clock,
     E: Entropy,
 {
-    /// A name that is taken, expired or not, is drawn again and never reused:
-    /// somebody may still hold it.
+    /// A name that exists, expired or not, is drawn again and never reused: a
+    /// caller may still have it.
     async fn make_random(&mut self, view: &mut View) -> Result<Tokenized, TokenizeError> {
         let token = match self.candidates.first() {
             Some(token) if view.get(token).is_none() => token.clone(),
@@ -171,7 +171,7 @@ where
                 drawn
             }
         };
-        // If it has not been read yet, touching it makes that happen.
+        // A name that is not loaded yet is loaded, and the mutation runs again.
         view.get(&token);
         self.make(view, token).await
     }
@@ -206,8 +206,8 @@ where
         })
     }
 
-    /// Renews retention and envelope together: an envelope that kept its old
-    /// end would stop opening while the token lives. Nothing is shortened.
+    /// Renews retention and envelope together: otherwise the envelope would
+    /// expire while the token is live. Nothing is shortened.
     async fn refresh(
         &mut self,
         view: &mut View,
@@ -227,7 +227,7 @@ where
         })
     }
 
-    /// The plaintext's envelope under `aad`, made once.
+    /// The plaintext's envelope under `aad`, reused if possible.
     async fn seal(
         &mut self,
         aad: &RawValue,

@@ -8,10 +8,10 @@ use super::{
     token::{Stored, TokenId},
 };
 
-/// What a mutation reads and changes. It sees its own changes.
+/// Tokens that a mutation reads and changes. It sees its own changes.
 ///
-/// A view may know some tokens only. When a mutation touches another one, the
-/// run is thrown away, the token is read too, and the mutation runs again.
+/// A view may contain only some tokens. If a mutation uses another one, the run
+/// is discarded, the token is loaded too, and the mutation runs again.
 #[derive(Debug)]
 pub struct View {
     loaded: Loaded,
@@ -21,7 +21,7 @@ pub struct View {
     diff: Diff,
 }
 
-/// What a run touched that had not been read.
+/// What a run used that is not loaded.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Lacking {
     Nothing,
@@ -40,7 +40,7 @@ impl View {
         }
     }
 
-    /// What is stored for `token`; `None` if it is absent.
+    /// The value of `token`; `None` if it is absent.
     pub fn get(&mut self, token: &TokenId) -> Option<Stored> {
         self.touched.insert(token.clone());
         match self.diff.change(token) {
@@ -56,7 +56,7 @@ impl View {
         self.diff.set(token.clone(), value.into());
     }
 
-    /// Deletes `token` and tells whether it was there.
+    /// Deletes `token` and returns whether it existed.
     pub fn delete(&mut self, token: &TokenId) -> bool {
         let was_there = self.get(token).is_some();
         if was_there {
@@ -65,8 +65,8 @@ impl View {
         was_there
     }
 
-    /// Every token and what is stored for it. The mutation is then fenced on
-    /// the whole vault, and conflicts with every other one.
+    /// Every token and its value. The mutation is then fenced on the whole
+    /// vault, and conflicts with every other one.
     pub fn entries(&mut self) -> Vec<(TokenId, Stored)> {
         self.saw_all = true;
         let mut entries: BTreeMap<TokenId, Stored> = self
@@ -88,7 +88,7 @@ impl View {
         entries.into_iter().collect()
     }
 
-    /// The version of the vault that this is a view of.
+    /// The version of the vault in this view.
     #[must_use]
     pub fn version(&self) -> Version {
         self.loaded.version
@@ -142,10 +142,10 @@ impl View {
     }
 }
 
-/// What a run of a mutation came to.
+/// The result of one run of a mutation.
 pub(super) struct Run {
     pub(super) version: Version,
-    /// What it depends on, unless it depends on everything.
+    /// The tokens that it depends on, unless it depends on all.
     pub(super) read: BTreeMap<TokenId, Option<Stored>>,
     pub(super) saw_all: bool,
     pub(super) diff: Diff,
@@ -161,7 +161,7 @@ mod tests {
         TokenId::new(name).unwrap()
     }
 
-    /// A view that has read `a`, which stands, and `b`, which is absent.
+    /// A view that has read `a`, which exists, and `b`, which is absent.
     fn view(is_whole: bool) -> View {
         let loaded = Loaded {
             version: Version::new(7),
@@ -173,10 +173,10 @@ mod tests {
         View::new(loaded, is_whole)
     }
 
-    /// Catches a run that is taken as final although it touched what had not
-    /// been read, and one that is thrown away for nothing.
+    /// Would catch a run that is accepted although it used tokens that were not
+    /// loaded, and one that is discarded without reason.
     #[test]
-    fn what_was_touched_and_not_read_is_lacking() {
+    fn used_tokens_that_are_not_loaded_are_reported() {
         let after = |touch: fn(&mut View)| {
             let mut view = view(false);
             touch(&mut view);
@@ -200,9 +200,9 @@ mod tests {
         assert_eq!(whole.lacking(), Lacking::Nothing);
     }
 
-    /// Catches a run that is fenced on less than what it depends on.
+    /// Would catch a run that is fenced on less than it depends on.
     #[test]
-    fn a_run_is_fenced_on_all_that_it_touched_as_it_was_read() {
+    fn a_run_is_fenced_on_all_tokens_that_it_used() {
         let mut run = view(false);
         run.set(&id("a"), "new");
         run.get(&id("b"));
@@ -229,9 +229,9 @@ mod tests {
     }
 
     proptest! {
-        /// A view with its changes is a map with the same changes, and its
-        /// diff takes the one map to the other. Catches a change that the
-        /// mutation does not see, or that the vault does not get.
+        /// Compares a view with a map under the same changes, and its diff with
+        /// the difference of the maps. Would catch a change that the mutation
+        /// does not see, or that is not written.
         #[test]
         fn a_view_is_a_map(
             stored in prop::collection::btree_map("[a-d]", "[x-z]", 0..4),

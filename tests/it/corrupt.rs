@@ -1,5 +1,5 @@
-//! Keys that hold no chain, or not the chain that a process has seen: detected
-//! at once, reported, and never appended to.
+//! Corrupt and rolled back chains: detected at once, reported, and never
+//! appended to.
 
 use haechi_store_redis::{
     AppendError, Builder, Corrupt, OpenError,
@@ -34,9 +34,9 @@ async fn corrupt(sink: &AuditSink) -> Corrupt {
     }
 }
 
-/// Catches divergence taken for contention, which retries for ever, and an
-/// append that turns it into a fork. Each way in which the three keys can
-/// disagree, under a sink that has the head cached.
+/// Would catch divergence that is retried like a conflict, and an append that
+/// turns it into a fork. Each way in which the three keys can disagree, with
+/// the head cached in a sink.
 #[tokio::test]
 async fn keys_that_disagree_are_found_at_once() {
     let integrity = r#"{"sequence":1,"previousHash":null,"eventHash":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}"#;
@@ -70,7 +70,7 @@ async fn keys_that_disagree_are_found_at_once() {
     }
 }
 
-/// Catches a head that names the right record under another sequence.
+/// Would catch a head with the right hash and a wrong sequence.
 #[tokio::test]
 async fn a_head_with_another_sequence_is_diverged() {
     let server = server();
@@ -84,7 +84,7 @@ async fn a_head_with_another_sequence_is_diverged() {
     assert_eq!(length(&mut tamper).await, 3);
 }
 
-/// Catches a key of another type that is written to, or that is not named.
+/// Would catch a key of another type that is written to, or not named.
 #[tokio::test]
 async fn a_key_of_another_type_is_named() {
     for key in ["chain", "head", "head:hash"] {
@@ -99,15 +99,15 @@ async fn a_key_of_another_type_is_named() {
         };
         assert_eq!(corrupt(&sink).await, expected);
         let keys: Vec<String> = ask(&mut tamper, "KEYS haechi:audit:*").await;
-        // The probe is what a readiness check may write.
+        // The readiness check may write the probe.
         assert!(keys.iter().all(|found| *found == key), "{keys:?}");
     }
 }
 
-/// Catches a rollback looked for only in a lower head: this one has regrown
-/// past what was seen.
+/// Would catch a rollback that is only detected by a lower head: here the chain
+/// has regrown past the position seen.
 #[tokio::test]
-async fn a_rollback_is_said_lower_equal_or_higher() {
+async fn a_rollback_is_detected_at_any_length() {
     for regrown in [0, 1, 2, 5] {
         let server = server();
         let mut tamper = raw(&server).await;
@@ -116,7 +116,7 @@ async fn a_rollback_is_said_lower_equal_or_higher() {
         let head: String = ask(&mut tamper, "GET haechi:audit:head").await;
         let hash: String = ask(&mut tamper, "GET haechi:audit:head:hash").await;
         let seen = record(&sink, 2).await[1];
-        // As a replica that had not heard of the last two records would have it.
+        // The state of a replica that lacks the last two records.
         run(&mut tamper, "LTRIM haechi:audit:chain 0 2").await;
         run(&mut tamper, &format!("SET haechi:audit:head {head}")).await;
         run(&mut tamper, &format!("SET haechi:audit:head:hash {hash}")).await;
@@ -127,15 +127,15 @@ async fn a_rollback_is_said_lower_equal_or_higher() {
             panic!("regrown by {regrown}: a rollback must be said");
         };
         assert_eq!(rolled_back.seen, seen);
-        // Said again, not forgotten.
+        // It is reported again.
         assert!(matches!(corrupt(&sink).await, Corrupt::RolledBack(_)));
         assert_eq!(verified(&store(&server)).await.len(), 3 + regrown);
     }
 }
 
-/// Catches an alarm over records that were trimmed away on purpose.
+/// Would catch a rollback reported for records that were trimmed.
 #[tokio::test]
-async fn a_trimmed_list_raises_no_alarm() {
+async fn a_trimmed_list_is_not_a_rollback() {
     let server = server();
     let mut tamper = raw(&server).await;
     let sink = Builder::new().open_audit(client(&server)).await.unwrap();

@@ -1,5 +1,5 @@
-//! Exactly one record per append, whatever replies are lost; and a lock that is
-//! never released.
+//! Exactly one record per append with lost replies; and a lock that is never
+//! released.
 
 use std::{collections::BTreeSet, sync::atomic::Ordering, time::Duration};
 
@@ -13,10 +13,10 @@ use haechi_store_redis::{
 
 use crate::support::{ask, client, cutting_proxy, event, raw, run, server, store, verified};
 
-/// Catches a retry that writes a second copy, an append reported as failed
-/// that stands in the chain, and two byte-identical events taken for one.
+/// Would catch a retry that writes a second copy, an append that is reported as
+/// failed but is in the chain, and two byte-identical events taken for one.
 #[tokio::test]
-async fn every_third_reply_is_lost_and_no_append_is() {
+async fn no_append_is_lost_with_every_third_reply() {
     let server = server();
     let (url, cut) = cutting_proxy(&server, 3).await;
     let sinks: Vec<_> = (0..4)
@@ -50,7 +50,7 @@ async fn every_third_reply_is_lost_and_no_append_is() {
         .map(|sink| sink.stats().settled_by_reading)
         .sum();
     println!(
-        "acknowledged {}, in the chain {}, replies cut {}, lost replies seen {lost}, fates found by reading back {settled}",
+        "acknowledged {}, in the chain {}, replies cut {}, lost replies seen {lost}, outcomes found by reading back {settled}",
         acknowledged.len(),
         chain.len(),
         cut.load(Ordering::Relaxed),
@@ -63,13 +63,13 @@ async fn every_third_reply_is_lost_and_no_append_is() {
             .all(|record| acknowledged.contains(&record.position))
     );
     let ids: BTreeSet<_> = chain.iter().filter_map(|record| record.append_id).collect();
-    assert_eq!(ids.len(), 320, "each identity stands once");
+    assert_eq!(ids.len(), 320, "each identity is there once");
     assert!(cut.load(Ordering::Relaxed) >= 40, "the proxy did its work");
-    assert!(settled > 0, "some fates were found by reading back");
+    assert!(settled > 0, "some outcomes were found by reading back");
 }
 
-/// Catches a store that waits for a dead holder at every append: all that
-/// may be slept is one wait in all.
+/// Would catch a store that waits for a dead holder at every append: the total
+/// sleep is limited to one wait.
 #[tokio::test]
 async fn a_foreign_lock_is_waited_for_once() {
     let server = server();

@@ -1,5 +1,5 @@
 //! A chain begun by replicas in another language: other member orders, text
-//! that is no Rust string, and records that quote records.
+//! that is not a Rust string, and records that quote records.
 
 use crate::support::{client, event, raw, run, server, store, verified};
 use haechi_store_redis::{
@@ -17,7 +17,7 @@ fn integrity(at: Position, previous: Option<&str>) -> String {
     )
 }
 
-/// Stores a chain as the other implementation leaves it, and appends to it.
+/// Stores a chain as the reference would, and appends to it.
 async fn is_continued(records: &[(String, Position, Option<String>)]) {
     let server = server();
     let mut tamper = raw(&server).await;
@@ -45,7 +45,7 @@ async fn is_continued(records: &[(String, Position, Option<String>)]) {
     assert_eq!(tail.seen, Seen::Stands);
 }
 
-/// Catches a divergence seen where there is only another order of members.
+/// Would catch divergence reported for another order of members.
 #[tokio::test]
 async fn a_chain_in_another_order_is_continued() {
     let vectors: Vec<serde_json::Value> =
@@ -62,8 +62,8 @@ async fn a_chain_in_another_order_is_continued() {
     is_continued(&records).await;
 }
 
-/// Catches a tail check that needs the tail to be parsed, or that is led
-/// astray by a record which quotes another one's `auditIntegrity`.
+/// Would catch a tail check that has to parse the tail, or that is confused by
+/// a record which quotes another one's `auditIntegrity`.
 #[tokio::test]
 async fn odd_tails_are_continued() {
     let quoted = r#"{"auditIntegrity":{"sequence":7,"eventHash":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}}"#;

@@ -1,5 +1,5 @@
-//! The content of Redis after fixed operations, as a snapshot: replicas in
-//! other languages read exactly this.
+//! The content of Redis after fixed operations, as a snapshot that replicas in
+//! other languages depend on.
 
 use std::{
     fmt::Write,
@@ -22,7 +22,7 @@ use haechi_store_redis::{
 
 use crate::support::{client, raw, server};
 
-/// Counts instead of drawing.
+/// A counter instead of randomness.
 #[derive(Clone, Default)]
 struct Numbers(Arc<AtomicU64>);
 
@@ -41,7 +41,7 @@ const KEYS: &str = r#"{"version":1,"createdAt":"2026-01-01T00:00:00.000Z","keys"
 "alg":"AES-256-GCM","status":"active","k":"yvU9gT2eJE7loHWtA-mgcgvN9PX06CIXIhstIqwRItc"}]}"#;
 
 /// Would catch a key, a member or a number that is written differently than
-/// before: the change has to be seen, and meant.
+/// before.
 #[tokio::test]
 async fn the_layout() {
     let server = server();
@@ -100,7 +100,7 @@ async fn the_layout() {
             list => redis::from_redis_value(list).unwrap(),
         };
         if read == "HGETALL" {
-            // A hash has no order of its own.
+            // A hash has no defined order.
             let mut pairs: Vec<_> = values.chunks(2).map(|pair| pair.join(" → ")).collect();
             pairs.sort();
             values = pairs;

@@ -1,5 +1,5 @@
-//! A Redis that refuses commands: nothing is appended, and the error says what
-//! to do.
+//! A Redis that refuses commands: nothing is appended, and the error includes
+//! the next step.
 
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ async fn refusal(sink: &AuditSink) -> String {
     }
 }
 
-/// A user who may do everything that the README lists, but for `denied`.
+/// A user with every permission listed in the README, except `denied`.
 async fn user_without(server: &RedisServer, denied: &str) -> String {
     let rules = "~haechi:audit:* +evalsha +script|load +get +set +rpush +lindex +llen +lrange +type +info +del";
     let mut command = format!("ACL SETUSER app on >pass {rules}");
@@ -40,16 +40,16 @@ async fn user_without(server: &RedisServer, denied: &str) -> String {
     format!("redis://app:pass@127.0.0.1:{}", server.port())
 }
 
-/// Catches a README that lists too few permissions.
+/// Would catch a README that lists too few permissions.
 #[tokio::test]
-async fn what_the_readme_lists_is_enough() {
+async fn the_permissions_in_the_readme_are_enough() {
     let server = server();
     let url = user_without(&server, "").await;
     sink(&url).await.record(event("e")).await.unwrap();
     assert_eq!(verified(&store(&server)).await.len(), 1);
 }
 
-/// Catches a script that finds out in the middle: RPUSH done, SET denied.
+/// Would catch a script that fails in the middle: RPUSH done, SET denied.
 #[tokio::test]
 async fn a_missing_permission_is_found_before_the_first_write() {
     for denied in ["rpush", "set", "evalsha", "llen", "get"] {
@@ -70,7 +70,7 @@ async fn a_missing_permission_is_found_before_the_first_write() {
     }
 }
 
-/// Catches a denied reading that is taken for a lost reply: an empty chain
+/// Would catch a denied read that is classified as a lost reply: an empty chain
 /// needs no LINDEX, the next append does.
 #[tokio::test]
 async fn a_missing_permission_to_read_is_named() {
@@ -83,9 +83,9 @@ async fn a_missing_permission_to_read_is_named() {
     assert_eq!(verified(&store(&server)).await.len(), 1);
 }
 
-/// Catches a password in a message, and a wrong one that is retried for ever.
+/// Would catch a password in a message, and a wrong one that is retried.
 #[tokio::test]
-async fn a_refused_password_is_said_at_once_and_never_shown() {
+async fn a_refused_password_is_reported_at_once_and_not_shown() {
     let server = RedisServer::start_with(&["--requirepass", "right-one"]).unwrap();
     for url in [
         format!("redis://:wrong-one@127.0.0.1:{}", server.port()),
@@ -100,14 +100,14 @@ async fn a_refused_password_is_said_at_once_and_never_shown() {
     }
 }
 
-/// Catches an unreachable Redis reported as an unknown outcome.
+/// Would catch an unreachable Redis that is reported as an unknown outcome.
 #[tokio::test]
 async fn an_unreachable_redis_is_not_applied() {
     let said = refusal(&sink("redis://127.0.0.1:1").await).await;
     assert!(said.contains("check that Redis runs there"), "{said}");
 }
 
-/// Catches a store that starts on a Redis which deletes its records.
+/// Would catch a store that starts on a Redis which evicts its records.
 #[tokio::test]
 async fn an_evicting_redis_is_refused_unless_tolerated() {
     let server = RedisServer::start_with(&["--maxmemory-policy", "allkeys-lru"]).unwrap();
@@ -120,10 +120,10 @@ async fn an_evicting_redis_is_refused_unless_tolerated() {
     sink.record(event("e")).await.unwrap();
 }
 
-/// Catches a cluster in which the keys would part, and a tagged prefix that
-/// is refused all the same.
+/// Would catch a cluster in which the keys are in different slots, and a tagged
+/// prefix that is refused nevertheless.
 #[tokio::test]
-async fn a_cluster_wants_a_hash_tag() {
+async fn a_cluster_needs_a_hash_tag() {
     let server = RedisServer::start_with(&["--cluster-enabled", "yes"]).unwrap();
     let Err(OpenError { reason, cause, .. }) = Builder::new().open_audit(client(&server)).await
     else {
@@ -138,7 +138,7 @@ async fn a_cluster_wants_a_hash_tag() {
         .audit_store(client(&server))
         .ready()
         .await;
-    // This cluster serves no slot, but that will pass.
+    // This cluster serves no slot; that is temporary.
     assert!(
         readiness
             .faults

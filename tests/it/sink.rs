@@ -1,4 +1,4 @@
-//! Callers of a sink that drop futures, come by the thousand, or close it.
+//! Callers of a sink that drop futures, are numerous, or close it.
 
 use std::{num::NonZeroU64, sync::Arc, time::Duration};
 
@@ -15,8 +15,7 @@ use tokio::sync::Semaphore;
 
 use crate::support::{client, event, server, verified};
 
-/// Appends wait for a permit each, after they have been sent as far as the
-/// sink can tell.
+/// Appends wait for a permit each; for the sink they have been sent.
 #[derive(Clone)]
 struct Permits {
     permits: Arc<Semaphore>,
@@ -59,10 +58,10 @@ fn sink(store: &Held, config: AuditConfig) -> AuditSink {
         .audit_sink(store.clone())
 }
 
-/// Catches a dropped call that cancels what is in flight, or that is sent
-/// although its caller had gone before.
+/// Would catch a dropped call that cancels an append in flight, or whose event
+/// is sent although the caller has left.
 #[tokio::test]
-async fn a_caller_may_leave_at_any_time() {
+async fn a_caller_may_drop_its_future_at_any_time() {
     let store = held();
     let sink = sink(&store, AuditConfig::default());
     let in_flight = tokio::spawn(sink.record(event("in flight")));
@@ -77,10 +76,10 @@ async fn a_caller_may_leave_at_any_time() {
     assert_eq!(verified(&store).await.len(), 2);
 }
 
-/// Catches a deadline that calls what is in flight "not applied", or what was
-/// never sent "unknown"; and a sink that is stuck afterwards.
+/// Would catch a deadline that reports *not applied* for an event in flight, or
+/// *unknown* for one never sent; and a sink that is stuck afterwards.
 #[tokio::test]
-async fn a_deadline_tells_what_was_sent_from_what_was_not() {
+async fn a_deadline_distinguishes_sent_events_from_others() {
     let store = held();
     let mut config = AuditConfig::default();
     config.deadline = Duration::from_millis(50);
@@ -120,10 +119,10 @@ async fn a_deadline_tells_what_was_sent_from_what_was_not() {
     );
 }
 
-/// Catches a record that lands elsewhere than the handle says: the caller has
-/// left, and then the batch turns out to have met a moved head.
+/// Would catch a record at another position than its handle's: the caller has
+/// left, and then the batch conflicts.
 #[tokio::test]
-async fn what_a_handle_names_lands_there_or_nowhere() {
+async fn a_record_is_at_its_handles_position_or_not_in_the_chain() {
     let store = held();
     let mut config = AuditConfig::default();
     config.deadline = Duration::from_millis(50);
@@ -150,7 +149,7 @@ async fn what_a_handle_names_lands_there_or_nowhere() {
     );
 }
 
-/// Catches arithmetic on times and sizes that a caller may choose.
+/// Would catch overflows with extreme times and sizes.
 #[tokio::test]
 async fn extreme_settings_are_bounded() {
     let server = server();
@@ -171,9 +170,9 @@ async fn extreme_settings_are_bounded() {
     assert_eq!(verified(&crate::support::store(&server)).await.len(), 9000);
 }
 
-/// Catches a close that hangs, or that leaves a caller without an answer.
+/// Would catch a close that hangs, or that leaves a caller without a result.
 #[tokio::test]
-async fn closing_tells_everybody() {
+async fn closing_settles_every_caller() {
     let store = held();
     let sink = sink(&store, AuditConfig::default());
     let in_flight = tokio::spawn(sink.record(event("in flight")));
@@ -192,7 +191,7 @@ async fn closing_tells_everybody() {
     ));
 }
 
-/// Catches a sink whose loop dies with its last handle, before its work.
+/// Would catch a sink whose loop ends with its last handle, before its work.
 #[tokio::test]
 async fn dropping_the_last_handle_finishes_what_is_queued() {
     let store = held();
@@ -208,10 +207,10 @@ async fn dropping_the_last_handle_finishes_what_is_queued() {
     assert_eq!(verified(&store).await.len(), 10);
 }
 
-/// Catches an anchor for the wrong sequence, and an anchor that could not be
-/// written taken for an append that was not applied.
+/// Would catch an anchor for the wrong sequence, and an anchor that could not
+/// be written reported as an append that was not applied.
 #[tokio::test]
-async fn every_kth_record_is_anchored_or_said_to_lack_its_anchor() {
+async fn every_kth_record_is_anchored_or_reported_without_anchor() {
     let store = held();
     store.hooks().let_through();
     let mut written = 0;

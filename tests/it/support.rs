@@ -23,7 +23,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-/// A redis-server of the test's own.
+/// A redis-server for one test.
 pub(crate) fn server() -> RedisServer {
     RedisServer::start().unwrap()
 }
@@ -56,7 +56,7 @@ pub(crate) async fn verified(store: &impl AuditStore) -> Vec<StoredRecord> {
     records
 }
 
-/// A connection for tampering with the keys.
+/// A connection for changing the keys directly.
 pub(crate) async fn raw(server: &RedisServer) -> MultiplexedConnection {
     client(server)
         .get_multiplexed_async_connection()
@@ -87,9 +87,9 @@ pub(crate) fn store(server: &RedisServer) -> impl AuditStore + use<> {
     Builder::new().audit_store(client(server))
 }
 
-/// A proxy that passes commands on, and cuts the connection instead of
-/// passing on every `nth` reply, counted over all connections: the command
-/// has run by then. Gives its address and the number of replies cut so far.
+/// A proxy that forwards commands, and cuts the connection instead of
+/// forwarding every `nth` reply, counted over all connections: the command has
+/// run by then. Returns its address and the number of replies cut so far.
 pub(crate) async fn cutting_proxy(server: &RedisServer, nth: u64) -> (String, Arc<AtomicU64>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("redis://{}", listener.local_addr().unwrap());
@@ -108,8 +108,8 @@ pub(crate) async fn cutting_proxy(server: &RedisServer, nth: u64) -> (String, Ar
                         async move { tokio::io::copy(&mut from_client, &mut to_server).await },
                     );
                 let mut buffer = vec![0; 1 << 20];
-                // One command is in flight on a connection at a time, so what
-                // can be read at once is one reply.
+                // Only one command is in flight on a connection, so one read
+                // returns one reply.
                 while let Ok(length @ 1..) = from_server.read(&mut buffer).await {
                     if (replies.fetch_add(1, Ordering::Relaxed) + 1).is_multiple_of(nth) {
                         cut.fetch_add(1, Ordering::Relaxed);

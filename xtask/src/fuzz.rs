@@ -59,7 +59,8 @@ fn fuzz(args: &FuzzArgs) -> Result<bool, String> {
     let own = format!("target/fuzz-corpus/{target}");
     fs::create_dir_all(&own).map_err(|error| format!("{own}: {error}"))?;
     let mut run = cargo_fuzz("run");
-    // libFuzzer reads all directories and writes to the first: what is committed stays as it is.
+    // libFuzzer reads all directories and writes to the first, so the committed
+    // ones do not change.
     run.args([target, &own, &format!("fuzz/corpus/{target}"), "--"])
         .arg(format!("-max_total_time={}", seconds(args.minutes)))
         .arg("-print_final_stats=1")
@@ -74,7 +75,7 @@ fn fuzz(args: &FuzzArgs) -> Result<bool, String> {
     Ok(passed)
 }
 
-/// At least one: libFuzzer takes 0 for no end.
+/// At least one: for libFuzzer, 0 means no limit.
 fn seconds(minutes: f64) -> u64 {
     ((minutes * 60.0).round() as u64).max(1)
 }
@@ -114,7 +115,7 @@ fn cargo_fuzz(command: &str) -> Command {
     cargo
 }
 
-/// What libFuzzer prints at its end.
+/// The statistics that libFuzzer prints at its end.
 #[derive(Debug, Default, PartialEq)]
 struct Statistics {
     inputs: u64,
@@ -133,7 +134,7 @@ impl Statistics {
     }
 }
 
-/// Runs it, passes on what it prints, and collects its statistics.
+/// Runs it, forwards its output, and collects its statistics.
 fn watch(run: &mut Command) -> io::Result<(bool, Statistics)> {
     let mut child = run.spawn()?;
     let mut statistics = Statistics::default();
@@ -170,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fraction_of_a_second_is_not_for_ever() {
+    fn a_fraction_of_a_second_is_rounded_up() {
         assert_eq!([0.001, 0.5, 10.0].map(seconds), [1, 30, 600]);
     }
 }

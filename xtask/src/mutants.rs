@@ -1,7 +1,6 @@
-//! `cargo xtask mutants`: cargo-mutants on a copy of what is committed, without
-//! the packages that the library's unit tests do not need. Each of some
-//! hundred mutants then builds in a second or two, rather than with the whole
-//! simulation.
+//! `cargo xtask mutants`: cargo-mutants on a copy of the committed files,
+//! without the packages that the library's unit tests do not need, so that each
+//! mutant builds in a second or two.
 
 use std::{
     fs, io,
@@ -11,10 +10,10 @@ use std::{
 
 use crate::{Outcome, process::succeeds};
 
-/// Where the copy is.
+/// The directory of the copy.
 const COPY: &str = "target/mutants";
 
-/// Packages that the copy leaves out, by their folders.
+/// Packages missing from the copy, by their folders.
 const LEFT_OUT: [&str; 4] = ["sim", "models", "xtask", "fuzz"];
 
 /// Runs cargo-mutants with further options.
@@ -32,7 +31,7 @@ pub(crate) fn run(options: &[String]) -> Outcome {
         .args(["mutants", "--in-place"])
         .args(options)
         .current_dir(COPY)
-        // Fewer cases of each property: what a mutant breaks shows in these.
+        // Fewer cases of each property are enough.
         .env("PROPTEST_CASES", "32")
         .env_remove("CARGO_MANIFEST_DIR")
         .status();
@@ -46,7 +45,7 @@ pub(crate) fn run(options: &[String]) -> Outcome {
 }
 
 fn copy(to: &Path) -> io::Result<()> {
-    // What was built there before may stay.
+    // Build artifacts may stay.
     for old in ["src", "tests", "mutants.out"] {
         match fs::remove_dir_all(to.join(old)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),

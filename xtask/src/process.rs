@@ -5,14 +5,15 @@ use std::{
     process::{Command, Stdio},
 };
 
-/// Runs the cargo that runs this program, with further environment; whether it succeeded.
+/// Runs the cargo that runs this program, with further environment; returns
+/// whether it succeeded.
 pub(crate) fn cargo(words: &str, environment: &[(&str, &str)]) -> bool {
     let program = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     println!("+ cargo {words}");
     Command::new(program)
         .args(words.split(' '))
         .envs(environment.iter().copied())
-        // Set by the cargo that runs this program, for this program alone.
+        // Set by the cargo that runs this program.
         .env_remove("CARGO_MANIFEST_DIR")
         .status()
         .is_ok_and(|status| status.success())
@@ -28,7 +29,7 @@ pub(crate) fn succeeds(command: &mut Command) -> bool {
         .is_ok_and(|status| status.success())
 }
 
-/// Whether there is a redis-server; installs one with apt-get where that is possible.
+/// Whether there is a redis-server; installs one with apt-get if possible.
 pub(crate) fn redis_server() -> bool {
     let found = || {
         let program = env::var_os("REDIS_SERVER").unwrap_or_else(|| "redis-server".into());

@@ -20,10 +20,7 @@ pub(crate) struct SoakArgs {
 }
 
 /// Runs the command.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the time gives seeds that no run before had"
-)]
+#[expect(clippy::disallowed_methods, reason = "new seeds for every run")]
 pub(crate) fn run(args: &SoakArgs) -> bool {
     let minutes = args.minutes;
     let now = SystemTime::now().duration_since(UNIX_EPOCH);

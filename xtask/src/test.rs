@@ -1,4 +1,4 @@
-//! `cargo xtask test`: every check, in parts whose times it prints.
+//! `cargo xtask test`: every check, in parts whose durations it prints.
 
 use std::time::{Duration, Instant};
 
@@ -99,9 +99,9 @@ pub(crate) fn run() -> bool {
     failed.is_none()
 }
 
-/// Setting RUSTFLAGS replaces the flags of .cargo/config.toml, which the
-/// models do not need; a target directory of their own keeps the two builds
-/// from invalidating each other.
+/// RUSTFLAGS replaces the flags of .cargo/config.toml, which the models do not
+/// need; a target directory of their own keeps the two builds from invalidating
+/// each other.
 const MODELS: &[(&str, &str)] = &[("RUSTFLAGS", "--cfg haechi_loom")];
 
 /// Runs the loom models.

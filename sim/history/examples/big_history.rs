@@ -5,11 +5,12 @@
 //! time target/release/haechi-sim check /tmp/h.jsonl
 //! ```
 //!
-//! `--vault N` writes one of the vault: 100 tokens, a read of all of them in every 200
-//! operations.
+//! `--vault N` writes one of the vault: 100 tokens, with a read of all of them
+//! in every 200 operations.
 //!
-//! 64 processes with one operation open each; 3 in 100 appends end unknown, half of
-//! them applied. A second argument R adds R reads of the whole chain so far.
+//! 64 processes with one open operation each; 3 in 100 appends end unknown,
+//! half of them applied. A second argument R adds R reads of the whole chain so
+//! far.
 
 use std::collections::BTreeMap;
 use std::io::{self, BufWriter, Write};
@@ -39,7 +40,7 @@ fn main() -> io::Result<()> {
     output.flush()
 }
 
-/// The history, on any output. The tests take it from here.
+/// Writes the history; also used by the tests.
 pub(crate) fn write_history(
     operations: u64,
     reads: u64,
@@ -48,8 +49,7 @@ pub(crate) fn write_history(
     let every = (reads > 0).then(|| (operations / reads.max(1)).max(1));
     let mut random = ChaCha8Rng::seed_from_u64(operations);
     let mut chain: Vec<u64> = Vec::new();
-    // What each process has open: its operation, and the position it took or the
-    // length it read.
+    // The open operation of each process, and its position or length read.
     let mut open: Vec<Option<(u64, Taken)>> = (0..PROCESSES).map(|_| None).collect();
     let (mut next, mut ended, mut time) = (1, 0, 0u64);
     while ended < operations {
@@ -76,7 +76,7 @@ pub(crate) fn write_history(
             }
             None => {}
             Some((op, Taken::Nothing)) => {
-                // It takes effect somewhere between its invoke and its end, or not.
+                // It takes effect between its invoke and its end, or never.
                 let unknown = random.random_range(0..100) < 3;
                 if unknown && random.random_bool(0.5) {
                     open[process as usize] = Some((op, Taken::Unknown));
@@ -153,7 +153,7 @@ pub(crate) fn write_vault_history(
         let one = |(token, value): (&u64, &u64)| format!("\"t{token}\":\"v{value}\"");
         tokens.iter().map(one).collect::<Vec<_>>().join(",")
     };
-    // What each process has open, and how it will end once it has taken effect.
+    // The open operation of each process, and its end once it has taken effect.
     let mut open: Vec<Option<(u64, Option<String>)>> = (0..PROCESSES).map(|_| None).collect();
     let (mut next, mut ended, mut time) = (1, 0, 0u64);
     while ended < operations {
@@ -216,7 +216,7 @@ pub(crate) fn write_vault_history(
     writeln!(output, "}}")
 }
 
-/// What an open operation has done so far.
+/// The effect of an open operation so far.
 enum Taken {
     Nothing,
     At(usize),

@@ -1,4 +1,4 @@
-//! `haechi-sim check`: what it prints, and what its exit codes say.
+//! `haechi-sim check`: its output and exit codes.
 
 use std::fs;
 use std::path::Path;
@@ -21,7 +21,7 @@ fn program(file: &Path) -> (Exit, String, String) {
 }
 
 #[test]
-fn the_program_prints_one_line_and_says_by_its_code_what_it_found() {
+fn output_and_exit_codes() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("h.jsonl");
     fs::write(&file, "{\"type\":\"final\",\"chain\":[]}\n").unwrap();

@@ -1,11 +1,11 @@
-//! The tables of `docs/harness.md` are those of the code.
+//! The tables of `docs/harness.md` are equal to those of the code.
 
 use haechi_history::check::Invariant;
 use haechi_sim::mutants::Variant;
 
 const HARNESS: &str = include_str!("../../../docs/harness.md");
 
-/// What stands between the two comments that mark a block.
+/// The text between the two comments of a block.
 fn block(name: &str) -> &'static str {
     let (begin, end) = (
         format!("<!-- {name}:begin -->\n"),
@@ -15,7 +15,7 @@ fn block(name: &str) -> &'static str {
     rest.split_once(&*end).expect("the block ends").0
 }
 
-/// Catches an invariant that is added or reworded, and not documented.
+/// Would catch an invariant that is added or changed, and not documented.
 #[test]
 fn invariants_are_documented() {
     let mut table = String::from("| invariant | of | a violation is |\n| --- | --- | --- |\n");
@@ -26,8 +26,8 @@ fn invariants_are_documented() {
     assert_eq!(block("invariants"), table, "the block should be:\n{table}");
 }
 
-/// Catches a planted bug that is added or reworded, and not documented; the
-/// seeds between the first and the last column are measured.
+/// Would catch a planted bug that is added or changed, and not documented; the
+/// columns between the first and the last are measured.
 #[test]
 fn planted_bugs_are_documented() {
     let rows = block("planted bugs").lines().skip(2);

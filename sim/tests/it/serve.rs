@@ -1,4 +1,5 @@
-//! `haechi-sim serve`, as a program: with redis-cli, the real client, and the reference's adapters on node-redis.
+//! `haechi-sim serve`, as a program: with redis-cli, the real client, and the
+//! reference's adapters on node-redis.
 
 use haechi_store_redis::chain::Verifier;
 use redis::{AsyncCommands, Client};
@@ -28,7 +29,7 @@ impl Served {
         Client::open(format!("redis://127.0.0.1:{}/{options}", self.port)).unwrap()
     }
 
-    /// What redis-cli prints for this; words that hold blanks go in `last`.
+    /// The output of redis-cli; words with blanks are passed in `last`.
     fn cli(&self, words: &str, last: &[&str]) -> String {
         let output = Command::new("redis-cli")
             .args(["-p", &self.port.to_string()])
@@ -81,7 +82,7 @@ fn pause() {
     std::thread::sleep(std::time::Duration::from_millis(50));
 }
 
-/// Catches a server that a person cannot talk to.
+/// Would catch a server that redis-cli cannot use.
 #[test]
 fn redis_cli_works_with_it() {
     let served = Served::start();
@@ -112,7 +113,8 @@ fn redis_cli_works_with_it() {
     );
 }
 
-/// Catches connections that do not share one server, and RESP3 that the real client cannot read.
+/// Would catch connections that do not share one server, and RESP3 that the
+/// real client cannot read.
 #[test]
 fn the_real_client_works_with_it_in_both_protocols() {
     let served = Served::start();
@@ -167,9 +169,9 @@ fn the_real_client_works_with_it_in_both_protocols() {
     });
 }
 
-/// Catches a server that hangs on, and one that leaves in a huff.
+/// Would catch a server that does not end, or not with exit code 0.
 #[test]
-fn it_ends_when_asked_and_says_when_it_cannot_listen() {
+fn it_ends_on_signals_and_reports_a_port_in_use() {
     for signal in ["-TERM", "-INT"] {
         let mut served = Served::start();
         assert_eq!(served.cli("PING", &[]), "PONG");
@@ -184,8 +186,10 @@ fn it_ends_when_asked_and_says_when_it_cannot_listen() {
     }
 }
 
-/// Catches what only the reference's own code asks of a Redis: its adapters, on node-redis 5 in RESP2 and RESP3, four
-/// writers on one chain, and its token store. The chain they build is then verified, and continued in the same Redis.
+/// Would catch what only the reference's code requires: its adapters, on
+/// node-redis 5 in RESP2 and RESP3, four writers on one chain, and its token
+/// store. The chain they build is then verified, and continued in the same
+/// Redis.
 #[test]
 #[ignore = "needs node, npm and its registry: cargo test -p haechi-sim --test it reference -- --ignored"]
 fn the_reference_s_adapters_build_a_chain_on_it() {
@@ -195,7 +199,8 @@ fn the_reference_s_adapters_build_a_chain_on_it() {
     for file in ["package.json", "drive.mjs"] {
         std::fs::copy(source.join(file), directory.path().join(file)).unwrap();
     }
-    // The adapters name the reference's core as a peer, and it is on no public registry.
+    // The adapters have the reference's core as a peer dependency, which is on
+    // no public registry.
     let install = [
         "install",
         "--legacy-peer-deps",

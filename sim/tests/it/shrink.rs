@@ -1,5 +1,4 @@
-//! Schedules: written down, read again, cut down; and the corpus of those that
-//! once caught something.
+//! Schedules: written, read, shrunk; and the corpus of those that once failed.
 
 use std::{collections::BTreeSet, path::PathBuf, process::Command};
 
@@ -31,10 +30,10 @@ fn documents() -> Vec<(String, String, Document)> {
     documents
 }
 
-/// Catches a check that has gone blind, and an accusation of the correct
-/// store: every schedule here once convicted the store it names.
+/// Would catch a check that no longer finds its bug, and a false violation of
+/// the correct store: every schedule here once failed with the store it names.
 #[test]
-fn the_corpus_convicts_the_planted_bugs_and_nobody_else() {
+fn the_corpus_fails_only_with_the_planted_bugs() {
     let mut sizes = Vec::new();
     let mut stores = BTreeSet::new();
     for (name, text, document) in documents() {
@@ -46,7 +45,7 @@ fn the_corpus_convicts_the_planted_bugs_and_nobody_else() {
         assert_eq!(document.to_text().unwrap(), text, "{name}");
         let correct = world::carry_out(schedule, Variant::Correct, Capture::default());
         assert_eq!(correct.run.violations, [], "{name}");
-        // Some once accused the correct store.
+        // Some are former false violations of the correct store.
         let Some(invariant) = *invariant else {
             assert_eq!(store, Variant::Correct.name(), "{name}");
             continue;
@@ -61,7 +60,7 @@ fn the_corpus_convicts_the_planted_bugs_and_nobody_else() {
         sizes.push(schedule.events());
         stores.insert(store.clone());
     }
-    // Two runs of one schedule differ there, so that none can be kept.
+    // Two runs of such a schedule differ, so there is none in the corpus.
     let planted: BTreeSet<_> = Variant::planted()
         .filter(|bug| bug.twice() == 0)
         .map(|bug| bug.name().to_owned())
@@ -71,10 +70,9 @@ fn the_corpus_convicts_the_planted_bugs_and_nobody_else() {
     assert!(sizes[sizes.len() / 2] <= 10, "{sizes:?}");
 }
 
-/// Catches anything of a world that is drawn and not written down: a schedule
-/// would replay as another world.
+/// Would catch a draw of a world that is not written to its schedule.
 #[test]
-fn a_schedule_that_is_written_and_read_is_the_same_world() {
+fn a_written_schedule_gives_the_same_world() {
     for seed in 0..12 {
         let options = WorldOptions {
             workload: [Workload::Audit, Workload::Vault, Workload::Mixed][seed as usize % 3],
@@ -93,10 +91,9 @@ fn a_schedule_that_is_written_and_read_is_the_same_world() {
     }
 }
 
-/// Catches a shrinker that stops early, and one whose result does not fail:
-/// from a seed to a schedule of which nothing can be left out.
+/// Would catch a shrinker that stops early, and one whose result does not fail.
 #[test]
-fn three_planted_bugs_shrink_to_what_they_need() {
+fn three_planted_bugs_shrink_to_a_minimum() {
     for name in ["batch_cut_in_two", "purge_again", "lost_reply_not_applied"] {
         let variant: Variant = name.parse().unwrap();
         let options = variant.options();
@@ -152,7 +149,8 @@ fn sim(words: &[&str]) -> (Option<i32>, String) {
     (output.status.code(), String::from_utf8(text).unwrap())
 }
 
-/// Catches a schedule, a trace or a state that nobody can read.
+/// Would catch a change of the readable output of a schedule, a trace or a
+/// state.
 #[test]
 fn a_shrunk_schedule_can_be_followed() {
     let file = "corpus/no_append_id.json";
@@ -173,9 +171,9 @@ fn a_shrunk_schedule_can_be_followed() {
     assert_eq!(sim(&["diff", file, file]).0, Some(0));
 }
 
-/// Catches a file that is taken for a schedule, and is none.
+/// Would catch a file that is accepted as a schedule, but is none.
 #[test]
-fn what_is_no_schedule_is_refused() {
+fn other_files_are_refused() {
     let (code, said) = sim(&["replay", "Cargo.toml"]);
     assert_eq!(code, Some(2));
     assert!(
@@ -192,8 +190,8 @@ fn what_is_no_schedule_is_refused() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// Catches a number in a file that no world can bear: a schedule is
-    /// refused, or it can be carried out.
+    /// Would catch a number in a file that crashes a world: a schedule is
+    /// refused, or can be run.
     #[test]
     fn any_number_in_a_schedule_is_refused_or_carried_out(
         file in 0..23_usize,

@@ -1,17 +1,17 @@
-//! What a person looks at: a plan, a trace, the help.
+//! Output for people: a plan, a trace, the help.
 
 use std::process::Command;
 
 use haechi_sim::plan::{Knobs, WorldOptions};
 
-/// Catches a knob that is drawn but not printed, and a plan nobody can read.
+/// Would catch a knob that is drawn but not printed.
 #[test]
 fn a_world_says_what_it_is_made_of() {
     let knobs = Knobs::draw(7, &WorldOptions::default());
     insta::assert_snapshot!("world", knobs.to_string());
 }
 
-/// Catches a command or an option that vanishes.
+/// Would catch a command or an option that disappears.
 #[test]
 fn the_help_names_every_command_and_option() {
     for command in [

@@ -10,7 +10,7 @@ use std::{
 use haechi_store_redis::clock::{Clock, SystemClock};
 use serde_json::Value;
 
-/// Runs `haechi-sim torture` with these words.
+/// Runs `haechi-sim torture` with these arguments.
 fn torture(words: &str) -> Output {
     Command::new(env!("CARGO_BIN_EXE_haechi-sim"))
         .arg("torture")
@@ -19,7 +19,7 @@ fn torture(words: &str) -> Output {
         .unwrap()
 }
 
-/// The line that the program ends with.
+/// The last line of the output.
 fn verdict(output: &Output) -> Value {
     let text = String::from_utf8(output.stdout.clone()).unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
@@ -27,7 +27,7 @@ fn verdict(output: &Output) -> Value {
     serde_json::from_str(last.unwrap_or_else(|| panic!("no verdict: {said}"))).unwrap()
 }
 
-/// What strikes in every run of some seconds, whatever the lock policy is.
+/// Faults of every run of some seconds, whatever the lock policy is.
 const FAULTS: [&str; 19] = [
     "clients_killed",
     "crash",
@@ -50,7 +50,7 @@ const FAULTS: [&str; 19] = [
     "slow_script",
 ];
 
-/// Runs a workload for 5 s, and has its history judged once more.
+/// Runs a workload for 5 s, and checks its history again.
 fn holds(workload: &str, seed: u64) {
     let directory = tempfile::tempdir().unwrap();
     let history = directory.path().join("history.jsonl");
@@ -80,15 +80,14 @@ fn check(history: &Path) -> Option<i32> {
     check.stderr(Stdio::null()).status().unwrap().code()
 }
 
-/// Would catch a chain that does not survive what a real server and a real
-/// network do to it, a fault that no longer strikes, and a judge who accuses
-/// a store that is correct.
+/// Would catch a chain that fails on a real server and network, a fault that no
+/// longer strikes, and a false violation.
 #[test]
 fn the_chain_holds_against_a_real_server() {
     holds("audit", 12);
 }
 
-/// The same of the vault.
+/// The same for the vault.
 #[test]
 fn the_vault_holds_against_a_real_server() {
     holds("vault", 12);
@@ -107,9 +106,9 @@ fn torture_finds_planted_bugs() {
     }
 }
 
-/// Would catch a judge who takes the history's word for what is in Redis.
+/// Would catch a check that trusts the history about the content of Redis.
 #[test]
-fn a_record_that_is_missing_at_the_end_is_missed() {
+fn a_record_missing_at_the_end_is_detected() {
     let directory = tempfile::tempdir().unwrap();
     let history = directory.path().join("history.jsonl");
     let output = torture(&format!(
@@ -129,7 +128,7 @@ fn a_record_that_is_missing_at_the_end_is_missed() {
 
 /// Would catch a missing server that is reported as a verdict.
 #[test]
-fn without_a_server_nothing_was_asked() {
+fn a_missing_server_is_an_error() {
     let output = torture("--redis-server /nonexistent/redis-server --seconds 1");
     assert_eq!(output.status.code(), Some(2));
     assert!(output.stdout.is_empty());
@@ -137,11 +136,11 @@ fn without_a_server_nothing_was_asked() {
     assert!(said.contains("apt-get install redis-server"), "{said}");
 }
 
-/// Would catch a server, perhaps one that is stopped, that outlives a program
-/// that was killed.
+/// Would catch a server, possibly a stopped one, that survives the program when
+/// that is killed.
 #[cfg(unix)]
 #[test]
-fn the_server_dies_with_the_program() {
+fn the_server_is_killed_with_the_program() {
     use std::os::unix::fs::PermissionsExt;
 
     let directory = tempfile::tempdir().unwrap();
@@ -150,7 +149,7 @@ fn the_server_dies_with_the_program() {
         directory.path().join("ports"),
     );
     let real = std::env::var("REDIS_SERVER").unwrap_or_else(|_| "redis-server".into());
-    // The port is the second word that a server is started with.
+    // The port is the second argument of a server.
     let text = format!(
         "#!/bin/sh\necho $2 >> '{}'\nexec {real} \"$@\"\n",
         ports.display()
@@ -175,7 +174,7 @@ fn the_server_dies_with_the_program() {
     eventually(|| !listens());
 }
 
-/// Waits up to 20 s for something to become true.
+/// Waits up to 20 s until a condition holds.
 #[cfg(unix)]
 fn eventually(is_so: impl Fn() -> bool) {
     let runtime = tokio::runtime::Builder::new_current_thread()

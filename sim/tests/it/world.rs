@@ -1,4 +1,4 @@
-//! Whole worlds: first that one seed gives one trace, then what they show.
+//! Whole worlds: determinism first, then their results.
 
 use std::collections::BTreeSet;
 
@@ -26,8 +26,8 @@ fn traced(seed: u64, workload: Workload) -> WorldReport {
     world::run(seed, &options, Variant::Correct, capture)
 }
 
-/// Every other result rests on this one. Catches a hash map's order, a wall
-/// clock or an unseeded draw anywhere in a world, and says where it showed.
+/// Every other result depends on this one. Would catch hash map order, a wall
+/// clock or an unseeded draw in a world; reports the first difference.
 #[test]
 fn a_one_seed_gives_one_trace() {
     for seed in 0..12 {
@@ -38,12 +38,12 @@ fn a_one_seed_gives_one_trace() {
         }
         assert_eq!(first.trace.len(), second.trace.len(), "seed {seed}");
         assert_eq!(first.trace_hash, second.trace_hash, "seed {seed}");
-        assert!(first.trace.len() > 100, "seed {seed} hardly happened");
+        assert!(first.trace.len() > 100, "seed {seed} has a short trace");
     }
 }
 
-/// Catches a trace that does not depend on what happens, which would make the
-/// test above pass for nothing.
+/// Would catch a trace that does not depend on the run, with which the test
+/// above would always pass.
 #[test]
 fn two_seeds_give_two_traces() {
     for workload in WORKLOADS {
@@ -52,10 +52,10 @@ fn two_seeds_give_two_traces() {
     }
 }
 
-/// Catches an accusation of the correct store; and a fault that is drawn but
-/// never carried out.
+/// Would catch a false violation of the correct store, and a fault that is
+/// drawn but never carried out.
 #[test]
-fn the_correct_store_is_never_accused_and_every_fault_strikes() {
+fn the_correct_store_has_no_violations_and_every_fault_strikes() {
     for (workload, seeds) in [
         (Workload::Audit, 200),
         (Workload::Vault, 120),
@@ -85,7 +85,7 @@ fn the_correct_store_is_never_accused_and_every_fault_strikes() {
         assert_eq!(summary.unexercised(&options), [], "{workload:?}");
         assert!(
             !workload.has_chain() || summary.settled_by_reading > 0,
-            "no fate was found by reading back"
+            "no outcome was found by reading back"
         );
         let vault = summary.vault_stats;
         assert!(
@@ -93,16 +93,17 @@ fn the_correct_store_is_never_accused_and_every_fault_strikes() {
                 || vault.settled_by_receipt > 0
                     && vault.foreign_locked > 0
                     && vault.version_conflicts > 0,
-            "what the vault is for was not exercised: {vault:?}"
+            "the vault was not exercised: {vault:?}"
         );
         assert!(summary.outcomes.ok > summary.outcomes.fail + summary.outcomes.unknown);
     }
 }
 
-/// Catches callers that never drop a future, or always too early or too late to
-/// matter: without faults, nothing else leaves an append or a mutation unknown.
+/// Would catch callers that never drop a future, or always too early or too
+/// late to matter: without faults, only they leave an append or a mutation
+/// unknown.
 #[test]
-fn cancelled_calls_are_carried_out_and_are_not() {
+fn cancelled_calls_are_applied_or_not() {
     let options = WorldOptions {
         faults: Vec::new(),
         ..WorldOptions::default()
@@ -129,9 +130,9 @@ fn cancelled_calls_are_carried_out_and_are_not() {
     );
 }
 
-/// Catches a class that strikes though it was left out.
+/// Would catch a class that strikes although it was excluded.
 #[test]
-fn only_the_classes_asked_for_strike() {
+fn only_the_given_classes_strike() {
     for class in FaultClass::VARIANTS.iter().copied() {
         let options = WorldOptions {
             faults: class.kinds().collect(),
@@ -150,7 +151,7 @@ fn only_the_classes_asked_for_strike() {
     }
 }
 
-/// Catches a check that cannot fail: each planted bug must be caught.
+/// Would catch a check that cannot fail: each planted bug must be caught.
 #[test]
 fn every_planted_bug_is_caught() {
     for variant in Variant::planted() {

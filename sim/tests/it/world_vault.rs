@@ -1,4 +1,4 @@
-//! Worlds with a vault: what must hold beside the verdict.
+//! Worlds with a vault: properties besides the verdict.
 
 use haechi_history::{History, Operation, Outcome};
 use haechi_sim::{
@@ -26,9 +26,9 @@ fn foreign(history: &History) -> impl Iterator<Item = &Operation> {
         .filter(|operation| history.is_foreign(operation.process))
 }
 
-/// Catches a replica that crowds out one that follows the reference's
-/// protocol: by ignoring its lock, by holding the lock itself, or by moving
-/// the version 65 times in a row.
+/// Would catch a replica that starves one that follows the reference's
+/// protocol: by ignoring its lock, by keeping the lock, or by changing the
+/// version 65 times in a row.
 #[test]
 fn foreign_writers_never_fail_in_a_quiet_world() {
     let mut acknowledged = 0;
@@ -50,7 +50,7 @@ fn foreign_writers_never_fail_in_a_quiet_world() {
     assert!(acknowledged > 100, "only {acknowledged} foreign mutations");
 }
 
-/// Tokens that nobody else deletes, deleted: only expiry does that.
+/// The number of deleted tokens that only expiry deletes.
 fn expired(history: &History) -> usize {
     let mutations = history.operations().iter().filter_map(|operation| {
         operation
@@ -64,8 +64,8 @@ fn expired(history: &History) -> usize {
         .count()
 }
 
-/// Catches a clock jump that changes nothing: tokens live for half a day at
-/// least, and a world lasts for seconds.
+/// Would catch a clock jump without effect: tokens live at least half a day,
+/// and a world takes seconds.
 #[test]
 fn tokens_expire_when_and_only_when_clocks_jump() {
     let count = |faults: &[FaultClass]| -> usize {
@@ -77,11 +77,10 @@ fn tokens_expire_when_and_only_when_clocks_jump() {
     assert!(count(&[FaultClass::Replica]) > 0);
 }
 
-/// Catches a history that hears only of the good ends: without failures and
-/// open ends a checker has nothing to doubt, and without versions nothing to
-/// order by.
+/// Would catch a history with only successful mutations: a checker needs
+/// failures, unknown outcomes, and versions.
 #[test]
-fn every_end_of_a_mutation_is_told() {
+fn every_outcome_of_a_mutation_is_recorded() {
     let (mut ok, mut open, mut unknown, mut idle) = (0, 0, 0, 0);
     for seed in 0..30 {
         let run = run(seed, FaultClass::VARIANTS);

@@ -18,28 +18,28 @@ use crate::{
     input::BadInput,
 };
 
-/// Why no more events were taken.
+/// Why no more events were read.
 #[derive(Debug)]
 pub(crate) enum Stop {
     /// The input is at its end.
     End,
-    /// The input is bad.
+    /// The input is invalid.
     Bad(BadInput),
     /// An append failed.
     Failed,
-    /// The process was asked to stop.
+    /// The process was interrupted.
     Interrupted,
-    /// Nobody reads the results.
+    /// Stdout is closed.
     StdoutGone,
 }
 
-/// Results on their way to stdout, and their sums.
+/// Results for stdout, and their sums.
 ///
-/// Stdout is written on another thread: a reader that is slow to take the
-/// results must not keep Redis' replies waiting past their time.
+/// Stdout is written on another thread: a slow reader must not delay the
+/// handling of Redis's replies.
 pub(crate) struct Report {
     clock: SystemClock,
-    /// Where Redis is.
+    /// The address of Redis.
     place: String,
     stdout: Stdout,
     buffer: String,
@@ -73,11 +73,11 @@ struct FailureLine<'a> {
     reason: String,
 }
 
-/// Results that are handed over together at the latest.
+/// The size at which results are written.
 const LONG: usize = 1 << 16;
 
 impl Report {
-    /// Of appends to the Redis at `place`.
+    /// A report of appends to the Redis at `place`.
     pub(crate) fn new(place: String) -> Self {
         Self {
             clock: SystemClock::new(),
@@ -92,7 +92,7 @@ impl Report {
         }
     }
 
-    /// Takes the next append's end, in the order of the input.
+    /// Adds the outcome of the next append, in the order of the input.
     pub(crate) fn ended(&mut self, line: u64, ending: Ending) {
         self.last_line = line;
         match ending {
@@ -145,7 +145,7 @@ impl Report {
     }
 
     fn json_line(&mut self, value: &impl Serialize) {
-        // Strings and numbers always have a JSON text.
+        // Strings and numbers always serialize.
         self.buffer
             .push_str(&serde_json::to_string(value).unwrap_or_default());
         self.buffer.push('\n');
@@ -163,7 +163,7 @@ impl Report {
         self.buffer.len() >= LONG
     }
 
-    /// Hands over what there is. Once nobody reads it, it is dropped.
+    /// Writes the collected results; drops them once stdout is closed.
     pub(crate) async fn flush(&mut self) -> io::Result<()> {
         if !self.buffer.is_empty() && !self.stdout_is_gone {
             let written = async {
@@ -180,7 +180,7 @@ impl Report {
         Ok(())
     }
 
-    /// Says how it ended, once nothing is in flight.
+    /// Prints the summary, once nothing is in flight.
     pub(crate) async fn finish(mut self, stop: &Stop, console: &Console) -> Result<Exit, Failure> {
         let took = self.clock.now();
         self.sums.seconds = (took.as_secs_f64() * 1000.0).round() / 1000.0;
@@ -195,7 +195,7 @@ impl Report {
         let _ = self.flush().await;
 
         let complaint = self.complaint(stop);
-        self.tell_failure(console);
+        self.print_failure(console);
         if self.sums.anchors_missing > 0 {
             console.warn(&format!(
                 "{} records are applied, but their anchors could not be written; the lines with \
@@ -215,7 +215,7 @@ impl Report {
         })
     }
 
-    /// What is wrong besides failed appends.
+    /// The error besides failed appends.
     fn complaint(&self, stop: &Stop) -> Option<String> {
         let next = self.last_line + 1;
         Some(match stop {
@@ -245,7 +245,7 @@ impl Report {
         })
     }
 
-    fn tell_failure(&self, console: &Console) {
+    fn print_failure(&self, console: &Console) {
         let Some((line, error)) = &self.first_failure else {
             return;
         };

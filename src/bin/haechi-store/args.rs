@@ -30,7 +30,7 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
-/// What every command takes.
+/// Options of every command.
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Options of every command")]
 pub(crate) struct Global {
@@ -201,7 +201,7 @@ pub(crate) enum KeysCommand {
     Status(keys_status::Args),
 }
 
-/// A URL that may hold a password, and is therefore never shown.
+/// A URL that may contain a password, so it is never shown.
 #[derive(Clone)]
 pub(crate) struct RedisUrl(pub(crate) String);
 
@@ -217,14 +217,14 @@ impl fmt::Debug for RedisUrl {
     }
 }
 
-/// When a write counts as done.
+/// When a write is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Durability {
-    /// Redis has it in memory.
+    /// It is in Redis's memory.
     Memory,
-    /// Redis has it on disk.
+    /// It is on Redis's disk.
     Fsync,
-    /// So many replicas have it.
+    /// It is on so many replicas.
     Replicas(u32),
 }
 

@@ -1,7 +1,6 @@
 //! `audit append`: events from stdin into the chain, results in input order.
-//!
 //! A bounded number of appends is in flight. Their outcomes are awaited in
-//! order; each prints one line on stdout, or was never tried.
+//! order and printed, one line each; an event that was not sent has no line.
 
 use std::{
     collections::VecDeque,
@@ -57,7 +56,7 @@ pub(crate) struct Args {
 /// How an append ended.
 pub(crate) type Ending = Result<Appended, AppendError>;
 
-/// Appends in flight, oldest first, with their lines.
+/// Appends in flight with their lines, oldest first.
 type InFlight = VecDeque<(u64, Pin<Box<dyn Future<Output = Ending>>>)>;
 
 pub(crate) async fn run(args: Args, global: &Global, console: &Console) -> Result<Exit, Failure> {
@@ -67,7 +66,7 @@ pub(crate) async fn run(args: Args, global: &Global, console: &Console) -> Resul
     let mut progress = console.progress("events appended");
     let mut events = Events::from_stdin();
     let mut in_flight = InFlight::with_capacity(args.writers.get().min(1 << 16));
-    // Why no more events are taken; `Some` for good.
+    // Why no more events are read.
     let mut stop = None;
     let mut interrupt = pin!(interrupted());
 
@@ -91,7 +90,7 @@ pub(crate) async fn run(args: Args, global: &Global, console: &Console) -> Resul
         if in_flight.is_empty() && stop.is_some() {
             break;
         }
-        // From here on it waits; whoever reads stdout must not wait with it.
+        // Before waiting, print what is there.
         progress.at(report.applied(), None);
         if report.flush().await.is_err() {
             stop.get_or_insert(Stop::StdoutGone);
@@ -114,7 +113,8 @@ pub(crate) async fn run(args: Args, global: &Global, console: &Console) -> Resul
         }
     }
     drop(progress);
-    // Nothing is in flight; this waits for the sink to let go of Redis.
+    // Nothing is in flight; this waits until the sink has closed its
+    // connection.
     sink.close(global.deadline).await;
     report.finish(&stop.unwrap_or(Stop::End), console).await
 }
@@ -145,8 +145,7 @@ fn send(in_flight: &mut InFlight, sink: &AuditSink, line: u64, event: Event) {
     in_flight.push_back((line, Box::pin(sink.record(event))));
 }
 
-/// Waits until the oldest append has ended. Those behind it cannot pass their
-/// deadlines before it has passed its own.
+/// Waits until the oldest append has ended. Its deadline is the earliest.
 async fn oldest(in_flight: &mut InFlight) -> (u64, Ending) {
     poll_fn(|cx| {
         let Some((line, append)) = in_flight.front_mut() else {
@@ -160,7 +159,7 @@ async fn oldest(in_flight: &mut InFlight) -> (u64, Ending) {
     .await
 }
 
-/// What `future` gives without waiting.
+/// The output of `future` if it is ready.
 async fn now<F: Future>(future: F) -> Option<F::Output> {
     let mut future = pin!(future);
     poll_fn(|cx| match future.as_mut().poll(cx) {

@@ -50,7 +50,7 @@ pub(crate) async fn run(args: Args, global: &Global, console: &Console) -> Resul
     let store = global.store(&client);
     let before = match store.tail(None).await.map_err(ReadError::from) {
         Ok(tail) => tail,
-        // The list can be read all the same, but not by sequence.
+        // The list can still be read, but not by sequence.
         Err(ReadError::Corrupt(corrupt @ Corrupt::Diverged { .. }))
             if args.from.is_none() && args.to.is_none() =>
         {
@@ -77,9 +77,8 @@ pub(crate) async fn run(args: Args, global: &Global, console: &Console) -> Resul
     Ok(Exit::Success)
 }
 
-/// The elements of the list, from 0, end exclusive, that hold the sequences
-/// asked for: computed from the end, because the list's beginning may have
-/// been trimmed away.
+/// The elements of the list, from 0, end exclusive, with the requested
+/// sequences: computed from the end, because the list may have been trimmed.
 fn elements(args: &Args, tail: &Tail) -> Result<(u64, u64), Failure> {
     let last = tail.head.len();
     let trimmed = last.saturating_sub(tail.length);
@@ -92,7 +91,7 @@ fn elements(args: &Args, tail: &Tail) -> Result<(u64, u64), Failure> {
         )));
     }
     let to = args.to.unwrap_or(last).min(last);
-    // An empty range is fine: there may be nothing new yet.
+    // The range may be empty: `from` may be the next sequence.
     let start = (from - 1 - trimmed).min(tail.length);
     let end = to.saturating_sub(trimmed);
     Ok((start, end.max(start)))
@@ -126,8 +125,8 @@ async fn print(
     Ok(printed)
 }
 
-/// Makes a stored text one line. In JSON a raw line break is white space, and
-/// its hash does not depend on it.
+/// Makes a stored text one line. In JSON a line break is white space, which is
+/// not hashed.
 fn one_line(record: &mut Vec<u8>) {
     for byte in record.iter_mut() {
         if matches!(byte, b'\n' | b'\r') {
@@ -137,8 +136,8 @@ fn one_line(record: &mut Vec<u8>) {
     record.push(b'\n');
 }
 
-/// Elements are found by their place: had the list been trimmed or replaced
-/// while it was read, other records would have been printed.
+/// Elements are read by index: if the list was trimmed or replaced meanwhile,
+/// wrong records were printed.
 async fn check_unmoved(
     store: &RedisAuditStore,
     client: &Client,

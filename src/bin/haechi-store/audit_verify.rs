@@ -43,8 +43,7 @@ pub(crate) struct Args {
     all: bool,
 }
 
-/// The longest text that Redis can hold, and so the longest that a record in
-/// a file can have had.
+/// The longest text that Redis can store, so the longest record in a file.
 const MAX_RECORD: usize = 512 << 20;
 
 #[derive(Serialize)]
@@ -52,7 +51,7 @@ const MAX_RECORD: usize = 512 << 20;
 struct Answer {
     valid: bool,
     records: u64,
-    /// `Some(None)` is the hash of an empty chain: null.
+    /// `Some(None)`: the hash of an empty chain, null.
     #[serde(skip_serializing_if = "Option::is_none")]
     head_hash: Option<Option<String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -65,7 +64,7 @@ struct Answer {
     anchored: Option<AnchorCounts>,
 }
 
-/// Where a fault is.
+/// The location of a fault.
 #[derive(Clone, Copy, Default, Serialize)]
 struct Place {
     /// The line of the file.
@@ -74,7 +73,7 @@ struct Place {
     /// The element of the list, counted from 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     element: Option<u64>,
-    /// What the record says its sequence is, or the anchor.
+    /// The sequence that the record claims, or the anchor's.
     #[serde(skip_serializing_if = "Option::is_none")]
     sequence: Option<u64>,
 }
@@ -130,15 +129,15 @@ fn read_anchors(paths: &[PathBuf]) -> Result<Anchors, Failure> {
     Ok(anchors)
 }
 
-/// A verification under way.
+/// A verification in progress.
 struct Verification {
     verifier: Verifier,
     out: BufWriter<StdoutLock<'static>>,
     lists_all: bool,
     in_file: bool,
-    /// Faults that are not the records'.
+    /// Faults outside of records.
     besides: Vec<String>,
-    /// What a person should know of the first fault.
+    /// A hint on the first fault.
     hint: Option<&'static str>,
 }
 
@@ -177,8 +176,8 @@ impl Verification {
     async fn redis(&mut self, global: &Global, console: &Console) -> Result<(), Failure> {
         let client = global.client()?;
         let store = global.store(&client);
-        // A head that disagrees does not keep the list from being verified;
-        // how far that is whole is what somebody wants to know then.
+        // The list is verified even if the head disagrees, to show how far it
+        // is valid.
         let (mut pages, tail) = match store.tail(None).await.map_err(ReadError::from) {
             Ok(tail) => (Pages::over(&store, 0, tail.length), Some(tail)),
             Err(ReadError::Corrupt(corrupt)) => {
@@ -215,7 +214,7 @@ impl Verification {
         Ok(())
     }
 
-    /// Prints faults where all are asked for.
+    /// Prints faults, with `--all`.
     fn list(&mut self, faults: &[Fault]) -> Result<(), Failure> {
         if self.lists_all {
             for fault in faults {
@@ -269,11 +268,11 @@ impl Verification {
         };
         let written = console::json_line(&mut self.out, &answer).and_then(|()| self.out.flush());
         console::unless_closed(written)?;
-        Ok(self.tell(&answer, console))
+        Ok(self.print(&answer, console))
     }
 
-    /// The same for people.
-    fn tell(&self, answer: &Answer, console: &Console) -> Exit {
+    /// The same as text.
+    fn print(&self, answer: &Answer, console: &Console) -> Exit {
         let torn = answer.anchored.as_ref().map_or(0, |anchored| anchored.torn);
         if torn > 0 {
             console.warn(&format!(

@@ -1,4 +1,4 @@
-//! Connects to Redis by options and environment. No message here shows a
+//! Connects to Redis by options and environment. No message contains a
 //! password.
 
 use haechi_store_redis::{
@@ -12,13 +12,13 @@ use crate::{args::Global, exit::Failure};
 const DEFAULT_URL: &str = "redis://127.0.0.1:6379";
 
 impl Global {
-    /// The Redis that is meant; nothing is sent to it yet.
+    /// The client; nothing is sent yet.
     pub(crate) fn client(&self) -> Result<Client, Failure> {
         let url = self.redis.as_ref().map(|url| url.0.as_str());
-        // An empty variable is how some supervisors leave one out.
+        // Some supervisors set an omitted variable to the empty string.
         let url = url.filter(|url| !url.is_empty()).unwrap_or(DEFAULT_URL);
         open(url).map_err(|error| {
-            // The client's own words for a bad URL do not repeat it.
+            // The client's messages for a bad URL do not repeat it.
             Failure::error(format!(
                 "the URL of Redis cannot be used: {error}; give --redis or $REDIS_URL as \
                  redis://USER:PASSWORD@HOST:PORT/DB, or rediss:// for TLS"
@@ -26,10 +26,10 @@ impl Global {
         })
     }
 
-    /// Everything the options say about a sink or a store.
+    /// A builder with the options.
     pub(crate) fn builder(&self) -> Builder {
         let mut timeouts = Timeouts::default();
-        // A lost reply has to leave time to find out what became of it.
+        // After a lost reply, time is needed to find out the outcome.
         let most = self.deadline / 4;
         timeouts.connect = timeouts.connect.min(most);
         timeouts.reply = timeouts.reply.min(most);
@@ -59,8 +59,8 @@ fn open(url: &str) -> redis::RedisResult<Client> {
     {
         settings = settings.set_password(password);
     }
-    // Without a choice the TLS library panics at the first connection; one
-    // that was made already is as good.
+    // Without a default provider the TLS library panics; one that is already
+    // installed is used.
     let _ = rustls::crypto::ring::default_provider().install_default();
     Client::open(info.set_redis_settings(settings))
 }
@@ -69,23 +69,23 @@ fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-/// Where `client` connects to: host and port, nothing else of the URL.
+/// The address of Redis: host and port, without the rest of the URL.
 pub(crate) fn place(client: &Client) -> String {
     client.get_connection_info().addr().to_string()
 }
 
-/// What a read's failure means for a command that asked.
+/// The failure of a command whose read failed.
 pub(crate) fn read_failure(client: &Client, error: &ReadError) -> Failure {
     match error {
         ReadError::Unavailable(cause) => Failure::error(format!(
-            "Redis at {} could not be asked: {cause}",
+            "Redis at {} could not be read: {cause}",
             place(client)
         )),
         ReadError::Corrupt(corrupt) => corrupt_failure(corrupt),
     }
 }
 
-/// What a corrupt state means for a command that asked.
+/// The failure of a command that found a corrupt state.
 pub(crate) fn corrupt_failure(corrupt: &Corrupt) -> Failure {
     Failure::negative(corrupt.to_string())
 }

@@ -1,4 +1,4 @@
-//! Output: results on stdout, everything for people on stderr.
+//! Output: results on stdout, everything else on stderr.
 
 use std::{
     io::{self, BufWriter, IsTerminal, StdoutLock, Write},
@@ -11,10 +11,10 @@ use serde::Serialize;
 
 use crate::exit::Exit;
 
-/// What the streams are, found out once.
+/// The properties of the output streams.
 #[derive(Debug)]
 pub(crate) struct Console {
-    /// Whether summaries go to stdout as well, as JSON lines.
+    /// Whether summaries are printed on stdout too, as JSON lines.
     json: bool,
     terminal: bool,
     colour: bool,
@@ -31,24 +31,24 @@ impl Console {
         }
     }
 
-    /// Whether summaries are wanted as JSON lines too.
+    /// Whether summaries are printed as JSON lines too.
     pub(crate) fn json(&self) -> bool {
         self.json
     }
 
-    /// Something that went wrong; `message` says what to do next.
+    /// Prints an error; `message` includes the next step.
     pub(crate) fn error(&self, message: &str) {
         self.say("error:", "31", message);
     }
 
-    /// Something that did not go wrong, but should be known.
+    /// Prints a warning.
     pub(crate) fn warn(&self, message: &str) {
         self.say("warning:", "33", message);
     }
 
-    /// Whatever a person wants to know besides the results.
+    /// Prints text on stderr.
     pub(crate) fn note(&self, message: &str) {
-        // Nobody can be told that stderr is gone.
+        // A closed stderr is ignored.
         let _ = writeln!(io::stderr(), "{message}");
     }
 
@@ -60,7 +60,7 @@ impl Console {
         }
     }
 
-    /// Counts what is done, on a terminal, once it takes over a second.
+    /// Shows progress on a terminal, if it takes longer than a second.
     pub(crate) fn progress(&self, what: &'static str) -> Progress {
         let clock = SystemClock::new();
         Progress {
@@ -73,7 +73,7 @@ impl Console {
     }
 }
 
-/// A line on the terminal that is drawn over and over, and gone at the end.
+/// A line on the terminal that is redrawn, and removed at the end.
 #[derive(Debug)]
 pub(crate) struct Progress {
     shown: bool,
@@ -127,7 +127,7 @@ pub(crate) fn answer(value: &impl Serialize) -> io::Result<()> {
     out.flush()
 }
 
-/// Prints the help that was asked for, or what is wrong with the arguments.
+/// Prints the requested help, or the usage error.
 pub(crate) fn usage(error: &clap::Error) -> Exit {
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
@@ -135,10 +135,10 @@ pub(crate) fn usage(error: &clap::Error) -> Exit {
             Exit::Success
         }
         _ => {
-            // The message repeats arguments, and one may be a URL that holds
-            // a password and stands in the wrong place.
+            // The message repeats arguments, one of which may be a URL with a
+            // password.
             let text = without_urls(&error.render().to_string());
-            // One that stands where a token belongs may be a plaintext.
+            // An argument in place of a token may be a plaintext.
             let text = match std::env::args().any(|word| word == "vault") {
                 true => without_values(&text),
                 false => text,
@@ -149,7 +149,7 @@ pub(crate) fn usage(error: &clap::Error) -> Exit {
     }
 }
 
-/// `text` with the rest of every URL after its scheme left out.
+/// `text` with every URL cut after its scheme.
 fn without_urls(text: &str) -> String {
     let mut parts = text.split("://");
     let mut kept = parts.next().unwrap_or_default().to_owned();
@@ -163,7 +163,7 @@ fn without_urls(text: &str) -> String {
     kept
 }
 
-/// `text` with every quoted word left out that is no option's name.
+/// `text` with quoted words removed, except names of options.
 fn without_values(text: &str) -> String {
     let mut kept = String::new();
     for (place, part) in text.split('\'').enumerate() {
@@ -179,8 +179,8 @@ fn without_values(text: &str) -> String {
     kept
 }
 
-/// Whether a question's answer was printed, or nobody reads stdout any more:
-/// the exit code and stderr still tell it then.
+/// Whether the answer was printed, or stdout was closed; exit code and stderr
+/// then still report it.
 ///
 /// # Errors
 ///

@@ -22,17 +22,17 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// Why a command ended early.
+/// Why a command failed.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// With a message for stderr, which says what to do next.
+    /// With a message for stderr, which includes the next step.
     Message {
         /// The exit code.
         exit: Exit,
         /// One line, without secrets.
         message: String,
     },
-    /// The reader of stdout has closed it, as `head` does: no error.
+    /// Stdout was closed by its reader, as `head` does; not an error.
     StdoutClosed,
 }
 
@@ -54,7 +54,7 @@ impl Failure {
     }
 
     /// Prints the message and returns the exit code.
-    pub(crate) fn tell(self, console: &Console) -> Exit {
+    pub(crate) fn print(self, console: &Console) -> Exit {
         match self {
             Self::Message { exit, message } => {
                 console.error(&message);

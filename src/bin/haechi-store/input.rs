@@ -13,14 +13,14 @@ use haechi_store_redis::{
 use tokio::sync::mpsc;
 use zeroize::Zeroizing;
 
-/// Bytes read ahead of the line at hand.
+/// Bytes read ahead of the current line.
 const READ_AHEAD: usize = 1 << 16;
-/// Events parsed ahead go over in groups of at most so many, of which at most
+/// Parsed events are passed on in groups of at most so many, of which at most
 /// [`GROUPS`] wait.
 const GROUP: usize = 256;
 const GROUPS: usize = 2;
 
-/// Lines of a reader, each at most so long.
+/// The lines of a reader, with a maximum length.
 pub(crate) struct Lines<R> {
     reader: BufReader<R>,
     max_bytes: usize,
@@ -33,9 +33,9 @@ pub(crate) struct Line<'a> {
     /// Counted from 1.
     pub(crate) number: u64,
     pub(crate) text: &'a [u8],
-    /// Whether a newline ended it; only the last line can lack one.
+    /// Whether it ends in a newline; only the last line may not.
     pub(crate) ended: bool,
-    /// Whether it is longer than the limit, and `text` only its beginning.
+    /// Whether it is longer than the limit; `text` is then its beginning.
     pub(crate) cut: bool,
 }
 
@@ -49,11 +49,11 @@ impl<R: Read> Lines<R> {
         }
     }
 
-    /// The next line; after one that was cut, what is left of it.
+    /// The next line; after one that was cut, its rest.
     pub(crate) fn next(&mut self) -> io::Result<Option<Line<'_>>> {
         self.text.clear();
-        // One byte more than the limit tells a line that reaches it from one
-        // that passes it; the second is its newline.
+        // Two bytes more than the limit: one to detect a longer line, one for
+        // the newline.
         let limit = self.max_bytes as u64 + 2;
         let read = (&mut self.reader)
             .take(limit)
@@ -74,7 +74,7 @@ impl<R: Read> Lines<R> {
         }))
     }
 
-    /// Whether the next line can be had without waiting.
+    /// Whether the next line is available without waiting.
     fn has_next(&self) -> bool {
         self.reader.buffer().contains(&b'\n')
     }
@@ -88,10 +88,10 @@ pub(crate) fn open(path: &Path) -> io::Result<Box<dyn Read + Send>> {
     Ok(Box::new(File::open(path)?))
 }
 
-/// An event and the line it stood on.
+/// An event and its line.
 pub(crate) type Numbered = (u64, Event);
 
-/// Why the input ends before its end.
+/// Why reading ended early.
 #[derive(Debug)]
 pub(crate) enum BadInput {
     /// This line cannot be an event.
@@ -100,15 +100,15 @@ pub(crate) enum BadInput {
     Read { after: u64, error: io::Error },
 }
 
-/// Events from stdin, read and parsed on a thread of their own, a bounded
-/// distance ahead of who takes them.
+/// Events from stdin, read and parsed on another thread, a bounded number in
+/// advance.
 pub(crate) struct Events {
     groups: mpsc::Receiver<Result<Vec<Numbered>, BadInput>>,
     group: std::vec::IntoIter<Numbered>,
 }
 
 impl Events {
-    /// Begins to read. Dropping it ends the reading at the next line.
+    /// Starts reading. Dropping it stops the thread at the next line.
     pub(crate) fn from_stdin() -> Self {
         let (sender, groups) = mpsc::channel(GROUPS);
         tokio::task::spawn_blocking(move || read_events(&sender));
@@ -118,7 +118,7 @@ impl Events {
         }
     }
 
-    /// The next event if it is there already.
+    /// The next event if it is available.
     pub(crate) fn ready(&mut self) -> Option<Numbered> {
         self.group.next()
     }
@@ -137,7 +137,7 @@ impl Events {
     }
 }
 
-/// Sends what it reads until the end, the first bad line, or nobody listens.
+/// Sends events until the end, the first bad line, or the receiver is dropped.
 fn read_events(sender: &mpsc::Sender<Result<Vec<Numbered>, BadInput>>) {
     let limits = Limits::default();
     let mut lines = Lines::new(io::stdin(), limits.max_bytes);
@@ -164,7 +164,7 @@ fn read_events(sender: &mpsc::Sender<Result<Vec<Numbered>, BadInput>>) {
                 }
             }
         }
-        // What is read must not wait for what is not.
+        // What was read is passed on before waiting for more.
         let full = group.len() >= GROUP || bytes >= READ_AHEAD || !lines.has_next();
         if full && !group.is_empty() {
             bytes = 0;
@@ -176,7 +176,7 @@ fn read_events(sender: &mpsc::Sender<Result<Vec<Numbered>, BadInput>>) {
             }
         }
     };
-    // Nobody listens any more if a send fails here.
+    // A failed send means that the receiver was dropped.
     if !group.is_empty() && sender.blocking_send(Ok(group)).is_err() {
         return;
     }
@@ -185,12 +185,12 @@ fn read_events(sender: &mpsc::Sender<Result<Vec<Numbered>, BadInput>>) {
     }
 }
 
-/// Plaintexts or tokens from stdin, one a line, read on a thread of their own.
+/// Plaintexts or tokens from stdin, one per line, read on another thread.
 pub(crate) struct Texts {
     lines: mpsc::Receiver<Result<(u64, Zeroizing<String>), BadText>>,
 }
 
-/// Why the texts end before the input's end. What stood there is not shown.
+/// Why reading ended early. The content is not shown.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BadText {
     /// It is longer than a plaintext may be.
@@ -212,15 +212,15 @@ pub(crate) enum BadText {
     Read {
         /// From 1.
         after: u64,
-        /// What the system said.
+        /// The system's error.
         error: io::Error,
     },
 }
 
 impl Texts {
-    /// Begins to read. Dropping it ends the reading at the next line.
+    /// Starts reading. Dropping it stops the thread at the next line.
     pub(crate) fn from_stdin() -> Self {
-        // Each may be as long as a plaintext may be.
+        // Each line can be as long as a plaintext.
         let (sender, lines) = mpsc::channel(8);
         tokio::task::spawn_blocking(move || {
             let mut lines = Lines::new(io::stdin(), MAX_PLAINTEXT);

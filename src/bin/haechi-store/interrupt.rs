@@ -2,7 +2,7 @@
 
 use std::future::pending;
 
-/// Completes when the process is asked to stop.
+/// Completes on Ctrl-C or SIGTERM.
 pub(crate) async fn interrupted() {
     tokio::select! {
         () = ctrl_c() => {}

@@ -11,7 +11,7 @@ use crate::{
     exit::{Exit, Failure},
 };
 
-/// Where the keys are.
+/// The option for the key file.
 #[derive(clap::Args, Debug)]
 pub(crate) struct KeyFileArg {
     /// The key file; only its owner may be able to read it (mode 600)
@@ -30,7 +30,7 @@ impl KeyFileArg {
     }
 }
 
-/// What is printed of a key; never the key.
+/// The printed properties of a key, without the key.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ShownKey<'a> {
@@ -53,7 +53,7 @@ impl<'a> From<&'a KeyStatus> for ShownKey<'a> {
     }
 }
 
-/// Says that the active key, the first one, should be replaced soon.
+/// Warns if the active key, the first one, should be replaced soon.
 pub(crate) fn warn_if_worn(keys: &[KeyStatus], console: &Console) {
     if let Some(key) = keys.first().filter(|key| key.is_worn()) {
         console.warn(&format!(
@@ -64,7 +64,7 @@ pub(crate) fn warn_if_worn(keys: &[KeyStatus], console: &Console) {
     }
 }
 
-/// A refusal is an answer; a file that cannot be opened is none.
+/// A refusal has exit code 1; a file that cannot be opened has 2.
 impl From<KeysError> for Failure {
     fn from(error: KeysError) -> Self {
         let exit = match error {

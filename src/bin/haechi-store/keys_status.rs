@@ -1,4 +1,4 @@
-//! `keys status`: which keys there are, and how far they are used.
+//! `keys status`: the keys and their use.
 
 use haechi_store_redis::crypto::manage;
 use serde::Serialize;

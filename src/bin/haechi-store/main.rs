@@ -1,9 +1,9 @@
 //! The operator's program: append to a chain, verify it, export it; tokenize,
 //! reveal, and manage keys; check whether a Redis is ready; benchmarks.
 //!
-//! One command, one file. Every command is `run(args, global, console)`, puts
-//! its results on stdout and everything else on stderr, and ends in an
-//! [`Exit`]. No command's file knows another's.
+//! One command, one file. Every command is `run(args, global, console)`, prints
+//! results on stdout and everything else on stderr, and returns an [`Exit`].
+//! Commands do not depend on each other.
 
 mod append_report;
 mod args;
@@ -49,21 +49,21 @@ fn main() -> ExitCode {
     };
     let console = Console::new(cli.global.json);
     // One thread: a command waits for Redis, not for the processor. Blocking
-    // reads and writes of the pipes have tokio's blocking threads.
+    // reads and writes use tokio's blocking threads.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
     let exit = match runtime {
         Ok(runtime) => {
             let outcome = runtime.block_on(run(cli, &console));
-            // A read of stdin that waits for input must not hold up the end.
+            // A pending read of stdin must not delay the end.
             runtime.shutdown_background();
-            outcome.unwrap_or_else(|failure| failure.tell(&console))
+            outcome.unwrap_or_else(|failure| failure.print(&console))
         }
         Err(error) => Failure::error(format!(
             "no runtime: {error}; free file descriptors or memory, and try again"
         ))
-        .tell(&console),
+        .print(&console),
     };
     exit.into()
 }

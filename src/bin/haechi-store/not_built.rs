@@ -1,9 +1,8 @@
-//! Commands that are planned but not in this version: they are recognized, do
-//! nothing, and say so.
+//! Planned commands: they are recognized and report that they are not built.
 
 use crate::exit::Failure;
 
-/// Whatever follows the command's name.
+/// All further arguments.
 #[derive(clap::Args)]
 #[command(disable_help_flag = true)]
 pub(crate) struct Args {
@@ -11,14 +10,14 @@ pub(crate) struct Args {
     rest: Vec<String>,
 }
 
-/// Arguments may be tokens or handles; none is repeated.
+/// Arguments may be tokens or handles, so they are not shown.
 impl std::fmt::Debug for Args {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} arguments", self.rest.len())
     }
 }
 
-/// That `what` is not built.
+/// The failure of a command that is not built.
 pub(crate) fn failure(what: &str) -> Failure {
     Failure::error(format!(
         "`haechi-store {what}` is not built yet in version {}, and nothing was done; \

@@ -27,7 +27,7 @@ struct Answer<'a> {
     reason: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     detail: Option<String>,
-    /// Further reasons, less grave.
+    /// Further reasons, less severe.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     also: Vec<&'a str>,
 }

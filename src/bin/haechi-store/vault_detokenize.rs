@@ -28,7 +28,7 @@ pub(crate) struct Args {
     keys: KeyFileArg,
 }
 
-/// Tokens restored, and audited, together.
+/// Tokens restored and audited in one call.
 const TOGETHER: usize = 256;
 
 #[derive(Serialize)]

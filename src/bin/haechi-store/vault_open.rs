@@ -26,8 +26,8 @@ use crate::{
 /// The vault in Redis, with the keys of a file.
 pub(crate) type Vault = RedisTokenVault<LocalKeys>;
 
-/// The object in an option's value, which may hold something secret and is not
-/// repeated.
+/// The object in an option's value. It may be secret, so errors do not repeat
+/// it.
 pub(crate) fn object(option: &str, text: Option<&str>) -> Result<JsonObject, Failure> {
     match text.map(JsonObject::from_json) {
         None => Ok(JsonObject::default()),
@@ -36,7 +36,7 @@ pub(crate) fn object(option: &str, text: Option<&str>) -> Result<JsonObject, Fai
     }
 }
 
-/// A vault, ready to be used and to be closed.
+/// An open vault, which has to be closed.
 pub(crate) struct Open {
     pub(crate) client: Client,
     pub(crate) vault: Vault,
@@ -45,7 +45,7 @@ pub(crate) struct Open {
 }
 
 impl Open {
-    /// Opens the key file and asks Redis whether it can be trusted.
+    /// Opens the key file and checks whether Redis is suitable.
     pub(crate) async fn new(
         keys: &KeyFileArg,
         global: &Global,
@@ -68,8 +68,7 @@ impl Open {
         })
     }
 
-    /// Gives back what was reserved. Failing costs nothing but encryptions
-    /// that the key could have made.
+    /// Returns reserved encryptions. A failure only wastes them.
     pub(crate) async fn close(self, global: &Global, console: &Console) {
         self.audit.close(global.deadline).await;
         drop(self.vault);
@@ -91,8 +90,8 @@ pub(crate) fn store(global: &Global, client: &Client) -> RedisVaultStore {
     global.builder().vault_store(client.clone())
 }
 
-/// What a mutation's failure means: its exit code, after stdout has the
-/// handle of one whose outcome is unknown.
+/// The failure of a mutation. If its outcome is unknown, the handle is printed
+/// on stdout.
 pub(crate) fn mutate_failure(client: &Client, error: &MutateError) -> Failure {
     match error {
         MutateError::Unknown { mutation, .. } => unknown(mutation.to_string(), error),
@@ -103,7 +102,7 @@ pub(crate) fn mutate_failure(client: &Client, error: &MutateError) -> Failure {
     }
 }
 
-/// As [`mutate_failure`], of an audit event that is not known to be applied.
+/// As [`mutate_failure`], for an audit event that is not known to be applied.
 pub(crate) fn append_failure(client: &Client, error: &AppendError, what: &str) -> Failure {
     match error {
         AppendError::Unknown { handle, .. } => unknown(handle.to_string(), what),
@@ -121,7 +120,7 @@ fn unknown(handle: String, message: impl std::fmt::Display) -> Failure {
         outcome: "unknown",
         handle,
     };
-    // Should stdout be gone, exit code and stderr still say it.
+    // If stdout is closed, exit code and stderr still report it.
     let _ = console::json_line(&mut console::stdout(), &line);
     Failure::Message {
         exit: Exit::Unknown,

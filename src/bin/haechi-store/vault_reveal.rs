@@ -37,7 +37,7 @@ pub(crate) struct Args {
     keys: KeyFileArg,
 }
 
-/// What was given as a token may be a plaintext.
+/// The argument may be a plaintext.
 impl std::fmt::Debug for Args {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Args").finish_non_exhaustive()

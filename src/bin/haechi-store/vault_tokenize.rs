@@ -52,7 +52,7 @@ pub(crate) struct Args {
     keys: KeyFileArg,
 }
 
-/// Plaintexts on their way at once.
+/// Plaintexts tokenized concurrently.
 const IN_FLIGHT: usize = 32;
 
 fn retention(text: &str) -> Result<Retention, String> {
@@ -149,7 +149,7 @@ async fn tokenize(
     }
 }
 
-/// A token that nobody was told of is of no use, and expires.
+/// A token that was not printed is unused, and expires.
 async fn unread(
     line: u64,
     error: &std::io::Error,
@@ -166,7 +166,7 @@ async fn unread(
     ))
 }
 
-/// Those behind the one that failed are let end: they may be tokens already.
+/// Waits for the plaintexts after the failed one: they may have tokens already.
 async fn failed(
     open: &Open,
     line: u64,

@@ -1,4 +1,4 @@
-//! Which texts become events, which are refused, and what `Debug` never shows.
+//! Which texts become events, which are refused, and what `Debug` omits.
 
 use crate::chain::{AppendId, Event, Head, InvalidEvent, Limits, Record, Verifier};
 
@@ -44,7 +44,7 @@ fn numbers_are_kept_or_refused() {
         refused(r#"{"a":1e400}"#),
         InvalidEvent::NumberOverflows { offset: 5 }
     );
-    // What is removed is checked all the same.
+    // Removed members are checked too.
     assert_eq!(
         refused(r#"{"secret":[1e400]}"#),
         InvalidEvent::NumberOverflows { offset: 11 }
@@ -91,7 +91,7 @@ fn depth_and_size_are_limited() {
             max_depth: 128
         }
     );
-    // Far beyond any stack.
+    // Deeper than any stack.
     assert!(matches!(
         refused(&"[".repeat(1 << 20)),
         InvalidEvent::TooDeep { .. }
@@ -113,7 +113,7 @@ fn depth_and_size_are_limited() {
 }
 
 #[test]
-fn removed_members_leave_nothing_behind() {
+fn removed_members_are_absent() {
     let event = r#"{"id":1,"a":[{"prompt":"SECRET","b":{"\u0073tate":"SECRET"}},["kept",{"labels":["SECRET"]}]],
         "message":{"x":"SECRET"},"Value":"kept","values":"kept"}"#;
     let record = seal(event);
@@ -127,7 +127,7 @@ fn removed_members_leave_nothing_behind() {
 }
 
 #[test]
-fn an_integrity_the_event_brings_is_replaced() {
+fn an_events_own_integrity_is_replaced() {
     let brought = seal(r#"{"id":1,"auditIntegrity":{"sequence":99,"eventHash":"forged"}}"#);
     assert_eq!(brought, seal(r#"{"id":1}"#));
     let inner = seal(r#"{"id":1,"inner":{"auditIntegrity":{"sequence":99}}}"#);
@@ -140,7 +140,7 @@ fn an_integrity_the_event_brings_is_replaced() {
 }
 
 #[test]
-fn lone_surrogates_are_chained_exactly_so() {
+fn lone_surrogates_are_kept() {
     let record = seal(r#"{"a":"x\uD800y","\udfff":"\ud83d\ude00\ud83d"}"#);
     assert!(
         record
@@ -171,7 +171,7 @@ fn an_append_id_is_attested() {
 }
 
 #[test]
-fn values_come_through_serde() {
+fn values_are_read_through_serde() {
     let event = Event::from_serialize(&serde_json::json!({"n": 1.0, "secret": 1})).unwrap();
     let record = event.seal(None, &Head::Empty).unwrap();
     assert!(

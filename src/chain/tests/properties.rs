@@ -17,7 +17,7 @@ fn text() -> impl Strategy<Value = String> {
     ]
 }
 
-/// Numbers that are what their text says: no reading changes them.
+/// Numbers that reading does not change.
 fn number() -> impl Strategy<Value = Number> {
     let bits = any::<u64>().prop_map(f64::from_bits);
     prop_oneof![
@@ -82,8 +82,8 @@ fn verifies<'a>(lines: impl IntoIterator<Item = &'a [u8]>) -> bool {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..Default::default() })]
 
-    /// `serde_json_canonicalizer` implements RFC 8785 on its own. It cannot
-    /// represent lone surrogates, which `Value` excludes anyway.
+    /// `serde_json_canonicalizer` is another implementation of RFC 8785. It
+    /// cannot represent lone surrogates, nor can `Value`.
     #[test]
     fn the_canonical_text_is_rfc_8785(value in json()) {
         let independent = serde_json_canonicalizer::to_string(&value).unwrap();
@@ -99,14 +99,14 @@ proptest! {
     }
 
     #[test]
-    fn doubles_come_back(bits in any::<u64>()) {
+    fn doubles_round_trip(bits in any::<u64>()) {
         let value = f64::from_bits(bits);
         prop_assume!(value.is_finite());
-        // Not Rust's own spelling: where two shortest texts are equally near,
-        // it does not take the one ECMAScript takes.
+        // Not Rust's own format: if two shortest texts are equally near, it
+        // does not choose ECMAScript's.
         let text = canonical(&serde_json::to_string(&value).unwrap());
         prop_assert_eq!(text.parse::<f64>().unwrap(), value);
-        // The exact expansion is the same number, however long.
+        // The exact expansion is the same number.
         prop_assert_eq!(canonical(&format!("{value:.1080}")), text.clone());
         prop_assert_eq!(canonical(&format!("{value:.770e}")), text);
     }
@@ -121,9 +121,10 @@ proptest! {
         }
     }
 
-    /// A changed byte is noticed, or was no change to the record.
+    /// Would catch a change that verifies although the canonical record
+    /// differs.
     #[test]
-    fn no_changed_byte_goes_unnoticed(
+    fn changed_bytes_are_detected(
         event in event(), at in any::<prop::sample::Index>(), byte in any::<u8>(), insert in any::<bool>(),
     ) {
         let record = chain(&[event]).remove(0);
@@ -137,10 +138,9 @@ proptest! {
         }
     }
 
-    /// Nor does a removed or repeated stretch, or it was no change: the plus
-    /// sign of 1e+21, say.
+    /// The same for a removed or repeated range.
     #[test]
-    fn no_cut_goes_unnoticed(event in event(), a in any::<prop::sample::Index>(), b in any::<prop::sample::Index>()) {
+    fn cut_ranges_are_detected(event in event(), a in any::<prop::sample::Index>(), b in any::<prop::sample::Index>()) {
         let record = chain(&[event]).remove(0);
         let text = record.text().as_bytes();
         let (a, b) = (a.index(text.len()), b.index(text.len()));
@@ -153,7 +153,7 @@ if verifies([spliced.as_slice()]) {
         }
     }
 
-    /// Nothing panics, whatever is read.
+    /// Would catch a panic on any input.
     #[test]
     fn any_bytes_are_read_or_refused(
         bytes in prop::collection::vec(any::<u8>(), 0..64), soup in "[\\[\\]{}\",:\\\\udDcC089eE+\\-. \\u{0}a]{0,40}",
@@ -164,7 +164,7 @@ if verifies([spliced.as_slice()]) {
                 let record = event.seal(None, &Head::Empty).unwrap();
                 prop_assert!(verifies([record.text().as_bytes()]));
             }
-            // What an independent parser reads is never "not JSON" here.
+            // What an independent parser accepts is never "not JSON" here.
             if serde_json::from_slice::<Map<String, Value>>(text).is_ok() {
                 let is_json = !matches!(ours, Err(InvalidEvent::NotJson { .. }));
                 prop_assert!(is_json);
@@ -177,8 +177,8 @@ if verifies([spliced.as_slice()]) {
     }
 }
 
-/// Where two shortest texts of a double are equally near, serializers differ;
-/// the one this crate reads values through agrees with ECMAScript.
+/// If two shortest texts of a double are equally near, serializers differ;
+/// serde_json, through which values are read, agrees with ECMAScript.
 #[test]
 fn a_tie_between_shortest_texts_is_ecmascripts() {
     let value = f64::from_bits(4_835_613_270_675_268_009);

@@ -1,4 +1,4 @@
-//! Golden data written by another implementation of the same chain.
+//! Golden data from the reference implementation.
 
 use crate::chain::{Anchors, Event, EventHash, Head, Reason, StoredRecord, Verdict, Verifier};
 use serde_json::Value;
@@ -12,7 +12,7 @@ fn parse(vectors: &str) -> Vec<Value> {
     serde_json::from_str(vectors).unwrap()
 }
 
-/// The canonical text of any value, by way of a member sealed into a record.
+/// The canonical text of any value, as a member of a sealed record.
 pub(crate) fn canonical(json: &str) -> String {
     let event = Event::from_json(&format!("{{\"a\":{json}}}")).unwrap();
     let record = event.seal(None, &Head::Empty).unwrap();
@@ -29,14 +29,14 @@ fn canonical_texts() {
             vector["json"].as_str().unwrap(),
             vector["stable_v1"].as_str().unwrap(),
         );
-        // Only verification leaves every member in: what it hashes for a
-        // record around the value shows through the record's hash.
+        // Only verification keeps every member: what it hashes is compared
+        // through the hash of a record around the value.
         let hashed = format!(r#"{{"a":{stable},"auditIntegrity":{{"sequence":1}}}}"#);
         let hash = EventHash::from_bytes(Sha256::digest(hashed).into());
         let stored =
             format!(r#"{{"auditIntegrity":{{"sequence":1,"eventHash":"{hash}"}},"a":{json}}}"#);
         assert_eq!(Verifier::new().line(stored.as_bytes()), [], "{json}");
-        // A scalar also shows in the sealed text itself.
+        // A scalar is also in the sealed text.
         if !json.starts_with('{') && !json.starts_with('[') {
             assert_eq!(canonical(json), stable, "{json}");
         }
@@ -44,7 +44,7 @@ fn canonical_texts() {
 }
 
 #[test]
-fn a_chain_sealed_here_has_the_hashes_sealed_there() {
+fn sealed_chains_have_the_reference_hashes() {
     let vectors = parse(CHAIN);
     assert_eq!(vectors.len(), 200);
     let mut head = Head::Empty;

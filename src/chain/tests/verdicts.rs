@@ -1,4 +1,4 @@
-//! Verification beyond the vectors: invalid lines, conflicts, going on.
+//! Verification beyond the vectors: invalid lines, conflicts, several faults.
 
 use crate::chain::{
     Anchor, Anchors, Event, EventHash, Fault, Head, InvalidLine, Reason, Record, Sequence, Verdict,
@@ -24,7 +24,7 @@ fn lines(records: &[Record]) -> Vec<String> {
         .collect()
 }
 
-/// Every fault as it is handed out, then the verdict.
+/// Every fault as it is returned, then the verdict.
 fn run(mut verifier: Verifier, lines: &[String]) -> (Vec<String>, Verdict) {
     let mut faults = Vec::new();
     for line in lines {
@@ -54,7 +54,7 @@ fn hash(record: &Record) -> EventHash {
 const FORGED: EventHash = EventHash::from_bytes([5; 32]);
 
 #[test]
-fn a_line_that_cannot_be_a_record_is_named_with_its_number() {
+fn invalid_lines_are_reported_with_their_number() {
     let sound = lines(&chain(2));
     let deep = format!("{{\"a\":{}{}}}", "[".repeat(5000), "]".repeat(5000));
     for (line, reason) in [
@@ -98,7 +98,7 @@ fn a_line_that_cannot_be_a_record_is_named_with_its_number() {
 }
 
 #[test]
-fn a_record_of_another_writer_verifies_deeper_than_events_may_be() {
+fn foreign_records_may_be_deeper_than_events() {
     let deep = format!("{{\"a\":{}{}}}", "[".repeat(900), "]".repeat(900));
     let limits = crate::chain::Limits {
         max_depth: 5000,
@@ -138,7 +138,7 @@ fn conflicting_anchors_are_a_fault_of_their_own() {
     let attest = |number: usize| (number as u64, hash(&records[number - 1]));
     let with = |anchors| run(Verifier::new().with_anchors(anchors), &lines(&records));
 
-    // Even where one of the two is right, and whichever came first.
+    // Even if one of the two is right, in either order.
     for order in [[attest(3), (3, FORGED)], [(3, FORGED), attest(3)]] {
         let (faults, verdict) = with(anchors(order));
         assert_eq!(faults, ["line 3: anchor conflict at sequence 3"]);
@@ -166,7 +166,7 @@ fn conflicting_anchors_are_a_fault_of_their_own() {
 }
 
 #[test]
-fn an_empty_chain_is_valid_until_an_anchor_says_otherwise() {
+fn an_empty_chain_is_valid_without_anchors() {
     let (_, verdict) = run(Verifier::new(), &[]);
     assert!(verdict.is_valid() && verdict.head.is_empty() && verdict.anchored.is_none());
     let (faults, _) = run(Verifier::new().with_anchors(anchors([(1, FORGED)])), &[]);
@@ -202,10 +202,9 @@ fn going_on_lists_each_fault_once() {
     assert_eq!(verdict.head, Head::At(records[11].position()));
 }
 
-/// Catches a gap that excuses a record which is not behind it, and one that
-/// excuses none.
+/// Would catch unreadable records that excuse a sequence before them, or none.
 #[test]
-fn what_could_not_be_read_excuses_as_many_sequences() {
+fn unreadable_records_excuse_as_many_sequences() {
     let faults = |unreadable: &str, next: usize| {
         let records = chain(next + 1);
         let mut lines = lines(&records[..2]);
@@ -265,10 +264,10 @@ fn verification_can_start_after_a_known_position() {
     );
 }
 
-/// Would catch a comma left behind where `eventHash` is the last member, by
-/// which a whole record would be told to have been altered.
+/// Would catch a comma left behind when `eventHash` is the last member: the
+/// record would be reported as altered.
 #[test]
-fn a_hash_that_comes_last_leaves_no_comma_to_be_hashed() {
+fn a_last_event_hash_is_removed_with_its_comma() {
     use sha2::Digest as _;
 
     for others in ["", r#""alg":"sha256","#] {
@@ -286,7 +285,7 @@ fn a_hash_that_comes_last_leaves_no_comma_to_be_hashed() {
 
 /// Would catch a stored head that is compared with nothing.
 #[test]
-fn the_verifier_stands_where_the_last_record_said() {
+fn the_verifier_is_at_the_last_records_position() {
     let records = chain(3);
     let mut verifier = Verifier::new();
     assert_eq!(verifier.position(), Head::Empty);

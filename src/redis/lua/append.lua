@@ -3,7 +3,7 @@
 -- ARGV[1] the head:hash that the first record was sealed onto, '' for an
 --         empty chain: the fence
 -- ARGV[2] the highest sequence the writer has seen, 0 for none
--- ARGV[3] how many records follow ARGV[6], as a check of the call itself
+-- ARGV[3] how many records follow ARGV[6], as a check of the call
 -- ARGV[4] the sequence of the first record if this batch was sent before and
 --         its reply lost, 0 otherwise
 -- ARGV[5] the new head:hash
@@ -11,7 +11,7 @@
 -- ARGV[7] … the records
 --
 -- Replies: {'committed'} · {'conflict', hash, head, length, state, record,
--- {what stands at the batch's places}} · {'diverged', detail} ·
+-- {hashes and identities at the batch's positions}} · {'diverged', detail} ·
 -- {'wrongtype', key, type} · {'denied', command}. Only the first one writes.
 
 local tail, fault = chain_end()
@@ -34,8 +34,8 @@ end
 
 fault = denied(WRITES)
 if fault then return fault end
--- Should one of these fail on a server that could not tell, the list ends
--- with a record that no head names: found as diverged, and never a fork.
+-- If one of these fails on a server without acl_check_cmd, the list ends with
+-- a record that no head names: reported as diverged, and never a fork.
 redis.call('RPUSH', KEYS[1], unpack(ARGV, 7))
 redis.call('SET', KEYS[2], ARGV[6])
 redis.call('SET', KEYS[3], ARGV[5])

@@ -1,8 +1,8 @@
--- Shared by every script that has to be sure before it writes; it only reads.
+-- Shared by every script that checks permissions before it writes; read-only.
 
 -- The first write that the user may not do, as a reply; nil if there is none,
--- or if this server cannot tell (before 7.0). Asked before the first write,
--- because an error does not undo the writes before it.
+-- or if this server has no acl_check_cmd (before 7.0). Checked before the first
+-- write, because an error does not undo earlier writes.
 local function denied(writes)
   if not redis.acl_check_cmd then return nil end
   for _, write in ipairs(writes) do
@@ -11,11 +11,11 @@ local function denied(writes)
   return nil
 end
 
--- Ways in which servers say that a script's user may not do something.
+-- Error texts for a missing permission of the script's user.
 local DENIALS = {'NOPERM', 'ACL failure in script', 'user executing the script can'}
 
--- A reading that is refused ends the script with a reply that says why: the
--- key is of another type, or the user may not read it.
+-- Reads a key; the second value is a fault to reply if the key has another
+-- type, or the user may not read it.
 local function read(command, key, ...)
   local reply = redis.pcall(command, key, ...)
   if type(reply) ~= 'table' or not reply.err then return reply end

@@ -1,6 +1,6 @@
--- A page of the list, bounded in bytes whatever the records' size: elements
--- ARGV[1] up to ARGV[2] (exclusive), cut short once ARGV[3] bytes are
--- exceeded, but never before the first element.
+-- A page of the list, limited in bytes: elements ARGV[1] up to ARGV[2]
+-- (exclusive), cut once ARGV[3] bytes are exceeded, but never before the first
+-- element.
 
 local from, to, budget = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local page, bytes, width = {}, 0, 16
@@ -13,8 +13,8 @@ while from < to do
     page[#page + 1] = record
   end
   from = from + #slice
-  -- Every slice walks to its place in the list again, so few and wide ones are
-  -- better; but what comes next may be larger than what came before.
+  -- LRANGE is O(start), so few wide slices are better; but the next records
+  -- may be larger than those before.
   width = math.min(width * 2, 256)
 end
 return page

@@ -1,5 +1,5 @@
--- Whether an append would be let through, without touching the chain: asks
--- for every permission that append.lua needs, and writes the probe.
+-- Whether an append would be accepted, without changing the chain: checks
+-- every permission that append.lua needs, and writes the probe.
 --
 -- KEYS as for tail.lua, KEYS[4] the probe.
 --

@@ -1,5 +1,5 @@
--- Releases the lock if it still is ours: it may have lapsed and be held by
--- somebody else.
+-- Releases the lock if it still is ours: it may have expired and have another
+-- holder.
 --
 -- KEYS[1] the lock; ARGV[1] our token.
 

@@ -5,10 +5,9 @@
 -- What an append writes, in order.
 local WRITES = {{'RPUSH', KEYS[1]}, {'SET', KEYS[2]}, {'SET', KEYS[3]}}
 
--- Whether the text of a record names `hash` as its own eventHash. The quick
--- way, which every record written by a store takes, looks for the one
--- auditIntegrity member and compares it with the text of head; any other text
--- is parsed.
+-- Whether a record's eventHash is `hash`. For records written by a store it is
+-- enough to find the auditIntegrity member and compare it with the text of head;
+-- any other text is parsed.
 local function is_sealed_as(text, head, hash)
   local member = '"auditIntegrity":'
   local first, last = string.find(text, member, 1, true)
@@ -26,14 +25,14 @@ local function is_sealed_as(text, head, hash)
       and record.auditIntegrity.eventHash == hash
       and record.auditIntegrity.sequence == integrity.sequence
   end
-  -- Deeper than cjson reads, or with a lone surrogate in it.
+  -- Nested deeper than cjson reads, or with a lone surrogate.
   return string.find(text, '"eventHash"%s*:%s*"' .. string.gsub(hash, '%-', '%%-') .. '"') ~= nil
     and string.find(text, '"sequence"%s*:%s*' .. string.format('%.0f', integrity.sequence) .. '[^%d]') ~= nil
 end
 
 -- The end of the chain, in constant time: {length, hash, head}, hash and head
--- empty for an empty chain. Otherwise nil and the reply to give: head,
--- head:hash and the list's last element have to name one record.
+-- empty for an empty chain. nil and a fault to reply unless head, head:hash and
+-- the list's last element are of one record.
 local function chain_end()
   local length, fault = read('LLEN', KEYS[1])
   if fault then return nil, fault end
@@ -71,9 +70,9 @@ local function chain_end()
   return {length = length, hash = hash, head = head}
 end
 
--- What stands at `sequence`: 'none' past the end, 'trimmed' before the list's
--- first element, or 'at' and the record. Places are counted from the tail, so
--- that a trimmed list answers like a whole one.
+-- The record at `sequence`: 'none' past the end, 'trimmed' before the list's
+-- first element, or 'at' and the record. Positions are counted from the tail, so
+-- that trimming makes no difference.
 local function standing(tail, last, sequence)
   local back = last - sequence + 1
   if back < 1 then return 'none', '' end

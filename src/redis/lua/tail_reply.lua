@@ -1,4 +1,4 @@
--- The end of the chain as it stands.
+-- The current end of the chain.
 --
 -- ARGV[1] the highest sequence the reader has seen, 0 for none.
 --

@@ -8,7 +8,7 @@ use crate::support::server;
 /// Would catch results out of order, records out of order, and commands that
 /// disagree about one chain.
 #[test]
-fn a_chain_goes_in_verifies_and_comes_out() {
+fn a_chain_is_appended_verified_and_exported() {
     let server = server();
     let input = events(1000);
     let appended = on(&server, &["audit", "append"], input.as_bytes()).exits(0);
@@ -38,8 +38,8 @@ fn a_chain_goes_in_verifies_and_comes_out() {
     }
 }
 
-/// Would catch off-by-one ranges, and places that are counted from the
-/// beginning of a list that was trimmed.
+/// Would catch off-by-one ranges, and positions counted from the beginning of a
+/// trimmed list.
 #[test]
 fn a_range_is_exported_by_sequence() {
     let server = super::with_chain(20);
@@ -62,9 +62,10 @@ fn a_range_is_exported_by_sequence() {
     assert_eq!(sequences(&["--from", "10"], 1), [0_u64; 0]);
 }
 
-/// Would catch a bad line that takes others with it, or lets others past it.
+/// Would catch a bad line that affects the lines before it, or does not stop
+/// those after it.
 #[test]
-fn a_bad_line_stops_the_input_where_it_stands() {
+fn a_bad_line_stops_the_input() {
     let server = server();
     let bomb = "[".repeat(100_000) + &"]".repeat(100_000);
     let bad = [
@@ -91,7 +92,7 @@ fn a_bad_line_stops_the_input_where_it_stands() {
     on(&server, &["audit", "verify"], b"").exits(0);
 }
 
-/// Would catch a last line that is lost for want of a newline.
+/// Would catch a last line that is lost if it has no newline.
 #[test]
 fn the_last_line_needs_no_newline() {
     let server = server();
@@ -108,8 +109,8 @@ fn the_last_line_needs_no_newline() {
     assert_eq!(torn.json().len(), 1);
 }
 
-/// Would catch results that follow the order of the chain, or of replies,
-/// instead of the input's.
+/// Would catch results in the order of the chain, or of replies, instead of the
+/// input's.
 #[test]
 fn two_processes_share_a_chain_and_each_keeps_its_order() {
     let server = server();
@@ -142,7 +143,7 @@ fn two_processes_share_a_chain_and_each_keeps_its_order() {
     on(&server, &["audit", "verify"], b"").exits(0);
 }
 
-/// Would catch anchors at the wrong sequences, and ones that attest nothing.
+/// Would catch anchors at the wrong sequences, and invalid ones.
 #[test]
 fn anchors_are_written_and_attest() {
     let server = server();
@@ -168,15 +169,15 @@ fn anchors_are_written_and_attest() {
         "tail truncation: chain has 29 records but anchor attests sequence 30"
     );
 
-    // A chain that lacks the last anchor is not appended to.
+    // A chain without its last anchor is not appended to.
     tell(&server, &["FLUSHALL"]);
     let ran = on(&server, &append, events(1).as_bytes()).exits(1);
     assert!(ran.stderr.contains("rolled back"), "{}", ran.stderr);
     assert_eq!(length(&server), redis::Value::Int(0));
 }
 
-/// Would catch an applied record that is reported as failed, and appended
-/// twice by whoever believes it.
+/// Would catch an applied record that is reported as failed, so that its event
+/// would be appended twice.
 #[cfg(target_os = "linux")]
 #[test]
 fn an_anchor_that_cannot_be_written_leaves_its_record_applied() {

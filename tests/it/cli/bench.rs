@@ -21,9 +21,9 @@ fn measured(what: &[&str], ops: u64) -> [Value; 2] {
     })
 }
 
-/// Would catch a benchmark that measures less than it says, or leaves keys.
+/// Would catch a benchmark that measures less than it reports, or leaves keys.
 #[test]
-fn everything_is_committed_and_nothing_left() {
+fn every_operation_is_committed_and_no_key_is_left() {
     for answer in measured(&["audit"], 500) {
         let contended =
             answer["conflicts"].as_u64() > Some(0) || answer["lockWaits"].as_u64() > Some(0);

@@ -1,4 +1,4 @@
-//! A pipe closed or a signal received while a command runs.
+//! A closed pipe or a signal during a command.
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
@@ -15,7 +15,7 @@ fn signal(name: &str, process: u32) {
     assert!(status.unwrap().success());
 }
 
-/// The program with all its streams in the test's hands.
+/// The program with pipes for all its streams.
 fn start(url: &str, args: &[&str]) -> Child {
     program(args)
         .env("REDIS_URL", url)
@@ -38,8 +38,8 @@ fn stderr_of(child: &mut Child) -> String {
     text
 }
 
-/// Would catch an outcome that is guessed, and a result that is held back
-/// until more of them have gathered.
+/// Would catch an outcome that is guessed, and a result that is delayed until
+/// there are more.
 #[test]
 fn a_reply_that_never_comes_leaves_the_outcome_unknown() {
     let server = server();
@@ -61,14 +61,14 @@ fn a_reply_that_never_comes_leaves_the_outcome_unknown() {
     assert_eq!(second["outcome"], "unknown");
     let handle = second["handle"].as_str().unwrap();
     assert!(handle.contains(".2."), "{handle}");
-    // The input is still open: an end that waits for it would hang here.
+    // The input is still open: a program that waits for it would hang here.
     assert_eq!(child.wait().unwrap().code(), Some(3));
     assert!(stderr_of(&mut child).contains(": outcome unknown"));
 }
 
-/// Would catch an interrupted input whose tail nobody accounts for.
+/// Would catch an interrupted input whose last lines are not reported.
 #[test]
-fn ctrl_c_lets_what_is_in_flight_end() {
+fn ctrl_c_waits_for_appends_in_flight() {
     let server = server();
     let mut child = start(&server.url(), &["audit", "append"]);
     let mut stdin = child.stdin.take().unwrap();
@@ -82,7 +82,7 @@ fn ctrl_c_lets_what_is_in_flight_end() {
     assert!(stderr.contains("no line after 1 was tried"), "{stderr}");
 }
 
-/// Would catch a panic where `head` ends the pipe.
+/// Would catch a panic when `head` closes the pipe.
 #[test]
 fn a_closed_stdout_is_no_panic() {
     let server = super::with_chain(5000);
@@ -90,7 +90,7 @@ fn a_closed_stdout_is_no_panic() {
         (&["audit", "export"][..], 0),
         (&["audit", "verify"][..], 0),
         (&["audit", "head"][..], 0),
-        // Events may be left, so the answer is not "all appended".
+        // Events may be left, so the result is not "all appended".
         (&["audit", "append"][..], 1),
     ] {
         let input = tempfile::NamedTempFile::new().unwrap();

@@ -23,10 +23,10 @@ fn secrets(file: &Path) -> Vec<String> {
         .collect()
 }
 
-/// Would catch a command that prints a key, an answer that scripts cannot
-/// read, and a rotation that loses the key before it.
+/// Would catch a command that prints a key, output that scripts cannot parse,
+/// and a rotation that loses the previous key.
 #[test]
-fn a_life_of_keys() {
+fn init_rotate_and_status() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("keys.json");
     let init = keys("init", &file).exits(0);
@@ -59,7 +59,7 @@ fn a_life_of_keys() {
         (&retired["kid"], &retired["status"]),
         (&made["kid"], &"retired".into())
     );
-    // With --json too there is one line, the answer.
+    // With --json too there is one line, the result.
     let path = file.to_str().unwrap();
     let json = run(
         program(&["keys", "status", "--json", "--key-file", path]),
@@ -76,8 +76,8 @@ fn a_life_of_keys() {
     }
 }
 
-/// Would catch a refusal that passes for success or for an outage, and a file
-/// that is changed all the same.
+/// Would catch a refusal that is reported as success or as an outage, and a
+/// file that is changed nevertheless.
 #[test]
 fn refusals() {
     let directory = tempfile::tempdir().unwrap();
@@ -113,9 +113,9 @@ fn refusals() {
     run(program(&["keys"]), b"").exits(2);
 }
 
-/// Would catch a key that reaches its limit unannounced.
+/// Would catch a key that reaches its limit without a warning.
 #[test]
-fn a_worn_key_is_announced() {
+fn a_worn_key_causes_a_warning() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("keys.json");
     keys("init", &file).exits(0);

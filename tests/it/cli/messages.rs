@@ -87,7 +87,7 @@ fn messages() {
     insta::assert_snapshot!("messages", told);
 }
 
-/// `text` without how long it took.
+/// `text` without durations.
 fn timeless(text: &str) -> String {
     match (text.find(" in "), text.find(" a second)")) {
         (Some(start), Some(end)) => format!("{} in TIME{}", &text[..start], &text[end + 10..]),

@@ -1,5 +1,5 @@
-//! The operator's program as its callers see it: arguments and stdin in; exit
-//! code, stdout and stderr out; against a redis-server of the test's own.
+//! The operator's program: arguments and stdin in; exit code, stdout and stderr
+//! out; with a redis-server for each test.
 
 mod append;
 mod bench;
@@ -18,7 +18,7 @@ use std::{
 use redis_sim::server_process::RedisServer;
 use serde_json::Value;
 
-/// What a run left behind.
+/// The result of a run.
 #[derive(Debug)]
 pub(crate) struct Ran {
     pub(crate) code: i32,
@@ -51,7 +51,7 @@ impl Ran {
         answer.clone()
     }
 
-    /// Asserts the exit code, showing everything if it is another.
+    /// Asserts the exit code; prints everything on failure.
     pub(crate) fn exits(self, code: i32) -> Self {
         assert_eq!(self.code, code, "{self:#?}");
         assert!(!self.stderr.contains("panicked"), "{self:#?}");
@@ -59,7 +59,7 @@ impl Ran {
     }
 }
 
-/// The program, with nothing of the surrounding environment that it reads.
+/// The program, without the environment variables that it reads.
 pub(crate) fn program(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_haechi-store"));
     for name in ["REDIS_URL", "REDIS_USERNAME", "REDIS_PASSWORD"] {
@@ -84,7 +84,7 @@ pub(crate) fn on(server: &RedisServer, args: &[&str], input: &[u8]) -> Ran {
     run(command, input)
 }
 
-/// Sends one command to `server` past the store.
+/// Sends one command directly to `server`.
 pub(crate) fn tell(server: &RedisServer, args: &[&str]) -> redis::Value {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -11,7 +11,7 @@ fn no_secret(ran: Ran) -> Ran {
     ran
 }
 
-/// Would catch an unreachable Redis that passes for an empty chain.
+/// Would catch an unreachable Redis that is reported as an empty chain.
 #[test]
 fn unreachable() {
     let url = format!("redis://user:{PASSWORD}@127.0.0.1:1");
@@ -23,7 +23,7 @@ fn unreachable() {
         let ran = ran(&args, b"").exits(2);
         assert_eq!(ran.stdout, "");
         assert!(
-            ran.stderr.contains("127.0.0.1:1 could not be asked"),
+            ran.stderr.contains("127.0.0.1:1 could not be read"),
             "{ran:?}"
         );
     }
@@ -33,7 +33,7 @@ fn unreachable() {
         (&false.into(), &"redis_unreachable".into())
     );
 
-    // All that was under way is accounted for, and nothing else was tried.
+    // All events in flight are reported, and no other was tried.
     let append = ran(
         &["audit", "append", "--writers", "3"],
         events(10).as_bytes(),
@@ -48,8 +48,7 @@ fn unreachable() {
     ran(&["bench", "audit", "--ops", "10"], b"").exits(1);
 }
 
-/// Would catch a password in a message, and one that is waited for to become
-/// right.
+/// Would catch a password in a message, and a wrong one that is retried.
 #[test]
 fn refused_password() {
     let server = RedisServer::start_with(&["--requirepass", PASSWORD]).unwrap();
@@ -68,7 +67,7 @@ fn refused_password() {
     head.env("REDIS_URL", server.url())
         .env("REDIS_PASSWORD", PASSWORD);
     no_secret(run(head, b"")).exits(0);
-    // A URL with a password in the wrong place, or in the environment.
+    // A URL with a password in the wrong argument, or in the environment.
     let url = format!("redis://:{PASSWORD}@127.0.0.1:{}", server.port());
     no_secret(run(program(&["audit", "head", &url]), b"")).exits(2);
     no_secret(run(
@@ -81,8 +80,7 @@ fn refused_password() {
     no_secret(run(help, b"")).exits(0);
 }
 
-/// Would catch a list that is written before it is known that its head cannot
-/// be.
+/// Would catch a list that is written although the user may not write the head.
 #[test]
 fn missing_permission() {
     for missing in ["-set", "-rpush"] {
@@ -102,7 +100,7 @@ fn missing_permission() {
     }
 }
 
-/// Would catch a chain in a Redis that deletes it when memory is short.
+/// Would catch a chain in a Redis that evicts it when memory is short.
 #[test]
 fn evicting_policy() {
     let server =
@@ -115,10 +113,10 @@ fn evicting_policy() {
     on(&server, &["audit", "head"], b"").exits(0);
 }
 
-/// Would catch a stub that looks done, and arguments that are repeated though
-/// they may be tokens.
+/// Would catch a stub that reports success, and arguments that are repeated
+/// although they may be tokens.
 #[test]
-fn what_is_not_built_says_so_and_does_nothing() {
+fn commands_that_are_not_built_only_report_that() {
     for args in [
         &["audit", "follow"][..],
         &["audit", "follow", "--help"],
@@ -150,7 +148,7 @@ fn what_is_not_built_says_so_and_does_nothing() {
     }
 }
 
-/// Catches a program that says "fine" because nobody reads its answer.
+/// Would catch a program that exits with 0 because stdout is closed.
 #[test]
 fn the_answer_is_in_the_exit_code_also_when_stdout_is_closed() {
     let (reader, writer) = std::io::pipe().unwrap();

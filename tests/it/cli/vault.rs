@@ -6,7 +6,7 @@ use redis_sim::server_process::RedisServer;
 
 use super::{Ran, on, program, run, tell};
 
-/// A server, a key file and the directory that holds it.
+/// A server, a key file and its directory.
 struct Place {
     server: RedisServer,
     directory: tempfile::TempDir,
@@ -67,9 +67,9 @@ fn everything(server: &RedisServer) -> String {
 }
 
 /// Would catch lines that are trimmed, merged or reordered, a plaintext that
-/// reaches Redis or stderr, and an audit trail with a call missing.
+/// reaches Redis or stderr, and a call missing in the audit chain.
 #[test]
-fn a_life_of_tokens() {
+fn tokens_from_tokenizing_to_purging() {
     let place = Place::new();
     let plaintexts = "anna@example.com\n two  words \r\n\nanna@example.com\nlast";
     let made = place.tokenize(&["--deterministic"], plaintexts.as_bytes());
@@ -112,7 +112,7 @@ fn a_life_of_tokens() {
     assert_eq!(again.answer()["purged"], false);
     let expired = place.vault(&["purge-expired"], b"").exits(0);
     assert_eq!(expired.answer()["purged"], 0);
-    // A plaintext where a token belongs: told apart, and never repeated.
+    // A plaintext in place of a token is detected, and never repeated.
     let misused = place.vault(
         &["reveal", "4111111111111111", "--reveal-policy", "dev"],
         b"",
@@ -151,10 +151,10 @@ fn a_life_of_tokens() {
     }
 }
 
-/// Would catch a bad line that is skipped, lines after it that are tried, and
-/// anything half written.
+/// Would catch a bad line that is skipped, later lines that are tried, and
+/// partial writes.
 #[test]
-fn what_cannot_be_tokenized_is_refused_whole() {
+fn invalid_input_is_not_tokenized() {
     let place = Place::new();
     let long = "x".repeat(10_000_000);
     for (bad, why) in [(long.as_bytes(), "1048576"), (&b"\xff\xfe"[..], "UTF-8")] {
@@ -180,7 +180,7 @@ fn what_cannot_be_tokenized_is_refused_whole() {
     assert_eq!(on(&place.server, &["vault", "list"], b"").json().len(), 2);
 }
 
-/// Would catch errors that do not say what is whole and what to do.
+/// Would catch errors that do not say what is intact and what to do.
 #[test]
 fn what_stands_in_the_way_is_named() {
     let place = Place::new();
@@ -257,9 +257,9 @@ fn what_stands_in_the_way_is_named() {
 }
 
 /// Would catch a plaintext in the wrong place that a usage error repeats, and
-/// tokens that are made though nobody can be told of them.
+/// tokens that are created although they cannot be printed.
 #[test]
-fn usage_errors_and_a_closed_stdout_give_nothing_away() {
+fn usage_errors_and_a_closed_stdout_disclose_nothing() {
     let place = Place::new();
     for args in [
         &["reveal", "tok_a", "4111111111111111"][..],

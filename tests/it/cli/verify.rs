@@ -16,9 +16,9 @@ fn verify(args: &[&str], input: &str) -> super::Ran {
     run(program(&args), input.as_bytes())
 }
 
-/// Would catch a changed byte that is accepted, or blamed on another record.
+/// Would catch a changed byte that is accepted, or reported for another record.
 #[test]
-fn a_changed_byte_is_found_where_it_is() {
+fn a_changed_byte_is_reported_at_its_record() {
     let chain = export(10);
     let mut lines: Vec<_> = chain.lines().map(str::to_owned).collect();
     lines[4] = lines[4].replacen("protect", "protecd", 1);
@@ -41,9 +41,9 @@ fn a_changed_byte_is_found_where_it_is() {
     assert_eq!(all[2]["faults"], 2);
 }
 
-/// Would catch a torn file that passes for a shorter one.
+/// Would catch a truncated file that is accepted as a shorter one.
 #[test]
-fn a_truncated_file_is_told_with_its_line() {
+fn a_truncated_file_is_reported_with_its_line() {
     let chain = export(10);
     let ran = verify(&[], &chain[..chain.len() - 40]).exits(1);
     let answer = ran.answer();
@@ -66,9 +66,9 @@ fn a_truncated_file_is_told_with_its_line() {
     verify(&[], &chain[..chain.len() - 1]).exits(0);
 }
 
-/// Would catch a verification that an attacker ends by damaging the head.
+/// Would catch a verification that ends early because the head is damaged.
 #[test]
-fn in_redis_the_head_is_compared_and_the_list_verified_all_the_same() {
+fn with_a_damaged_head_the_list_is_still_verified() {
     let server = with_chain(10);
     let verify = |code| {
         on(&server, &["audit", "verify", "--all"], b"")
@@ -90,12 +90,12 @@ fn in_redis_the_head_is_compared_and_the_list_verified_all_the_same() {
         json!({"element": 3, "reason": "missing auditIntegrity"})
     );
     assert_eq!(found.last().unwrap()["faults"], 2);
-    // What is there can still be taken away and looked at.
+    // The remaining records can still be exported.
     let ran = on(&server, &["audit", "export"], b"").exits(1);
     assert_eq!(ran.json().len(), 10);
 }
 
-/// Would catch a key of another type that passes for an empty chain.
+/// Would catch a key of another type that is reported as an empty chain.
 #[test]
 fn a_key_of_another_type_is_named() {
     let server = crate::support::server();
@@ -113,9 +113,9 @@ fn a_key_of_another_type_is_named() {
     assert_eq!(append["outcome"], "not_applied");
 }
 
-/// Would catch a file that is absent and therefore valid.
+/// Would catch an absent file that is reported as valid.
 #[test]
-fn what_cannot_be_opened_cannot_be_asked() {
+fn files_that_cannot_be_opened_are_errors() {
     let nowhere = "/nonexistent/chain.jsonl";
     for args in [
         &["audit", "verify", "--file", nowhere][..],

@@ -1,4 +1,4 @@
-//! The conformance test for providers passes a correct one and fails broken
+//! The conformance test for providers accepts a correct one and rejects broken
 //! ones.
 
 use std::time::SystemTime;
@@ -12,8 +12,8 @@ use haechi_store_redis::test_util::FixedEntropy;
 
 use super::{Keys, SplitMixEntropy, clock, initialized, over};
 
-/// Would catch a suite that asks what no provider does, and a `LocalKeys` that
-/// does not do what it must.
+/// Would catch a test that no provider passes, and a `LocalKeys` with a
+/// violation.
 #[tokio::test]
 async fn local_keys_conform() {
     let keys = over(initialized(&SplitMixEntropy::default()).await).await;
@@ -91,7 +91,7 @@ impl CryptoProvider for Broken {
     }
 }
 
-/// Would catch a suite that nods everything through.
+/// Would catch a test that every provider passes.
 #[tokio::test]
 async fn broken_providers_are_caught() {
     for (fault, expected) in [
@@ -115,8 +115,8 @@ async fn broken_providers_are_caught() {
     }
 }
 
-/// Would catch a suite that misses repeated vectors, the fault that gives two
-/// plaintexts away.
+/// Would catch a test that misses repeated vectors, a fault that discloses
+/// plaintexts.
 #[tokio::test]
 async fn a_stuck_generator_is_caught() {
     let storage = initialized(&SplitMixEntropy::default()).await;

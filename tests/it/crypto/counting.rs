@@ -34,8 +34,8 @@ async fn encrypt<K: KeyStorage>(keys: &Keys<K>, times: u64) {
 }
 
 /// Would catch a window that is used before it is written, one that does not
-/// grow (a write every thousand encryptions), and a rest that is not given
-/// back (a key used up by a few thousand short runs).
+/// grow (a write every thousand encryptions), and a rest that is not returned
+/// (a key exhausted by a few thousand short runs).
 #[tokio::test]
 async fn windows_are_written_first_and_double() {
     let storage = initialized(&SplitMixEntropy::default()).await;
@@ -46,7 +46,7 @@ async fn windows_are_written_first_and_double() {
     }
     keys.close().await.unwrap();
     assert_eq!(usage(&storage).await[0].1, 3073);
-    // A second end has nothing to give back.
+    // Closing again has nothing to return.
     keys.close().await.unwrap();
     assert_eq!(usage(&storage).await[0].1, 3073);
     for run in 1..=20 {
@@ -57,11 +57,11 @@ async fn windows_are_written_first_and_double() {
     }
 }
 
-/// What a process may do with keys that others use at the same time.
+/// A step of a process with keys that others use concurrently.
 #[derive(Clone, Copy, Debug)]
 enum Step {
     Encrypt(usize, u64),
-    /// The process ends in order, and starts again.
+    /// The process closes its keys, and starts again.
     Close(usize),
     /// The process is killed, and starts again.
     Crash(usize),
@@ -86,10 +86,10 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 32, failure_persistence: None, ..Default::default() })]
 
-    /// Would catch two processes that use one window, a restart that forgets
-    /// what was used, and a rest that is given back twice or to another key.
+    /// Would catch two processes that use one window, a restart that loses the
+    /// count, and a rest that is returned twice or to another key.
     #[test]
-    fn what_is_counted_is_never_less_than_what_is_made(steps in steps()) {
+    fn the_count_is_never_below_the_encryptions_made(steps in steps()) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
             let (clock, entropy) = (super::clock(), SplitMixEntropy::default());
@@ -138,7 +138,7 @@ proptest! {
 }
 
 /// Would catch two processes that overwrite each other's count: here two
-/// providers over one file, with threads of their own.
+/// providers over one file, each with its own threads.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn one_file_counts_for_all_processes() {
     let directory = tempfile::tempdir().unwrap();
@@ -176,8 +176,8 @@ fn key_file(used: u64) -> MemoryKeys {
     )
 }
 
-/// Would catch a key that goes on past the number of encryptions for which
-/// random vectors are safe, and one that takes its plaintexts along.
+/// Would catch a key that exceeds the secure number of encryptions, and one
+/// that then does not decrypt.
 #[tokio::test]
 async fn the_limit_is_never_passed() {
     for counting in [Counting::Persisted, Counting::PerProcess] {
@@ -197,7 +197,7 @@ async fn the_limit_is_never_passed() {
             keys.decrypt(&envelope, &aad()).await.unwrap().as_slice(),
             b"x"
         );
-        // A rotation, by whomever, mends it.
+        // A rotation by any process helps.
         manage::rotate(&storage, &clock, &entropy).await.unwrap();
         encrypt(&keys, 1).await;
         assert_eq!(
@@ -210,7 +210,7 @@ async fn the_limit_is_never_passed() {
     }
 }
 
-/// Would catch a rewrite that drops what another version wrote.
+/// Would catch a rewrite that drops members written by another version.
 #[tokio::test]
 async fn members_that_are_not_known_survive() {
     let storage = key_file(7);
@@ -255,14 +255,14 @@ impl KeyStorage for ReadOnly {
     }
 }
 
-/// Would catch an encryption that nobody counts, and a count per process that
-/// writes all the same.
+/// Would catch an encryption that is not counted, and a count per process that
+/// writes nevertheless.
 #[tokio::test]
-async fn what_cannot_be_counted_is_refused_unless_that_is_chosen() {
+async fn without_a_count_encryption_is_refused_unless_counting_per_process() {
     let keys = over(ReadOnly(key_file(7))).await;
     let refused = keys.encrypt(b"x", &aad(), None).await.unwrap_err();
     assert!(matches!(refused, EncryptError::NotCounted(_)), "{refused}");
-    // What needs no count goes on.
+    // HMACs need no count.
     keys.hmacs(b"x", "d").await.unwrap();
 
     let storage = ReadOnly(key_file(7));
@@ -274,8 +274,8 @@ async fn what_cannot_be_counted_is_refused_unless_that_is_chosen() {
     keys.close().await.unwrap();
 }
 
-/// Would catch a process that goes on with a retired key for as long as its
-/// window lasts, or whose HMACs lack the new key's.
+/// Would catch a process that uses a retired key until its window ends, or
+/// whose HMACs lack the new key's.
 #[tokio::test]
 async fn a_rotation_elsewhere_is_noticed_within_five_seconds() {
     let (clock, entropy) = (super::clock(), SplitMixEntropy::default());
@@ -294,13 +294,13 @@ async fn a_rotation_elsewhere_is_noticed_within_five_seconds() {
     assert_eq!((macs.len(), &macs[0].kid), (2, &new[0].kid));
     let envelope = keys.encrypt(b"", &aad(), None).await.unwrap();
     assert_eq!(envelope.kid(), &new[0].kid);
-    // What was left of the old key's window went back to it.
+    // The rest of the old key's window was returned.
     assert_eq!(usage(&storage).await[1].1, 10);
 }
 
 /// Would catch a process that cannot read what another has encrypted since.
 #[tokio::test]
-async fn an_unknown_key_is_looked_for_at_once() {
+async fn an_unknown_key_is_read_from_storage_at_once() {
     let entropy = SplitMixEntropy::default();
     let storage = initialized(&entropy).await;
     let (ours, clock) = (over(storage.clone()).await, super::clock());

@@ -14,8 +14,8 @@ fn aad() -> Aad {
     Aad::from_json(r#"{"purpose":"token-vault"}"#).unwrap()
 }
 
-/// Would catch members in another order or of other names than a reader of
-/// another language expects, and members lost on the way through a record.
+/// Would catch members with another order or other names than readers in other
+/// languages expect, and members lost by a round trip.
 #[tokio::test]
 async fn json() {
     let keys = over(initialized(&SplitMixEntropy::default()).await).await;
@@ -54,10 +54,10 @@ async fn json() {
     assert_eq!(keys.decrypt(&read, &aad()).await.unwrap().as_slice(), b"x");
 }
 
-/// Would catch a text that is taken for an envelope though a member is absent
-/// or of another type, and a panic on one.
+/// Would catch a text that is accepted as an envelope although a member is
+/// absent or of another type, and a panic.
 #[test]
-fn what_is_no_envelope_is_refused() {
+fn invalid_envelopes_are_refused() {
     let whole = json!({
         "v": 2, "alg": "a", "kid": "k", "iv": "", "ct": "", "tag": "", "aadHash": "",
         "aadEncoding": "e", "createdAt": "c", "expiresAt": "x",
@@ -89,8 +89,8 @@ fn what_is_no_envelope_is_refused() {
     Envelope::from_json([0xff, 0xfe]).unwrap_err();
 }
 
-/// Would catch a member that anyone may change without being found out: each
-/// is set to other values, and the reason must be that member's.
+/// Would catch a member that can be changed without detection: each is set to
+/// other values, and the error must name that member.
 #[tokio::test]
 async fn each_member_changed_is_refused() {
     let keys = over(initialized(&SplitMixEntropy::default()).await).await;
@@ -155,7 +155,8 @@ async fn each_member_changed_is_refused() {
     }
 }
 
-/// Would catch an envelope that decrypts at its very end, or ends too early.
+/// Would catch an envelope that still decrypts at its expiry, or expires too
+/// early.
 #[tokio::test]
 async fn an_envelope_ends_at_its_time() {
     let clock = super::clock();
@@ -179,8 +180,8 @@ async fn an_envelope_ends_at_its_time() {
     }
 }
 
-/// Would catch normalization after escaping (full-width quotes would break
-/// out), a lone surrogate that is replaced, and AAD that is no object.
+/// Would catch normalization after escaping (full-width quotes would end the
+/// string), a lone surrogate that is replaced, and AAD that is not an object.
 #[test]
 fn canonical_aad() {
     for (json, expected) in [

@@ -39,10 +39,10 @@ fn names(directory: &TempDir) -> Vec<String> {
     names
 }
 
-/// Would catch a key that anyone on the machine can read, for however short a
-/// time, and a file left behind.
+/// Would catch a key that other users can read, even briefly, and a file left
+/// behind.
 #[tokio::test]
-async fn only_the_owner_can_read_what_is_written() {
+async fn only_the_owner_can_read_the_files() {
     let directory = tempfile::tempdir().unwrap();
     let file = made(&directory).await;
     let path = directory.path().join("keys.json");
@@ -64,13 +64,14 @@ async fn only_the_owner_can_read_what_is_written() {
     }
 }
 
-/// Would catch keys that are overwritten: all that they encrypted is lost.
+/// Would catch keys that are overwritten: everything encrypted with them is
+/// lost.
 #[tokio::test]
 async fn keys_that_exist_are_never_replaced() {
     let directory = tempfile::tempdir().unwrap();
     let file = made(&directory).await;
     let path = directory.path().join("keys.json");
-    // Not even a file that holds none, or nonsense.
+    // Nor a file without keys, or with invalid content.
     for text in [
         fs::read_to_string(&path).unwrap(),
         String::new(),
@@ -84,7 +85,7 @@ async fn keys_that_exist_are_never_replaced() {
 }
 
 /// Would catch a rotation after which old ciphertexts do not decrypt, or new
-/// ones are made with the old key.
+/// ones use the old key.
 #[tokio::test]
 async fn a_rotation_adds_a_key_and_retires_the_others() {
     let directory = tempfile::tempdir().unwrap();
@@ -103,17 +104,17 @@ async fn a_rotation_adds_a_key_and_retires_the_others() {
     assert_eq!((new.kid(), old.kid()), (&rotated[0].kid, &rotated[1].kid));
 }
 
-/// A generator that goes on where the first key's ended.
+/// A generator that continues after the first key's.
 fn later() -> SplitMixEntropy {
     let entropy = SplitMixEntropy::default();
     entropy.fill(&mut [0; 128]).unwrap();
     entropy
 }
 
-/// Would catch a crash that leaves a file in the way of every later change,
-/// and one whose half-written text is taken for the keys.
+/// Would catch files left by a crash that prevent every later change, or that
+/// are read as the keys.
 #[tokio::test]
-async fn what_a_crash_leaves_behind_is_in_nobodys_way() {
+async fn files_left_by_a_crash_do_no_harm() {
     let directory = tempfile::tempdir().unwrap();
     let file = made(&directory).await;
     let before = stored(&file).await;
@@ -124,8 +125,8 @@ async fn what_a_crash_leaves_behind_is_in_nobodys_way() {
     assert_eq!(names(&directory), ["keys.json", "keys.json.lock"]);
 }
 
-/// Would catch a link that becomes a file of its own, whose target another
-/// process goes on counting in.
+/// Would catch a link that is replaced by a file, while another process goes on
+/// counting in its target.
 #[tokio::test]
 async fn a_link_stays_one() {
     let directory = tempfile::tempdir().unwrap();
@@ -142,8 +143,8 @@ async fn a_link_stays_one() {
     assert_eq!(names(&directory), ["keys.json", "keys.json.lock", "link"]);
 }
 
-/// Would catch a message that repeats a key, does not say what is wrong or
-/// what to do next, and a broken file that is written over.
+/// Would catch a message that repeats a key, or does not say what is wrong or
+/// what to do next, and a broken file that is overwritten.
 #[tokio::test]
 async fn messages() {
     let directory = tempfile::tempdir().unwrap();
@@ -214,7 +215,7 @@ async fn messages() {
 }
 
 /// Would catch two keys that both encrypt, and a file without an active key
-/// that cannot even be read.
+/// that cannot be read.
 #[tokio::test]
 async fn the_first_active_key_encrypts_and_none_is_an_error() {
     let key = |kid: &str, status: &str, k: &str| json!({ "kid": kid, "kty": "oct", "alg": "AES-256-GCM", "status": status, "k": k.repeat(43) });
@@ -247,10 +248,10 @@ async fn the_first_active_key_encrypts_and_none_is_an_error() {
     assert_eq!(none.place(), "memory");
 }
 
-/// Would catch a change that waits for ever for a process that is stopped
-/// while it holds the lock, and one that does not wait at all.
+/// Would catch a change that waits without limit for a stopped process that has
+/// the lock, and one that does not wait at all.
 #[tokio::test]
-async fn a_lock_is_waited_for_but_not_for_ever() {
+async fn the_wait_for_a_lock_is_bounded() {
     let directory = tempfile::tempdir().unwrap();
     let file = made(&directory).await;
     let lock = fs::File::open(directory.path().join("keys.json.lock")).unwrap();

@@ -16,7 +16,7 @@ use haechi_store_redis::{
 };
 use serde_json::Value;
 
-/// In the year 2027, when the golden envelopes were young.
+/// In the year 2027, when the golden envelopes are valid.
 pub(crate) fn clock() -> ManualClock {
     ManualClock::at(Duration::from_millis(1_800_000_000_000))
 }
@@ -42,7 +42,7 @@ pub(crate) async fn initialized(entropy: &SplitMixEntropy) -> MemoryKeys {
     storage
 }
 
-/// What the storage holds.
+/// The content of the storage.
 pub(crate) async fn stored(storage: &impl KeyStorage) -> Value {
     serde_json::from_str(&storage.load().await.unwrap().unwrap()).unwrap()
 }

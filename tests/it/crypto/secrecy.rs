@@ -19,7 +19,7 @@ async fn forms(storage: &impl KeyStorage) -> Vec<String> {
 }
 
 mod base64_forms {
-    /// Unpadded base64url, spelled out: what is tested must not judge itself.
+    /// Unpadded base64url, implemented separately from the code under test.
     pub(super) fn decode(text: &str) -> Vec<u8> {
         let digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
         let mut bits = 0_u32;
@@ -37,8 +37,7 @@ mod base64_forms {
     }
 }
 
-/// Would catch a derived `Debug` that puts a key, a plaintext or AAD into a
-/// log.
+/// Would catch a derived `Debug` that logs a key, a plaintext or AAD.
 #[tokio::test]
 async fn nothing_prints_a_key() {
     let directory = tempfile::tempdir().unwrap();
@@ -72,13 +71,13 @@ async fn nothing_prints_a_key() {
         for form in forms.iter().map(String::as_str).chain([secret, "lovelace"]) {
             assert!(!text.contains(form), "{form} in {text}");
         }
-        // The list of bytes over several lines, as {:#?} writes it.
+        // The list of bytes over several lines, as {:#?} prints it.
         let flat: String = text.split_whitespace().collect();
         assert!(!flat.contains(&forms[2].replace(' ', "")), "{text}");
     }
 }
 
-/// Would catch an envelope's key name that forges lines of a log.
+/// Would catch a key name in an envelope that forges lines of a log.
 #[test]
 fn names_of_keys_are_escaped_and_cut() {
     let kid = KeyId::from(format!("a\nerror: \u{1b}[2J{}", "x".repeat(1000)));

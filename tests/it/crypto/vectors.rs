@@ -1,4 +1,4 @@
-//! Golden data written by another implementation of the same envelopes.
+//! Golden data from the reference implementation.
 
 use haechi_store_redis::crypto::{Aad, CryptoProvider as _, DecryptError, Envelope, MemoryKeys};
 use serde_json::Value;
@@ -16,9 +16,9 @@ fn text(value: &Value) -> &str {
     value.as_str().unwrap()
 }
 
-/// Would catch every difference in canonical text, which makes the other
-/// implementation's envelopes undecryptable; and names that collide once
-/// normalized and are taken.
+/// Would catch a difference in canonical text, with which the reference's
+/// envelopes do not decrypt; and names that are accepted although they are
+/// equal after normalization.
 #[test]
 fn canonical_texts_of_aad() {
     let vectors = parse(CANONICAL);
@@ -26,7 +26,7 @@ fn canonical_texts_of_aad() {
     assert_eq!(vectors.len(), 300);
     let mut collisions = 0;
     for vector in vectors {
-        // AAD is an object: what is none is tried as the value of a member.
+        // AAD is an object: other values are tested as a member's value.
         let json = format!("{{\"a\":{}}}", text(&vector["json"]));
         let aad = Aad::from_json(json.as_str());
         match vector.get("nfkc_v2") {
@@ -39,15 +39,15 @@ fn canonical_texts_of_aad() {
             None => {
                 collisions += 1;
                 let refused = aad.unwrap_err().to_string();
-                assert!(refused.contains("once both are normalized"), "{refused}");
+                assert!(refused.contains("after normalization"), "{refused}");
             }
         }
     }
     assert_eq!(collisions, 4);
 }
 
-/// Would catch an envelope that is read otherwise than it is written there, a
-/// legacy envelope that no longer decrypts, and a check that is missing.
+/// Would catch an envelope of the reference that is read differently, a legacy
+/// envelope that no longer decrypts, and a missing check.
 #[tokio::test]
 async fn envelopes() {
     let vectors = parse(CRYPTO);
@@ -87,8 +87,8 @@ async fn envelopes() {
     }
 }
 
-/// Would catch an HMAC keyed with the key itself, and a tag whose order or
-/// case differs: deterministic tokens would no longer be found.
+/// Would catch an HMAC keyed with the key itself, and a tag in another order or
+/// case: deterministic tokens would not be found.
 #[tokio::test]
 async fn hmacs() {
     let vectors = parse(CRYPTO);

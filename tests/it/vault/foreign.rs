@@ -27,8 +27,8 @@ return 1";
 const RELEASE: &str =
     "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0";
 
-/// One mutation by the protocol; how many times its fence stopped it, or why
-/// it failed.
+/// One mutation by the protocol; returns how many conflicts it had, or why it
+/// failed.
 async fn mutate(connection: &mut MultiplexedConnection, number: u32) -> Result<u32, &'static str> {
     let clock = SystemClock::new();
     let lock = format!("theirs-{number}");
@@ -55,7 +55,7 @@ async fn mutate(connection: &mut MultiplexedConnection, number: u32) -> Result<u
             .query_async(connection)
             .await
             .unwrap();
-        // Parsing a snapshot takes a while in their language.
+        // Parsing a snapshot takes time in the reference.
         clock
             .sleep(Duration::from_micros(10 * tokens.len() as u64))
             .await;
@@ -81,8 +81,8 @@ async fn mutate(connection: &mut MultiplexedConnection, number: u32) -> Result<u
     ended
 }
 
-/// Catches writers that starve a foreign replica: by moving version inside its
-/// whole-snapshot window, or by holding the lock without a pause.
+/// Would catch writers that starve a foreign replica: by changing the version
+/// inside its whole-snapshot window, or by keeping the lock without a pause.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ten_foreign_mutations_beside_full_load_all_succeed() {
     for lock in [LockPolicy::None, LockPolicy::Always(LockTimes::default())] {

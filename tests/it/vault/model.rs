@@ -1,6 +1,6 @@
 //! Property test: random operations and jumps of time on a vault give the
-//! results of a map of plaintexts and times, on memory, the simulated Redis,
-//! and redis-server.
+//! results of a map of plaintexts and times, in memory, on the simulated Redis,
+//! and on redis-server.
 
 use std::collections::BTreeMap;
 
@@ -26,7 +26,7 @@ enum Call {
         value: u8,
         deterministic: bool,
     },
-    /// One of the tokens made so far, dead ones included.
+    /// One of the tokens created so far, including dead ones.
     Reveal(prop::sample::Index),
     Purge(prop::sample::Index),
     Detokenize,
@@ -36,7 +36,7 @@ enum Call {
     /// Hours.
     Wait(u16),
     RotateKeys,
-    /// Another process takes over, with the keys as they are.
+    /// Another process takes over, with the same keys.
     Restart,
 }
 
@@ -58,7 +58,7 @@ fn calls() -> impl Strategy<Value = Vec<Call>> {
     prop::collection::vec(call, 1..40)
 }
 
-/// What stands for a token in the model.
+/// A token in the model.
 #[derive(Clone, Debug)]
 struct Kept {
     value: u8,
@@ -69,9 +69,9 @@ struct Kept {
 struct Model {
     clock: ManualClock,
     now: u64,
-    /// By name; also those that have expired and are not yet deleted.
+    /// By name; including those that have expired and are not yet deleted.
     kept: BTreeMap<String, Kept>,
-    /// Every name that ever was.
+    /// All names so far.
     names: Vec<String>,
 }
 
@@ -91,7 +91,7 @@ impl Model {
         (!self.names.is_empty()).then(|| index.get(&self.names).clone())
     }
 
-    /// Deletes what has expired; how many there were.
+    /// Deletes expired tokens; returns their number.
     fn purge_expired(&mut self) -> u64 {
         let before = self.kept.len();
         self.kept.retain(|_, kept| kept.expires > self.now);
@@ -248,7 +248,7 @@ proptest! {
     }
 }
 
-/// As the two above, in one server: each run has a prefix of its own.
+/// As above, in one server: each run has its own prefix.
 #[test]
 fn redis_server() {
     let server = server();

@@ -13,8 +13,8 @@ use haechi_store_redis::{
 use super::{add, diff, token, tokens};
 use crate::support::{ask, client, cutting_proxy, raw, run, server};
 
-/// Catches increments that are lost or counted twice when replies are: values
-/// alone cannot tell, since the counter comes back to old values.
+/// Would catch increments that are lost or counted twice when replies are lost:
+/// comparing values is not enough, since values recur.
 #[tokio::test]
 async fn counters_behind_a_proxy_that_loses_replies_count_exactly() {
     let server = server();
@@ -63,10 +63,10 @@ async fn counters_behind_a_proxy_that_loses_replies_count_exactly() {
     assert!(stats.settled_by_receipt > 0);
 }
 
-/// Catches a late copy let in when its receipt is no longer kept, receipts
-/// that grow without bound, and receipts dropped too early.
+/// Would catch a late copy that is applied after its receipt was dropped,
+/// receipts that grow without limit, and receipts dropped too early.
 #[tokio::test]
-async fn a_copy_that_outlived_its_receipt_is_refused() {
+async fn a_copy_without_its_receipt_is_refused() {
     let server = server();
     let store = Builder::new().vault_store(client(&server));
     let nothing_read = std::collections::BTreeMap::new();
@@ -103,10 +103,10 @@ async fn a_copy_that_outlived_its_receipt_is_refused() {
     );
 }
 
-/// Catches a rollback accepted without a word: also when the version has
-/// grown past what was seen, and when only foreign changes were lost.
+/// Would catch a rollback that is not detected: also when the version has grown
+/// past the one observed, and when only foreign changes were lost.
 #[tokio::test]
-async fn a_vault_that_lost_what_was_seen_is_refused() {
+async fn a_rolled_back_vault_is_refused() {
     let server = server();
     let builder = Builder::new();
     let mut connection = raw(&server).await;
@@ -147,10 +147,10 @@ async fn a_vault_that_lost_what_was_seen_is_refused() {
     }
 }
 
-/// Catches a version that came round again after a failover and lets a stale
-/// mutation of the whole vault in.
+/// Would catch a stale mutation of the whole vault that is applied because the
+/// version is the same again after a failover.
 #[tokio::test]
-async fn a_version_that_comes_round_again_fools_nobody() {
+async fn a_repeated_version_is_detected() {
     let server = server();
     let builder = Builder::new();
     let store = builder.vault_store(client(&server));
@@ -165,8 +165,8 @@ async fn a_version_that_comes_round_again_fools_nobody() {
             runs += 1;
             let entries = view.entries();
             if runs == 1 {
-                // Behind its back: back to before the mutation began, and
-                // forward again to the same version with another content.
+                // Meanwhile: a rollback to before the mutation began, and new
+                // mutations up to the same version with another content.
                 let client = redis::Client::open(server_url.as_str()).unwrap();
                 let mut connection = client.get_connection().unwrap();
                 redis::pipe()
@@ -187,10 +187,10 @@ async fn a_version_that_comes_round_again_fools_nobody() {
     assert_eq!(done.output, 2, "the stale sum must not be written");
 }
 
-/// Catches a connection that went silent and is kept for ever, because every
-/// caller's time is up before the reply is overdue.
+/// Would catch an unresponsive connection that stays in use because every
+/// caller's deadline is before the reply's timeout.
 #[tokio::test]
-async fn a_silent_connection_is_not_left_for_the_next() {
+async fn an_unresponsive_connection_is_not_reused() {
     let server = server();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("redis://{}", listener.local_addr().unwrap());

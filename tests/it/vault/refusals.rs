@@ -15,8 +15,8 @@ fn increment(view: &mut View) {
     view.delete(&token("b"));
 }
 
-/// Catches a version that is taken for another number, and a diff of which
-/// half is applied before the version turns out to be unreadable.
+/// Would catch a version that is read as another number, and a diff that is
+/// half applied before the version is found to be invalid.
 #[tokio::test]
 async fn a_version_that_is_no_plain_decimal_is_corrupt() {
     let server = server();
@@ -53,7 +53,7 @@ async fn a_version_that_is_no_plain_decimal_is_corrupt() {
         let stored: Vec<String> = ask(&mut connection, "HGETALL haechi:tv:tokens").await;
         assert_eq!(stored, ["b", "1"]);
     }
-    // The highest that is let through.
+    // The highest valid one.
     run(&mut connection, "SET haechi:tv:version 89999999999999").await;
     let done = tokens(&server).transaction([], increment).await.unwrap();
     assert_eq!(
@@ -64,8 +64,8 @@ async fn a_version_that_is_no_plain_decimal_is_corrupt() {
     refused.unwrap_err();
 }
 
-/// Catches keys of another type that are overwritten, half a diff applied
-/// before they are met, and an advisory key that takes the vault down.
+/// Would catch keys of another type that are overwritten, a diff that is half
+/// applied before they are detected, and a failure because of an advisory key.
 #[tokio::test]
 async fn keys_of_another_type_are_named_and_kept() {
     let server = server();
@@ -94,7 +94,7 @@ async fn keys_of_another_type_are_named_and_kept() {
     }
 }
 
-/// Catches a diff of which half is applied when the user lacks a permission.
+/// Would catch a diff that is half applied when the user lacks a permission.
 #[tokio::test]
 async fn a_missing_permission_leaves_nothing_behind() {
     let server = server();
@@ -129,8 +129,8 @@ async fn a_missing_permission_leaves_nothing_behind() {
     }
 }
 
-/// Catches a writer that fails under a foreign lock, waits for each of its
-/// tokens anew, or does not wait at all.
+/// Would catch a writer that fails under a foreign lock, waits again for each
+/// of its tokens, or does not wait at all.
 #[tokio::test]
 async fn a_foreign_lock_is_waited_for_once() {
     let server = server();
@@ -145,7 +145,7 @@ async fn a_foreign_lock_is_waited_for_once() {
     let slept = clock.slept();
     assert!(slept >= Duration::from_millis(200), "{slept:?}");
     assert!(slept <= Duration::from_millis(400), "{slept:?}");
-    // An own lock is no reason to wait: the fence is enough.
+    // There is no wait for an own lock: the fence is enough.
     run(&mut connection, "SET haechi:tv:lock own:x PX 30000").await;
     tokens.transaction([], increment).await.unwrap();
     assert_eq!(clock.slept(), slept);

@@ -40,8 +40,8 @@ async fn in_memory(deterministic: Deterministic) -> (ManualClock, Vault<Simulate
     (clock, vault)
 }
 
-/// Catches an envelope that keeps its first end when its token is refreshed:
-/// the refreshed token would stop revealing, which is a lost token.
+/// Would catch an envelope that keeps its first expiry when its token is
+/// refreshed: the token would be lost.
 #[tokio::test]
 async fn a_refreshed_token_reveals_past_its_first_end() {
     let (clock, vault) = in_memory(Deterministic::All).await;
@@ -55,7 +55,7 @@ async fn a_refreshed_token_reveals_past_its_first_end() {
         let revealed = vault.reveal(made.token.as_str(), None).await.unwrap();
         assert_eq!(revealed.expose(), "anna");
     }
-    // And then it ends: absent at once, though nobody has purged it.
+    // After that it is expired: absent at once, though not purged.
     clock.advance(days(0.3));
     let ended = vault.reveal(made.token.as_str(), None).await;
     assert!(
@@ -70,8 +70,8 @@ async fn a_refreshed_token_reveals_past_its_first_end() {
     assert_eq!(revealed.expose(), "anna");
 }
 
-/// Catches two tokens of one value: a race between replicas, and one between
-/// the keys before and after a rotation.
+/// Would catch two tokens of one value: in a race between replicas, and with
+/// keys before and after a rotation.
 #[tokio::test]
 async fn replicas_agree_on_one_token() {
     let server = server();
@@ -104,15 +104,15 @@ async fn replicas_agree_on_one_token() {
     assert!(!emailed(&rotated, "value new").await.unwrap().reused);
     let revealed = rotated.reveal(found.token.as_str(), None).await.unwrap();
     assert_eq!(revealed.expose(), "value 7");
-    // It has learnt of the new key by then, and names the value as they do.
+    // It has read the new key by then, and names the value as the others do.
     one.reveal(found.token.as_str(), None).await.unwrap();
     assert_eq!(emailed(&one, "value 7").await.unwrap().token, found.token);
 }
 
-/// Catches a purge that removes what lives, leaves what expired, or does not
-/// count; also for tokens that the index never heard of.
+/// Would catch a purge that removes live tokens, keeps expired ones, or does
+/// not count; also for tokens that are not in the index.
 #[tokio::test]
-async fn what_has_expired_is_purged_and_counted() {
+async fn expired_tokens_are_purged_and_counted() {
     let (clock, vault) = in_memory(Deterministic::None).await;
     for number in 0..700 {
         let plaintext = number.to_string();
@@ -121,8 +121,8 @@ async fn what_has_expired_is_purged_and_counted() {
             clock.advance(days(10.0));
         }
     }
-    // As a replica does that knows of no index: a copy under another name,
-    // and version.
+    // As a foreign replica: a copy under another name, and version, without the
+    // index.
     let page = vault.tokens().scan(0, 10).await.unwrap();
     let stored = page.tokens[0].1.clone();
     let link = vault.tokens().store().link().clone();
@@ -149,10 +149,10 @@ async fn what_has_expired_is_purged_and_counted() {
     assert_eq!(left, []);
 }
 
-/// Catches a plaintext that leaves unaudited, and a purge called failed that
-/// has happened.
+/// Would catch a plaintext that is returned unaudited, and an applied purge
+/// that is reported as failed.
 #[tokio::test]
-async fn nothing_leaves_that_is_not_audited() {
+async fn no_plaintext_is_returned_unaudited() {
     let clock = clock_at(NOW);
     let keys = keys(&new_keys(&clock).await, &clock).await;
     let vault = vault(
@@ -186,10 +186,10 @@ async fn nothing_leaves_that_is_not_audited() {
     }
 }
 
-/// Catches input that is cut, changed or half written instead of refused, and
-/// a limit that is off by one.
+/// Would catch input that is cut, changed or half written instead of refused,
+/// and a limit that is off by one.
 #[tokio::test]
-async fn the_sizes_at_the_edge() {
+async fn sizes_at_the_limit() {
     let (_, vault) = in_memory(Deterministic::All).await;
     for plaintext in [
         String::new(),
@@ -210,10 +210,10 @@ async fn the_sizes_at_the_edge() {
     assert_eq!(tokens.len(), 3);
 }
 
-/// Catches one bad field that takes the vault down, and one that is written
-/// over.
+/// Would catch one invalid field that affects the other tokens, or is
+/// overwritten.
 #[tokio::test]
-async fn a_field_of_garbage_is_quarantined_and_named() {
+async fn an_invalid_field_is_quarantined_and_named() {
     let (_, vault) = in_memory(Deterministic::All).await;
     let made = emailed(&vault, "anna").await.unwrap().token;
     for garbage in [
@@ -247,14 +247,14 @@ async fn a_field_of_garbage_is_quarantined_and_named() {
         assert_eq!(fields, [&"alsobad".to_owned(), &made.to_string()]);
         assert!(vault.purge(other.as_str()).await.unwrap());
     }
-    // Purging it heals.
+    // Purging it repairs the vault.
     assert!(vault.purge(made.as_str()).await.unwrap());
     assert!(!emailed(&vault, "anna").await.unwrap().reused);
 }
 
-/// Catches a disabled policy that reveals, or that leaves no trace.
+/// Would catch a disabled policy that reveals, or is not audited.
 #[tokio::test]
-async fn a_disabled_policy_denies_and_says_so() {
+async fn a_disabled_policy_denies_and_is_audited() {
     let clock = clock_at(NOW);
     let keys = keys(&new_keys(&clock).await, &clock).await;
     let chain = MemoryChain::new();
@@ -275,8 +275,7 @@ async fn a_disabled_policy_denies_and_says_so() {
     assert_eq!(event["revealPolicy"], "disabled");
 }
 
-/// Would catch a derived `Debug` that puts what a caller hands in, or what a
-/// restore gives out, into a log.
+/// Would catch a derived `Debug` that logs an argument or a restored plaintext.
 #[tokio::test]
 async fn debug_shows_no_content() {
     let (_, vault) = in_memory(Deterministic::All).await;

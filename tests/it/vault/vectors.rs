@@ -14,10 +14,10 @@ fn vectors() -> Value {
     serde_json::from_str(include_str!("../../vectors/vault.json")).unwrap()
 }
 
-/// The time at which the vectors were made, a little later.
+/// Shortly after the vectors were made.
 const MADE: u64 = 1_795_400_000_000;
 
-/// The reference's hash under the reference's keys.
+/// The reference's hash with the reference's keys.
 async fn theirs(chain: MemoryChain) -> (Value, Vault<MemoryVault>) {
     let vectors = vectors();
     let clock = clock_at(MADE);
@@ -34,7 +34,8 @@ async fn theirs(chain: MemoryChain) -> (Value, Vault<MemoryVault>) {
     (vectors, vault)
 }
 
-/// Catches envelopes, AAD or keys read differently than they were written.
+/// Would catch envelopes, AAD or keys that are read differently than they were
+/// written.
 #[tokio::test]
 async fn every_token_of_the_reference_reveals() {
     let (vectors, vault) = theirs(MemoryChain::new()).await;
@@ -51,9 +52,9 @@ async fn every_token_of_the_reference_reveals() {
     assert_eq!(revealed, vectors["hash"].as_object().unwrap().len());
 }
 
-/// Catches a deterministic name made differently: the two languages would
-/// keep two tokens of one value. And what a refresh changes besides the times
-/// and the envelope.
+/// Would catch another name for a deterministic token: the two implementations
+/// would keep two tokens of one value. And a refresh that changes more than the
+/// times and the envelope.
 #[tokio::test]
 async fn deterministic_tokens_of_the_reference_are_found_and_refreshed() {
     let (vectors, vault) = theirs(MemoryChain::new()).await;
@@ -94,7 +95,7 @@ async fn deterministic_tokens_of_the_reference_are_found_and_refreshed() {
     assert!(found >= 5, "{found}");
 }
 
-/// Catches an export that shows more or less than the reference's.
+/// Would catch an export that shows more or less than the reference's.
 #[tokio::test]
 async fn the_metadata_is_what_the_reference_exports() {
     let (vectors, vault) = theirs(MemoryChain::new()).await;
@@ -115,7 +116,7 @@ async fn the_metadata_is_what_the_reference_exports() {
     assert!(emails.tokens.len() < listing.tokens.len());
 }
 
-/// Catches an audit event with another member, reason or token than the
+/// Would catch an audit event with another member, reason or token than the
 /// reference's, for the same calls in the same order.
 #[tokio::test]
 async fn the_audit_events_are_the_references() {
@@ -127,8 +128,8 @@ async fn the_audit_events_are_the_references() {
     vault.reveal(first, None).await.unwrap();
     let some = [first.to_owned(), "tok_email_0000000000000000".to_owned()];
     vault.detokenize(&some).await.unwrap();
-    // The code of what is no token cannot be undone, so the call is guessed:
-    // any such input differs in its code only.
+    // The plaintext of the code in the vectors is unknown; other input differs
+    // only in its code.
     let refused = vault.reveal("4111111111111111", None).await;
     assert!(matches!(refused, Err(RevealError::Refused(_))));
     vault
@@ -164,10 +165,10 @@ async fn the_audit_events_are_the_references() {
     }
 }
 
-/// Catches metadata through which a plaintext gets out of its envelope, and a
-/// context that is not bound.
+/// Would catch metadata that discloses a plaintext, and a context that is not
+/// bound.
 #[tokio::test]
-async fn metadata_and_context_go_where_they_belong() {
+async fn metadata_is_filtered_and_context_is_bound() {
     let (_, vault) = theirs(MemoryChain::new()).await;
     let mut details = Details::default();
     details.context = JsonObject::from_json(r#"{"path":"a","n":1.50}"#).unwrap();

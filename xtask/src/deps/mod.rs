@@ -1,8 +1,8 @@
 //! `cargo xtask deps`: compares the dependencies between crates, and between
-//! the top-level modules of a crate, with those that ARCHITECTURE.md states.
+//! the top-level modules of a crate, with the blocks in ARCHITECTURE.md.
 //!
-//! There, a block of lines `name → what it uses` stands for each. A line may
-//! only use what stands above it, so a block cannot state a circle.
+//! A line of a block is `name → what it uses`. A line may only use lines above
+//! it, so a block cannot contain a cycle.
 
 mod modules;
 
@@ -10,7 +10,7 @@ use std::{collections::BTreeMap, env, fs, process::Command};
 
 const DOCUMENT: &str = "ARCHITECTURE.md";
 
-/// The first line of a block: this and what it is about.
+/// The first line of a block, followed by its title.
 const FENCE: &str = "```text dependencies: ";
 
 /// Crates whose modules have a block.
@@ -19,7 +19,7 @@ const ROOTS: &[&str] = &["src", "sim/history/src", "sim/src"];
 /// Workspaces: cargo-fuzz needs one of its own.
 const MANIFESTS: &[&str] = &["Cargo.toml", "fuzz/Cargo.toml"];
 
-/// What uses what, and where it does so first.
+/// The dependencies found, and where each occurs first.
 type Found = BTreeMap<String, BTreeMap<String, String>>;
 
 /// Runs the command.
@@ -48,7 +48,7 @@ fn check() -> Result<Vec<String>, String> {
     Ok(problems)
 }
 
-/// The dependencies between the packages of this repository, by their
+/// The dependencies between the packages of this repository, from their
 /// manifests; those for tests and benches under the name `… (dev)`.
 fn crates() -> Result<Found, String> {
     let mut found = Found::new();
@@ -70,13 +70,13 @@ fn crates() -> Result<Found, String> {
             let name = package["name"].as_str().unwrap_or_default();
             found.entry(name.to_owned()).or_default();
             for dependency in package["dependencies"].as_array().into_iter().flatten() {
-                // Only what stands in this repository has a path.
+                // Only packages of this repository have a path.
                 let (Some(used), Some(_)) =
                     (dependency["name"].as_str(), dependency["path"].as_str())
                 else {
                     continue;
                 };
-                // For tests, a package may ask itself for a feature.
+                // A package may depend on itself, for a feature in tests.
                 if used == name {
                     continue;
                 }
@@ -93,7 +93,7 @@ fn crates() -> Result<Found, String> {
     Ok(found)
 }
 
-/// Every difference between a block of the document and what was found.
+/// The differences between a block of the document and the dependencies found.
 fn compare(title: &str, document: &str, found: &Found) -> Vec<String> {
     let fence = format!("{FENCE}{title}");
     let mut lines = document.lines().skip_while(|line| *line != fence).skip(1);
@@ -152,7 +152,7 @@ fn compare(title: &str, document: &str, found: &Found) -> Vec<String> {
     problems
 }
 
-/// What was found as the lines of a block; a circle comes last.
+/// The dependencies found as lines of a block; cycles come last.
 fn in_order(found: &Found) -> String {
     let mut left: Vec<_> = found.iter().collect();
     let mut text = String::new();

@@ -1,9 +1,9 @@
-//! Which top-level modules of a crate use which, by reading its sources.
+//! The dependencies between the top-level modules of a crate, from its sources.
 //!
 //! Files are found as the compiler finds them, from `lib.rs` by `mod name;`.
-//! What is behind `#[cfg(test)]` is skipped; comments and texts are no tokens.
-//! What `lib.rs` re-exports counts as its module; what it defines itself, as
-//! the module `lib`.
+//! Items behind `#[cfg(test)]` are skipped; comments and strings are not
+//! tokens. Re-exports of `lib.rs` count as their module; its own items as the
+//! module `lib`.
 
 use std::{collections::BTreeMap, fs, iter::Peekable, path::Path};
 
@@ -13,7 +13,7 @@ use super::Found;
 
 type Tokens = Peekable<IntoIter>;
 
-/// The name of what stands in `lib.rs` itself.
+/// The name for `lib.rs` itself.
 const LIB: &str = "lib";
 
 /// Reads the crate whose `lib.rs` is in a directory.
@@ -46,16 +46,16 @@ pub(super) fn read(root: &str) -> Result<Found, String> {
 struct Reader {
     /// Top-level modules.
     modules: Vec<String>,
-    /// By name, the module from which `lib.rs` re-exports it.
+    /// The module from which `lib.rs` re-exports each name.
     exported: BTreeMap<String, String>,
-    /// The module, the first name behind `crate::`, and where that stands.
+    /// The module, the first name after `crate::`, and its location.
     uses: Vec<(String, String, String)>,
-    /// The file that is read.
+    /// The current file.
     file: String,
 }
 
 impl Reader {
-    /// Reads the file of a module, and of the modules that it declares.
+    /// Reads the file of a module, and those of the modules that it declares.
     fn file(&mut self, root: &Path, module: &[String]) -> Result<(), String> {
         let base = root.join(module.iter().collect::<std::path::PathBuf>());
         let candidates = match module {
@@ -75,8 +75,8 @@ impl Reader {
         Ok(())
     }
 
-    /// Records what tokens within a module use; returns the modules that have a
-    /// file of their own.
+    /// Records the dependencies in the tokens of a module; returns the modules
+    /// that have a file of their own.
     fn walk(&mut self, tokens: TokenStream, module: &[String]) -> Vec<Vec<String>> {
         let mut declared = Vec::new();
         let mut tokens = tokens.into_iter().peekable();
@@ -147,7 +147,7 @@ impl Reader {
         declared
     }
 
-    /// Records what a path uses that goes on from a base module.
+    /// Records the dependency of a path that continues a base module.
     fn path(&mut self, tokens: &mut Tokens, module: &[String], base: &[String]) {
         match tokens.next() {
             Some(TokenTree::Ident(ident)) if ident == "super" && separator(tokens) => {
@@ -173,7 +173,8 @@ impl Reader {
         self.uses.push((from.to_owned(), name.to_string(), place));
     }
 
-    /// Every name of `pub use module::{…}` in `lib.rs`: more than are exported does no harm.
+    /// Records every name of `pub use module::{…}` in `lib.rs`; additional
+    /// names do no harm.
     fn export(&mut self, module: &Ident, rest: TokenStream) {
         for token in rest {
             match token {
@@ -193,7 +194,7 @@ fn is_test(attribute: &TokenStream) -> bool {
     text == "cfg(test)" || text.starts_with("cfg(all(test,")
 }
 
-/// Skips an item: up to its body or semicolon.
+/// Skips an item, up to its body or semicolon.
 fn skip_item(tokens: &mut Tokens) {
     for token in tokens {
         match token {
@@ -204,7 +205,7 @@ fn skip_item(tokens: &mut Tokens) {
     }
 }
 
-/// Takes `::`, if that is next.
+/// Consumes `::`, if it is next.
 fn separator(tokens: &mut Tokens) -> bool {
     let colon = |token: &TokenTree| matches!(token, TokenTree::Punct(p) if p.as_char() == ':');
     tokens.next_if(colon).is_some() && tokens.next_if(colon).is_some()

@@ -1,7 +1,7 @@
 use super::*;
 
-/// A crate of which `chain` stands lowest, `audit` uses it, and `lib.rs`
-/// exports `Record` of `chain`.
+/// A crate in which `audit` uses `chain`, and `lib.rs` exports `Record` of
+/// `chain`.
 const LIB: &str = "
     pub mod audit;
     mod chain;
@@ -32,7 +32,7 @@ fn read(files: &[(&str, &str)]) -> Result<Found, String> {
     modules::read(folder.path().to_str().unwrap())
 }
 
-/// What `audit` uses if this is its text.
+/// The modules that `audit` uses with this text.
 fn uses(audit: &str) -> Vec<String> {
     let found = read(&[("lib.rs", LIB), ("audit.rs", audit), ("chain.rs", "")]).unwrap();
     found["audit"].keys().cloned().collect()
@@ -47,7 +47,7 @@ fn problems(audit: &str, chain: &str, block: &str) -> Vec<String> {
     .unwrap();
     let mut problems = compare("fixture", block, &found);
     for problem in &mut problems {
-        // Without the place, which is in a folder of another name each time.
+        // Without the location, whose folder differs each time.
         let end = problem.find(" (").unwrap_or(problem.len());
         problem.truncate(end);
     }
@@ -122,7 +122,7 @@ fn a_missing_block_fails_and_is_printed() {
 }
 
 #[test]
-fn paths_are_found_wherever_they_stand() {
+fn paths_are_found_everywhere() {
     for audit in [
         "use crate::{chain::{Link, Seal}};",
         "use crate::Record;",

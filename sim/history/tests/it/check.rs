@@ -33,7 +33,7 @@ fn verdict_of(path: &Path) -> Verdict {
 }
 
 #[test]
-fn valid_histories_are_not_accused() {
+fn valid_histories_have_no_violations() {
     for path in golden("valid") {
         let verdict = verdict_of(&path);
         assert!(verdict.is_ok(), "{}: {verdict:?}", path.display());
@@ -43,7 +43,7 @@ fn valid_histories_are_not_accused() {
 /// Each invalid history has a sibling `.expect`: a line for each violation, its
 /// invariant and its operations, in any order.
 #[test]
-fn invalid_histories_are_accused_of_what_they_did_and_nothing_else() {
+fn invalid_histories_have_exactly_the_expected_violations() {
     let mut seen = std::collections::BTreeSet::new();
     let mut wrong = Vec::new();
     for path in golden("invalid") {
@@ -65,7 +65,7 @@ fn invalid_histories_are_accused_of_what_they_did_and_nothing_else() {
         found.sort();
         if found != expected {
             wrong.push(format!(
-                "{}: {verdict:#?}, and not {expected:?}",
+                "{}: {verdict:#?}, expected {expected:?}",
                 path.display()
             ));
         }
@@ -106,7 +106,7 @@ fn every_invariant_has_one_name() {
 }
 
 #[test]
-fn a_history_without_its_end_is_refused_and_never_passed() {
+fn a_history_without_a_final_line_is_refused() {
     let of = |text: &str| check(&read(text.as_bytes()).unwrap());
     let mutate = "{\"time\":1,\"process\":\"r\",\"op\":1,\"type\":\"invoke\",\"f\":\"mutate\"}\n";
     let chain = "{\"type\":\"final\",\"chain\":[]}";
@@ -117,15 +117,15 @@ fn a_history_without_its_end_is_refused_and_never_passed() {
     assert_eq!(of(tokens).map(|verdict| verdict.is_ok()), Ok(true));
 }
 
-/// How many small histories the fast checkers are compared on: so many, or
-/// what HAECHI_HISTORIES says (`cargo xtask soak` says a million).
+/// The number of small histories on which the checkers are compared, or
+/// HAECHI_HISTORIES (`cargo xtask soak` sets a million).
 fn histories(usually: u64) -> u64 {
     let given = std::env::var("HAECHI_HISTORIES").ok();
     given.map_or(usually, |given| given.parse::<u64>().unwrap() / 2)
 }
 
-/// The chain's checker says what the general search says. It would catch a
-/// scan that passes over what no order explains, or accuses what one does.
+/// Compares the chain's checker with the general search. Would catch a
+/// violation that is missed, and a false one.
 #[test]
 fn cross_check_of_the_chain() {
     for seed in 0..histories(4_000) {
@@ -145,10 +145,10 @@ fn cross_check_of_the_chain() {
     }
 }
 
-/// The vault's checker says what the general search says. It would catch a scan that
-/// passes over what no order explains, and one that accuses where another filling of
-/// the empty versions would do. A mutate of unknown effect makes the checker lenient:
-/// then it must only never accuse.
+/// Compares the vault's checker with the general search. Would catch a
+/// violation that is missed, and a false one where another assignment of the
+/// missing versions is valid. With a mutate of unknown effect the checker is
+/// lenient: then only false violations are errors.
 #[test]
 fn cross_check_of_the_vault() {
     let (mut valid, mut compared) = (0u64, 0u64);
@@ -184,7 +184,7 @@ fn cross_check_of_the_vault() {
 }
 
 #[test]
-fn a_large_history_is_judged() {
+fn a_large_history_is_checked() {
     let mut text = Vec::new();
     big_history::write_history(200_000, 0, &mut text).unwrap();
     let history = read(&text[..]).unwrap();
@@ -192,20 +192,20 @@ fn a_large_history_is_judged() {
     assert_eq!(check(&history).map(|verdict| verdict.is_ok()), Ok(true));
 }
 
-/// It would catch a search where versions leave nothing to search for: whether the
-/// 600 unknown mutates happened has to be found out slot by slot.
+/// Would catch an exponential search although versions are known: each of the
+/// 600 unknown mutates has to be resolved by its version.
 #[test]
-fn a_large_vault_history_is_judged() {
+fn a_large_vault_history_is_checked() {
     let mut text = Vec::new();
     big_history::write_vault_history(20_000, true, &mut text).unwrap();
     let history = read(&text[..]).unwrap();
     assert_eq!(check(&history).map(|verdict| verdict.is_ok()), Ok(true));
 }
 
-/// Without versions the checker may give up, and must say so: it would catch a
-/// search that runs for ever, and one that passes, or accuses, when it stops.
+/// Without versions the checker may give up, and must report that. Would catch
+/// a search that does not end, or that reports a verdict when it stops.
 #[test]
-fn what_is_too_much_to_search_is_not_decided() {
+fn an_exhausted_search_is_undecided() {
     let mut text = String::new();
     let line = |op: u32, rest: &str| {
         format!("{{\"time\":{op},\"process\":\"r{op}\",\"op\":{op},\"type\":{rest}}}\n")
@@ -237,7 +237,7 @@ fn what_is_too_much_to_search_is_not_decided() {
 }
 
 #[test]
-fn many_long_reads_cost_no_more_memory_than_the_chain() {
+fn many_long_reads_need_no_more_memory_than_the_chain() {
     let mut text = Vec::new();
     big_history::write_history(2_000, 500, &mut text).unwrap();
     let history = read(&text[..]).unwrap();

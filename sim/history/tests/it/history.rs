@@ -1,4 +1,4 @@
-//! Histories: what is read is what was written, and what does not fit is named.
+//! Histories: what was written is read back, and malformed lines are reported.
 
 use haechi_history::{
     Appended, ChainEntry, ChainRead, Durability, FinalState, Function, History, Loss, Malformed,
@@ -45,8 +45,8 @@ fn what_is_written_reads_back() {
     let once = text_of(&history);
     let again = text_of(&read(once.as_bytes()).unwrap());
     assert_eq!(once, again);
-    // Member by member, and not merely the same nonsense twice.
-    // The mark stands on every invoke line of a marked process once written.
+    // Compared member by member. A written history has the flag of a process on
+    // each of its invoke lines.
     let value = |line: &str| -> serde_json::Value {
         let mut value: serde_json::Value = serde_json::from_str(line).expect("a line is JSON");
         value
@@ -68,7 +68,7 @@ fn error(text: &str) -> String {
 const INVOKE: &str = r#"{"time":5,"process":"r0","op":1,"type":"invoke","f":"append"}"#;
 
 #[test]
-fn what_does_not_fit_is_named_with_its_line() {
+fn malformed_lines_are_reported_with_their_number() {
     let then = |line: &str| error(&format!("{INVOKE}\n{line}\n"));
     let cases = [
         (error(""), "line 1: the history ends without a final line"),
@@ -215,7 +215,7 @@ fn a_recording_keeps_the_order_of_calls_at_one_time() {
 }
 
 #[test]
-fn reads_share_what_they_have_in_common() {
+fn reads_share_common_prefixes() {
     let mut text = String::new();
     for op in 1..=300 {
         let hashes: Vec<String> = (0..op).map(|n| format!("\"h{n}\"")).collect();

@@ -1,5 +1,5 @@
-//! What the comparison with redis-server does not show: determinism, scripts that share an engine, snapshots, restarts
-//! and modes.
+//! Properties that a comparison with redis-server does not show: determinism,
+//! scripts that share an engine, snapshots, restarts and modes.
 
 use redis_sim::{Command, Config, Redis, Reply, Session};
 
@@ -10,19 +10,19 @@ fn redis() -> (Redis, Session) {
     (redis, session)
 }
 
-fn ask(redis: &mut Redis, session: &mut Session, words: &[&str]) -> Reply {
+fn run(redis: &mut Redis, session: &mut Session, words: &[&str]) -> Reply {
     let command = Command::new(words.iter().map(|word| word.as_bytes().to_vec())).unwrap();
     redis.execute(session, &command)
 }
 
 fn eval(text: &str) -> Reply {
     let (mut redis, mut session) = redis();
-    ask(&mut redis, &mut session, &["EVAL", text, "0"])
+    run(&mut redis, &mut session, &["EVAL", text, "0"])
 }
 
 /// Catches a global, a library or a metatable that a script can change for the next one.
 #[test]
-fn no_script_changes_what_the_next_one_sees() {
+fn no_script_changes_the_environment_of_the_next() {
     for attempt in [
         "x = 1",
         "_G.x = 1",
@@ -61,7 +61,8 @@ fn no_script_changes_what_the_next_one_sees() {
     }
 }
 
-/// Scripts whose results would differ from run to run if anything did.
+/// Scripts whose results would differ from run to run if the engine were not
+/// deterministic.
 const PROBES: &[&str] = &[
     "return tostring({}) .. tostring(tostring) .. tostring(print)",
     "return {tostring({}), tostring(function() end), tostring(coroutine.create(function() end))}",
@@ -77,17 +78,14 @@ fn probed() -> Vec<Reply> {
     let (mut redis, mut session) = redis();
     PROBES
         .iter()
-        .map(|text| ask(&mut redis, &mut session, &["EVAL", text, "0"]))
+        .map(|text| run(&mut redis, &mut session, &["EVAL", text, "0"]))
         .collect()
 }
 
-/// Catches a result that depends on addresses, memory, or what the engine ran before.
+/// Would catch a result that depends on addresses, memory, or earlier scripts.
 #[test]
-#[allow(
-    clippy::disallowed_methods,
-    reason = "an engine of its own is a thread of its own"
-)]
-fn an_engine_that_has_run_answers_as_a_new_one() {
+#[allow(clippy::disallowed_methods, reason = "each thread has its own engine")]
+fn a_used_engine_gives_the_results_of_a_new_one() {
     for round in 0..50 {
         let _ = eval(&format!(
             "local t = {{}} for i = 1, {round}00 do t['k' .. i] = {{i}} end return #t"
@@ -98,64 +96,65 @@ fn an_engine_that_has_run_answers_as_a_new_one() {
     assert_eq!(probed(), used);
 }
 
-/// Catches a script that one server has because another loaded it.
+/// Would catch a script that one server has because another loaded it.
 #[test]
-fn servers_of_one_thread_share_the_engine_and_nothing_else() {
+fn servers_of_one_thread_share_only_the_engine() {
     let (mut one, mut at_one) = redis();
     let (mut two, mut at_two) = redis();
     let text = "return redis.call('INCR', KEYS[1])";
-    let Reply::Bulk(sha) = ask(&mut one, &mut at_one, &["SCRIPT", "LOAD", text]) else {
+    let Reply::Bulk(sha) = run(&mut one, &mut at_one, &["SCRIPT", "LOAD", text]) else {
         panic!("a name")
     };
     let call = ["EVALSHA", std::str::from_utf8(&sha).unwrap(), "1", "n"];
-    assert_eq!(ask(&mut one, &mut at_one, &call), Reply::Integer(1));
+    assert_eq!(run(&mut one, &mut at_one, &call), Reply::Integer(1));
     assert_eq!(
-        ask(&mut two, &mut at_two, &call),
+        run(&mut two, &mut at_two, &call),
         Reply::fail("NOSCRIPT No matching script. Please use EVAL.")
     );
-    ask(&mut two, &mut at_two, &["EVAL", text, "1", "n"]);
-    assert_eq!(ask(&mut one, &mut at_one, &call), Reply::Integer(2));
-    assert_eq!(ask(&mut two, &mut at_two, &call), Reply::Integer(2));
+    run(&mut two, &mut at_two, &["EVAL", text, "1", "n"]);
+    assert_eq!(run(&mut one, &mut at_one, &call), Reply::Integer(2));
+    assert_eq!(run(&mut two, &mut at_two, &call), Reply::Integer(2));
 }
 
-/// Catches a value that a snapshot shares with a later write.
+/// Would catch a value that a snapshot shares with a later write.
 #[test]
-fn a_snapshot_keeps_what_later_writes_change() {
+fn a_snapshot_is_not_changed_by_later_writes() {
     let (mut redis, mut session) = redis();
-    ask(&mut redis, &mut session, &["RPUSH", "l", "a"]);
+    run(&mut redis, &mut session, &["RPUSH", "l", "a"]);
     let snapshot = redis.snapshot();
-    ask(&mut redis, &mut session, &["WATCH", "l"]);
-    ask(&mut redis, &mut session, &["RPUSH", "l", "b"]);
+    run(&mut redis, &mut session, &["WATCH", "l"]);
+    run(&mut redis, &mut session, &["RPUSH", "l", "b"]);
     assert_eq!(
-        ask(&mut redis, &mut session, &["LLEN", "l"]),
+        run(&mut redis, &mut session, &["LLEN", "l"]),
         Reply::Integer(2)
     );
     redis.restore(&snapshot);
     assert_eq!(redis.snapshot(), snapshot);
-    ask(&mut redis, &mut session, &["MULTI"]);
+    run(&mut redis, &mut session, &["MULTI"]);
     assert_eq!(
-        ask(&mut redis, &mut session, &["EXEC"]),
+        run(&mut redis, &mut session, &["EXEC"]),
         Reply::NilArray,
         "what was watched has changed"
     );
     assert_eq!(
-        ask(&mut redis, &mut session, &["LLEN", "l"]),
+        run(&mut redis, &mut session, &["LLEN", "l"]),
         Reply::Integer(1)
     );
 }
 
-/// Catches a script, a connection or its number that outlives a restart, and data that does not.
+/// Would catch a script, a connection or its number that survives a restart,
+/// and data that does not.
 #[test]
-fn a_restart_keeps_data_and_forgets_scripts_and_connections() {
+fn a_restart_keeps_only_data() {
     let (mut redis, mut session) = redis();
-    ask(&mut redis, &mut session, &["SET", "a", "1"]);
-    ask(&mut redis, &mut session, &["SCRIPT", "LOAD", "return 1"]);
+    run(&mut redis, &mut session, &["SET", "a", "1"]);
+    run(&mut redis, &mut session, &["SCRIPT", "LOAD", "return 1"]);
     redis.restart();
     assert!(!redis.is_current(&session));
     let mut session = redis.connect().unwrap();
     assert_eq!(session.id(), 1);
     assert_eq!(
-        ask(&mut redis, &mut session, &["GET", "a"]),
+        run(&mut redis, &mut session, &["GET", "a"]),
         Reply::text("1")
     );
     let exists = [
@@ -164,36 +163,38 @@ fn a_restart_keeps_data_and_forgets_scripts_and_connections() {
         "e0e1f9fabfc9d4800c877a703b823ac0578ff8db",
     ];
     assert_eq!(
-        ask(&mut redis, &mut session, &exists),
+        run(&mut redis, &mut session, &exists),
         Reply::Array(vec![Reply::Integer(0)])
     );
 }
 
-/// Catches a key that expires early or late, or by being read through the keyspace.
+/// Would catch a key that expires early or late, or by being read through the
+/// keyspace.
 #[test]
-fn the_injected_clock_expires_keys_and_a_checker_does_not() {
+fn only_the_injected_clock_expires_keys() {
     let (mut redis, mut session) = redis();
-    ask(
+    run(
         &mut redis,
         &mut session,
         &["SET", "lock", "me", "PX", "100"],
     );
     redis.set_now(1_000_099);
     assert_eq!(
-        ask(&mut redis, &mut session, &["PTTL", "lock"]),
+        run(&mut redis, &mut session, &["PTTL", "lock"]),
         Reply::Integer(1)
     );
     redis.set_now(1_000_100);
     assert!(redis.keyspace().peek(b"lock").is_some());
-    assert_eq!(ask(&mut redis, &mut session, &["GET", "lock"]), Reply::Nil);
+    assert_eq!(run(&mut redis, &mut session, &["GET", "lock"]), Reply::Nil);
     assert!(redis.keyspace().peek(b"lock").is_none());
 }
 
-/// Catches a command that runs in spite of the mode, or a mode that refuses one it allows.
+/// Would catch a command that runs in spite of the mode, or a mode that refuses
+/// one it allows.
 #[test]
-fn loading_misconf_and_busy_answer_before_anything_runs() {
+fn loading_misconf_and_busy_refuse_before_execution() {
     let (mut redis, mut session) = redis();
-    let mut code = |redis: &mut Redis, words: &[&str]| match ask(redis, &mut session, words) {
+    let mut code = |redis: &mut Redis, words: &[&str]| match run(redis, &mut session, words) {
         Reply::Error(text) => String::from_utf8_lossy(&text)
             .split(' ')
             .next()
@@ -222,23 +223,24 @@ fn loading_misconf_and_busy_answer_before_anything_runs() {
     );
 }
 
-/// Catches a failed script that is rolled back.
+/// Would catch a failed script that is rolled back.
 #[test]
-fn permission_missing_amid_a_script_leaves_what_was_written() {
+fn a_missing_permission_keeps_earlier_writes_of_a_script() {
     let (mut redis, mut session) = redis();
     redis.modes().denied.insert("set".to_owned());
     let text = "redis.call('RPUSH', 'l', 'a') redis.call('SET', 'h', 'a')";
-    assert!(ask(&mut redis, &mut session, &["EVAL", text, "0"]).is_error());
+    assert!(run(&mut redis, &mut session, &["EVAL", text, "0"]).is_error());
     assert_eq!(
-        ask(&mut redis, &mut session, &["LLEN", "l"]),
+        run(&mut redis, &mut session, &["LLEN", "l"]),
         Reply::Integer(1)
     );
 }
 
-/// Catches recursion in a conversion of Lua values.
+/// Would catch recursion in a conversion of Lua values.
 #[test]
 fn the_deepest_values_fit_a_thread_s_stack() {
-    // Test threads have 2 MiB, unoptimized frames are large: anything else is easier.
+    // Test threads have 2 MiB and unoptimized frames are large, so this is the
+    // hardest case.
     let deep = "local t = {} for i = 1, 999 do t = {t} end ";
     assert_eq!(
         eval(&format!("{deep} return #cjson.encode(t)")),

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 const README: &str = include_str!("../../README.md");
 
-/// Catches a command that README does not list, and one that it lists and that does not exist.
+/// Would catch a command that is missing in README, and one in README that does
+/// not exist.
 #[test]
 fn lists_every_command() {
     let mut lines: BTreeMap<char, String> = BTreeMap::new();

@@ -42,7 +42,8 @@ async fn connect<G: Gate + 'static>(
     connection
 }
 
-/// Catches replies that the client cannot convert, and scripts that it cannot load.
+/// Would catch replies that the client cannot convert, and scripts that it
+/// cannot load.
 #[test]
 fn commands_pipelines_and_scripts() {
     run(async {
@@ -77,7 +78,8 @@ fn commands_pipelines_and_scripts() {
     });
 }
 
-/// Catches an error whose code the client does not recognize, or that ends the connection.
+/// Would catch an error whose code the client does not recognize, or that ends
+/// the connection.
 #[test]
 fn error_conditions_have_the_codes_that_the_client_knows() {
     run(async {
@@ -161,7 +163,8 @@ fn is_set(redis: &SharedRedis) -> bool {
     redis.lock().unwrap().keyspace().peek(b"a").is_some()
 }
 
-/// Catches a cut at the wrong moment, and one that the client takes for an error of the server.
+/// Would catch a cut at the wrong moment, and one that the client takes for an
+/// error of the server.
 #[test]
 fn cuts_before_and_after_a_command_look_alike_to_the_client() {
     run(async {
@@ -178,7 +181,7 @@ fn cuts_before_and_after_a_command_look_alike_to_the_client() {
     });
 }
 
-/// Catches a late command that is dropped with its connection.
+/// Would catch a late command that is dropped with its connection.
 #[test]
 fn a_delayed_command_runs_after_its_client_has_gone() {
     run(async {
@@ -190,9 +193,10 @@ fn a_delayed_command_runs_after_its_client_has_gone() {
     });
 }
 
-/// Catches a refused connection without its error, and an old connection that still works.
+/// Would catch a refused connection without its error, and an old connection
+/// that still works.
 #[test]
-fn one_connection_too_many_and_one_from_before_a_restart() {
+fn refused_and_outdated_connections() {
     run(async {
         let redis = Arc::new(Mutex::new(Redis::new(Config::default())));
         redis.lock().unwrap().modes().max_clients = Some(1);

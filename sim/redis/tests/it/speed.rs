@@ -1,5 +1,5 @@
-//! What the simulated server costs a simulation. Measures, judges nothing:
-//! `cargo test -p redis-sim --release speed -- --ignored --nocapture`
+//! The speed of the simulated server; measures only: `cargo test -p redis-sim
+//! --release speed -- --ignored --nocapture`
 
 use redis_sim::{Command, Config, Redis};
 
@@ -50,7 +50,7 @@ fn commands_and_scripts() {
              return {1, redis.call('LLEN', KEYS[1])}",
         ),
         (
-            "cjson there and back",
+            "cjson decode and encode",
             "return cjson.encode(cjson.decode('{\"alg\":\"sha256\",\"sequence\":12,\"x\":[1,2,3]}'))",
         ),
         ("an error", "return redis.call('NOPE')"),

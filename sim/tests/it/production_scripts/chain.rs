@@ -1,4 +1,4 @@
-//! Calls of the chain's scripts, most of them such as a store makes.
+//! Calls of the chain's scripts, mostly as a store makes them.
 
 use super::{call, pick};
 use haechi_store_redis::redis::script;
@@ -8,7 +8,7 @@ use redis_sim::differential::{Words, words};
 
 const CHAIN_KEYS: &[&str] = &["c:chain", "c:head", "c:head:hash", "c:probe"];
 
-/// An audit chain, as its writer last saw it.
+/// An audit chain, as its writer last read it.
 #[derive(Default)]
 pub(super) struct Chain {
     last: u64,
@@ -93,7 +93,7 @@ impl Chain {
         call(rng, script::APPEND, &CHAIN_KEYS[..3], &arguments)
     }
 
-    /// Breaks the chain, asks what is thought of it, and begins another.
+    /// Damages the chain, calls the scripts on it, and starts another.
     fn damage(&mut self, rng: &mut ChaCha8Rng) -> Vec<Words> {
         let damage = match rng.random_range(0..9) {
             0 => words("DEL c:head"),

@@ -1,8 +1,9 @@
 //! Differential tests of the store's own scripts: the same calls to the simulated server and to redis-server, and the
 //! replies compared.
 //!
-//! `cargo test -p haechi-sim --test it production_scripts` sends 10,000 commands; with `-- --ignored` 100,000, and
-//! `CONFORMANCE_COMMANDS` sets another number. `DIFFERENTIAL_SEED` moves on to bodies not tried before.
+//! `cargo test -p haechi-sim --test it production_scripts` sends 10,000
+//! commands; with `-- --ignored` 100,000, and `CONFORMANCE_COMMANDS` sets
+//! another number. `DIFFERENTIAL_SEED` selects other seeds.
 
 mod chain;
 mod vault;
@@ -31,11 +32,12 @@ const ALL: &[&str] = &[
     script::VAULT_ACQUIRE,
 ];
 
-/// Commands of one seed, and how many are sent at once.
+/// Commands per seed, and commands per batch.
 const BODY: usize = 1000;
 const BATCH: usize = 200;
 
-/// Catches a production script that runs in a simulation otherwise than on redis-server.
+/// Would catch a production script whose simulated replies differ from
+/// redis-server's.
 #[test]
 fn ten_thousand_commands() {
     conform(10_000);
@@ -78,7 +80,8 @@ fn conform(commands: usize) {
     );
 }
 
-/// What one seed sends: mostly calls such as a store makes, among commands of others.
+/// The commands of one seed: mostly calls as a store makes them, with other
+/// commands in between.
 fn body(seed: u64) -> Vec<Words> {
     let rng = &mut ChaCha8Rng::seed_from_u64(seed);
     let (mut chain, mut vault) = (Chain::default(), Vault::default());
@@ -115,7 +118,7 @@ fn pick<'a, T: ?Sized>(rng: &mut ChaCha8Rng, from: &[&'a T]) -> &'a T {
     from.choose(rng).unwrap()
 }
 
-/// Makes every script known.
+/// Loads every script.
 fn load() -> Vec<Words> {
     let load = |text: &&str| {
         let words = [b"SCRIPT".as_ref(), b"LOAD", text.as_bytes()];
@@ -137,7 +140,7 @@ fn calls(words: &[Vec<u8>], text: &str) -> bool {
 
 fn how(words: &[Vec<u8>]) -> Option<How> {
     if calls(words, script::VAULT_ACQUIRE) {
-        // Whether the lock may be taken depends on the millisecond.
+        // Whether the lock is free depends on the millisecond.
         Some(How::ErrorOrNot)
     } else if calls(words, script::VAULT_LOAD) || calls(words, script::VAULT_SCAN) {
         Some(How::Unordered)
@@ -148,7 +151,7 @@ fn how(words: &[Vec<u8>]) -> Option<How> {
 
 const RESUMED: Known = Known {
     server: "*",
-    why: "a scan of the vault that does not begin at the beginning",
+    why: "a scan of the vault that does not begin at cursor 0",
     effect: Effect::ReplyOnly,
     applies: |exchange| {
         calls(exchange.words, script::VAULT_SCAN)
@@ -158,7 +161,8 @@ const RESUMED: Known = Known {
     },
 };
 
-/// A call by name, or by text; at times with an argument broken or missing, or a key of the wrong type.
+/// A call by SHA-1 or by text; sometimes with an argument changed or missing,
+/// or a key of the wrong type.
 fn call(rng: &mut ChaCha8Rng, text: &str, keys: &[&str], arguments: &[String]) -> Words {
     let mut all = if rng.random_bool(0.9) {
         vec![b"EVALSHA".to_vec(), sha(text)]

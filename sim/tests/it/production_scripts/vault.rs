@@ -1,4 +1,4 @@
-//! Calls of the vault's scripts, most of them such as a store makes.
+//! Calls of the vault's scripts, mostly as a store makes them.
 
 use super::{call, pick, sha};
 use haechi_store_redis::redis::script;
@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 const VAULT_KEYS: &[&str] = &["v:tokens", "v:version", "v:lock", "v:receipts", "v:expiry"];
 
-/// A vault, as its writer last saw it.
+/// A vault, as its writer last read it.
 #[derive(Default)]
 pub(super) struct Vault {
     tokens: BTreeMap<String, String>,
@@ -72,7 +72,8 @@ impl Vault {
         format!("{:032x}", self.mutations)
     }
 
-    /// Most callers have seen nothing; some have seen more than there is.
+    /// Most callers have observed nothing; some have observed more than there
+    /// is.
     fn call(&self, rng: &mut ChaCha8Rng, text: &str, arguments: Vec<String>) -> Words {
         let seen = match rng.random_range(0..10) {
             0 => ["1000000", "", "0"].map(str::to_owned),
@@ -148,7 +149,8 @@ impl Vault {
         self.call(rng, script::VAULT_APPLY, arguments)
     }
 
-    /// The lock's script goes by the clock; a lock that is held is answered alike at any time.
+    /// The lock's script depends on the clock; with a lock that is taken, the
+    /// reply does not.
     fn lock(&self, rng: &mut ChaCha8Rng) -> Vec<Words> {
         let holder = pick(rng, &["own:1", "foreign"]);
         let arguments = ["own:2".to_owned(), "5000".to_owned()];

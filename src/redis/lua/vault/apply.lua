@@ -1,10 +1,10 @@
--- Compare-and-apply: the whole diff, once, or nothing.
+-- Compare-and-apply: the whole diff once, or nothing.
 --
--- ARGV[1..3] the caller's belief
--- ARGV[4]    the mutation; it is applied at most once, by whichever attempt
+-- ARGV[1..3] what the caller's process has observed
+-- ARGV[4]    the mutation; at most one of its attempts is applied
 -- ARGV[5]    the attempt's number
--- ARGV[6]    the mark at which the mutation began
--- ARGV[7]    the foreign lock token that is not to be waited for, '*' for any
+-- ARGV[6]    the receipt number (mark) at which the mutation began
+-- ARGV[7]    the foreign lock token that is not waited for, '*' for all
 -- ARGV[8]    the fence: '' for the values below, or the version of the whole
 --            vault that the open receipt names
 -- ARGV[9]    how many tokens are compared, then how many are set and deleted:
@@ -22,10 +22,10 @@ local state, fault = vault_state(id, {ARGV[1], ARGV[2], ARGV[3]})
 if fault then return fault end
 if settled(state) then return {'settled', state.receipt} end
 if state.lost or tonumber(ARGV[6]) > state.next_mark then return lost(state) end
-if outlived(state, tonumber(ARGV[6])) then return {'forgotten'} end
+if receipt_expired(state, tonumber(ARGV[6])) then return {'forgotten'} end
 
--- Replicas that follow the whole-snapshot protocol fail when version moves
--- too often while they hold the lock. Locks of this store begin with 'own:'.
+-- Replicas that follow the whole-snapshot protocol fail if version changes too
+-- often while they have the lock. Locks of this store begin with 'own:'.
 local holder = redis.pcall('GET', KEYS[3])
 if type(holder) == 'string' and ARGV[7] ~= '*' and ARGV[7] ~= holder
     and string.sub(holder, 1, 4) ~= 'own:' then
@@ -80,8 +80,8 @@ end
 all(redis.call, 'HDEL', KEYS[1], deletes)
 all(redis.call, 'HSET', KEYS[1], sets)
 local version = redis.call('INCR', KEYS[2])
--- The index is advisory: what cannot be indexed is found when it is rebuilt,
--- which an own count that lags behind version asks for.
+-- The index is advisory: if it cannot be updated, #own is not incremented, and
+-- the drift causes a rebuild.
 local indexed = all(redis.pcall, 'ZADD', KEYS[5], scores)
 indexed = all(redis.pcall, 'ZREM', KEYS[5], gone) and indexed
 local own = indexed and state.own + 1 or state.own

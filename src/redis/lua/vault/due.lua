@@ -1,11 +1,11 @@
--- Tokens that the index holds to have expired, the longest ago first.
+-- Tokens that are expired according to the index, the longest expired first.
 --
 -- ARGV[1] now, in milliseconds; ARGV[2] how many at most.
 --
--- Replies: {'due', 1 if the index lacks nothing, drift, ids} · a fault. drift
--- counts how often version was moved by others, or without the index: the
--- index lacks nothing if the drift is still the one that it was built at,
--- which its member '' holds as -1 - drift.
+-- Replies: {'due', 1 if the index is complete, drift, ids} · a fault. drift is
+-- how often version was changed by others, or without the index: the index is
+-- complete if the drift is the one at which it was built, which is stored in its
+-- member '' as -1 - drift.
 
 local state, fault = vault_state('', {'0', '', '0'})
 if fault then return fault end

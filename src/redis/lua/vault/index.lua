@@ -1,6 +1,6 @@
--- Corrects the index for tokens that are still as they were read.
+-- Corrects the index for tokens that still have the value that was read.
 --
--- ARGV[1] '' or the drift at which the index is now whole; then for each
+-- ARGV[1] '' or the drift at which the index is now complete; then for each
 -- token its id, '1' and its value or '0' and '', and when it expires, in
 -- milliseconds, or ''.
 --

@@ -1,14 +1,14 @@
 -- Reads tokens, and the state that a mutation of them begins with.
 --
--- ARGV[1..3] the caller's belief
--- ARGV[4]    '' or the mutation that will fence on the whole vault: an open
---            receipt then proves, at the fence, that the version it names is
---            the one read here, and not one that came round again
+-- ARGV[1..3] what the caller's process has observed
+-- ARGV[4]    '' or the mutation that will fence on the whole vault: its open
+--            receipt proves at the fence that the version is the one read here,
+--            and not the same number after a rollback
 -- ARGV[5]    'all' for every token, 'some' for those named
 -- ARGV[6] …  token ids
 --
 -- Replies: {'loaded', version, mark, values, newest, next mark} with values in the order of the
--- ids, or ids and values by turns · {'lost', version} · a fault:
+-- ids, or ids and values in turn · {'lost', version} · a fault:
 -- {'wrongtype', key, type}, {'denied', command}, {'unreadable', key, what}.
 
 local state, fault = vault_state(ARGV[4], {ARGV[1], ARGV[2], ARGV[3]})
@@ -26,8 +26,8 @@ end
 if fault then return fault end
 local mark, newest = state.next_mark, state.newest
 if ARGV[4] ~= '' then
-  -- The mutation begins at its receipt's own mark: by that one it is told
-  -- later whether the receipt can still be there.
+  -- The mutation begins at its receipt's own number, by which it is decided
+  -- later whether the receipt can still be kept.
   if settled(state) then
     mark = mark_of(state.receipt)
   else

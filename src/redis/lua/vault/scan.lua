@@ -1,7 +1,7 @@
 -- A slice of the tokens: ARGV[1] the cursor, ARGV[2] about how many.
 --
--- Replies: {'page', cursor, ids and values by turns} · a fault. Every token
--- that is there from the first slice to the last is in one of them; one may
+-- Replies: {'page', cursor, ids and values in turn} · a fault. Every token
+-- that exists from the first slice to the last is in one of them; one may
 -- be in two.
 
 local page, fault = read('HSCAN', KEYS[1], ARGV[1], 'COUNT', ARGV[2])

@@ -1,8 +1,8 @@
 -- Ends a mutation: applied, if an attempt was; otherwise dropped, by a receipt
--- that no late attempt gets past.
+-- that stops every late attempt.
 --
--- ARGV[1..3] the caller's belief; ARGV[4] the mutation; ARGV[5] the mark at
--- which it began.
+-- ARGV[1..3] what the caller's process has observed; ARGV[4] the mutation;
+-- ARGV[5] the receipt number (mark) at which it began.
 --
 -- Replies: {'settled', receipt} · {'forgotten'} · {'lost', version} · a fault
 -- as in load.lua.
@@ -11,7 +11,7 @@ local state, fault = vault_state(ARGV[4], {ARGV[1], ARGV[2], ARGV[3]})
 if fault then return fault end
 if settled(state) then return {'settled', state.receipt} end
 if state.lost or tonumber(ARGV[5]) > state.next_mark then return lost(state) end
-if outlived(state, tonumber(ARGV[5])) then return {'forgotten'} end
+if receipt_expired(state, tonumber(ARGV[5])) then return {'forgotten'} end
 fault = denied({{'HSET', KEYS[4]}, {'HDEL', KEYS[4]}, {'HGET', KEYS[4]}})
 if fault then return fault end
 local mark = note(state, ARGV[4], 'dropped', {})

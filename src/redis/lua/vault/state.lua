@@ -1,24 +1,25 @@
--- Shared by every script of the token vault, after guard.lua; it only reads.
+-- Shared by every script of the token vault, after guard.lua.
 --
 -- KEYS[1] tokens (HASH), KEYS[2] version (STRING), KEYS[3] lock (STRING),
 -- KEYS[4] receipts (HASH), KEYS[5] expiry (ZSET).
 --
--- receipts holds, beside one field for each mutation kept:
+-- Each receipt has a sequence number, its mark. Fields of receipts, besides one
+-- for each mutation kept:
 --   #next    how many receipts were ever written: the mark of the next one
 --   #{slot}  the mutation whose receipt has this place, mark modulo KEPT
 --   #last    the mutation whose receipt is the newest
---   #own     how often version was moved by this store
--- A receipt is 'open {version} {mark}' (the mutation means to fence on the
--- whole vault as it was then), 'done {version} {attempt} {mark}' or
+--   #own     how often version was changed by this store
+-- A receipt is 'open {version} {mark}' (the mutation will be fenced on the
+-- whole vault at that version), 'done {version} {attempt} {mark}' or
 -- 'dropped {mark}'.
 
--- Receipts kept. Every replica has to agree on it.
+-- The number of receipts kept, the same for every replica.
 local KEPT = 10000
 
--- From here on %.14g, which Lua prints numbers with, would no longer be exact.
-local MOST_VERSION = 9e13
+-- From here on %.14g, by which Lua prints numbers, would not be exact.
+local MAX_VERSION = 9e13
 
--- What a mutation writes. Asked for before the first write.
+-- The writes of a mutation, checked before the first one.
 local WRITES = {
   {'HSET', KEYS[1]}, {'HDEL', KEYS[1]}, {'INCR', KEYS[2]}, {'HSET', KEYS[4]}, {'HDEL', KEYS[4]},
   {'HGET', KEYS[4]},
@@ -35,29 +36,29 @@ end
 
 local function unreadable(key, what) return {'unreadable', key, what} end
 
--- The vault as the mutation `id` ('' for none) meets it, or nil and the reply
--- to give. `belief` is what the caller's process has seen: {version, the id
--- of the newest receipt or '', that receipt's mark}. state.lost tells that some
--- of it is gone: a rollback.
-local function vault_state(id, belief)
+-- The state of the vault, with the receipt of mutation `id` ('' for none), or
+-- nil and a fault to reply. `observed` is what the caller's process has
+-- observed: {version, the id of the newest receipt or '', that receipt's mark}.
+-- state.lost: some of that is gone, a rollback.
+local function vault_state(id, observed)
   local text, fault = read('GET', KEYS[2])
   if fault then return nil, fault end
   text = text or '0'
   local version = plain(text)
-  if not version or version >= MOST_VERSION then
+  if not version or version >= MAX_VERSION then
     return nil, unreadable(KEYS[2], 'a version that is not a decimal number below 90000000000000')
   end
   local kept
-  kept, fault = read('HMGET', KEYS[4], id, belief[2], '#next', '#own', '#last')
+  kept, fault = read('HMGET', KEYS[4], id, observed[2], '#next', '#own', '#last')
   if fault then return nil, fault end
   local next_mark, own = plain(kept[3] or '0'), plain(kept[4] or '0')
   if not next_mark or not own then
     return nil, unreadable(KEYS[4], 'a counter (#next or #own) that is not a decimal number')
   end
 
-  local mark = tonumber(belief[3])
-  local lost = version < tonumber(belief[1])
-  if belief[2] ~= '' then
+  local mark = tonumber(observed[3])
+  local lost = version < tonumber(observed[1])
+  if observed[2] ~= '' then
     lost = lost or next_mark <= mark or (not kept[2] and mark >= next_mark - KEPT)
   end
   if own > version and not lost then
@@ -82,10 +83,10 @@ local function mark_of(receipt) return tonumber(string.match(receipt, '(%d+)$'))
 local function lost(state) return {'lost', state.version} end
 
 -- Whether a mutation that began at `mark` may have had a receipt that is no
--- longer kept, or began in a vault that knew more than this one.
-local function outlived(state, mark) return mark < state.next_mark - KEPT end
+-- longer kept.
+local function receipt_expired(state, mark) return mark < state.next_mark - KEPT end
 
--- Reads these fields of tokens; `unpack` takes no more than some 8,000.
+-- Reads these fields of tokens; `unpack` takes at most some 8,000.
 local function values(ids)
   local found = {}
   for first = 1, #ids, 4000 do
@@ -96,9 +97,8 @@ local function values(ids)
   return found
 end
 
--- Writes the receipt of `id`, beside `fields`; its text ends with its mark,
--- which is returned. One that is open keeps its place. Call this last: what
--- it needs has to be permitted.
+-- Writes the receipt of `id` together with `fields`, and returns its mark. An
+-- open receipt keeps its place. Called last, after permissions were checked.
 local function note(state, id, text, fields)
   local mark
   if state.receipt then

@@ -43,8 +43,8 @@ async fn others<S: VaultStore>(store: &S, first: u64, count: u64) {
     }
 }
 
-/// Loses the reply of the first load and of the first apply, with so many
-/// mutations of others behind each.
+/// Loses the reply of the first load and of the first apply, with this number
+/// of foreign mutations after each.
 struct Losing {
     loads: AtomicU32,
     applies: AtomicU32,
@@ -115,9 +115,9 @@ async fn losing_mutation(then_down: bool) -> (Result<(), MutateError>, String) {
     (ended, counter)
 }
 
-/// The open receipt of a whole-vault mutation whose first load's reply was
-/// lost is older than `begun`: it goes while the mutation still passes for
-/// remembered.
+/// The open receipt of a whole-vault mutation whose first load's reply was lost
+/// is older than `begun`: it is removed while the mutation is still within the
+/// range of kept receipts.
 #[tokio::test]
 async fn a_mutation_is_not_applied_twice_after_a_lost_load() {
     let (ended, counter) = losing_mutation(false).await;
@@ -125,7 +125,7 @@ async fn a_mutation_is_not_applied_twice_after_a_lost_load() {
 }
 
 #[tokio::test]
-async fn not_applied_is_not_said_of_what_was_applied_after_a_lost_load() {
+async fn an_applied_mutation_is_not_reported_as_not_applied_after_a_lost_load() {
     let (ended, counter) = losing_mutation(true).await;
     assert!(
         !(counter == "1" && matches!(ended, Err(MutateError::NotApplied(_)))),
@@ -139,8 +139,8 @@ async fn over<S: VaultStore>(store: S) -> Vault<S, SystemClock> {
     vault(store, MemoryChain::new(), keys, &clock, Deterministic::None)
 }
 
-/// A field that is no record, but has an `expiresAt` that has passed, is
-/// indexed as due for ever.
+/// An invalid field with an `expiresAt` in the past would be due for ever in
+/// the index.
 #[tokio::test]
 async fn fields_that_are_no_records_do_not_hold_up_purging() {
     let server = server();
@@ -170,10 +170,10 @@ async fn fields_that_are_no_records_do_not_hold_up_purging() {
     );
 }
 
-/// version lost (evicted, deleted), receipts kept: `version - #own` is below
-/// zero.
+/// The version was lost (evicted, deleted) and the receipts kept: `version -
+/// #own` is below zero.
 #[tokio::test]
-async fn purging_works_or_says_why_when_version_is_behind_own() {
+async fn purging_works_or_reports_when_version_is_behind_own() {
     let server = server();
     let mut connection = raw(&server).await;
     for _ in 0..3 {
@@ -224,10 +224,10 @@ async fn large_tokens_can_be_listed_and_purged() {
     assert!(matches!(purged, Ok(256)), "{purged:?}");
 }
 
-/// What a process had read of others is gone, and the vault has grown to the
-/// same version again: it writes on without a word.
+/// Mutations of others that a process had observed are lost, and the vault has
+/// regrown to the same version: the process must not write on.
 #[tokio::test]
-async fn a_lost_foreign_mutation_that_was_seen_is_noticed_after_regrowth() {
+async fn a_lost_foreign_mutation_is_detected_after_regrowth() {
     let server = server();
     let mut connection = raw(&server).await;
     let (seer, other) = (tokens(&server), tokens(&server));

@@ -1,5 +1,5 @@
 //! Audit records and results while the index, replies, the crypto provider or
-//! Redis are missing.
+//! Redis are unavailable.
 
 use std::{
     sync::{
@@ -93,7 +93,7 @@ async fn purged_unaudited(index: bool, replies: bool) {
         let tokenized = vault.tokenize(&kind, text, Details::default()).await;
         made.push(tokenized.unwrap().token);
     }
-    // A foreign purge: the index still holds the token.
+    // A foreign purge: the index still contains the token.
     let mut connection = raw(&server).await;
     run(
         &mut connection,
@@ -117,7 +117,7 @@ async fn purged_unaudited(index: bool, replies: bool) {
 }
 
 #[tokio::test]
-async fn what_was_purged_before_a_failure_is_audited() {
+async fn purges_before_a_failure_are_audited() {
     purged_unaudited(true, false).await;
 }
 
@@ -126,7 +126,7 @@ async fn an_expiry_purge_of_unknown_outcome_is_audited() {
     purged_unaudited(false, true).await;
 }
 
-/// With the lock, a deadline of 300 ms is one of seconds.
+/// With the lock, a deadline of 300 ms must not take seconds.
 #[tokio::test]
 async fn a_deadline_holds_with_the_lock_too() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -152,7 +152,7 @@ async fn a_deadline_holds_with_the_lock_too() {
     );
 }
 
-/// A KMS that is away.
+/// A KMS that is unavailable.
 struct Away(Arc<Keys<SystemClock>>, Arc<AtomicBool>);
 
 impl CryptoProvider for Away {
@@ -171,7 +171,9 @@ impl CryptoProvider for Away {
         aad: &Aad,
     ) -> Result<zeroize::Zeroizing<Vec<u8>>, DecryptError> {
         if self.1.load(Ordering::SeqCst) {
-            return Err(DecryptError::Unavailable("the KMS is away".to_owned()));
+            return Err(DecryptError::Unavailable(
+                "the KMS is unavailable".to_owned(),
+            ));
         }
         self.0.decrypt(envelope, aad).await
     }
@@ -181,7 +183,7 @@ impl CryptoProvider for Away {
     }
 }
 
-/// Callers of detokenize take `None` for gone.
+/// Callers of detokenize take `None` for a missing token.
 #[tokio::test]
 async fn an_outage_is_not_a_missing_token() {
     let server = server();

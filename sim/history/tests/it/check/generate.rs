@@ -1,11 +1,11 @@
-//! Small histories of one log: valid by construction, then spoiled.
+//! Small histories of one log: valid by construction, then mutated.
 
 use std::fmt::Write as _;
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-/// Times are drawn from few, so that equal times happen.
+/// Few different times, so that equal times occur.
 const TIMES: u64 = 24;
 
 enum Kind {
@@ -25,7 +25,7 @@ struct Operation {
 pub(super) struct History {
     random: ChaCha8Rng,
     operations: Vec<Operation>,
-    /// Append (its number, from 1; 0 is nobody), stated sequence, hash.
+    /// Append (its number, from 1; 0 for none), stated sequence, hash.
     chain: Vec<(usize, u64, String)>,
 }
 
@@ -82,7 +82,7 @@ impl History {
         }
     }
 
-    /// Spoils one thing; often, not always, the history is invalid afterwards.
+    /// Mutates one thing; often, not always, the history is then invalid.
     pub(super) fn mutate(&mut self) {
         let random = &mut self.random;
         let at = random.random_range(0..self.operations.len());

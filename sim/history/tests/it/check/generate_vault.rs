@@ -1,4 +1,4 @@
-//! Small histories of one vault: valid by construction, then spoiled.
+//! Small histories of one vault: valid by construction, then mutated.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-/// Times are drawn from few, so that equal times happen.
+/// Few different times, so that equal times occur.
 const TIMES: u64 = 24;
 const TOKENS: [&str; 3] = ["a", "b", "c"];
 
@@ -43,8 +43,8 @@ pub(super) struct History {
 }
 
 impl History {
-    /// At most eight operations, each taking effect at a time within its interval;
-    /// at random all acknowledgements bear versions, some, or none.
+    /// At most eight operations, each taking effect at a time within its
+    /// interval; at random, all acknowledgements have versions, some, or none.
     pub(super) fn valid(seed: u64) -> Self {
         let mut random = ChaCha8Rng::seed_from_u64(seed);
         let count = random.random_range(1..=8usize);
@@ -105,13 +105,13 @@ impl History {
         }
     }
 
-    /// Whether a mutate of unknown effect is in it.
+    /// Whether it contains a mutate of unknown effect.
     pub(super) fn has_open(&self) -> bool {
         let open = |operation: &Operation| matches!(operation.kind, Kind::Open);
         self.operations.iter().any(open)
     }
 
-    /// Spoils one thing; often, not always, the history is invalid afterwards.
+    /// Mutates one thing; often, not always, the history is then invalid.
     pub(super) fn mutate(&mut self) {
         let random = &mut self.random;
         let at = random.random_range(0..self.operations.len());
@@ -119,7 +119,7 @@ impl History {
         let token = TOKENS[random.random_range(0..TOKENS.len())];
         let value = format!("v{}", random.random_range(0..8u32));
         match random.random_range(0..9u32) {
-            // A final token lost, altered or invented.
+            // A final token lost, altered or added.
             0 => {
                 if self.tokens.remove(token).is_none() || random.random_bool(0.3) {
                     self.tokens.insert(token, value);
@@ -129,7 +129,8 @@ impl History {
                 let more = random.random_range(0..3);
                 self.version = self.version.map(|v| (v + more).max(1) - 1);
             }
-            // Two operations trade what they did: versions out of order, among others.
+            // Two operations exchange their mutations: versions out of order,
+            // among others.
             2 => {
                 let (left, right) = (
                     self.operations[at].kind.clone(),

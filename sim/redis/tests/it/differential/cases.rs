@@ -1,4 +1,4 @@
-//! Cases worth asking by name: options, errors, and what scripts can run into.
+//! Cases written by hand: options, errors, and possible errors of scripts.
 
 /// Commands, each after the ones before it.
 pub(super) fn commands() -> Vec<Vec<Vec<u8>>> {
@@ -245,7 +245,8 @@ SCRIPT FOO
 EXEC
 ";
 
-/// Scripts. KEYS are `string` (`text`) and `list` (`a b c`), ARGV `10`, `x y` and bytes that are no text.
+/// Scripts. KEYS are `string` (`text`) and `list` (`a b c`), ARGV `10`, `x y`
+/// and bytes that are not UTF-8.
 pub(super) const SCRIPTS: &[&str] = &[
     // Conversions.
     "return 3.99",
@@ -351,7 +352,7 @@ pub(super) const SCRIPTS: &[&str] = &[
     "redis.call('SADD', 'set', 2, 10, -1) return redis.call('SMEMBERS', 'set')",
     "redis.call('SADD', 'set', 2, 10, -1) redis.setresp(3) return redis.call('SMEMBERS', 'set')",
     "redis.setresp(3) return redis.call('SMEMBERS', 'none')",
-    // Errors: what stands after one, and who sees what.
+    // Errors: writes before and after one, and what `pcall` returns.
     "redis.call('RPUSH', KEYS[2], 'd') redis.call('LPOP', KEYS[1]) redis.call('RPUSH', KEYS[2], 'e')",
     "redis.call('RPUSH', KEYS[2], 'd') error('stop')",
     "redis.call('SET', KEYS[1], 'new') return {err='MY rollback'}",
@@ -564,7 +565,7 @@ pub(super) const SCRIPTS: &[&str] = &[
     "#!lua",
     "#!lua\nerror('on line two')",
     "#!lua\nreturn nope",
-    // Texts that do not compile.
+    // Scripts that do not compile.
     "retur 1",
     "return (",
     "return 'x",

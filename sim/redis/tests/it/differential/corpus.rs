@@ -1,4 +1,4 @@
-//! One body of commands from one seed: what clients send, and what none should.
+//! The commands of one seed, valid and invalid.
 
 use super::generate::{Generator, pick};
 use super::texts::{BINARY, BROKEN, LINES, SCRIPTS, sha};
@@ -7,15 +7,15 @@ use rand_chacha::ChaCha8Rng;
 use redis_sim::differential::Words;
 use std::collections::VecDeque;
 
-/// What to do next.
+/// The next step.
 pub(super) enum Step {
     /// A command.
     Send(Words),
-    /// Wait until keys that live for less than [`SHORT`] are gone.
+    /// Wait until keys with a TTL below [`SHORT`] have expired.
     Wait,
 }
 
-/// Makes every script known.
+/// Loads every script.
 fn load() -> impl Iterator<Item = Step> {
     SCRIPTS.iter().map(|text| {
         let words = [b"SCRIPT".as_ref(), b"LOAD", text.as_bytes()];
@@ -23,14 +23,15 @@ fn load() -> impl Iterator<Item = Step> {
     })
 }
 
-/// The life, in milliseconds, of keys that are waited for, and the wait.
+/// The TTL, in milliseconds, of keys whose expiry is waited for, and the wait.
 pub(super) const SHORT: (u64, u64) = (40, 65);
 
 pub(super) struct Corpus {
     rng: ChaCha8Rng,
     shapes: Generator,
     pending: VecDeque<Step>,
-    /// A transaction is open, and whether one may be opened, or a key watched, within it.
+    /// Whether a transaction is open, and whether MULTI or WATCH may occur
+    /// within one.
     open: bool,
     nests: bool,
 }
@@ -66,30 +67,32 @@ impl Corpus {
             960..975 => self.big(),
             975..980 => self.expiry(),
             980..984 => self.pending.extend(load()),
-            984..986 => self.ask([b"FLUSHALL".as_ref()]),
+            984..986 => self.send([b"FLUSHALL".as_ref()]),
             _ => self.broken_name(),
         }
         self.next()
     }
 
-    /// Whether what comes next does not belong to what came last.
+    /// Whether the next command does not depend on the last one.
     pub(super) fn is_at_rest(&self) -> bool {
         self.pending.is_empty()
     }
 
-    fn ask<const N: usize>(&mut self, words: [&[u8]; N]) {
+    fn send<const N: usize>(&mut self, words: [&[u8]; N]) {
         self.pending
             .push_back(Step::Send(words.map(<[u8]>::to_vec).into()));
     }
 
-    /// A command of the other generator; at times with a binary key or value, or a word broken, missing or too many.
+    /// A command of the other generator; sometimes with a binary key or value,
+    /// or a word changed, missing or added.
     fn shape(&mut self) {
         let mut words = self.shapes.command();
-        // A transaction left open spoils what follows it: fewer of those.
+        // Fewer transactions that stay open: they affect all following
+        // commands.
         if words[0] == b"MULTI" && self.rng.random_bool(0.8) {
             words = vec![b"PING".to_vec()];
         }
-        // What valkey-server makes of this one sends it astray: in bodies that may go astray anyway.
+        // In valkey-server this one aborts the transaction.
         if !self.nests
             && words[0] == b"EVAL"
             && words
@@ -140,7 +143,7 @@ impl Corpus {
             pick(rng, BROKEN).to_vec()
         });
         if words[1].ends_with(b"KEYS[1])") && words[1].starts_with(b"return redis.pcall(ARGV") {
-            // A name that is a command of one key, or none at all.
+            // A name of a command with one key, or of none.
             words[5] = pick(
                 rng,
                 &[
@@ -174,62 +177,62 @@ impl Corpus {
 
     fn transaction(&mut self) {
         if self.rng.random_bool(0.3) {
-            self.ask([b"WATCH", b"s1"]);
+            self.send([b"WATCH", b"s1"]);
             if self.rng.random_bool(0.5) {
-                self.ask([b"SET", b"s1", b"watched"]);
+                self.send([b"SET", b"s1", b"watched"]);
             }
         }
-        self.ask([b"MULTI".as_ref()]);
+        self.send([b"MULTI".as_ref()]);
         for _ in 0..self.rng.random_range(0..6) {
             self.shape();
         }
         let executes = self.rng.random_bool(0.9);
-        self.ask([if executes {
+        self.send([if executes {
             b"EXEC".as_ref()
         } else {
             b"DISCARD"
         }]);
     }
 
-    /// Values that do not fit one read.
+    /// Values larger than one read.
     fn big(&mut self) {
         let rng = &mut self.rng;
         let size = rng.random_range(100 * 1024..300 * 1024);
         let mut value = vec![0; size];
         rng.fill(&mut value[..]);
         match rng.random_range(0..6) {
-            0 => self.ask([b"SET", b"big", &value]),
-            1 => self.ask([b"HSET", b"bighash", b"f", &value]),
-            2 => self.ask([b"RPUSH", b"biglist", &value, b"small"]),
-            3 => self.ask([b"EVAL", b"return ARGV[1]", b"0", &value]),
-            4 => self.ask([
+            0 => self.send([b"SET", b"big", &value]),
+            1 => self.send([b"HSET", b"bighash", b"f", &value]),
+            2 => self.send([b"RPUSH", b"biglist", &value, b"small"]),
+            3 => self.send([b"EVAL", b"return ARGV[1]", b"0", &value]),
+            4 => self.send([
                 b"EVAL",
                 b"redis.call('SET', KEYS[1], ARGV[1]) return #ARGV[1]",
                 b"1",
                 b"big",
                 &value,
             ]),
-            _ => self.ask([b"APPEND", b"big", b"tail"]),
+            _ => self.send([b"APPEND", b"big", b"tail"]),
         }
-        self.ask([b"GET", b"big"]);
-        self.ask([b"LRANGE", b"biglist", b"-2", b"-1"]);
+        self.send([b"GET", b"big"]);
+        self.send([b"LRANGE", b"biglist", b"-2", b"-1"]);
         if self.rng.random_bool(0.5) {
-            self.ask([b"UNLINK", b"big", b"biglist", b"bighash"]);
+            self.send([b"UNLINK", b"big", b"biglist", b"bighash"]);
         }
     }
 
-    /// Keys that expire while nobody asks for them.
+    /// Keys that expire without being accessed.
     fn expiry(&mut self) {
         let life = SHORT.0.to_string();
         let life = life.as_bytes();
-        self.ask([b"RESET".as_ref()]);
-        self.ask([b"MSET", b"e1", b"1", b"e3", b"3"]);
-        self.ask([b"RPUSH", b"e4", b"a", b"b"]);
-        self.ask([b"SET", b"e2", b"2", b"PX", life]);
-        self.ask([b"PEXPIRE", b"e1", life]);
-        self.ask([b"WATCH", b"e2", b"e3"]);
-        self.ask([b"PEXPIRE", b"e4", life]);
-        self.ask([
+        self.send([b"RESET".as_ref()]);
+        self.send([b"MSET", b"e1", b"1", b"e3", b"3"]);
+        self.send([b"RPUSH", b"e4", b"a", b"b"]);
+        self.send([b"SET", b"e2", b"2", b"PX", life]);
+        self.send([b"PEXPIRE", b"e1", life]);
+        self.send([b"WATCH", b"e2", b"e3"]);
+        self.send([b"PEXPIRE", b"e4", life]);
+        self.send([
             b"EVAL",
             b"return redis.call('SET', KEYS[1], 'x', 'NX', 'PX', ARGV[1])",
             b"1",
@@ -237,21 +240,22 @@ impl Corpus {
             life,
         ]);
         self.pending.push_back(Step::Wait);
-        self.ask([b"EXISTS", b"e1", b"e2", b"e3", b"e4", b"e5"]);
-        self.ask([
+        self.send([b"EXISTS", b"e1", b"e2", b"e3", b"e4", b"e5"]);
+        self.send([
             b"EVAL",
             b"return {redis.call('GET', 'e1'), redis.call('PTTL', 'e2'), redis.call('TYPE', 'e4')}",
             b"0",
         ]);
-        self.ask([b"SET", b"e5", b"y", b"NX", b"GET"]);
-        self.ask([b"MULTI".as_ref()]);
-        self.ask([b"PTTL", b"e3"]);
-        self.ask([b"EXEC".as_ref()]);
-        self.ask([b"RENAME", b"e1", b"e3"]);
-        self.ask([b"DEL", b"e1", b"e2", b"e3", b"e4", b"e5"]);
+        self.send([b"SET", b"e5", b"y", b"NX", b"GET"]);
+        self.send([b"MULTI".as_ref()]);
+        self.send([b"PTTL", b"e3"]);
+        self.send([b"EXEC".as_ref()]);
+        self.send([b"RENAME", b"e1", b"e3"]);
+        self.send([b"DEL", b"e1", b"e2", b"e3", b"e4", b"e5"]);
     }
 
-    /// A name and arguments that are no command, echoed in the error as bytes.
+    /// An unknown command whose name and arguments are echoed in the error as
+    /// bytes.
     fn broken_name(&mut self) {
         let rng = &mut self.rng;
         let containers: &[&[u8]] = &[

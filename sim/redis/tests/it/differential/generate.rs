@@ -1,4 +1,4 @@
-//! Commands, Lua values and JSON texts, each from a seed.
+//! Commands, Lua values and JSON texts, each generated from a seed.
 
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -29,8 +29,8 @@ const INDEXES: &[&str] = &[
     "0", "1", "2", "-1", "-2", "5", "-100", "100", "x", "9223372036854775807", "",
 ];
 
-/// For each command, what its arguments are: k key, t key of a set, f field, v value, i index, s score; what is in quotes stays; `*`
-/// repeats the part before it.
+/// The arguments of each command: k key, t key of a set, f field, v value, i
+/// index, s score; `'` quotes a literal; `*` repeats the part before it.
 const SHAPES: &[&str] = &[
     "GET k",
     "SET k v",
@@ -231,7 +231,7 @@ fn value(rng: &mut ChaCha8Rng, depth: usize) -> String {
         8 | 9 => {
             let member =
                 |rng: &mut ChaCha8Rng| format!("{}={}", pick(rng, &keys), value(rng, depth + 1));
-            // One member: which of two comes first is the table's business, and the same code decides it on both sides.
+            // One member, because the order of several depends on the table.
             let items: Vec<String> = (0..rng.random_range(0..4)).map(|_| member(rng)).collect();
             format!("{{{}}}", items.join(","))
         }
@@ -246,7 +246,7 @@ fn value(rng: &mut ChaCha8Rng, depth: usize) -> String {
     }
 }
 
-/// A text that is JSON, or nearly.
+/// A text that is JSON or almost JSON.
 pub(super) fn json(seed: u64) -> Vec<u8> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let mut text = json_value(&mut rng, 0).into_bytes();
@@ -259,7 +259,7 @@ pub(super) fn json(seed: u64) -> Vec<u8> {
             _ => text.insert(at, b"{}[]\":,\\0 x-.en\x01"[rng.random_range(0..16)]),
         }
     }
-    // One that starts like UTF-16 is refused as such; the rest is more telling.
+    // Skips a draw: a text that starts like UTF-16 is refused as such.
     let _ = rng.next_u32();
     text
 }

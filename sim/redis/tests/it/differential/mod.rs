@@ -14,8 +14,7 @@ fn start() -> Comparison {
     Comparison::start().unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// Fails when the servers reply differently. Returns nothing that is known to differ either: what is asked here by name
-/// has no reason to.
+/// Fails if the servers reply differently, or if a known difference occurs.
 fn same(comparison: &mut Comparison, batch: &[Words], what: &str) {
     let differences = comparison.send(batch).unwrap();
     if let Some(first) = differences.first() {
@@ -31,13 +30,13 @@ fn same(comparison: &mut Comparison, batch: &[Words], what: &str) {
     );
 }
 
-/// Catches options and errors of single commands that differ.
+/// Would catch options and errors of single commands that differ.
 #[test]
 fn cases_written_by_hand() {
     same(&mut start(), &cases::commands(), "cases");
 }
 
-/// Catches shapes of replies that differ in RESP3.
+/// Would catch shapes of replies that differ in RESP3.
 #[test]
 fn cases_written_by_hand_in_resp3() {
     let mut batch = vec![words("HELLO 3")];
@@ -53,7 +52,8 @@ fn cases_written_by_hand_in_resp3() {
     same(&mut start(), &batch, "cases");
 }
 
-/// Catches what Lua, its libraries and its errors do differently, and writes before an error that are undone.
+/// Would catch differences in Lua, its libraries and its errors, and writes
+/// before an error that are undone.
 #[test]
 fn scripts_written_by_hand() {
     let mut comparison = start();
@@ -73,7 +73,7 @@ fn scripts_written_by_hand() {
     }
 }
 
-/// Catches a set of integers that is in another order than redis-server's, or has none where that has one.
+/// Would catch a set of integers in another order than redis-server's.
 #[test]
 fn a_small_set_of_integers_is_in_order() {
     let mut comparison = start();
@@ -94,7 +94,7 @@ fn a_small_set_of_integers_is_in_order() {
     same(&mut comparison, &lines.map(words), "in order");
 }
 
-/// Where seeds begin: `DIFFERENTIAL_SEED` moves on to sequences not tried before.
+/// The first seed: `DIFFERENTIAL_SEED` selects others.
 fn first_seed() -> u64 {
     std::env::var("DIFFERENTIAL_SEED")
         .ok()
@@ -102,7 +102,8 @@ fn first_seed() -> u64 {
         .unwrap_or(0)
 }
 
-/// Catches commands that leave other data behind than redis-server's: all of it is compared after each sequence.
+/// Would catch commands whose data differs from redis-server's: all of it is
+/// compared after each sequence.
 #[test]
 fn generated_sequences() {
     let mut comparison = start();
@@ -122,10 +123,10 @@ fn generated_sequences() {
     }
 }
 
-/// Catches conversions between Lua, JSON and replies that differ.
+/// Would catch different conversions between Lua, JSON and replies.
 #[test]
 fn generated_values_through_lua_and_json() {
-    const AGAIN: &str =
+    const RECODED: &str =
         "local ok, v = pcall(cjson.decode, ARGV[1]) return {ok and 1 or v, ok and cjson.encode(v)}";
     let mut comparison = start();
     let from = first_seed() * 100;
@@ -137,13 +138,14 @@ fn generated_values_through_lua_and_json() {
         .flat_map(|seed| {
             let value = generate::lua_value(seed);
             let script = format!("local v = {value} return {{cjson.encode(v), v}}");
-            [eval(&script, &[]), eval(AGAIN, &[generate::json(seed)])]
+            [eval(&script, &[]), eval(RECODED, &[generate::json(seed)])]
         })
         .collect();
     same(&mut comparison, &batch, "values");
 }
 
-/// Catches a command whose arity, flags or keys are not those that COMMAND INFO of redis-server gives.
+/// Would catch a command whose arity, flags or keys differ from redis-server's
+/// COMMAND INFO.
 #[test]
 fn every_command_is_described_alike() {
     let mut comparison = start();
@@ -190,7 +192,7 @@ fn pause(millis: u64) {
     std::thread::sleep(Duration::from_millis(millis));
 }
 
-/// Catches a key that outlives its time, and one that is dropped early.
+/// Would catch a key that expires too late or too early.
 #[test]
 fn keys_expire_alike() {
     let mut comparison = start();

@@ -1,10 +1,10 @@
-//! Error conditions, made in a real server and switched on in the simulated one.
+//! Error conditions, caused in a real server and set in the simulated one.
 
 use redis_sim::differential::{Comparison, Words, words};
 use redis_sim::{Config, Modes};
 
-/// Starts both servers in one condition and sends the lines to both. A line with ` | ` in it is a script and the words
-/// after it.
+/// Starts both servers in one condition and sends the lines to both. A line
+/// with ` | ` is a script and its arguments.
 fn same_under(modes: Modes, args: &[&str], lines: &[&str]) {
     let command = |line: &&str| match line.split_once(" | ") {
         Some((script, rest)) => {
@@ -53,7 +53,7 @@ const QUESTIONS: &[&str] = &[
     "EXEC",
 ];
 
-/// Catches another answer, or another moment of it, than a replica's.
+/// Would catch a reply, or a time of it, that differs from a replica's.
 #[test]
 fn on_a_replica() {
     let modes = Modes {
@@ -63,7 +63,8 @@ fn on_a_replica() {
     same_under(modes, &["--replicaof", "127.0.0.1 1"], QUESTIONS);
 }
 
-/// Catches a script that is stopped where redis-server lets it go on, or the reverse.
+/// Would catch a script that is stopped where redis-server continues it, or the
+/// reverse.
 #[test]
 fn over_the_memory_limit() {
     let modes = Modes {
@@ -96,7 +97,7 @@ fn without_permission() {
     same_under(modes, &rules, QUESTIONS);
 }
 
-/// Catches a command that runs before its connection has logged in.
+/// Would catch a command that runs before its connection has logged in.
 #[test]
 fn with_a_password() {
     let args = [

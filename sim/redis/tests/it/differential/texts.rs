@@ -1,6 +1,6 @@
-//! Words, commands and scripts that the body is made of.
+//! Words, commands and scripts for the generated commands.
 
-/// A script's name for EVALSHA.
+/// A script's SHA-1 for EVALSHA.
 pub(super) fn sha(text: &str) -> Vec<u8> {
     sha1_smol::Sha1::from(text)
         .digest()
@@ -8,21 +8,21 @@ pub(super) fn sha(text: &str) -> Vec<u8> {
         .into_bytes()
 }
 
-/// Keys no client would choose, and every client may.
+/// Unusual but valid keys.
 #[rustfmt::skip]
 pub(super) const BINARY: &[&[u8]] = &[
     b"\x00", b"\xff\xfe", b"a\r\nb", b"k\x00k", b" ", b"{tag}\x80",
 ];
 
-/// Words that a command is not made of.
+/// Words that are not a command.
 #[rustfmt::skip]
 pub(super) const BROKEN: &[&[u8]] = &[
     b"", b"x", b"-1", b"0", b"1.5", b"nan", b"-0", b"+1", b"0x10", b"1e400", b"1e-400", b"1e3", b"\x00", b"\xff",
     b"99999999999999999999", b"NX", b"a\r\nb",
 ];
 
-/// Commands of several words that the generator of shapes does not make: connection, server, options, bytes that are
-/// echoed in an error.
+/// Commands of several words that the generator of shapes does not make:
+/// connection, server, options, bytes that are echoed in an error.
 pub(super) const LINES: &[&str] = &[
     "HELLO 2",
     "HELLO 3",
@@ -67,7 +67,8 @@ pub(super) const LINES: &[&str] = &[
     "FOO \u{e9} b c",
 ];
 
-/// Scripts about what commands answer to scripts, in both protocols, and what scripts answer.
+/// Scripts that convert replies of commands, in both protocols, and return
+/// values.
 pub(super) const SCRIPTS: &[&str] = &[
     "return redis.call('HGETALL', KEYS[1])",
     "redis.setresp(3) local v = redis.call('HMGET', KEYS[1], 'f', 'nope') return {#v, v[1]}",
