@@ -211,7 +211,7 @@ pub enum Applied {
 pub enum Fate {
     /// One of its attempts was applied.
     Applied {
-        /// The version that it made.
+        /// The new version.
         version: Version,
         /// Which attempt.
         number: u32,
