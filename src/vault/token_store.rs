@@ -686,7 +686,7 @@ impl<S: VaultStore, C: Clock, E: Entropy, T: Send> MutationDriver<'_, S, C, E, T
                 return Err(GivenUp::Corrupt(self.tokens.remember_rollback(corrupt)));
             }
             AttemptError::Refused(cause) | AttemptError::Ambiguous(cause) => {
-                self.last_cause = cause
+                self.last_cause = cause;
             }
         }
         lock(&self.tokens.memory).stats.retries += 1;

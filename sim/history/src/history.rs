@@ -101,7 +101,7 @@ pub enum Malformed {
         f: Function,
     },
     /// A line after the last line.
-    #[error("a line stands after the final line; final must be the last")]
+    #[error("a line follows the final line; final must be the last")]
     AfterFinal,
 }
 

@@ -2,7 +2,7 @@
 //! was found at the end.
 //!
 //! A history is JSON lines, from this harness or any other, or is recorded in
-//! process by a [`Recorder`]; a checker sees no difference. Lines stand in order
+//! process by a [`Recorder`]; checkers treat both alike. Lines are in order
 //! of time, which is in nanoseconds and never goes back:
 //!
 //! ```text
@@ -66,14 +66,14 @@
 //!
 //! # What else the format says
 //!
-//! A process name stands for one memory: a replica that restarts without its
+//! A process name is that of one memory: a replica that restarts without its
 //! memory goes on under a new name. `"foreign":true` on an invoke line marks its
 //! process as one that follows the reference's protocol. Members that the format
 //! does not know are skipped.
 //!
 //! Whatever breaks the *format* (an end without an invoke, time going back) is a
 //! [`Malformed`], met while the history is built, so that every [`History`] is
-//! well formed and a checker judges only what the store did.
+//! well formed and a checker sees only what the store did.
 
 pub mod check;
 mod codec;

@@ -6,7 +6,7 @@ use super::history::{History, Malformed};
 
 /// Records what a simulation's processes ask and are told.
 ///
-/// Times are the simulation's, in nanoseconds. A simulated clock stands still
+/// Times are the simulation's, in nanoseconds. A simulated clock does not advance
 /// while a process runs, so an end and the next invoke often bear one time, and
 /// a checker would have to take them for concurrent. The recorder is called in
 /// the order in which things happen, and keeps that order: a time not past the

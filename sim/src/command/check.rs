@@ -13,7 +13,7 @@ use haechi_history::{self, History, ReadError};
 ///
 /// Prints {"verdict","violations":[{"invariant","ops","reason"}]} on stdout, and
 /// a summary on stderr. Exit code: 0 every invariant holds, 1 one does not or a
-/// line is not a history's, 2 the history cannot be opened or judged.
+/// line is not a history's, 2 the history cannot be opened or decided.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = "Example:\n  haechi-sim check history.jsonl\n  \
     zcat history.jsonl.gz | haechi-sim check -")]

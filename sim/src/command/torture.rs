@@ -39,7 +39,7 @@ use crate::{
 /// Ubuntu, redis elsewhere), or it could not be run.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "\
-Example: a minute, and the history of the last round judged once more
+Example: a minute, and the history of the last round checked once more
   haechi-sim torture --seconds 60 --history history.jsonl
   haechi-sim check history.jsonl")]
 pub struct TortureArgs {

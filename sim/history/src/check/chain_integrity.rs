@@ -26,10 +26,7 @@ pub(super) fn check(view: &View<'_>, violations: &mut Vec<Violation>) {
             let name = |hash: Option<Symbol>| hash.map_or("null", |hash| view.text(hash));
             let (states, follows) = (name(record.previous_hash), name(previous));
             let and = if reason.is_empty() { "" } else { ", and " };
-            let _ = write!(
-                reason,
-                "{and}states previous hash {states} where {follows} stands"
-            );
+            let _ = write!(reason, "{and}states previous hash {states}, not {follows}");
         }
         if let Some(first) = view
             .position(record.event_hash)

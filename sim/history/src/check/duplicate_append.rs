@@ -15,7 +15,7 @@ pub(super) fn check(view: &View<'_>, violations: &mut Vec<Violation>) {
         };
         if let Some(first) = view.record_of(owner)
             && first != index
-            && view.is_judged(view.operation(owner))
+            && view.is_checked(view.operation(owner))
         {
             let first = view.chain[first].sequence;
             let positions = copies.entry(owner).or_insert_with(|| vec![first]);

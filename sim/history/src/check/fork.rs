@@ -73,7 +73,7 @@ fn two_successors(view: &View<'_>, index: usize, violations: &mut Vec<Violation>
     }
     let acknowledged = |index: usize| {
         let operation = view.operation(view.owner(index)?);
-        let is = operation.appended().is_some() && view.is_judged(operation);
+        let is = operation.appended().is_some() && view.is_checked(operation);
         is.then_some(operation.id)
     };
     if let (Some(first), Some(second)) = (acknowledged(rival), acknowledged(index))

@@ -1,5 +1,5 @@
-//! The table of invariants: names, halves and descriptions stand here and nowhere
-//! else, so that enum, parsing, `--help` and reports agree.
+//! The one table of invariants: names, halves and descriptions, for the enum,
+//! parsing, `--help` and reports.
 
 /// Which half of the store an invariant is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,7 +48,7 @@ invariants! {
     LostAppend         Chain  "an acknowledged append is not in the chain",
     DuplicateAppend    Chain  "one append has two records",
     PhantomAppend      Chain  "a record was never asked for, or its append definitely failed",
-    RealtimeOrder      Chain  "an append stands after one that began after its acknowledgement",
+    RealtimeOrder      Chain  "an append is later in the chain than one that began after its acknowledgement",
     StaleRead          Either "a read misses what was acknowledged, or shows what was not there",
     LostToken          Vault  "an acknowledged write is missing, and no delete explains it",
     ResurrectedToken   Vault  "a deleted token came back",

@@ -21,11 +21,10 @@
 //!   where the position has since been given to another record: its data was lost,
 //!   not forked off.
 //! - A record of an append that definitely failed is `phantom_append` *and*
-//!   `wrong_outcome`: the chain holds what it must not, and an error lied.
-//! - A read that shows a record which an acknowledgement vouches for, but which
-//!   the chain does not hold, is not accused for it: the `fork` or `lost_append` is.
-//! - Operations of foreign processes are not judged if they ended after the first
-//!   loss, nor is anyone judged by them.
+//!   `wrong_outcome`: the chain holds what it must not, and the error was wrong.
+//! - A read that shows an acknowledged record which the chain does not hold is no
+//!   violation of its own: the `fork` or `lost_append` is.
+//! - Operations of foreign processes are ignored if they ended after the first loss.
 
 mod chain_integrity;
 mod duplicate_append;
@@ -53,7 +52,7 @@ use crate::{Function, History};
 pub use invariant::{Half, Invariant};
 pub use verdict::{Verdict, Violation};
 
-/// Why a history cannot be judged.
+/// Why a history cannot be checked.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum CheckError {
@@ -74,7 +73,7 @@ pub enum CheckError {
     NoChain,
 }
 
-/// Judges a history of the audit chain, of the vault, or of both.
+/// Checks a history of the audit chain, of the vault, or of both.
 ///
 /// The chain: O(n log n) at worst in operations, chain records and different prefixes
 /// read, linear without reads. The vault: linear in what was read and written where
@@ -82,8 +81,8 @@ pub enum CheckError {
 /// bound where they do not. Memory is linear.
 ///
 /// # Errors
-/// A history that cannot be judged: never a silent pass. What one half of it proves
-/// is a verdict even where the other could not be decided.
+/// The history cannot be decided. If one half of it shows a violation, that is the
+/// verdict even where the other half cannot be decided.
 pub fn check(history: &History) -> Result<Verdict, CheckError> {
     let is_chains = |f| matches!(f, Function::Append | Function::ReadChain);
     let concerns_chain =

@@ -1,4 +1,5 @@
-//! `realtime_order`: an append acknowledged before another began stands before it.
+//! `realtime_order`: an append acknowledged before another began is before it in the
+//! chain.
 
 use crate::{Appended, OpId};
 
@@ -7,8 +8,8 @@ use super::verdict::Violation;
 use super::view::{View, violation};
 
 /// Walks the chain backwards, keeping the smallest end among the acknowledged
-/// appends that stand later; a record whose append began after that end stands
-/// too early. Linear in the chain. One late append may be overtaken by thousands:
+/// appends that are later; a record whose append began after that end is too
+/// early. Linear in the chain. One late append may be overtaken by thousands:
 /// it is reported once, with the nearest that overtook it and their number.
 pub(super) fn check(view: &View<'_>, violations: &mut Vec<Violation>) {
     // The earliest end so far: when, who, and at which position.
@@ -19,7 +20,7 @@ pub(super) fn check(view: &View<'_>, violations: &mut Vec<Violation>) {
             continue;
         };
         let operation = view.operation(owner);
-        if !view.is_judged(operation) {
+        if !view.is_checked(operation) {
             continue;
         }
         if let Some((end, op, at)) = earliest
@@ -72,7 +73,7 @@ impl Found {
             others,
         } = self;
         let mut reason = format!(
-            "append {late} was acknowledged before append {early} began, yet stands at position \
+            "append {late} was acknowledged before append {early} began, yet is at position \
              {at}, after {early} at {early_at}"
         );
         if others > 0 {

@@ -70,7 +70,7 @@ struct Sweep<'v, 'h> {
     tree: &'v Tree,
     /// Position → index of the append acknowledged there.
     acknowledged: Vec<u32>,
-    /// The highest acknowledged position that still stands.
+    /// The highest acknowledged position that no loss has taken.
     top: usize,
     /// The longest result so far, and the read that returned it.
     longest: PathId,
@@ -81,8 +81,8 @@ struct Sweep<'v, 'h> {
 
 impl<'v, 'h> Sweep<'v, 'h> {
     fn new(view: &'v View<'h>, tree: &'v Tree) -> Self {
-        // No honest position is past this; a dishonest one is judged elsewhere,
-        // and must not size a table.
+        // No position of a correct store is past this; others are reported as
+        // forks, and must not size a table.
         let most = view.operations().len() + view.chain.len();
         let cut = |loss: &crate::Loss| {
             let mut lowest = usize::MAX;
@@ -123,7 +123,7 @@ impl<'v, 'h> Sweep<'v, 'h> {
         let Outcome::Chain(path) = read.outcome else {
             return None;
         };
-        if !self.view.is_judged(read) {
+        if !self.view.is_checked(read) {
             return None;
         }
         let found = self.invents(read, path);
@@ -228,13 +228,12 @@ impl<'v, 'h> Sweep<'v, 'h> {
 
     fn ends(&mut self, index: usize) {
         let operation = self.view.operation(index);
-        if !self.view.is_judged(operation) {
+        if !self.view.is_checked(operation) {
             return;
         }
         match operation.outcome {
             Outcome::Appended(Appended { sequence, .. }) => {
-                // Taken while the reply was on its way: it never stood in a way
-                // that a later read could be held to.
+                // Taken while the reply was under way: no later read has to show it.
                 if self
                     .view
                     .taken_by(operation)

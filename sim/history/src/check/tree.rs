@@ -58,11 +58,11 @@ impl Tree {
             }
             tree.stray[number] = tree.stray[parent];
             let depth = paths.length(PathId(number as u32));
-            let stands = view
+            let is_in_chain = view
                 .chain
                 .get(depth - 1)
                 .is_some_and(|record| record.event_hash == hash);
-            if !stands && tree.stray[parent] == NONE {
+            if !is_in_chain && tree.stray[parent] == NONE {
                 tree.stray[number] = number as u32;
             }
             tree.youngest[number] = younger(view, tree.youngest[parent], hash);
@@ -125,7 +125,7 @@ fn younger(view: &View<'_>, known: u32, hash: Symbol) -> u32 {
     let Some(append) = view.append_of(hash) else {
         return known;
     };
-    if !view.is_judged(view.operation(append)) {
+    if !view.is_checked(view.operation(append)) {
         return known;
     }
     if known == NONE || view.operation(append).start > view.operation(known as usize).start {

@@ -88,7 +88,7 @@ impl<'h> View<'h> {
             .zip(1..)
             .all(|(record, at)| record.sequence == at);
         let by_sequence = (!in_order).then(|| {
-            // The first record of a sequence stands for it.
+            // The first record of a sequence counts.
             let records = chain.iter().enumerate().rev();
             records
                 .map(|(index, record)| (record.sequence, index as u32))
@@ -124,13 +124,13 @@ impl<'h> View<'h> {
         some(self.record[append])
     }
 
-    /// Every acknowledged append that is judged, and what the chain says of it.
+    /// Every acknowledged append that is checked, and what the chain says of it.
     pub(super) fn acknowledged(
         &self,
     ) -> impl Iterator<Item = (&'h Operation, Appended, Standing<'h>)> {
         let operations = self.operations().iter().enumerate();
-        let judged = operations.filter(|(_, operation)| self.is_judged(operation));
-        judged.filter_map(|(index, operation)| {
+        let checked = operations.filter(|(_, operation)| self.is_checked(operation));
+        checked.filter_map(|(index, operation)| {
             let appended = operation.appended()?;
             Some((
                 operation,
@@ -166,7 +166,7 @@ impl<'h> View<'h> {
         let appends = self.operations().iter().zip(&self.record);
         appends.filter_map(|(operation, record)| {
             let failed = matches!(operation.outcome, Outcome::Failed(_));
-            let record = some(*record).filter(|_| failed && self.is_judged(operation))?;
+            let record = some(*record).filter(|_| failed && self.is_checked(operation))?;
             Some((operation, &self.chain[record]))
         })
     }
@@ -213,9 +213,9 @@ impl<'h> View<'h> {
         })
     }
 
-    /// Whether an operation may be held against anyone: not if it is foreign and
+    /// Whether an operation is checked: not if it is foreign and
     /// ended after the first loss.
-    pub(super) fn is_judged(&self, operation: &Operation) -> bool {
+    pub(super) fn is_checked(&self, operation: &Operation) -> bool {
         !self.history.is_foreign(operation.process)
             || self
                 .history

@@ -119,7 +119,7 @@ fn malformed_lines_are_reported_with_their_number() {
         ),
         (
             then("{\"type\":\"final\",\"chain\":[]}\n{\"type\":\"final\",\"chain\":[]}"),
-            "line 3: a line stands after the final line",
+            "line 3: a line follows the final line",
         ),
         (
             error(&format!(

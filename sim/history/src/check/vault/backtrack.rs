@@ -157,10 +157,10 @@ impl Search<'_, '_> {
             }
             Stage::UnknownEffect => {
                 // All unknown writes have the same effect here.
-                let mut wild = by_start(&plan.unknown_effect, 0);
-                wild.retain(|mutate| !self.state.placed[*mutate]);
-                wild.truncate(1);
-                return wild;
+                let mut unknown = by_start(&plan.unknown_effect, 0);
+                unknown.retain(|mutate| !self.state.placed[*mutate]);
+                unknown.truncate(1);
+                return unknown;
             }
             Stage::Excused | Stage::Done => return Vec::new(),
         };

@@ -26,16 +26,16 @@ impl Search<'_, '_> {
         self.plan.operation(mutate).id
     }
 
-    /// "t = a where t = b stands, written by mutate 3".
+    /// "t = a, not b as written by mutate 3".
     fn differs(&self, token: Token, seen: Value) -> String {
         let plan = self.plan;
         let cell = &self.state.cells[token];
         let (name, seen) = (plan.name(token), plan.text(seen));
-        let stands = plan.text(cell.value);
+        let current = plan.text(cell.value);
         match cell.writer {
-            None => format!("{name} = {seen} where {stands} stands"),
+            None => format!("{name} = {seen}, not {current}"),
             Some(mutate) => format!(
-                "{name} = {seen} where {stands} stands, by mutate {}",
+                "{name} = {seen}, not {current} as written by mutate {}",
                 self.id(mutate)
             ),
         }

@@ -60,7 +60,7 @@ pub(super) fn concerns(history: &History) -> bool {
     history.final_tokens().is_some() || history.operations().iter().any(|op| of_vault(op.f))
 }
 
-/// Judges the vault's half of a history.
+/// Checks the vault's half of a history.
 ///
 /// # Errors
 /// The final state is missing, or the search was given up.

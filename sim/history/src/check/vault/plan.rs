@@ -16,7 +16,7 @@ pub(super) struct Mutate {
     pub(super) start: u64,
     /// By when it was applied; `u64::MAX` if it may never be.
     pub(super) end: u64,
-    /// Whether what it read is held against it.
+    /// Whether what it read is checked.
     pub(super) trusted: bool,
 }
 
@@ -137,13 +137,13 @@ impl<'h> Plan<'h> {
     /// One operation, if it is the vault's.
     fn take(&mut self, index: usize, operation: &Operation, pinned: &mut Vec<(u64, MutateId)>) {
         let (start, end) = (operation.start, operation.end);
-        let judged = is_judged(self.history, operation);
+        let checked = is_checked(self.history, operation);
         match &operation.outcome {
             Outcome::Mutated(kept) | Outcome::Unknown(Some(kept)) => {
                 for (token, _) in kept.reads.iter().chain(&kept.writes) {
                     self.intern(*token);
                 }
-                let ok = matches!(operation.outcome, Outcome::Mutated(_)) && judged;
+                let ok = matches!(operation.outcome, Outcome::Mutated(_)) && checked;
                 if kept.writes.is_empty() {
                     // Without writes it was not sent, and has no version.
                     if ok && !kept.reads.is_empty() {
@@ -159,7 +159,7 @@ impl<'h> Plan<'h> {
                     return;
                 }
                 let end = if ok { end } else { u64::MAX };
-                let mutate = self.push(index, start, end, judged);
+                let mutate = self.push(index, start, end, checked);
                 match kept.version.filter(|_| ok) {
                     Some(version) => pinned.push((version, mutate)),
                     None if ok => self.unversioned.push(mutate),
@@ -171,7 +171,7 @@ impl<'h> Plan<'h> {
                 self.unknown_effect.push(mutate);
             }
             Outcome::Failed(_) if operation.f == Function::Mutate => self.failed.push(index),
-            Outcome::Tokens(read) if judged && operation.f == Function::Read => {
+            Outcome::Tokens(read) if checked && operation.f == Function::Read => {
                 let mut sign = 0;
                 for (token, value) in &read.tokens {
                     let token = self.intern(*token);
@@ -263,9 +263,9 @@ impl<'h> Plan<'h> {
     }
 }
 
-/// Whether an operation may be held against anyone: not if it is foreign and
+/// Whether an operation is checked: not if it is foreign and
 /// ended after the first loss.
-pub(super) fn is_judged(history: &History, operation: &Operation) -> bool {
+pub(super) fn is_checked(history: &History, operation: &Operation) -> bool {
     let first = history.losses().first();
     !history.is_foreign(operation.process) || first.is_none_or(|loss| operation.end < loss.time)
 }

@@ -65,7 +65,7 @@ pub(super) fn check(plan: &Plan<'_>, violations: &mut Vec<Violation>) {
 fn sightings(plan: &Plan<'_>) -> BTreeMap<(Symbol, usize), (u64, OpId)> {
     let history = plan.history;
     let mut seen: BTreeMap<(Symbol, usize), (u64, OpId)> = BTreeMap::new();
-    // Who wrote a value: the loss that took it, or none if anyone's stands.
+    // The loss that took a value, none if some write of it was not taken.
     let mut values: BTreeMap<Pair, Option<usize>> = BTreeMap::new();
     for mutate in MutateId::all(plan.mutates.len()) {
         let loss = plan.lost[mutate];

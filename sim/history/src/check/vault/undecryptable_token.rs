@@ -7,10 +7,10 @@ use crate::check::verdict::Violation;
 use crate::check::view::violation;
 use crate::{History, OpId, Outcome, Symbol};
 
-use super::plan::is_judged;
+use super::plan::is_checked;
 
 /// Linear. Each token's value is reported once, with the first read that says so.
-/// A value that a foreign process may have written is not held against anyone: the
+/// A value that a foreign process may have written is not reported: the
 /// reference leaves the envelope's own expiry behind.
 pub(super) fn check(history: &History, violations: &mut Vec<Violation>) {
     let mut said: BTreeMap<(Symbol, Symbol), OpId> = BTreeMap::new();
@@ -18,7 +18,7 @@ pub(super) fn check(history: &History, violations: &mut Vec<Violation>) {
         let Outcome::Tokens(read) = &operation.outcome else {
             continue;
         };
-        if read.undecryptable.is_empty() || !is_judged(history, operation) {
+        if read.undecryptable.is_empty() || !is_checked(history, operation) {
             continue;
         }
         let values: BTreeMap<Symbol, Symbol> = read.tokens.iter().copied().collect();

@@ -224,7 +224,7 @@ fn at_one_version(
             ops.push(first);
             format!(
                 "mutate {op} was acknowledged at version {version}, which was taken: mutate \
-                 {first} stands there or later"
+                 {first} has that or a later one"
             )
         }
         None => format!(
