@@ -40,8 +40,10 @@
 //! ```
 
 mod audit_event;
+mod context;
 mod diff;
 mod list;
+mod mutation;
 mod object;
 mod plaintext;
 mod policy;
@@ -56,7 +58,9 @@ mod token_vault;
 mod tokenize;
 mod view;
 
+pub use context::{VaultConfig, VaultStats};
 pub use list::{Listing, Quarantined, TokenMetadata};
+pub use mutation::{Done, MutateError, Mutation};
 pub use object::{InvalidObject, JsonObject};
 pub use plaintext::Plaintext;
 pub use policy::{
@@ -65,7 +69,7 @@ pub use policy::{
 pub use purge::Pruned;
 pub use store::{MutationId, Version};
 pub use token::{InvalidTokenId, InvalidTokenType, Stored, TokenId, TokenType};
-pub use token_store::{Done, MutateError, Mutation, TokenStore, VaultConfig, VaultStats};
+pub use token_store::TokenStore;
 pub use token_vault::{
     Details, DetokenizeError, InvalidInput, PurgeError, Refusal, Restored, RevealError, TokenVault,
     TokenizeError, Tokenized,

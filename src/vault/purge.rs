@@ -2,11 +2,11 @@
 
 use super::{
     audit_event::{Decision, Operation, audit_id},
+    mutation::MutateError,
     record::TokenRecord,
     slice::{MAX_TOKENS, SliceSize},
     store::{Indexed, VaultStore},
     token::{Stored, TokenId},
-    token_store::MutateError,
     token_vault::{PurgeError, TokenVault},
     view::View,
 };

@@ -1,181 +1,31 @@
-//! Mutations of the vault, each applied exactly once or not at all.
-//!
-//! The rules for this, even if replies are lost, are all in [`MutationDriver`].
+//! The token store: mutations and reads of stored tokens, over a [`VaultStore`].
 
-use std::{
-    collections::BTreeSet,
-    future::{Future, ready},
-    time::{Duration, SystemTime},
-};
+use std::{future::Future, time::SystemTime};
 
 use super::{
-    store::{
-        Applied, Attempt, Due, Fate, Fence, ForeignLockWait, Indexed, Load, Loaded, Moved,
-        MutationId, Observed, Page, ReceiptSeq, VaultStore, Version,
-    },
+    context::{Context, FAILURE_WAIT, VaultConfig, VaultStats},
+    mutation::{self, Done, MutateError, Mutation, Scope},
+    store::{Due, Indexed, Load, Loaded, Observed, Page, VaultStore},
     token::TokenId,
-    view::{Lacking, Run, View},
+    view::View,
 };
-use crate::error::from_cause;
 use crate::{
     clock::{Clock, SystemClock, within},
     entropy::{Entropy, Jitter, SystemEntropy},
-    error::{AttemptError, Cause, Corrupt, NotApplied, ReadError},
-    sync::{Arc, Mutex, lock},
+    error::{AttemptError, Cause, ReadError},
+    sync::{Arc, lock},
 };
-
-/// Waits between attempts after a conflict, and after a failure.
-const CONFLICT_WAIT: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(20));
-const FAILURE_WAIT: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(500));
-/// Waits for a foreign lock: short, because it is held briefly.
-const FOREIGN_LOCK_RETRY: (Duration, Duration) =
-    (Duration::from_millis(4), Duration::from_millis(16));
-
-/// The limits of a token store. Every field has a default.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct VaultConfig {
-    /// How long a mutation or a read may take. The last quarter of a mutation's
-    /// time is reserved for finding out its outcome. Default: 10 s.
-    pub deadline: Duration,
-    /// How long, in total, a mutation waits for locks of replicas that follow
-    /// the whole-snapshot protocol. Default: 250 ms.
-    pub foreign_lock_wait: Duration,
-}
-
-impl Default for VaultConfig {
-    fn default() -> Self {
-        Self {
-            deadline: Duration::from_secs(10),
-            foreign_lock_wait: Duration::from_millis(250),
-        }
-    }
-}
-
-/// How a mutation failed.
-#[derive(Clone, Debug, thiserror::Error)]
-pub enum MutateError {
-    /// Nothing was applied and nothing will be: try again when the cause is
-    /// gone.
-    #[error("not applied: {0}")]
-    NotApplied(NotApplied),
-
-    /// It may have been applied, as a whole, or may still be.
-    #[error(
-        "outcome unknown: the mutation may or may not have been applied, whole ({cause}); \
-         read the tokens again before repeating it (its receipt is {mutation})"
-    )]
-    Unknown {
-        /// The mutation's receipt has this name.
-        mutation: MutationId,
-        /// The last failure.
-        cause: Cause,
-    },
-
-    /// The state in Redis is not a vault that can be changed. Nothing was.
-    #[error("corrupt state, nothing was applied: {0}")]
-    Corrupt(Corrupt),
-}
-
-impl MutateError {
-    /// Whether the mutation may be retried and cannot be applied twice: it was
-    /// not applied, for a reason that can pass.
-    #[must_use]
-    pub fn is_retryable(&self) -> bool {
-        match self {
-            Self::NotApplied(why) => why.is_retryable(),
-            Self::Unknown { .. } | Self::Corrupt(_) => false,
-        }
-    }
-}
-
-/// The result of a mutation.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Done<T> {
-    /// The output of the run that was applied.
-    pub output: T,
-    /// The new version; `None` if it changed nothing.
-    pub version: Option<Version>,
-}
-
-/// Reads tokens and decides on their changes; a closure over a [`View`] is one.
-///
-/// It may run several times, each time over a new view, until the changes of
-/// one run have been applied; only that run's output is returned.
-pub trait Mutation: Send {
-    /// The output of a run.
-    type Output: Send;
-
-    /// Reads and changes `view`.
-    fn run(&mut self, view: &mut View) -> impl Future<Output = Self::Output> + Send;
-}
-
-impl<F, T> Mutation for F
-where
-    F: FnMut(&mut View) -> T + Send,
-    T: Send,
-{
-    type Output = T;
-
-    fn run(&mut self, view: &mut View) -> impl Future<Output = T> + Send {
-        ready(self(view))
-    }
-}
-
-/// Counters of a token store.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct VaultStats {
-    /// Mutations applied.
-    pub committed: u64,
-    /// Attempts refused because a value had changed.
-    pub value_conflicts: u64,
-    /// Attempts refused because the version had changed.
-    pub version_conflicts: u64,
-    /// Attempts refused because of a foreign lock.
-    pub foreign_locked: u64,
-    /// Attempts repeated after a failure.
-    pub retries: u64,
-    /// Attempts whose reply was lost.
-    pub lost_replies: u64,
-    /// Mutations whose outcome was read from their receipt.
-    pub settled_by_receipt: u64,
-    /// The most attempts for one mutation.
-    pub most_attempts: u64,
-}
-
-impl VaultStats {
-    /// Adds the counters of another store.
-    pub fn add(&mut self, other: Self) {
-        self.committed += other.committed;
-        self.value_conflicts += other.value_conflicts;
-        self.version_conflicts += other.version_conflicts;
-        self.foreign_locked += other.foreign_locked;
-        self.retries += other.retries;
-        self.lost_replies += other.lost_replies;
-        self.settled_by_receipt += other.settled_by_receipt;
-        self.most_attempts = self.most_attempts.max(other.most_attempts);
-    }
-}
 
 /// Changes and reads a vault that other processes change too. Cheap to clone;
 /// clones share what they have observed of the vault.
 pub struct TokenStore<S, C = SystemClock, E = SystemEntropy> {
-    store: Arc<S>,
-    clock: C,
-    entropy: E,
-    config: VaultConfig,
-    memory: Arc<Mutex<Memory>>,
+    context: Context<S, C, E>,
 }
 
 impl<S, C: Clone, E: Clone> Clone for TokenStore<S, C, E> {
     fn clone(&self) -> Self {
         Self {
-            store: self.store.clone(),
-            clock: self.clock.clone(),
-            entropy: self.entropy.clone(),
-            config: self.config.clone(),
-            memory: self.memory.clone(),
+            context: self.context.clone(),
         }
     }
 }
@@ -186,59 +36,28 @@ impl<S, C, E> std::fmt::Debug for TokenStore<S, C, E> {
     }
 }
 
-/// What a process remembers of the vault.
-#[derive(Default)]
-struct Memory {
-    observed: Observed,
-    /// The holder of a foreign lock that outlasted the wait.
-    outlived: Option<Vec<u8>>,
-    /// After a rollback was detected, nothing is changed any more.
-    rolled_back: Option<Corrupt>,
-    stats: VaultStats,
-}
-
-impl Memory {
-    fn saw(&mut self, version: Version, newest: Option<(MutationId, ReceiptSeq)>) {
-        self.observed.version = self.observed.version.max(version);
-        let Some((_, receipt_seq)) = newest else {
-            return;
-        };
-        if self
-            .observed
-            .receipt
-            .is_none_or(|(_, last)| last < receipt_seq)
-        {
-            self.observed.receipt = newest;
-        }
-    }
-
-    fn committed(&mut self, mutation: MutationId, version: Version, receipt_seq: ReceiptSeq) {
-        self.saw(version, Some((mutation, receipt_seq)));
-        self.stats.committed += 1;
-    }
-}
-
 impl<S: VaultStore, C: Clock, E: Entropy> TokenStore<S, C, E> {
     /// A token store over `store`.
     pub fn new(store: S, clock: C, entropy: E, config: VaultConfig) -> Self {
-        Self {
+        let context = Context {
             store: Arc::new(store),
             clock,
             entropy,
             config,
             memory: Arc::default(),
-        }
+        };
+        Self { context }
     }
 
     /// The store beneath it.
     pub fn store(&self) -> &S {
-        &self.store
+        &self.context.store
     }
 
     /// The store's counters.
     #[must_use]
     pub fn stats(&self) -> VaultStats {
-        lock(&self.memory).stats
+        lock(&self.context.memory).stats
     }
 
     /// Runs `mutation` over the whole vault and applies its changes exactly
@@ -252,7 +71,7 @@ impl<S: VaultStore, C: Clock, E: Entropy> TokenStore<S, C, E> {
     ///
     /// [`MutateError`]: its variant tells whether it may be retried.
     pub async fn mutate<M: Mutation>(&self, mutation: M) -> Result<Done<M::Output>, MutateError> {
-        self.run_mutation(Scope::Everything, mutation).await
+        mutation::run(&self.context, Scope::Everything, mutation).await
     }
 
     /// Runs `mutation` over `tokens` and applies its changes exactly once. The
@@ -269,7 +88,7 @@ impl<S: VaultStore, C: Clock, E: Entropy> TokenStore<S, C, E> {
         mutation: M,
     ) -> Result<Done<M::Output>, MutateError> {
         let tokens = tokens.into_iter().collect();
-        self.run_mutation(Scope::Tokens(tokens), mutation).await
+        mutation::run(&self.context, Scope::Tokens(tokens), mutation).await
     }
 
     /// The whole vault at one moment. O(tokens).
@@ -297,15 +116,16 @@ impl<S: VaultStore, C: Clock, E: Entropy> TokenStore<S, C, E> {
     ///
     /// [`ReadError`].
     pub async fn scan(&self, cursor: u64, count: usize) -> Result<Page, ReadError> {
-        self.reading(|| self.store.scan(cursor, count)).await
+        self.reading(|| self.context.store.scan(cursor, count))
+            .await
     }
 
     pub(super) fn wall(&self) -> SystemTime {
-        self.clock.wall()
+        self.context.clock.wall()
     }
 
     pub(super) async fn due(&self, now: SystemTime, limit: usize) -> Result<Due, ReadError> {
-        self.reading(|| self.store.due(now, limit)).await
+        self.reading(|| self.context.store.due(now, limit)).await
     }
 
     pub(super) async fn index(
@@ -313,21 +133,22 @@ impl<S: VaultStore, C: Clock, E: Entropy> TokenStore<S, C, E> {
         tokens: &[Indexed],
         whole: Option<u64>,
     ) -> Result<(), ReadError> {
-        self.reading(|| self.store.index(tokens, whole)).await
+        self.reading(|| self.context.store.index(tokens, whole))
+            .await
     }
 
     async fn load(&self, what: Load<'_>) -> Result<Loaded, ReadError> {
         let loaded = self
             .reading(|| {
-                let mut observed = lock(&self.memory).observed;
+                let mut observed = lock(&self.context.memory).observed;
                 // After a rollback was detected, reads are still allowed.
-                if lock(&self.memory).rolled_back.is_some() {
+                if lock(&self.context.memory).rolled_back.is_some() {
                     observed = Observed::default();
                 }
-                async move { self.store.load(what, &observed).await }
+                async move { self.context.store.load(what, &observed).await }
             })
             .await?;
-        lock(&self.memory).saw(loaded.version, loaded.newest);
+        lock(&self.context.memory).saw(loaded.version, loaded.newest);
         Ok(loaded)
     }
 
@@ -336,473 +157,36 @@ impl<S: VaultStore, C: Clock, E: Entropy> TokenStore<S, C, E> {
     where
         F: Future<Output = Result<T, AttemptError>> + Send,
     {
-        let until = self.clock.now().saturating_add(self.config.deadline);
+        let until = self
+            .context
+            .clock
+            .now()
+            .saturating_add(self.context.config.deadline);
         let mut jitter = Jitter::new(FAILURE_WAIT.0, FAILURE_WAIT.1);
         let mut last = Cause::new("no answer");
         loop {
-            let left = until.saturating_sub(self.clock.now());
-            match within(&self.clock, left, request()).await {
+            let left = until.saturating_sub(self.context.clock.now());
+            match within(&self.context.clock, left, request()).await {
                 None => return Err(ReadError::Unavailable(last)),
                 Some(Ok(answer)) => return Ok(answer),
                 Some(Err(AttemptError::Denied(cause))) => {
                     return Err(ReadError::Unavailable(cause));
                 }
                 Some(Err(AttemptError::Corrupt(corrupt))) => {
-                    return Err(ReadError::Corrupt(self.remember_rollback(corrupt)));
+                    return Err(ReadError::Corrupt(self.context.remember_rollback(corrupt)));
                 }
                 Some(Err(AttemptError::Refused(cause) | AttemptError::Ambiguous(cause))) => {
                     last = cause;
                 }
             }
-            let left = until.saturating_sub(self.clock.now());
+            let left = until.saturating_sub(self.context.clock.now());
             if left.is_zero() {
                 return Err(ReadError::Unavailable(last));
             }
-            self.clock.sleep(jitter.next(&self.entropy).min(left)).await;
-        }
-    }
-
-    /// Remembers a rollback.
-    fn remember_rollback(&self, corrupt: Corrupt) -> Corrupt {
-        if matches!(corrupt, Corrupt::VaultRolledBack { .. }) {
-            lock(&self.memory)
-                .rolled_back
-                .get_or_insert(corrupt)
-                .clone()
-        } else {
-            corrupt
-        }
-    }
-
-    fn new_mutation(&self) -> Result<MutationId, NotApplied> {
-        let mut id = [0; 16];
-        self.entropy
-            .fill(&mut id)
-            .map_err(|error| NotApplied::Entropy(error.to_string()))?;
-        Ok(MutationId::from_bytes(id))
-    }
-
-    async fn run_mutation<M: Mutation>(
-        &self,
-        scope: Scope,
-        mutation: M,
-    ) -> Result<Done<M::Output>, MutateError> {
-        if let Some(corrupt) = lock(&self.memory).rolled_back.clone() {
-            return Err(corrupt.into());
-        }
-        let began = self.clock.now();
-        let deadline = began.saturating_add(self.config.deadline);
-        let driver = MutationDriver {
-            tokens: self,
-            id: self.new_mutation()?,
-            begun: None,
-            number: 0,
-            open: Vec::new(),
-            deadline,
-            attempts_until: deadline.saturating_sub(self.config.deadline / 4),
-            foreign_lock_wait: self.config.foreign_lock_wait,
-            failures: Jitter::new(FAILURE_WAIT.0, FAILURE_WAIT.1),
-            last_cause: Cause::new("no answer"),
-        };
-        // The lock is never needed, so waiting for it is limited.
-        let share = self.config.deadline / 4;
-        let lease = within(&self.clock, share, self.store.lease()).await;
-        // On the heap: the future is large, and part of its callers' futures.
-        let done = Box::pin(driver.run(scope, mutation)).await;
-        if let Some(lease) = lease {
-            let left = deadline.saturating_sub(self.clock.now());
-            within(&self.clock, left, self.store.release(lease)).await;
-        }
-        done
-    }
-}
-
-/// What a mutation reads before it runs.
-enum Scope {
-    Tokens(BTreeSet<TokenId>),
-    Everything,
-}
-
-/// One mutation in progress.
-///
-/// An attempt whose reply was lost is *open*: it may have been applied, or may
-/// still be. It is sent again unchanged until a reply resolves it. If another
-/// attempt of the same mutation is made, the mutation's receipt ensures that at
-/// most one is applied, and tells which. A mutation is reported as not applied
-/// only after a receipt that stops every late attempt.
-struct MutationDriver<'a, S, C, E, T> {
-    tokens: &'a TokenStore<S, C, E>,
-    id: MutationId,
-    begun: Option<ReceiptSeq>,
-    number: u32,
-    /// The outputs of attempts that may have been applied.
-    open: Vec<(u32, T)>,
-    deadline: Duration,
-    attempts_until: Duration,
-    /// The remaining time to wait for foreign locks.
-    foreign_lock_wait: Duration,
-    failures: Jitter,
-    /// The last failure.
-    last_cause: Cause,
-}
-
-/// The outcome of one attempt, copies of it included.
-enum Attempted {
-    Ended(Fate),
-    Moved(Loaded),
-    ReceiptExpired,
-    /// The time is over, or Redis refuses permanently.
-    GivenUp(GivenUp),
-}
-
-enum GivenUp {
-    Deadline,
-    Denied(Cause),
-    Corrupt(Corrupt),
-}
-
-impl<S: VaultStore, C: Clock, E: Entropy, T: Send> MutationDriver<'_, S, C, E, T> {
-    async fn run<M: Mutation<Output = T>>(
-        mut self,
-        mut scope: Scope,
-        mut mutation: M,
-    ) -> Result<Done<T>, MutateError> {
-        let mut conflicts = Jitter::new(CONFLICT_WAIT.0, CONFLICT_WAIT.1);
-        let mut met: Option<Loaded> = None;
-        loop {
-            let loaded = match met.take() {
-                Some(loaded) => loaded,
-                None => match self.load(&scope).await {
-                    Ok(loaded) => loaded,
-                    Err(given_up) => return self.give_up(given_up).await,
-                },
-            };
-            let begun = *self.begun.get_or_insert(loaded.receipt_seq);
-
-            let mut view = View::new(loaded, matches!(scope, Scope::Everything));
-            let ran = self.by(self.attempts_until, mutation.run(&mut view)).await;
-            let output = match ran {
-                Ok(output) => output,
-                Err(given_up) => {
-                    self.last_cause = Cause::new("what decides on the changes took too long");
-                    return self.give_up(given_up).await;
-                }
-            };
-            match (view.lacking(), &mut scope) {
-                (Lacking::Tokens, Scope::Tokens(tokens)) => {
-                    tokens.extend(view.into_touched());
-                    continue;
-                }
-                (Lacking::Nothing, _) => {}
-                _ => {
-                    scope = Scope::Everything;
-                    continue;
-                }
-            }
-            let run = view.end();
-            if run.diff.is_empty() {
-                return self.nothing_to_do(output).await;
-            }
-
-            self.number += 1;
-            self.open.push((self.number, output));
-            match self.attempt(begun, &run).await {
-                Attempted::Ended(outcome) => return self.ended(outcome),
-                Attempted::GivenUp(why) => return self.give_up(why).await,
-                Attempted::ReceiptExpired if self.open.is_empty() => {
-                    // No attempt was applied.
-                    self.id = self.tokens.new_mutation()?;
-                    self.begun = None;
-                }
-                Attempted::ReceiptExpired => {
-                    return Err(self.unknown(Cause::new(
-                        "the mutation took so long that its receipt is no longer kept",
-                    )));
-                }
-                Attempted::Moved(now) => {
-                    // A mutation of the whole vault reads it again.
-                    if matches!(scope, Scope::Tokens(_)) {
-                        met = Some(now);
-                    }
-                    // The first retry follows at once.
-                    if self.number > 1 {
-                        let wait = conflicts.next(&self.tokens.entropy);
-                        let left = self.attempts_until.saturating_sub(self.tokens.clock.now());
-                        self.tokens.clock.sleep(wait.min(left)).await;
-                    }
-                    if self.tokens.clock.now() >= self.attempts_until {
-                        self.last_cause = Cause::new(
-                            "other writers changed the same tokens before every attempt",
-                        );
-                        return self.give_up(GivenUp::Deadline).await;
-                    }
-                }
-            }
-        }
-    }
-
-    async fn load(&mut self, scope: &Scope) -> Result<Loaded, GivenUp> {
-        let named: Vec<TokenId>;
-        let what = match scope {
-            Scope::Tokens(tokens) => {
-                named = tokens.iter().cloned().collect();
-                Load::Some(&named)
-            }
-            Scope::Everything => Load::All {
-                intent: Some(self.id),
-            },
-        };
-        loop {
-            let observed = lock(&self.tokens.memory).observed;
-            let request = self.tokens.store.load(what, &observed);
-            match self.by(self.attempts_until, request).await? {
-                Ok(loaded) => {
-                    lock(&self.tokens.memory).saw(loaded.version, loaded.newest);
-                    return Ok(loaded);
-                }
-                Err(error) => self.failed(error).await?,
-            };
-        }
-    }
-
-    /// Sends one attempt until its outcome is known.
-    async fn attempt(&mut self, begun: ReceiptSeq, run: &Run) -> Attempted {
-        let mut reply_lost = false;
-        let mut retries = Jitter::new(FOREIGN_LOCK_RETRY.0, FOREIGN_LOCK_RETRY.1);
-        let fence = if run.saw_all {
-            Fence::Snapshot(run.version)
-        } else {
-            Fence::Values
-        };
-        loop {
-            let (observed, outlived) = {
-                let memory = lock(&self.tokens.memory);
-                (memory.observed, memory.outlived.clone())
-            };
-            let attempt = Attempt {
-                mutation: self.id,
-                number: self.number,
-                begun,
-                fence,
-                read: &run.read,
-                diff: &run.diff,
-                foreign_lock_wait: if self.foreign_lock_wait.is_zero() {
-                    ForeignLockWait::Exhausted
-                } else {
-                    ForeignLockWait::Respects {
-                        outlived: outlived.as_deref(),
-                    }
-                },
-            };
-            let request = self.tokens.store.apply(&attempt, &observed);
-            let reply = match self.by(self.attempts_until, request).await {
-                Ok(reply) => reply,
-                // The wait was cut off: the attempt may still arrive.
-                Err(given_up) => return Attempted::GivenUp(given_up),
-            };
-            match reply {
-                Ok(Applied::Committed {
-                    version,
-                    receipt_seq,
-                }) => {
-                    return Attempted::Ended(Fate::Applied {
-                        version,
-                        number: self.number,
-                        receipt_seq,
-                    });
-                }
-                Ok(Applied::Settled(outcome)) => {
-                    lock(&self.tokens.memory).stats.settled_by_receipt += 1;
-                    return Attempted::Ended(outcome);
-                }
-                Ok(Applied::Conflict { moved, now }) => {
-                    self.conflicted(moved, &now);
-                    if !reply_lost {
-                        self.open.pop();
-                    }
-                    return Attempted::Moved(now);
-                }
-                Ok(Applied::ReceiptExpired) => {
-                    if !reply_lost {
-                        self.open.pop();
-                    }
-                    return Attempted::ReceiptExpired;
-                }
-                Ok(Applied::ForeignLocked { holder }) => self.wait_for(holder, &mut retries).await,
-                Err(error) => {
-                    let is_open = matches!(error, AttemptError::Ambiguous(_));
-                    reply_lost |= is_open;
-                    if is_open {
-                        lock(&self.tokens.memory).stats.lost_replies += 1;
-                    }
-                    if let Err(given_up) = self.failed(error).await {
-                        if !reply_lost {
-                            self.open.pop();
-                        }
-                        return Attempted::GivenUp(given_up);
-                    }
-                }
-            }
-        }
-    }
-
-    fn conflicted(&self, moved: Moved, now: &Loaded) {
-        let mut memory = lock(&self.tokens.memory);
-        memory.saw(now.version, now.newest);
-        match moved {
-            Moved::Value => memory.stats.value_conflicts += 1,
-            Moved::Version => memory.stats.version_conflicts += 1,
-        }
-    }
-
-    /// Waits before the next attempt after a foreign lock; counts the wait against `foreign_lock_wait`.
-    async fn wait_for(&mut self, holder: Vec<u8>, retries: &mut Jitter) {
-        lock(&self.tokens.memory).stats.foreign_locked += 1;
-        let began = self.tokens.clock.now();
-        let wait = retries
-            .next(&self.tokens.entropy)
-            .min(self.foreign_lock_wait);
-        self.tokens.clock.sleep(wait).await;
-        let waited = self.tokens.clock.now().saturating_sub(began);
-        self.foreign_lock_wait = self.foreign_lock_wait.saturating_sub(waited.max(wait));
-        if self.foreign_lock_wait.is_zero() {
-            lock(&self.tokens.memory).outlived = Some(holder);
-        }
-    }
-
-    /// The result of `request` if it comes by `until`.
-    async fn by<R>(&self, until: Duration, request: impl Future<Output = R>) -> Result<R, GivenUp> {
-        let left = until.saturating_sub(self.tokens.clock.now());
-        within(&self.tokens.clock, left, request)
-            .await
-            .ok_or(GivenUp::Deadline)
-    }
-
-    /// Waits after a temporary failure.
-    async fn failed(&mut self, error: AttemptError) -> Result<(), GivenUp> {
-        match error {
-            AttemptError::Denied(cause) => return Err(GivenUp::Denied(cause)),
-            AttemptError::Corrupt(corrupt) => {
-                return Err(GivenUp::Corrupt(self.tokens.remember_rollback(corrupt)));
-            }
-            AttemptError::Refused(cause) | AttemptError::Ambiguous(cause) => {
-                self.last_cause = cause;
-            }
-        }
-        lock(&self.tokens.memory).stats.retries += 1;
-        let left = self.attempts_until.saturating_sub(self.tokens.clock.now());
-        if left.is_zero() {
-            return Err(GivenUp::Deadline);
-        }
-        let wait = self.failures.next(&self.tokens.entropy).min(left);
-        self.tokens.clock.sleep(wait).await;
-        Ok(())
-    }
-
-    /// Returns the output of a run that changes nothing, unless an earlier
-    /// attempt may have been applied.
-    async fn nothing_to_do(mut self, output: T) -> Result<Done<T>, MutateError> {
-        if self.open.is_empty() {
-            return Ok(Done {
-                output,
-                version: None,
-            });
-        }
-        match self.settle().await {
-            Ok(Fate::Dropped) => Ok(Done {
-                output,
-                version: None,
-            }),
-            Ok(outcome) => self.ended(outcome),
-            Err(unknown) => Err(unknown),
-        }
-    }
-
-    async fn give_up(mut self, why: GivenUp) -> Result<Done<T>, MutateError> {
-        if !self.open.is_empty() {
-            match (&why, self.settle().await) {
-                (_, Ok(Fate::Dropped)) => {}
-                (_, Ok(outcome)) => return self.ended(outcome),
-                (GivenUp::Corrupt(corrupt), Err(_)) => {
-                    return Err(self.unknown(Cause::new(corrupt.to_string())));
-                }
-                (_, Err(unknown)) => return Err(unknown),
-            }
-        }
-        Err(match why {
-            GivenUp::Deadline => NotApplied::Deadline(self.last_cause).into(),
-            GivenUp::Denied(cause) => NotApplied::Refused(cause).into(),
-            GivenUp::Corrupt(corrupt) => corrupt.into(),
-        })
-    }
-
-    /// Finds out how the mutation ended, and drops it if it has not.
-    async fn settle(&mut self) -> Result<Fate, MutateError> {
-        let Some(begun) = self.begun else {
-            return Ok(Fate::Dropped);
-        };
-        let mut jitter = Jitter::new(FAILURE_WAIT.0, FAILURE_WAIT.1);
-        loop {
-            let observed = lock(&self.tokens.memory).observed;
-            let request = self.tokens.store.settle(self.id, begun, &observed);
-            match self.by(self.deadline, request).await {
-                Ok(Ok(Some(outcome))) => {
-                    lock(&self.tokens.memory).stats.settled_by_receipt += 1;
-                    return Ok(outcome);
-                }
-                Ok(Ok(None)) => {
-                    return Err(self.unknown(Cause::new("its receipt is no longer kept")));
-                }
-                Ok(Err(AttemptError::Corrupt(corrupt))) => {
-                    let corrupt = self.tokens.remember_rollback(corrupt);
-                    return Err(self.unknown(Cause::new(corrupt.to_string())));
-                }
-                Ok(Err(AttemptError::Denied(cause))) => return Err(self.unknown(cause)),
-                Ok(Err(AttemptError::Refused(cause) | AttemptError::Ambiguous(cause))) => {
-                    self.last_cause = cause;
-                }
-                Err(_) => return Err(self.unknown(self.last_cause.clone())),
-            }
-            let left = self.deadline.saturating_sub(self.tokens.clock.now());
-            if left.is_zero() {
-                return Err(self.unknown(self.last_cause.clone()));
-            }
-            let wait = jitter.next(&self.tokens.entropy).min(left);
-            self.tokens.clock.sleep(wait).await;
-        }
-    }
-
-    fn ended(mut self, outcome: Fate) -> Result<Done<T>, MutateError> {
-        let Fate::Applied {
-            version,
-            number,
-            receipt_seq,
-        } = outcome
-        else {
-            return Err(NotApplied::Refused(Cause::new(
-                "the mutation was ended by another request",
-            ))
-            .into());
-        };
-        let mut memory = lock(&self.tokens.memory);
-        memory.committed(self.id, version, receipt_seq);
-        memory.stats.most_attempts = memory.stats.most_attempts.max(u64::from(self.number));
-        drop(memory);
-        match self.open.iter().position(|(open, _)| *open == number) {
-            Some(place) => Ok(Done {
-                output: self.open.swap_remove(place).1,
-                version: Some(version),
-            }),
-            None => Err(self.unknown(Cause::new("a receipt names an attempt that was never made"))),
-        }
-    }
-
-    fn unknown(&self, cause: Cause) -> MutateError {
-        MutateError::Unknown {
-            mutation: self.id,
-            cause,
+            self.context
+                .clock
+                .sleep(jitter.next(&self.context.entropy).min(left))
+                .await;
         }
     }
 }
-
-from_cause! { MutateError: NotApplied(NotApplied), Corrupt(Corrupt) }

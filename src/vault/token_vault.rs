@@ -1,12 +1,13 @@
 //! `TokenVault`, the interface for callers: from plaintext to token and back.
 
 use super::{
+    mutation::MutateError,
     object::{InvalidObject, JsonObject},
     plaintext::Plaintext,
     policy::VaultPolicy,
     store::VaultStore,
     token::{InvalidTokenType, TokenId},
-    token_store::{MutateError, TokenStore},
+    token_store::TokenStore,
 };
 use crate::error::from_cause;
 use crate::{

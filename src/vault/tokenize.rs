@@ -6,12 +6,12 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::{
+    mutation::Mutation,
     object::JsonObject,
     policy::MAX_PLAINTEXT,
     record::TokenRecord,
     store::VaultStore,
     token::{TokenId, TokenType},
-    token_store::Mutation,
     token_vault::{Details, InvalidInput, TokenVault, TokenizeError, Tokenized},
     view::View,
 };

@@ -1,0 +1,152 @@
+//! What the token stores of one process share: the store, the inputs, the limits,
+//! and what the process has observed of the vault.
+
+use std::time::Duration;
+
+use super::store::{MutationId, Observed, ReceiptSeq, Version};
+use crate::{
+    entropy::Entropy,
+    error::{Corrupt, NotApplied},
+    sync::{Arc, Mutex, lock},
+};
+
+/// Waits after a failure.
+pub(super) const FAILURE_WAIT: (Duration, Duration) =
+    (Duration::from_millis(5), Duration::from_millis(500));
+
+/// The limits of a token store. Every field has a default.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct VaultConfig {
+    /// How long a mutation or a read may take. The last quarter of a mutation's
+    /// time is reserved for finding out its outcome. Default: 10 s.
+    pub deadline: Duration,
+    /// How long, in total, a mutation waits for locks of replicas that follow
+    /// the whole-snapshot protocol. Default: 250 ms.
+    pub foreign_lock_wait: Duration,
+}
+
+impl Default for VaultConfig {
+    fn default() -> Self {
+        Self {
+            deadline: Duration::from_secs(10),
+            foreign_lock_wait: Duration::from_millis(250),
+        }
+    }
+}
+
+/// Counters of a token store.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct VaultStats {
+    /// Mutations applied.
+    pub committed: u64,
+    /// Attempts refused because a value had changed.
+    pub value_conflicts: u64,
+    /// Attempts refused because the version had changed.
+    pub version_conflicts: u64,
+    /// Attempts refused because of a foreign lock.
+    pub foreign_locked: u64,
+    /// Attempts repeated after a failure.
+    pub retries: u64,
+    /// Attempts whose reply was lost.
+    pub lost_replies: u64,
+    /// Mutations whose outcome was read from their receipt.
+    pub settled_by_receipt: u64,
+    /// The most attempts for one mutation.
+    pub most_attempts: u64,
+}
+
+impl VaultStats {
+    /// Adds the counters of another store.
+    pub fn add(&mut self, other: Self) {
+        self.committed += other.committed;
+        self.value_conflicts += other.value_conflicts;
+        self.version_conflicts += other.version_conflicts;
+        self.foreign_locked += other.foreign_locked;
+        self.retries += other.retries;
+        self.lost_replies += other.lost_replies;
+        self.settled_by_receipt += other.settled_by_receipt;
+        self.most_attempts = self.most_attempts.max(other.most_attempts);
+    }
+}
+
+/// What requests to the vault need. Clones share what was observed.
+pub(super) struct Context<S, C, E> {
+    pub(super) store: Arc<S>,
+    pub(super) clock: C,
+    pub(super) entropy: E,
+    pub(super) config: VaultConfig,
+    pub(super) memory: Arc<Mutex<Memory>>,
+}
+
+impl<S, C: Clone, E: Clone> Clone for Context<S, C, E> {
+    fn clone(&self) -> Self {
+        Self {
+            store: self.store.clone(),
+            clock: self.clock.clone(),
+            entropy: self.entropy.clone(),
+            config: self.config.clone(),
+            memory: self.memory.clone(),
+        }
+    }
+}
+
+impl<S, C, E: Entropy> Context<S, C, E> {
+    /// Remembers a rollback.
+    pub(super) fn remember_rollback(&self, corrupt: Corrupt) -> Corrupt {
+        if matches!(corrupt, Corrupt::VaultRolledBack { .. }) {
+            lock(&self.memory)
+                .rolled_back
+                .get_or_insert(corrupt)
+                .clone()
+        } else {
+            corrupt
+        }
+    }
+
+    pub(super) fn new_mutation(&self) -> Result<MutationId, NotApplied> {
+        let mut id = [0; 16];
+        self.entropy
+            .fill(&mut id)
+            .map_err(|error| NotApplied::Entropy(error.to_string()))?;
+        Ok(MutationId::from_bytes(id))
+    }
+}
+
+/// What a process remembers of the vault.
+#[derive(Default)]
+pub(super) struct Memory {
+    pub(super) observed: Observed,
+    /// The holder of a foreign lock that outlasted the wait.
+    pub(super) outlived: Option<Vec<u8>>,
+    /// After a rollback was detected, nothing is changed any more.
+    pub(super) rolled_back: Option<Corrupt>,
+    pub(super) stats: VaultStats,
+}
+
+impl Memory {
+    pub(super) fn saw(&mut self, version: Version, newest: Option<(MutationId, ReceiptSeq)>) {
+        self.observed.version = self.observed.version.max(version);
+        let Some((_, receipt_seq)) = newest else {
+            return;
+        };
+        if self
+            .observed
+            .receipt
+            .is_none_or(|(_, last)| last < receipt_seq)
+        {
+            self.observed.receipt = newest;
+        }
+    }
+
+    pub(super) fn committed(
+        &mut self,
+        mutation: MutationId,
+        version: Version,
+        receipt_seq: ReceiptSeq,
+    ) {
+        self.saw(version, Some((mutation, receipt_seq)));
+        self.stats.committed += 1;
+    }
+}

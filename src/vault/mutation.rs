@@ -1,0 +1,527 @@
+//! Mutations of the vault, each applied exactly once or not at all.
+//!
+//! The rules for this, even if replies are lost, are all in [`MutationDriver`].
+
+use std::{
+    collections::BTreeSet,
+    future::{Future, ready},
+    time::Duration,
+};
+
+use super::{
+    context::{Context, FAILURE_WAIT},
+    store::{
+        Applied, Attempt, Fate, Fence, ForeignLockWait, Load, Loaded, Moved, MutationId,
+        ReceiptSeq, VaultStore, Version,
+    },
+    token::TokenId,
+    view::{Lacking, Run, View},
+};
+use crate::error::from_cause;
+use crate::{
+    clock::{Clock, within},
+    entropy::{Entropy, Jitter},
+    error::{AttemptError, Cause, Corrupt, NotApplied},
+    sync::lock,
+};
+
+/// Waits between attempts after a conflict.
+const CONFLICT_WAIT: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(20));
+/// Waits for a foreign lock: short, because it is held briefly.
+const FOREIGN_LOCK_RETRY: (Duration, Duration) =
+    (Duration::from_millis(4), Duration::from_millis(16));
+
+/// How a mutation failed.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum MutateError {
+    /// Nothing was applied and nothing will be: try again when the cause is
+    /// gone.
+    #[error("not applied: {0}")]
+    NotApplied(NotApplied),
+
+    /// It may have been applied, as a whole, or may still be.
+    #[error(
+        "outcome unknown: the mutation may or may not have been applied, whole ({cause}); \
+         read the tokens again before repeating it (its receipt is {mutation})"
+    )]
+    Unknown {
+        /// The mutation's receipt has this name.
+        mutation: MutationId,
+        /// The last failure.
+        cause: Cause,
+    },
+
+    /// The state in Redis is not a vault that can be changed. Nothing was.
+    #[error("corrupt state, nothing was applied: {0}")]
+    Corrupt(Corrupt),
+}
+
+impl MutateError {
+    /// Whether the mutation may be retried and cannot be applied twice: it was
+    /// not applied, for a reason that can pass.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::NotApplied(why) => why.is_retryable(),
+            Self::Unknown { .. } | Self::Corrupt(_) => false,
+        }
+    }
+}
+
+/// The result of a mutation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Done<T> {
+    /// The output of the run that was applied.
+    pub output: T,
+    /// The new version; `None` if it changed nothing.
+    pub version: Option<Version>,
+}
+
+/// Reads tokens and decides on their changes; a closure over a [`View`] is one.
+///
+/// It may run several times, each time over a new view, until the changes of
+/// one run have been applied; only that run's output is returned.
+pub trait Mutation: Send {
+    /// The output of a run.
+    type Output: Send;
+
+    /// Reads and changes `view`.
+    fn run(&mut self, view: &mut View) -> impl Future<Output = Self::Output> + Send;
+}
+
+impl<F, T> Mutation for F
+where
+    F: FnMut(&mut View) -> T + Send,
+    T: Send,
+{
+    type Output = T;
+
+    fn run(&mut self, view: &mut View) -> impl Future<Output = T> + Send {
+        ready(self(view))
+    }
+}
+
+/// Runs a mutation to its end.
+pub(super) async fn run<S: VaultStore, C: Clock, E: Entropy, M: Mutation>(
+    context: &Context<S, C, E>,
+    scope: Scope,
+    mutation: M,
+) -> Result<Done<M::Output>, MutateError> {
+    if let Some(corrupt) = lock(&context.memory).rolled_back.clone() {
+        return Err(corrupt.into());
+    }
+    let began = context.clock.now();
+    let deadline = began.saturating_add(context.config.deadline);
+    let driver = MutationDriver {
+        context,
+        id: context.new_mutation()?,
+        begun: None,
+        number: 0,
+        open: Vec::new(),
+        deadline,
+        attempts_until: deadline.saturating_sub(context.config.deadline / 4),
+        foreign_lock_wait: context.config.foreign_lock_wait,
+        failures: Jitter::new(FAILURE_WAIT.0, FAILURE_WAIT.1),
+        last_cause: Cause::new("no answer"),
+    };
+    // The lock is never needed, so waiting for it is limited.
+    let share = context.config.deadline / 4;
+    let lease = within(&context.clock, share, context.store.lease()).await;
+    // On the heap: the future is large, and part of its callers' futures.
+    let done = Box::pin(driver.run(scope, mutation)).await;
+    if let Some(lease) = lease {
+        let left = deadline.saturating_sub(context.clock.now());
+        within(&context.clock, left, context.store.release(lease)).await;
+    }
+    done
+}
+
+/// What a mutation reads before it runs.
+pub(super) enum Scope {
+    Tokens(BTreeSet<TokenId>),
+    Everything,
+}
+
+/// One mutation in progress.
+///
+/// An attempt whose reply was lost is *open*: it may have been applied, or may
+/// still be. It is sent again unchanged until a reply resolves it. If another
+/// attempt of the same mutation is made, the mutation's receipt ensures that at
+/// most one is applied, and tells which. A mutation is reported as not applied
+/// only after a receipt that stops every late attempt.
+struct MutationDriver<'a, S, C, E, T> {
+    context: &'a Context<S, C, E>,
+    id: MutationId,
+    begun: Option<ReceiptSeq>,
+    number: u32,
+    /// The outputs of attempts that may have been applied.
+    open: Vec<(u32, T)>,
+    deadline: Duration,
+    attempts_until: Duration,
+    /// The remaining time to wait for foreign locks.
+    foreign_lock_wait: Duration,
+    failures: Jitter,
+    /// The last failure.
+    last_cause: Cause,
+}
+
+/// The outcome of one attempt, copies of it included.
+enum Attempted {
+    Ended(Fate),
+    Moved(Loaded),
+    ReceiptExpired,
+    /// The time is over, or Redis refuses permanently.
+    GivenUp(GivenUp),
+}
+
+enum GivenUp {
+    Deadline,
+    Denied(Cause),
+    Corrupt(Corrupt),
+}
+
+impl<S: VaultStore, C: Clock, E: Entropy, T: Send> MutationDriver<'_, S, C, E, T> {
+    async fn run<M: Mutation<Output = T>>(
+        mut self,
+        mut scope: Scope,
+        mut mutation: M,
+    ) -> Result<Done<T>, MutateError> {
+        let mut conflicts = Jitter::new(CONFLICT_WAIT.0, CONFLICT_WAIT.1);
+        let mut met: Option<Loaded> = None;
+        loop {
+            let loaded = match met.take() {
+                Some(loaded) => loaded,
+                None => match self.load(&scope).await {
+                    Ok(loaded) => loaded,
+                    Err(given_up) => return self.give_up(given_up).await,
+                },
+            };
+            let begun = *self.begun.get_or_insert(loaded.receipt_seq);
+
+            let mut view = View::new(loaded, matches!(scope, Scope::Everything));
+            let ran = self.by(self.attempts_until, mutation.run(&mut view)).await;
+            let output = match ran {
+                Ok(output) => output,
+                Err(given_up) => {
+                    self.last_cause = Cause::new("what decides on the changes took too long");
+                    return self.give_up(given_up).await;
+                }
+            };
+            match (view.lacking(), &mut scope) {
+                (Lacking::Tokens, Scope::Tokens(tokens)) => {
+                    tokens.extend(view.into_touched());
+                    continue;
+                }
+                (Lacking::Nothing, _) => {}
+                _ => {
+                    scope = Scope::Everything;
+                    continue;
+                }
+            }
+            let run = view.end();
+            if run.diff.is_empty() {
+                return self.nothing_to_do(output).await;
+            }
+
+            self.number += 1;
+            self.open.push((self.number, output));
+            match self.attempt(begun, &run).await {
+                Attempted::Ended(outcome) => return self.ended(outcome),
+                Attempted::GivenUp(why) => return self.give_up(why).await,
+                Attempted::ReceiptExpired if self.open.is_empty() => {
+                    // No attempt was applied.
+                    self.id = self.context.new_mutation()?;
+                    self.begun = None;
+                }
+                Attempted::ReceiptExpired => {
+                    return Err(self.unknown(Cause::new(
+                        "the mutation took so long that its receipt is no longer kept",
+                    )));
+                }
+                Attempted::Moved(now) => {
+                    // A mutation of the whole vault reads it again.
+                    if matches!(scope, Scope::Tokens(_)) {
+                        met = Some(now);
+                    }
+                    // The first retry follows at once.
+                    if self.number > 1 {
+                        let wait = conflicts.next(&self.context.entropy);
+                        let left = self.attempts_until.saturating_sub(self.context.clock.now());
+                        self.context.clock.sleep(wait.min(left)).await;
+                    }
+                    if self.context.clock.now() >= self.attempts_until {
+                        self.last_cause = Cause::new(
+                            "other writers changed the same tokens before every attempt",
+                        );
+                        return self.give_up(GivenUp::Deadline).await;
+                    }
+                }
+            }
+        }
+    }
+
+    async fn load(&mut self, scope: &Scope) -> Result<Loaded, GivenUp> {
+        let named: Vec<TokenId>;
+        let what = match scope {
+            Scope::Tokens(tokens) => {
+                named = tokens.iter().cloned().collect();
+                Load::Some(&named)
+            }
+            Scope::Everything => Load::All {
+                intent: Some(self.id),
+            },
+        };
+        loop {
+            let observed = lock(&self.context.memory).observed;
+            let request = self.context.store.load(what, &observed);
+            match self.by(self.attempts_until, request).await? {
+                Ok(loaded) => {
+                    lock(&self.context.memory).saw(loaded.version, loaded.newest);
+                    return Ok(loaded);
+                }
+                Err(error) => self.failed(error).await?,
+            };
+        }
+    }
+
+    /// Sends one attempt until its outcome is known.
+    async fn attempt(&mut self, begun: ReceiptSeq, run: &Run) -> Attempted {
+        let mut reply_lost = false;
+        let mut retries = Jitter::new(FOREIGN_LOCK_RETRY.0, FOREIGN_LOCK_RETRY.1);
+        let fence = if run.saw_all {
+            Fence::Snapshot(run.version)
+        } else {
+            Fence::Values
+        };
+        loop {
+            let (observed, outlived) = {
+                let memory = lock(&self.context.memory);
+                (memory.observed, memory.outlived.clone())
+            };
+            let attempt = Attempt {
+                mutation: self.id,
+                number: self.number,
+                begun,
+                fence,
+                read: &run.read,
+                diff: &run.diff,
+                foreign_lock_wait: if self.foreign_lock_wait.is_zero() {
+                    ForeignLockWait::Exhausted
+                } else {
+                    ForeignLockWait::Respects {
+                        outlived: outlived.as_deref(),
+                    }
+                },
+            };
+            let request = self.context.store.apply(&attempt, &observed);
+            let reply = match self.by(self.attempts_until, request).await {
+                Ok(reply) => reply,
+                // The wait was cut off: the attempt may still arrive.
+                Err(given_up) => return Attempted::GivenUp(given_up),
+            };
+            match reply {
+                Ok(Applied::Committed {
+                    version,
+                    receipt_seq,
+                }) => {
+                    return Attempted::Ended(Fate::Applied {
+                        version,
+                        number: self.number,
+                        receipt_seq,
+                    });
+                }
+                Ok(Applied::Settled(outcome)) => {
+                    lock(&self.context.memory).stats.settled_by_receipt += 1;
+                    return Attempted::Ended(outcome);
+                }
+                Ok(Applied::Conflict { moved, now }) => {
+                    self.conflicted(moved, &now);
+                    if !reply_lost {
+                        self.open.pop();
+                    }
+                    return Attempted::Moved(now);
+                }
+                Ok(Applied::ReceiptExpired) => {
+                    if !reply_lost {
+                        self.open.pop();
+                    }
+                    return Attempted::ReceiptExpired;
+                }
+                Ok(Applied::ForeignLocked { holder }) => self.wait_for(holder, &mut retries).await,
+                Err(error) => {
+                    let is_open = matches!(error, AttemptError::Ambiguous(_));
+                    reply_lost |= is_open;
+                    if is_open {
+                        lock(&self.context.memory).stats.lost_replies += 1;
+                    }
+                    if let Err(given_up) = self.failed(error).await {
+                        if !reply_lost {
+                            self.open.pop();
+                        }
+                        return Attempted::GivenUp(given_up);
+                    }
+                }
+            }
+        }
+    }
+
+    fn conflicted(&self, moved: Moved, now: &Loaded) {
+        let mut memory = lock(&self.context.memory);
+        memory.saw(now.version, now.newest);
+        match moved {
+            Moved::Value => memory.stats.value_conflicts += 1,
+            Moved::Version => memory.stats.version_conflicts += 1,
+        }
+    }
+
+    /// Waits before the next attempt after a foreign lock; counts the wait against `foreign_lock_wait`.
+    async fn wait_for(&mut self, holder: Vec<u8>, retries: &mut Jitter) {
+        lock(&self.context.memory).stats.foreign_locked += 1;
+        let began = self.context.clock.now();
+        let wait = retries
+            .next(&self.context.entropy)
+            .min(self.foreign_lock_wait);
+        self.context.clock.sleep(wait).await;
+        let waited = self.context.clock.now().saturating_sub(began);
+        self.foreign_lock_wait = self.foreign_lock_wait.saturating_sub(waited.max(wait));
+        if self.foreign_lock_wait.is_zero() {
+            lock(&self.context.memory).outlived = Some(holder);
+        }
+    }
+
+    /// The result of `request` if it comes by `until`.
+    async fn by<R>(&self, until: Duration, request: impl Future<Output = R>) -> Result<R, GivenUp> {
+        let left = until.saturating_sub(self.context.clock.now());
+        within(&self.context.clock, left, request)
+            .await
+            .ok_or(GivenUp::Deadline)
+    }
+
+    /// Waits after a temporary failure.
+    async fn failed(&mut self, error: AttemptError) -> Result<(), GivenUp> {
+        match error {
+            AttemptError::Denied(cause) => return Err(GivenUp::Denied(cause)),
+            AttemptError::Corrupt(corrupt) => {
+                return Err(GivenUp::Corrupt(self.context.remember_rollback(corrupt)));
+            }
+            AttemptError::Refused(cause) | AttemptError::Ambiguous(cause) => {
+                self.last_cause = cause;
+            }
+        }
+        lock(&self.context.memory).stats.retries += 1;
+        let left = self.attempts_until.saturating_sub(self.context.clock.now());
+        if left.is_zero() {
+            return Err(GivenUp::Deadline);
+        }
+        let wait = self.failures.next(&self.context.entropy).min(left);
+        self.context.clock.sleep(wait).await;
+        Ok(())
+    }
+
+    /// Returns the output of a run that changes nothing, unless an earlier
+    /// attempt may have been applied.
+    async fn nothing_to_do(mut self, output: T) -> Result<Done<T>, MutateError> {
+        if self.open.is_empty() {
+            return Ok(Done {
+                output,
+                version: None,
+            });
+        }
+        match self.settle().await {
+            Ok(Fate::Dropped) => Ok(Done {
+                output,
+                version: None,
+            }),
+            Ok(outcome) => self.ended(outcome),
+            Err(unknown) => Err(unknown),
+        }
+    }
+
+    async fn give_up(mut self, why: GivenUp) -> Result<Done<T>, MutateError> {
+        if !self.open.is_empty() {
+            match (&why, self.settle().await) {
+                (_, Ok(Fate::Dropped)) => {}
+                (_, Ok(outcome)) => return self.ended(outcome),
+                (GivenUp::Corrupt(corrupt), Err(_)) => {
+                    return Err(self.unknown(Cause::new(corrupt.to_string())));
+                }
+                (_, Err(unknown)) => return Err(unknown),
+            }
+        }
+        Err(match why {
+            GivenUp::Deadline => NotApplied::Deadline(self.last_cause).into(),
+            GivenUp::Denied(cause) => NotApplied::Refused(cause).into(),
+            GivenUp::Corrupt(corrupt) => corrupt.into(),
+        })
+    }
+
+    /// Finds out how the mutation ended, and drops it if it has not.
+    async fn settle(&mut self) -> Result<Fate, MutateError> {
+        let Some(begun) = self.begun else {
+            return Ok(Fate::Dropped);
+        };
+        let mut jitter = Jitter::new(FAILURE_WAIT.0, FAILURE_WAIT.1);
+        loop {
+            let observed = lock(&self.context.memory).observed;
+            let request = self.context.store.settle(self.id, begun, &observed);
+            match self.by(self.deadline, request).await {
+                Ok(Ok(Some(outcome))) => {
+                    lock(&self.context.memory).stats.settled_by_receipt += 1;
+                    return Ok(outcome);
+                }
+                Ok(Ok(None)) => {
+                    return Err(self.unknown(Cause::new("its receipt is no longer kept")));
+                }
+                Ok(Err(AttemptError::Corrupt(corrupt))) => {
+                    let corrupt = self.context.remember_rollback(corrupt);
+                    return Err(self.unknown(Cause::new(corrupt.to_string())));
+                }
+                Ok(Err(AttemptError::Denied(cause))) => return Err(self.unknown(cause)),
+                Ok(Err(AttemptError::Refused(cause) | AttemptError::Ambiguous(cause))) => {
+                    self.last_cause = cause;
+                }
+                Err(_) => return Err(self.unknown(self.last_cause.clone())),
+            }
+            let left = self.deadline.saturating_sub(self.context.clock.now());
+            if left.is_zero() {
+                return Err(self.unknown(self.last_cause.clone()));
+            }
+            let wait = jitter.next(&self.context.entropy).min(left);
+            self.context.clock.sleep(wait).await;
+        }
+    }
+
+    fn ended(mut self, outcome: Fate) -> Result<Done<T>, MutateError> {
+        let Fate::Applied {
+            version,
+            number,
+            receipt_seq,
+        } = outcome
+        else {
+            return Err(NotApplied::Refused(Cause::new(
+                "the mutation was ended by another request",
+            ))
+            .into());
+        };
+        let mut memory = lock(&self.context.memory);
+        memory.committed(self.id, version, receipt_seq);
+        memory.stats.most_attempts = memory.stats.most_attempts.max(u64::from(self.number));
+        drop(memory);
+        match self.open.iter().position(|(open, _)| *open == number) {
+            Some(place) => Ok(Done {
+                output: self.open.swap_remove(place).1,
+                version: Some(version),
+            }),
+            None => Err(self.unknown(Cause::new("a receipt names an attempt that was never made"))),
+        }
+    }
+
+    fn unknown(&self, cause: Cause) -> MutateError {
+        MutateError::Unknown {
+            mutation: self.id,
+            cause,
+        }
+    }
+}
+
+from_cause! { MutateError: NotApplied(NotApplied), Corrupt(Corrupt) }
