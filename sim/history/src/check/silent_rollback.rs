@@ -11,7 +11,7 @@ use super::verdict::Violation;
 use super::view::{View, violation};
 
 /// When a process first saw something that a loss took.
-struct Seen {
+struct Sighting {
     time: u64,
     by: OpId,
     /// It had seen the chain up to this position at least.
@@ -88,8 +88,8 @@ pub(super) fn check(view: &View<'_>, tree: &Tree, violations: &mut Vec<Violation
 
 /// By process and loss, the first sight of something that the loss took. Foreign
 /// processes know of no rollbacks.
-fn sightings(view: &View<'_>, tree: &Tree) -> BTreeMap<(Symbol, usize), Seen> {
-    let mut seen: BTreeMap<(Symbol, usize), Seen> = BTreeMap::new();
+fn sightings(view: &View<'_>, tree: &Tree) -> BTreeMap<(Symbol, usize), Sighting> {
+    let mut seen: BTreeMap<(Symbol, usize), Sighting> = BTreeMap::new();
     let mut see = |operation: &Operation, loss: usize, position: u64| {
         let key = (operation.process, loss);
         if seen
@@ -98,7 +98,7 @@ fn sightings(view: &View<'_>, tree: &Tree) -> BTreeMap<(Symbol, usize), Seen> {
         {
             seen.insert(
                 key,
-                Seen {
+                Sighting {
                     time: operation.end,
                     by: operation.id,
                     position,
