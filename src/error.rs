@@ -28,10 +28,10 @@ pub enum AppendError {
     NotApplied(NotApplied),
 
     /// The event may be in the chain, or may still be appended. Recording it
-    /// again may append it twice: look up the handle first.
+    /// again may append it twice: search the chain for the handle's `appendId` first.
     #[error(
         "outcome unknown: the append may or may not have been applied ({cause}); \
-         look the handle {handle} up before recording the event again"
+         search the exported chain for appendId {append_id} before recording the event again", append_id = handle.append_id
     )]
     Unknown {
         /// Identifies the append and the only position that it can have.

@@ -245,7 +245,7 @@ fn spawn(program: &Path, port: u16, directory: &Path, args: &[String]) -> io::Re
         io::ErrorKind::NotFound => io::Error::new(
             io::ErrorKind::NotFound,
             format!(
-                "no {} found: install it (Debian: apt-get install redis-server) or name it in REDIS_SERVER",
+                "no {} found: install it (Debian: apt-get install redis-server) or give its path as REDIS_SERVER",
                 program.display()
             ),
         ),

@@ -82,6 +82,9 @@ pub fn merge(args: &MergeArgs) -> io::Result<Exit> {
             incomplete = true;
         }
     }
+    if incomplete && sum.numbers.is_empty() {
+        return Ok(Exit::Error);
+    }
     let answer = sum.answer();
     let mut stdout = io::stdout().lock();
     writeln!(stdout, "{}", json!({ "summary": answer }))?;

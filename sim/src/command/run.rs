@@ -257,13 +257,13 @@ fn print_summary(summary: &Summary, options: &WorldOptions, wall: Duration, jobs
         wall.as_secs_f64()
     );
     eprintln!(
-        "{} conflicts, {} retries, {} lost replies, {} fates found by reading back",
+        "chain: {} conflicts, {} retries, {} lost replies, {} outcomes found by reading back",
         summary.conflicts, summary.retries, summary.lost_replies, summary.settled_by_reading
     );
     if summary.vault_outcomes.total() > 0 {
         let vault = summary.vault_stats;
         eprintln!(
-            "of these on the vault: {} operations ({} ok, {} fail, {} unknown), {} mutations applied",
+            "vault: {} of the operations ({} ok, {} fail, {} unknown), {} mutations applied",
             summary.vault_outcomes.total(),
             summary.vault_outcomes.ok,
             summary.vault_outcomes.fail,
@@ -271,8 +271,8 @@ fn print_summary(summary: &Summary, options: &WorldOptions, wall: Duration, jobs
             vault.committed
         );
         eprintln!(
-            "{} conflicts of values and {} of versions, {} foreign locks met, {} retries, {} lost \
-             replies, {} fates told by receipts",
+            "vault: {} conflicts of values and {} of versions, {} foreign locks met, {} retries, {} \
+             lost replies, {} outcomes found by receipts",
             vault.value_conflicts,
             vault.version_conflicts,
             vault.foreign_locked,

@@ -21,7 +21,7 @@ use redis_sim::{Config, Redis, server::Open, tcp};
 /// code 2 if it cannot listen.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "\
-Example: a server on a free port, and a client of it
+Example: a server on port 7379, and a client of it
   haechi-sim serve --port 7379 &
   redis-cli -p 7379 PING")]
 pub struct ServeArgs {

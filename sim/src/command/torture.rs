@@ -128,7 +128,7 @@ impl Total {
             "faults": report::faults(&self.faults),
             "faultsNotSupported": unsupported(),
             "rounds": self.rounds,
-            "conflicts": self.stats.conflicts,
+            "conflicts": self.stats.conflicts + self.vault_stats.value_conflicts,
             "retries": self.stats.retries + self.vault_stats.retries,
             "lostReplies": self.stats.lost_replies + self.vault_stats.lost_replies,
             "settledByReading": self.stats.settled_by_reading,
@@ -232,7 +232,7 @@ fn print_summary(total: &Total, args: &TortureArgs) {
         ops.unknown
     );
     eprintln!(
-        "{} conflicts, {} retries, {} lost replies, {} fates found by reading back, {} by receipts",
+        "{} conflicts, {} retries, {} lost replies, {} outcomes found by reading back, {} by receipts",
         total.stats.conflicts + total.vault_stats.value_conflicts,
         total.stats.retries + total.vault_stats.retries,
         total.stats.lost_replies + total.vault_stats.lost_replies,

@@ -7,6 +7,7 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
+use haechi_sim::{plan::FaultKind, torture::is_supported};
 use haechi_store_redis::clock::{Clock, SystemClock};
 use serde_json::Value;
 
@@ -27,27 +28,14 @@ fn verdict(output: &Output) -> Value {
     serde_json::from_str(last.unwrap_or_else(|| panic!("no verdict: {said}"))).unwrap()
 }
 
-/// Faults of every run of some seconds, whatever the lock policy is.
-const FAULTS: [&str; 19] = [
-    "clients_killed",
-    "crash",
-    "held_link",
-    "late_command",
-    "late_reply",
-    "lock_never_granted",
-    "latency_spike",
-    "max_clients",
-    "oom",
-    "pause",
-    "readonly",
-    "redis_killed",
-    "redis_restart",
-    "redis_stopped",
-    "reset_after_execution",
-    "reset_before_execution",
-    "reset_mid_reply",
-    "script_flush",
-    "slow_script",
+/// Supported faults that a run of some seconds may miss: those of a lock that has
+/// to be held, and one that needs large replies.
+const RARE: [&str; 5] = [
+    "limited_bandwidth",
+    "lock_deleted",
+    "lock_holder_dead",
+    "lock_lapsed",
+    "lock_stolen",
 ];
 
 /// Runs a workload for 5 s, and checks its history again.
@@ -63,7 +51,11 @@ fn holds(workload: &str, seed: u64) {
     assert_eq!(output.status.code(), Some(0), "{verdict}");
     assert_eq!(verdict["verdict"], "ok", "{verdict}");
     let faults: BTreeMap<String, u64> = serde_json::from_value(verdict["faults"].clone()).unwrap();
-    for fault in FAULTS {
+    let expected = FaultKind::all().filter(|kind| is_supported(*kind));
+    for fault in expected
+        .map(FaultKind::name)
+        .filter(|name| !RARE.contains(name))
+    {
         assert!(
             faults.contains_key(fault),
             "{fault} never struck: {verdict}"

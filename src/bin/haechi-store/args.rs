@@ -64,7 +64,7 @@ pub(crate) struct Global {
     )]
     pub(crate) vault_prefix: String,
 
-    /// When a write counts as done: memory, fsync or replicas:N; only memory in this version
+    /// When a write counts as done: memory, once Redis has acknowledged it
     #[arg(long, global = true, value_name = "LEVEL", default_value = "memory")]
     pub(crate) durability: Durability,
 
@@ -100,7 +100,7 @@ pub(crate) enum Command {
     Keys(Keys),
     /// Whether this Redis can be written to and trusted with a chain
     Ready(ready::Args),
-    /// Measure this Redis, on keys of their own
+    /// Measure this Redis, on keys of its own
     Bench(Bench),
 }
 
@@ -125,16 +125,16 @@ pub(crate) enum AuditCommand {
     /// Print the last record's sequence and hash
     Head(audit_head::Args),
     /// Print records as they land (not built yet in this version)
-    #[command(disable_help_flag = true)]
+    #[command(disable_help_flag = true, hide = true)]
     Follow(not_built::Args),
     /// Rebuild the head from a verified list (not built yet in this version)
-    #[command(disable_help_flag = true)]
+    #[command(disable_help_flag = true, hide = true)]
     Repair(not_built::Args),
     /// Tell what became of an append (not built yet in this version)
-    #[command(disable_help_flag = true)]
+    #[command(disable_help_flag = true, hide = true)]
     Resolve(not_built::Args),
     /// Go on after a rollback (not built yet in this version)
-    #[command(disable_help_flag = true)]
+    #[command(disable_help_flag = true, hide = true)]
     Resume(not_built::Args),
 }
 

@@ -34,7 +34,8 @@ use crate::{
 Prints {\"sequence\",\"eventHash\"} for each event, in the order of the input. At a line that is no
 event it stops: the lines before it stand, none after it is tried. From the first append that fails
 on, every line printed carries its \"line\" in the input and, unless applied, its \"outcome\":
-not_applied, or unknown with the \"handle\" by which to ask what became of it.
+not_applied, or unknown with the \"handle\": its first part is the appendId to search the
+exported chain for.
 
 Example:
   echo '{\"id\":\"evt-1\",\"operation\":\"protect\"}' | haechi-store audit append

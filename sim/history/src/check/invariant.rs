@@ -1,5 +1,5 @@
 //! The one table of invariants: names, halves and descriptions, for the enum,
-//! parsing, `--help` and reports.
+//! parsing, reports and documents.
 
 /// Which half of the store an invariant is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
