@@ -1,7 +1,7 @@
 //! The scripts that run inside Redis, and their replies.
+//!
 //! Their texts are public, so that tests run the same ones on a simulated
 //! Redis.
-//! same ones.
 
 use std::{borrow::Cow, sync::LazyLock};
 

@@ -109,7 +109,6 @@ mod tests {
 
     /// Would catch a diff with two changes of one token, or with an older one:
     /// the script applies sets and deletes separately.
-    /// the script applies sets and deletes apart.
     #[test]
     fn the_last_change_of_a_token_counts() {
         let mut diff = Diff::new();

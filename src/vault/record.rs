@@ -1,7 +1,7 @@
 //! A token record: what is stored, as JSON, under a token's name.
 //!
-//! ISO-8601. Metadata and aad keep their text.
-//! wrote it.
+//! `{ type, createdAt, expiresAt, metadata, envelope, aad }`; times are
+//! ISO-8601. Metadata and aad keep the text in which they were written.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

@@ -22,7 +22,7 @@ impl fmt::Display for OpId {
 
 /// A text, borrowed from its line where it has no escapes. (serde borrows a bare
 /// `Cow` only as a member, not inside an `Option` or a `Vec`.)
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
@@ -163,7 +163,7 @@ pub struct Appended<T = Symbol> {
     /// The record's event hash.
     pub event_hash: T,
     /// What the acknowledgement promised; nothing said is `memory`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub durability: Option<Durability>,
 }
 
@@ -184,21 +184,23 @@ pub struct ChainRead<T = Symbol> {
 /// What a vault mutation did, or tried to. `None` is an absent token (read) or a
 /// delete (written).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(bound(deserialize = "T: Deserialize<'de> + Ord"))]
 pub struct Mutation<T = Symbol> {
     /// What it read.
     pub reads: TokenMap<T, Option<T>>,
     /// What it wrote.
     pub writes: TokenMap<T, Option<T>>,
     /// The vault's version after it, where known.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub version: Option<u64>,
     /// What the acknowledgement promised.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub durability: Option<Durability>,
 }
 
 /// Tokens and their values: of a read, the whole vault.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(bound(deserialize = "T: Deserialize<'de> + Ord"))]
 pub struct VaultRead<T = Symbol> {
     /// Every token and its value.
     pub tokens: TokenMap<T, T>,
@@ -274,21 +276,22 @@ pub struct ChainEntry<T = Symbol> {
     /// The record's own event hash.
     pub event_hash: T,
     /// What it attests about the vault.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub audit: Option<Audit<T>>,
 }
 
 /// The state found at the end; either half may be missing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(bound(deserialize = "T: Deserialize<'de> + Ord"))]
 pub struct FinalState<T = Symbol> {
     /// The audit chain, in the order of the list.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub chain: Option<Vec<ChainEntry<T>>>,
     /// The vault's tokens and their values.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub tokens: Option<TokenMap<T, T>>,
     /// The vault's version.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub version: Option<u64>,
     /// Audit records of the vault that are kept outside of this chain.
     #[serde(default = "Vec::new", skip_serializing_if = "Vec::is_empty")]
@@ -318,7 +321,7 @@ pub struct Loss<T = Symbol> {
     pub versions: Vec<u64>,
     /// The durabilities that survive this fault, where its injector knows them;
     /// `replicas:2` includes all above it. `None`: by the fault's name.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub covered_by: Option<Vec<Durability>>,
 }
 

@@ -196,7 +196,7 @@ impl History {
 
     fn advance(&mut self, now: u64) -> Result<(), Malformed> {
         let before = self.last_time;
-        if now < before {
+        if now < before || now == u64::MAX {
             return Err(Malformed::TimeGoesBack { before, now });
         }
         self.last_time = now;

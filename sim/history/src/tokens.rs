@@ -46,11 +46,11 @@ impl<T: Serialize, V: Serialize> Serialize for TokenMap<T, V> {
     }
 }
 
-impl<'de, T: Deserialize<'de>, V: Deserialize<'de>> Deserialize<'de> for TokenMap<T, V> {
+impl<'de, T: Deserialize<'de> + Ord, V: Deserialize<'de>> Deserialize<'de> for TokenMap<T, V> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Pairs<T, V>(PhantomData<(T, V)>);
 
-        impl<'de, T: Deserialize<'de>, V: Deserialize<'de>> Visitor<'de> for Pairs<T, V> {
+        impl<'de, T: Deserialize<'de> + Ord, V: Deserialize<'de>> Visitor<'de> for Pairs<T, V> {
             type Value = Vec<(T, V)>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -58,9 +58,14 @@ impl<'de, T: Deserialize<'de>, V: Deserialize<'de>> Deserialize<'de> for TokenMa
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut pairs = Vec::new();
+                let mut pairs: Vec<(T, V)> = Vec::new();
                 while let Some(pair) = map.next_entry()? {
                     pairs.push(pair);
+                }
+                let mut tokens: Vec<&T> = pairs.iter().map(|(token, _)| token).collect();
+                tokens.sort_unstable();
+                if tokens.windows(2).any(|two| two[0] == two[1]) {
+                    return Err(serde::de::Error::custom("a token is named twice"));
                 }
                 Ok(pairs)
             }

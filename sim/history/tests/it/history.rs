@@ -110,6 +110,10 @@ fn malformed_lines_are_reported_with_their_number() {
             "line 2: is not a line of a history: invalid value",
         ),
         (
+            then(r#"{"type":"final","tokens":{"t":"a","t":"b"}}"#),
+            "line 2: is not a line of a history: a token is named twice",
+        ),
+        (
             then("not JSON"),
             "line 2: is not a line of a history: expected",
         ),

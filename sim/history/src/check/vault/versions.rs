@@ -200,6 +200,10 @@ fn fill(plan: &mut Plan<'_>, at: &mut u64, to: u64, taken: &BTreeSet<u64>, fille
         plan.versions.push((Version::Gap { excused }, version));
     }
     let count = to - *at - count;
+    if count == 0 {
+        *at = to;
+        return;
+    }
     // Versions that a loss took may have been anyone's.
     let named = taken.range(to - count + 1..=to).count() as u64;
     if count > named {
