@@ -43,7 +43,6 @@ pub struct AppendLoop<S, C, E> {
     pub(super) head: Option<Head>,
     /// The highest position ever seen by this process.
     pub(super) seen: Option<Position>,
-    pub(super) rolled_back: Option<Corrupt>,
 }
 
 /// Ends the queue when the loop is dropped.
@@ -175,9 +174,6 @@ impl<S: AuditStore, C: Clock, E: Entropy> AppendLoop<S, C, E> {
 
     /// The cached head, or else the one that is read.
     async fn find_head(&mut self) -> Result<Head, BatchOutcome> {
-        if let Some(rolled_back) = &self.rolled_back {
-            return Err(BatchOutcome::Fatal(rolled_back.clone().into()));
-        }
         if let Some(head) = self.head {
             return Ok(head);
         }
@@ -324,7 +320,8 @@ impl<S: AuditStore, C: Clock, E: Entropy> AppendLoop<S, C, E> {
                 found,
                 met: tail.head,
             }));
-            self.rolled_back = Some(corrupt.clone());
+            // Compared again at the next append: an operator may restore the data.
+            self.head = None;
             return Err(corrupt);
         }
         self.head = Some(tail.head);

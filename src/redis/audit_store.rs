@@ -98,7 +98,7 @@ impl<N: Connect, C: Clock, E: Entropy> AuditStore for RedisAuditStore<N, C, E> {
     }
 
     async fn read(&self, start: u64, end: u64) -> Result<Vec<Vec<u8>>, ReadError> {
-        let mut call = SCRIPTS.page.call(&[&self.keys.chain]);
+        let mut call = SCRIPTS.page.call(&self.keys.fenced());
         call.arg(start).arg(end).arg(PAGE_BYTES);
         match self.link.run(&SCRIPTS.page, &call).await? {
             Value::Array(page) => Ok(page

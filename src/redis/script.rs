@@ -73,7 +73,11 @@ pub const TAIL: &str = concat!(
     include_str!("lua/tail_reply.lua")
 );
 /// Reads a page of the chain, bounded in bytes.
-pub const PAGE: &str = include_str!("lua/page.lua");
+pub const PAGE: &str = concat!(
+    include_str!("lua/guard.lua"),
+    include_str!("lua/tail.lua"),
+    include_str!("lua/page.lua")
+);
 /// Checks whether an append would be accepted.
 pub const READY: &str = concat!(
     include_str!("lua/guard.lua"),

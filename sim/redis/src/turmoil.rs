@@ -13,7 +13,8 @@
 //! let gate = Arc::new(Mutex::new(Open));
 //! sim.host("redis", move || {
 //!     let (redis, gate) = (redis.clone(), gate.clone());
-//!     async move { Ok(redis_sim::turmoil::serve(6379, redis, move |_| Some(gate.clone())).await?) }
+//!     let admit = move |_| Some((redis.clone(), gate.clone()));
+//!     async move { Ok(redis_sim::turmoil::serve(6379, admit).await?) }
 //! });
 //! sim.client("client", async {
 //!     let mut stream = turmoil::net::TcpStream::connect("redis:6379").await?;
@@ -35,8 +36,8 @@ use std::sync::{Arc, Mutex};
 
 /// Serves every connection to `port` of the host that runs this, for as long as the host does.
 ///
-/// `admit` maps the peer's address to the connection's gate; `None` resets the
-/// connection.
+/// `admit` maps the peer's address to the server that answers, as a proxy would,
+/// and the connection's gate; `None` resets the connection.
 ///
 /// # Errors
 /// When the port is in use.
@@ -46,15 +47,15 @@ use std::sync::{Arc, Mutex};
 )]
 pub async fn serve<G: Gate + 'static>(
     port: u16,
-    redis: SharedRedis,
-    mut admit: impl FnMut(SocketAddr) -> Option<Arc<Mutex<G>>>,
+    mut admit: impl FnMut(SocketAddr) -> Option<(SharedRedis, Arc<Mutex<G>>)>,
 ) -> io::Result<()> {
     let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).await?;
     loop {
         let (stream, peer) = listener.accept().await?;
         // Dropping the stream resets it.
-        let Some(gate) = admit(peer) else { continue };
-        let redis = redis.clone();
+        let Some((redis, gate)) = admit(peer) else {
+            continue;
+        };
         tokio::task::spawn_local(async move {
             // A broken connection ends like any other.
             let _ = serve_connection(stream, redis, gate, tokio::time::sleep).await;

@@ -65,6 +65,8 @@ group! {
         PartitionFromRedis,
         /// Packets wait, and all arrive at the end.
         HeldLink,
+        /// The address leads to a replica of Redis that lags behind the primary.
+        LaggingReplica,
     }
 }
 
@@ -155,6 +157,8 @@ pub enum Needs {
     Link,
     /// To lose data there, in one direction or both.
     LossyLink,
+    /// A replica of the server, to connect a process to.
+    ReplicaServer,
     /// To parse commands and replies on the link.
     Commands,
     /// To stop and kill a replica.
@@ -230,6 +234,7 @@ impl FaultKind {
                 LinkFault::Partition
                 | LinkFault::PartitionToRedis
                 | LinkFault::PartitionFromRedis => Needs::LossyLink,
+                LinkFault::LaggingReplica => Needs::ReplicaServer,
             },
             Self::CommandFault(_) => Needs::Commands,
             Self::ProcessFault(kind) => match kind {
@@ -315,6 +320,7 @@ impl FaultKind {
                 rng.random_range(delay)
             }
             Self::LinkFault(LinkFault::LatencySpike) => rng.random_range(10..=timeout / 2 + 10),
+            Self::LinkFault(LinkFault::LaggingReplica) => rng.random_range(1..=timeout),
             Self::ProcessFault(ProcessFault::ClockJump) => {
                 let distance = rng.random_range(60..=5 * 86_400);
                 if rng.random_bool(0.5) {
@@ -379,8 +385,7 @@ pub struct Fault {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replica: Option<usize>,
     /// How strong: a probability in percent for resets, milliseconds for
-    /// delays,
-    /// bytes a millisecond for bandwidths, seconds for jumps.
+    /// delays and lags, bytes a millisecond for bandwidths, seconds for jumps.
     #[serde(default, skip_serializing_if = "is_none")]
     pub amount: i64,
     /// Whether it strikes the first command that it can, always, and then ends,

@@ -25,8 +25,10 @@ const STRIKE_WINDOW_MS: u64 = 4 * TICK_MS;
 pub(crate) struct CommandFaults {
     active: Vec<Fault>,
     rng: ChaCha8Rng,
-    /// How to cut each connection.
-    connections: BTreeMap<ConnId, Arc<Notify>>,
+    /// How to cut each connection, and whose it is.
+    connections: BTreeMap<u64, (usize, Arc<Notify>)>,
+    /// How many connections there were.
+    connected: u64,
     counts: BTreeMap<FaultKind, u64>,
     /// What struck single commands, one fault each.
     strikes: Vec<Fault>,
@@ -43,15 +45,19 @@ pub(crate) struct CommandFaults {
 pub(crate) struct FaultGate {
     world: WorldHandle,
     replica: usize,
+    connection: u64,
     /// Whether the current command was delayed by a fault.
     late: bool,
 }
 
 impl Gate for FaultGate {
-    fn opened(&mut self, connection: ConnId) -> Option<Arc<Notify>> {
+    fn opened(&mut self, _: ConnId) -> Option<Arc<Notify>> {
         let cut = Arc::new(Notify::new());
-        self.world.command_faults(|faults| {
-            faults.connections.insert(connection, cut.clone());
+        self.connection = self.world.command_faults(|faults| {
+            faults.connected += 1;
+            let connection = (self.replica, cut.clone());
+            faults.connections.insert(faults.connected, connection);
+            faults.connected
         });
         Some(cut)
     }
@@ -77,9 +83,9 @@ impl Gate for FaultGate {
         verdict
     }
 
-    fn closed(&mut self, connection: ConnId) {
+    fn closed(&mut self, _: ConnId) {
         self.world.command_faults(|faults| {
-            faults.connections.remove(&connection);
+            faults.connections.remove(&self.connection);
         });
     }
 }
@@ -89,6 +95,7 @@ impl FaultGate {
         Self {
             world,
             replica,
+            connection: 0,
             late: false,
         }
     }
@@ -128,6 +135,7 @@ impl CommandFaults {
             active: Vec::new(),
             rng,
             connections: BTreeMap::new(),
+            connected: 0,
             counts: BTreeMap::new(),
             strikes: Vec::new(),
             coverage: CoverageRecorder::default(),
@@ -176,7 +184,15 @@ impl CommandFaults {
 
     /// Cuts every connection.
     pub(crate) fn cut_all(&mut self) {
-        for cut in self.connections.values() {
+        for (_, cut) in self.connections.values() {
+            cut.notify_one();
+        }
+    }
+
+    /// Cuts the connections of one replica.
+    pub(crate) fn cut_all_of(&mut self, replica: usize) {
+        let connections = self.connections.values();
+        for (_, cut) in connections.filter(|(owner, _)| *owner == replica) {
             cut.notify_one();
         }
     }

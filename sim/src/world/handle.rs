@@ -11,7 +11,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use redis_sim::{Command, Redis, Reply, SharedRedis};
+use redis_sim::{Command, Config, Redis, Reply, SharedRedis, Snapshot};
 
 use super::{
     Capture,
@@ -32,6 +32,7 @@ pub(crate) struct WorldHandle(Arc<Inner>);
 
 struct Inner {
     seed: u64,
+    /// The primary.
     redis: SharedRedis,
     command_faults: Mutex<CommandFaults>,
     shared_keys: SharedKeys,
@@ -45,6 +46,8 @@ struct ProcessControl {
     gate: PauseGate,
     power: Power,
     skew: Arc<AtomicI64>,
+    /// The replica of Redis that answers it instead of the primary.
+    lagging: Mutex<Option<SharedRedis>>,
 }
 
 impl WorldHandle {
@@ -80,6 +83,31 @@ impl WorldHandle {
         self.0.redis.clone()
     }
 
+    /// The server that answers a process.
+    pub(crate) fn redis_of(&self, process: usize) -> SharedRedis {
+        let lagging = self.0.processes[process].lagging.lock().clone();
+        lagging.unwrap_or_else(|| self.redis())
+    }
+
+    /// Connects a process to a replica of Redis with this data, or to the primary.
+    pub(crate) fn connect_to_replica(&self, process: usize, data: Option<&Snapshot>) {
+        let replica = data.map(|data| {
+            let mut redis = Redis::new(Config::default());
+            redis.restore(data);
+            redis.modes().readonly = true;
+            redis.set_now(self.millis());
+            Arc::new(StdMutex::new(redis))
+        });
+        *self.0.processes[process].lagging.lock() = replica;
+        self.command_faults(|faults| faults.cut_all_of(process));
+    }
+
+    /// The server's time, in Unix milliseconds.
+    fn millis(&self) -> u64 {
+        let now = EPOCH + self.0.recorder.log().now();
+        u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
+    }
+
     pub(crate) fn with_redis<T>(&self, f: impl FnOnce(&mut Redis) -> T) -> T {
         f(&mut self.0.redis.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -108,8 +136,14 @@ impl WorldHandle {
     pub(crate) fn set_now(&self, now: Duration) {
         self.0.recorder.log().set_now(now);
         self.command_faults(|faults| faults.set_now(now));
-        let millis = u64::try_from((EPOCH + now).as_millis()).unwrap_or(u64::MAX);
+        let millis = self.millis();
         self.with_redis(|redis| redis.set_now(millis));
+        for process in &self.0.processes {
+            if let Some(replica) = &*process.lagging.lock() {
+                let mut replica = replica.lock().unwrap_or_else(PoisonError::into_inner);
+                replica.set_now(millis);
+            }
+        }
     }
 
     pub(crate) fn gate(&self, replica: Option<usize>) -> PauseGate {

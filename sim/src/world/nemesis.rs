@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
-use redis_sim::{Redis, Reply};
+use redis_sim::{Redis, Reply, Snapshot};
 use turmoil::Sim;
 
 use super::{command_faults::CommandFaults, handle::WorldHandle, net::REDIS_HOST};
@@ -28,6 +28,9 @@ pub(crate) struct Nemesis {
     lock_keys: Vec<String>,
     /// How many crashes of each replica are active.
     crashed: BTreeMap<usize, u64>,
+    /// What a replica of Redis has when a fault leads to it, by the fault's place
+    /// in the plan.
+    replicated: BTreeMap<usize, Snapshot>,
 }
 
 impl Nemesis {
@@ -46,6 +49,7 @@ impl Nemesis {
             },
             lock_keys,
             crashed: BTreeMap::new(),
+            replicated: BTreeMap::new(),
         }
     }
 
@@ -56,6 +60,7 @@ impl Nemesis {
 
     /// Begins and ends what is due at `now`.
     pub(crate) fn step(&mut self, sim: &mut Sim<'_>, world: &WorldHandle, now: u64) {
+        self.replicate(world, now);
         while let Some(fault) = self.plan.get(self.next).copied().filter(|f| f.at <= now) {
             self.next += 1;
             self.begin(sim, world, fault);
@@ -84,6 +89,18 @@ impl Nemesis {
         }
     }
 
+    /// Keeps the primary's data for the replicas that have it at a later fault.
+    fn replicate(&mut self, world: &WorldHandle, now: u64) {
+        let plan = self.plan.iter().enumerate().skip(self.next);
+        for (index, fault) in plan {
+            let since = fault.at.saturating_sub(fault.amount.unsigned_abs());
+            if fault.kind == LinkFault::LaggingReplica.into() && since <= now {
+                let data = || world.with_redis(|redis| redis.snapshot());
+                self.replicated.entry(index).or_insert_with(data);
+            }
+        }
+    }
+
     fn is_active(&self, kind: FaultKind) -> bool {
         self.active.iter().any(|fault| fault.kind == kind)
     }
@@ -92,7 +109,7 @@ impl Nemesis {
         let host = fault.replica.map(replica_name).unwrap_or_default();
         let strikes = match fault.kind {
             FaultKind::LinkFault(kind) => {
-                self.begin_link(sim, &host, kind, fault.amount);
+                self.begin_link(sim, world, &host, kind, fault);
                 true
             }
             // Counted when they strike a command.
@@ -114,7 +131,7 @@ impl Nemesis {
     fn end(&mut self, sim: &mut Sim<'_>, world: &WorldHandle, fault: Fault) {
         let host = fault.replica.map(replica_name).unwrap_or_default();
         match fault.kind {
-            FaultKind::LinkFault(kind) => self.end_link(sim, &host, kind),
+            FaultKind::LinkFault(kind) => self.end_link(sim, world, &host, kind, fault),
             FaultKind::ProcessFault(kind) => self.end_process(sim, world, &host, kind, fault),
             FaultKind::ServerFault(kind) if !self.is_active(fault.kind) => {
                 set_mode(world, kind, false);
@@ -125,20 +142,38 @@ impl Nemesis {
         world.trace(|| format!("fault ends: {fault}"));
     }
 
-    fn begin_link(&self, sim: &mut Sim<'_>, host: &str, kind: LinkFault, amount: i64) {
+    fn begin_link(
+        &self,
+        sim: &mut Sim<'_>,
+        world: &WorldHandle,
+        host: &str,
+        kind: LinkFault,
+        fault: Fault,
+    ) {
         match kind {
             LinkFault::LatencySpike => {
-                let latency = Duration::from_millis(amount.unsigned_abs());
+                let latency = Duration::from_millis(fault.amount.unsigned_abs());
                 sim.set_link_latency(host, REDIS_HOST, latency);
             }
             LinkFault::Partition => sim.partition(host, REDIS_HOST),
             LinkFault::PartitionToRedis => sim.partition_oneway(host, REDIS_HOST),
             LinkFault::PartitionFromRedis => sim.partition_oneway(REDIS_HOST, host),
             LinkFault::HeldLink => sim.hold(host, REDIS_HOST),
+            LinkFault::LaggingReplica => {
+                let data = self.replicated.get(&(self.next - 1));
+                world.connect_to_replica(fault.replica.unwrap_or_default(), data);
+            }
         }
     }
 
-    fn end_link(&self, sim: &mut Sim<'_>, host: &str, kind: LinkFault) {
+    fn end_link(
+        &self,
+        sim: &mut Sim<'_>,
+        world: &WorldHandle,
+        host: &str,
+        kind: LinkFault,
+        fault: Fault,
+    ) {
         match kind {
             LinkFault::LatencySpike => {
                 let (least, most) = self.latency;
@@ -149,6 +184,9 @@ impl Nemesis {
             LinkFault::PartitionToRedis => sim.repair_oneway(host, REDIS_HOST),
             LinkFault::PartitionFromRedis => sim.repair_oneway(REDIS_HOST, host),
             LinkFault::HeldLink => sim.release(host, REDIS_HOST),
+            LinkFault::LaggingReplica => {
+                world.connect_to_replica(fault.replica.unwrap_or_default(), None);
+            }
         }
     }
 

@@ -23,8 +23,8 @@ pub(crate) async fn run(world: WorldHandle) -> turmoil::Result {
             world.struck(ServerFault::MaxClients);
         }
         let gate = FaultGate::new(world.clone(), replica);
-        Some(Arc::new(Mutex::new(gate)))
+        Some((world.redis_of(replica), Arc::new(Mutex::new(gate))))
     };
-    redis_sim::turmoil::serve(REDIS_PORT, world.redis(), admit).await?;
+    redis_sim::turmoil::serve(REDIS_PORT, admit).await?;
     Ok(())
 }

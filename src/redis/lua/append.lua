@@ -15,11 +15,11 @@
 -- {'wrongtype', key, type} · {'denied', command}. Only the first one writes.
 
 local tail, fault = chain_end()
-if fault then return fault end
+if fault then return concluded(fault) end
 
 if tail.hash ~= ARGV[1] then
   local reply, last = describe('conflict', tail, tonumber(ARGV[2]))
-  if not last then return reply end
+  if not last then return concluded(reply) end
   local landed, first = {}, tonumber(ARGV[4])
   if first > 0 then
     for sequence = first, math.min(last, first + tonumber(ARGV[3]) - 1) do
@@ -29,7 +29,7 @@ if tail.hash ~= ARGV[1] then
     end
   end
   reply[7] = landed
-  return reply
+  return concluded(reply)
 end
 
 fault = denied(WRITES)

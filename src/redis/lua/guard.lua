@@ -11,6 +11,18 @@ local function denied(writes)
   return nil
 end
 
+-- `reply`, unless this server is a replica, whose data may be behind: then its
+-- error. The rest of the arguments is a write that changes nothing; a replica
+-- refuses it before anything else does. Only where no write follows: after a
+-- write, a full server accepts more.
+local function on_primary(reply, ...)
+  local answer = redis.pcall(...)
+  if type(answer) == 'table' and answer.err and string.find(answer.err, 'READONLY', 1, true) then
+    return redis.error_reply(answer.err)
+  end
+  return reply
+end
+
 -- Error texts for a missing permission of the script's user.
 local DENIALS = {'NOPERM', 'ACL failure in script', 'user executing the script can'}
 

@@ -6,7 +6,7 @@
 -- Replies: {'ready'} · {'denied', command} or one of tail.lua's faults.
 
 local tail, fault = chain_end()
-if fault then return fault end
+if fault then return concluded(fault) end
 local reply, last = describe('tail', tail, 0)
 if not last then return reply end
 fault = denied(WRITES) or denied({{'SET', KEYS[4]}})

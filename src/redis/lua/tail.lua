@@ -1,4 +1,4 @@
--- Shared by every script of the audit chain, after guard.lua; it only reads.
+-- Shared by every script of the audit chain, after guard.lua; it changes nothing.
 --
 -- KEYS[1] chain (LIST), KEYS[2] head (STRING), KEYS[3] head:hash (STRING).
 
@@ -28,6 +28,16 @@ local function is_sealed_as(text, head, hash)
   -- Nested deeper than cjson reads, or with a lone surrogate.
   return string.find(text, '"eventHash"%s*:%s*"' .. string.gsub(hash, '%-', '%%-') .. '"') ~= nil
     and string.find(text, '"sequence"%s*:%s*' .. string.format('%.0f', integrity.sequence) .. '[^%d]') ~= nil
+end
+
+-- A reply that a writer or reader concludes something from: `reply`, if this is
+-- a primary.
+local function concluded(reply)
+  local hash = redis.pcall('GET', KEYS[3])
+  local is_absent = hash == false
+  -- Without permission to read it nothing tells which of the two changes nothing.
+  if type(hash) == 'table' and string.sub(hash.err or '', 1, 9) ~= 'WRONGTYPE' then return reply end
+  return on_primary(reply, 'SET', KEYS[3], '', is_absent and 'XX' or 'NX')
 end
 
 -- The end of the chain, in constant time: {length, hash, head}, hash and head

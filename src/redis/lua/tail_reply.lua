@@ -6,6 +6,5 @@
 -- of append.lua.
 
 local tail, fault = chain_end()
-if fault then return fault end
-local reply = describe('tail', tail, tonumber(ARGV[1]))
-return reply
+if fault then return concluded(fault) end
+return concluded((describe('tail', tail, tonumber(ARGV[1]))))

@@ -57,6 +57,7 @@ invariants! {
     UndecryptableToken Vault  "a live token no longer reveals",
     Unaudited          Vault  "a token was revealed or purged, and no audit record says so",
     NoProgress         Either "a replica gets nothing done after the last fault healed",
+    FalseRollback      Either "a process reports a rollback of what is still there",
     SilentRollback     Either "a process that had seen what is gone goes on writing without saying so",
     WrongOutcome       Either "an error said \"not applied\" of what was applied",
     Leak               Vault  "plaintext outside an envelope",

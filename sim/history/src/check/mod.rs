@@ -28,6 +28,7 @@
 
 mod chain_integrity;
 mod duplicate_append;
+mod false_rollback;
 mod fork;
 mod invariant;
 mod losses;
@@ -90,6 +91,7 @@ pub fn check(history: &History) -> Result<Verdict, CheckError> {
     let concerns_vault = vault::concerns(history);
     let mut violations = Vec::new();
     unaudited::check(history, &mut violations);
+    false_rollback::check(history, &mut violations);
     if concerns_chain || !concerns_vault {
         check_chain(history, &mut violations)?;
     }

@@ -19,17 +19,17 @@
 
 local id = ARGV[4]
 local state, fault = vault_state(id, {ARGV[1], ARGV[2], ARGV[3]})
-if fault then return fault end
-if settled(state) then return {'settled', state.receipt} end
+if fault then return concluded(fault) end
+if settled(state) then return concluded({'settled', state.receipt}) end
 if state.lost or tonumber(ARGV[6]) > state.next_mark then return lost(state) end
-if receipt_expired(state, tonumber(ARGV[6])) then return {'forgotten'} end
+if receipt_expired(state, tonumber(ARGV[6])) then return concluded({'forgotten'}) end
 
 -- Replicas that follow the whole-snapshot protocol fail if version changes too
 -- often while they have the lock. Locks of this store begin with 'own:'.
 local holder = redis.pcall('GET', KEYS[3])
 if type(holder) == 'string' and ARGV[7] ~= '*' and ARGV[7] ~= holder
     and string.sub(holder, 1, 4) ~= 'own:' then
-  return {'held', holder}
+  return concluded({'held', holder})
 end
 
 local compared, set, deleted = tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11])
@@ -37,7 +37,7 @@ local ids = {}
 for place = 1, compared do ids[place] = ARGV[9 + 3 * place] end
 local found
 found, fault = values(ids)
-if fault then return fault end
+if fault then return concluded(fault) end
 local moved = nil
 if ARGV[8] ~= '' and (state.text ~= ARGV[8] or string.match(state.receipt or '', '^open (%d+) ') ~= ARGV[8]) then
   moved = 'version'
@@ -46,7 +46,9 @@ for place = 1, compared do
   local expected = ARGV[10 + 3 * place] == '1' and ARGV[11 + 3 * place]
   if found[place] ~= expected then moved = moved or 'value' end
 end
-if moved then return {'conflict', moved, state.version, state.next_mark, found, state.newest, state.next_mark} end
+if moved then
+  return concluded({'conflict', moved, state.version, state.next_mark, found, state.newest, state.next_mark})
+end
 
 fault = denied(WRITES)
 if fault then return fault end

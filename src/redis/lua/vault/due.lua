@@ -8,10 +8,10 @@
 -- member '' as -1 - drift.
 
 local state, fault = vault_state('', {'0', '', '0'})
-if fault then return fault end
+if fault then return concluded(fault) end
 local built = redis.pcall('ZSCORE', KEYS[5], '')
 local ids = redis.pcall('ZRANGEBYSCORE', KEYS[5], 0, ARGV[1], 'LIMIT', 0, ARGV[2])
 if ids.err then ids = {} end
 local drift = state.version - state.own
 local is_whole = type(built) == 'string' and -1 - tonumber(built) == drift
-return {'due', is_whole and 1 or 0, drift, ids}
+return concluded({'due', is_whole and 1 or 0, drift, ids})

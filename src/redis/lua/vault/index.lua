@@ -9,7 +9,7 @@
 local ids = {}
 for place = 2, #ARGV, 4 do ids[#ids + 1] = ARGV[place] end
 local found, fault = values(ids)
-if fault then return fault end
+if fault then return concluded(fault) end
 fault = denied({{'ZADD', KEYS[5]}, {'ZREM', KEYS[5]}})
 if fault then return fault end
 local _

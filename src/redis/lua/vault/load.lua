@@ -12,7 +12,7 @@
 -- {'wrongtype', key, type}, {'denied', command}, {'unreadable', key, what}.
 
 local state, fault = vault_state(ARGV[4], {ARGV[1], ARGV[2], ARGV[3]})
-if fault then return fault end
+if fault then return concluded(fault) end
 if state.lost then return lost(state) end
 
 local found
@@ -23,7 +23,7 @@ else
   for place = 6, #ARGV do ids[place - 5] = ARGV[place] end
   found, fault = values(ids)
 end
-if fault then return fault end
+if fault then return concluded(fault) end
 local mark, newest = state.next_mark, state.newest
 if ARGV[4] ~= '' then
   -- The mutation begins at its receipt's own number, by which it is decided
@@ -36,4 +36,6 @@ if ARGV[4] ~= '' then
     mark = note(state, ARGV[4], 'open ' .. state.text, {})
   end
 end
-return {'loaded', state.version, mark, found, newest, state.next_mark}
+local reply = {'loaded', state.version, mark, found, newest, state.next_mark}
+if ARGV[4] ~= '' and not settled(state) then return reply end
+return concluded(reply)

@@ -5,5 +5,5 @@
 -- be in two.
 
 local page, fault = read('HSCAN', KEYS[1], ARGV[1], 'COUNT', ARGV[2])
-if fault then return fault end
-return {'page', page[1], page[2]}
+if fault then return concluded(fault) end
+return concluded({'page', page[1], page[2]})

@@ -8,10 +8,10 @@
 -- as in load.lua.
 
 local state, fault = vault_state(ARGV[4], {ARGV[1], ARGV[2], ARGV[3]})
-if fault then return fault end
-if settled(state) then return {'settled', state.receipt} end
+if fault then return concluded(fault) end
+if settled(state) then return concluded({'settled', state.receipt}) end
 if state.lost or tonumber(ARGV[5]) > state.next_mark then return lost(state) end
-if receipt_expired(state, tonumber(ARGV[5])) then return {'forgotten'} end
+if receipt_expired(state, tonumber(ARGV[5])) then return concluded({'forgotten'}) end
 fault = denied({{'HSET', KEYS[4]}, {'HDEL', KEYS[4]}, {'HGET', KEYS[4]}})
 if fault then return fault end
 local mark = note(state, ARGV[4], 'dropped', {})

@@ -34,6 +34,10 @@ local function plain(text)
   return tonumber(text)
 end
 
+-- A reply that the caller concludes something from: `reply`, if this is a
+-- primary. No receipt has the field ''.
+local function concluded(reply) return on_primary(reply, 'HDEL', KEYS[4], '') end
+
 local function unreadable(key, what) return {'unreadable', key, what} end
 
 -- The state of the vault, with the receipt of mutation `id` ('' for none), or
@@ -80,7 +84,7 @@ end
 -- The mark that a receipt's text ends with.
 local function mark_of(receipt) return tonumber(string.match(receipt, '(%d+)$')) end
 
-local function lost(state) return {'lost', state.version} end
+local function lost(state) return concluded({'lost', state.version}) end
 
 -- Whether a mutation that began at `mark` may have had a receipt that is no
 -- longer kept.

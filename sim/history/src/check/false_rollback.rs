@@ -1,0 +1,56 @@
+//! `false_rollback`: a process reports a rollback of what is still there.
+
+use crate::{Function, History, Seen};
+
+use super::invariant::Invariant;
+use super::verdict::Violation;
+use super::view::violation;
+
+/// Linear in the final chain, the rollbacks and losses. A record is still there if
+/// the final chain holds it; a version, if no loss before the report took versions.
+/// A process is reported once for the chain and once for the vault, with the first
+/// operation that was open at that time.
+pub(super) fn check(history: &History, violations: &mut Vec<Violation>) {
+    let mut reported = Vec::new();
+    for rollback in history.rollbacks() {
+        let (what, is_there, f) = match rollback.seen {
+            Seen::Record {
+                sequence,
+                event_hash,
+            } => {
+                let chain = history.chain().unwrap_or_default();
+                let is_there = chain.iter().any(|entry| entry.event_hash == event_hash);
+                let hash = history.text(event_hash);
+                (
+                    format!("record {sequence}, {hash},"),
+                    is_there,
+                    Function::Append,
+                )
+            }
+            Seen::Version { version } => {
+                let mut losses = history.losses().iter();
+                let is_there =
+                    !losses.any(|loss| loss.time <= rollback.time && !loss.versions.is_empty());
+                (
+                    format!("version {version} of the vault"),
+                    is_there,
+                    Function::Mutate,
+                )
+            }
+        };
+        let key = (rollback.process, f);
+        if !is_there || reported.contains(&key) {
+            continue;
+        }
+        reported.push(key);
+        let refused = history.operations().iter().filter(|operation| {
+            operation.process == rollback.process
+                && operation.f == f
+                && (operation.start..=operation.end).contains(&rollback.time)
+        });
+        let name = history.text(rollback.process);
+        let reason = format!("{name} reported that {what} is gone, and it is not");
+        let ops = refused.map(|operation| operation.id).take(1);
+        violations.push(violation(Invariant::FalseRollback, ops, reason));
+    }
+}
