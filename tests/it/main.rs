@@ -10,6 +10,7 @@ mod exactly_once;
 mod foreign;
 mod layout;
 mod refusals;
+mod replica;
 mod sink;
 mod support;
 mod vault;

@@ -13,7 +13,7 @@ use super::{
     },
     patch::StalePatch,
 };
-use crate::plan::{CommandFault, FaultClass, Workload, WorldOptions};
+use crate::plan::{CommandFault, FaultClass, LinkFault, Workload, WorldOptions};
 
 /// Where a bug shows soon.
 pub(super) type Worlds = fn(&mut WorldOptions);
@@ -95,6 +95,8 @@ const VAULT: Worlds = |options| options.workload = Workload::Vault;
 const NEVER: &str = "if false then";
 const APPEND_FENCE: &str = "if tail.hash ~= ARGV[1] then";
 const APPLY_FENCE: &str = "if moved then";
+/// How a script finds out that it runs on a replica of Redis.
+const ON_REPLICA: &str = "string.find(answer.err, 'READONLY', 1, true)";
 
 planted_bugs! { $
     NoFence "no_fence": "the append script does not compare the head",
@@ -119,6 +121,11 @@ planted_bugs! { $
         AUDIT => UnknownAcknowledged = UnknownAcknowledged;
     IdentityInherited "identity_inherited": "an append takes the identity of one that was given up, and with it that one's record",
         AUDIT => IdentityInherited = IdentityInherited::default();
+    ReplicaBelieved "replica_believed": "what a replica of Redis answers to an append is believed",
+        |options| {
+            AUDIT(options);
+            options.faults = vec![LinkFault::LaggingReplica.into()];
+        } => PatchedAppend = PatchedAppend::new(ON_REPLICA, "false")?;
     FirstPageKept "first_page_kept": "a reader serves the first page that was read, for ever",
         AUDIT => FirstPageKept = FirstPageKept::default();
     AmbientRandomness "ambient_randomness": "whether a command more is sent depends on a hash that is seeded anew",
@@ -145,6 +152,11 @@ planted_bugs! { $
             "deletes[#deletes + 1], gone[#gone + 1] = token, token",
             "deletes[#deletes + 1], gone[#gone + 1] = string.sub(token, 1, 20), token",
         )?;
+    VaultReplicaBelieved "vault_replica_believed": "what a replica of Redis answers to an attempt is believed",
+        |options| {
+            VAULT(options);
+            options.faults = vec![LinkFault::LaggingReplica.into()];
+        } => PatchedApply = PatchedApply::new(ON_REPLICA, "false")?;
     DiffInTwoScripts "diff_in_two_scripts": "the second half of a diff travels as a script of its own",
         VAULT => DiffInTwoScripts = DiffInTwoScripts;
     DeletesAfterSets "deletes_after_sets": "a token that is deleted and set again is set first and deleted then",
@@ -168,7 +180,7 @@ all(redis.call, 'HSET', KEYS[1], sets)
         VAULT => SnapshotBeforeVersion = SnapshotBeforeVersion;
     ScriptRunTwice "script_run_twice": "a script that was not loaded is run when it is loaded and once more; no receipts",
         VAULT => ScriptRunTwice = ScriptRunTwice(PatchedApply::new(
-            "if settled(state) then return {'settled', state.receipt} end",
+            "if settled(state) then return concluded({'settled', state.receipt}) end",
             "",
         )?);
     PruneUnfenced "prune_unfenced": "deletes are not fenced: what was just refreshed is pruned",

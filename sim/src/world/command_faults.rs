@@ -46,6 +46,8 @@ pub(crate) struct FaultGate {
     world: WorldHandle,
     replica: usize,
     connection: u64,
+    /// Whether a replica of Redis is at the other end, which refuses writes.
+    is_lagging: bool,
     /// Whether the current command was delayed by a fault.
     late: bool,
 }
@@ -77,7 +79,7 @@ impl Gate for FaultGate {
     fn after(&mut self, _: ConnId, command: &Command, reply: &Reply) -> After {
         let verdict = self.world.command_faults(|faults| {
             faults.coverage.ran(command, reply, self.late);
-            faults.departure(self.replica, reply)
+            faults.departure(self.replica, reply, self.is_lagging)
         });
         self.trace(command, &format!("{} {verdict:?}", brief(reply)));
         verdict
@@ -93,6 +95,7 @@ impl Gate for FaultGate {
 impl FaultGate {
     pub(crate) fn new(world: WorldHandle, replica: usize) -> Self {
         Self {
+            is_lagging: world.is_lagging(replica),
             world,
             replica,
             connection: 0,
@@ -270,8 +273,10 @@ impl CommandFaults {
         Before::Run
     }
 
-    fn departure(&mut self, replica: usize, reply: &Reply) -> After {
-        if let Reply::Error(message) = reply {
+    fn departure(&mut self, replica: usize, reply: &Reply, is_lagging: bool) -> After {
+        if let Reply::Error(message) = reply
+            && !is_lagging
+        {
             self.count_error(message);
         }
         // A missing permission is found by the script, which says so.

@@ -89,6 +89,11 @@ impl WorldHandle {
         lagging.unwrap_or_else(|| self.redis())
     }
 
+    /// Whether a replica of Redis answers a process.
+    pub(crate) fn is_lagging(&self, process: usize) -> bool {
+        self.0.processes[process].lagging.lock().is_some()
+    }
+
     /// Connects a process to a replica of Redis with this data, or to the primary.
     pub(crate) fn connect_to_replica(&self, process: usize, data: Option<&Snapshot>) {
         let replica = data.map(|data| {

@@ -188,6 +188,7 @@ const FIRST_REPORTED: &[(Invariant, Variant, u64)] = &[
     (Invariant::UndecryptableToken, Variant::EnvelopeEndKept, 15),
     (Invariant::Unaudited, Variant::AuditElsewhere, 1),
     (Invariant::NoProgress, Variant::CachedHeadKept, 0),
+    (Invariant::FalseRollback, Variant::ReplicaBelieved, 0),
     (
         Invariant::WrongOutcome,
         Variant::VaultLostReplyNotApplied,
