@@ -7,7 +7,7 @@ use haechi_store_redis::{
     Builder,
     audit::AuditConfig,
     chain::Event,
-    redis::{LockPolicy, LockTimes},
+    redis::{LockPolicy, LockTimes, script::RELEASE},
     test_util::ManualClock,
 };
 
@@ -66,6 +66,21 @@ async fn no_append_is_lost_with_every_third_reply() {
     assert_eq!(ids.len(), 320, "each identity is there once");
     assert!(cut.load(Ordering::Relaxed) >= 40, "the proxy did its work");
     assert!(settled > 0, "some outcomes were found by reading back");
+}
+
+/// Would catch a release that does not compare: the lock of the next holder, who
+/// took it after ours had expired, would be deleted.
+#[tokio::test]
+async fn a_lock_that_has_another_holder_is_not_released() {
+    let server = server();
+    let mut commands = raw(&server).await;
+    run(&mut commands, "SET lock theirs").await;
+    for (token, released) in [("ours", 0), ("theirs", 1)] {
+        let mut release = redis::cmd("EVAL");
+        release.arg(RELEASE).arg(1).arg("lock").arg(token);
+        let count: u64 = release.query_async(&mut commands).await.unwrap();
+        assert_eq!(count, released, "{token}");
+    }
 }
 
 /// Would catch a store that waits for a dead holder at every append: the total

@@ -1,5 +1,7 @@
 //! Tokens over time and under concurrent callers.
 
+use std::time::Duration;
+
 use haechi_store_redis::{
     AppendError, Builder, Corrupt,
     audit::store::AuditStore,
@@ -10,8 +12,8 @@ use haechi_store_redis::{
     test_util::{Fault, Faults, Hooked, ManualClock, MemoryChain, MemoryVault},
     vault::{
         Details, Deterministic, DetokenizeError, InvalidInput, JsonObject, MAX_PLAINTEXT,
-        PurgeError, Refusal, RevealError, TokenType, TokenizeError, Tokenized, View,
-        store::VaultStore,
+        PurgeError, Refusal, Retention, RevealError, RevealPolicy, TokenType, TokenizeError,
+        Tokenized, VaultPolicy, View, store::VaultStore,
     },
 };
 
@@ -68,6 +70,49 @@ async fn a_refreshed_token_reveals_past_its_first_end() {
     assert_eq!((&anew.token, anew.reused), (&made.token, false));
     let revealed = vault.reveal(anew.token.as_str(), None).await.unwrap();
     assert_eq!(revealed.expose(), "anna");
+}
+
+/// Would catch a token that is live at its end, or expired before it.
+#[tokio::test]
+async fn a_token_expires_at_its_end_and_not_before() {
+    let (clock, vault) = in_memory(Deterministic::All).await;
+    let made = emailed(&vault, "anna").await.unwrap();
+    clock.advance(days(30.0) - Duration::from_millis(1));
+    vault.reveal(made.token.as_str(), None).await.unwrap();
+    clock.advance(Duration::from_millis(1));
+    let ended = vault.reveal(made.token.as_str(), None).await;
+    assert!(
+        matches!(ended, Err(RevealError::Refused(Refusal::Expired))),
+        "{ended:?}"
+    );
+}
+
+/// Would catch a refresh that shortens the life of a token.
+#[tokio::test]
+async fn a_shorter_retention_shortens_no_token() {
+    let clock = clock_at(NOW);
+    let keys = keys(&new_keys(&clock).await, &clock).await;
+    let redis = InMemory::new();
+    let open = |retention: f64| {
+        let mut policy = VaultPolicy::default();
+        policy.retention = Retention::from_days(retention).unwrap();
+        policy.deterministic = Deterministic::All;
+        policy.reveal = RevealPolicy::Allowed("tests".to_owned());
+        let store = Builder::new().vault_store(redis.clone());
+        let builder = || Builder::new().clock(clock.clone());
+        let audit = builder().audit_sink(MemoryChain::new());
+        builder().token_vault(store, keys.clone(), audit, policy)
+    };
+    let email = TokenType::new("email").unwrap();
+    let tokenize = |days: f64| {
+        let (vault, email) = (open(days), email.clone());
+        async move { vault.tokenize(&email, "anna", Details::default()).await }
+    };
+    let made = tokenize(30.0).await.unwrap();
+    let again = tokenize(1.0).await.unwrap();
+    assert_eq!((&again.token, again.reused), (&made.token, true));
+    clock.advance(days(29.0));
+    open(1.0).reveal(made.token.as_str(), None).await.unwrap();
 }
 
 /// Would catch two tokens of one value: in a race between replicas, and with

@@ -32,7 +32,7 @@ impl Chain {
                 call(
                     rng,
                     script::PAGE,
-                    &keys[..1],
+                    keys,
                     &[from, to, budget].map(|number: u64| number.to_string()),
                 )
             }
