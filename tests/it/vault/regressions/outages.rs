@@ -4,7 +4,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, SystemTime},
 };
@@ -14,15 +14,16 @@ use haechi_store_redis::{
     clock::{Clock, SystemClock},
     crypto::{Aad, CryptoProvider, DecryptError, EncryptError, Envelope, KeyedMac, MacError},
     redis::{LockPolicy, LockTimes},
-    test_util::{Fault, Faults, Hooked, MemoryChain, VaultHooks},
+    test_util::{AutoClock, Fault, Faults, Hooked, MemoryChain, MemoryVault, VaultHooks},
     vault::{
-        Details, MutationId, Retention, RevealPolicy, TokenType, TokenVault, VaultPolicy, View,
+        Details, MutationId, Retention, RevealPolicy, TokenStore, TokenType, TokenVault,
+        VaultPolicy, View,
         store::{Applied, Attempt, Fate, Indexed, Observed, ReceiptSeq, VaultStore},
     },
 };
 
 use crate::support::{ask, client, raw, run, server, verified};
-use crate::vault::{Keys, keys, new_keys, token};
+use crate::vault::{Keys, add, keys, new_keys, token};
 
 /// Fails on demand: the index, or every reply of a mutation.
 #[derive(Clone, Default)]
@@ -62,6 +63,47 @@ impl<S: VaultStore> VaultHooks<S> for Failing {
         }
         next.index(tokens, whole).await
     }
+}
+
+/// Another writer changes the counter before every attempt, 10,000 times.
+struct Contended {
+    other: TokenStore<MemoryVault, AutoClock>,
+    attempts: AtomicU64,
+}
+
+impl VaultHooks<MemoryVault> for Contended {
+    async fn apply(
+        &self,
+        next: &MemoryVault,
+        attempt: &Attempt<'_>,
+        observed: &Observed,
+    ) -> Result<Applied, AttemptError> {
+        if self.attempts.fetch_add(1, Ordering::SeqCst) < 10_000 {
+            let count = |view: &mut View| add(view, 1);
+            let counted = self.other.transaction([token("counter")], count).await;
+            counted.unwrap();
+        }
+        next.apply(attempt, observed).await
+    }
+}
+
+/// Would catch a deadline that begins anew at a conflict.
+#[test]
+fn conflicts_end_at_the_deadline() {
+    let clock = AutoClock::default();
+    let memory = MemoryVault::new();
+    let builder = || Builder::new().clock(clock.clone());
+    let contended = Contended {
+        other: builder().token_store(memory.clone()),
+        attempts: AtomicU64::new(0),
+    };
+    let tokens = builder().deadline(Duration::from_secs(2));
+    let tokens = tokens.token_store(Hooked::new(memory, contended));
+    let count = |view: &mut View| add(view, 1);
+    let counting = tokens.transaction([token("counter")], count);
+    let error = clock.run(counting).unwrap().unwrap_err();
+    assert!(error.is_retryable(), "{error}");
+    assert!(clock.now() <= Duration::from_secs(2), "{:?}", clock.now());
 }
 
 async fn local_keys() -> Arc<Keys<SystemClock>> {
