@@ -201,7 +201,8 @@ pub enum Corrupt {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "rolled back: this process has seen sequence {} with hash {}, but {}: acknowledged records \
-     are lost. Verify the chain against its anchors, then restart this process to go on",
+     are lost. Verify the chain against its anchors; to go on, restore them, or restart this \
+     process",
     seen.sequence, seen.event_hash, describe_found(found.as_ref(), met)
 )]
 pub struct RolledBack {

@@ -43,6 +43,8 @@ pub struct AppendLoop<S, C, E> {
     pub(super) head: Option<Head>,
     /// The highest position ever seen by this process.
     pub(super) seen: Option<Position>,
+    /// The rollback that was found, until what was seen is there again.
+    pub(super) rolled_back: Option<Corrupt>,
 }
 
 /// Ends the queue when the loop is dropped.
@@ -314,15 +316,20 @@ impl<S: AuditStore, C: Clock, E: Entropy> AppendLoop<S, C, E> {
 
     /// Adopts the chain's end, unless the chain was rolled back.
     fn adopt(&mut self, tail: Tail) -> Result<(), Corrupt> {
-        if let (Seen::Gone { found }, Some(seen)) = (tail.seen, self.seen) {
-            let corrupt = Corrupt::RolledBack(Box::new(RolledBack {
+        self.rolled_back = match (tail.seen, self.seen) {
+            (Seen::Gone { found }, Some(seen)) => Some(Corrupt::RolledBack(Box::new(RolledBack {
                 seen,
                 found,
                 met: tail.head,
-            }));
+            }))),
+            // What was trimmed cannot be compared: no answer ends a rollback.
+            (Seen::Trimmed, _) => self.rolled_back.take(),
+            (Seen::Gone { .. } | Seen::Stands, _) => None,
+        };
+        if let Some(rolled_back) = self.rolled_back.clone() {
             // Compared again at the next append: an operator may restore the data.
             self.head = None;
-            return Err(corrupt);
+            return Err(rolled_back);
         }
         self.head = Some(tail.head);
         if let Head::At(met) = tail.head {

@@ -169,6 +169,7 @@ impl<C: Clock, E: Entropy> AuditSink<C, E> {
             anchoring: anchors.map(|(sink, every)| Anchoring { sink, every }),
             head: None,
             seen: config.seen,
+            rolled_back: None,
         };
         (sink, append_loop)
     }

@@ -133,6 +133,49 @@ async fn a_rollback_is_detected_at_any_length() {
     }
 }
 
+/// Would catch a rollback that is reported for ever, though the records are there
+/// again.
+#[tokio::test]
+async fn restored_records_end_a_rollback() {
+    let server = server();
+    let mut tamper = raw(&server).await;
+    let sink = Builder::new().open_audit(client(&server)).await.unwrap();
+    record(&sink, 2).await;
+    run(&mut tamper, "COPY haechi:audit:chain chain").await;
+    run(&mut tamper, "COPY haechi:audit:head head").await;
+    run(&mut tamper, "COPY haechi:audit:head:hash hash").await;
+    run(
+        &mut tamper,
+        "DEL haechi:audit:chain haechi:audit:head haechi:audit:head:hash",
+    )
+    .await;
+    assert!(matches!(corrupt(&sink).await, Corrupt::RolledBack(_)));
+    run(&mut tamper, "RENAME chain haechi:audit:chain").await;
+    run(&mut tamper, "RENAME head haechi:audit:head").await;
+    run(&mut tamper, "RENAME hash haechi:audit:head:hash").await;
+    assert_eq!(record(&sink, 1).await[0].sequence.get(), 3);
+}
+
+/// Would catch a rollback that is forgotten once the position that was seen is
+/// trimmed, so that nothing can be compared any more.
+#[tokio::test]
+async fn a_trimmed_list_does_not_end_a_rollback() {
+    let server = server();
+    let mut tamper = raw(&server).await;
+    let sink = Builder::new().open_audit(client(&server)).await.unwrap();
+    record(&sink, 2).await;
+    run(
+        &mut tamper,
+        "DEL haechi:audit:chain haechi:audit:head haechi:audit:head:hash",
+    )
+    .await;
+    let other = Builder::new().open_audit(client(&server)).await.unwrap();
+    record(&other, 5).await;
+    assert!(matches!(corrupt(&sink).await, Corrupt::RolledBack(_)));
+    run(&mut tamper, "LTRIM haechi:audit:chain 3 -1").await;
+    assert!(matches!(corrupt(&sink).await, Corrupt::RolledBack(_)));
+}
+
 /// Would catch a rollback reported for records that were trimmed.
 #[tokio::test]
 async fn a_trimmed_list_is_not_a_rollback() {

@@ -357,7 +357,7 @@ pub enum Seen<T = Symbol> {
 }
 
 /// An operation begins.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Invoke<T> {
     /// When.
     pub time: u64,

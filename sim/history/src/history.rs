@@ -73,6 +73,12 @@ pub enum Malformed {
         /// This line's.
         now: u64,
     },
+    /// A time that means "never".
+    #[error(
+        "a time of {} is too large; give times from an origin near the run's start",
+        u64::MAX
+    )]
+    TimeTooLarge,
     /// Two operations of one number.
     #[error("op {0} was invoked before; give every operation a number of its own")]
     DuplicateOp(OpId),
@@ -196,8 +202,11 @@ impl History {
 
     fn advance(&mut self, now: u64) -> Result<(), Malformed> {
         let before = self.last_time;
-        if now < before || now == u64::MAX {
+        if now < before {
             return Err(Malformed::TimeGoesBack { before, now });
+        }
+        if now == u64::MAX {
+            return Err(Malformed::TimeTooLarge);
         }
         self.last_time = now;
         Ok(())
@@ -339,11 +348,6 @@ impl History {
     /// Whether a process follows the reference's protocol.
     pub fn is_foreign(&self, process: Symbol) -> bool {
         self.processes.get(&process).is_some_and(|foreign| *foreign)
-    }
-
-    /// The time of the last line that had one.
-    pub fn last_time(&self) -> u64 {
-        self.last_time
     }
 
     /// Every line, the final one last.

@@ -8,7 +8,7 @@
 local tail, fault = chain_end()
 if fault then return concluded(fault) end
 local reply, last = describe('tail', tail, 0)
-if not last then return reply end
+if not last then return concluded(reply) end
 fault = denied(WRITES) or denied({{'SET', KEYS[4]}})
 if fault then return fault end
 redis.call('SET', KEYS[4], '1', 'PX', 2000)

@@ -1,25 +1,31 @@
 //! `false_rollback`: a process reports a rollback of what is still there.
 
-use crate::{Function, History, Seen};
+use std::collections::BTreeSet;
+
+use crate::{Function, History, Seen, Symbol};
 
 use super::invariant::Invariant;
 use super::verdict::Violation;
 use super::view::violation;
 
-/// Linear in the final chain, the rollbacks and losses. A record is still there if
+/// O(n log n) in the final chain, the rollbacks and losses. A record is still there if
 /// the final chain holds it; a version, if no loss before the report took versions.
 /// A process is reported once for the chain and once for the vault, with the first
 /// operation that was open at that time.
 pub(super) fn check(history: &History, violations: &mut Vec<Violation>) {
-    let mut reported = Vec::new();
+    let mut chain: BTreeSet<Symbol> = BTreeSet::new();
+    if !history.rollbacks().is_empty() {
+        let entries = history.chain().unwrap_or_default().iter();
+        chain = entries.map(|entry| entry.event_hash).collect();
+    }
+    let mut reported = BTreeSet::new();
     for rollback in history.rollbacks() {
         let (what, is_there, f) = match rollback.seen {
             Seen::Record {
                 sequence,
                 event_hash,
             } => {
-                let chain = history.chain().unwrap_or_default();
-                let is_there = chain.iter().any(|entry| entry.event_hash == event_hash);
+                let is_there = chain.contains(&event_hash);
                 let hash = history.text(event_hash);
                 (
                     format!("record {sequence}, {hash},"),
@@ -38,11 +44,9 @@ pub(super) fn check(history: &History, violations: &mut Vec<Violation>) {
                 )
             }
         };
-        let key = (rollback.process, f);
-        if !is_there || reported.contains(&key) {
+        if !is_there || !reported.insert((rollback.process, f.name())) {
             continue;
         }
-        reported.push(key);
         let refused = history.operations().iter().filter(|operation| {
             operation.process == rollback.process
                 && operation.f == f

@@ -85,6 +85,7 @@ fn invalid_histories_have_exactly_the_expected_violations() {
         Invariant::StaleWrite,
         Invariant::UndecryptableToken,
         Invariant::Unaudited,
+        Invariant::FalseRollback,
         Invariant::SilentRollback,
         Invariant::WrongOutcome,
     ];

@@ -114,6 +114,10 @@ fn malformed_lines_are_reported_with_their_number() {
             "line 2: is not a line of a history: a token is named twice",
         ),
         (
+            then(r#"{"time":18446744073709551615,"type":"loss"}"#),
+            "line 2: a time of 18446744073709551615 is too large",
+        ),
+        (
             then("not JSON"),
             "line 2: is not a line of a history: expected",
         ),
