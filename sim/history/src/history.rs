@@ -1,12 +1,12 @@
 //! A whole history in memory: about 300 bytes an operation, texts interned.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeSet, HashMap};
 
 use thiserror::Error;
 
 use super::event::{
-    Appended, ChainEntry, ChainRead, End, Event, FinalState, Function, Invoke, Loss, Mutation,
-    OpId, Outcome, Rollback, Text, VaultRead,
+    Appended, ChainEntry, ChainRead, End, Event, FinalState, Function, Invoke, Loss, OpId, Outcome,
+    Rollback, Text,
 };
 use super::paths::{PathId, Paths};
 use super::symbols::{Symbol, Symbols};
@@ -121,8 +121,9 @@ pub struct History {
     losses: Vec<Loss>,
     rollbacks: Vec<Rollback>,
     end: Option<FinalState>,
-    /// Every process, and whether it is foreign.
-    processes: BTreeMap<Symbol, bool>,
+    processes: BTreeSet<Symbol>,
+    /// Those that follow the reference's protocol.
+    foreign: BTreeSet<Symbol>,
     /// Operations whose number is not the first one's plus their index.
     scattered: HashMap<OpId, u32>,
     last_time: u64,
@@ -148,7 +149,7 @@ impl History {
                 self.log
                     .push(LogEntry::Rollback(self.rollbacks.len() as u32));
                 let rollback = rollback.map(&mut intern(&mut self.symbols));
-                self.processes.entry(rollback.process).or_default();
+                self.processes.insert(rollback.process);
                 self.rollbacks.push(rollback);
                 Ok(())
             }
@@ -166,7 +167,10 @@ impl History {
         }
         self.advance(invoke.time)?;
         let process = self.symbols.intern(&invoke.process);
-        *self.processes.entry(process).or_default() |= invoke.foreign;
+        self.processes.insert(process);
+        if invoke.foreign {
+            self.foreign.insert(process);
+        }
         let index = self.operations.len() as u32;
         let base = self.operations.first().map_or(op.0, |first| first.id.0);
         if base.checked_add(u64::from(index)) != Some(op.0) {
@@ -308,23 +312,6 @@ impl History {
         self.end.as_ref()?.version
     }
 
-    /// What the mutate of that index did, would have done or may have done.
-    /// Panics if that was not recorded.
-    pub fn mutation(&self, index: usize) -> &Mutation {
-        match self.operations[index].outcome.mutation() {
-            Some(mutation) => mutation,
-            None => unreachable!("operation {index} says no mutation"),
-        }
-    }
-
-    /// What the read of that index returned. Panics if it returned nothing.
-    pub fn vault_read(&self, index: usize) -> &VaultRead {
-        match &self.operations[index].outcome {
-            Outcome::Tokens(read) => read,
-            other => unreachable!("a read of the vault, not {other:?}"),
-        }
-    }
-
     /// What reads of the chain returned.
     pub fn paths(&self) -> &Paths {
         &self.paths
@@ -347,7 +334,7 @@ impl History {
 
     /// Whether a process follows the reference's protocol.
     pub fn is_foreign(&self, process: Symbol) -> bool {
-        self.processes.get(&process).is_some_and(|foreign| *foreign)
+        self.foreign.contains(&process)
     }
 
     /// Every line, the final one last.

@@ -1,7 +1,7 @@
 //! Which contradictions are there whatever the choices were.
 
 use super::ids::{MutateId, ObservationId, Pair, Token, Value};
-use super::plan::{Plan, Version};
+use super::plan::{Plan, Seen, Version};
 use super::search::{Failure, Search};
 use super::state::Cell;
 
@@ -101,7 +101,7 @@ impl Search<'_, '_> {
             && states.iter().all(|(at, cells)| {
                 observed
                     .iter()
-                    .zip(Token::all(observed.len()))
+                    .zip(Token::range(0..observed.len()))
                     .any(|(seen, token)| {
                         let cell = &cells[token];
                         seen.is_some_and(|value| {
@@ -114,16 +114,18 @@ impl Search<'_, '_> {
     /// What a read saw of each token; `None` where it did not read it.
     pub(super) fn observed(&self, observation: ObservationId) -> Vec<Option<Value>> {
         let plan = self.plan;
-        let observation = &plan.observations[observation];
-        let mut observed = vec![observation.whole.then_some(None); plan.names.len()];
-        if observation.whole {
-            for (token, value) in &plan.history.vault_read(observation.index).tokens {
-                observed[plan.token(*token)] = Some(Some(*value));
+        let mut observed = vec![None; plan.names.len()];
+        match plan.observations[observation].seen {
+            Seen::Whole(read, _) => {
+                observed.fill(Some(None));
+                for (token, value) in &read.tokens {
+                    observed[plan.token(*token)] = Some(Some(*value));
+                }
             }
-        } else {
-            let kept = plan.history.mutation(observation.index);
-            for (token, value) in plan.pairs(&kept.reads) {
-                observed[token] = Some(value);
+            Seen::Some(mutation) => {
+                for (token, value) in plan.pairs(&mutation.reads) {
+                    observed[token] = Some(value);
+                }
             }
         }
         observed

@@ -7,7 +7,7 @@ use crate::check::view::violation;
 use crate::{Mutation, OpId, Operation};
 
 use super::definite::partial;
-use super::plan::{Plan, Version};
+use super::plan::{Plan, Seen, Version};
 use super::search::{Failure, Search};
 
 impl Search<'_, '_> {
@@ -71,15 +71,16 @@ impl Search<'_, '_> {
 
     fn explain_observation(&self, observation: ObservationId) -> Violation {
         let this = &self.plan.observations[observation];
-        let op = self.plan.history.operations()[this.index].id;
+        let op = this.operation.id;
         let observed = self.observed(observation);
-        let f = if this.whole { "read" } else { "mutate" };
+        let is_whole = matches!(this.seen, Seen::Whole(..));
+        let f = if is_whole { "read" } else { "mutate" };
         let mut nearest: Option<Vec<Pair>> = None;
         let mut latest = None;
         for (_, cells) in self.states(observation) {
             let wrong: Vec<Pair> = observed
                 .iter()
-                .zip(Token::all(observed.len()))
+                .zip(Token::range(0..observed.len()))
                 .filter_map(|(seen, token)| Some((token, (*seen)?)))
                 .filter(|(token, seen)| {
                     let cell = &cells[*token];
@@ -101,7 +102,7 @@ impl Search<'_, '_> {
                 nearest = Some(wrong);
             }
         }
-        let invariant = if this.whole {
+        let invariant = if is_whole {
             Invariant::StaleRead
         } else {
             Invariant::StaleWrite

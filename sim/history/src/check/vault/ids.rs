@@ -1,7 +1,7 @@
 //! Indices of the tables of a [`Plan`](super::plan::Plan), each of a type of its own.
 
 use std::num::NonZeroU32;
-use std::ops::{Index, IndexMut};
+use std::ops::{Index, IndexMut, Range};
 
 use crate::Symbol;
 
@@ -18,9 +18,9 @@ macro_rules! ids {
         pub(super) struct $name(NonZeroU32);
 
         impl $name {
-            /// Every index of a table of that length.
-            pub(super) fn all(length: usize) -> impl Iterator<Item = Self> {
-                (0..length).map(Self::new)
+            /// The indices of these places of a table.
+            pub(super) fn range(places: Range<usize>) -> impl Iterator<Item = Self> {
+                places.map(Self::new)
             }
 
             pub(super) fn new(index: usize) -> Self {

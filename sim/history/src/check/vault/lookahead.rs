@@ -91,7 +91,7 @@ impl Lookahead {
             }
         }
         let end = plan.versions.len();
-        for (value, token) in plan.found.iter().zip(Token::all(plan.found.len())) {
+        for (value, token) in plan.found.iter().zip(Token::range(0..plan.found.len())) {
             new.note(&gaps, &mut cells[token], (token, *value), end);
         }
         new.unexplained.sort_unstable();
@@ -135,7 +135,7 @@ impl Lookahead {
         }
         let of = |key: Option<Pair>| self.readers.get(&key).into_iter().flatten().copied();
         let mut found: Vec<MutateId> = of(None).collect();
-        for (cell, token) in cells.iter().zip(Token::all(cells.len())) {
+        for (cell, token) in cells.iter().zip(Token::range(0..cells.len())) {
             found.extend(of(Some((token, cell.value))));
         }
         found

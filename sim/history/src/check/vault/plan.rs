@@ -4,15 +4,16 @@ use super::ids::{MutateId, Pair, Token, Value};
 use std::collections::HashMap;
 
 use crate::check::verdict::Violation;
-use crate::{Function, History, Loss, Operation, Outcome, Symbol};
+use crate::{Function, History, Loss, Mutation, Operation, Outcome, Symbol, VaultRead};
 
 use super::versions;
 
 /// A mutate.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Mutate {
-    /// Its operation.
-    pub(super) index: usize,
+pub(super) struct Mutate<'h> {
+    pub(super) operation: &'h Operation,
+    /// What it did or may have done; `None` where that is unknown.
+    pub(super) mutation: Option<&'h Mutation>,
     pub(super) start: u64,
     /// By when it was applied; `u64::MAX` if it may never be.
     pub(super) end: u64,
@@ -35,15 +36,22 @@ pub(super) enum Version {
     Cut { loss: usize },
 }
 
-/// A read: of the whole vault, or what a mutate without writes saw.
+/// A read.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Observation {
-    pub(super) index: usize,
+pub(super) struct Observation<'h> {
+    pub(super) operation: &'h Operation,
     pub(super) start: u64,
     pub(super) end: u64,
-    pub(super) whole: bool,
-    /// The signature of what a read of the whole vault returned.
-    pub(super) sign: u128,
+    pub(super) seen: Seen<'h>,
+}
+
+/// What a read showed.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Seen<'h> {
+    /// The whole vault, and the signature of that.
+    Whole(&'h VaultRead, u128),
+    /// What a mutate without writes read.
+    Some(&'h Mutation),
 }
 
 pub(super) struct Plan<'h> {
@@ -52,7 +60,7 @@ pub(super) struct Plan<'h> {
     tokens: Vec<Option<Token>>,
     /// Token → symbol.
     pub(super) names: Vec<Symbol>,
-    pub(super) mutates: Vec<Mutate>,
+    pub(super) mutates: Vec<Mutate<'h>>,
     /// The versions, and the version after each.
     pub(super) versions: Vec<(Version, u64)>,
     /// Acknowledged without a version; by start.
@@ -62,7 +70,7 @@ pub(super) struct Plan<'h> {
     /// Of unknown outcome and effect; by start.
     pub(super) unknown_effect: Vec<MutateId>,
     /// By start.
-    pub(super) observations: Vec<Observation>,
+    pub(super) observations: Vec<Observation<'h>>,
     /// Operations that failed.
     pub(super) failed: Vec<usize>,
     /// Mutate → the loss that took it.
@@ -125,8 +133,8 @@ impl<'h> Plan<'h> {
         plan.observations
             .sort_by_key(|observation| observation.start);
         for mutate in plan.unversioned.iter().chain(&plan.maybe_applied) {
-            let kept = history.mutation(plan.mutates[*mutate].index);
-            for (token, value) in &kept.writes {
+            let mutation = plan.mutates[*mutate].mutation;
+            for (token, value) in mutation.iter().flat_map(|mutation| &mutation.writes) {
                 let key = (plan.token(*token), *value);
                 plan.writers.entry(key).or_default().push(*mutate);
             }
@@ -135,8 +143,7 @@ impl<'h> Plan<'h> {
     }
 
     /// One operation, if it is the vault's.
-    fn take(&mut self, index: usize, operation: &Operation, pinned: &mut Vec<(u64, MutateId)>) {
-        let (start, end) = (operation.start, operation.end);
+    fn take(&mut self, index: usize, operation: &'h Operation, pinned: &mut Vec<(u64, MutateId)>) {
         let checked = is_checked(self.history, operation);
         match &operation.outcome {
             Outcome::Mutated(kept) | Outcome::Unknown(Some(kept)) => {
@@ -147,19 +154,12 @@ impl<'h> Plan<'h> {
                 if kept.writes.is_empty() {
                     // Without writes it was not sent, and has no version.
                     if ok && !kept.reads.is_empty() {
-                        let observation = Observation {
-                            index,
-                            start,
-                            end,
-                            whole: false,
-                            sign: 0,
-                        };
-                        self.observations.push(observation);
+                        self.observe(operation, Seen::Some(kept));
                     }
                     return;
                 }
-                let end = if ok { end } else { u64::MAX };
-                let mutate = self.push(index, start, end, checked);
+                let end = if ok { operation.end } else { u64::MAX };
+                let mutate = self.push(operation, Some(kept), end, checked);
                 match kept.version.filter(|_| ok) {
                     Some(version) => pinned.push((version, mutate)),
                     None if ok => self.unversioned.push(mutate),
@@ -167,7 +167,7 @@ impl<'h> Plan<'h> {
                 }
             }
             Outcome::Unknown(None) if operation.f == Function::Mutate => {
-                let mutate = self.push(index, start, u64::MAX, false);
+                let mutate = self.push(operation, None, u64::MAX, false);
                 self.unknown_effect.push(mutate);
             }
             Outcome::Failed(_) if operation.f == Function::Mutate => self.failed.push(index),
@@ -177,23 +177,32 @@ impl<'h> Plan<'h> {
                     let token = self.intern(*token);
                     sign ^= signature(token, Some(*value));
                 }
-                let observation = Observation {
-                    index,
-                    start,
-                    end,
-                    whole: true,
-                    sign,
-                };
-                self.observations.push(observation);
+                self.observe(operation, Seen::Whole(read, sign));
             }
             _ => {}
         }
     }
 
-    fn push(&mut self, index: usize, start: u64, end: u64, trusted: bool) -> MutateId {
+    fn observe(&mut self, operation: &'h Operation, seen: Seen<'h>) {
+        self.observations.push(Observation {
+            operation,
+            start: operation.start,
+            end: operation.end,
+            seen,
+        });
+    }
+
+    fn push(
+        &mut self,
+        operation: &'h Operation,
+        mutation: Option<&'h Mutation>,
+        end: u64,
+        trusted: bool,
+    ) -> MutateId {
         self.mutates.push(Mutate {
-            index,
-            start,
+            operation,
+            mutation,
+            start: operation.start,
             end,
             trusted,
         });
@@ -235,8 +244,8 @@ impl<'h> Plan<'h> {
         self.pairs(kept.unwrap_or_default())
     }
 
-    fn kept(&self, mutate: MutateId) -> Option<&'h crate::Mutation> {
-        self.operation(mutate).outcome.mutation()
+    fn kept(&self, mutate: MutateId) -> Option<&'h Mutation> {
+        self.mutates[mutate].mutation
     }
 
     /// Without tokens that only a failed mutate names: nothing contradicts those.
@@ -250,7 +259,7 @@ impl<'h> Plan<'h> {
     }
 
     pub(super) fn operation(&self, mutate: MutateId) -> &'h Operation {
-        &self.history.operations()[self.mutates[mutate].index]
+        self.mutates[mutate].operation
     }
 
     pub(super) fn name(&self, token: Token) -> &'h str {

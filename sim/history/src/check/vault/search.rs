@@ -21,7 +21,7 @@ use crate::check::verdict::Violation;
 
 use super::backtrack::Frame;
 use super::lookahead::Lookahead;
-use super::plan::{Observation, Plan, Version};
+use super::plan::{Observation, Plan, Seen, Version};
 use super::state::State;
 
 /// Steps that every search may take, and how many more for each operation.
@@ -209,7 +209,7 @@ impl<'p, 'h> Search<'p, 'h> {
         {
             self.open.1 += 1;
         }
-        for id in ObservationId::all(self.open.1).skip(self.open.0) {
+        for id in ObservationId::range(self.open.0..self.open.1) {
             if self.state.seen[id] {
                 continue;
             }
@@ -227,19 +227,20 @@ impl<'p, 'h> Search<'p, 'h> {
     }
 
     /// Whether a read may have seen this state.
-    fn fits(&self, observation: &Observation) -> bool {
+    fn fits(&self, observation: &Observation<'_>) -> bool {
         let state = &self.state;
-        if !observation.whole {
-            let kept = self.plan.history.mutation(observation.index);
-            let mut reads = self.plan.pairs(&kept.reads);
-            return reads.all(|(token, value)| self.agrees(token, value));
-        }
-        let kept = self.plan.history.vault_read(observation.index);
-        if !state.fuzzy && (observation.sign != state.sign || kept.tokens.len() != state.live) {
+        let (read, sign) = match observation.seen {
+            Seen::Whole(read, sign) => (read, sign),
+            Seen::Some(mutation) => {
+                let mut reads = self.plan.pairs(&mutation.reads);
+                return reads.all(|(token, value)| self.agrees(token, value));
+            }
+        };
+        if !state.fuzzy && (sign != state.sign || read.tokens.len() != state.live) {
             return false;
         }
         let mut count = 0;
-        for (token, value) in &kept.tokens {
+        for (token, value) in &read.tokens {
             let token = self.plan.token(*token);
             if !self.agrees(token, Some(*value)) {
                 return false;
@@ -249,7 +250,7 @@ impl<'p, 'h> Search<'p, 'h> {
         if !state.fuzzy {
             return true;
         }
-        let definite = Token::all(state.cells.len())
+        let definite = Token::range(0..state.cells.len())
             .filter(|token| !state.is_any(*token) && state.cells[*token].value.is_some());
         definite.count() == count
     }
@@ -357,7 +358,7 @@ impl<'p, 'h> Search<'p, 'h> {
         let wrong: Vec<Pair> = plan
             .found
             .iter()
-            .zip(Token::all(plan.found.len()))
+            .zip(Token::range(0..plan.found.len()))
             .filter(|(value, token)| !self.agrees(*token, **value))
             .map(|(value, token)| (token, *value))
             .collect();

@@ -9,7 +9,7 @@ use crate::check::verdict::Violation;
 use crate::check::view::violation;
 use crate::{OpId, Seen, Symbol};
 
-use super::plan::{Plan, Version};
+use super::plan::{self, Plan, Version};
 
 /// Linear in what was read and written, but for logarithms and for the losses that
 /// a process has seen. A process is reported once for each loss.
@@ -67,7 +67,7 @@ fn sightings(plan: &Plan<'_>) -> BTreeMap<(Symbol, usize), (u64, OpId)> {
     let mut seen: BTreeMap<(Symbol, usize), (u64, OpId)> = BTreeMap::new();
     // The loss that took a value, none if some write of it was not taken.
     let mut values: BTreeMap<Pair, Option<usize>> = BTreeMap::new();
-    for mutate in MutateId::all(plan.mutates.len()) {
+    for mutate in MutateId::range(0..plan.mutates.len()) {
         let loss = plan.lost[mutate];
         for (token, value) in plan.writes(mutate).filter(|(_, value)| value.is_some()) {
             let known = values.entry((token, value)).or_insert(loss);
@@ -87,16 +87,15 @@ fn sightings(plan: &Plan<'_>) -> BTreeMap<(Symbol, usize), (u64, OpId)> {
             );
         }
     }
-    for observation in plan
-        .observations
-        .iter()
-        .filter(|observation| observation.whole)
-    {
-        let operation = &history.operations()[observation.index];
+    for observation in &plan.observations {
+        let operation = observation.operation;
+        let plan::Seen::Whole(read, _) = observation.seen else {
+            continue;
+        };
         if history.is_foreign(operation.process) {
             continue;
         }
-        for (token, value) in &history.vault_read(observation.index).tokens {
+        for (token, value) in &read.tokens {
             let key = (plan.token(*token), Some(*value));
             if let Some(Some(loss)) = values.get(&key) {
                 see(

@@ -256,8 +256,8 @@ fn missing(plan: &Plan<'_>, mutate: MutateId) -> Invariant {
 
 /// What a loss took although the acknowledgement's durability covers the fault.
 fn covered(plan: &Plan<'_>, mutate: MutateId, loss: &Loss) -> Option<Violation> {
-    let kept = plan.history.mutation(plan.mutates[mutate].index);
-    let durability = kept.durability.unwrap_or(Durability::Memory);
+    let durability = plan.mutates[mutate].mutation?.durability;
+    let durability = durability.unwrap_or(Durability::Memory);
     losses::covers(plan.history, loss, durability).then(|| {
         let op = plan.operation(mutate).id;
         let fault = plan.history.text(loss.fault);
