@@ -272,10 +272,7 @@ pub fn write(history: &History, mut output: impl Write) -> io::Result<()> {
 }
 
 /// Writes one line, newline included.
-///
-/// # Errors
-/// What the output says.
-pub fn write_event(event: &Event<Text<'_>>, output: &mut impl Write) -> io::Result<()> {
+fn write_event(event: &Event<Text<'_>>, output: &mut impl Write) -> io::Result<()> {
     match event {
         Event::Invoke(invoke) => {
             let id = invoke.id.as_deref().map(Text::from);

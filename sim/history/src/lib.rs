@@ -85,7 +85,7 @@ mod recorder;
 mod symbols;
 mod tokens;
 
-pub use codec::{ReadError, read, write, write_event};
+pub use codec::{ReadError, read, write};
 pub use event::{
     Appended, Audit, ChainEntry, ChainRead, Durability, End, Event, FinalState, Function, Invoke,
     Loss, Mutation, OpId, Outcome, Rollback, Seen, Text, VaultRead,

@@ -63,14 +63,6 @@ impl Symbols {
         }
     }
 
-    /// The symbol of `text`, if it was ever interned.
-    pub fn find(&self, text: &str) -> Option<Symbol> {
-        if self.slots.is_empty() {
-            return None;
-        }
-        self.probe(hash(text.as_bytes()), text).ok()
-    }
-
     /// The symbol of a text, or the slot where it belongs. There must be slots.
     fn probe(&self, hash: u32, text: &str) -> Result<Symbol, usize> {
         let mask = self.slots.len() - 1;
