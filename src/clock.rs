@@ -99,7 +99,8 @@ pub fn iso8601(time: SystemTime) -> String {
 /// The time in an ISO-8601 text, as JavaScript's `Date` writes it, cut to
 /// milliseconds; times before the epoch become the epoch. `None` for any other
 /// text.
-pub(crate) fn parse_iso8601(text: &str) -> Option<SystemTime> {
+#[must_use]
+pub fn parse_iso8601(text: &str) -> Option<SystemTime> {
     let time: jiff::Timestamp = text.parse().ok()?;
     Some(from_epoch_millis(
         u64::try_from(time.as_millisecond()).unwrap_or(0),

@@ -88,9 +88,12 @@ impl Function {
         !matches!(self, Self::Append | Self::ReadChain | Self::Mutate)
     }
 
-    /// Whether each of its tokens needs an audit record of its own.
+    /// Whether an audit record has to name each of its tokens.
     pub fn is_audited(self) -> bool {
-        matches!(self, Self::Reveal | Self::Purge)
+        matches!(
+            self,
+            Self::Reveal | Self::Detokenize | Self::Purge | Self::PurgeExpired
+        )
     }
 }
 
@@ -207,6 +210,19 @@ pub struct VaultRead<T = Symbol> {
     /// The live tokens among them that did not reveal.
     #[serde(default = "Vec::new", skip_serializing_if = "Vec::is_empty")]
     pub undecryptable: Vec<T>,
+    /// The clocks by which that was decided.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clock: Option<Clock>,
+}
+
+/// The clocks that decide whether a token is past its end, in milliseconds since
+/// the Unix epoch: the latest that each said while the operation was open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Clock {
+    /// The server's.
+    pub server: u64,
+    /// The process's own.
+    pub own: u64,
 }
 
 /// How an operation ended. `C` is what a read of the chain returned.

@@ -27,14 +27,19 @@
 //! ```
 //!
 //! The calls of a vault's users are operations too: `f` is tokenize, reveal,
-//! detokenize, purge or purge_expired, the value as of a read. What audit records
-//! attest is in the final line, `"audit"` in an entry of the chain, or `"audits"` for
-//! records kept elsewhere:
+//! detokenize, purge or purge_expired, the value as of a read: of tokenize, reveal
+//! and detokenize, each token's plaintext (or whatever stands for it, a hash for
+//! example); of purge_expired, when each token ended, in milliseconds since the Unix
+//! epoch, with the `clock` by which that was decided. What audit records attest is in
+//! the final line, `"audit"` in an entry of the chain, or `"audits"` for records kept
+//! elsewhere:
 //!
 //! ```text
 //! {"time":80,"process":"r0","op":4,"type":"invoke","f":"reveal"}
 //! {"time":89,"process":"r0","op":4,"type":"ok","value":{"tokens":{"t1":"p1"}}}
-//! {"type":"final","tokens":{},"audits":[{"operation":"token-vault:reveal","tokens":["t1"]}]}
+//! {"time":90,"process":"r0","op":5,"type":"invoke","f":"purge_expired"}
+//! {"time":99,"process":"r0","op":5,"type":"ok","value":{"tokens":{"t2":"5000"},"clock":{"server":5001,"own":5002}}}
+//! {"type":"final","tokens":{},"audits":[{"operation":"token-vault:reveal","tokens":["t1"]},{"operation":"token-vault:purge-expired","tokens":["t2"]}]}
 //! ```
 //!
 //! A mutate may carry its value on a line of type unknown or fail, too: what it
@@ -87,8 +92,8 @@ mod tokens;
 
 pub use codec::{ReadError, read, write};
 pub use event::{
-    Appended, Audit, ChainEntry, ChainRead, Durability, End, Event, FinalState, Function, Invoke,
-    Loss, Mutation, OpId, Outcome, Rollback, Seen, Text, VaultRead,
+    Appended, Audit, ChainEntry, ChainRead, Clock, Durability, End, Event, FinalState, Function,
+    Invoke, Loss, Mutation, OpId, Outcome, Rollback, Seen, Text, VaultRead,
 };
 pub use history::{History, LogEntry, Malformed, Operation};
 pub use paths::{PathId, Paths};

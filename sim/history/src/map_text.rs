@@ -67,6 +67,7 @@ impl<T> VaultRead<T> {
         VaultRead {
             tokens: self.tokens.map(text),
             undecryptable: all(&self.undecryptable, text),
+            clock: self.clock,
         }
     }
 }

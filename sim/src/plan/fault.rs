@@ -95,8 +95,10 @@ group! {
         Crash,
         /// The process stops for longer than its lock's TTL.
         Pause,
-        /// The wall clock jumps by minutes to days, either way.
+        /// The wall clock jumps by seconds to months, either way.
         ClockJump,
+        /// The wall clock goes too fast or too slow, or backwards.
+        ClockDrift,
     }
 }
 
@@ -147,6 +149,9 @@ group! {
         RedisStopped,
         /// CLIENT KILL, for all connections.
         ClientsKilled,
+        /// The server's wall clock jumps by seconds to months, either way; locks
+        /// are lost.
+        ServerClockJump,
     }
 }
 
@@ -163,7 +168,7 @@ pub enum Needs {
     Commands,
     /// To stop and kill a replica.
     Process,
-    /// To set a replica's wall clock.
+    /// To set the wall clock of a replica or of the server.
     WallClock,
     /// To write the lock's key.
     LockKey,
@@ -239,7 +244,7 @@ impl FaultKind {
             Self::CommandFault(_) => Needs::Commands,
             Self::ProcessFault(kind) => match kind {
                 ProcessFault::Crash | ProcessFault::Pause => Needs::Process,
-                ProcessFault::ClockJump => Needs::WallClock,
+                ProcessFault::ClockJump | ProcessFault::ClockDrift => Needs::WallClock,
             },
             Self::LockFault(_) => Needs::LockKey,
             Self::ServerFault(kind) => match kind {
@@ -256,6 +261,7 @@ impl FaultKind {
                 ServerFault::RedisRestart
                 | ServerFault::RedisKilled
                 | ServerFault::RedisStopped => Needs::ServerProcess,
+                ServerFault::ServerClockJump => Needs::WallClock,
             },
         }
     }
@@ -283,7 +289,12 @@ impl FaultKind {
             Self::ProcessFault(kind) => kind == ProcessFault::ClockJump,
             Self::LockFault(kind) => kind != LockFault::LockNeverGranted,
             Self::ServerFault(kind) => {
-                matches!(kind, ServerFault::ScriptFlush | ServerFault::ClientsKilled)
+                matches!(
+                    kind,
+                    ServerFault::ScriptFlush
+                        | ServerFault::ClientsKilled
+                        | ServerFault::ServerClockJump
+                )
             }
         }
     }
@@ -321,19 +332,34 @@ impl FaultKind {
             }
             Self::LinkFault(LinkFault::LatencySpike) => rng.random_range(10..=timeout / 2 + 10),
             Self::LinkFault(LinkFault::LaggingReplica) => rng.random_range(1..=timeout),
-            Self::ProcessFault(ProcessFault::ClockJump) => {
-                let distance = rng.random_range(60..=5 * 86_400);
-                if rng.random_bool(0.5) {
-                    distance
-                } else {
-                    -distance
-                }
+            Self::ProcessFault(ProcessFault::ClockJump)
+            | Self::ServerFault(ServerFault::ServerClockJump) => {
+                let distance = match rng.random_range(0..4) {
+                    0 => rng.random_range(1..=60),
+                    1 | 2 => rng.random_range(60..=5 * DAY),
+                    _ => rng.random_range(5 * DAY..=100 * DAY),
+                };
+                either_way(rng, distance)
+            }
+            Self::ProcessFault(ProcessFault::ClockDrift) => {
+                let rate = [1, 60, 3600][rng.random_range(0..3)];
+                either_way(rng, rate)
             }
             Self::LinkFault(_)
             | Self::ProcessFault(_)
             | Self::LockFault(_)
             | Self::ServerFault(_) => 0,
         }
+    }
+}
+
+const DAY: i64 = 86_400;
+
+fn either_way(rng: &mut impl Rng, distance: i64) -> i64 {
+    if rng.random_bool(0.5) {
+        distance
+    } else {
+        -distance
     }
 }
 
@@ -385,7 +411,8 @@ pub struct Fault {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replica: Option<usize>,
     /// How strong: a probability in percent for resets, milliseconds for
-    /// delays and lags, bytes a millisecond for bandwidths, seconds for jumps.
+    /// delays and lags, bytes a millisecond for bandwidths, seconds for jumps,
+    /// seconds a tick for drifts.
     #[serde(default, skip_serializing_if = "is_none")]
     pub amount: i64,
     /// Whether it strikes the first command that it can, always, and then ends,

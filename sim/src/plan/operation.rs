@@ -111,6 +111,18 @@ pub enum CancelledOperation {
         /// How often the future is polled before it is dropped.
         polls: u32,
     },
+    /// Purge a token that this process created.
+    Purge {
+        /// Which token, counted from the latest.
+        number: usize,
+        /// How often the future is polled before it is dropped.
+        polls: u32,
+    },
+    /// Purge all expired tokens.
+    PurgeExpired {
+        /// How often the future is polled before it is dropped.
+        polls: u32,
+    },
 }
 
 /// What a process does by the reference's protocol.
@@ -124,6 +136,13 @@ pub enum ForeignOperation {
         /// The token it deletes.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         deletes: Option<usize>,
+    },
+    /// Copy the record of one token over that of another, with the same fence.
+    Copy {
+        /// The first token, by the order of the names of all.
+        from: usize,
+        /// The second.
+        to: usize,
     },
 }
 
@@ -283,16 +302,36 @@ impl CancelledOperation {
                     polls,
                 })
             }
+            Action::TokenVault(TokenVaultOperation::Purge { number }) => Some(Self::Purge {
+                number: *number,
+                polls,
+            }),
+            Action::TokenVault(TokenVaultOperation::PurgeExpired) => {
+                Some(Self::PurgeExpired { polls })
+            }
             _ => None,
         };
         cancelled(0)?;
         let polls = [1, 2, 3, 5, 8, 13, 21, 34][rng.random_range(0..8)];
-        rng.random_ratio(1, 10).then(|| cancelled(polls)).flatten()
+        // Purges are rare.
+        let one_in = match action {
+            Action::TokenVault(TokenVaultOperation::Purge { .. }) => 3,
+            _ => 10,
+        };
+        rng.random_ratio(1, one_in)
+            .then(|| cancelled(polls))
+            .flatten()
     }
 }
 
 impl ForeignOperation {
     fn draw(rng: &mut impl Rng, vault: &VaultKnobs) -> Self {
+        if rng.random_ratio(1, 8) {
+            return Self::Copy {
+                from: rng.random_range(0..64),
+                to: rng.random_range(0..64),
+            };
+        }
         Self::Mutate {
             sets: rng.random_range(0..vault.tokens),
             deletes: rng

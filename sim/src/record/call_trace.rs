@@ -8,6 +8,8 @@ use haechi_store_redis::vault::{
 
 use haechi_history::{Mutation, OpId, Text};
 
+use super::accesses::Purge;
+
 /// Tokens and values as a history has them; `None`: absent, or deleted.
 pub(crate) type Values = Vec<(String, Option<String>)>;
 
@@ -19,10 +21,19 @@ pub(crate) struct CallTrace {
     pub(crate) replica: usize,
     pub(crate) process: String,
     pub(crate) op: OpId,
+    /// What its deletes are of, if it is a purge.
+    pub(super) purge: Option<Purge>,
     attempts: Vec<RecordedAttempt>,
     /// The whole vault, as the mutation that fences on it has read it.
     snapshot: Values,
     applied: Option<AppliedAttempt>,
+}
+
+/// The name of an attempt in its receipt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct AttemptName {
+    pub(super) mutation: MutationId,
+    pub(super) number: u32,
 }
 
 #[derive(Debug)]
@@ -50,6 +61,7 @@ impl CallTrace {
             replica,
             process: process.to_owned(),
             op,
+            purge: None,
             attempts: Vec::new(),
             snapshot: Vec::new(),
             applied: None,
@@ -190,6 +202,18 @@ impl CallTrace {
             (Some(attempted), None) => Some(attempted.mutation(None)),
             _ => None,
         }
+    }
+
+    /// Every attempt that may have been applied, if none is known to be.
+    pub(super) fn unsettled(&self) -> impl Iterator<Item = (AttemptName, Mutation<Text<'static>>)> {
+        let is_open = self.applied.is_none();
+        let attempts = self.attempts.iter();
+        attempts
+            .filter(move |attempted| is_open && attempted.maybe_applied)
+            .map(|attempted| {
+                let (mutation, number) = (attempted.mutation, attempted.number);
+                (AttemptName { mutation, number }, attempted.mutation(None))
+            })
     }
 
     /// What was attempted last.

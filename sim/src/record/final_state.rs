@@ -53,6 +53,13 @@ pub(crate) fn evaluate(
         let version = text(query(&["GET", &keys.version]));
         let version = version.and_then(|version| version.parse().ok());
         state.version = Some(version.unwrap_or(0));
+        for purge in recorder.unsettled_purges() {
+            let mutation = purge.mutation().to_string();
+            let receipt = text(query(&["HGET", &keys.receipts, &mutation]));
+            if receipt.is_some_and(|receipt| purge.is_applied(&receipt)) {
+                recorder.settled(&purge);
+            }
+        }
         state.audits = recorder.audit_records();
     }
     recorder.final_state(state);

@@ -10,7 +10,9 @@ use haechi_store_redis::{
     vault::VaultStats,
 };
 
-use super::{RunReport, call_trace::CallTrace, trace::Trace};
+use super::{
+    RunReport, accesses::UnsettledPurge, call_trace::CallTrace, clocks::Clocks, trace::Trace,
+};
 
 /// Returns the time since the run began.
 pub(crate) type Time = Box<dyn Fn() -> Duration + Send>;
@@ -39,6 +41,10 @@ pub(crate) struct Log {
     pub(super) foreign_failures: Vec<String>,
     /// The audit chains of the processes' vaults.
     pub(super) audits: Vec<MemoryChain>,
+    /// The wall clocks.
+    pub(crate) clocks: Clocks,
+    /// Purges that may have been applied.
+    pub(super) unsettled_purges: Vec<UnsettledPurge>,
     /// Tokens that could not be decrypted, or revealed a wrong plaintext.
     pub(super) undecryptable: Vec<String>,
     pub(super) stats: AuditStats,
@@ -104,6 +110,8 @@ impl Log {
             stray_attempts: 0,
             foreign_failures: Vec::new(),
             audits: Vec::new(),
+            clocks: Clocks::default(),
+            unsettled_purges: Vec::new(),
             undecryptable: Vec::new(),
             stats: AuditStats::default(),
             vault_stats: VaultStats::default(),

@@ -3,8 +3,10 @@
 //!
 //! It does not depend on what the processes run on.
 
+mod accesses;
 mod call_trace;
 mod chain;
+mod clocks;
 mod coverage;
 mod final_state;
 mod harness_error;
@@ -23,6 +25,7 @@ pub use log::Outcomes;
 pub use report::{RunReport, Verdict};
 
 pub(crate) use call_trace::{Values, text};
+pub(crate) use clocks::Clocks;
 pub(crate) use coverage::CoverageRecorder;
 pub(crate) use final_state::{PLAINTEXT, evaluate, violation};
 pub(crate) use log::{Log, nanos};

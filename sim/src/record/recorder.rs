@@ -187,6 +187,20 @@ impl RunRecorder {
         self.0.processes[replica].life.lock().proved_progress = true;
     }
 
+    /// The server's wall clock is off by so much from now on, in milliseconds.
+    pub(crate) fn server_clock_jumped(&self, skew: i64) {
+        let mut log = self.log();
+        let now = log.now();
+        log.clocks.server_jumped(now, skew);
+    }
+
+    /// A process's wall clock is off by so much from now on, in milliseconds.
+    pub(crate) fn clock_jumped(&self, process: usize, skew: i64) {
+        let mut log = self.log();
+        let now = log.now();
+        log.clocks.jumped(now, process, skew);
+    }
+
     /// The last fault is over.
     pub(crate) fn heal(&self) {
         self.0.log.lock().healed = true;

@@ -2,10 +2,8 @@
 
 use std::fmt::Write;
 
-use futures::FutureExt;
 use haechi_store_redis::{
     Corrupt, ReadError,
-    audit::store::AuditStore,
     test_util::MemoryChain,
     vault::{Done, MutateError, store::Attempt},
 };
@@ -16,7 +14,7 @@ use super::{
     recorder::RunRecorder,
 };
 use crate::plan::fnv1a;
-use haechi_history::{Audit, Function, Malformed, Mutation, OpId, Outcome, Seen, Text, VaultRead};
+use haechi_history::{Function, Malformed, Mutation, OpId, Outcome, Seen, Text, VaultRead};
 
 /// How a call that changes tokens ended.
 pub(crate) enum Ended<'a> {
@@ -77,12 +75,16 @@ impl RunRecorder {
     /// Ends the current operation of a call as applied, at the version returned
     /// to the caller or else the recorded one.
     fn end_applied(&self, call: OpId, version: Option<u64>) {
-        let log = self.log();
-        let Some(trace) = log.calls.get(&call) else {
+        let mut log = self.log();
+        let Some(trace) = log.calls.remove(&call) else {
             return;
         };
         let (replica, process, op) = (trace.replica, trace.process.clone(), trace.op);
         let applied = trace.applied();
+        if let Some(mutation) = &applied {
+            log.applied(&trace, mutation);
+        }
+        log.calls.insert(call, trace);
         drop(log);
         match applied {
             Some(mut mutation) => {
@@ -103,44 +105,6 @@ impl RunRecorder {
         self.log().audits.push(chain);
     }
 
-    /// A reveal or purge returned successfully: an operation of its own in the
-    /// history, besides the mutations of the call. `value` stands in for the
-    /// plaintext, if there is one.
-    pub(crate) fn token_accessed(&self, call: OpId, f: Function, token: &str, value: &str) {
-        let mut log = self.log();
-        let Some(process) = log.calls.get(&call).map(|trace| trace.process.clone()) else {
-            return;
-        };
-        let now = nanos(log.now());
-        let invoked = log.recorder.invoke(now, &process, f, None);
-        if let Some(op) = log.accept(invoked) {
-            let read = VaultRead {
-                tokens: [(token.into(), value.into())].into_iter().collect(),
-                undecryptable: Vec::new(),
-            };
-            let ended = log.recorder.end(now, op, Outcome::Tokens(read), None);
-            log.accept(ended);
-        }
-    }
-
-    /// The operations and tokens in the audit records of the processes' vaults.
-    pub(super) fn audit_records(&self) -> Vec<Audit<Text<'static>>> {
-        #[derive(serde::Deserialize)]
-        struct Event {
-            operation: String,
-            token: String,
-        }
-        let log = self.log();
-        let read = |chain: &MemoryChain| chain.read(0, u64::MAX).now_or_never()?.ok();
-        let texts = log.audits.iter().filter_map(read).flatten();
-        let events = texts.filter_map(|text| serde_json::from_slice::<Event>(&text).ok());
-        let attests = |event: Event| Audit {
-            operation: event.operation.into(),
-            tokens: vec![event.token.into()],
-        };
-        events.map(attests).collect()
-    }
-
     /// A call ends.
     pub(crate) fn end_call(&self, call: OpId, ended: Ended<'_>) {
         if let Ended::Done(version) = ended {
@@ -148,9 +112,12 @@ impl RunRecorder {
             self.log().calls.remove(&call);
             return;
         }
-        let Some(trace) = self.log().calls.remove(&call) else {
+        let mut log = self.log();
+        let Some(trace) = log.calls.remove(&call) else {
             return;
         };
+        log.unsettled(&trace);
+        drop(log);
         let (replica, process, op) = (trace.replica, trace.process.as_str(), trace.op);
         match ended {
             Ended::Done(_) => {}
@@ -268,6 +235,7 @@ impl RunRecorder {
                         .filter_map(|(token, value)| Some((token.into(), value?.into())))
                         .collect(),
                     undecryptable: undecryptable.into_iter().map(Into::into).collect(),
+                    clock: None,
                 };
                 self.end(replica, op, Outcome::Tokens(read), None, || {
                     format!("{process} op {op} read {count} tokens")
@@ -310,11 +278,15 @@ impl RunRecorder {
             let Some(trace) = log.calls.remove(&call) else {
                 continue;
             };
+            log.unsettled(&trace);
             let mutation = match trace.applied() {
-                Some(applied) => Some(Mutation {
-                    version: None,
-                    ..applied
-                }),
+                Some(applied) => {
+                    log.applied(&trace, &applied);
+                    Some(Mutation {
+                        version: None,
+                        ..applied
+                    })
+                }
                 None => trace.maybe_applied(),
             };
             log.vault_outcomes.unknown += 1;

@@ -111,7 +111,8 @@ impl Nemesis<'_> {
             | ServerFault::Noperm
             | ServerFault::RedisRestart
             | ServerFault::RedisKilled
-            | ServerFault::RedisStopped => return Err(misplaced(fault)),
+            | ServerFault::RedisStopped
+            | ServerFault::ServerClockJump => return Err(misplaced(fault)),
         };
         let begin: Vec<Vec<String>> = begin.iter().map(|words| owned(words)).collect();
         let begun = self.on_server(server, move |connection| {
@@ -199,7 +200,9 @@ impl Nemesis<'_> {
                     replicas[replica].order(match kind {
                         ProcessFault::Crash => Order::Crash(millis(fault.lasts)),
                         ProcessFault::Pause => Order::Pause(millis(fault.lasts)),
-                        ProcessFault::ClockJump => return Err(misplaced(fault)),
+                        ProcessFault::ClockJump | ProcessFault::ClockDrift => {
+                            return Err(misplaced(fault));
+                        }
                     });
                     self.tally.struck(fault.kind);
                 }

@@ -1,8 +1,9 @@
-//! Callers that drop the futures of appends and tokenizations before they are
-//! ready. The operation may have been applied, or may still be.
+//! Callers that drop the futures of appends, tokenizations and purges before they
+//! are ready. The operation may have been applied, or may still be.
 
 use std::{future::Future, pin::pin, task::Poll};
 
+use futures::future::LocalBoxFuture;
 use haechi_history::Outcome;
 use rand_chacha::ChaCha8Rng;
 
@@ -51,18 +52,28 @@ impl<'a, H: Host> CancellationActor<'a, H> {
         }
     }
 
-    async fn tokenize(
-        &self,
-        vault: &TokenVaultActor<'_, H>,
-        (random, number): (bool, usize),
-        polls: u32,
-    ) {
+    /// Carries out a call of the vault.
+    async fn vault_call(&self, vault: &TokenVaultActor<'_, H>, operation: &CancelledOperation) {
         let recorder = self.process.recorder;
         let Some(call) = recorder.call(self.process.number, &self.process.name) else {
             return;
         };
-        let tokenizing = CALL.scope(call, Box::pin(vault.tokenize(call, random, number)));
-        let ended = polled(tokenizing, polls).await.unwrap_or_else(|| {
+        let (acting, polls): (LocalBoxFuture<'_, _>, u32) = match *operation {
+            CancelledOperation::Tokenize {
+                random,
+                number,
+                polls,
+            } => (Box::pin(vault.tokenize(call, random, number)), polls),
+            CancelledOperation::Purge { number, polls } => {
+                (Box::pin(vault.purge(call, number)), polls)
+            }
+            CancelledOperation::PurgeExpired { polls } => {
+                (Box::pin(vault.purge_expired(call)), polls)
+            }
+            CancelledOperation::Append { .. } => return,
+        };
+        let ended = polled(CALL.scope(call, acting), polls).await;
+        let ended = ended.unwrap_or_else(|| {
             Err(Failure {
                 is_unknown: true,
                 error: CANCELLED.to_owned(),
@@ -76,24 +87,13 @@ impl<H: Host> Actor for CancellationActor<'_, H> {
     type Operation = CancelledOperation;
 
     async fn act(&self, _: usize, operation: &CancelledOperation) {
+        // What needs a store that the process does not have is skipped.
         match (operation, self.audit, self.token_vault) {
             (CancelledOperation::Append { event, polls }, Some(audit), _) => {
                 self.append(audit, *event, *polls).await;
             }
-            (
-                CancelledOperation::Tokenize {
-                    random,
-                    number,
-                    polls,
-                },
-                _,
-                Some(vault),
-            ) => {
-                self.tokenize(vault, (*random, *number), *polls).await;
-            }
-            // The process has no such store.
-            (CancelledOperation::Append { .. }, None, _)
-            | (CancelledOperation::Tokenize { .. }, _, None) => {}
+            (CancelledOperation::Append { .. }, None, _) | (_, _, None) => {}
+            (operation, _, Some(vault)) => self.vault_call(vault, operation).await,
         }
     }
 

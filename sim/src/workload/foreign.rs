@@ -86,10 +86,10 @@ pub(super) async fn run<H: Host>(process: &Process<'_, H>) {
     }
     while let Some(operation) = process.next_operation().await {
         match operation.action {
-            Action::Foreign(ForeignOperation::Mutate { sets, deletes }) => {
+            Action::Foreign(operation) => {
                 let token = format!("{name}-{:016x}", rng.next_u64());
                 foreign
-                    .mutate(recorder, (sets, deletes), number, name, &token)
+                    .mutate(recorder, &operation, number, name, &token)
                     .await;
             }
             Action::Audit(_)
@@ -105,7 +105,7 @@ impl<H: Host> Foreign<H> {
     async fn mutate(
         &self,
         recorder: &RunRecorder,
-        (changed, purged): (usize, Option<usize>),
+        operation: &ForeignOperation,
         replica: usize,
         process: &str,
         token: &str,
@@ -116,7 +116,7 @@ impl<H: Host> Foreign<H> {
         let done = match self.lock(token).await {
             Err(why) => Err(Failed::NotApplied(why)),
             Ok(()) => {
-                let done = self.attempts(op, changed, purged).await;
+                let done = self.attempts(op, operation).await;
                 self.release(token).await;
                 done
             }
@@ -178,26 +178,18 @@ impl<H: Host> Foreign<H> {
     async fn attempts(
         &self,
         op: OpId,
-        changed: usize,
-        purged: Option<usize>,
+        operation: &ForeignOperation,
     ) -> Result<Mutation<Text<'static>>, Failed> {
         for run in 0..=MAX_RETRIES {
             let snapshot = self.read().await.map_err(Failed::NotApplied)?;
-            let changed = format!("t{changed}");
-            let mut writes = vec![(
-                changed.clone(),
-                Some(format!(
-                    r#"{{"expiresAt":"2026-01-01T00:00:00.000Z","by":"{op}.{run}","count":1}}"#
-                )),
-            )];
-            let purged = purged.map(|purged| format!("t{purged}"));
-            let is_present =
-                |token: &String| snapshot.tokens.iter().any(|(other, _)| other == token);
-            if let Some(purged) = purged.filter(|token| *token != changed && is_present(token)) {
-                writes.push((purged, None));
+            let writes = writes(&snapshot, operation, &format!("{op}.{run}"));
+            if writes.is_empty() {
+                return Ok(mutation(snapshot.tokens, writes, None));
             }
+            let is_set = |write: &(String, Option<String>)| write.1.is_some();
+            let sets = writes.iter().take_while(|write| is_set(write)).count();
             let mut call = self.apply.call(&[&self.keys.tokens, &self.keys.version]);
-            call.arg(snapshot.version).arg(1);
+            call.arg(snapshot.version).arg(sets);
             for (token, value) in &writes {
                 call.arg(token).arg(value.as_deref());
             }
@@ -239,6 +231,40 @@ impl<H: Host> Foreign<H> {
                 .map(|pair| (pair[0].clone(), Some(pair[1].clone())))
                 .collect(),
         })
+    }
+}
+
+/// What an operation writes, the sets first.
+fn writes(snapshot: &Snapshot, operation: &ForeignOperation, run: &str) -> Values {
+    let tokens = &snapshot.tokens;
+    match operation {
+        ForeignOperation::Mutate { sets, deletes } => {
+            let changed = format!("t{sets}");
+            let value =
+                format!(r#"{{"expiresAt":"2026-01-01T00:00:00.000Z","by":"{run}","count":1}}"#);
+            let deleted = deletes.map(|deletes| format!("t{deletes}"));
+            let is_present = |token: &String| tokens.iter().any(|(other, _)| other == token);
+            let deleted = deleted.filter(|token| *token != changed && is_present(token));
+            let deleted = deleted.map(|token| (token, None));
+            [(changed, Some(value))]
+                .into_iter()
+                .chain(deleted)
+                .collect()
+        }
+        ForeignOperation::Copy { from, to } => {
+            let mut made: Vec<_> = tokens
+                .iter()
+                .filter(|(token, _)| token.starts_with("tok_"))
+                .collect();
+            made.sort();
+            let at = |number: &usize| made.get(number % made.len().max(1)).copied();
+            match (at(from), at(to)) {
+                (Some((from, value)), Some((to, _))) if from != to => {
+                    vec![(to.clone(), value.clone())]
+                }
+                _ => Vec::new(),
+            }
+        }
     }
 }
 

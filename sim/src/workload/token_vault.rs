@@ -51,7 +51,10 @@ impl<'a, H: Host> TokenVaultActor<'a, H> {
         let made = vault.tokenize(&token_type, &plaintext, Details::default());
         match made.await {
             Ok(made) => {
-                self.client.learn(made.token, plaintext);
+                let value = (made.token.to_string(), hash(&plaintext));
+                let recorder = self.process.recorder;
+                recorder.accessed(call, Function::Tokenize, vec![value]);
+                self.client.learn(made.token);
                 Ok(())
             }
             Err(error) => Err(Failure {
@@ -62,18 +65,14 @@ impl<'a, H: Host> TokenVaultActor<'a, H> {
     }
 
     async fn reveal(&self, call: OpId, number: usize) -> Result<(), Failure> {
-        let Some((token, plaintext)) = self.client.known(1 + number).pop() else {
+        let Some(token) = self.client.known(1 + number).pop() else {
             return Ok(());
         };
         let recorder = self.process.recorder;
         match self.client.vault.reveal(token.as_str(), None).await {
             Ok(revealed) => {
-                let value = format!("{:016x}", fnv1a(revealed.expose().as_bytes()));
-                recorder.token_accessed(call, Function::Reveal, token.as_str(), &value);
-                if revealed.expose() != plaintext {
-                    let reason = format!("{token} reveals a wrong plaintext");
-                    recorder.undecryptable(reason);
-                }
+                let value = (token.to_string(), hash(revealed.expose()));
+                recorder.accessed(call, Function::Reveal, vec![value]);
                 Ok(())
             }
             Err(error) => {
@@ -93,21 +92,17 @@ impl<'a, H: Host> TokenVaultActor<'a, H> {
         }
     }
 
-    async fn detokenize(&self) -> Result<(), Failure> {
+    async fn detokenize(&self, call: OpId) -> Result<(), Failure> {
         let known = self.client.known(40);
-        let names: Vec<String> = known.iter().map(|(token, _)| token.to_string()).collect();
+        let names: Vec<String> = known.iter().map(ToString::to_string).collect();
         match self.client.vault.detokenize(&names).await {
             Ok(restored) => {
-                for (restored, (token, plaintext)) in restored.iter().zip(&known) {
-                    let is_right = restored
-                        .plaintext
-                        .as_ref()
-                        .is_none_or(|restored| restored.expose() == plaintext);
-                    if !is_right || restored.token != token.as_str() {
-                        let reason = format!("{token} is restored as a wrong plaintext");
-                        self.process.recorder.undecryptable(reason);
-                    }
-                }
+                let values = restored.into_iter().filter_map(|restored| {
+                    let plaintext = restored.plaintext?;
+                    Some((restored.token, hash(plaintext.expose())))
+                });
+                let recorder = self.process.recorder;
+                recorder.accessed(call, Function::Detokenize, values.collect());
                 Ok(())
             }
             Err(error) => Err(Failure {
@@ -117,17 +112,25 @@ impl<'a, H: Host> TokenVaultActor<'a, H> {
         }
     }
 
-    async fn purge(&self, call: OpId, number: usize) -> Result<(), Failure> {
-        let Some((token, _)) = self.client.known(1 + number).pop() else {
+    /// Purges a token that this process created.
+    pub(super) async fn purge(&self, call: OpId, number: usize) -> Result<(), Failure> {
+        let Some(token) = self.client.known(1 + number).pop() else {
             return Ok(());
         };
-        let outcome = self.client.vault.purge(token.as_str()).await;
-        if outcome.is_ok() {
-            let recorder = self.process.recorder;
-            recorder.token_accessed(call, Function::Purge, token.as_str(), "");
-        }
-        purged(outcome)
+        self.process.recorder.purges(call, Function::Purge);
+        purged(self.client.vault.purge(token.as_str()).await)
     }
+
+    /// Purges all expired tokens.
+    pub(super) async fn purge_expired(&self, call: OpId) -> Result<(), Failure> {
+        self.process.recorder.purges(call, Function::PurgeExpired);
+        purged(self.client.vault.purge_expired().await)
+    }
+}
+
+/// Stands in for a plaintext.
+fn hash(plaintext: &str) -> String {
+    format!("{:016x}", fnv1a(plaintext.as_bytes()))
 }
 
 impl<H: Host> Actor for TokenVaultActor<'_, H> {
@@ -159,11 +162,9 @@ impl<H: Host> TokenVaultActor<'_, H> {
                     self.tokenize(call, *random, *number).await
                 }
                 TokenVaultOperation::Reveal { number } => self.reveal(call, *number).await,
-                TokenVaultOperation::Detokenize => self.detokenize().await,
+                TokenVaultOperation::Detokenize => self.detokenize(call).await,
                 TokenVaultOperation::Purge { number } => self.purge(call, *number).await,
-                TokenVaultOperation::PurgeExpired => {
-                    purged(self.client.vault.purge_expired().await)
-                }
+                TokenVaultOperation::PurgeExpired => self.purge_expired(call).await,
             }
         };
         let ended = CALL.scope(call, Box::pin(act)).await;

@@ -45,8 +45,8 @@ pub(super) struct VaultClient<H: Host> {
     pub(super) vault: Vault<H>,
     keys: Arc<Keys<H::Clock, H::Entropy>>,
     clock: H::Clock,
-    /// Tokens returned to this process, and their plaintexts.
-    known: Mutex<Vec<(TokenId, String)>>,
+    /// Tokens returned to this process.
+    known: Mutex<Vec<TokenId>>,
     /// Kept alive while the vault records in it.
     _audit: AuditSink<H::Clock, H::Entropy>,
 }
@@ -102,13 +102,13 @@ impl<H: Host> VaultClient<H> {
         })
     }
 
-    /// Remembers the plaintext of a token.
-    pub(super) fn learn(&self, token: TokenId, plaintext: String) {
-        self.known.lock().push((token, plaintext));
+    /// Remembers a token.
+    pub(super) fn learn(&self, token: TokenId) {
+        self.known.lock().push(token);
     }
 
     /// The last tokens returned to this process, at most so many.
-    pub(super) fn known(&self, most: usize) -> Vec<(TokenId, String)> {
+    pub(super) fn known(&self, most: usize) -> Vec<TokenId> {
         let known = self.known.lock();
         known.iter().rev().take(most).cloned().collect()
     }

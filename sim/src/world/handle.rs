@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     plan::{FaultKind, Schedule, generator},
-    record::{Log, RunRecorder, Source},
+    record::{Clocks, Log, RunRecorder, Source},
     workload::{Host, SharedKeys},
 };
 
@@ -37,6 +37,8 @@ struct Inner {
     command_faults: Mutex<CommandFaults>,
     shared_keys: SharedKeys,
     recorder: RunRecorder,
+    /// How far the server's wall clock is off, in milliseconds.
+    server_skew: AtomicI64,
     processes: Vec<ProcessControl>,
 }
 
@@ -55,6 +57,7 @@ impl WorldHandle {
         let seed = schedule.knobs.seed;
         let redis = Arc::new(StdMutex::new(redis));
         let mut log = Log::new(capture.trace);
+        log.clocks = Clocks::from(EPOCH);
         if let Some(event) = capture.state_after {
             let redis = redis.clone();
             // If the server is locked now, it is not at the next event.
@@ -71,6 +74,7 @@ impl WorldHandle {
             command_faults: Mutex::new(CommandFaults::new(generator(seed, "command faults"))),
             shared_keys: SharedKeys::default(),
             recorder: RunRecorder::new(log, operations.cloned().map(Source::Listed)),
+            server_skew: AtomicI64::new(0),
             processes: schedule
                 .operations
                 .iter()
@@ -110,7 +114,21 @@ impl WorldHandle {
     /// The server's time, in Unix milliseconds.
     fn millis(&self) -> u64 {
         let now = EPOCH + self.0.recorder.log().now();
-        u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
+        let millis = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
+        millis.saturating_add_signed(self.server_skew())
+    }
+
+    pub(crate) fn server_skew(&self) -> i64 {
+        self.0.server_skew.load(Ordering::Relaxed)
+    }
+
+    /// Sets how far the server's clock is off; returns whether that changed it.
+    pub(crate) fn set_server_skew(&self, millis: i64) -> bool {
+        let before = self.0.server_skew.swap(millis, Ordering::Relaxed);
+        self.0.recorder.server_clock_jumped(millis);
+        let now = self.millis();
+        self.with_redis(|redis| redis.set_now(now));
+        before != millis
     }
 
     pub(crate) fn with_redis<T>(&self, f: impl FnOnce(&mut Redis) -> T) -> T {
@@ -163,8 +181,10 @@ impl WorldHandle {
     }
 
     pub(crate) fn skew(&self, replica: Option<usize>, millis: i64) {
-        if let Some(replica) = replica.and_then(|replica| self.0.processes.get(replica)) {
-            replica.skew.fetch_add(millis, Ordering::Relaxed);
+        let Some(replica) = replica else { return };
+        if let Some(process) = self.0.processes.get(replica) {
+            let skew = process.skew.fetch_add(millis, Ordering::Relaxed) + millis;
+            self.0.recorder.clock_jumped(replica, skew);
         }
     }
 }

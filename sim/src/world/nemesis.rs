@@ -79,6 +79,11 @@ impl Nemesis {
         if self.is_active(LockFault::LockNeverGranted.into()) {
             self.occupy_lock(world, 1000);
         }
+        for fault in &self.active {
+            if fault.kind == ProcessFault::ClockDrift.into() {
+                world.skew(fault.replica, fault.amount * 1000);
+            }
+        }
     }
 
     /// Ends everything, for good.
@@ -86,6 +91,16 @@ impl Nemesis {
         self.next = self.plan.len();
         for fault in std::mem::take(&mut self.active) {
             self.end(sim, world, fault);
+        }
+        self.set_server_clock(world, 0);
+    }
+
+    /// Sets how far the server's clock is off, in milliseconds. The locks would
+    /// last as much longer, and replicas that follow the reference's protocol
+    /// would wait for them.
+    fn set_server_clock(&self, world: &WorldHandle, skew: i64) {
+        if world.set_server_skew(skew) {
+            self.at_locks(world, |key| vec![b"DEL".to_vec(), key]);
         }
     }
 
@@ -119,6 +134,10 @@ impl Nemesis {
                 true
             }
             FaultKind::LockFault(kind) => self.change_locks(world, kind),
+            FaultKind::ServerFault(ServerFault::ServerClockJump) => {
+                self.set_server_clock(world, world.server_skew() + fault.amount * 1000);
+                true
+            }
             FaultKind::ServerFault(kind) => begin_server(world, kind, fault),
         };
         world.command_faults(|faults| faults.begin(fault));
@@ -212,6 +231,8 @@ impl Nemesis {
             }
             ProcessFault::Pause => world.gate(fault.replica).pause(),
             ProcessFault::ClockJump => world.skew(fault.replica, fault.amount * 1000),
+            // At every step.
+            ProcessFault::ClockDrift => {}
         }
     }
 
@@ -239,7 +260,7 @@ impl Nemesis {
                     world.gate(fault.replica).resume();
                 }
             }
-            ProcessFault::ClockJump => {}
+            ProcessFault::ClockJump | ProcessFault::ClockDrift => {}
         }
     }
 
@@ -327,7 +348,8 @@ fn begin_server(world: &WorldHandle, kind: ServerFault, fault: Fault) -> bool {
         | ServerFault::Oom
         | ServerFault::Misconf
         | ServerFault::Noperm
-        | ServerFault::SlowScript => false,
+        | ServerFault::SlowScript
+        | ServerFault::ServerClockJump => false,
     };
     set_mode(world, kind, true);
     strikes
@@ -355,7 +377,8 @@ fn set_mode(world: &WorldHandle, kind: ServerFault, on: bool) {
             | ServerFault::RedisStopped
             | ServerFault::ClientsKilled
             | ServerFault::ScriptFlush
-            | ServerFault::SlowScript => {}
+            | ServerFault::SlowScript
+            | ServerFault::ServerClockJump => {}
         }
     });
 }

@@ -24,10 +24,13 @@
 //!   `wrong_outcome`: the chain holds what it must not, and the error was wrong.
 //! - A read that shows an acknowledged record which the chain does not hold is no
 //!   violation of its own: the `fork` or `lost_append` is.
+//! - A record that attests a vault's operation belongs to that operation: it is no
+//!   phantom, though no append names it.
 //! - Operations of foreign processes are ignored if they ended after the first loss.
 
 mod chain_integrity;
 mod duplicate_append;
+mod early_purge;
 mod false_rollback;
 mod fork;
 mod invariant;
@@ -45,6 +48,7 @@ mod vault;
 mod verdict;
 mod view;
 mod wrong_outcome;
+mod wrong_plaintext;
 
 use thiserror::Error;
 
@@ -91,6 +95,8 @@ pub fn check(history: &History) -> Result<Verdict, CheckError> {
     let concerns_vault = vault::concerns(history);
     let mut violations = Vec::new();
     unaudited::check(history, &mut violations);
+    wrong_plaintext::check(history, &mut violations);
+    early_purge::check(history, &mut violations);
     false_rollback::check(history, &mut violations);
     if concerns_chain || !concerns_vault {
         check_chain(history, &mut violations)?;

@@ -1,5 +1,5 @@
-//! `unaudited`: a caller was told that a token was revealed or purged, and no audit
-//! record attests it.
+//! `unaudited`: a token was revealed, restored or purged, and no audit record attests
+//! it.
 
 use std::collections::BTreeMap;
 
@@ -9,8 +9,8 @@ use super::invariant::Invariant;
 use super::verdict::Violation;
 use super::view::violation;
 
-/// Every token of an acknowledged operation needs a record of its own. More records
-/// are no violation: an operation may end unknown after its record. O(n log n).
+/// Every token of an operation needs a record of its own. More records are no
+/// violation: an operation may fail or end unknown after its record. O(n log n).
 pub(super) fn check(history: &History, violations: &mut Vec<Violation>) {
     let Some(state) = history.final_state() else {
         return;
@@ -40,10 +40,8 @@ pub(super) fn check(history: &History, violations: &mut Vec<Violation>) {
                 Some(left) if *left > 0 => *left -= 1,
                 _ => {
                     let (op, f, token) = (done.id, done.f, history.text(*token));
-                    let reason = format!(
-                        "{f} {op} of {token} was acknowledged, and no audit record is left that \
-                         attests it"
-                    );
+                    let reason =
+                        format!("no audit record is left that attests the {f} {op} of {token}");
                     violations.push(violation(Invariant::Unaudited, [op], reason));
                 }
             }
@@ -55,7 +53,9 @@ pub(super) fn check(history: &History, violations: &mut Vec<Violation>) {
 fn operation<'h>(history: &'h History, audit: &Audit) -> &'h str {
     match history.text(audit.operation) {
         "token-vault:reveal" => Function::Reveal.name(),
+        "token-vault:detokenize" => Function::Detokenize.name(),
         "token-vault:purge" => Function::Purge.name(),
+        "token-vault:purge-expired" => Function::PurgeExpired.name(),
         other => other,
     }
 }

@@ -85,6 +85,8 @@ fn invalid_histories_have_exactly_the_expected_violations() {
         Invariant::StaleWrite,
         Invariant::UndecryptableToken,
         Invariant::Unaudited,
+        Invariant::WrongPlaintext,
+        Invariant::EarlyPurge,
         Invariant::FalseRollback,
         Invariant::SilentRollback,
         Invariant::WrongOutcome,
