@@ -13,7 +13,7 @@ use crate::{
         RedisVaultConfig, RedisVaultStore, Timeouts, VaultPrefix, client::Client,
     },
     sync::Arc,
-    vault::{TokenStore, TokenVault, VaultConfig, VaultPolicy, store::VaultStore},
+    vault::{Spawn, TokenStore, TokenVault, VaultConfig, VaultPolicy, store::VaultStore},
 };
 
 /// A token vault in Redis, as returned by [`Builder::open`].
@@ -51,6 +51,7 @@ pub type RedisTokenVault<P, N = Client, C = SystemClock, E = SystemEntropy> =
 /// let made = vault.tokenize(&email, "anna@example.com", Details::default()).await?;
 /// println!("{}", made.token);
 ///
+/// vault.close(std::time::Duration::from_secs(5)).await;
 /// audit.close(std::time::Duration::from_secs(5)).await;
 /// keys.close().await?;
 /// # Ok(())
@@ -187,7 +188,8 @@ impl<C: Clock, E: Entropy> Builder<C, E> {
     /// Checks first whether Redis is suitable. A Redis that is unreachable, or
     /// temporarily refuses writes, does not prevent opening: calls wait for it
     /// up to their deadlines. Must be called within a tokio runtime, which then
-    /// runs the append loop. Dropping the future has no effects.
+    /// runs the append loop, and what of the vault goes on when its caller has left.
+    /// Dropping the future has no effects.
     ///
     /// # Errors
     ///
@@ -201,7 +203,15 @@ impl<C: Clock, E: Entropy> Builder<C, E> {
         let tokens = self.token_store(self.vault_store(connect.clone()));
         let (clock, entropy) = (self.clock.clone(), self.entropy.clone());
         let audit = self.open_audit(connect).await?;
-        let vault = TokenVault::new(tokens, keys, audit.clone(), clock, entropy, policy);
+        let vault = TokenVault::new(
+            tokens,
+            keys,
+            audit.clone(),
+            clock,
+            entropy,
+            policy,
+            on_runtime(),
+        );
         Ok((audit, vault))
     }
 
@@ -233,7 +243,8 @@ impl<C: Clock, E: Entropy> Builder<C, E> {
         sink
     }
 
-    /// A vault over any store, audited by `audit`.
+    /// A vault over any store, audited by `audit`. Must be called within a tokio
+    /// runtime, which then runs what goes on when its caller has left.
     pub fn token_vault<S: VaultStore, P: CryptoProvider>(
         &self,
         store: S,
@@ -242,7 +253,8 @@ impl<C: Clock, E: Entropy> Builder<C, E> {
         policy: VaultPolicy,
     ) -> TokenVault<S, P, C, E> {
         let (clock, entropy) = (self.clock.clone(), self.entropy.clone());
-        TokenVault::new(self.token_store(store), keys, audit, clock, entropy, policy)
+        let tokens = self.token_store(store);
+        TokenVault::new(tokens, keys, audit, clock, entropy, policy, on_runtime())
     }
 
     /// Mutations of stored tokens over any store.
@@ -270,4 +282,10 @@ impl<C: Clock, E: Entropy> Builder<C, E> {
         };
         RedisVaultStore::new(connect, config, self.clock.clone(), self.entropy.clone())
     }
+}
+
+/// Spawns on the current runtime.
+fn on_runtime() -> Spawn {
+    let runtime = tokio::runtime::Handle::current();
+    Arc::new(move |task| drop(runtime.spawn(task)))
 }

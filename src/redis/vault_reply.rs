@@ -10,10 +10,13 @@ use super::{
     reply::{bytes, kind, strange, text, unfaulted},
 };
 use crate::{
+    clock::from_epoch_millis,
     error::{AttemptError, Corrupt},
     vault::{
         MutationId, Stored, TokenId, Version,
-        store::{Applied, Attempt, Due, Fate, Loaded, Moved, Observed, Page, ReceiptSeq},
+        store::{
+            Applied, Attempt, Due, Fate, Loaded, Moved, Observed, Page, ReceiptSeq, ServerTime,
+        },
     },
 };
 
@@ -26,12 +29,23 @@ pub(super) fn loaded(
 ) -> Result<Loaded, AttemptError> {
     let mut parts = parts(reply, keys, observed)?;
     let kind = kind(&parts).to_vec();
-    let (b"loaded", [_, version, receipt_seq, Value::Array(values), newest, next]) =
-        (kind.as_slice(), parts.as_mut_slice())
+    let (
+        b"loaded",
+        [
+            _,
+            version,
+            receipt_seq,
+            Value::Array(values),
+            newest,
+            next,
+            time,
+        ],
+    ) = (kind.as_slice(), parts.as_mut_slice())
     else {
         return Err(strange());
     };
     let (values, newest) = (std::mem::take(values), self::newest(newest, next)?);
+    let server_time = self::server_time(time)?;
     let (version, receipt_seq) = (
         Version::new(count(version)?),
         ReceiptSeq::new(count(receipt_seq)?),
@@ -42,6 +56,7 @@ pub(super) fn loaded(
             version,
             receipt_seq,
             newest,
+            server_time,
             tokens: tokens
                 .into_iter()
                 .map(|(token, value)| (token, Some(value)))
@@ -53,6 +68,7 @@ pub(super) fn loaded(
         version,
         receipt_seq,
         newest,
+        server_time,
         tokens: named(tokens.iter(), values)?,
         unnameable: Vec::new(),
     })
@@ -82,6 +98,7 @@ pub(super) fn applied(
                 Value::Array(values),
                 newest,
                 next,
+                time,
             ],
         ) => Ok(Applied::Conflict {
             moved: match bytes(moved) {
@@ -93,6 +110,7 @@ pub(super) fn applied(
                 version: Version::new(count(version)?),
                 receipt_seq: ReceiptSeq::new(count(receipt_seq)?),
                 newest: self::newest(newest, next)?,
+                server_time: server_time(time)?,
                 tokens: named(attempt.read.keys(), std::mem::take(values))?,
                 unnameable: Vec::new(),
             },
@@ -124,11 +142,12 @@ pub(super) fn settled(
 pub(super) fn due(reply: Value, keys: &VaultKeys) -> Result<Due, AttemptError> {
     let parts = parts(reply, keys, &Observed::default())?;
     match (kind(&parts), parts.as_slice()) {
-        (b"due", [_, Value::Int(whole), drift, Value::Array(tokens)]) => Ok(Due {
+        (b"due", [_, Value::Int(whole), drift, Value::Array(tokens), disputed]) => Ok(Due {
             tokens: tokens
                 .iter()
                 .filter_map(|token| TokenId::new(std::str::from_utf8(bytes(token)).ok()?).ok())
                 .collect(),
+            disputed: count(disputed)?,
             is_whole: *whole == 1,
             drift: count(drift)?,
         }),
@@ -149,7 +168,7 @@ pub(super) fn page(reply: Value, keys: &VaultKeys) -> Result<Page, AttemptError>
     let mut parts = parts(reply, keys, &Observed::default())?;
     let kind = kind(&parts).to_vec();
     match (kind.as_slice(), parts.as_mut_slice()) {
-        (b"page", [_, cursor, Value::Array(values)]) => {
+        (b"page", [_, cursor, Value::Array(values), time]) => {
             let (tokens, unnameable) = pairs(std::mem::take(values));
             Ok(Page {
                 cursor: std::str::from_utf8(bytes(cursor))
@@ -158,6 +177,7 @@ pub(super) fn page(reply: Value, keys: &VaultKeys) -> Result<Page, AttemptError>
                     .ok_or_else(strange)?,
                 tokens,
                 unnameable,
+                server_time: server_time(time)?,
             })
         }
         _ => Err(strange()),
@@ -188,6 +208,10 @@ fn count(value: &Value) -> Result<u64, AttemptError> {
         Value::Int(count) => u64::try_from(*count).map_err(|_| strange()),
         _ => Err(strange()),
     }
+}
+
+fn server_time(millis: &Value) -> Result<ServerTime, AttemptError> {
+    Ok(ServerTime::new(from_epoch_millis(count(millis)?)))
 }
 
 /// The newest receipt and its number; `next` is the number after it.

@@ -88,6 +88,12 @@ impl<N: Connect, C: Clock, E: Entropy> RedisVaultStore<N, C, E> {
         &self.link
     }
 
+    /// Its clock.
+    #[must_use]
+    pub fn clock(&self) -> &C {
+        &self.clock
+    }
+
     /// A counter of the waits for its own lock.
     #[must_use]
     pub fn lock_waits(&self) -> LockWaits {
@@ -146,9 +152,9 @@ impl<N: Connect, C: Clock, E: Entropy> VaultStore for RedisVaultStore<N, C, E> {
         vault_reply::settled(reply, &self.keys, observed)
     }
 
-    async fn due(&self, now: SystemTime, limit: usize) -> Result<Due, AttemptError> {
+    async fn due(&self, own: SystemTime, limit: usize) -> Result<Due, AttemptError> {
         let mut call = SCRIPTS.vault_due.call(&self.keys.all());
-        call.arg(epoch_millis(now)).arg(limit);
+        call.arg(epoch_millis(own)).arg(limit);
         let reply = self.link.run(&SCRIPTS.vault_due, &call).await?;
         vault_reply::due(reply, &self.keys)
     }

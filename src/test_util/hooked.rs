@@ -131,7 +131,7 @@ hooks! {
             begun: ReceiptSeq,
             observed: &Observed
         ) -> Result<Option<Fate>, AttemptError>;
-        fn due(now: SystemTime, limit: usize) -> Result<Due, AttemptError>;
+        fn due(own: SystemTime, limit: usize) -> Result<Due, AttemptError>;
         fn index(tokens: &[Indexed], whole: Option<u64>) -> Result<(), AttemptError>;
         fn scan(cursor: u64, count: usize) -> Result<Page, AttemptError>;
         fn lease() -> S::Lease;

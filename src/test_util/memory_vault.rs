@@ -4,41 +4,66 @@ use std::time::SystemTime;
 
 use super::VaultModel;
 use crate::{
+    clock::{Clock, SystemClock},
     error::AttemptError,
     sync::{Arc, Mutex, lock},
     vault::{
         MutationId,
         store::{
             Applied, Attempt, Due, Fate, Indexed, Load, Loaded, Observed, Page, ReceiptSeq,
-            VaultStore,
+            ServerTime, VaultStore,
         },
     },
 };
 
-/// A vault in memory. Clones share it.
-#[derive(Clone, Default)]
-pub struct MemoryVault(Arc<Mutex<VaultModel>>);
+/// A vault in memory, whose "server" has the given clock. Clones share it.
+#[derive(Clone)]
+pub struct MemoryVault<C = SystemClock> {
+    model: Arc<Mutex<VaultModel>>,
+    clock: C,
+}
 
 impl MemoryVault {
-    /// An empty vault.
+    /// An empty vault, with the system's clock.
     #[must_use]
     pub fn new() -> Self {
-        Self::default()
+        Self::over(VaultModel::default())
     }
 
-    /// A vault with this initial state.
+    /// A vault with this initial state, and the system's clock.
     #[must_use]
     pub fn over(model: VaultModel) -> Self {
-        Self(Arc::new(Mutex::new(model)))
+        Self::with_clock(model, SystemClock::new())
+    }
+}
+
+impl Default for MemoryVault {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<C: Clock> MemoryVault<C> {
+    /// A vault with this initial state and clock.
+    #[must_use]
+    pub fn with_clock(model: VaultModel, clock: C) -> Self {
+        Self {
+            model: Arc::new(Mutex::new(model)),
+            clock,
+        }
     }
 
     /// Reads or changes the vault in one atomic step.
     pub fn with<T>(&self, step: impl FnOnce(&mut VaultModel) -> T) -> T {
-        step(&mut lock(&self.0))
+        step(&mut lock(&self.model))
+    }
+
+    fn time(&self) -> ServerTime {
+        ServerTime::new(self.clock.wall())
     }
 }
 
-impl VaultStore for MemoryVault {
+impl<C: Clock> VaultStore for MemoryVault<C> {
     type Lease = ();
 
     fn tokens_key(&self) -> &'static str {
@@ -46,7 +71,9 @@ impl VaultStore for MemoryVault {
     }
 
     async fn load(&self, what: Load<'_>, observed: &Observed) -> Result<Loaded, AttemptError> {
-        self.with(|vault| vault.load(what, observed))
+        let mut loaded = self.with(|vault| vault.load(what, observed))?;
+        loaded.server_time = self.time();
+        Ok(loaded)
     }
 
     async fn apply(
@@ -54,7 +81,11 @@ impl VaultStore for MemoryVault {
         attempt: &Attempt<'_>,
         observed: &Observed,
     ) -> Result<Applied, AttemptError> {
-        self.with(|vault| vault.apply(attempt, observed))
+        let mut applied = self.with(|vault| vault.apply(attempt, observed))?;
+        if let Applied::Conflict { now, .. } = &mut applied {
+            now.server_time = self.time();
+        }
+        Ok(applied)
     }
 
     async fn settle(
@@ -66,7 +97,8 @@ impl VaultStore for MemoryVault {
         self.with(|vault| vault.settle(mutation, begun, observed))
     }
 
-    async fn due(&self, now: SystemTime, limit: usize) -> Result<Due, AttemptError> {
+    async fn due(&self, own: SystemTime, limit: usize) -> Result<Due, AttemptError> {
+        let now = own.min(self.time().get());
         Ok(self.with(|vault| vault.due(now, limit)))
     }
 
@@ -75,7 +107,9 @@ impl VaultStore for MemoryVault {
     }
 
     async fn scan(&self, cursor: u64, count: usize) -> Result<Page, AttemptError> {
-        Ok(self.with(|vault| vault.scan(cursor, count)))
+        let mut page = self.with(|vault| vault.scan(cursor, count));
+        page.server_time = self.time();
+        Ok(page)
     }
 
     async fn lease(&self) {}

@@ -12,7 +12,7 @@ use crate::{
         MutationId, Stored, TokenId, Version,
         store::{
             Applied, Attempt, Change, Diff, Due, Fate, Fence, Load, Loaded, Moved, Observed, Page,
-            ReceiptSeq,
+            ReceiptSeq, ServerTime,
         },
     },
 };
@@ -20,7 +20,8 @@ use crate::{
 /// Receipts that the store keeps.
 const KEPT: u64 = 10_000;
 
-/// The content of a vault's keys; each method is one atomic step of a server.
+/// The content of a vault's keys; each method is one atomic step of a server. It has
+/// no clock: its answers' `server_time` is the epoch.
 #[derive(Clone, Debug)]
 pub struct VaultModel {
     tokens: BTreeMap<TokenId, Stored>,
@@ -245,6 +246,7 @@ impl VaultModel {
         due.truncate(limit);
         Due {
             tokens: due.into_iter().map(|(_, token)| token).collect(),
+            disputed: 0,
             is_whole: true,
             drift: self.version - self.own,
         }
@@ -270,6 +272,7 @@ impl VaultModel {
             },
             tokens,
             unnameable: Vec::new(),
+            server_time: ServerTime::default(),
         }
     }
 
@@ -278,6 +281,7 @@ impl VaultModel {
             version: self.version(),
             receipt_seq: self.next_receipt(),
             newest: self.newest(),
+            server_time: ServerTime::default(),
             tokens: tokens
                 .map(|token| (token.clone(), self.tokens.get(token).cloned()))
                 .collect(),

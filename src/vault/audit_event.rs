@@ -40,6 +40,8 @@ impl Operation {
 /// One decision.
 #[derive(Clone, Debug)]
 pub(super) struct Decision {
+    /// The event's id.
+    pub(super) id: String,
     pub(super) operation: Operation,
     /// `reveal_allowed` and the like.
     pub(super) decision: &'static str,
@@ -48,6 +50,35 @@ pub(super) struct Decision {
     pub(super) token: Option<String>,
     pub(super) token_type: Option<String>,
     pub(super) count: Option<u64>,
+    /// Made by [`audit_id`], at most [`NAMED`]; `None` if the operation is of one
+    /// token.
+    pub(super) tokens: Option<Vec<String>>,
+    /// The id of the event that said beforehand what this one corrects.
+    pub(super) intent: Option<String>,
+}
+
+/// How many tokens one event names.
+pub(super) const NAMED: usize = 1000;
+
+/// Why what an event said beforehand is not, or need not be, so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Undone {
+    /// There was no such token.
+    Absent,
+    /// It was not done and will not be.
+    NotApplied,
+    /// It may have been done.
+    OutcomeUnknown,
+}
+
+impl Undone {
+    fn reason(self) -> &'static str {
+        match self {
+            Self::Absent => "absent",
+            Self::NotApplied => "not_applied",
+            Self::OutcomeUnknown => "outcome_unknown",
+        }
+    }
 }
 
 /// The name in audit events of what a caller passed as a token: itself if it
@@ -63,17 +94,59 @@ pub(super) async fn audit_id<P: CryptoProvider>(crypto: &P, token: &str) -> Opti
 }
 
 impl Decision {
+    /// A decision with an id of its own, about nothing yet.
+    pub(super) fn new(
+        operation: Operation,
+        decision: &'static str,
+        entropy: &impl Entropy,
+    ) -> Self {
+        Self {
+            id: uuid(entropy),
+            operation,
+            decision,
+            reason: None,
+            token: None,
+            token_type: None,
+            count: None,
+            tokens: None,
+            intent: None,
+        }
+    }
+
+    /// The event that follows if `undone` holds for these tokens of this one, all of
+    /// them for `None`.
+    pub(super) fn undone(
+        &self,
+        undone: Undone,
+        tokens: Option<Vec<String>>,
+        entropy: &impl Entropy,
+    ) -> Self {
+        let decision = match self.operation {
+            Operation::Detokenize => "detokenize_failed",
+            Operation::Purge | Operation::PurgeExpired | Operation::Reveal => "purge_failed",
+        };
+        let tokens = tokens.or_else(|| self.tokens.clone());
+        Self {
+            id: uuid(entropy),
+            decision,
+            reason: Some(undone.reason().to_owned()),
+            count: tokens.as_ref().map(|tokens| tokens.len() as u64),
+            tokens,
+            intent: Some(self.id.clone()),
+            ..self.clone()
+        }
+    }
+
     /// The event of this decision, with the current time.
     pub(super) fn event(
         &self,
         policy: &RevealPolicy,
         clock: &impl Clock,
-        entropy: &impl Entropy,
     ) -> Result<Event, InvalidEvent> {
         #[derive(Serialize)]
         #[serde(rename_all = "camelCase")]
         struct Text<'a> {
-            id: String,
+            id: &'a str,
             timestamp: String,
             protocol: &'static str,
             operation: &'static str,
@@ -89,6 +162,10 @@ impl Decision {
             count: Option<u64>,
             reveal_policy: String,
             summary: Summary,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            tokens: Option<&'a [String]>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            intent: Option<&'a str>,
         }
         #[derive(Serialize)]
         #[serde(rename_all = "camelCase")]
@@ -101,7 +178,7 @@ impl Decision {
         struct Empty {}
 
         let text = Text {
-            id: uuid(entropy),
+            id: &self.id,
             timestamp: iso8601(clock.wall()),
             protocol: "token-vault",
             operation: self.operation.name(),
@@ -123,6 +200,8 @@ impl Decision {
                 by_type: Empty {},
                 by_action: [(self.decision, 1)].into(),
             },
+            tokens: self.tokens.as_deref(),
+            intent: self.intent.as_deref(),
         };
         Event::from_serialize(&text)
     }

@@ -51,7 +51,8 @@ pub struct Listing {
 }
 
 impl<S: VaultStore, C: Clock, E: Entropy> TokenStore<S, C, E> {
-    /// Every live token, or those of one type, without their envelopes. O(all
+    /// Every token that is not past its end, or those of one type, without their
+    /// envelopes. O(all
     /// tokens), in slices; a token created or purged in the meantime may be
     /// included or not.
     ///
@@ -65,7 +66,6 @@ impl<S: VaultStore, C: Clock, E: Entropy> TokenStore<S, C, E> {
         // A token may be in two slices.
         let mut tokens = BTreeMap::<TokenId, Result<TokenMetadata, Quarantined>>::new();
         let mut unnameable = Vec::new();
-        let now = self.wall();
         let (mut cursor, mut size) = (0, SliceSize::default());
         loop {
             let page = self.scan(cursor, size.tokens()).await?;
@@ -75,9 +75,10 @@ impl<S: VaultStore, C: Clock, E: Entropy> TokenStore<S, C, E> {
                     .map(|(_, stored)| stored.bytes().len())
                     .sum(),
             );
+            let clocks = self.clocks(page.server_time);
             for (token, stored) in page.tokens {
                 let listed = match TokenRecord::parse(&stored) {
-                    Ok(record) if record.is_expired(now) => continue,
+                    Ok(record) if clocks.is_past(record.ends()) => continue,
                     Ok(record)
                         if token_type
                             .is_some_and(|wanted| wanted.as_str() != record.token_type) =>

@@ -39,7 +39,9 @@
 //! # }
 //! ```
 
+mod audit;
 mod audit_event;
+mod clocks;
 mod context;
 mod diff;
 mod list;
@@ -52,6 +54,7 @@ mod record;
 mod reveal;
 mod slice;
 pub mod store;
+mod tasks;
 mod token;
 mod token_store;
 mod token_vault;
@@ -66,8 +69,9 @@ pub use plaintext::Plaintext;
 pub use policy::{
     Deterministic, InvalidRetention, MAX_PLAINTEXT, Retention, RevealPolicy, VaultPolicy,
 };
-pub use purge::Pruned;
+pub use purge::{Pruned, Purged};
 pub use store::{MutationId, Version};
+pub use tasks::{Spawn, Task};
 pub use token::{InvalidTokenId, InvalidTokenType, Stored, TokenId, TokenType};
 pub use token_store::TokenStore;
 pub use token_vault::{

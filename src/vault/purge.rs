@@ -1,16 +1,28 @@
-//! Purges tokens: one by its id, or all that have expired.
+//! Purges tokens: one by its id, or all that have expired. The audit chain says so
+//! first.
 
 use super::{
-    audit_event::{Decision, Operation, audit_id},
+    audit_event::{Decision, Operation, Undone, audit_id},
     mutation::MutateError,
     record::TokenRecord,
     slice::{MAX_TOKENS, SliceSize},
     store::{Indexed, VaultStore},
+    tasks::Task,
     token::{Stored, TokenId},
     token_vault::{PurgeError, TokenVault},
     view::View,
 };
-use crate::{clock::Clock, crypto::CryptoProvider, entropy::Entropy};
+use crate::{clock::Clock, crypto::CryptoProvider, entropy::Entropy, error::AppendError};
+
+/// The result of [`TokenVault::purge_expired`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Purged {
+    /// Expired tokens that were deleted.
+    pub purged: u64,
+    /// Tokens that are past their end by one clock only, and were kept: the clocks of
+    /// Redis and of this process disagree.
+    pub disputed: u64,
+}
 
 /// The result of one slice of [`TokenVault::prune`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +31,14 @@ pub struct Pruned {
     pub purged: u64,
     /// Whether there may be more.
     pub more: bool,
+}
+
+/// What a purge of one token met.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Met {
+    Nothing,
+    Expired,
+    Live,
 }
 
 impl<S, P, C, E> TokenVault<S, P, C, E>
@@ -31,192 +51,267 @@ where
     /// Deletes `token` and returns whether it existed; an expired one counts as
     /// absent, but is deleted too.
     ///
+    /// Once begun, it is carried out and audited whether or not the future is
+    /// dropped.
+    ///
     /// # Errors
     ///
     /// [`PurgeError`].
     pub async fn purge(&self, token: &str) -> Result<bool, PurgeError> {
-        let mut outcome = Ok(false);
-        if let Ok(id) = TokenId::new(token) {
-            let now = self.clock.wall();
-            let delete = |view: &mut View| {
-                let stored = view.get(&id);
-                view.delete(&id);
-                // A field that is not a token record existed too.
-                stored.is_some_and(|stored| {
-                    TokenRecord::parse(&stored).map_or(true, |record| !record.is_expired(now))
-                })
-            };
-            let done = self.tokens.transaction([id.clone()], delete).await;
-            outcome = done.map(|done| done.output);
-        }
-        let reason = match &outcome {
-            Ok(_) => None,
-            // It may be deleted: the chain has to contain the request.
-            Err(MutateError::Unknown { .. }) => Some("outcome_unknown".to_owned()),
-            Err(_) => return outcome.map_err(PurgeError::from),
-        };
-        let audited = self
-            .record(Decision {
-                operation: Operation::Purge,
-                decision: "purge",
-                reason,
-                token: audit_id(&*self.crypto, token).await,
-                token_type: None,
-                count: None,
-            })
-            .await;
-        let existed = outcome?;
-        match audited {
-            Ok(()) => Ok(existed),
-            Err(cause) => Err(PurgeError::NotAudited {
-                purged: u64::from(existed),
-                cause,
-            }),
-        }
+        let (vault, token) = (self.clone(), token.to_owned());
+        let purge = async move { vault.purge_one(&token).await };
+        self.tasks.run(Box::pin(purge)).await?
     }
 
-    /// Deletes every expired token and returns their number, in short slices.
-    /// Call it from time to time, outside of requests: an expired token is
-    /// absent whether or not it has been deleted.
+    async fn purge_one(&self, token: &str) -> (Result<bool, PurgeError>, Option<Task>) {
+        let mut intent = self.decision(Operation::Purge, "purge");
+        intent.token = audit_id(&*self.crypto, token).await;
+        if let Err(error) = self.record(&intent).await {
+            let withdrawal = self.withdrawal(vec![intent], &error);
+            return (Err(error.into()), withdrawal);
+        }
+        let met = match TokenId::new(token) {
+            Ok(id) => self.delete(id).await,
+            Err(_) => Ok(Met::Nothing),
+        };
+        let undone = match &met {
+            Ok(Met::Nothing) => Some(Undone::Absent),
+            Ok(Met::Expired | Met::Live) => None,
+            Err(error) => Some(undone(error)),
+        };
+        let audited = match undone {
+            Some(undone) => self.record_undone(&intent, undone, None).await,
+            None => Ok(()),
+        };
+        let outcome = match (met, audited) {
+            (Err(error), _) => Err(error.into()),
+            (Ok(_), Err(cause)) => Err(PurgeError::OutcomeNotAudited { purged: 0, cause }),
+            (Ok(met), Ok(())) => Ok(met == Met::Live),
+        };
+        (outcome, None)
+    }
+
+    async fn delete(&self, token: TokenId) -> Result<Met, MutateError> {
+        let delete = |view: &mut View| {
+            let Some(stored) = view.get(&token) else {
+                return Met::Nothing;
+            };
+            view.delete(&token);
+            let clocks = self.tokens.clocks(view.server_time());
+            match TokenRecord::parse(&stored) {
+                Ok(record) if clocks.is_past(record.ends()) => Met::Expired,
+                // A field that is not a token record existed too.
+                _ => Met::Live,
+            }
+        };
+        let done = self.tokens.transaction([token.clone()], delete).await?;
+        Ok(done.output)
+    }
+
+    /// Deletes every expired token, in short slices, each of which is audited before.
+    /// Call it from time to time, outside of requests: an expired token is absent
+    /// whether or not it has been deleted.
+    ///
+    /// Once begun, it is carried out whether or not the future is dropped.
     ///
     /// # Errors
     ///
     /// [`PurgeError`]; tokens purged before it stay purged, and are audited.
-    pub async fn purge_expired(&self) -> Result<u64, PurgeError> {
-        let mut purged = 0;
-        let ended = self.purge_all(&mut purged).await;
-        // A purge of nothing is audited too.
-        self.audit_purged(purged, ended.map(|()| true)).await?;
-        Ok(purged)
-    }
-
-    async fn purge_all(&self, purged: &mut u64) -> Result<(), PurgeError> {
-        let mut size = SliceSize::default();
-        while self.slice(&mut size, purged).await? {}
-        self.rebuild_index(purged).await
+    pub async fn purge_expired(&self) -> Result<Purged, PurgeError> {
+        let vault = self.clone();
+        let purge = async move {
+            let mut sweep = Sweep::new(&vault, SliceSize::default());
+            let ended = sweep.all().await;
+            let purged = sweep.purged;
+            let outcome = ended.map(|disputed| Purged { purged, disputed });
+            (outcome, sweep.withdrawal)
+        };
+        self.tasks.run(Box::pin(purge)).await?
     }
 
     /// One slice of [`purge_expired`](Self::purge_expired), of at most `most`
     /// tokens, by the index: only `purge_expired` finds tokens of foreign
-    /// replicas. Audited if it purged anything.
+    /// replicas. Audited if it purges anything.
     ///
     /// # Errors
     ///
     /// As for `purge_expired`.
     pub async fn prune(&self, most: usize) -> Result<Pruned, PurgeError> {
-        let (mut size, mut purged) = (SliceSize::of(most), 0);
-        let ended = self.slice(&mut size, &mut purged).await;
-        let more = *ended.as_ref().unwrap_or(&false);
-        let is_told = purged > 0;
-        self.audit_purged(purged, ended.map(|_| is_told)).await?;
-        Ok(Pruned { purged, more })
+        let vault = self.clone();
+        let prune = async move {
+            let mut sweep = Sweep::new(&vault, SliceSize::of(most));
+            let ended = sweep.slice().await;
+            let purged = sweep.purged;
+            let outcome = ended.map(|more| Pruned { purged, more });
+            (outcome, sweep.withdrawal)
+        };
+        self.tasks.run(Box::pin(prune)).await?
+    }
+}
+
+/// One purge of expired tokens.
+struct Sweep<'a, S, P, C, E> {
+    vault: &'a TokenVault<S, P, C, E>,
+    size: SliceSize,
+    purged: u64,
+    is_audited: bool,
+    /// Records that something was not done of which the audit chain may say so.
+    withdrawal: Option<Task>,
+}
+
+impl<'a, S, P, C, E> Sweep<'a, S, P, C, E>
+where
+    S: VaultStore,
+    P: CryptoProvider,
+    C: Clock,
+    E: Entropy,
+{
+    fn new(vault: &'a TokenVault<S, P, C, E>, size: SliceSize) -> Self {
+        Self {
+            vault,
+            size,
+            purged: 0,
+            is_audited: false,
+            withdrawal: None,
+        }
     }
 
-    /// Records in the audit chain how many were deleted, if any.
-    async fn audit_purged(
-        &self,
-        purged: u64,
-        ended: Result<bool, PurgeError>,
-    ) -> Result<(), PurgeError> {
-        let is_unknown = matches!(ended, Err(PurgeError::Mutate(MutateError::Unknown { .. })));
-        if matches!(ended, Ok(true)) || purged > 0 || is_unknown {
-            let audited = self
-                .record(Decision {
-                    operation: Operation::PurgeExpired,
-                    decision: "purge_expired",
-                    // More may have been deleted than were counted.
-                    reason: is_unknown.then(|| "outcome_unknown".to_owned()),
-                    token: None,
-                    token_type: None,
-                    count: Some(purged),
-                })
-                .await;
-            ended?;
-            return audited.map_err(|cause| PurgeError::NotAudited { purged, cause });
+    /// Purges all; returns how many tokens are past their end by one clock only.
+    async fn all(&mut self) -> Result<u64, PurgeError> {
+        while self.slice().await? {}
+        let tokens = &self.vault.tokens;
+        let mut due = tokens.due(1).await?;
+        if !due.is_whole {
+            self.rebuild_index(due.drift).await?;
+            due = tokens.due(1).await?;
         }
-        ended.map(drop)
+        if !self.is_audited {
+            // A purge of nothing is audited too.
+            self.audit(Vec::new()).await?;
+        }
+        Ok(due.disputed)
     }
 
     /// Purges tokens that are expired by the index; returns whether there may
     /// be more.
-    async fn slice(&self, size: &mut SliceSize, purged: &mut u64) -> Result<bool, PurgeError> {
-        let asked = size.tokens();
-        let due = self.tokens.due(self.clock.wall(), asked).await?;
+    async fn slice(&mut self) -> Result<bool, PurgeError> {
+        let asked = self.size.tokens();
+        let due = self.vault.tokens.due(asked).await?;
         let more = due.tokens.len() == asked;
-        let (gone, others) = self.purge_if_expired(due.tokens, size).await?;
-        *purged += gone;
+        let before = self.purged;
+        let others = self.purge(due.tokens).await?;
         // The index had these wrong; uncorrected, they would be due again and
         // again. The index is advisory: if it cannot be corrected, the purge
         // stands, but ends here instead of repeating.
-        let corrected = others.is_empty() || self.tokens.index(&others, None).await.is_ok();
-        Ok(more && (gone > 0 || corrected))
+        let corrected = others.is_empty() || self.vault.tokens.index(&others, None).await.is_ok();
+        Ok(more && (self.purged > before || corrected))
     }
 
-    /// Deletes those of `tokens` that have expired; returns their number and
-    /// the others as they are now.
-    async fn purge_if_expired(
-        &self,
-        tokens: Vec<TokenId>,
-        size: &mut SliceSize,
-    ) -> Result<(u64, Vec<Indexed>), MutateError> {
+    /// Deletes those of `tokens` that have expired; returns the others as they are
+    /// now.
+    async fn purge(&mut self, tokens: Vec<TokenId>) -> Result<Vec<Indexed>, PurgeError> {
         if tokens.is_empty() {
-            return Ok((0, Vec::new()));
+            return Ok(Vec::new());
         }
-        let now = self.clock.wall();
-        let named = tokens.clone();
+        let store = &self.vault.tokens;
+        let loaded = store.read_tokens(&tokens).await?;
+        let clocks = store.clocks(loaded.server_time);
+        let stored = loaded.tokens.values().flatten();
+        self.size
+            .adapt(stored.map(|stored| stored.bytes().len()).sum());
+        let (mut expired, mut others) = (Vec::new(), Vec::new());
+        for (token, read) in loaded.tokens {
+            match read.as_ref().and_then(|read| TokenRecord::parse(read).ok()) {
+                Some(record) if clocks.is_past(record.ends()) => expired.push(token),
+                _ => others.push(indexed(token, read)),
+            }
+        }
+        if expired.is_empty() {
+            return Ok(others);
+        }
+        let intent = self.audit(expired.clone()).await?;
+        let named = expired.clone();
         let delete = move |view: &mut View| {
-            let (mut purged, mut bytes, mut others) = (0, 0, Vec::new());
+            let clocks = store.clocks(view.server_time());
+            let mut kept = Vec::new();
             for token in &named {
                 let read = view.get(token);
-                bytes += read.as_ref().map_or(0, |stored| stored.bytes().len());
-                let record = read.as_ref().and_then(|read| TokenRecord::parse(read).ok());
-                if record.as_ref().is_some_and(|record| record.is_expired(now)) {
-                    view.delete(token);
-                    purged += 1;
-                } else {
-                    others.push(indexed(token.clone(), read));
+                match read.as_ref().and_then(|read| TokenRecord::parse(read).ok()) {
+                    Some(record) if clocks.is_past(record.ends()) => {
+                        view.delete(token);
+                    }
+                    _ => kept.push((token.clone(), read)),
                 }
             }
-            (purged, bytes, others)
+            kept
         };
-        let done = self.tokens.transaction(tokens, delete).await?;
-        let (purged, bytes, others) = done.output;
-        size.adapt(bytes);
-        Ok((purged, others))
+        let count = expired.len();
+        let kept = match store.transaction(expired, delete).await {
+            Ok(done) => done.output,
+            Err(error) => {
+                // The mutation's error says more than that of the record.
+                let _ = self
+                    .vault
+                    .record_undone(&intent, undone(&error), None)
+                    .await;
+                return Err(error.into());
+            }
+        };
+        self.purged += (count - kept.len()) as u64;
+        for undone in [Undone::Absent, Undone::NotApplied] {
+            let is_absent = undone == Undone::Absent;
+            let tokens = kept.iter().filter(|(_, read)| read.is_none() == is_absent);
+            let tokens: Vec<TokenId> = tokens.map(|(token, _)| token.clone()).collect();
+            if tokens.is_empty() {
+                continue;
+            }
+            let names = self.vault.audit_ids(&tokens).await;
+            let audited = self.vault.record_undone(&intent, undone, Some(names)).await;
+            let purged = self.purged;
+            audited.map_err(|cause| PurgeError::OutcomeNotAudited { purged, cause })?;
+        }
+        others.extend(kept.into_iter().map(|(token, read)| indexed(token, read)));
+        Ok(others)
     }
 
-    /// Reads every token and rebuilds the index, if others have changed the
-    /// vault since it was built.
-    async fn rebuild_index(&self, purged: &mut u64) -> Result<(), PurgeError> {
-        let due = self.tokens.due(self.clock.wall(), 1).await?;
-        if due.is_whole {
-            return Ok(());
+    /// Records that these tokens are going to be purged.
+    async fn audit(&mut self, tokens: Vec<TokenId>) -> Result<Decision, PurgeError> {
+        let mut intent = self
+            .vault
+            .decision(Operation::PurgeExpired, "purge_expired");
+        intent.count = Some(tokens.len() as u64);
+        intent.tokens = Some(self.vault.audit_ids(&tokens).await);
+        if let Err(error) = self.vault.record(&intent).await {
+            self.withdrawal = self.vault.withdrawal(vec![intent], &error);
+            return Err(error.into());
         }
-        let (mut cursor, mut size, mut is_whole) = (0, SliceSize::default(), true);
+        self.is_audited = true;
+        Ok(intent)
+    }
+
+    /// Reads every token and rebuilds the index, which others have changed the vault
+    /// without.
+    async fn rebuild_index(&mut self, drift: u64) -> Result<(), PurgeError> {
+        let tokens = &self.vault.tokens;
+        let (mut cursor, mut is_whole) = (0, true);
+        self.size = SliceSize::default();
         loop {
-            let page = self.tokens.scan(cursor, size.tokens()).await?;
-            size.adapt(
-                page.tokens
-                    .iter()
-                    .map(|(_, stored)| stored.bytes().len())
-                    .sum(),
-            );
-            let now = self.clock.wall();
+            let page = tokens.scan(cursor, self.size.tokens()).await?;
+            let stored = page.tokens.iter().map(|(_, stored)| stored.bytes().len());
+            self.size.adapt(stored.sum());
+            let clocks = tokens.clocks(page.server_time);
             let (mut expired, mut others) = (Vec::new(), Vec::new());
             for (token, stored) in page.tokens {
-                if TokenRecord::parse(&stored).is_ok_and(|record| record.is_expired(now)) {
-                    expired.push(token);
-                } else {
-                    others.push(indexed(token, Some(stored)));
+                match TokenRecord::parse(&stored) {
+                    Ok(record) if clocks.is_past(record.ends()) => expired.push(token),
+                    _ => others.push(indexed(token, Some(stored))),
                 }
             }
-            for some in expired.chunks(size.tokens()) {
-                let (gone, left) = self.purge_if_expired(some.to_vec(), &mut size).await?;
-                *purged += gone;
-                others.extend(left);
+            for some in expired.chunks(self.size.tokens()) {
+                others.extend(self.purge(some.to_vec()).await?);
             }
             for some in others.chunks(MAX_TOKENS) {
-                is_whole &= self.tokens.index(some, None).await.is_ok();
+                is_whole &= tokens.index(some, None).await.is_ok();
             }
             cursor = page.cursor;
             if cursor == 0 {
@@ -225,9 +320,37 @@ where
         }
         if is_whole {
             // If this fails, the next purge reads every token again.
-            let _ = self.tokens.index(&[], Some(due.drift)).await;
+            let _ = tokens.index(&[], Some(drift)).await;
         }
         Ok(())
+    }
+}
+
+/// What is known of a purge that failed so.
+fn undone(error: &MutateError) -> Undone {
+    match error {
+        MutateError::Unknown { .. } => Undone::OutcomeUnknown,
+        MutateError::NotApplied(_) | MutateError::Corrupt(_) => Undone::NotApplied,
+    }
+}
+
+impl<S, P, C, E> TokenVault<S, P, C, E>
+where
+    S: VaultStore,
+    P: CryptoProvider,
+    C: Clock,
+    E: Entropy,
+{
+    /// Records what is known of a purge of which the audit chain says that it
+    /// happened.
+    async fn record_undone(
+        &self,
+        intent: &Decision,
+        undone: Undone,
+        tokens: Option<Vec<String>>,
+    ) -> Result<(), AppendError> {
+        let decision = intent.undone(undone, tokens, &self.entropy);
+        self.record(&decision).await
     }
 }
 
@@ -237,6 +360,6 @@ fn indexed(token: TokenId, read: Option<Stored>) -> Indexed {
     Indexed {
         token,
         read,
-        expires: record.map(|record| record.expires()),
+        expires: record.map(|record| record.ends().last),
     }
 }

@@ -8,7 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::token::Stored;
+use super::{clocks::Ends, token::Stored};
 use crate::clock::parse_iso8601;
 
 /// A token record, read from its stored text.
@@ -22,6 +22,19 @@ pub(super) struct TokenRecord {
     pub(super) metadata: Box<RawValue>,
     pub(super) envelope: Box<RawValue>,
     pub(super) aad: Box<RawValue>,
+}
+
+/// What a record's aad says about it. Other members are bound to the envelope too,
+/// and not looked at.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct AadFields {
+    /// The token for which the envelope was made.
+    #[serde(default)]
+    pub(super) token: Option<String>,
+    /// When the envelope expires: only in records that this store made.
+    #[serde(default)]
+    pub(super) expires_at: Option<String>,
 }
 
 impl TokenRecord {
@@ -54,14 +67,44 @@ impl TokenRecord {
         serde_json::to_vec(self).unwrap_or_default().into()
     }
 
-    /// When it expires, in whole milliseconds.
-    pub(super) fn expires(&self) -> SystemTime {
-        parse_iso8601(&self.expires_at).unwrap_or(UNIX_EPOCH)
+    /// What the aad says.
+    pub(super) fn aad_fields(&self) -> AadFields {
+        serde_json::from_str(self.aad.get()).unwrap_or(AadFields {
+            token: None,
+            expires_at: None,
+        })
     }
 
-    /// Whether it has expired by `now`.
-    pub(super) fn is_expired(&self, now: SystemTime) -> bool {
-        self.expires() <= now
+    /// The end that the record itself states.
+    pub(super) fn end(&self) -> Ends {
+        let end = parse_iso8601(&self.expires_at).unwrap_or(UNIX_EPOCH);
+        Ends {
+            first: end,
+            last: end,
+        }
+    }
+
+    /// The ends of the record, of its envelope and of its aad. Those that are no
+    /// time do not count: the envelope does not open.
+    pub(super) fn ends(&self) -> Ends {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Envelope {
+            #[serde(default)]
+            expires_at: Option<String>,
+        }
+        let envelope = serde_json::from_str::<Envelope>(self.envelope.get()).ok();
+        let others = [
+            envelope.and_then(|envelope| envelope.expires_at),
+            self.aad_fields().expires_at,
+        ];
+        let others = others.into_iter().flatten();
+        others
+            .filter_map(|end| parse_iso8601(&end))
+            .fold(self.end(), |ends, end| Ends {
+                first: ends.first.min(end),
+                last: ends.last.max(end),
+            })
     }
 }
 

@@ -1,12 +1,14 @@
-//! Reveals a token's plaintext, after an audit record of it.
+//! Reveals or restores plaintexts, after an audit record of it.
 
 use super::{
-    audit_event::{Decision, Operation, audit_id},
+    audit_event::{NAMED, Operation, audit_id},
+    clocks::Clocks,
     object::JsonObject,
     plaintext::Plaintext,
     policy::RevealPolicy,
     record::TokenRecord,
     store::VaultStore,
+    tasks::Task,
     token::{Stored, TokenId},
     token_vault::{DetokenizeError, Refusal, Restored, RevealError, TokenVault},
 };
@@ -31,6 +33,9 @@ where
     /// The plaintext of `token`, if the policy allows it. With `context`, the
     /// envelope is opened under that context instead of the stored one.
     ///
+    /// After dropping the future, the audit chain may say that the token was
+    /// revealed.
+    ///
     /// # Errors
     ///
     /// [`RevealError`].
@@ -43,20 +48,16 @@ where
             RevealPolicy::Disabled => (Err(Refusal::PolicyDisabled), None),
             RevealPolicy::Allowed(_) => self.look_up(token, context).await,
         };
-        let (decision, reason) = match &revealed {
+        let (name, reason) = match &revealed {
             Ok(_) => ("reveal_allowed", None),
             Err(refusal @ Refusal::PolicyDisabled) => ("reveal_denied", Some(refusal.reason())),
             Err(refusal) => ("reveal_failed", Some(refusal.reason())),
         };
-        self.record(Decision {
-            operation: Operation::Reveal,
-            decision,
-            reason: reason.map(str::to_owned),
-            token: audit_id(&*self.crypto, token).await,
-            token_type,
-            count: None,
-        })
-        .await?;
+        let mut decision = self.decision(Operation::Reveal, name);
+        decision.reason = reason.map(str::to_owned);
+        decision.token = audit_id(&*self.crypto, token).await;
+        decision.token_type = token_type;
+        self.record(&decision).await?;
         Ok(revealed?)
     }
 
@@ -82,7 +83,8 @@ where
                 (Err(Refusal::Unreadable(corrupt.to_string())), None)
             }
             Ok(record) => {
-                let revealed = self.open(&record, context).await;
+                let clocks = self.tokens.clocks(loaded.server_time);
+                let revealed = self.open(&token, &record, clocks, context).await;
                 (revealed, Some(record.token_type))
             }
         }
@@ -90,11 +92,20 @@ where
 
     async fn open(
         &self,
+        token: &TokenId,
         record: &TokenRecord,
+        clocks: Clocks,
         context: Option<&JsonObject>,
     ) -> Result<Plaintext, Refusal> {
-        if record.is_expired(self.clock.wall()) {
+        if !clocks.is_live(record.end()) {
             return Err(Refusal::Expired);
+        }
+        if record.aad_fields().token.as_deref() != Some(token.as_str()) {
+            return Err(Refusal::OtherToken);
+        }
+        // The envelope's own, which another may have been put before.
+        if !clocks.is_live(record.ends()) {
+            return Err(Refusal::EnvelopeExpired);
         }
         let unreadable = |what: &str| Refusal::Unreadable(format!("the token's {what}"));
         let aad = match context {
@@ -121,6 +132,9 @@ where
     /// for the service that tokenized them. Missing, expired or undecryptable
     /// ones have no plaintext.
     ///
+    /// Once the first of its audit records was sent, all are written whether or not
+    /// the future is dropped.
+    ///
     /// # Errors
     ///
     /// [`DetokenizeError`]; then no plaintext is returned.
@@ -129,33 +143,58 @@ where
         for some in tokens.chunks(RESTORED_AT_ONCE) {
             match self.restore(some, &mut restored).await {
                 Err(DetokenizeError::Keys(error)) => {
-                    self.record_restore(0, Some("keys_unavailable".to_owned()))
-                        .await?;
+                    self.audit_restore(&[], tokens.len()).await?;
                     return Err(DetokenizeError::Keys(error));
                 }
                 other => other?,
             }
         }
-        let missing = restored
+        let found = restored
             .iter()
-            .filter(|restored| restored.plaintext.is_none())
-            .count();
-        let reason = (missing > 0).then(|| format!("{missing} tokens not restored"));
-        self.record_restore((restored.len() - missing) as u64, reason)
+            .filter(|restored| restored.plaintext.is_some());
+        let found: Vec<&str> = found.map(|restored| restored.token.as_str()).collect();
+        self.audit_restore(&found, tokens.len() - found.len())
             .await?;
         Ok(restored)
     }
 
-    async fn record_restore(&self, count: u64, reason: Option<String>) -> Result<(), AppendError> {
-        self.record(Decision {
-            operation: Operation::Detokenize,
-            decision: "detokenize",
-            reason,
-            token: None,
-            token_type: None,
-            count: Some(count),
-        })
-        .await
+    /// Records that these tokens are restored, and how many others are not.
+    async fn audit_restore(&self, tokens: &[&str], missing: usize) -> Result<(), DetokenizeError> {
+        let mut names = Vec::with_capacity(tokens.len());
+        for token in tokens {
+            names.extend(audit_id(&*self.crypto, token).await);
+        }
+        let vault = self.clone();
+        let audit = async move { vault.record_restore(names, missing).await };
+        Ok(self.tasks.run(Box::pin(audit)).await??)
+    }
+
+    async fn record_restore(
+        &self,
+        names: Vec<String>,
+        missing: usize,
+    ) -> (Result<(), AppendError>, Option<Task>) {
+        // An empty restore is audited too.
+        let events = names.len().div_ceil(NAMED).max(1);
+        let mut recorded = Vec::with_capacity(events);
+        for event in 0..events {
+            let named = names.iter().skip(event * NAMED).take(NAMED).cloned();
+            let named: Vec<String> = named.collect();
+            let mut decision = self.decision(Operation::Detokenize, "detokenize");
+            decision.count = Some(named.len() as u64);
+            decision.tokens = Some(named);
+            if missing > 0 && event + 1 == events {
+                decision.reason = Some(format!("{missing} tokens not restored"));
+            }
+            let audited = self.record(&decision).await;
+            recorded.push(decision);
+            if let Err(error) = audited {
+                // Nothing is given out, of which the first events say otherwise.
+                let withdrawal = self.withdrawal(recorded, &error);
+                return (Err(error), withdrawal);
+            }
+        }
+        (Ok(()), None)
     }
 
     async fn restore(
@@ -168,14 +207,15 @@ where
             .filter_map(|token| TokenId::new(token).ok())
             .collect();
         let loaded = self.tokens.read_tokens(&ids).await?;
+        let clocks = self.tokens.clocks(loaded.server_time);
         for token in tokens {
             let stored = TokenId::new(token)
                 .ok()
-                .and_then(|id| loaded.tokens.get(&id).cloned().flatten());
+                .and_then(|id| Some((loaded.tokens.get(&id)?.clone()?, id)));
             restored.push(Restored {
                 token: token.clone(),
                 plaintext: match stored {
-                    Some(stored) => self.open_stored(&stored).await?,
+                    Some((stored, id)) => self.open_stored(&id, &stored, clocks).await?,
                     None => None,
                 },
             });
@@ -184,22 +224,21 @@ where
     }
 
     /// `None` if it does not decrypt; an outage is an error.
-    async fn open_stored(&self, stored: &Stored) -> Result<Option<Plaintext>, DetokenizeError> {
+    async fn open_stored(
+        &self,
+        token: &TokenId,
+        stored: &Stored,
+        clocks: Clocks,
+    ) -> Result<Option<Plaintext>, DetokenizeError> {
         let Ok(record) = TokenRecord::parse(stored) else {
             return Ok(None);
         };
-        match self.open(&record, None).await {
+        match self.open(token, &record, clocks, None).await {
             Ok(plaintext) => Ok(Some(plaintext)),
             Err(Refusal::Decrypt(error @ DecryptError::Unavailable(_))) => {
                 Err(DetokenizeError::Keys(error))
             }
             Err(_) => Ok(None),
         }
-    }
-
-    /// Writes a decision to the audit chain.
-    pub(super) async fn record(&self, decision: Decision) -> Result<(), AppendError> {
-        let event = decision.event(&self.policy.reveal, &self.clock, &self.entropy)?;
-        self.audit.record(event).await.map(drop)
     }
 }

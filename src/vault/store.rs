@@ -10,7 +10,10 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use super::token::{Stored, TokenId};
 use crate::error::AttemptError;
 
-pub use super::diff::{Change, Diff};
+pub use super::{
+    clocks::ServerTime,
+    diff::{Change, Diff},
+};
 
 /// The number of mutations of the vault so far, foreign ones included: the
 /// fence of the whole-snapshot protocol. Zero before the first.
@@ -121,6 +124,8 @@ pub struct Loaded {
     pub receipt_seq: ReceiptSeq,
     /// The newest receipt at that moment, and its number.
     pub newest: Option<(MutationId, ReceiptSeq)>,
+    /// The server's time at that moment.
+    pub server_time: ServerTime,
     /// The requested and the existing tokens; `None`: absent.
     pub tokens: BTreeMap<TokenId, Option<Stored>>,
     /// Fields of the hash whose name is not a token's, as far as it can be
@@ -227,6 +232,8 @@ pub enum Fate {
 pub struct Due {
     /// The longest expired first.
     pub tokens: Vec<TokenId>,
+    /// How many more are expired by one of the clocks only.
+    pub disputed: u64,
     /// Whether the index contains every token; if not, it has to be rebuilt.
     pub is_whole: bool,
     /// The drift to store with a rebuilt index.
@@ -242,6 +249,8 @@ pub struct Page {
     pub tokens: Vec<(TokenId, Stored)>,
     /// Fields whose name is not a token's, as far as it can be shown.
     pub unnameable: Vec<String>,
+    /// The server's time when it was read.
+    pub server_time: ServerTime,
 }
 
 /// A token to index, if it still has the value that was read.
@@ -301,14 +310,15 @@ pub trait VaultStore: Send + Sync + 'static {
         observed: &Observed,
     ) -> impl Future<Output = Result<Option<Fate>, AttemptError>> + Send;
 
-    /// At most `limit` tokens that are expired by `now` according to the index.
+    /// At most `limit` tokens that are expired according to the index, by the
+    /// server's clock and by the caller's, which says `own`.
     ///
     /// # Errors
     ///
     /// As for [`load`](VaultStore::load).
     fn due(
         &self,
-        now: SystemTime,
+        own: SystemTime,
         limit: usize,
     ) -> impl Future<Output = Result<Due, AttemptError>> + Send;
 

@@ -1,11 +1,12 @@
 //! The token store: mutations and reads of stored tokens, over a [`VaultStore`].
 
-use std::{future::Future, time::SystemTime};
+use std::future::Future;
 
 use super::{
+    clocks::Clocks,
     context::{Context, FAILURE_WAIT, VaultConfig, VaultStats},
     mutation::{self, Done, MutateError, Mutation, Scope},
-    store::{Due, Indexed, Load, Loaded, Observed, Page, VaultStore},
+    store::{Due, Indexed, Load, Loaded, Observed, Page, ServerTime, VaultStore},
     token::TokenId,
     view::View,
 };
@@ -120,12 +121,14 @@ impl<S: VaultStore, C: Clock, E: Entropy> TokenStore<S, C, E> {
             .await
     }
 
-    pub(super) fn wall(&self) -> SystemTime {
-        self.context.clock.wall()
+    /// The clocks for a decision about what the server answered at this time.
+    pub(super) fn clocks(&self, server: ServerTime) -> Clocks {
+        Clocks::new(server, self.context.clock.wall())
     }
 
-    pub(super) async fn due(&self, now: SystemTime, limit: usize) -> Result<Due, ReadError> {
-        self.reading(|| self.context.store.due(now, limit)).await
+    pub(super) async fn due(&self, limit: usize) -> Result<Due, ReadError> {
+        let own = self.context.clock.wall();
+        self.reading(|| self.context.store.due(own, limit)).await
     }
 
     pub(super) async fn index(

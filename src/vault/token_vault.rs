@@ -1,11 +1,14 @@
 //! `TokenVault`, the interface for callers: from plaintext to token and back.
 
+use std::time::Duration;
+
 use super::{
     mutation::MutateError,
     object::{InvalidObject, JsonObject},
     plaintext::Plaintext,
     policy::VaultPolicy,
     store::VaultStore,
+    tasks::{NoResult, Spawn, Tasks},
     token::{InvalidTokenType, TokenId},
     token_store::TokenStore,
 };
@@ -22,7 +25,13 @@ use crate::{
 /// Turns plaintexts into tokens and back, over a vault that other processes use
 /// too. Cheap to clone.
 ///
-/// Every reveal and purge is in the audit chain before its result is returned.
+/// Nothing is revealed, restored or destroyed before the audit chain says so. If a
+/// purge or restore then does not happen, or its outcome is unknown, a second record
+/// says that.
+///
+/// Whether a token is past its end is decided by two clocks, Redis's and this
+/// process's: it is revealed only while both are before it, and destroyed only when
+/// both are past it.
 pub struct TokenVault<S, P, C = SystemClock, E = SystemEntropy> {
     pub(super) tokens: TokenStore<S, C, E>,
     pub(super) crypto: Arc<P>,
@@ -30,6 +39,7 @@ pub struct TokenVault<S, P, C = SystemClock, E = SystemEntropy> {
     pub(super) clock: C,
     pub(super) entropy: E,
     pub(super) policy: VaultPolicy,
+    pub(super) tasks: Tasks,
 }
 
 impl<S, P, C: Clone, E: Clone> Clone for TokenVault<S, P, C, E> {
@@ -41,6 +51,7 @@ impl<S, P, C: Clone, E: Clone> Clone for TokenVault<S, P, C, E> {
             clock: self.clock.clone(),
             entropy: self.entropy.clone(),
             policy: self.policy.clone(),
+            tasks: self.tasks.clone(),
         }
     }
 }
@@ -54,7 +65,8 @@ impl<S, P, C, E> std::fmt::Debug for TokenVault<S, P, C, E> {
 }
 
 impl<S: VaultStore, P, C: Clock, E: Entropy> TokenVault<S, P, C, E> {
-    /// A vault over `tokens`, with envelopes made and opened by `crypto`.
+    /// A vault over `tokens`, with envelopes made and opened by `crypto`. `spawn`
+    /// runs what goes on when its caller has left.
     ///
     /// Programs use [`Builder::token_vault`](crate::Builder::token_vault).
     pub fn new(
@@ -64,6 +76,7 @@ impl<S: VaultStore, P, C: Clock, E: Entropy> TokenVault<S, P, C, E> {
         clock: C,
         entropy: E,
         policy: VaultPolicy,
+        spawn: Spawn,
     ) -> Self {
         Self {
             tokens,
@@ -72,7 +85,15 @@ impl<S: VaultStore, P, C: Clock, E: Entropy> TokenVault<S, P, C, E> {
             clock,
             entropy,
             policy,
+            tasks: Tasks::new(spawn),
         }
+    }
+
+    /// Refuses new purges and restores, and waits at most `deadline` for those that
+    /// run; returns whether all have ended. Call it before
+    /// [`AuditSink::close`], which refuses their records.
+    pub async fn close(&self, deadline: Duration) -> bool {
+        self.tasks.close(&self.clock, deadline).await
     }
 
     /// The token store beneath it.
@@ -189,6 +210,12 @@ pub enum Refusal {
     /// The envelope does not open.
     #[error("the envelope does not open: {0}")]
     Decrypt(DecryptError),
+    /// The record is that of another token, written over this one's.
+    #[error(
+        "the record under this token is that of another one: somebody has copied it there; \
+         restore this token from a backup, or purge it"
+    )]
+    OtherToken,
     /// The stored value is not a token record, or the given context cannot be
     /// used.
     #[error("{0}")]
@@ -207,7 +234,7 @@ impl Refusal {
             Self::UnknownToken => "unknown_token",
             Self::Expired => "token_expired",
             Self::Decrypt(DecryptError::Unavailable(_)) => "reveal_error",
-            Self::EnvelopeExpired | Self::Decrypt(_) => "decrypt_failed",
+            Self::EnvelopeExpired | Self::Decrypt(_) | Self::OtherToken => "decrypt_failed",
             Self::Unreadable(_) | Self::Unavailable(_) => "reveal_error",
         }
     }
@@ -236,6 +263,12 @@ pub enum DetokenizeError {
     /// They are withheld: the restore is not known to be in the audit chain.
     #[error("withheld, because the restore could not be audited: {0}")]
     NotAudited(AppendError),
+    /// The vault is closed.
+    #[error("not restored: the vault is closed; open a new one")]
+    Closed,
+    /// The runtime ended first.
+    #[error("not restored: the runtime ended before the restore was audited")]
+    Abandoned,
 }
 
 /// One token of a bulk restore.
@@ -261,24 +294,59 @@ impl std::fmt::Debug for Restored {
 /// How a purge failed.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum PurgeError {
-    /// See [`MutateError`].
+    /// See [`MutateError`]. The audit chain has a record of the purge, and one of its
+    /// failure.
     #[error(transparent)]
     Mutate(#[from] MutateError),
     /// Redis could not be read; nothing more was purged.
     #[error("{0}")]
     Read(ReadError),
-    /// The purge is applied, but not known to be in the audit chain.
-    #[error("applied, not audited: {purged} tokens are gone, but: {cause}")]
-    NotAudited {
+    /// Nothing more was purged: the purge is not known to be in the audit chain.
+    #[error("not purged, because it could not be audited: {0}")]
+    NotAudited(AppendError),
+    /// Some tokens that the audit chain says are purged were not there, or were not
+    /// to be purged any more; the record of that is missing.
+    #[error(
+        "purged {purged} tokens; others, of which the audit chain says the same, were not there or \
+         had been refreshed, and the record of that is missing: {cause}"
+    )]
+    OutcomeNotAudited {
         /// How many tokens were deleted.
         purged: u64,
-        /// The error of the audit event.
+        /// The error of the second audit event.
         cause: AppendError,
     },
+    /// Nothing was purged: the vault is closed.
+    #[error("not purged: the vault is closed; open a new one")]
+    Closed,
+    /// The runtime ended before the purge did.
+    #[error(
+        "outcome unknown: the runtime ended before the purge did. If the audit chain has a record \
+         of it, the token may be gone"
+    )]
+    Abandoned,
+}
+
+impl From<NoResult> for DetokenizeError {
+    fn from(why: NoResult) -> Self {
+        match why {
+            NoResult::Closed => Self::Closed,
+            NoResult::Abandoned => Self::Abandoned,
+        }
+    }
+}
+
+impl From<NoResult> for PurgeError {
+    fn from(why: NoResult) -> Self {
+        match why {
+            NoResult::Closed => Self::Closed,
+            NoResult::Abandoned => Self::Abandoned,
+        }
+    }
 }
 
 from_cause! { InvalidInput: Object(InvalidObject), Context(InvalidAad) }
 from_cause! { TokenizeError: Invalid(InvalidInput), Corrupt(Corrupt), Encrypt(EncryptError), Name(MacError) }
 from_cause! { RevealError: Refused(Refusal), NotAudited(AppendError) }
 from_cause! { DetokenizeError: Read(ReadError), NotAudited(AppendError) }
-from_cause! { PurgeError: Read(ReadError) }
+from_cause! { PurgeError: Read(ReadError), NotAudited(AppendError) }

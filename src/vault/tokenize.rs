@@ -10,7 +10,7 @@ use super::{
     object::JsonObject,
     policy::MAX_PLAINTEXT,
     record::TokenRecord,
-    store::VaultStore,
+    store::{ServerTime, VaultStore},
     token::{TokenId, TokenType},
     token_vault::{Details, InvalidInput, TokenVault, TokenizeError, Tokenized},
     view::View,
@@ -59,15 +59,13 @@ where
         } else {
             vec![self.draw(token_type)?]
         };
-        let now = self.clock.wall();
         let tokenize = Tokenize {
             vault: self,
             token_type,
             plaintext,
             context: details.context,
             metadata: details.metadata.without(&NOT_METADATA).raw(),
-            now,
-            expires: self.policy.retention.end(now),
+            begun: None,
             candidates: candidates.clone(),
             sealed: None,
         };
@@ -106,8 +104,8 @@ struct Tokenize<'a, S, P, C, E> {
     plaintext: &'a str,
     context: JsonObject,
     metadata: Box<RawValue>,
-    now: SystemTime,
-    expires: SystemTime,
+    /// The server's time at the first run.
+    begun: Option<ServerTime>,
     /// The names of a deterministic token, or one random name.
     candidates: Vec<TokenId>,
     /// The last envelope and what it was made for: another run usually needs
@@ -125,11 +123,13 @@ where
     type Output = Result<Tokenized, TokenizeError>;
 
     async fn run(&mut self, view: &mut View) -> Self::Output {
+        self.begun.get_or_insert(view.server_time());
         if !self.vault.policy.deterministic.holds_for(self.token_type) {
             return self.make_random(view).await;
         }
         // All candidates are read, absent ones included: if one appears
         // meanwhile, it has to be the result.
+        let clocks = self.vault.tokens.clocks(view.server_time());
         let mut live = None;
         for candidate in &self.candidates {
             let Some(stored) = view.get(candidate) else {
@@ -137,7 +137,8 @@ where
             };
             let record = TokenRecord::parse(&stored)
                 .map_err(|detail| self.vault.corrupt_token(candidate, detail))?;
-            if !record.is_expired(self.vault.clock.wall()) {
+            // Where the clocks disagree, it is refreshed and not replaced.
+            if !clocks.is_past(record.ends()) {
                 live.get_or_insert((candidate.clone(), record));
             }
         }
@@ -183,20 +184,25 @@ where
             token: &'a str,
             r#type: &'a str,
             context: Box<RawValue>,
+            #[serde(rename = "expiresAt")]
+            expires_at: &'a str,
         }
+        let (now, expires) = self.life();
+        let expires_at = iso8601(expires);
         let aad = serde_json::value::to_raw_value(&StoredAad {
             purpose: "token-vault",
             token: token.as_str(),
             r#type: self.token_type.as_str(),
             context: self.context.raw(),
+            expires_at: &expires_at,
         })
         .unwrap_or_default();
         let record = TokenRecord {
             token_type: self.token_type.to_string(),
-            created_at: iso8601(self.now),
-            expires_at: iso8601(self.expires),
+            created_at: iso8601(now),
+            expires_at,
             metadata: self.metadata.clone(),
-            envelope: self.seal(&aad, self.expires).await?,
+            envelope: self.seal(&aad, expires).await?,
             aad,
         };
         view.set(&token, record.stored());
@@ -204,6 +210,13 @@ where
             token,
             reused: false,
         })
+    }
+
+    /// When a token that is made or refreshed now begins and ends, by the server's
+    /// clock at the first run, so that another run needs no other envelope.
+    fn life(&self) -> (SystemTime, SystemTime) {
+        let now = self.begun.unwrap_or_default().get();
+        (now, self.vault.policy.retention.end(now))
     }
 
     /// Renews retention and envelope together: otherwise the envelope would
@@ -214,10 +227,25 @@ where
         token: TokenId,
         record: TokenRecord,
     ) -> Result<Tokenized, TokenizeError> {
-        let expires = self.expires.max(record.expires());
+        let aad = record.aad_fields();
+        if aad.token.as_deref() != Some(token.as_str()) {
+            let detail = "its aad names another token".to_owned();
+            return Err(self.vault.corrupt_token(&token, detail).into());
+        }
+        let expires = self.life().1.max(record.ends().last);
+        let expires_at = iso8601(expires);
+        let mut bound = record.aad;
+        if aad.expires_at.is_some() {
+            let end = serde_json::value::to_raw_value(&expires_at).unwrap_or_default();
+            bound = JsonObject::from_json(bound.get())
+                .map_err(InvalidInput::from)?
+                .with("expiresAt", end)
+                .raw();
+        }
         let record = TokenRecord {
-            expires_at: iso8601(expires),
-            envelope: self.seal(&record.aad, expires).await?,
+            expires_at,
+            envelope: self.seal(&bound, expires).await?,
+            aad: bound,
             ..record
         };
         view.set(&token, record.stored());

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     diff::{Change, Diff},
-    store::{Loaded, Version},
+    store::{Loaded, ServerTime, Version},
     token::{Stored, TokenId},
 };
 
@@ -94,6 +94,12 @@ impl View {
         self.loaded.version
     }
 
+    /// The server's time in this view.
+    #[must_use]
+    pub fn server_time(&self) -> ServerTime {
+        self.loaded.server_time
+    }
+
     pub(super) fn lacking(&self) -> Lacking {
         if self.is_whole {
             Lacking::Nothing
@@ -167,6 +173,7 @@ mod tests {
             version: Version::new(7),
             receipt_seq: crate::vault::store::ReceiptSeq::default(),
             newest: None,
+            server_time: ServerTime::default(),
             tokens: [(id("a"), Some("old".into())), (id("b"), None)].into(),
             unnameable: Vec::new(),
         };

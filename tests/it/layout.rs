@@ -16,11 +16,12 @@ use haechi_store_redis::{
     chain::Event,
     crypto::{Counting, LocalKeys, MemoryKeys},
     entropy::Entropy,
+    redis::Connect,
     test_util::ManualClock,
     vault::{Details, Deterministic, JsonObject, RevealPolicy, TokenType, VaultPolicy},
 };
 
-use crate::support::{client, raw, server};
+use crate::support::InMemory;
 
 /// A counter instead of randomness.
 #[derive(Clone, Default)]
@@ -44,13 +45,13 @@ const KEYS: &str = r#"{"version":1,"createdAt":"2026-01-01T00:00:00.000Z","keys"
 /// before.
 #[tokio::test]
 async fn the_layout() {
-    let server = server();
     let (clock, entropy) = (
         ManualClock::at(Duration::from_millis(1_760_000_000_120)),
         Numbers::default(),
     );
+    let redis = InMemory::at(&clock);
     let builder = || Builder::new().clock(clock.clone()).entropy(entropy.clone());
-    let sink = builder().open_audit(client(&server)).await.unwrap();
+    let sink = builder().open_audit(redis.clone()).await.unwrap();
     let event = r#"{"id":"e1","operation":"protect","secret":"left out"}"#;
     sink.record(Event::from_json(event).unwrap()).await.unwrap();
 
@@ -64,7 +65,7 @@ async fn the_layout() {
     let mut policy = VaultPolicy::default();
     policy.deterministic = Deterministic::All;
     policy.reveal = RevealPolicy::Allowed("local-dev".to_owned());
-    let store = builder().vault_store(client(&server));
+    let store = builder().vault_store(redis.clone());
     let vault = builder().token_vault(store, keys.await.unwrap().into(), sink, policy);
     let email = TokenType::new("email").unwrap();
     let mut details = Details::default();
@@ -76,7 +77,7 @@ async fn the_layout() {
     vault.purge(gone.unwrap().token.as_str()).await.unwrap();
     vault.reveal(kept.as_str(), None).await.unwrap();
 
-    let mut connection = raw(&server).await;
+    let mut connection = redis.connect().await.unwrap();
     let mut text = String::new();
     for (read, key) in [
         ("LRANGE", "haechi:audit:chain"),

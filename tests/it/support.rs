@@ -135,8 +135,25 @@ pub(crate) struct InMemory {
 
 impl InMemory {
     pub(crate) fn new() -> Self {
+        Self::over(Config::wall_clock())
+    }
+
+    /// A server with this clock.
+    pub(crate) fn at(clock: &impl Clock) -> Self {
+        let clock = clock.clone();
+        let now = move || {
+            let since = clock.wall().duration_since(std::time::UNIX_EPOCH);
+            since.unwrap_or_default()
+        };
+        Self::over(Config {
+            now: Some(Arc::new(now)),
+            ..Config::default()
+        })
+    }
+
+    fn over(config: Config) -> Self {
         Self {
-            redis: Arc::new(Mutex::new(Redis::new(Config::wall_clock()))),
+            redis: Arc::new(Mutex::new(Redis::new(config))),
         }
     }
 }

@@ -10,7 +10,7 @@ use haechi_store_redis::{
     },
     chain::{AppendId, Event, Position},
     clock::Clock,
-    crypto::{Aad, CryptoProvider, EncryptError, Envelope},
+    crypto::{Aad, CryptoProvider, DecryptError, EncryptError, Envelope, Zeroizing},
     entropy::Entropy,
     redis::{
         AuditKeys, Connect, Lease, LockPolicy, RedisAuditStore, RedisVaultStore, VaultKeys,
@@ -19,7 +19,9 @@ use haechi_store_redis::{
     test_util::MemoryChain,
     vault::{
         MutationId,
-        store::{Applied, Attempt, Fate, Load, Loaded, Observed, ReceiptSeq, VaultStore},
+        store::{
+            Applied, Attempt, Due, Fate, Load, Loaded, Observed, Page, ReceiptSeq, VaultStore,
+        },
     },
 };
 use redis::{Cmd, Value};
@@ -45,10 +47,12 @@ pub(super) trait RedisAudit: AuditStore<Lease = Option<Lease>> + Sends {
 /// The production store of the vault, whatever it runs on.
 pub(super) trait RedisVault: VaultStore<Lease = Option<Lease>> + Sends {
     fn keys(&self) -> &VaultKeys;
+    /// What its process's wall clock says.
+    fn wall(&self) -> SystemTime;
 }
 
 macro_rules! over_redis {
-    ($store:ident, $part:ident, $keys:ty) => {
+    ($store:ident, $part:ident, $keys:ty $(, $clock:ident)?) => {
         impl<N: Connect, C: Clock, E: Entropy> Sends for $store<N, C, E> {
             fn send(&self, call: &Cmd) -> impl Future<Output = Result<Value, AttemptError>> + Send {
                 self.link().send(call)
@@ -67,12 +71,16 @@ macro_rules! over_redis {
             fn keys(&self) -> &$keys {
                 self.keys()
             }
+
+            $(fn wall(&self) -> SystemTime {
+                self.$clock().wall()
+            })?
         }
     };
 }
 
 over_redis!(RedisAuditStore, RedisAudit, AuditKeys);
-over_redis!(RedisVaultStore, RedisVault, VaultKeys);
+over_redis!(RedisVaultStore, RedisVault, VaultKeys, clock);
 
 /// The seams at which a bug can be planted. Every default is production; one
 /// value serves all processes of a world.
@@ -161,6 +169,31 @@ pub(super) trait PlantedBug: Send + Sync + 'static {
         next.settle(mutation, begun, observed)
     }
 
+    /// Reads the index.
+    fn due<S: RedisVault>(
+        &self,
+        next: &S,
+        own: SystemTime,
+        limit: usize,
+    ) -> impl Future<Output = Result<Due, AttemptError>> + Send {
+        next.due(own, limit)
+    }
+
+    /// Reads a slice of all tokens.
+    fn scan<S: RedisVault>(
+        &self,
+        next: &S,
+        cursor: u64,
+        count: usize,
+    ) -> impl Future<Output = Result<Page, AttemptError>> + Send {
+        next.scan(cursor, count)
+    }
+
+    /// Whether what a caller has begun goes on when it has left.
+    fn goes_on(&self) -> bool {
+        true
+    }
+
     /// The chain that a vault records in, rather than the one it was given.
     fn vault_audit(&self, given: MemoryChain) -> MemoryChain {
         given
@@ -175,6 +208,16 @@ pub(super) trait PlantedBug: Send + Sync + 'static {
         expires_at: Option<SystemTime>,
     ) -> impl Future<Output = Result<Envelope, EncryptError>> + Send {
         next.encrypt(plaintext, aad, expires_at)
+    }
+
+    /// Decrypts an envelope.
+    fn decrypt<P: CryptoProvider>(
+        &self,
+        next: &P,
+        envelope: &Envelope,
+        aad: &Aad,
+    ) -> impl Future<Output = Result<Zeroizing<Vec<u8>>, DecryptError>> + Send {
+        next.decrypt(envelope, aad)
     }
 }
 

@@ -5,15 +5,15 @@ use haechi_store_redis::AttemptError;
 use super::{
     bug::Correct,
     bugs::{
-        AmbientRandomness, AuditElsewhere, BatchCutInTwo, CachedHeadKept, DiffInTwoScripts,
-        EnvelopeEndKept, FenceInTwoCommands, FirstDiffKept, FirstPageKept, IdentityInherited,
-        LockTrusted, LostReply, NoAppendId, NoTombstone, PatchedAppend, PatchedApply,
-        PlaintextInEnvelope, ResentAsAnother, ScriptRunTwice, SnapshotBeforeVersion,
-        UnfencedDeletes, UnknownAcknowledged,
+        AmbientRandomness, AuditElsewhere, BatchCutInTwo, CachedHeadKept, CopiedRecordBelieved,
+        DiffInTwoScripts, EnvelopeEndKept, FenceInTwoCommands, FirstDiffKept, FirstPageKept,
+        IdentityInherited, LockTrusted, LostReply, NoAppendId, NoTombstone, OwnClockRules,
+        PatchedAppend, PatchedApply, PlaintextInEnvelope, PurgeDropped, ResentAsAnother,
+        ScriptRunTwice, SnapshotBeforeVersion, UnfencedDeletes, UnknownAcknowledged,
     },
     patch::StalePatch,
 };
-use crate::plan::{CommandFault, FaultClass, LinkFault, Workload, WorldOptions};
+use crate::plan::{CommandFault, LinkFault, ProcessFault, ServerFault, Workload, WorldOptions};
 
 /// Where a bug shows soon.
 pub(super) type Worlds = fn(&mut WorldOptions);
@@ -195,11 +195,20 @@ all(redis.call, 'HSET', KEYS[1], sets)
         VAULT => PlaintextInEnvelope = PlaintextInEnvelope;
     AuditElsewhere "audit_elsewhere": "vaults record in a chain that nobody reads",
         VAULT => AuditElsewhere = AuditElsewhere;
-    // It takes clocks that are days apart.
+    PurgeDropped "purge_dropped": "a purge that the audit chain states ends where its caller leaves",
+        VAULT => PurgeDropped = PurgeDropped;
+    OwnClockRules "own_clock_rules": "a process's own clock alone decides whether a token is past its end",
+        |options| {
+            VAULT(options);
+            options.faults = vec![ProcessFault::ClockJump.into(), ProcessFault::ClockDrift.into()];
+        } => OwnClockRules = OwnClockRules;
+    CopiedRecordBelieved "copied_record_believed": "a reveal opens whatever record is under the token, also another token's",
+        VAULT => CopiedRecordBelieved = CopiedRecordBelieved::default();
+    // It takes a clock that goes on by days.
     EnvelopeEndKept "envelope_end_kept": "a refreshed token keeps the end of its first envelope",
         |options| {
             VAULT(options);
-            options.faults = FaultClass::Replica.kinds().collect();
+            options.faults = vec![ServerFault::ServerClockJump.into()];
         } => EnvelopeEndKept = EnvelopeEndKept::default();
     // It takes a command that is late, of a token that nobody changes in the
     // meantime.

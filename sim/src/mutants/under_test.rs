@@ -19,9 +19,10 @@ use haechi_store_redis::{
     test_util::{AuditHooks, Hooked, MemoryChain, VaultHooks},
     vault::{
         MutationId,
-        store::{Applied, Attempt, Fate, Load, Loaded, Observed, ReceiptSeq},
+        store::{Applied, Attempt, Due, Fate, Load, Loaded, Observed, Page, ReceiptSeq},
     },
 };
+use tokio::task::JoinHandle;
 
 use super::{
     bug::{Correct, PlantedBug, RedisAudit, RedisVault},
@@ -103,6 +104,16 @@ impl StoreUnderTest {
         each!(&*self.0, bug => bug.vault_audit(given))
     }
 
+    /// Whether a task goes on though the caller that started it has left; if not, it
+    /// is stopped.
+    pub(crate) fn goes_on(&self, task: &JoinHandle<()>) -> bool {
+        let goes_on = each!(&*self.0, bug => bug.goes_on());
+        if !goes_on {
+            task.abort();
+        }
+        goes_on
+    }
+
     /// The identity of an append for which `drawn` was drawn.
     pub(crate) fn append_id(&self, drawn: AppendId) -> AppendId {
         each!(&*self.0, bug => bug.append_id(drawn))
@@ -171,6 +182,14 @@ impl<S: RedisVault> VaultHooks<S> for StoreUnderTest {
         each!(&*self.0, bug => bug.settle(next, mutation, begun, observed).await)
     }
 
+    async fn due(&self, next: &S, own: SystemTime, limit: usize) -> Result<Due, AttemptError> {
+        each!(&*self.0, bug => bug.due(next, own, limit).await)
+    }
+
+    async fn scan(&self, next: &S, cursor: u64, count: usize) -> Result<Page, AttemptError> {
+        each!(&*self.0, bug => bug.scan(next, cursor, count).await)
+    }
+
     async fn lease(&self, next: &S) -> S::Lease {
         loop {
             let lease = next.lease().await;
@@ -203,7 +222,8 @@ impl<P: CryptoProvider> CryptoProvider for KeysUnderTest<P> {
         envelope: &Envelope,
         aad: &Aad,
     ) -> Result<Zeroizing<Vec<u8>>, DecryptError> {
-        self.provider.decrypt(envelope, aad).await
+        let next = &self.provider;
+        each!(&*self.store.0, bug => bug.decrypt(next, envelope, aad).await)
     }
 
     async fn hmacs(&self, data: &[u8], domain: &str) -> Result<Vec<KeyedMac>, MacError> {

@@ -1,7 +1,7 @@
 //! What the `TokenVault` did with tokens: operations of their own in the history,
 //! besides the mutations of their calls, and what audit records attest about them.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use futures::FutureExt;
 use haechi_history::{Audit, Function, Mutation, OpId, Outcome, Text, VaultRead};
@@ -74,10 +74,54 @@ impl RunRecorder {
     /// memory.
     pub(super) fn audit_records(&self) -> Vec<Audit<Text<'static>>> {
         let log = self.log();
-        let read = |chain: &MemoryChain| chain.read(0, u64::MAX).now_or_never()?.ok();
-        let texts = log.audits.iter().filter_map(read).flatten();
-        texts.filter_map(|text| attested(&text)).collect()
+        let chains = log.audits.iter();
+        let events = chains.flat_map(|(_, chain)| events_in(chain));
+        events.filter_map(AuditEvent::attested).collect()
     }
+
+    /// The purges that audit records state and that did not happen, of processes that
+    /// record in memory and did not die: neither can keep them from the second record.
+    pub(super) fn purges_overstated(&self) -> Vec<String> {
+        let log = self.log();
+        let mut overstated = Vec::new();
+        for (process, chain) in &log.audits {
+            if log.dead.contains(process) {
+                continue;
+            }
+            let mut stated = BTreeMap::<String, i64>::new();
+            for event in events_in(chain) {
+                let step = match event.decision.as_str() {
+                    "purge" | "purge_expired" => 1,
+                    "purge_failed" => -1,
+                    _ => continue,
+                };
+                for token in event.names() {
+                    *stated.entry(token.to_owned()).or_default() += step;
+                }
+            }
+            for (token, times) in stated {
+                let purge = (process.clone(), token);
+                let purged = log.purges.get(&purge).copied().unwrap_or(0);
+                if times > i64::try_from(purged).unwrap_or(i64::MAX) {
+                    let token = &purge.1;
+                    overstated.push(format!(
+                        "the audit chain says {times} times that {process} purged {token}, which it \
+                         did {purged} times"
+                    ));
+                }
+            }
+        }
+        overstated
+    }
+}
+
+/// The events of a chain in memory.
+fn events_in(chain: &MemoryChain) -> impl Iterator<Item = AuditEvent> + use<> {
+    let records = chain.read(0, u64::MAX).now_or_never();
+    let records = records.and_then(Result::ok).unwrap_or_default();
+    records
+        .into_iter()
+        .filter_map(|record| AuditEvent::parse(&record))
 }
 
 impl UnsettledPurge {
@@ -138,6 +182,12 @@ impl Log {
     }
 
     fn access(&mut self, Access { process, f, read }: &Access) {
+        if matches!(f, Function::Purge | Function::PurgeExpired) {
+            for (token, _) in &read.tokens {
+                let purge = (process.clone(), token.to_string());
+                *self.purges.entry(purge).or_default() += 1;
+            }
+        }
         let now = nanos(self.now());
         let invoked = self.recorder.invoke(now, process, *f, None);
         if let Some(op) = self.accept(invoked) {
@@ -148,23 +198,44 @@ impl Log {
     }
 }
 
-/// What an audit record of a vault attests; `None` for any other record.
-pub(super) fn attested(record: &[u8]) -> Option<Audit<Text<'static>>> {
-    #[derive(Deserialize)]
-    struct Event {
-        protocol: String,
-        operation: String,
-        #[serde(default)]
-        token: Option<String>,
-        #[serde(default)]
-        tokens: Vec<String>,
+/// An audit event of a vault.
+#[derive(Deserialize)]
+pub(super) struct AuditEvent {
+    protocol: String,
+    operation: String,
+    decision: String,
+    #[serde(default)]
+    token: Option<String>,
+    #[serde(default)]
+    tokens: Vec<String>,
+}
+
+impl AuditEvent {
+    /// The event in a record; `None` for that of any other record.
+    pub(super) fn parse(record: &[u8]) -> Option<Self> {
+        let event: Self = serde_json::from_slice(record).ok()?;
+        (event.protocol == "token-vault").then_some(event)
     }
-    let event: Event = serde_json::from_slice(record).ok()?;
-    let tokens = event.token.into_iter().chain(event.tokens);
-    (event.protocol == "token-vault").then(|| Audit {
-        operation: event.operation.into(),
-        tokens: tokens.map(Text::from).collect(),
-    })
+
+    fn names(&self) -> impl Iterator<Item = &str> {
+        let tokens = self.token.iter().chain(&self.tokens);
+        tokens.map(String::as_str)
+    }
+
+    /// What it attests; `None` for an operation that failed.
+    pub(super) fn attested(self) -> Option<Audit<Text<'static>>> {
+        let failed = [
+            "purge_failed",
+            "detokenize_failed",
+            "reveal_failed",
+            "reveal_denied",
+        ];
+        let tokens = self.names().map(|token| token.to_owned().into()).collect();
+        (!failed.contains(&self.decision.as_str())).then(|| Audit {
+            operation: self.operation.into(),
+            tokens,
+        })
+    }
 }
 
 /// When the last of a token's ends is, in milliseconds since the Unix epoch.

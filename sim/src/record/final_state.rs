@@ -60,6 +60,8 @@ pub(crate) fn evaluate(
                 recorder.settled(&purge);
             }
         }
+        let overstated = recorder.purges_overstated().into_iter();
+        violations.extend(overstated.map(|why| violation(Invariant::Unaudited, why)));
         state.audits = recorder.audit_records();
     }
     recorder.final_state(state);

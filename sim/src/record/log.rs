@@ -1,6 +1,9 @@
 //! What is recorded of one run: the history, the trace, the counts.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use haechi_history::{Function, History, Malformed, OpId, Outcome, Recorder};
 use haechi_store_redis::{
@@ -40,7 +43,11 @@ pub(crate) struct Log {
     /// Why mutations of processes that follow the reference's protocol failed.
     pub(super) foreign_failures: Vec<String>,
     /// The audit chains of the processes' vaults.
-    pub(super) audits: Vec<MemoryChain>,
+    pub(super) audits: Vec<(String, MemoryChain)>,
+    /// How often each process has purged each token, or may have.
+    pub(super) purges: BTreeMap<(String, String), u64>,
+    /// Processes that died.
+    pub(super) dead: BTreeSet<String>,
     /// The wall clocks.
     pub(crate) clocks: Clocks,
     /// Purges that may have been applied.
@@ -110,6 +117,8 @@ impl Log {
             stray_attempts: 0,
             foreign_failures: Vec::new(),
             audits: Vec::new(),
+            purges: BTreeMap::new(),
+            dead: BTreeSet::new(),
             clocks: Clocks::default(),
             unsettled_purges: Vec::new(),
             undecryptable: Vec::new(),

@@ -101,8 +101,8 @@ impl RunRecorder {
     }
 
     /// Registers the audit chain of a process's vault.
-    pub(crate) fn audits(&self, chain: MemoryChain) {
-        self.log().audits.push(chain);
+    pub(crate) fn audits(&self, process: &str, chain: MemoryChain) {
+        self.log().audits.push((process.to_owned(), chain));
     }
 
     /// A call ends.
@@ -278,6 +278,7 @@ impl RunRecorder {
             let Some(trace) = log.calls.remove(&call) else {
                 continue;
             };
+            log.dead.insert(trace.process.clone());
             log.unsettled(&trace);
             let mutation = match trace.applied() {
                 Some(applied) => {

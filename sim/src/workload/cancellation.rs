@@ -73,6 +73,9 @@ impl<'a, H: Host> CancellationActor<'a, H> {
             CancelledOperation::Append { .. } => return,
         };
         let ended = polled(CALL.scope(call, acting), polls).await;
+        if ended.is_none() {
+            vault.finish(call).await;
+        }
         let ended = ended.unwrap_or_else(|| {
             Err(Failure {
                 is_unknown: true,

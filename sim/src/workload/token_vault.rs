@@ -112,6 +112,15 @@ impl<'a, H: Host> TokenVaultActor<'a, H> {
         }
     }
 
+    /// Waits for what a call goes on with when its caller has left.
+    pub(super) async fn finish(&self, call: OpId) {
+        if let Some(task) = self.client.left(call)
+            && self.process.store.goes_on(&task)
+        {
+            let _ = task.await;
+        }
+    }
+
     /// Purges a token that this process created.
     pub(super) async fn purge(&self, call: OpId, number: usize) -> Result<(), Failure> {
         let Some(token) = self.client.known(1 + number).pop() else {
@@ -168,6 +177,7 @@ impl<H: Host> TokenVaultActor<'_, H> {
             }
         };
         let ended = CALL.scope(call, Box::pin(act)).await;
+        drop(self.client.left(call));
         let is_ok = ended.is_ok();
         recorder.end_vault_call(call, ended);
         is_ok
@@ -178,7 +188,10 @@ fn purged<T>(outcome: Result<T, PurgeError>) -> Result<(), Failure> {
     match outcome {
         Ok(_) => Ok(()),
         Err(error) => Err(Failure {
-            is_unknown: matches!(error, PurgeError::Mutate(MutateError::Unknown { .. })),
+            is_unknown: matches!(
+                error,
+                PurgeError::Mutate(MutateError::Unknown { .. }) | PurgeError::Abandoned
+            ),
             error: error.to_string(),
         }),
     }

@@ -4,7 +4,9 @@
 //! Its audit records go to memory: in the chain, records without an operation
 //! in the history would be reported as phantoms.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
+
+use haechi_history::OpId;
 
 use haechi_store_redis::{
     Builder,
@@ -13,18 +15,23 @@ use haechi_store_redis::{
     crypto::{Aad, Counting, CryptoProvider, Envelope, KeyStorage, LocalKeys, MemoryKeys, manage},
     test_util::MemoryChain,
     vault::{
-        Deterministic, Retention, RevealPolicy, Stored, TokenId, TokenType, TokenVault, VaultPolicy,
+        Deterministic, Retention, RevealPolicy, Spawn, Stored, TokenId, TokenType, TokenVault,
+        VaultPolicy,
     },
 };
 use parking_lot::Mutex;
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use tokio::task::JoinHandle;
 
 use super::{
     Host, Process,
     token_store::{StoreOf, Tokens},
 };
-use crate::{mutants::KeysUnderTest, record::RecordingStore};
+use crate::{
+    mutants::KeysUnderTest,
+    record::{CALL, RecordingStore},
+};
 
 type Vault<H> = TokenVault<
     RecordingStore<StoreOf<H>>,
@@ -47,8 +54,28 @@ pub(super) struct VaultClient<H: Host> {
     clock: H::Clock,
     /// Tokens returned to this process.
     known: Mutex<Vec<TokenId>>,
+    tasks: CallTasks,
     /// Kept alive while the vault records in it.
     _audit: AuditSink<H::Clock, H::Entropy>,
+}
+
+/// What calls go on with when their callers have left.
+#[derive(Clone, Default)]
+struct CallTasks(Arc<Mutex<BTreeMap<OpId, JoinHandle<()>>>>);
+
+impl CallTasks {
+    /// Runs a task as part of the call that starts it.
+    fn spawn(&self) -> Spawn {
+        let tasks = self.clone();
+        Arc::new(move |task| {
+            let Ok(call) = CALL.try_with(|call| *call) else {
+                tokio::spawn(task);
+                return;
+            };
+            let spawned = tokio::spawn(CALL.scope(call, task));
+            tasks.0.lock().insert(call, spawned);
+        })
+    }
 }
 
 /// The type whose tokens are deterministic.
@@ -77,7 +104,7 @@ impl<H: Host> VaultClient<H> {
         let keys = LocalKeys::open(storage, clock.clone(), entropy.clone(), counting);
         let keys = Arc::new(process.store.keys(keys.await.ok()?));
         let chain = MemoryChain::new();
-        process.recorder.audits(chain.clone());
+        process.recorder.audits(&process.name, chain.clone());
         let audit = Builder::new()
             .clock(clock.clone())
             .entropy(entropy.clone())
@@ -86,6 +113,7 @@ impl<H: Host> VaultClient<H> {
         policy.retention = Retention::from_days(retention_days).ok()?;
         policy.deterministic = Deterministic::Types(deterministic().into_iter().collect());
         policy.reveal = RevealPolicy::Allowed("simulation".to_owned());
+        let tasks = CallTasks::default();
         Some(Self {
             vault: TokenVault::new(
                 tokens.clone(),
@@ -94,12 +122,19 @@ impl<H: Host> VaultClient<H> {
                 clock.clone(),
                 entropy,
                 policy,
+                tasks.spawn(),
             ),
             keys,
             clock,
             known: Mutex::default(),
+            tasks,
             _audit: audit,
         })
+    }
+
+    /// What a call goes on with when its caller has left.
+    pub(super) fn left(&self, call: OpId) -> Option<JoinHandle<()>> {
+        self.tasks.0.lock().remove(&call)
     }
 
     /// Remembers a token.

@@ -63,7 +63,9 @@ async fn detokenize(open: &Open, console: &Console) -> Result<Exit, Failure> {
         let lines = open.vault.detokenize(&tokens).await;
         let lines = lines.map_err(|error| match &error {
             DetokenizeError::Read(error) => read_failure(&open.client, error),
-            DetokenizeError::Keys(_) => Failure::error(error.to_string()),
+            DetokenizeError::Keys(_) | DetokenizeError::Closed | DetokenizeError::Abandoned => {
+                Failure::error(error.to_string())
+            }
             DetokenizeError::NotAudited(cause) => {
                 append_failure(&open.client, cause, &error.to_string())
             }

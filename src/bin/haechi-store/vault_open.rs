@@ -70,8 +70,8 @@ impl Open {
 
     /// Returns reserved encryptions. A failure only wastes them.
     pub(crate) async fn close(self, global: &Global, console: &Console) {
+        self.vault.close(global.deadline).await;
         self.audit.close(global.deadline).await;
-        drop(self.vault);
         if let Err(error) = self.keys.close().await {
             console.warn(&format!(
                 "the key file's count of encryptions is higher than it need be: {error}"

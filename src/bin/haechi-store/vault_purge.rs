@@ -1,6 +1,6 @@
 //! `vault purge` and `vault purge-expired`: delete tokens, audited.
 
-use haechi_store_redis::vault::{PurgeError, VaultPolicy};
+use haechi_store_redis::vault::{PurgeError, Purged, VaultPolicy};
 use redis::Client;
 
 use crate::{
@@ -39,7 +39,8 @@ impl std::fmt::Debug for Args {
 /// Delete every token whose retention has ended; the audit chain says so
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
-Prints {\"purged\":N}.
+Prints {\"purged\":N,\"disputed\":M}: a token is deleted once the clocks of both Redis and this
+machine are past its end; M more are past it by one of them only.
 
 Example:
   haechi-store vault purge-expired --key-file vault.keys")]
@@ -51,7 +52,9 @@ pub(crate) struct ExpiredArgs {
 pub(crate) async fn run(args: Args, global: &Global, console: &Console) -> Result<Exit, Failure> {
     let open = Open::new(&args.keys, global, VaultPolicy::default()).await?;
     let purged = open.vault.purge(&args.token).await;
-    end(open, purged, global, console).await
+    let purged = end(open, purged, global, console).await?;
+    console::answer(&serde_json::json!({"purged": purged}))?;
+    Ok(Exit::Success)
 }
 
 pub(crate) async fn run_expired(
@@ -61,26 +64,35 @@ pub(crate) async fn run_expired(
 ) -> Result<Exit, Failure> {
     let open = Open::new(&args.keys, global, VaultPolicy::default()).await?;
     let purged = open.vault.purge_expired().await;
-    end(open, purged, global, console).await
+    let Purged { purged, disputed } = end(open, purged, global, console).await?;
+    if disputed > 0 {
+        console.warn(&format!(
+            "{disputed} tokens are past their end by one clock only, and were kept: the clocks of \
+             Redis and of this machine disagree; correct the one that is wrong"
+        ));
+    }
+    console::answer(&serde_json::json!({"purged": purged, "disputed": disputed}))?;
+    Ok(Exit::Success)
 }
 
-async fn end(
+async fn end<T>(
     open: Open,
-    purged: Result<impl Into<serde_json::Value>, PurgeError>,
+    purged: Result<T, PurgeError>,
     global: &Global,
     console: &Console,
-) -> Result<Exit, Failure> {
+) -> Result<T, Failure> {
     let client = open.client.clone();
     open.close(global, console).await;
-    let purged = purged.map_err(|error| failure(&client, &error))?;
-    console::answer(&serde_json::json!({"purged": purged.into()}))?;
-    Ok(Exit::Success)
+    purged.map_err(|error| failure(&client, &error))
 }
 
 fn failure(client: &Client, error: &PurgeError) -> Failure {
     match error {
         PurgeError::Mutate(error) => mutate_failure(client, error),
         PurgeError::Read(error) => read_failure(client, error),
-        PurgeError::NotAudited { cause, .. } => append_failure(client, cause, &error.to_string()),
+        PurgeError::NotAudited(cause) | PurgeError::OutcomeNotAudited { cause, .. } => {
+            append_failure(client, cause, &error.to_string())
+        }
+        PurgeError::Closed | PurgeError::Abandoned => Failure::error(error.to_string()),
     }
 }

@@ -28,10 +28,11 @@ local DENIALS = {'NOPERM', 'ACL failure in script', 'user executing the script c
 
 -- Reads a key; the second value is a fault to reply if the key has another
 -- type, or the user may not read it.
-local function read(command, key, ...)
-  local reply = redis.pcall(command, key, ...)
+local function read(command, ...)
+  local reply = redis.pcall(command, ...)
   if type(reply) ~= 'table' or not reply.err then return reply end
   if string.sub(reply.err, 1, 9) == 'WRONGTYPE' then
+    local key = ...
     return nil, {'wrongtype', key, redis.call('TYPE', key).ok}
   end
   for _, denial in ipairs(DENIALS) do

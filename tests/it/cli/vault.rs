@@ -133,6 +133,7 @@ fn tokens_from_tokenizing_to_purging() {
             "reveal_allowed",
             "purge",
             "purge",
+            "purge_failed",
             "purge_expired",
             "reveal_failed"
         ]

@@ -1,5 +1,7 @@
 //! The token vault.
 
+mod audited;
+mod clocks;
 mod foreign;
 mod model;
 mod receipts;

@@ -76,6 +76,7 @@ mod srem;
 // Sorted sets.
 mod zadd;
 mod zcard;
+mod zcount;
 mod zrange;
 mod zrangebyscore;
 mod zrem;
@@ -187,6 +188,7 @@ static TABLE: &[Spec] = &[
     watch::WATCH,
     zadd::ZADD,
     zcard::ZCARD,
+    zcount::ZCOUNT,
     zrange::ZRANGE,
     zrangebyscore::ZRANGEBYSCORE,
     zrem::ZREM,

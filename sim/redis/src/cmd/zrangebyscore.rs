@@ -21,7 +21,7 @@ fn run(ctx: &mut Ctx<'_>, args: &[Bytes]) -> Outcome {
             _ => return Err(SYNTAX),
         };
     }
-    let ((least, open_below), (most, open_above)) = (bound(&args[2])?, bound(&args[3])?);
+    let range = ScoreRange::parse(&args[2], &args[3])?;
     let Some(sorted) = ctx.db().read::<Sorted>(&args[1])? else {
         return Ok(Reply::Array(Vec::new()));
     };
@@ -29,20 +29,41 @@ fn run(ctx: &mut Ctx<'_>, args: &[Bytes]) -> Outcome {
         return Ok(Reply::Array(Vec::new()));
     };
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    let within = sorted
-        .from(least)
-        .skip_while(|(_, score)| open_below && *score <= least)
-        .take_while(|(_, score)| {
-            if open_above {
-                *score < most
-            } else {
-                *score <= most
-            }
-        });
     Ok(super::zrange::list(
-        within.skip(offset).take(limit),
+        range.of(sorted).skip(offset).take(limit),
         with_scores,
     ))
+}
+
+/// Scores from a minimum to a maximum, each included or not.
+#[derive(Clone, Copy)]
+pub(super) struct ScoreRange {
+    least: (f64, bool),
+    most: (f64, bool),
+}
+
+impl ScoreRange {
+    pub(super) fn parse(least: &[u8], most: &[u8]) -> Result<Self, Reply> {
+        Ok(Self {
+            least: bound(least)?,
+            most: bound(most)?,
+        })
+    }
+
+    /// The members whose scores are in the range, in order.
+    pub(super) fn of(self, sorted: &Sorted) -> impl Iterator<Item = (&Bytes, f64)> {
+        let ((least, open_below), (most, open_above)) = (self.least, self.most);
+        sorted
+            .from(least)
+            .skip_while(move |(_, score)| open_below && *score <= least)
+            .take_while(move |(_, score)| {
+                if open_above {
+                    *score < most
+                } else {
+                    *score <= most
+                }
+            })
+    }
 }
 
 fn bound(word: &[u8]) -> Result<(f64, bool), Reply> {

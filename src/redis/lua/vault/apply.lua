@@ -13,7 +13,7 @@
 --            it expires in milliseconds or ''; id
 --
 -- Replies: {'committed', version, mark} · {'conflict', 'value'|'version',
--- version, mark, the compared tokens' values, newest, next mark} · {'held', token} ·
+-- version, mark, the compared tokens' values, newest, next mark, time} · {'held', token} ·
 -- {'settled', receipt} · {'forgotten'} · {'lost', version} · a fault as in
 -- load.lua. Only the first one writes.
 
@@ -47,7 +47,8 @@ for place = 1, compared do
   if found[place] ~= expected then moved = moved or 'value' end
 end
 if moved then
-  return concluded({'conflict', moved, state.version, state.next_mark, found, state.newest, state.next_mark})
+  return concluded({'conflict', moved, state.version, state.next_mark, found, state.newest, state.next_mark,
+    state.time})
 end
 
 fault = denied(WRITES)

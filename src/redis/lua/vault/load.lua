@@ -7,8 +7,8 @@
 -- ARGV[5]    'all' for every token, 'some' for those named
 -- ARGV[6] …  token ids
 --
--- Replies: {'loaded', version, mark, values, newest, next mark} with values in the order of the
--- ids, or ids and values in turn · {'lost', version} · a fault:
+-- Replies: {'loaded', version, mark, values, newest, next mark, time} with values in the order of
+-- the ids, or ids and values in turn · {'lost', version} · a fault:
 -- {'wrongtype', key, type}, {'denied', command}, {'unreadable', key, what}.
 
 local state, fault = vault_state(ARGV[4], {ARGV[1], ARGV[2], ARGV[3]})
@@ -36,6 +36,6 @@ if ARGV[4] ~= '' then
     mark = note(state, ARGV[4], 'open ' .. state.text, {})
   end
 end
-local reply = {'loaded', state.version, mark, found, newest, state.next_mark}
+local reply = {'loaded', state.version, mark, found, newest, state.next_mark, state.time}
 if ARGV[4] ~= '' and not settled(state) then return reply end
 return concluded(reply)

@@ -40,6 +40,13 @@ local function concluded(reply) return on_primary(reply, 'HDEL', KEYS[4], '') en
 
 local function unreadable(key, what) return {'unreadable', key, what} end
 
+-- The time of the server's clock in milliseconds, or nil and a fault to reply.
+local function server_time()
+  local time, fault = read('TIME')
+  if fault then return nil, fault end
+  return tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+end
+
 -- The state of the vault, with the receipt of mutation `id` ('' for none), or
 -- nil and a fault to reply. `observed` is what the caller's process has
 -- observed: {version, the id of the newest receipt or '', that receipt's mark}.
@@ -54,6 +61,9 @@ local function vault_state(id, observed)
   end
   local kept
   kept, fault = read('HMGET', KEYS[4], id, observed[2], '#next', '#own', '#last')
+  if fault then return nil, fault end
+  local time
+  time, fault = server_time()
   if fault then return nil, fault end
   local next_mark, own = plain(kept[3] or '0'), plain(kept[4] or '0')
   if not next_mark or not own then
@@ -71,7 +81,7 @@ local function vault_state(id, observed)
   end
   return {
     version = version, text = text, next_mark = next_mark, own = own, lost = lost,
-    newest = kept[5] or '',
+    newest = kept[5] or '', time = time,
     receipt = id ~= '' and kept[1] or nil,
   }
 end

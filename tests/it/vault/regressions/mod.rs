@@ -14,7 +14,7 @@ use haechi_store_redis::{
     clock::{SystemClock, within},
     test_util::{Hooked, MemoryChain, VaultHooks},
     vault::{
-        Deterministic, MutateError, PurgeError, View,
+        Deterministic, MutateError, PurgeError, Purged, View,
         store::{Applied, Attempt, Load, Loaded, Observed, VaultStore},
     },
 };
@@ -156,7 +156,7 @@ async fn fields_that_are_no_records_do_not_hold_up_purging() {
     }
     run(&mut connection, "SET haechi:tv:version 1").await;
     let vault = over(Builder::new().vault_store(client(&server))).await;
-    assert_eq!(vault.purge_expired().await.unwrap(), 0);
+    assert_eq!(vault.purge_expired().await.unwrap().purged, 0);
     vault.prune(1).await.unwrap();
     let again = within(
         &SystemClock::new(),
@@ -221,7 +221,10 @@ async fn large_tokens_can_be_listed_and_purged() {
     let listed = vault.tokens().export_metadata(None).await;
     assert!(listed.is_ok(), "{listed:?}");
     let purged = vault.purge_expired().await;
-    assert!(matches!(purged, Ok(256)), "{purged:?}");
+    assert!(
+        matches!(purged, Ok(Purged { purged: 256, .. })),
+        "{purged:?}"
+    );
 }
 
 /// Mutations of others that a process had observed are lost, and the vault has

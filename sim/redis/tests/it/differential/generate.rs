@@ -115,6 +115,8 @@ const SHAPES: &[&str] = &[
     "ZSCORE k v",
     "ZCARD k",
     "ZRANGE k i i WITHSCORES",
+    "ZCOUNT k s s",
+    "ZCOUNT k '(1 '(inf",
     "ZRANGEBYSCORE k s s",
     "ZRANGEBYSCORE k '(1 '+inf WITHSCORES LIMIT '0 '2",
     "SADD t v",
