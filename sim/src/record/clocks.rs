@@ -55,12 +55,15 @@ impl Clocks {
 
 impl Skews {
     fn latest(&self, epoch: Duration, since: Duration, now: Duration) -> u64 {
-        let ends = self.0.iter().skip(1).map(|(at, _)| *at).chain([now]);
-        let first = self.0.first().map_or(now, |(at, _)| *at);
-        let mut spans = vec![(first, 0)];
-        spans.extend(ends.zip(self.0.iter().map(|(_, skew)| *skew)));
+        // When each skew ended, and what it was.
+        let (mut spans, mut skew) = (Vec::new(), 0);
+        for (at, next) in self.0.iter().take_while(|(at, _)| *at <= now) {
+            spans.push((*at, skew));
+            skew = *next;
+        }
+        spans.push((now, skew));
         let read_in = |(end, skew): (Duration, i64)| {
-            let millis = (epoch + end.min(now) + STEPS).as_millis();
+            let millis = (epoch + end + STEPS).as_millis();
             let millis = u64::try_from(millis).unwrap_or(u64::MAX);
             (end >= since).then(|| millis.saturating_add_signed(skew))
         };

@@ -94,7 +94,8 @@ impl WireReply {
         }
     }
 
-    /// Equal, except for integers above 400, which may differ by `allowance`.
+    /// Equal, except for integers above 400, at every depth, which may differ by
+    /// `allowance`.
     pub(super) fn is_within(&self, other: &WireReply, allowance: i64) -> bool {
         let integer = |reply: &WireReply| {
             let text = std::str::from_utf8(reply.line().strip_prefix(b":")?).ok()?;
@@ -102,7 +103,13 @@ impl WireReply {
         };
         match (integer(self), integer(other)) {
             (Some(ours), Some(theirs)) => (ours - theirs).abs() <= allowance,
-            _ => self == other,
+            _ if self.items().is_empty() => self == other,
+            _ => {
+                let mut pairs = self.items().iter().zip(other.items());
+                self.line() == other.line()
+                    && self.items().len() == other.items().len()
+                    && pairs.all(|(ours, theirs)| ours.is_within(theirs, allowance))
+            }
         }
     }
 

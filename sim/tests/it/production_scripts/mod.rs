@@ -142,8 +142,13 @@ fn how(words: &[Vec<u8>]) -> Option<How> {
     if calls(words, script::VAULT_ACQUIRE) {
         // Whether the lock is free depends on the millisecond.
         Some(How::ErrorOrNot)
-    } else if calls(words, script::VAULT_LOAD) || calls(words, script::VAULT_SCAN) {
-        Some(How::Unordered)
+    } else if [script::VAULT_LOAD, script::VAULT_SCAN, script::VAULT_APPLY]
+        .iter()
+        .any(|script| calls(words, script))
+        || words[0].eq_ignore_ascii_case(b"EXEC")
+    {
+        // They say what time it is.
+        Some(How::UnorderedWithin(5000))
     } else {
         None
     }
