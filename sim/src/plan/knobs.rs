@@ -225,6 +225,10 @@ impl Knobs {
                 vault.is_some_and(|vault| !(1..=MAX_PROCESSES).contains(&vault.tokens)),
                 "the vault has no contended tokens, or more than a hundred",
             ),
+            (
+                vault.is_some_and(|vault| vault.receipts == 0),
+                "the vault keeps no receipts",
+            ),
         ];
         if let Some((_, why)) = wrong.into_iter().find(|(is_wrong, _)| *is_wrong) {
             return Err(why.to_owned());

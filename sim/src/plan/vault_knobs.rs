@@ -79,12 +79,20 @@ pub struct VaultKnobs {
     pub deadline: u64,
     /// How long tokens are kept, in days.
     pub retention: f64,
+    /// How many receipts Redis keeps.
+    #[serde(default = "all_receipts")]
+    pub receipts: u64,
     /// How long a mutation waits for foreign locks, in milliseconds.
     #[serde(rename = "patience")]
     pub foreign_lock_wait: u64,
     /// The weight of each action when operations are drawn.
     #[serde(skip)]
     pub mix: Vec<u32>,
+}
+
+/// As many as production keeps.
+fn all_receipts() -> u64 {
+    10_000
 }
 
 impl VaultKnobs {
@@ -107,6 +115,7 @@ impl VaultKnobs {
             // less, every mutation would end as unknown.
             deadline: deadline.max(MIN_DEADLINE_MS),
             tokens: [1, 2, 4, 8][rng.random_range(0..4)],
+            receipts: [8, 20, 50, 200, all_receipts()][rng.random_range(0..5)],
             // The promise to foreign writers is for the default wait.
             foreign_lock_wait: if quiet { 250 } else { foreign_lock_wait },
             mix,
@@ -130,13 +139,14 @@ impl fmt::Display for VaultKnobs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} contended tokens, {} foreign writers x {} mutations, deadline {} ms, waits {} ms for foreign locks, retention {:.2} days, mix",
+            "{} contended tokens, {} foreign writers x {} mutations, deadline {} ms, waits {} ms for foreign locks, retention {:.2} days, {} receipts, mix",
             self.tokens,
             self.foreign,
             self.foreign_ops,
             self.deadline,
             self.foreign_lock_wait,
-            self.retention
+            self.retention,
+            self.receipts
         )?;
         for (action, weight) in VaultAction::VARIANTS.iter().zip(&self.mix) {
             write!(f, " {action:?} {weight}")?;

@@ -105,6 +105,13 @@ pub fn carry_out(schedule: &Schedule, variant: Variant, capture: Capture) -> Wor
     if knobs.workload.has_vault() {
         locks.push(VaultKeys::new(VaultPrefix::default()).lock);
     }
+    if let Some(vault) = &knobs.vault {
+        let (keys, kept) = (
+            VaultKeys::new(VaultPrefix::default()),
+            vault.receipts.to_string(),
+        );
+        world.run(&[b"HSET", keys.receipts.as_bytes(), b"#kept", kept.as_bytes()]);
+    }
     let mut nemesis = Nemesis::new(&knobs, locks);
     let mut stuck = None;
     let mut healed_at = None;

@@ -6,15 +6,17 @@
 -- Each receipt has a sequence number, its mark. Fields of receipts, besides one
 -- for each mutation kept:
 --   #next    how many receipts were ever written: the mark of the next one
---   #{slot}  the mutation whose receipt has this place, mark modulo KEPT
+--   #kept    how many receipts are kept, the same for every replica: written with
+--            the first receipt, and never changed while there are receipts
+--   #{slot}  the mutation whose receipt has this place, mark modulo #kept
 --   #last    the mutation whose receipt is the newest
 --   #own     how often version was changed by this store
 -- A receipt is 'open {version} {mark}' (the mutation will be fenced on the
 -- whole vault at that version), 'done {version} {attempt} {mark}' or
 -- 'dropped {mark}'.
 
--- The number of receipts kept, the same for every replica.
-local KEPT = 10000
+-- #kept where nothing else is written.
+local KEPT = '10000'
 
 -- From here on %.14g, by which Lua prints numbers, would not be exact.
 local MAX_VERSION = 9e13
@@ -60,20 +62,21 @@ local function vault_state(id, observed)
     return nil, unreadable(KEYS[2], 'a version that is not a decimal number below 90000000000000')
   end
   local kept
-  kept, fault = read('HMGET', KEYS[4], id, observed[2], '#next', '#own', '#last')
+  kept, fault = read('HMGET', KEYS[4], id, observed[2], '#next', '#own', '#last', '#kept')
   if fault then return nil, fault end
   local time
   time, fault = server_time()
   if fault then return nil, fault end
   local next_mark, own = plain(kept[3] or '0'), plain(kept[4] or '0')
-  if not next_mark or not own then
-    return nil, unreadable(KEYS[4], 'a counter (#next or #own) that is not a decimal number')
+  local ring = plain(kept[6] or KEPT)
+  if not next_mark or not own or not ring or ring == 0 then
+    return nil, unreadable(KEYS[4], 'a counter (#next, #own or #kept) that is not a decimal number, or #kept 0')
   end
 
   local mark = tonumber(observed[3])
   local lost = version < tonumber(observed[1])
   if observed[2] ~= '' then
-    lost = lost or next_mark <= mark or (not kept[2] and mark >= next_mark - KEPT)
+    lost = lost or next_mark <= mark or (not kept[2] and mark >= next_mark - ring)
   end
   if own > version and not lost then
     return nil, unreadable(KEYS[2], 'a version below the number of mutations that receipts count (' .. decimal(own)
@@ -81,7 +84,7 @@ local function vault_state(id, observed)
   end
   return {
     version = version, text = text, next_mark = next_mark, own = own, lost = lost,
-    newest = kept[5] or '', time = time,
+    newest = kept[5] or '', time = time, ring = ring, is_ring_written = kept[6],
     receipt = id ~= '' and kept[1] or nil,
   }
 end
@@ -98,7 +101,7 @@ local function lost(state) return concluded({'lost', state.version}) end
 
 -- Whether a mutation that began at `mark` may have had a receipt that is no
 -- longer kept.
-local function receipt_expired(state, mark) return mark < state.next_mark - KEPT end
+local function receipt_expired(state, mark) return mark < state.next_mark - state.ring end
 
 -- Reads these fields of tokens; `unpack` takes at most some 8,000.
 local function values(ids)
@@ -119,14 +122,18 @@ local function note(state, id, text, fields)
     mark = mark_of(state.receipt)
   else
     mark = state.next_mark
-    local slot = '#' .. decimal(mark % KEPT)
-    if mark >= KEPT then
+    local slot = '#' .. decimal(mark % state.ring)
+    if mark >= state.ring then
       local oldest = redis.call('HGET', KEYS[4], slot)
       if oldest then redis.call('HDEL', KEYS[4], oldest) end
     end
     fields[#fields + 1] = slot
     fields[#fields + 1] = id
     for _, word in ipairs({'#next', decimal(mark + 1), '#last', id}) do fields[#fields + 1] = word end
+    if not state.is_ring_written then
+      fields[#fields + 1] = '#kept'
+      fields[#fields + 1] = KEPT
+    end
   end
   redis.call('HSET', KEYS[4], id, text .. ' ' .. decimal(mark), unpack(fields))
   return mark
