@@ -76,7 +76,7 @@ impl RunRecorder {
         let log = self.log();
         let chains = log.audits.iter();
         let events = chains.flat_map(|(_, chain)| events_in(chain));
-        events.filter_map(AuditEvent::attested).collect()
+        events.map(AuditEvent::attested).collect()
     }
 
     /// The purges that audit records state and that did not happen, of processes that
@@ -201,6 +201,7 @@ impl Log {
 /// An audit event of a vault.
 #[derive(Deserialize)]
 pub(super) struct AuditEvent {
+    pub(super) id: String,
     protocol: String,
     operation: String,
     decision: String,
@@ -222,19 +223,20 @@ impl AuditEvent {
         tokens.map(String::as_str)
     }
 
-    /// What it attests; `None` for an operation that failed.
-    pub(super) fn attested(self) -> Option<Audit<Text<'static>>> {
-        let failed = [
-            "purge_failed",
-            "detokenize_failed",
-            "reveal_failed",
-            "reveal_denied",
-        ];
+    /// What it attests: an operation, or under the decision's name that one failed.
+    pub(super) fn attested(self) -> Audit<Text<'static>> {
+        let failed = ["_failed", "_denied"];
+        let is_failed = failed.iter().any(|end| self.decision.ends_with(end));
         let tokens = self.names().map(|token| token.to_owned().into()).collect();
-        (!failed.contains(&self.decision.as_str())).then(|| Audit {
-            operation: self.operation.into(),
+        let operation = if is_failed {
+            self.decision
+        } else {
+            self.operation
+        };
+        Audit {
+            operation: operation.into(),
             tokens,
-        })
+        }
     }
 }
 

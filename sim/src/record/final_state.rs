@@ -1,7 +1,7 @@
 //! Reads the final state directly from Redis, and checks the history against
 //! it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use haechi_history::{
     ChainEntry, FinalState, Text,
@@ -13,7 +13,7 @@ use haechi_store_redis::{
 };
 use redis_sim::Reply;
 
-use super::{HarnessError, log::Closed, recorder::RunRecorder};
+use super::{HarnessError, accesses::AuditEvent, log::Closed, recorder::RunRecorder};
 use crate::plan::{FaultKind, Knobs};
 
 /// The prefix of every plaintext, to detect leaks.
@@ -112,7 +112,7 @@ fn read_chain(
         }
     };
 
-    let (mut chain, mut elsewhere) = (Vec::new(), Vec::new());
+    let (mut chain, mut elsewhere, mut events) = (Vec::new(), Vec::new(), BTreeSet::new());
     let mut verifier = Verifier::new();
     let mut last: Option<String> = None;
     for record in &list {
@@ -138,12 +138,22 @@ fn read_chain(
                 ),
             });
         }
+        let audited = AuditEvent::parse(text);
+        if let Some(event) = &audited
+            && !events.insert(event.id.clone())
+        {
+            let sequence = stored.position.sequence;
+            elsewhere.push(violation(
+                Invariant::DuplicateAppend,
+                format!("the record at {sequence} is the second of one event of a vault"),
+            ));
+        }
         chain.push(ChainEntry {
             op,
             sequence: stored.position.sequence.get(),
             previous_hash: stored.previous.map(|hash| hash.to_string().into()),
             event_hash: event_hash.clone().into(),
-            audit: None,
+            audit: audited.map(AuditEvent::attested),
         });
         last = Some(event_hash);
     }

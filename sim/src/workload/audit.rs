@@ -18,7 +18,7 @@ use crate::{mutants::AuditUnderTest, plan::AuditOperation};
 /// The sink of one process.
 pub(super) struct AuditActor<'a, H: Host> {
     process: &'a Process<'a, H>,
-    sink: AuditSink<H::Clock, H::Entropy>,
+    pub(super) sink: AuditSink<H::Clock, H::Entropy>,
     reader: AuditUnderTest<H::Connect, H::Clock, H::Entropy>,
 }
 

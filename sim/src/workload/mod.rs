@@ -57,9 +57,9 @@ async fn run_replica<H: Host>(process: &Process<'_, H>) {
     process
         .recorder
         .trace(|| format!("{} starts", process.name));
-    let vault = token_store::TokenStoreActor::start(process).await;
-    let token_vault = vault.as_ref().and_then(token_vault::TokenVaultActor::over);
     let audit = audit::AuditActor::start(process).await;
+    let vault = token_store::TokenStoreActor::start(process, audit.as_ref()).await;
+    let token_vault = vault.as_ref().and_then(token_vault::TokenVaultActor::over);
     let cancellation =
         cancellation::CancellationActor::over(process, audit.as_ref(), token_vault.as_ref());
 

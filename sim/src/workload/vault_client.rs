@@ -1,8 +1,8 @@
 //! The production [`TokenVault`] of one process, over its token store, with
 //! keys that all processes share.
 //!
-//! Its audit records go to memory: in the chain, records without an operation
-//! in the history would be reported as phantoms.
+//! Its audit records go to the chain of the same Redis or, in a world without one,
+//! to memory.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -94,6 +94,7 @@ impl<H: Host> VaultClient<H> {
         process: &Process<'_, H>,
         tokens: &Tokens<H>,
         retention_days: f64,
+        audit: Option<AuditSink<H::Clock, H::Entropy>>,
     ) -> Option<Self> {
         let SharedKeys(storage) = process.host.shared_keys();
         let (clock, entropy) = (process.clock.clone(), process.entropy.clone());
@@ -103,12 +104,14 @@ impl<H: Host> VaultClient<H> {
         let (storage, counting) = (storage.clone(), Counting::PerProcess);
         let keys = LocalKeys::open(storage, clock.clone(), entropy.clone(), counting);
         let keys = Arc::new(process.store.keys(keys.await.ok()?));
-        let chain = MemoryChain::new();
-        process.recorder.audits(&process.name, chain.clone());
-        let audit = Builder::new()
-            .clock(clock.clone())
-            .entropy(entropy.clone())
-            .audit_sink(process.store.vault_audit(chain));
+        let audit = audit.unwrap_or_else(|| {
+            let chain = MemoryChain::new();
+            process.recorder.audits(&process.name, chain.clone());
+            Builder::new()
+                .clock(clock.clone())
+                .entropy(entropy.clone())
+                .audit_sink(process.store.vault_audit(chain))
+        });
         let mut policy = VaultPolicy::default();
         policy.retention = Retention::from_days(retention_days).ok()?;
         policy.deterministic = Deterministic::Types(deterministic().into_iter().collect());
