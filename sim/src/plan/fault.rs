@@ -99,6 +99,12 @@ group! {
         ClockJump,
         /// The wall clock goes too fast or too slow, or backwards.
         ClockDrift,
+        /// It rotates the keys that all processes share.
+        KeyRotation,
+        /// The storage of the keys cannot be read or written.
+        KeyStorageDown,
+        /// Every access to the storage of the keys takes long.
+        KeyStorageSlow,
     }
 }
 
@@ -170,6 +176,8 @@ pub enum Needs {
     Process,
     /// To set the wall clock of a replica or of the server.
     WallClock,
+    /// To come between a replica and the storage of its keys.
+    KeyStorage,
     /// To write the lock's key.
     LockKey,
     /// A command of the server, or to cut its connections.
@@ -245,6 +253,9 @@ impl FaultKind {
             Self::ProcessFault(kind) => match kind {
                 ProcessFault::Crash | ProcessFault::Pause => Needs::Process,
                 ProcessFault::ClockJump | ProcessFault::ClockDrift => Needs::WallClock,
+                ProcessFault::KeyRotation
+                | ProcessFault::KeyStorageDown
+                | ProcessFault::KeyStorageSlow => Needs::KeyStorage,
             },
             Self::LockFault(_) => Needs::LockKey,
             Self::ServerFault(kind) => match kind {
@@ -286,7 +297,9 @@ impl FaultKind {
     pub fn is_instant(self) -> bool {
         match self {
             Self::LinkFault(_) | Self::CommandFault(_) => false,
-            Self::ProcessFault(kind) => kind == ProcessFault::ClockJump,
+            Self::ProcessFault(kind) => {
+                matches!(kind, ProcessFault::ClockJump | ProcessFault::KeyRotation)
+            }
             Self::LockFault(kind) => kind != LockFault::LockNeverGranted,
             Self::ServerFault(kind) => {
                 matches!(
@@ -327,9 +340,9 @@ impl FaultKind {
             Self::CommandFault(CommandFault::LimitedBandwidth) => {
                 [1, 4, 16][rng.random_range(0..3)]
             }
-            Self::CommandFault(_) | Self::ServerFault(ServerFault::SlowScript) => {
-                rng.random_range(delay)
-            }
+            Self::CommandFault(_)
+            | Self::ServerFault(ServerFault::SlowScript)
+            | Self::ProcessFault(ProcessFault::KeyStorageSlow) => rng.random_range(delay),
             Self::LinkFault(LinkFault::LatencySpike) => rng.random_range(10..=timeout / 2 + 10),
             Self::LinkFault(LinkFault::LaggingReplica) => rng.random_range(1..=timeout),
             Self::ProcessFault(ProcessFault::ClockJump)

@@ -200,9 +200,11 @@ impl Nemesis<'_> {
                     replicas[replica].order(match kind {
                         ProcessFault::Crash => Order::Crash(millis(fault.lasts)),
                         ProcessFault::Pause => Order::Pause(millis(fault.lasts)),
-                        ProcessFault::ClockJump | ProcessFault::ClockDrift => {
-                            return Err(misplaced(fault));
-                        }
+                        ProcessFault::ClockJump
+                        | ProcessFault::ClockDrift
+                        | ProcessFault::KeyRotation
+                        | ProcessFault::KeyStorageDown
+                        | ProcessFault::KeyStorageSlow => return Err(misplaced(fault)),
                     });
                     self.tally.struck(fault.kind);
                 }

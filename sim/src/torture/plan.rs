@@ -17,9 +17,13 @@ pub fn is_supported(kind: FaultKind) -> bool {
         | Needs::ServerCommands
         | Needs::ServerProcess => true,
         // A proxy cannot lose what TCP has acknowledged, all replicas share one
-        // wall clock, there is one redis-server, and it has no command for these
-        // states.
-        Needs::LossyLink | Needs::WallClock | Needs::ReplicaServer | Needs::ServerModes => false,
+        // wall clock and keys in memory, there is one redis-server, and it has no
+        // command for these states.
+        Needs::LossyLink
+        | Needs::WallClock
+        | Needs::KeyStorage
+        | Needs::ReplicaServer
+        | Needs::ServerModes => false,
     }
 }
 

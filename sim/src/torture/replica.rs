@@ -14,7 +14,7 @@ use crate::{
     mutants::StoreUnderTest,
     plan::Knobs,
     record::{RunRecorder, replica_name},
-    workload::{self, Host, SharedKeys},
+    workload::{self, Host, KeyFaults, SharedKeys},
 };
 
 /// The environment of real replicas.
@@ -54,8 +54,8 @@ impl Host for RealHost {
         &self.recorder
     }
 
-    fn shared_keys(&self) -> &SharedKeys {
-        &self.shared_keys
+    fn keys(&self, _: usize) -> (SharedKeys, KeyFaults) {
+        (self.shared_keys.clone(), KeyFaults::default())
     }
 
     fn clock(&self, _: usize) -> SystemClock {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use haechi_store_redis::{clock::Clock, entropy::Entropy, redis::Connect};
 
-use super::SharedKeys;
+use super::{KeyFaults, SharedKeys};
 use crate::record::RunRecorder;
 
 /// The environment of the processes of one run.
@@ -20,8 +20,9 @@ pub(crate) trait Host: Clone + Send + Sync + 'static {
     /// The run's recorder.
     fn recorder(&self) -> &RunRecorder;
 
-    /// The keys that all processes share.
-    fn shared_keys(&self) -> &SharedKeys;
+    /// The storage of the keys that all processes share, and what is wrong with
+    /// the way of this process to it.
+    fn keys(&self, process: usize) -> (SharedKeys, KeyFaults);
 
     /// The clock of this process.
     fn clock(&self, process: usize) -> Self::Clock;

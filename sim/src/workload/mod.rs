@@ -7,6 +7,7 @@ mod audit;
 mod cancellation;
 mod foreign;
 mod host;
+mod keys;
 mod process;
 mod token_store;
 mod token_vault;
@@ -15,7 +16,7 @@ mod vault_client;
 use std::time::Duration;
 
 pub(crate) use host::Host;
-pub(crate) use vault_client::SharedKeys;
+pub(crate) use keys::{KeyFaults, SharedKeys};
 
 use crate::{
     mutants::StoreUnderTest,

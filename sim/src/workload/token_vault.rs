@@ -2,8 +2,9 @@
 //! mutations.
 
 use haechi_history::{Function, OpId};
-use haechi_store_redis::vault::{
-    Details, MutateError, PurgeError, Refusal, RevealError, TokenizeError,
+use haechi_store_redis::{
+    crypto::DecryptError,
+    vault::{Details, MutateError, PurgeError, Refusal, RevealError, TokenizeError},
 };
 use rand_chacha::ChaCha8Rng;
 
@@ -76,11 +77,16 @@ impl<'a, H: Host> TokenVaultActor<'a, H> {
                 Ok(())
             }
             Err(error) => {
+                let is_down = matches!(
+                    error,
+                    RevealError::Refused(Refusal::Decrypt(DecryptError::Unavailable(_)))
+                );
                 if let RevealError::Refused(
                     refusal @ (Refusal::EnvelopeExpired
                     | Refusal::Decrypt(_)
                     | Refusal::Unreadable(_)),
                 ) = &error
+                    && !is_down
                 {
                     recorder.undecryptable(format!("{token}: {refusal}"));
                 }

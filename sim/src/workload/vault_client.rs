@@ -12,7 +12,10 @@ use haechi_store_redis::{
     Builder,
     audit::AuditSink,
     clock::{Clock, iso8601},
-    crypto::{Aad, Counting, CryptoProvider, Envelope, KeyStorage, LocalKeys, MemoryKeys, manage},
+    crypto::{
+        Aad, Counting, CryptoProvider, DecryptError, Envelope, KeyStorage, KeysError, LocalKeys,
+        manage,
+    },
     test_util::MemoryChain,
     vault::{
         Deterministic, Retention, RevealPolicy, Spawn, Stored, TokenId, TokenType, TokenVault,
@@ -25,7 +28,8 @@ use serde_json::value::RawValue;
 use tokio::task::JoinHandle;
 
 use super::{
-    Host, Process,
+    Host, Process, RETRY_DELAY,
+    keys::ProcessKeys,
     token_store::{StoreOf, Tokens},
 };
 use crate::{
@@ -40,12 +44,8 @@ type Vault<H> = TokenVault<
     <H as Host>::Entropy,
 >;
 
-/// The key storage that the processes of a run share.
-#[derive(Clone, Default)]
-pub(crate) struct SharedKeys(MemoryKeys);
-
 /// The keys of one process.
-type Keys<C, E> = KeysUnderTest<LocalKeys<MemoryKeys, C, E>>;
+type Keys<C, E> = KeysUnderTest<LocalKeys<ProcessKeys<C>, C, E>>;
 
 /// The vault of one process.
 pub(super) struct VaultClient<H: Host> {
@@ -88,6 +88,27 @@ pub(super) fn random() -> Option<TokenType> {
     TokenType::new("note").ok()
 }
 
+/// Opens the keys of a process, and makes the first one where there is none.
+async fn open_keys<H: Host>(
+    process: &Process<'_, H>,
+) -> Result<LocalKeys<ProcessKeys<H::Clock>, H::Clock, H::Entropy>, KeysError> {
+    let (clock, entropy) = (process.clock.clone(), process.entropy.clone());
+    let (storage, faults) = process.host.keys(process.number);
+    let storage = ProcessKeys {
+        storage,
+        faults,
+        clock: clock.clone(),
+    };
+    if storage.load().await?.is_none() {
+        // Another process may make it meanwhile.
+        match manage::init(&storage, &clock, &entropy).await {
+            Ok(_) | Err(KeysError::Exists { .. }) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    LocalKeys::open(storage, clock, entropy, Counting::Persisted).await
+}
+
 impl<H: Host> VaultClient<H> {
     /// Opens the vault over a token store.
     pub(super) async fn open(
@@ -96,14 +117,17 @@ impl<H: Host> VaultClient<H> {
         retention_days: f64,
         audit: Option<AuditSink<H::Clock, H::Entropy>>,
     ) -> Option<Self> {
-        let SharedKeys(storage) = process.host.shared_keys();
         let (clock, entropy) = (process.clock.clone(), process.entropy.clone());
-        if storage.load().await.ok()?.is_none() {
-            manage::init(storage, &clock, &entropy).await.ok()?;
-        }
-        let (storage, counting) = (storage.clone(), Counting::PerProcess);
-        let keys = LocalKeys::open(storage, clock.clone(), entropy.clone(), counting);
-        let keys = Arc::new(process.store.keys(keys.await.ok()?));
+        let keys = loop {
+            match open_keys(process).await {
+                Ok(keys) => break Arc::new(process.store.keys(keys)),
+                Err(error) => {
+                    let trace = || format!("{}: {error}", process.name);
+                    process.recorder.trace(trace);
+                    process.host.sleep(RETRY_DELAY).await;
+                }
+            }
+        };
         let audit = audit.unwrap_or_else(|| {
             let chain = MemoryChain::new();
             process.recorder.audits(&process.name, chain.clone());
@@ -172,7 +196,10 @@ impl<H: Host> VaultClient<H> {
                 Envelope::from_json(record.envelope.get()),
                 Aad::from_json(record.aad.get()),
             ) {
-                (Ok(envelope), Ok(aad)) => self.keys.decrypt(&envelope, &aad).await.is_ok(),
+                (Ok(envelope), Ok(aad)) => {
+                    let opened = self.keys.decrypt(&envelope, &aad).await;
+                    matches!(opened, Ok(_) | Err(DecryptError::Unavailable(_)))
+                }
                 _ => false,
             };
             if !opens {

@@ -10,6 +10,8 @@ use std::{
     time::Duration,
 };
 
+use futures::FutureExt;
+use haechi_store_redis::crypto::manage;
 use parking_lot::Mutex;
 use redis_sim::{Command, Config, Redis, Reply, SharedRedis, Snapshot};
 
@@ -23,7 +25,7 @@ use super::{
 use crate::{
     plan::{FaultKind, Schedule, generator},
     record::{Clocks, Log, RunRecorder, Source},
-    workload::{Host, SharedKeys},
+    workload::{Host, KeyFaults, SharedKeys},
 };
 
 /// A handle on the world, for every task in it.
@@ -48,6 +50,7 @@ struct ProcessControl {
     gate: PauseGate,
     power: Power,
     skew: Arc<AtomicI64>,
+    key_faults: KeyFaults,
     /// The replica of Redis that answers it instead of the primary.
     lagging: Mutex<Option<SharedRedis>>,
 }
@@ -180,6 +183,24 @@ impl WorldHandle {
         &self.0.processes[replica].power
     }
 
+    /// The faults of the way of a process to the storage of its keys.
+    pub(crate) fn key_faults(&self, replica: Option<usize>) -> KeyFaults {
+        replica
+            .and_then(|replica| self.0.processes.get(replica))
+            .map(|process| process.key_faults.clone())
+            .unwrap_or_default()
+    }
+
+    /// Adds an active key, if there are keys; `number` distinguishes rotations.
+    pub(crate) fn rotate_keys(&self, number: usize) {
+        let entropy = self.entropy(&format!("rotation {number}"));
+        let clock = SimClock::new(PauseGate::default(), Arc::default());
+        // In memory, it is ready at once.
+        let rotated = manage::rotate(&self.0.shared_keys, &clock, &entropy).now_or_never();
+        let count = rotated.and_then(Result::ok).map_or(0, |keys| keys.len());
+        self.trace(|| format!("there are {count} keys"));
+    }
+
     pub(crate) fn skew(&self, replica: Option<usize>, millis: i64) {
         let Some(replica) = replica else { return };
         if let Some(process) = self.0.processes.get(replica) {
@@ -206,8 +227,9 @@ impl Host for WorldHandle {
         &self.0.recorder
     }
 
-    fn shared_keys(&self) -> &SharedKeys {
-        &self.0.shared_keys
+    fn keys(&self, process: usize) -> (SharedKeys, KeyFaults) {
+        let faults = &self.0.processes[process].key_faults;
+        (self.0.shared_keys.clone(), faults.clone())
     }
 
     fn clock(&self, process: usize) -> SimClock {

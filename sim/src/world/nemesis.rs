@@ -233,6 +233,12 @@ impl Nemesis {
             ProcessFault::ClockJump => world.skew(fault.replica, fault.amount * 1000),
             // At every step.
             ProcessFault::ClockDrift => {}
+            ProcessFault::KeyRotation => world.rotate_keys(self.next),
+            ProcessFault::KeyStorageDown => world.key_faults(fault.replica).fail(),
+            ProcessFault::KeyStorageSlow => {
+                let delay = fault.amount.unsigned_abs();
+                world.key_faults(fault.replica).delay(delay);
+            }
         }
     }
 
@@ -260,7 +266,9 @@ impl Nemesis {
                     world.gate(fault.replica).resume();
                 }
             }
-            ProcessFault::ClockJump | ProcessFault::ClockDrift => {}
+            ProcessFault::KeyStorageDown => world.key_faults(fault.replica).recover(),
+            ProcessFault::KeyStorageSlow => world.key_faults(fault.replica).delay(0),
+            ProcessFault::ClockJump | ProcessFault::ClockDrift | ProcessFault::KeyRotation => {}
         }
     }
 
