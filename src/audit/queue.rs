@@ -49,6 +49,9 @@ struct EntryState {
     /// may have the handle, which names one position: if the batch is not
     /// applied, the event must not be sent for another position.
     left: bool,
+    /// Whether the attempt in flight is the last: the caller's time is too short
+    /// for another one.
+    is_last: bool,
     waker: Option<Waker>,
 }
 
@@ -170,6 +173,7 @@ impl Queue {
             state: Mutex::new(EntryState {
                 phase: Phase::Queued,
                 left: false,
+                is_last: false,
                 waker: None,
             }),
         });
@@ -256,22 +260,34 @@ impl Queue {
             .retain(|entry| entry.in_flight().is_some());
     }
 
-    /// Returns the batch from flight: its callers can withdraw again, and those
-    /// that have left have withdrawn.
+    /// Returns the batch from flight: its callers can withdraw again, those that
+    /// have left have withdrawn, and those that have no time for another attempt
+    /// are told that this one was not applied.
     pub(crate) fn take_back(&self, cause: Option<Cause>) {
         let mut state = lock(&self.state);
+        if cause.is_some() {
+            state.last_cause = cause;
+        }
+        let mut late = Vec::new();
         for entry in &state.taken {
-            let mut entry = lock(&entry.state);
-            if matches!(entry.phase, Phase::InFlight(_)) {
-                entry.phase = if entry.left {
+            let mut entry_state = lock(&entry.state);
+            if matches!(entry_state.phase, Phase::InFlight(_)) {
+                entry_state.phase = if entry_state.left {
                     Phase::Withdrawn
                 } else {
                     Phase::Taken
                 };
+                if entry_state.is_last {
+                    late.push(entry.clone());
+                }
             }
         }
-        if cause.is_some() {
-            state.last_cause = cause;
+        let last_cause = state.last_cause.clone();
+        drop(state);
+        let cause = last_cause
+            .unwrap_or_else(|| Cause::new("other writers appended first, at every attempt"));
+        for entry in late {
+            entry.settle(Err(NotApplied::Deadline(cause.clone()).into()));
         }
     }
 
@@ -393,8 +409,19 @@ impl Ticket {
         Poll::Pending
     }
 
+    /// Has the event sent no more: withdraws it if nothing of it was sent. `None`
+    /// if it is in flight: its outcome is still to come.
+    pub(crate) fn stop_attempts(&self) -> Option<Outcome> {
+        self.leave(true)
+    }
+
     /// Stops waiting: withdraws the event if nothing of it was sent.
     pub(crate) fn give_up(&self) -> Outcome {
+        self.leave(false)
+            .unwrap_or_else(|| Err(NotApplied::Closed.into()))
+    }
+
+    fn leave(&self, waits_for_reply: bool) -> Option<Outcome> {
         let mut queue = lock(&self.queue.state);
         let mut state = lock(&self.entry.state);
         let in_flight = matches!(state.phase, Phase::InFlight(_));
@@ -406,16 +433,18 @@ impl Ticket {
             })
         });
         match &mut state.phase {
-            Phase::Settled(outcome) => outcome
-                .take()
-                .unwrap_or_else(|| Err(NotApplied::Closed.into())),
+            Phase::Settled(outcome) => outcome.take(),
+            Phase::InFlight(_) if waits_for_reply => {
+                state.is_last = true;
+                None
+            }
             Phase::InFlight(handle) => {
                 let handle = Box::new(*handle);
                 state.left = true;
-                Err(AppendError::Unknown {
+                Some(Err(AppendError::Unknown {
                     handle,
                     cause: last_cause,
-                })
+                }))
             }
             phase => {
                 let queued = matches!(phase, Phase::Queued);
@@ -426,12 +455,12 @@ impl Ticket {
                     queue.withdrawn += 1;
                     queue.compact();
                 }
-                Err(if self.entry.ticket < room {
+                let why = if self.entry.ticket < room {
                     NotApplied::Deadline(last_cause)
                 } else {
                     NotApplied::QueueFull
-                }
-                .into())
+                };
+                Some(Err(why.into()))
             }
         }
     }

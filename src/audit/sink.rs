@@ -41,7 +41,8 @@ pub enum AnchorStatus {
 #[non_exhaustive]
 pub struct AuditConfig {
     /// How long a call of [`AuditSink::record`] may take, including the wait
-    /// for room in the queue. Default: 10 s.
+    /// for room in the queue. In the last quarter nothing is sent any more, and
+    /// the outcome of what was sent is waited for. Default: 10 s.
     pub deadline: Duration,
     /// Events that may be queued before callers wait for room. Default: 4096.
     pub queue_capacity: usize,
@@ -224,12 +225,23 @@ impl<C: Clock, E: Entropy> AuditSink<C, E> {
         entered: Result<Ticket, AppendError>,
     ) -> impl Future<Output = Result<Appended, AppendError>> + Send + use<C, E> {
         let clock = self.clock.clone();
-        let deadline = clock.now().saturating_add(self.deadline);
+        let began = clock.now();
+        let deadline = began.saturating_add(self.deadline);
+        let attempts_until = began.saturating_add(self.deadline / 4 * 3);
         async move {
             let ticket = entered?;
-            let left = deadline.saturating_sub(clock.now());
-            let settled = std::future::poll_fn(|cx| ticket.poll_settled(cx));
-            match within(&clock, left, settled).await {
+            let settled = async |until: Duration| {
+                let left = until.saturating_sub(clock.now());
+                let settled = std::future::poll_fn(|cx| ticket.poll_settled(cx));
+                within(&clock, left, settled).await
+            };
+            if let Some(outcome) = settled(attempts_until).await {
+                return outcome;
+            }
+            if let Some(outcome) = ticket.stop_attempts() {
+                return outcome;
+            }
+            match settled(deadline).await {
                 Some(outcome) => outcome,
                 None => ticket.give_up(),
             }

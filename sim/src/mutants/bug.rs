@@ -133,6 +133,11 @@ pub(super) trait PlantedBug: Send + Sync + 'static {
         None
     }
 
+    /// Whether a lock is released without comparing whose it is.
+    fn releases_any(&self) -> bool {
+        false
+    }
+
     /// Whether nothing is written without the lock.
     fn needs_lock(&self) -> bool {
         false

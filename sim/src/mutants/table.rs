@@ -7,13 +7,16 @@ use super::{
     bugs::{
         AmbientRandomness, AuditElsewhere, BatchCutInTwo, CachedHeadKept, CopiedRecordBelieved,
         DiffInTwoScripts, EnvelopeEndKept, FenceInTwoCommands, FirstDiffKept, FirstPageKept,
-        IdentityInherited, LockTrusted, LostReply, NoAppendId, NoTombstone, OwnClockRules,
-        PatchedAppend, PatchedApply, PlaintextInEnvelope, PurgeDropped, ResentAsAnother,
-        ScriptRunTwice, SnapshotBeforeVersion, UnfencedDeletes, UnknownAcknowledged,
+        IdentityInherited, LockNotCompared, LockTrusted, LostReply, NoAppendId, NoTombstone,
+        OwnClockRules, PatchedAppend, PatchedApply, PlaintextInEnvelope, PurgeDropped,
+        ResentAsAnother, ScriptRunTwice, SnapshotBeforeVersion, UnfencedDeletes,
+        UnknownAcknowledged,
     },
     patch::StalePatch,
 };
-use crate::plan::{CommandFault, LinkFault, ProcessFault, ServerFault, Workload, WorldOptions};
+use crate::plan::{
+    CommandFault, FaultClass, LinkFault, ProcessFault, ServerFault, Workload, WorldOptions,
+};
 
 /// Where a bug shows soon.
 pub(super) type Worlds = fn(&mut WorldOptions);
@@ -126,6 +129,9 @@ planted_bugs! { $
             AUDIT(options);
             options.faults = vec![LinkFault::LaggingReplica.into()];
         } => PatchedAppend = PatchedAppend::new(ON_REPLICA, "false")?;
+    LockNotCompared "lock_not_compared": "a lock is released without comparing whose it is",
+        |options| options.faults = FaultClass::Lock.kinds().collect()
+            => LockNotCompared = LockNotCompared;
     FirstPageKept "first_page_kept": "a reader serves the first page that was read, for ever",
         AUDIT => FirstPageKept = FirstPageKept::default();
     AmbientRandomness "ambient_randomness": "whether a command more is sent depends on a hash that is seeded anew",

@@ -22,6 +22,7 @@ use haechi_store_redis::{
         store::{Applied, Attempt, Due, Fate, Load, Loaded, Observed, Page, ReceiptSeq},
     },
 };
+use redis::cmd;
 use tokio::task::JoinHandle;
 
 use super::{
@@ -151,6 +152,14 @@ impl<S: RedisAudit> AuditHooks<S> for StoreUnderTest {
             }
         }
     }
+
+    async fn release(&self, next: &S, lease: S::Lease) {
+        if lease.is_some() && each!(&*self.0, bug => bug.releases_any()) {
+            let _ = next.send(cmd("DEL").arg(&next.keys().lock)).await;
+        } else {
+            next.release(lease).await;
+        }
+    }
 }
 
 impl<S: RedisVault> VaultHooks<S> for StoreUnderTest {
@@ -196,6 +205,14 @@ impl<S: RedisVault> VaultHooks<S> for StoreUnderTest {
             if lease.is_some() || !each!(&*self.0, bug => bug.needs_lock()) {
                 return lease;
             }
+        }
+    }
+
+    async fn release(&self, next: &S, lease: S::Lease) {
+        if lease.is_some() && each!(&*self.0, bug => bug.releases_any()) {
+            let _ = next.send(cmd("DEL").arg(&next.keys().lock)).await;
+        } else {
+            next.release(lease).await;
         }
     }
 }

@@ -163,7 +163,7 @@ impl Log {
         let deleted = mutation.writes.iter().filter(|(_, value)| value.is_none());
         let ended = |token: &Text<'_>| {
             let (_, value) = mutation.reads.iter().find(|(read, _)| read == token)?;
-            is_expired.then(|| ends(value.as_ref()?).map(|end| end.to_string()))?
+            is_expired.then(|| token_end(value.as_ref()?).map(|end| end.to_string()))?
         };
         let read = VaultRead {
             tokens: deleted
@@ -241,7 +241,7 @@ impl AuditEvent {
 }
 
 /// When the last of a token's ends is, in milliseconds since the Unix epoch.
-fn ends(stored: &str) -> Option<u64> {
+pub(super) fn token_end(stored: &str) -> Option<u64> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct Record {

@@ -168,6 +168,16 @@ impl RunRecorder {
         self.log().undecryptable.push(reason);
     }
 
+    /// What was said about locks.
+    pub(super) fn misused_locks(&self) -> Vec<String> {
+        std::mem::take(&mut self.log().misused_locks)
+    }
+
+    /// A lock was misused.
+    pub(crate) fn misused_lock(&self, reason: String) {
+        self.log().misused_locks.push(reason);
+    }
+
     /// The append that wrote the record with this identity and hash. If several
     /// share the identity: the one acknowledged with this hash, or else one
     /// whose outcome is unknown. Each append is returned once.

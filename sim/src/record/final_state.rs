@@ -13,7 +13,13 @@ use haechi_store_redis::{
 };
 use redis_sim::Reply;
 
-use super::{HarnessError, accesses::AuditEvent, log::Closed, recorder::RunRecorder};
+use super::{
+    HarnessError,
+    accesses::{AuditEvent, token_end},
+    log::Closed,
+    quality,
+    recorder::RunRecorder,
+};
 use crate::plan::{FaultKind, Knobs};
 
 /// The prefix of every plaintext, to detect leaks.
@@ -47,6 +53,7 @@ pub(crate) fn evaluate(
                 violations.push(violation(Invariant::Leak, reason));
             }
         }
+        violations.extend(index_lacks(query, &keys, &tokens));
         let tokens = tokens.into_iter();
         let tokens = tokens.map(|(token, value)| (token.into(), value.into()));
         state.tokens = Some(tokens.collect());
@@ -64,6 +71,8 @@ pub(crate) fn evaluate(
         violations.extend(overstated.map(|why| violation(Invariant::Unaudited, why)));
         state.audits = recorder.audit_records();
     }
+    let misused = recorder.misused_locks().into_iter();
+    violations.extend(misused.map(|why| violation(Invariant::QualityOfService, why)));
     recorder.final_state(state);
     let mut closed = recorder.close(knobs.seed, faults);
     match check(&closed.report.history) {
@@ -76,6 +85,7 @@ pub(crate) fn evaluate(
     violations.extend(stuck.map(|reason| violation(Invariant::NoProgress, reason)));
     let undecryptable = closed.undecryptable.iter().cloned();
     violations.extend(undecryptable.map(|why| violation(Invariant::UndecryptableToken, why)));
+    violations.extend(quality::check(&closed.report, knobs));
     // Without faults, foreign processes have to succeed too.
     if knobs.quiet {
         violations.extend(closed.foreign_failures.iter().map(|failure| {
@@ -191,6 +201,29 @@ fn read_vault(query: Query<'_>, keys: &VaultKeys) -> Vec<(String, String)> {
         }
     }
     tokens
+}
+
+/// The tokens that a purge would not find in time, though the index says that it has
+/// all.
+fn index_lacks(query: Query<'_>, keys: &VaultKeys, tokens: &[(String, String)]) -> Vec<Violation> {
+    let mut number = |words: &[&str]| text(query(words))?.parse::<f64>().ok();
+    let version = number(&["GET", &keys.version]).unwrap_or(0.0);
+    let own = number(&["HGET", &keys.receipts, "#own"]).unwrap_or(0.0);
+    if number(&["ZSCORE", &keys.expiry, ""]) != Some(-1.0 - (version - own)) {
+        return Vec::new();
+    }
+    let mut lacking = Vec::new();
+    for (token, value) in tokens {
+        let Some(end) = token_end(value).filter(|_| token.starts_with("tok_")) else {
+            continue;
+        };
+        let indexed = number(&["ZSCORE", &keys.expiry, token]);
+        if indexed.is_none_or(|indexed| indexed > end as f64) {
+            let reason = format!("the index says that it is whole, and has {token} at {indexed:?}");
+            lacking.push(violation(Invariant::QualityOfService, reason));
+        }
+    }
+    lacking
 }
 
 fn text(reply: Reply) -> Option<String> {

@@ -54,6 +54,8 @@ pub(crate) struct Log {
     pub(super) unsettled_purges: Vec<UnsettledPurge>,
     /// Tokens that could not be decrypted, or revealed a wrong plaintext.
     pub(super) undecryptable: Vec<String>,
+    /// Locks that were misused.
+    pub(super) misused_locks: Vec<String>,
     pub(super) stats: AuditStats,
     pub(super) vault_stats: VaultStats,
     pub(super) outcomes: Outcomes,
@@ -122,6 +124,7 @@ impl Log {
             clocks: Clocks::default(),
             unsettled_purges: Vec::new(),
             undecryptable: Vec::new(),
+            misused_locks: Vec::new(),
             stats: AuditStats::default(),
             vault_stats: VaultStats::default(),
             outcomes: Outcomes::default(),

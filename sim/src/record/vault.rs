@@ -11,6 +11,7 @@ use haechi_store_redis::{
 use super::{
     call_trace::{CallTrace, Values},
     log::nanos,
+    quality::DIED,
     recorder::RunRecorder,
 };
 use crate::plan::fnv1a;
@@ -293,7 +294,7 @@ impl RunRecorder {
             log.vault_outcomes.unknown += 1;
             let now = nanos(log.now());
             let unknown = Outcome::Unknown(mutation);
-            let error = Some("the process died");
+            let error = Some(DIED);
             let ended = log.recorder.end(now, trace.op, unknown, error);
             log.accept(ended);
         }

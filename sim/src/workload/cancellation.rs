@@ -10,10 +10,8 @@ use rand_chacha::ChaCha8Rng;
 use super::{Actor, Host, Process, audit::AuditActor, token_vault::TokenVaultActor};
 use crate::{
     plan::CancelledOperation,
-    record::{CALL, Failure},
+    record::{CALL, CANCELLED, Failure},
 };
-
-const CANCELLED: &str = "the caller dropped the future";
 
 /// Calls of the other workloads, dropped before they are ready.
 pub(super) struct CancellationActor<'a, H: Host> {

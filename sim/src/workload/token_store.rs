@@ -175,8 +175,12 @@ impl<H: Host> Actor for TokenStoreActor<'_, H> {
     }
 
     async fn make_progress(&self, rng: &mut ChaCha8Rng) -> bool {
-        let change = Change::draw(rng, self.knobs, ChangeKind::Count);
-        self.change(0, &change).await
+        for kind in [ChangeKind::Count, ChangeKind::Sweep] {
+            if !self.change(0, &Change::draw(rng, self.knobs, kind)).await {
+                return false;
+            }
+        }
+        true
     }
 }
 

@@ -82,6 +82,9 @@ impl Gate for FaultGate {
             faults.departure(self.replica, reply, self.is_lagging)
         });
         self.trace(command, &format!("{} {verdict:?}", brief(reply)));
+        if !self.is_lagging {
+            self.world.check_locks(self.replica);
+        }
         verdict
     }
 

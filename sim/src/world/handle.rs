@@ -19,6 +19,7 @@ use super::{
     Capture,
     clock::{EPOCH, PauseGate, SeededEntropy, SimClock, sleep},
     command_faults::CommandFaults,
+    lock_watch::LockWatch,
     net::{Power, SimConnect},
     state,
 };
@@ -41,6 +42,9 @@ struct Inner {
     recorder: RunRecorder,
     /// How far the server's wall clock is off, in milliseconds.
     server_skew: AtomicI64,
+    locks: Mutex<Vec<LockWatch>>,
+    /// How many processes are replicas.
+    replicas: usize,
     processes: Vec<ProcessControl>,
 }
 
@@ -78,6 +82,8 @@ impl WorldHandle {
             shared_keys: SharedKeys::default(),
             recorder: RunRecorder::new(log, operations.cloned().map(Source::Listed)),
             server_skew: AtomicI64::new(0),
+            locks: Mutex::default(),
+            replicas: schedule.knobs.replicas,
             processes: schedule
                 .operations
                 .iter()
@@ -148,6 +154,35 @@ impl WorldHandle {
             redis.disconnect(&session);
             Some(reply)
         })
+    }
+
+    /// Watches these locks.
+    pub(super) fn watch_locks(&self, locks: Vec<LockWatch>) {
+        *self.0.locks.lock() = locks;
+    }
+
+    /// A fault may have changed the locks.
+    pub(super) fn locks_changed_by_fault(&self) {
+        self.with_redis(|redis| {
+            for lock in &mut *self.0.locks.lock() {
+                lock.changed_by_fault(redis.keyspace());
+            }
+        });
+    }
+
+    /// A process may have changed the locks by a command.
+    pub(super) fn check_locks(&self, process: usize) {
+        let (now, is_replica) = (self.millis(), process < self.0.replicas);
+        let wrong: Vec<String> = self.with_redis(|redis| {
+            let (keys, mut locks) = (redis.keyspace(), self.0.locks.lock());
+            let locks = locks.iter_mut();
+            locks
+                .filter_map(|lock| lock.after(keys, now, process, is_replica))
+                .collect()
+        });
+        for reason in wrong {
+            self.misused_lock(reason);
+        }
     }
 
     pub(crate) fn command_faults<T>(&self, f: impl FnOnce(&mut CommandFaults) -> T) -> T {

@@ -7,6 +7,7 @@
 mod clock;
 mod command_faults;
 mod handle;
+mod lock_watch;
 mod nemesis;
 mod net;
 mod server;
@@ -25,6 +26,7 @@ use crate::{
 };
 use command_faults::CommandFaults;
 use handle::WorldHandle;
+use lock_watch::LockWatch;
 use nemesis::Nemesis;
 
 /// The report of one world.
@@ -99,12 +101,18 @@ pub fn carry_out(schedule: &Schedule, variant: Variant, capture: Capture) -> Wor
     }
 
     let mut locks = Vec::new();
+    let mut watched = Vec::new();
+    let ttl = knobs.lock.map_or(0, |(ttl, ..)| ttl);
     if knobs.workload.has_chain() {
         locks.push(AuditKeys::new(AuditPrefix::default()).lock);
+        watched.push(LockWatch::new(locks[0].clone(), false, ttl));
     }
     if knobs.workload.has_vault() {
-        locks.push(VaultKeys::new(VaultPrefix::default()).lock);
+        let lock = VaultKeys::new(VaultPrefix::default()).lock;
+        watched.push(LockWatch::new(lock.clone(), true, ttl));
+        locks.push(lock);
     }
+    world.watch_locks(watched);
     if let Some(vault) = &knobs.vault {
         let (keys, kept) = (
             VaultKeys::new(VaultPrefix::default()),

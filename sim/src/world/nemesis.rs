@@ -316,6 +316,7 @@ impl Nemesis {
             let reply = world.run(&words);
             strikes |= matches!(reply, Some(Reply::Integer(1) | Reply::Status(_)));
         }
+        world.locks_changed_by_fault();
         strikes
     }
 

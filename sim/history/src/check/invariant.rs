@@ -15,7 +15,8 @@ pub enum Half {
 macro_rules! invariants {
     ($($name:ident $half:ident $description:literal,)*) => {
         /// What must hold, by the name that reports use. A history shows most of them;
-        /// [`NoProgress`](Invariant::NoProgress), [`Leak`](Invariant::Leak) and
+        /// [`NoProgress`](Invariant::NoProgress),
+        /// [`QualityOfService`](Invariant::QualityOfService), [`Leak`](Invariant::Leak) and
         /// [`Nondeterminism`](Invariant::Nondeterminism) are checked by the harness, which
         /// has the clock, the server and both traces.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -62,6 +63,7 @@ invariants! {
     FalseRollback      Either "a process reports a rollback of what is still there",
     SilentRollback     Either "a process that had seen what is gone goes on writing without saying so",
     WrongOutcome       Either "an error said \"not applied\" of what was applied",
+    QualityOfService   Either "callers are told unknown, or attempts, conflicts or locks are more than faults explain",
     Leak               Vault  "plaintext outside an envelope",
     Nondeterminism     Either "one seed, two traces",
 }

@@ -1,0 +1,101 @@
+//! Quality of service: how often callers are told *unknown*, and how often the store
+//! tries and conflicts, stays below ceilings.
+
+use haechi_history::{
+    Operation, Outcome,
+    check::{Invariant, Violation},
+};
+
+use super::{RunReport, final_state::violation};
+use crate::plan::{FaultClass, Knobs};
+
+/// What a caller is told that dropped the future.
+pub(crate) const CANCELLED: &str = "the caller dropped the future";
+/// What is recorded for a call whose process died.
+pub(super) const DIED: &str = "the process died";
+
+/// Attempts for one append and for one mutation.
+const ATTEMPTS: (u64, u64) = (250, 80);
+/// Conflicts for each batch and each mutation that was applied, and how many of them
+/// there have to be for a ratio.
+const CONFLICTS: (u64, u64) = (8, 12);
+const ENOUGH: u64 = 50;
+
+/// Deadlines of fewer round trips than this, and fewer receipts, are left out: there
+/// an outcome can be impossible to find out.
+const ROUND_TRIPS: u64 = 12;
+const RECEIPTS: u64 = 50;
+
+/// How many in a hundred operations may end unknown because of such faults. About
+/// twice the most that 5,000 seeds of the correct store had.
+fn unknown_percent(class: FaultClass) -> u64 {
+    match class {
+        FaultClass::Lock => 0,
+        FaultClass::Replica => 15,
+        FaultClass::Network => 25,
+        FaultClass::Redis => 35,
+    }
+}
+
+/// Checks a run against the ceilings for the faults that were drawn; without any, no
+/// caller is told *unknown*.
+pub(super) fn check(report: &RunReport, knobs: &Knobs) -> Vec<Violation> {
+    let mut passed = Vec::new();
+    passed.extend(check_unknown(report, knobs));
+    let (stats, vault) = (&report.stats, &report.vault_stats);
+    let vault_conflicts = vault.value_conflicts + vault.version_conflicts;
+    for (what, count, ceiling) in [
+        ("attempts for one append", stats.most_attempts, ATTEMPTS.0),
+        ("attempts for one mutation", vault.most_attempts, ATTEMPTS.1),
+        (
+            "conflicts for all batches",
+            stats.conflicts,
+            CONFLICTS.0 * stats.batches.max(ENOUGH),
+        ),
+        (
+            "conflicts for all mutations",
+            vault_conflicts,
+            CONFLICTS.1 * vault.committed.max(ENOUGH),
+        ),
+    ] {
+        if count > ceiling {
+            let reason = format!("{count} {what}; at most {ceiling} are allowed");
+            passed.push(violation(Invariant::QualityOfService, reason));
+        }
+    }
+    passed
+}
+
+fn check_unknown(report: &RunReport, knobs: &Knobs) -> Option<Violation> {
+    let round_trip = 2 * knobs.latency.1 + 10;
+    let receipts = knobs
+        .vault
+        .as_ref()
+        .map_or(RECEIPTS, |vault| vault.receipts);
+    if knobs.deadline < ROUND_TRIPS * round_trip || receipts < RECEIPTS {
+        return None;
+    }
+    let history = &report.history;
+    let was_told = |operation: &&Operation| {
+        let error = operation.error.map(|error| history.text(error));
+        matches!(operation.outcome, Outcome::Unknown(_))
+            && !history.is_foreign(operation.process)
+            && error.is_some_and(|error| error != CANCELLED && error != DIED)
+    };
+    let mut unknown = history.operations().iter().filter(was_told).peekable();
+    let first = unknown.peek().map(|operation| operation.id)?;
+    let (unknown, all) = (unknown.count() as u64, history.operations().len() as u64);
+    let drawn = knobs.faults.iter().map(|fault| fault.kind.class());
+    let percent = drawn.map(unknown_percent).max().unwrap_or(0);
+    if unknown * 100 <= percent * all.max(ENOUGH) {
+        return None;
+    }
+    let reason = format!(
+        "{unknown} of {all} operations ended unknown; with these faults {percent} in a hundred may"
+    );
+    Some(Violation {
+        invariant: Invariant::QualityOfService,
+        ops: vec![first],
+        reason,
+    })
+}
