@@ -45,6 +45,11 @@ pub enum AuditOperation {
     },
     /// Read the whole chain.
     ReadChain,
+    /// Open another sink, and close the one before, which may be busy.
+    Reopen {
+        /// How long closing may take, in milliseconds.
+        within: u64,
+    },
 }
 
 /// What callers of the token store do.
@@ -120,6 +125,18 @@ pub enum CancelledOperation {
     },
     /// Purge all expired tokens.
     PurgeExpired {
+        /// How often the future is polled before it is dropped.
+        polls: u32,
+    },
+    /// Reveal a token that this process created.
+    Reveal {
+        /// Which token, counted from the latest.
+        number: usize,
+        /// How often the future is polled before it is dropped.
+        polls: u32,
+    },
+    /// Restore the latest tokens that this process created.
+    Detokenize {
         /// How often the future is polled before it is dropped.
         polls: u32,
     },
@@ -223,6 +240,7 @@ impl Operation {
     /// The longest time in it.
     pub(super) fn longest_ms(&self) -> u64 {
         let lifetime = match &self.action {
+            Action::Audit(AuditOperation::Reopen { within }) => *within,
             Action::TokenStore(TokenStoreOperation::Change(change)) => change.lifetime,
             Action::TokenStore(
                 TokenStoreOperation::ReadAll | TokenStoreOperation::ReadTokens { .. },
@@ -280,6 +298,11 @@ impl AuditOperation {
         if rng.random_range(0..100) < knobs.reads_percent {
             return Self::ReadChain;
         }
+        if rng.random_ratio(1, 40) {
+            return Self::Reopen {
+                within: rng.random_range(0..=knobs.deadline),
+            };
+        }
         let is_own = rng.random_range(0..100) >= knobs.identical_percent;
         Self::Append {
             event: is_own.then(|| rng.next_u32()),
@@ -309,6 +332,11 @@ impl CancelledOperation {
             Action::TokenVault(TokenVaultOperation::PurgeExpired) => {
                 Some(Self::PurgeExpired { polls })
             }
+            Action::TokenVault(TokenVaultOperation::Reveal { number }) => Some(Self::Reveal {
+                number: *number,
+                polls,
+            }),
+            Action::TokenVault(TokenVaultOperation::Detokenize) => Some(Self::Detokenize { polls }),
             _ => None,
         };
         cancelled(0)?;

@@ -14,6 +14,10 @@ pub(crate) const CANCELLED: &str = "the caller dropped the future";
 /// What is recorded for a call whose process died.
 pub(super) const DIED: &str = "the process died";
 
+/// What a caller is told, among other words, whose sink was closed in less time than
+/// the reply took.
+const CLOSED: &str = "the sink was closed";
+
 /// Attempts for one append and for one mutation.
 const ATTEMPTS: (u64, u64) = (250, 80);
 /// Conflicts for each batch and each mutation that was applied, and how many of them
@@ -80,7 +84,8 @@ fn check_unknown(report: &RunReport, knobs: &Knobs) -> Option<Violation> {
         let error = operation.error.map(|error| history.text(error));
         matches!(operation.outcome, Outcome::Unknown(_))
             && !history.is_foreign(operation.process)
-            && error.is_some_and(|error| error != CANCELLED && error != DIED)
+            && error
+                .is_some_and(|error| error != CANCELLED && error != DIED && !error.contains(CLOSED))
     };
     let mut unknown = history.operations().iter().filter(was_told).peekable();
     let first = unknown.peek().map(|operation| operation.id)?;

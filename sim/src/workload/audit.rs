@@ -1,6 +1,6 @@
 //! Callers that append events to the chain, and read it as an auditor would.
 
-use std::future::Future;
+use std::{future::Future, time::Duration};
 
 use haechi_history::{Function, OpId};
 use haechi_store_redis::{
@@ -9,6 +9,7 @@ use haechi_store_redis::{
     chain::{AppendId, Event, StoredRecord},
     entropy::Entropy,
 };
+use parking_lot::Mutex;
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 
@@ -18,7 +19,7 @@ use crate::{mutants::AuditUnderTest, plan::AuditOperation};
 /// The sink of one process.
 pub(super) struct AuditActor<'a, H: Host> {
     process: &'a Process<'a, H>,
-    pub(super) sink: AuditSink<H::Clock, H::Entropy>,
+    sink: Mutex<AuditSink<H::Clock, H::Entropy>>,
     reader: AuditUnderTest<H::Connect, H::Clock, H::Entropy>,
 }
 
@@ -28,27 +29,25 @@ impl<'a, H: Host> AuditActor<'a, H> {
         if !process.knobs.workload.has_chain() {
             return None;
         }
-        loop {
-            let (builder, connect) = (process.builder(), process.connect.clone());
-            match process.store.open_audit(builder, connect).await {
-                Ok(sink) => {
-                    let reader = process
-                        .store
-                        .open_reader(&process.builder(), process.connect.clone());
-                    return Some(Self {
-                        process,
-                        sink,
-                        reader,
-                    });
-                }
-                Err(error) => {
-                    process
-                        .recorder
-                        .trace(|| format!("{}: {error}", process.name));
-                    process.host.sleep(RETRY_DELAY).await;
-                }
-            }
-        }
+        let reader = process
+            .store
+            .open_reader(&process.builder(), process.connect.clone());
+        Some(Self {
+            process,
+            sink: Mutex::new(open_sink(process).await),
+            reader,
+        })
+    }
+
+    /// Opens another sink, and closes the one before within so many milliseconds.
+    async fn reopen(&self, within: u64) {
+        let next = open_sink(self.process).await;
+        let before = std::mem::replace(&mut *self.sink.lock(), next);
+        let closed = before.close(Duration::from_millis(within)).await;
+        let (name, unknown) = (self.process.name.as_str(), closed.unknown.len());
+        let trace = || format!("{name} closed a sink, {unknown} appends in flight");
+        self.process.recorder.trace(trace);
+        self.process.recorder.add_stats(before.stats());
     }
 
     /// Begins to record an event: the one with this number or, for `None`, one
@@ -72,7 +71,9 @@ impl<'a, H: Host> AuditActor<'a, H> {
             process
                 .recorder
                 .invoke(process.number, name, Function::Append, Some(append_id))?;
-        Some((op, process.store.record(&self.sink, append_id, event)))
+        let sink = self.sink.lock().clone();
+        let appending = async move { process.store.record(&sink, append_id, event).await };
+        Some((op, appending))
     }
 
     /// Records one event; returns whether it was applied.
@@ -108,6 +109,7 @@ impl<H: Host> Actor for AuditActor<'_, H> {
                 self.append(*event).await;
             }
             AuditOperation::ReadChain => self.read_chain().await,
+            AuditOperation::Reopen { within } => self.reopen(*within).await,
         }
     }
 
@@ -118,7 +120,24 @@ impl<H: Host> Actor for AuditActor<'_, H> {
 
 impl<H: Host> Drop for AuditActor<'_, H> {
     fn drop(&mut self) {
-        self.process.recorder.add_stats(self.sink.stats());
+        self.process.recorder.add_stats(self.sink.lock().stats());
+    }
+}
+
+/// Opens a sink, retrying until it succeeds.
+pub(super) async fn open_sink<H: Host>(
+    process: &Process<'_, H>,
+) -> AuditSink<H::Clock, H::Entropy> {
+    loop {
+        let (builder, connect) = (process.builder(), process.connect.clone());
+        match process.store.open_audit(builder, connect).await {
+            Ok(sink) => return sink,
+            Err(error) => {
+                let trace = || format!("{}: {error}", process.name);
+                process.recorder.trace(trace);
+                process.host.sleep(RETRY_DELAY).await;
+            }
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! Callers that drop the futures of appends, tokenizations and purges before they
+//! Callers that drop the futures of appends and of calls of the vault before they
 //! are ready. The operation may have been applied, or may still be.
 
 use std::{future::Future, pin::pin, task::Poll};
@@ -68,6 +68,10 @@ impl<'a, H: Host> CancellationActor<'a, H> {
             CancelledOperation::PurgeExpired { polls } => {
                 (Box::pin(vault.purge_expired(call)), polls)
             }
+            CancelledOperation::Reveal { number, polls } => {
+                (Box::pin(vault.reveal(call, number)), polls)
+            }
+            CancelledOperation::Detokenize { polls } => (Box::pin(vault.detokenize(call)), polls),
             CancelledOperation::Append { .. } => return,
         };
         let ended = polled(CALL.scope(call, acting), polls).await;

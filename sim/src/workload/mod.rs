@@ -59,7 +59,7 @@ async fn run_replica<H: Host>(process: &Process<'_, H>) {
         .recorder
         .trace(|| format!("{} starts", process.name));
     let audit = audit::AuditActor::start(process).await;
-    let vault = token_store::TokenStoreActor::start(process, audit.as_ref()).await;
+    let vault = token_store::TokenStoreActor::start(process).await;
     let token_vault = vault.as_ref().and_then(token_vault::TokenVaultActor::over);
     let cancellation =
         cancellation::CancellationActor::over(process, audit.as_ref(), token_vault.as_ref());

@@ -10,7 +10,7 @@ use haechi_store_redis::{
 use rand_chacha::ChaCha8Rng;
 use serde::Deserialize;
 
-use super::{Actor, Host, Process, audit::AuditActor, vault_client::VaultClient};
+use super::{Actor, Host, Process, vault_client::VaultClient};
 use crate::{
     mutants::VaultUnderTest,
     plan::{Change, ChangeKind, TokenStoreOperation, VaultKnobs},
@@ -37,12 +37,9 @@ pub(super) struct TokenStoreActor<'a, H: Host> {
 }
 
 impl<'a, H: Host> TokenStoreActor<'a, H> {
-    /// Opens the token store and the `TokenVault` over it, audited by the same
-    /// sink as the process; `None` if there is no vault.
-    pub(super) async fn start(
-        process: &'a Process<'a, H>,
-        audit: Option<&AuditActor<'a, H>>,
-    ) -> Option<Self> {
+    /// Opens the token store and the `TokenVault` over it; `None` if there is
+    /// no vault.
+    pub(super) async fn start(process: &'a Process<'a, H>) -> Option<Self> {
         let knobs = process.knobs.vault.as_ref()?;
         let lock = process.store.vault_lock(process.knobs.lock_policy());
         let redis = process.builder().lock(lock);
@@ -61,13 +58,7 @@ impl<'a, H: Host> TokenStoreActor<'a, H> {
         Some(Self {
             process,
             knobs,
-            client: VaultClient::open(
-                process,
-                &tokens,
-                knobs.retention,
-                audit.map(|audit| audit.sink.clone()),
-            )
-            .await,
+            client: VaultClient::open(process, &tokens, knobs.retention).await,
             tokens,
         })
     }

@@ -65,7 +65,8 @@ impl<'a, H: Host> TokenVaultActor<'a, H> {
         }
     }
 
-    async fn reveal(&self, call: OpId, number: usize) -> Result<(), Failure> {
+    /// Reveals a token that this process created.
+    pub(super) async fn reveal(&self, call: OpId, number: usize) -> Result<(), Failure> {
         let Some(token) = self.client.known(1 + number).pop() else {
             return Ok(());
         };
@@ -98,7 +99,8 @@ impl<'a, H: Host> TokenVaultActor<'a, H> {
         }
     }
 
-    async fn detokenize(&self, call: OpId) -> Result<(), Failure> {
+    /// Restores the latest tokens that this process created.
+    pub(super) async fn detokenize(&self, call: OpId) -> Result<(), Failure> {
         let known = self.client.known(40);
         let names: Vec<String> = known.iter().map(ToString::to_string).collect();
         match self.client.vault.detokenize(&names).await {

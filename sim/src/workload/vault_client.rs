@@ -23,12 +23,14 @@ use haechi_store_redis::{
     },
 };
 use parking_lot::Mutex;
+use rand::RngExt;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::task::JoinHandle;
 
 use super::{
     Host, Process, RETRY_DELAY,
+    audit::open_sink,
     keys::ProcessKeys,
     token_store::{StoreOf, Tokens},
 };
@@ -115,7 +117,6 @@ impl<H: Host> VaultClient<H> {
         process: &Process<'_, H>,
         tokens: &Tokens<H>,
         retention_days: f64,
-        audit: Option<AuditSink<H::Clock, H::Entropy>>,
     ) -> Option<Self> {
         let (clock, entropy) = (process.clock.clone(), process.entropy.clone());
         let keys = loop {
@@ -128,18 +129,22 @@ impl<H: Host> VaultClient<H> {
                 }
             }
         };
-        let audit = audit.unwrap_or_else(|| {
+        let audit = if process.knobs.workload.has_chain() {
+            open_sink(process).await
+        } else {
             let chain = MemoryChain::new();
             process.recorder.audits(&process.name, chain.clone());
             Builder::new()
                 .clock(clock.clone())
                 .entropy(entropy.clone())
                 .audit_sink(process.store.vault_audit(chain))
-        });
+        };
         let mut policy = VaultPolicy::default();
         policy.retention = Retention::from_days(retention_days).ok()?;
         policy.deterministic = Deterministic::Types(deterministic().into_iter().collect());
-        policy.reveal = RevealPolicy::Allowed("simulation".to_owned());
+        if !process.generator("policy").random_ratio(1, 8) {
+            policy.reveal = RevealPolicy::Allowed("simulation".to_owned());
+        }
         let tasks = CallTasks::default();
         Some(Self {
             vault: TokenVault::new(
