@@ -80,7 +80,7 @@ pub struct VaultKnobs {
     /// How long tokens are kept, in days.
     pub retention: f64,
     /// How many receipts Redis keeps.
-    #[serde(default = "all_receipts")]
+    #[serde(default = "all_receipts", skip_serializing_if = "are_all")]
     pub receipts: u64,
     /// How long a mutation waits for foreign locks, in milliseconds.
     #[serde(rename = "patience")]
@@ -93,6 +93,11 @@ pub struct VaultKnobs {
 /// As many as production keeps.
 fn all_receipts() -> u64 {
     10_000
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
+fn are_all(receipts: &u64) -> bool {
+    *receipts == all_receipts()
 }
 
 impl VaultKnobs {
