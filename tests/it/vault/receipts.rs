@@ -98,8 +98,8 @@ async fn a_copy_without_its_receipt_is_refused() {
     let kept: u64 = ask(&mut raw(&server).await, "HLEN haechi:tv:receipts").await;
     assert_eq!(
         kept,
-        10_000 + 10_000 + 3,
-        "receipts, their places, #next, #last and #own"
+        10_000 + 10_000 + 4,
+        "receipts, their places, #next, #last, #own and #kept"
     );
 }
 
