@@ -287,5 +287,5 @@ impl<C: Clock, E: Entropy> Builder<C, E> {
 /// Spawns on the current runtime.
 fn on_runtime() -> Spawn {
     let runtime = tokio::runtime::Handle::current();
-    Arc::new(move |task| drop(runtime.spawn(task)))
+    std::sync::Arc::new(move |task| drop(runtime.spawn(task)))
 }

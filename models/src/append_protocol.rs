@@ -39,7 +39,8 @@ fn two_replicas(flaw: Flaw, first: Fault, appends: u8, lapses: bool) -> Shown {
     let mut loops = Vec::new();
     for (number, replica) in [(1, chain.struck(1, flaw)), (2, chain.other(2, flaw))] {
         let mut config = AuditConfig::default();
-        config.deadline = InstantClock::FOREVER;
+        // Three quarters of it are for ever, too.
+        config.deadline = 2 * InstantClock::FOREVER;
         config.batch_records = 1;
         let (sink, append_loop) = AuditSink::new(
             replica,

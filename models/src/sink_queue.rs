@@ -35,7 +35,8 @@ type AppendLoop = haechi_store_redis::audit::AppendLoop<MemoryChain, InstantCloc
 
 fn sink() -> (Sink, AppendLoop) {
     let mut config = AuditConfig::default();
-    config.deadline = InstantClock::FOREVER;
+    // Three quarters of it are for ever, too.
+    config.deadline = 2 * InstantClock::FOREVER;
     AuditSink::new(
         MemoryChain::new(),
         InstantClock,

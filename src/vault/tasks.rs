@@ -1,13 +1,12 @@
 //! Operations that go on when their callers have left.
 
-use std::{future::Future, pin::Pin, time::Duration};
+// Not `crate::sync`: a semaphore of tokio and a spawner need the standard one, and no
+// model looks at them.
+use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use tokio::sync::{Semaphore, oneshot};
 
-use crate::{
-    clock::{Clock, within},
-    sync::Arc,
-};
+use crate::clock::{Clock, within};
 
 /// An operation that is carried out to its end.
 pub type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
