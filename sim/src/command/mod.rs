@@ -93,6 +93,31 @@ fn faults(text: &str) -> Result<Faults, String> {
     Ok(Faults(faults))
 }
 
+impl Faults {
+    /// The arguments that give a command the same faults.
+    #[must_use]
+    pub fn words(&self) -> String {
+        let faults = &self.0;
+        if FaultKind::all().all(|kind| faults.contains(&kind)) {
+            return String::new();
+        }
+        let (mut names, mut single) = (Vec::new(), faults.clone());
+        for class in FaultClass::VARIANTS {
+            if class.kinds().all(|kind| faults.contains(&kind)) {
+                names.push(format!("{class:?}").to_lowercase());
+                single.retain(|kind| kind.class() != *class);
+            }
+        }
+        names.extend(single.iter().map(ToString::to_string));
+        let list = if names.is_empty() {
+            "none".to_owned()
+        } else {
+            names.join(",")
+        };
+        format!(" --faults {list}")
+    }
+}
+
 impl WorldArgs {
     /// The options of a world.
     #[must_use]
@@ -119,23 +144,7 @@ impl WorldArgs {
             words += &format!(" --replicas {replicas}");
         }
         words += &format!(" --ops {} --workload {}", self.ops, self.workload);
-        let faults = &self.faults.0;
-        if !FaultKind::all().all(|kind| faults.contains(&kind)) {
-            let (mut names, mut single) = (Vec::new(), faults.clone());
-            for class in FaultClass::VARIANTS {
-                if class.kinds().all(|kind| faults.contains(&kind)) {
-                    names.push(format!("{class:?}").to_lowercase());
-                    single.retain(|kind| kind.class() != *class);
-                }
-            }
-            names.extend(single.iter().map(ToString::to_string));
-            let list = if names.is_empty() {
-                "none".to_owned()
-            } else {
-                names.join(",")
-            };
-            words += &format!(" --faults {list}");
-        }
+        words += &self.faults.words();
         if self.store != Variant::Correct {
             words += &format!(" --store {}", self.store);
         }

@@ -13,7 +13,7 @@ use clap::Args;
 use haechi_store_redis::{audit::AuditStats, vault::VaultStats};
 use serde_json::{Value, json};
 
-use super::{Exit, report, serve::ending};
+use super::{Exit, Faults, faults, report, serve::ending};
 use crate::{
     mutants::Variant,
     plan::{FaultKind, Workload},
@@ -27,9 +27,9 @@ use crate::{
 /// The replicas are the production store over real sockets. redis-server is
 /// killed (SIGKILL), stopped (SIGSTOP) and restarted; a proxy cuts connections
 /// before a command runs, after it and in the middle of its reply; replicas
-/// are paused and killed. redis-server runs with appendfsync always, so it
-/// keeps what it has acknowledged, and everything that holds in a world has to
-/// hold. Time is cut into rounds of 5 s of faults, each with a seed and an
+/// are paused and killed, or led to a replica of redis-server that lags.
+/// redis-server runs with appendfsync always, so it keeps what it has
+/// acknowledged, and everything that holds in a world has to hold. Time is cut into rounds of 5 s of faults, each with a seed and an
 /// empty server. Operations and the plan of faults are drawn from the seed;
 /// what comes of them is not: two runs of one seed differ.
 ///
@@ -67,6 +67,10 @@ pub struct TortureArgs {
         hide_possible_values = true
     )]
     pub workload: Workload,
+    /// Faults that strike, as of run; those only in simulated worlds are left
+    /// out
+    #[arg(long, value_name = "none|all|CLASS,…", default_value = "all", value_parser = faults)]
+    pub faults: Faults,
     /// The seed of the first round; the others have the next ones
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub seed: u64,
@@ -166,6 +170,7 @@ pub fn torture(args: &TortureArgs) -> io::Result<Exit> {
         seed: args.seed,
         replicas: args.replicas.map(usize::from),
         workload: args.workload,
+        faults: args.faults.0.clone(),
         variant: args.store,
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -253,6 +258,7 @@ fn print_summary(total: &Total, args: &TortureArgs) {
     if let Some(replicas) = args.replicas {
         words += &format!(" --replicas {replicas}");
     }
+    words += &args.faults.words();
     if args.store != Variant::Correct {
         words += &format!(" --store {}", args.store);
     }

@@ -36,7 +36,7 @@ pub use plan::is_supported;
 
 use crate::{
     mutants::Variant,
-    plan::{Knobs, Workload, WorldOptions, drawn, generator},
+    plan::{FaultKind, Knobs, Workload, WorldOptions, drawn, generator},
     record::{RunRecorder, RunReport, Source, evaluate},
 };
 use nemesis::{Nemesis, until};
@@ -71,6 +71,9 @@ pub struct Options {
     pub replicas: Option<usize>,
     /// What the replicas do.
     pub workload: Workload,
+    /// Faults that may strike; those that torture cannot carry out are left
+    /// out.
+    pub faults: Vec<FaultKind>,
     /// The store that is tested.
     pub variant: Variant,
 }
@@ -140,6 +143,8 @@ async fn round(
 ) -> io::Result<RunReport> {
     knobs.quiet = false;
     let mut server = Server::start(&options.redis_server)?;
+    let redis_replica = server.start_replica(&options.redis_server)?;
+    let (primary, lagging) = (server.port(), redis_replica.port());
     let tally = Tally::default();
     let goes_on = Arc::new(AtomicBool::new(true));
     let began = clock.now();
@@ -153,10 +158,10 @@ async fn round(
     let (mut links, mut ports) = (Vec::new(), Vec::new());
     for process in 0..knobs.processes() {
         let rng = generator(knobs.seed, &format!("link of r{process}"));
-        let link = ProxyLink::new(rng, clock.clone(), tally.clone());
+        let link = ProxyLink::new(rng, primary, lagging, clock.clone(), tally.clone());
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         ports.push(listener.local_addr()?.port());
-        proxies.spawn(proxy::run(listener, server.port(), link.clone()));
+        proxies.spawn(proxy::run(listener, link.clone()));
         links.push(link);
     }
     let host = RealHost::new(recorder.clone(), &ports, clock.clone())?;
@@ -165,21 +170,23 @@ async fn round(
         .map(|process| Replica::start(host.clone(), knobs.clone(), process, store.clone()))
         .collect::<io::Result<Vec<_>>>()?;
 
-    let plan = Plan::draw(&knobs, length);
+    let plan = Plan::draw(&knobs, &options.faults, length);
     let nemesis = Nemesis {
         locks: locks(options.workload),
         tally: &tally,
         clock,
     };
-    let (struck, disturbed, ()) = tokio::join!(
+    let (struck, disturbed, (), ()) = tokio::join!(
         nemesis.strike_server(&mut server, &plan.server),
         nemesis.strike_replicas(&replicas, &links, &plan.replicas),
+        nemesis.lead_to_replica(&redis_replica, primary, &links, &plan.lagging),
         until(clock, began + length),
     );
     struck.and(disturbed)?;
 
     goes_on.store(false, Ordering::Relaxed);
     links.iter().for_each(ProxyLink::heal);
+    drop(redis_replica);
     server.heal(clock).await?;
     recorder.heal();
     let stuck = progress(&recorder, &knobs, clock).await;

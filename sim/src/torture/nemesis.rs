@@ -12,13 +12,21 @@ use super::{
     replica::{Order, Replica},
     server::{Server, query},
 };
-use crate::plan::{Fault, FaultKind, LockFault, ProcessFault, ServerFault};
+use crate::plan::{Fault, FaultKind, LinkFault, LockFault, ProcessFault, ServerFault};
 
 /// How long the server may take to answer the nemesis.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How often a lock that is never granted is taken again.
 const RETAKE: Duration = Duration::from_millis(20);
+
+/// How long a replica of the server may take to catch up, and how often that is
+/// checked.
+const CATCHING_UP: Duration = Duration::from_secs(1);
+const CHECK: Duration = Duration::from_millis(20);
+
+/// A primary that does not exist: its replica keeps its data.
+const NO_PRIMARY: [&str; 3] = ["REPLICAOF", "127.0.0.1", "1"];
 
 /// Blocks the server for about so many milliseconds: the clock of scripts
 /// stands still while they run.
@@ -94,11 +102,7 @@ impl Nemesis<'_> {
                 &[&["CONFIG", "SET", "maxmemory", "1"]],
                 &["CONFIG", "SET", "maxmemory", "0"],
             ),
-            // A replica of a primary that does not exist keeps its data.
-            ServerFault::Readonly => (
-                &[&["REPLICAOF", "127.0.0.1", "1"]],
-                &["REPLICAOF", "NO", "ONE"],
-            ),
+            ServerFault::Readonly => (&[&NO_PRIMARY], &["REPLICAOF", "NO", "ONE"]),
             ServerFault::MaxClients => (
                 &[&["CONFIG", "SET", "maxclients", "1"], kill],
                 &["CONFIG", "SET", "maxclients", "10000"],
@@ -208,16 +212,60 @@ impl Nemesis<'_> {
                     });
                     self.tally.struck(fault.kind);
                 }
+                FaultKind::LinkFault(LinkFault::LaggingReplica)
+                | FaultKind::LockFault(_)
+                | FaultKind::ServerFault(_) => return Err(misplaced(fault)),
                 FaultKind::LinkFault(_) | FaultKind::CommandFault(_) => {
                     links[replica].begin(*fault);
                     open.push(*fault);
                 }
-                FaultKind::LockFault(_) | FaultKind::ServerFault(_) => {
-                    return Err(misplaced(fault));
-                }
             }
         }
         Ok(())
+    }
+
+    /// Lets links lead to a replica of the server that lags, one after the
+    /// other, until the plan is done.
+    pub(super) async fn lead_to_replica(
+        &self,
+        redis_replica: &Server,
+        primary: u16,
+        links: &[ProxyLink],
+        plan: &[Fault],
+    ) {
+        let began = self.clock.now();
+        for fault in plan {
+            let lag = millis(fault.amount.unsigned_abs());
+            until(self.clock, (began + millis(fault.at)).saturating_sub(lag)).await;
+            let end = self.clock.now() + CATCHING_UP;
+            while !self.follows(redis_replica, primary).await && self.clock.now() < end {
+                self.clock.sleep(CHECK).await;
+            }
+            let cut_off = self.on_server(redis_replica, |connection| {
+                query(connection, &NO_PRIMARY).map(|_| true)
+            });
+            if cut_off.await.is_some() {
+                self.clock.sleep(lag).await;
+                let link = &links[fault.replica.unwrap_or_default()];
+                link.begin(*fault);
+                self.clock.sleep(millis(fault.lasts)).await;
+                link.end(*fault);
+            }
+            self.follows(redis_replica, primary).await;
+        }
+    }
+
+    /// Makes a server a replica of this primary; returns whether it has the
+    /// data.
+    async fn follows(&self, redis_replica: &Server, primary: u16) -> bool {
+        let primary = primary.to_string();
+        let follows = self.on_server(redis_replica, move |connection| {
+            query(connection, &["REPLICAOF", "127.0.0.1", &primary])?;
+            let role =
+                redis::cmd("ROLE").query::<(String, String, u16, String, i64)>(connection)?;
+            Ok(role.3 == "connected")
+        });
+        follows.await.is_some()
     }
 }
 

@@ -14,16 +14,14 @@ pub fn is_supported(kind: FaultKind) -> bool {
         | Needs::Commands
         | Needs::Process
         | Needs::LockKey
+        | Needs::ReplicaServer
         | Needs::ServerCommands
         | Needs::ServerProcess => true,
         // A proxy cannot lose what TCP has acknowledged, all replicas share one
-        // wall clock and keys in memory, there is one redis-server, and it has no
-        // command for these states.
-        Needs::LossyLink
-        | Needs::WallClock
-        | Needs::KeyStorage
-        | Needs::ReplicaServer
-        | Needs::ServerModes => false,
+        // A proxy cannot lose what TCP has acknowledged, all replicas share one
+        // wall clock and keys in memory, and redis-server has no command for these
+        // states.
+        Needs::LossyLink | Needs::WallClock | Needs::KeyStorage | Needs::ServerModes => false,
     }
 }
 
@@ -41,17 +39,19 @@ impl Tally {
     }
 }
 
-/// The faults: the server's one after the other, the replicas' several at a
-/// time.
+/// The faults: the server's one after the other, so those that need its
+/// replica, the other ones several at a time.
 #[derive(Debug)]
 pub(super) struct Plan {
     pub(super) server: Vec<Fault>,
     pub(super) replicas: Vec<Fault>,
+    /// Those that need a replica of the server.
+    pub(super) lagging: Vec<Fault>,
 }
 
 impl Plan {
-    /// Draws a plan for this long.
-    pub(super) fn draw(knobs: &Knobs, length: Duration) -> Self {
+    /// Draws a plan of these kinds for this long.
+    pub(super) fn draw(knobs: &Knobs, kinds: &[FaultKind], length: Duration) -> Self {
         let length = u64::try_from(length.as_millis()).unwrap_or(u64::MAX);
         let scale = Scale {
             chaos: length,
@@ -68,29 +68,49 @@ impl Plan {
             ..Fault::draw(rng, kind, knobs.processes(), scale)
         };
         let rng = &mut generator(knobs.seed, "torture of the server");
-        let mut deck = Deck::new(|kind| !kind.strikes_one());
+        let mut deck = Deck::new(kinds, |kind| !kind.strikes_one());
         let mut server = Vec::new();
         let mut at = rng.random_range(20..100);
-        while at < length {
-            let kind = deck.next(rng);
+        while at < length
+            && let Some(kind) = deck.next(rng)
+        {
             let fault = draw(rng, kind, at, server_scale);
             at += fault.lasts + rng.random_range(30..180);
             server.push(fault);
         }
         let rng = &mut generator(knobs.seed, "torture of replicas");
-        let mut deck = Deck::new(FaultKind::strikes_one);
+        let needs_replica = |kind: FaultKind| kind.needs() == Needs::ReplicaServer;
+        let mut deck = Deck::new(kinds, |kind| kind.strikes_one() && !needs_replica(kind));
         let mut replicas = Vec::new();
         let mut at = rng.random_range(0..50);
-        while at < length {
-            let kind = deck.next(rng);
+        while at < length
+            && let Some(kind) = deck.next(rng)
+        {
             replicas.push(draw(rng, kind, at, scale));
             at += rng.random_range(20..200);
         }
-        Self { server, replicas }
+        let rng = &mut generator(knobs.seed, "torture by a replica of the server");
+        let mut deck = Deck::new(kinds, needs_replica);
+        let mut lagging = Vec::new();
+        let mut at = rng.random_range(20..100);
+        while at < length
+            && let Some(kind) = deck.next(rng)
+        {
+            let mut fault = draw(rng, kind, at, scale);
+            // The server's replica is cut off so long before.
+            fault.at += fault.amount.unsigned_abs();
+            at = fault.at + fault.lasts + rng.random_range(100..800);
+            lagging.push(fault);
+        }
+        Self {
+            server,
+            replicas,
+            lagging,
+        }
     }
 }
 
-/// The supported kinds in random order, redrawn once all are used, so that a
+/// The supported ones of the kinds in random order, redrawn once all are used, so that a
 /// short round has all kinds.
 struct Deck {
     kinds: Vec<FaultKind>,
@@ -98,18 +118,21 @@ struct Deck {
 }
 
 impl Deck {
-    fn new(is_in: impl Fn(FaultKind) -> bool) -> Self {
-        let kinds = FaultKind::all().filter(|kind| is_supported(*kind) && is_in(*kind));
+    fn new(kinds: &[FaultKind], is_in: impl Fn(FaultKind) -> bool) -> Self {
+        let is_in = |kind: &FaultKind| kinds.contains(kind) && is_supported(*kind) && is_in(*kind);
+        let kinds = FaultKind::all().filter(is_in);
         Self {
             kinds: kinds.collect(),
             left: Vec::new(),
         }
     }
 
-    fn next(&mut self, rng: &mut impl Rng) -> FaultKind {
+    /// `None` if there are none.
+    fn next(&mut self, rng: &mut impl Rng) -> Option<FaultKind> {
         if self.left.is_empty() {
             self.left.clone_from(&self.kinds);
         }
-        self.left.swap_remove(rng.random_range(0..self.left.len()))
+        let next = (!self.left.is_empty()).then(|| rng.random_range(0..self.left.len()))?;
+        Some(self.left.swap_remove(next))
     }
 }

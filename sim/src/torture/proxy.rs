@@ -1,6 +1,6 @@
 //! The link between one replica and redis-server: a TCP proxy that delays
-//! commands and replies, and cuts connections before a command runs, after it,
-//! or in the middle of its reply.
+//! commands and replies, cuts connections before a command runs, after it, or in
+//! the middle of its reply, and leads to a replica of redis-server for a while.
 
 use std::{collections::VecDeque, io, net::Ipv4Addr, sync::Arc, time::Duration};
 
@@ -36,6 +36,11 @@ struct Inner {
     state: Mutex<State>,
     /// Whether nothing passes in either direction.
     paused: watch::Sender<bool>,
+    /// The ports of the server and of its replica.
+    primary: u16,
+    lagging: u16,
+    /// The one of them that it leads to.
+    leads_to: watch::Sender<u16>,
     clock: SystemClock,
     tally: Tally,
 }
@@ -69,11 +74,21 @@ enum Verdict {
 }
 
 impl ProxyLink {
-    pub(super) fn new(rng: ChaCha8Rng, clock: SystemClock, tally: Tally) -> Self {
+    /// A link to the server at the port `primary`, with a replica at `lagging`.
+    pub(super) fn new(
+        rng: ChaCha8Rng,
+        primary: u16,
+        lagging: u16,
+        clock: SystemClock,
+        tally: Tally,
+    ) -> Self {
         let active = Vec::new();
         Self(Arc::new(Inner {
             state: Mutex::new(State { active, rng }),
             paused: watch::channel(false).0,
+            primary,
+            lagging,
+            leads_to: watch::channel(primary).0,
             clock,
             tally,
         }))
@@ -89,7 +104,7 @@ impl ProxyLink {
             has_struck: false,
             is_over: false,
         });
-        self.set_paused();
+        self.update();
     }
 
     pub(super) fn end(&self, fault: Fault) {
@@ -99,12 +114,12 @@ impl ProxyLink {
             let waits = fault.kind.strikes_commands();
             !ends || waits && !active.has_struck
         });
-        self.set_paused();
+        self.update();
     }
 
     pub(super) fn heal(&self) {
         self.0.state.lock().active.clear();
-        self.set_paused();
+        self.update();
     }
 
     /// An active fault of this kind.
@@ -114,9 +129,15 @@ impl ProxyLink {
         active.find(|fault| fault.kind == kind.into())
     }
 
-    fn set_paused(&self) {
+    /// Carries out the active faults of the link.
+    fn update(&self) {
         let is_paused = self.active(LinkFault::HeldLink).is_some();
         self.0.paused.send_replace(is_paused);
+        let port = match self.active(LinkFault::LaggingReplica) {
+            Some(_) => self.0.lagging,
+            None => self.0.primary,
+        };
+        self.0.leads_to.send_replace(port);
     }
 
     /// A fault of this kind has struck.
@@ -173,13 +194,13 @@ impl ProxyLink {
 }
 
 /// Accepts the connections of one replica; dropping the future closes them.
-pub(super) async fn run(listener: TcpListener, server: u16, link: ProxyLink) {
+pub(super) async fn run(listener: TcpListener, link: ProxyLink) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((client, _)) => {
-                    connections.spawn(serve(client, server, link.clone()));
+                    connections.spawn(serve(client, link.clone()));
                 }
                 // Probably out of file descriptors: open connections go on.
                 Err(_) => link.0.clock.sleep(Duration::from_millis(20)).await,
@@ -192,6 +213,8 @@ pub(super) async fn run(listener: TcpListener, server: u16, link: ProxyLink) {
 /// State shared by the two directions of a connection.
 struct Connection {
     link: ProxyLink,
+    /// The port of the server at the other end.
+    port: u16,
     /// The outcomes for the pending replies, in order.
     due: Mutex<VecDeque<Verdict>>,
     cut: watch::Sender<bool>,
@@ -202,15 +225,21 @@ impl Connection {
         self.cut.send_replace(true);
     }
 
+    /// Waits until it is cut, or the link leads elsewhere.
     async fn is_cut(&self) {
-        let _ = self.cut.subscribe().wait_for(|cut| *cut).await;
+        let (mut cut, mut leads_to) = (self.cut.subscribe(), self.link.0.leads_to.subscribe());
+        tokio::select! {
+            _ = cut.wait_for(|cut| *cut) => {}
+            _ = leads_to.wait_for(|port| *port != self.port) => {}
+        }
     }
 }
 
-async fn serve(client: TcpStream, server: u16, link: ProxyLink) {
+async fn serve(client: TcpStream, link: ProxyLink) {
     // As over a network, a refused connection takes time.
     link.0.clock.sleep(CONNECTING).await;
-    let Ok(server) = connect(server).await else {
+    let port = *link.0.leads_to.borrow();
+    let Ok(server) = connect(port).await else {
         return;
     };
     let _ = client.set_nodelay(true);
@@ -218,6 +247,7 @@ async fn serve(client: TcpStream, server: u16, link: ProxyLink) {
     let (from_server, to_server) = server.into_split();
     let connection = Connection {
         link,
+        port,
         due: Mutex::default(),
         cut: watch::channel(false).0,
     };

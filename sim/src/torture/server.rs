@@ -1,5 +1,5 @@
 //! The redis-server under torture, with persistence of everything acknowledged,
-//! and direct access for the nemesis and the evaluation.
+//! a replica of it, and direct access for the nemesis and the evaluation.
 
 use std::{io, path::Path, time::Duration};
 
@@ -34,17 +34,21 @@ impl Server {
     /// Starts a server.
     pub(super) fn start(program: &Path) -> io::Result<Self> {
         // Acknowledged writes are in the file, so a kill loses nothing.
-        let process = RedisServer::start_program(
-            program,
-            &[
-                "--appendonly",
-                "yes",
-                "--appendfsync",
-                "always",
-                "--lua-time-limit",
-                BUSY_AFTER,
-            ],
-        )?;
+        let persistence = ["--appendonly", "yes", "--appendfsync", "always"];
+        let busy = ["--lua-time-limit", BUSY_AFTER];
+        // A replica gets the data at once.
+        let replication = ["--repl-diskless-sync-delay", "0"];
+        Self::start_with(program, &[&persistence[..], &busy, &replication].concat())
+    }
+
+    /// Starts a replica of this server.
+    pub(super) fn start_replica(&self, program: &Path) -> io::Result<Self> {
+        let primary = self.port().to_string();
+        Self::start_with(program, &["--replicaof", "127.0.0.1", &primary])
+    }
+
+    fn start_with(program: &Path, args: &[&str]) -> io::Result<Self> {
+        let process = RedisServer::start_program(program, args)?;
         let client = Client::open(process.url()).map_err(io::Error::other)?;
         Ok(Self {
             process,

@@ -11,12 +11,13 @@ use super::{
     plan::{Plan, Tally},
     proxy::{self, ProxyLink},
 };
-use crate::plan::{CommandFault, Fault, FaultKind, Knobs, WorldOptions, generator};
+use crate::plan::{CommandFault, Fault, FaultKind, Knobs, LinkFault, WorldOptions, generator};
 use redis_sim::{Config, tcp::TcpServer};
 
 const MOMENT: Duration = Duration::from_millis(200);
 
-/// Runs `test` with a link, a client through it, and a direct client.
+/// Runs `test` with a link, a client through it, and a direct client. The link's
+/// other server is empty.
 fn with_proxy<F: Future<Output = ()>>(
     test: impl FnOnce(ProxyLink, Client, Client, SystemClock) -> F,
 ) {
@@ -27,17 +28,19 @@ fn with_proxy<F: Future<Output = ()>>(
     runtime.block_on(async {
         let clock = SystemClock::new();
         let server = TcpServer::start(Config::default()).unwrap();
+        let lagging = TcpServer::start(Config::default()).unwrap();
         let proxy = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let ports = [server.port(), proxy.local_addr().unwrap().port()];
-        let link = ProxyLink::new(generator(1, "link"), clock.clone(), Tally::default());
-        tokio::spawn(proxy::run(proxy, ports[0], link.clone()));
+        let (rng, tally) = (generator(1, "link"), Tally::default());
+        let link = ProxyLink::new(rng, ports[0], lagging.port(), clock.clone(), tally);
+        tokio::spawn(proxy::run(proxy, link.clone()));
         let [direct, client] =
             ports.map(|port| Client::open(format!("redis://127.0.0.1:{port}/")).unwrap());
         test(link, client, direct, clock).await;
     });
 }
 
-fn fault(kind: CommandFault) -> Fault {
+fn fault(kind: impl Into<FaultKind>) -> Fault {
     Fault {
         at: 0,
         lasts: 200,
@@ -129,20 +132,56 @@ fn a_cut_waits_for_its_command() {
     });
 }
 
+/// Would catch a link that keeps its connections to the primary while it leads
+/// to a replica, and one that does not lead back.
+#[test]
+fn a_link_leads_to_the_replica_and_back() {
+    with_proxy(|link, client, direct, _| async move {
+        let connect = || client.get_multiplexed_async_connection();
+        let mut connection = connect().await.unwrap();
+        assert_eq!(incr(&mut connection).await.unwrap(), 1);
+        link.begin(fault(LinkFault::LaggingReplica));
+        assert!(incr(&mut connection).await.is_err());
+        let mut connection = connect().await.unwrap();
+        assert_eq!(incr(&mut connection).await.unwrap(), 1);
+        assert_eq!(count(&direct).await, Some(1));
+        link.end(fault(LinkFault::LaggingReplica));
+        assert!(incr(&mut connection).await.is_err());
+        let mut connection = connect().await.unwrap();
+        assert_eq!(incr(&mut connection).await.unwrap(), 2);
+    });
+}
+
+/// Would catch faults that strike although they are not among those chosen, and
+/// a plan that has none of them.
+#[test]
+fn a_plan_has_only_the_chosen_kinds() {
+    let knobs = Knobs::draw(1, &WorldOptions::default());
+    let draw = |kinds: &[FaultKind]| Plan::draw(&knobs, kinds, Duration::from_secs(5));
+    let plan = draw(&[LinkFault::LaggingReplica.into()]);
+    assert!(plan.server.is_empty() && plan.replicas.is_empty());
+    assert!(plan.lagging.len() > 1);
+    let nothing = draw(&[LinkFault::Partition.into()]);
+    assert!(nothing.replicas.is_empty() && nothing.lagging.is_empty());
+}
+
 /// Would catch a kind of fault that no plan contains, and a plan that does not
 /// depend only on its seed.
 #[test]
 fn a_plan_has_every_kind_and_depends_on_the_seed() {
+    let kinds: Vec<_> = FaultKind::all().collect();
     for seed in 0..50 {
         let knobs = Knobs::draw(seed, &WorldOptions::default());
-        let draw = || Plan::draw(&knobs, Duration::from_secs(60));
+        let draw = || Plan::draw(&knobs, &kinds, Duration::from_secs(60));
         let (plan, again) = (draw(), draw());
         assert_eq!(plan.server, again.server);
         assert_eq!(plan.replicas, again.replicas);
+        assert_eq!(plan.lagging, again.lagging);
         assert!(plan.server.is_sorted_by_key(|fault| fault.at));
         assert!(plan.replicas.is_sorted_by_key(|fault| fault.at));
         let drawn = |kind| {
-            let mut faults = plan.server.iter().chain(&plan.replicas);
+            let one = plan.replicas.iter().chain(&plan.lagging);
+            let mut faults = plan.server.iter().chain(one);
             faults.any(|fault| fault.kind == kind)
         };
         for kind in FaultKind::all() {
@@ -151,5 +190,6 @@ fn a_plan_has_every_kind_and_depends_on_the_seed() {
         // They do not overlap: the end of one would undo the other.
         let overlap = |pair: &[Fault]| pair[0].at + pair[0].lasts > pair[1].at;
         assert!(!plan.server.windows(2).any(overlap));
+        assert!(!plan.lagging.windows(2).any(overlap));
     }
 }

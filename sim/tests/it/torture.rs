@@ -85,12 +85,20 @@ fn the_vault_holds_against_a_real_server() {
     holds("vault", 12);
 }
 
-/// Would catch torture that finds nothing, whatever the store does.
+/// Would catch torture that finds nothing, whatever the store does, and a replica
+/// of Redis that does not lag.
 #[test]
 fn torture_finds_planted_bugs() {
-    for (store, workload) in [("blind_retry", "audit"), ("vault_no_fence", "vault")] {
+    for (store, words) in [
+        ("blind_retry", "--workload audit"),
+        ("vault_no_fence", "--workload vault"),
+        (
+            "vault_replica_believed",
+            "--workload vault --faults lagging_replica",
+        ),
+    ] {
         let output = torture(&format!(
-            "--seconds 30 --replicas 4 --workload {workload} --store {store}"
+            "--seconds 30 --replicas 4 {words} --store {store}"
         ));
         let verdict = verdict(&output);
         assert_eq!(output.status.code(), Some(1), "{store}: {verdict}");
