@@ -41,7 +41,7 @@ fn unknown_percent(class: FaultClass) -> u64 {
     }
 }
 
-/// Checks a run against the ceilings for the faults that were drawn; without any, no
+/// Checks a run against the ceilings for the faults that struck; without any, no
 /// caller is told *unknown*.
 pub(super) fn check(report: &RunReport, knobs: &Knobs) -> Vec<Violation> {
     let mut passed = Vec::new();
@@ -90,8 +90,8 @@ fn check_unknown(report: &RunReport, knobs: &Knobs) -> Option<Violation> {
     let mut unknown = history.operations().iter().filter(was_told).peekable();
     let first = unknown.peek().map(|operation| operation.id)?;
     let (unknown, all) = (unknown.count() as u64, history.operations().len() as u64);
-    let drawn = knobs.faults.iter().map(|fault| fault.kind.class());
-    let percent = drawn.map(unknown_percent).max().unwrap_or(0);
+    let struck = report.faults.keys().map(|kind| kind.class());
+    let percent = struck.map(unknown_percent).max().unwrap_or(0);
     if unknown * 100 <= percent * all.max(ENOUGH) {
         return None;
     }
