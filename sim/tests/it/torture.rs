@@ -98,7 +98,7 @@ fn torture_finds_planted_bugs() {
         ),
     ] {
         let output = torture(&format!(
-            "--seconds 30 --replicas 4 {words} --store {store}"
+            "--seconds 60 --replicas 4 {words} --store {store}"
         ));
         let verdict = verdict(&output);
         assert_eq!(output.status.code(), Some(1), "{store}: {verdict}");
