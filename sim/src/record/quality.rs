@@ -28,7 +28,7 @@ const ENOUGH: u64 = 50;
 /// Deadlines of fewer round trips than this, and fewer receipts, are left out: there
 /// an outcome can be impossible to find out.
 const ROUND_TRIPS: u64 = 12;
-const RECEIPTS: u64 = 50;
+const RECEIPTS: u64 = 200;
 
 /// How many in a hundred operations may end unknown because of such faults. About
 /// twice the most that 5,000 seeds of the correct store had.
