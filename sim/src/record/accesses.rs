@@ -46,6 +46,8 @@ impl RunRecorder {
         let Some(process) = log.calls.get(&call).map(|trace| trace.process.clone()) else {
             return;
         };
+        // A call may name a token twice, a history must not.
+        let values: BTreeMap<String, String> = values.into_iter().collect();
         let values = values.into_iter();
         let read = VaultRead {
             tokens: values.map(|(t, v)| (t.into(), v.into())).collect(),
