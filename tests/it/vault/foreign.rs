@@ -8,12 +8,12 @@ use haechi_store_redis::{
     Builder,
     clock::{Clock, SystemClock},
     redis::{LockPolicy, LockTimes},
-    vault::View,
+    vault::{View, store::VaultStore},
 };
 use redis::aio::MultiplexedConnection;
 
-use super::token;
-use crate::support::{ask, client, raw, run, server};
+use super::{clock_at, token};
+use crate::support::{InMemory, ask, client, raw, run, server};
 
 const APPLY: &str = r"
 local version = redis.call('GET', KEYS[2]) or '0'
@@ -133,4 +133,28 @@ async fn ten_foreign_mutations_beside_full_load_all_succeed() {
         );
         assert!(conflicts.iter().all(Result::is_ok), "{conflicts:?}");
     }
+}
+
+/// Would catch a lock of ours that is granted when a foreign replica is to get
+/// it, or that lasts until then.
+#[tokio::test]
+async fn our_lock_is_free_at_the_begin_of_every_second() {
+    let clock = clock_at(1_760_000_000_000);
+    let mut times = LockTimes::default();
+    times.wait = Duration::ZERO;
+    let store = Builder::new()
+        .clock(clock.clone())
+        .lock(LockPolicy::Always(times))
+        .vault_store(InMemory::at(&clock));
+    let mut lives = Vec::new();
+    for step in [0, 39, 1, 959] {
+        clock.advance(Duration::from_millis(step));
+        let lease = store.lease().await;
+        let mut life = redis::cmd("PTTL");
+        life.arg("haechi:tv:lock");
+        lives.push(store.link().send(&life).await.unwrap());
+        store.release(lease).await;
+    }
+    // At 0, 39, 40 and 999 ms; -2 without a lock.
+    assert_eq!(lives, [-2, -2, 960, 1].map(redis::Value::Int));
 }

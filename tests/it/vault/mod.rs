@@ -3,6 +3,7 @@
 mod audited;
 mod clocks;
 mod foreign;
+mod late;
 mod model;
 mod receipts;
 mod refusals;

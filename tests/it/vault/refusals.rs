@@ -3,9 +3,9 @@
 use haechi_store_redis::{
     Builder, Corrupt, NotApplied,
     test_util::ManualClock,
-    vault::{MutateError, View},
+    vault::{MutateError, View, store::VaultStore},
 };
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use super::{token, tokens};
 use crate::support::{ask, client, raw, run, server};
@@ -127,6 +127,32 @@ async fn a_missing_permission_leaves_nothing_behind() {
         let stored: Vec<String> = ask(&mut connection, "HGETALL haechi:tv:tokens").await;
         assert_eq!(stored, ["b", "1"], "{missing}");
     }
+}
+
+/// Would catch an index that counts as complete although a write to it was
+/// denied: what it lacks would never be purged.
+#[tokio::test]
+async fn a_write_without_the_index_causes_a_rebuild() {
+    let server = server();
+    let mut connection = raw(&server).await;
+    run(
+        &mut connection,
+        "ACL SETUSER few on >pw ~haechi:tv:* +@all -zadd",
+    )
+    .await;
+    let store = Builder::new().vault_store(client(&server));
+    store.index(&[], Some(0)).await.unwrap();
+    let due = async || store.due(UNIX_EPOCH, 1).await.unwrap();
+    tokens(&server).transaction([], increment).await.unwrap();
+    assert!(due().await.is_whole);
+    let url = format!("redis://few:pw@127.0.0.1:{}", server.port());
+    let few = Builder::new().vault_store(redis::Client::open(url).unwrap());
+    let set =
+        |view: &mut View| view.set(&token("a"), r#"{"expiresAt":"2030-01-01T00:00:00.000Z"}"#);
+    let few = Builder::new().token_store(few);
+    few.transaction([], set).await.unwrap();
+    let due = due().await;
+    assert_eq!((due.is_whole, due.drift), (false, 1));
 }
 
 /// Would catch a writer that fails under a foreign lock, waits again for each

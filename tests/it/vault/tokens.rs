@@ -1,19 +1,23 @@
 //! Tokens over time and under concurrent callers.
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 
 use haechi_store_redis::{
-    AppendError, Builder, Corrupt,
+    AppendError, AttemptError, Builder, Cause, Corrupt,
     audit::store::AuditStore,
     chain::Event,
     crypto::manage,
     entropy::SystemEntropy,
     redis::RedisVaultStore,
-    test_util::{Fault, Faults, Hooked, ManualClock, MemoryChain, MemoryVault},
+    test_util::{Fault, Faults, Hooked, ManualClock, MemoryChain, MemoryVault, VaultHooks},
     vault::{
         Details, Deterministic, DetokenizeError, InvalidInput, JsonObject, MAX_PLAINTEXT,
         PurgeError, Refusal, Retention, RevealError, RevealPolicy, TokenType, TokenizeError,
-        Tokenized, VaultPolicy, View, store::VaultStore,
+        Tokenized, VaultPolicy, View,
+        store::{Indexed, VaultStore},
     },
 };
 
@@ -154,6 +158,20 @@ async fn replicas_agree_on_one_token() {
     assert_eq!(emailed(&one, "value 7").await.unwrap().token, found.token);
 }
 
+/// As a foreign replica: copies a token under another name and increments
+/// version, without the index.
+async fn copy_foreign<S: VaultStore>(vault: &Vault<S>, redis: &Simulated) {
+    let page = vault.tokens().scan(0, 10).await.unwrap();
+    let mut set = redis::cmd("HSET");
+    set.arg("haechi:tv:tokens")
+        .arg("theirs")
+        .arg(page.tokens[0].1.bytes());
+    redis.link().send(&set).await.unwrap();
+    let mut increment = redis::cmd("INCR");
+    increment.arg("haechi:tv:version");
+    redis.link().send(&increment).await.unwrap();
+}
+
 /// Would catch a purge that removes live tokens, keeps expired ones, or does
 /// not count; also for tokens that are not in the index.
 #[tokio::test]
@@ -166,19 +184,7 @@ async fn expired_tokens_are_purged_and_counted() {
             clock.advance(days(10.0));
         }
     }
-    // As a foreign replica: a copy under another name, and version, without the
-    // index.
-    let page = vault.tokens().scan(0, 10).await.unwrap();
-    let stored = page.tokens[0].1.clone();
-    let link = vault.tokens().store().link().clone();
-    let mut set = redis::cmd("HSET");
-    set.arg("haechi:tv:tokens")
-        .arg("theirs")
-        .arg(stored.bytes());
-    link.send(&set).await.unwrap();
-    link.send(redis::cmd("INCR").arg("haechi:tv:version"))
-        .await
-        .unwrap();
+    copy_foreign(&vault, vault.tokens().store()).await;
 
     assert_eq!(vault.purge_expired().await.unwrap().purged, 0);
     clock.advance(days(20.5));
@@ -192,6 +198,40 @@ async fn expired_tokens_are_purged_and_counted() {
     assert_eq!(vault.purge_expired().await.unwrap().purged, 100);
     let left = vault.tokens().read(View::entries).await.unwrap();
     assert_eq!(left, []);
+}
+
+/// The first correction of the index is denied.
+#[derive(Default)]
+struct FirstIndexDenied(AtomicBool);
+
+impl<S: VaultStore> VaultHooks<S> for FirstIndexDenied {
+    async fn index(
+        &self,
+        next: &S,
+        tokens: &[Indexed],
+        whole: Option<u64>,
+    ) -> Result<(), AttemptError> {
+        if !self.0.swap(true, Ordering::SeqCst) {
+            return Err(AttemptError::Denied(Cause::new("no ZADD")));
+        }
+        next.index(tokens, whole).await
+    }
+}
+
+/// Would catch an index that counts as complete after a rebuild that failed in
+/// part.
+#[tokio::test]
+async fn a_rebuild_that_fails_is_repeated() {
+    let clock = clock_at(NOW);
+    let keys = keys(&new_keys(&clock).await, &clock).await;
+    let store = Builder::new().vault_store(InMemory::at(&clock));
+    let store = Hooked::new(store, FirstIndexDenied::default());
+    let vault = vault(store, MemoryChain::new(), keys, &clock, Deterministic::None);
+    emailed(&vault, "anna").await.unwrap();
+    copy_foreign(&vault, vault.tokens().store().store()).await;
+    assert_eq!(vault.purge_expired().await.unwrap().purged, 0);
+    clock.advance(days(30.5));
+    assert_eq!(vault.purge_expired().await.unwrap().purged, 2);
 }
 
 /// Would catch a plaintext that is returned unaudited, and a token that is purged
