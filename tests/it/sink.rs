@@ -3,13 +3,15 @@
 use std::{num::NonZeroU64, sync::Arc, time::Duration};
 
 use haechi_store_redis::{
-    AppendError, AttemptError, Builder, Handle, NotApplied,
+    AppendError, AttemptError, Builder, Cause, Corrupt, Handle, NotApplied,
     audit::{
         AnchorStatus, AuditConfig, AuditSink,
         store::{AuditStore, Batch, Reply},
     },
-    chain::Anchor,
-    test_util::{AuditHooks, Hooked, MemoryChain},
+    chain::{Anchor, Head},
+    clock::Clock,
+    entropy::SystemEntropy,
+    test_util::{AuditHooks, AutoClock, ChainModel, Hooked, MemoryChain},
 };
 use tokio::sync::Semaphore;
 
@@ -146,6 +148,78 @@ async fn a_record_is_at_its_handles_position_or_not_in_the_chain() {
         chain
             .iter()
             .all(|record| record.append_id != Some(handle.append_id))
+    );
+}
+
+/// Refuses the first attempt of every batch, 8 s later.
+struct RefusedLate(AutoClock);
+
+impl<S: AuditStore> AuditHooks<S> for RefusedLate {
+    async fn append(&self, next: &S, batch: &Batch<'_>) -> Result<Reply, AttemptError> {
+        if self.0.now() < Duration::from_secs(8) {
+            self.0.sleep(Duration::from_secs(8)).await;
+            return Err(AttemptError::Refused(Cause::new("busy")));
+        }
+        next.append(batch).await
+    }
+}
+
+/// Would catch an event that is sent again in the last quarter of its caller's
+/// 10 s: too late to wait for the outcome.
+#[test]
+fn nothing_is_sent_in_the_last_quarter() {
+    let clock = AutoClock::default();
+    let chain = MemoryChain::new();
+    let store = Hooked::new(chain.clone(), RefusedLate(clock.clone()));
+    let config = AuditConfig::default();
+    let (sink, append_loop) = AuditSink::new(store, clock.clone(), SystemEntropy, config, None);
+    let recording = async {
+        let refused = sink.record(event("refused")).await;
+        sink.close(Duration::from_secs(10)).await;
+        refused
+    };
+    let both = async { tokio::join!(recording, append_loop.run()).0 };
+    let refused = clock.run(both).unwrap();
+    assert!(
+        matches!(
+            refused,
+            Err(AppendError::NotApplied(NotApplied::Deadline(_)))
+        ),
+        "{refused:?}"
+    );
+    assert!(chain.with(|chain| chain.head().is_empty()));
+}
+
+/// Loses the reply to the second record, and then the whole chain.
+struct RolledBack;
+
+impl AuditHooks<MemoryChain> for RolledBack {
+    async fn append(&self, next: &MemoryChain, batch: &Batch<'_>) -> Result<Reply, AttemptError> {
+        let reply = next.append(batch).await;
+        if batch.base == Head::Empty || batch.resent {
+            return reply;
+        }
+        next.with(|chain| *chain = ChainModel::default());
+        Err(AttemptError::Ambiguous(Cause::new("the reply was lost")))
+    }
+}
+
+/// Would catch *not applied* said of a batch in flight during a rollback: the
+/// records may come back with the rest of the chain.
+#[tokio::test]
+async fn what_was_in_flight_during_a_rollback_is_unknown() {
+    let store = Hooked::new(MemoryChain::new(), RolledBack);
+    let sink = Builder::new().audit_sink(store);
+    sink.record(event("first")).await.unwrap();
+    let in_flight = sink.record(event("in flight")).await;
+    assert!(
+        matches!(in_flight, Err(AppendError::Unknown { .. })),
+        "{in_flight:?}"
+    );
+    let next = sink.record(event("next")).await;
+    assert!(
+        matches!(next, Err(AppendError::Corrupt(Corrupt::RolledBack(_)))),
+        "{next:?}"
     );
 }
 
