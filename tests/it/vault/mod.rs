@@ -2,6 +2,7 @@
 
 mod audited;
 mod clocks;
+mod deadlines;
 mod foreign;
 mod late;
 mod model;
