@@ -72,3 +72,35 @@ impl Tasks {
             || self.room.available_permits() == AT_ONCE as usize
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::test_util::AutoClock;
+
+    /// Would catch a close that says that all has ended while an operation still
+    /// runs, that stops it, or that lets another one begin.
+    #[test]
+    fn closing_says_whether_all_has_ended() {
+        let clock = AutoClock::default();
+        let spawned = Arc::new(Mutex::new(Vec::new()));
+        let keep = spawned.clone();
+        let tasks = Tasks::new(Arc::new(move |task| keep.lock().unwrap().push(task)));
+        let mut running = Box::pin(tasks.run(async { (1, None) }));
+        assert_eq!(clock.run(&mut running), None);
+        let close = || {
+            clock
+                .run(tasks.close(&clock, Duration::from_secs(1)))
+                .unwrap()
+        };
+        assert!(!close());
+        let refused = clock.run(tasks.run(async { (2, None) }));
+        assert_eq!(refused, Some(Err(NoResult::Closed)));
+        let task = spawned.lock().unwrap().pop().unwrap();
+        clock.run(task).unwrap();
+        assert_eq!(clock.run(running), Some(Ok(1)));
+        assert!(close());
+    }
+}

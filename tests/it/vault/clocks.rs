@@ -202,6 +202,37 @@ async fn a_moved_end_neither_revives_nor_destroys() {
     );
 }
 
+/// Would catch a token whose end was moved nearer and that stays due, and a purge
+/// that ends at those before it meets what has expired.
+#[tokio::test]
+async fn tokens_with_a_moved_end_do_not_hold_up_purging() {
+    let (clock, vault, _) = simulated().await;
+    vault.purge_expired().await.unwrap();
+    clock.advance(days(20.0));
+    for number in 0..16 {
+        let made = email(&vault, &number.to_string()).await;
+        let near = iso8601(clock.wall());
+        tamper(&vault, &made, &made, |record| {
+            record["expiresAt"] = near.clone().into();
+        })
+        .await;
+    }
+    let pruned = async || vault.prune(16).await.unwrap();
+    assert!(pruned().await.more);
+    assert!(!pruned().await.more, "they are no longer due");
+    for number in 0..16 {
+        let made = email(&vault, &number.to_string()).await;
+        let near = iso8601(clock.wall());
+        tamper(&vault, &made, &made, |record| {
+            record["expiresAt"] = near.clone().into();
+        })
+        .await;
+    }
+    clock.advance(days(11.0));
+    // Anna's has expired.
+    assert_eq!(vault.purge_expired().await.unwrap().purged, 1);
+}
+
 /// Would catch a refreshed token whose bound end stays behind: it would no longer
 /// reveal.
 #[tokio::test]

@@ -104,7 +104,8 @@ async fn a_copy_without_its_receipt_is_refused() {
 }
 
 /// Would catch a rollback that is not detected: also when the version has grown
-/// past the one observed, and when only foreign changes were lost.
+/// past the one observed, and when only foreign changes were lost; and one that
+/// makes what is left unreadable.
 #[tokio::test]
 async fn a_rolled_back_vault_is_refused() {
     let server = server();
@@ -143,6 +144,15 @@ async fn a_rolled_back_vault_is_refused() {
                 MutateError::Corrupt(Corrupt::VaultRolledBack { .. })
             ),
             "{name}: {refused:?}"
+        );
+        // From then on it is read as it is.
+        let read = store.read_tokens(&[token("a")]).await;
+        assert!(
+            !matches!(
+                read,
+                Err(ReadError::Corrupt(Corrupt::VaultRolledBack { .. }))
+            ),
+            "{name}: {read:?}"
         );
     }
 }

@@ -11,6 +11,7 @@ use std::{
 
 use haechi_store_redis::{
     AttemptError, Builder, Cause,
+    audit::store::AuditStore,
     clock::{Clock, SystemClock},
     crypto::{Aad, CryptoProvider, DecryptError, EncryptError, Envelope, KeyedMac, MacError},
     redis::{LockPolicy, LockTimes},
@@ -225,7 +226,7 @@ impl CryptoProvider for Away {
     }
 }
 
-/// Callers of detokenize take `None` for a missing token.
+/// Callers of detokenize take `None` for a missing token. The attempt is audited.
 #[tokio::test]
 async fn an_outage_is_not_a_missing_token() {
     let server = server();
@@ -236,7 +237,7 @@ async fn an_outage_is_not_a_missing_token() {
     let vault = builder.token_vault(
         builder.vault_store(client(&server)),
         keys,
-        Builder::new().audit_sink(chain),
+        Builder::new().audit_sink(chain.clone()),
         VaultPolicy::default(),
     );
     let kind = TokenType::new("email").unwrap();
@@ -247,4 +248,8 @@ async fn an_outage_is_not_a_missing_token() {
     away.store(true, Ordering::SeqCst);
     let restored = vault.detokenize(&[made.token.to_string()]).await;
     assert!(restored.is_err(), "{restored:?}");
+    let records = chain.read(0, 2).await.unwrap();
+    let event: serde_json::Value = serde_json::from_slice(&records[0]).unwrap();
+    assert_eq!((records.len(), &event["count"]), (1, &0.into()));
+    assert_eq!(event["reason"], "1 tokens not restored");
 }
