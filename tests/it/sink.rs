@@ -5,13 +5,13 @@ use std::{num::NonZeroU64, sync::Arc, time::Duration};
 use haechi_store_redis::{
     AppendError, AttemptError, Builder, Cause, Corrupt, Handle, NotApplied,
     audit::{
-        AnchorStatus, AuditConfig, AuditSink,
+        AnchorSink, AnchorStatus, Appended, AuditConfig, AuditSink,
         store::{AuditStore, Batch, Reply},
     },
-    chain::{Anchor, Head},
+    chain::{Anchor, Head, Position},
     clock::Clock,
     entropy::SystemEntropy,
-    test_util::{AuditHooks, AutoClock, ChainModel, Hooked, MemoryChain},
+    test_util::{AuditHooks, AutoClock, ChainModel, Fault, Faults, Hooked, MemoryChain},
 };
 use tokio::sync::Semaphore;
 
@@ -151,6 +151,52 @@ async fn a_record_is_at_its_handles_position_or_not_in_the_chain() {
     );
 }
 
+/// Would catch an event that is sent again for another position although its
+/// caller has dropped the future: nobody would know that position.
+#[tokio::test]
+async fn a_dropped_event_in_flight_is_not_sent_again() {
+    let store = held();
+    let sink = sink(&store, AuditConfig::default());
+    let call = sink.record(event("dropped"));
+    store.hooks().sent().await;
+    drop(call);
+    let other = Builder::new().audit_sink(store.store().clone());
+    other.record(event("other")).await.unwrap();
+    store.hooks().let_through();
+    let next = sink.record(event("next")).await.unwrap();
+    assert_eq!(next.position.sequence.get(), 2);
+}
+
+/// Would catch a record that is appended again after its reply was lost, alone in
+/// its batch.
+#[tokio::test]
+async fn a_lost_reply_appends_once() {
+    let chain = MemoryChain::new();
+    let faults = Faults::new([Fault::ReplyLost], Fault::None);
+    let sink = Builder::new().audit_sink(Hooked::new(chain.clone(), faults));
+    let appended = sink.record(event("e")).await.unwrap();
+    let head = chain.with(|chain| chain.head());
+    assert_eq!(head, Head::At(appended.position));
+    assert_eq!(head.len(), 1);
+}
+
+/// What `calls` returns, which uses a sink on this clock.
+fn alone<S: AuditStore, T>(
+    clock: &AutoClock,
+    store: S,
+    config: AuditConfig,
+    calls: impl AsyncFnOnce(&AuditSink<AutoClock>) -> T,
+) -> T {
+    let (sink, append_loop) = AuditSink::new(store, clock.clone(), SystemEntropy, config, None);
+    let calls = async {
+        let result = calls(&sink).await;
+        sink.close(Duration::ZERO).await;
+        result
+    };
+    let both = async { tokio::join!(calls, append_loop.run()).0 };
+    clock.run(both).unwrap()
+}
+
 /// Refuses the first attempt of every batch, 8 s later.
 struct RefusedLate(AutoClock);
 
@@ -172,14 +218,9 @@ fn nothing_is_sent_in_the_last_quarter() {
     let chain = MemoryChain::new();
     let store = Hooked::new(chain.clone(), RefusedLate(clock.clone()));
     let config = AuditConfig::default();
-    let (sink, append_loop) = AuditSink::new(store, clock.clone(), SystemEntropy, config, None);
-    let recording = async {
-        let refused = sink.record(event("refused")).await;
-        sink.close(Duration::from_secs(10)).await;
-        refused
-    };
-    let both = async { tokio::join!(recording, append_loop.run()).0 };
-    let refused = clock.run(both).unwrap();
+    let refused = alone(&clock, store, config, async |sink| {
+        sink.record(event("refused")).await
+    });
     assert!(
         matches!(
             refused,
@@ -188,6 +229,122 @@ fn nothing_is_sent_in_the_last_quarter() {
         "{refused:?}"
     );
     assert!(chain.with(|chain| chain.head().is_empty()));
+}
+
+/// Would catch callers that left and whose events, removed from the queue, still
+/// take up its room.
+#[test]
+fn events_of_callers_that_left_take_up_no_room() {
+    let store = held();
+    let mut config = AuditConfig::default();
+    config.queue_capacity = 1;
+    let clock = AutoClock::default();
+    let refused = alone(&clock, store.clone(), config, async |sink| {
+        let in_flight = sink.record(event("in flight"));
+        store.hooks().sent().await;
+        // So many that they are removed before their turn.
+        let left: Vec<_> = (0..65).map(|_| sink.record(event("left"))).collect();
+        drop(left);
+        let refused = sink.record(event("queued")).await;
+        drop(in_flight);
+        refused
+    });
+    assert!(
+        matches!(
+            refused,
+            Err(AppendError::NotApplied(NotApplied::Deadline(_)))
+        ),
+        "{refused:?}"
+    );
+}
+
+/// Would catch a failure that is named as the cause long after it has passed.
+#[test]
+fn a_success_ends_the_last_cause() {
+    let faults = Faults::new([Fault::RequestLost, Fault::None], Fault::LateAndSilent);
+    let store = Hooked::new(MemoryChain::new(), faults);
+    let clock = AutoClock::default();
+    let silent = alone(&clock, store, AuditConfig::default(), async |sink| {
+        sink.record(event("first")).await.unwrap();
+        sink.record(event("silent")).await
+    });
+    let Err(AppendError::Unknown { cause, .. }) = silent else {
+        panic!("what is in flight is unknown: {silent:?}");
+    };
+    assert_eq!(cause.to_string(), "no reply yet");
+}
+
+/// Would catch a batch that was returned and not counted: with what has been
+/// queued meanwhile it would be larger than the limit.
+#[tokio::test]
+async fn a_returned_batch_counts_towards_the_next() {
+    let store = held();
+    let mut config = AuditConfig::default();
+    // Room for one record, and not for two.
+    config.batch_bytes = 400;
+    let sink = sink(&store, config);
+    let first = sink.record(event("first"));
+    store.hooks().sent().await;
+    let other = Builder::new().audit_sink(store.store().clone());
+    other.record(event("other")).await.unwrap();
+    let second = sink.record(event("second"));
+    store.hooks().let_through();
+    first.await.unwrap();
+    second.await.unwrap();
+    let stats = sink.stats();
+    assert_eq!((stats.conflicts, stats.batches), (1, 2));
+}
+
+/// Would catch records of others, met at a conflict, whose loss is not noticed.
+#[tokio::test]
+async fn what_a_conflict_showed_is_seen() {
+    let chain = MemoryChain::new();
+    let faults = Faults::new([Fault::None, Fault::None, Fault::Denied], Fault::None);
+    let sink = Builder::new().audit_sink(Hooked::new(chain.clone(), faults));
+    sink.record(event("ours")).await.unwrap();
+    let before = chain.with(|chain| chain.clone());
+    let other = Builder::new().audit_sink(chain.clone());
+    other.record(event("theirs")).await.unwrap();
+    sink.record(event("denied")).await.unwrap_err();
+    assert_eq!(sink.stats().conflicts, 1);
+    chain.with(|chain| *chain = before);
+    assert!(is_rolled_back(&sink.record(event("next")).await));
+}
+
+fn is_rolled_back(ended: &Result<Appended, AppendError>) -> bool {
+    matches!(ended, Err(AppendError::Corrupt(Corrupt::RolledBack(_))))
+}
+
+/// Its last anchor is this one.
+struct LastAnchor(Position);
+
+impl AnchorSink for LastAnchor {
+    fn write(&mut self, _: &Anchor) -> std::io::Result<()> {
+        Ok(())
+    }
+
+    fn last(&self) -> Option<Position> {
+        Some(self.0)
+    }
+}
+
+/// Would catch a chain that lacks the highest position known, from an anchor or
+/// from the caller, and is continued.
+#[tokio::test]
+async fn the_highest_known_position_counts_as_seen() {
+    let chain = MemoryChain::new();
+    let sink = Builder::new().audit_sink(chain.clone());
+    let first = sink.record(event("first")).await.unwrap().position;
+    let before = chain.with(|chain| chain.clone());
+    let second = sink.record(event("second")).await.unwrap().position;
+    chain.with(|chain| *chain = before);
+    for (anchored, seen) in [(first, second), (second, first)] {
+        let sink = Builder::new()
+            .seen(seen)
+            .anchors(LastAnchor(anchored), NonZeroU64::MIN)
+            .audit_sink(chain.clone());
+        assert!(is_rolled_back(&sink.record(event("next")).await));
+    }
 }
 
 /// Loses the reply to the second record, and then the whole chain.
@@ -216,11 +373,7 @@ async fn what_was_in_flight_during_a_rollback_is_unknown() {
         matches!(in_flight, Err(AppendError::Unknown { .. })),
         "{in_flight:?}"
     );
-    let next = sink.record(event("next")).await;
-    assert!(
-        matches!(next, Err(AppendError::Corrupt(Corrupt::RolledBack(_)))),
-        "{next:?}"
-    );
+    assert!(is_rolled_back(&sink.record(event("next")).await));
 }
 
 /// Would catch overflows with extreme times and sizes.

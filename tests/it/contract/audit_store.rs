@@ -12,7 +12,7 @@ use haechi_store_redis::{
     test_util::MemoryChain,
 };
 
-use crate::support::verified;
+use crate::support::{InMemory, verified};
 
 fn event(number: usize) -> Event {
     Event::from_json(&format!(r#"{{"id":"e{number}","operation":"protect"}}"#)).unwrap()
@@ -130,6 +130,25 @@ async fn ranges_are_read_as_asked<S: AuditStore>(store: S) {
     assert_eq!(store.read(39, 1000).await.unwrap(), texts(39, 40));
     assert_eq!(store.read(40, 41).await.unwrap(), texts(0, 0));
     assert_eq!(store.read(5, 5).await.unwrap(), texts(0, 0));
+}
+
+/// Would catch a page of Redis that exceeds its 1 MiB by one more record.
+#[tokio::test]
+async fn a_page_ends_before_it_is_too_large() {
+    let store = Builder::new().audit_store(InMemory::new());
+    let large = format!(r#"{{"id":"{}"}}"#, "x".repeat(600_000));
+    let large = Event::from_json(&large).unwrap();
+    let first = large.seal(None, &Head::Empty).unwrap();
+    let second = large.seal(None, &at(&first)).unwrap();
+    let records = [first, second];
+    store
+        .append(&batch(Head::Empty, &records, None, false))
+        .await
+        .unwrap();
+    for start in 0..2 {
+        let page = store.read(start, 2).await.unwrap();
+        assert_eq!(page, [records[start as usize].text().as_bytes()]);
+    }
 }
 
 /// Catches a sink that loses, repeats or reorders what its callers record.
