@@ -175,7 +175,9 @@ mod tests {
     use redis::cmd;
 
     use super::*;
-    use crate::test_util::{Answer, AutoClock, ScriptedServer};
+    use crate::test_util::{
+        Answer, AutoClock, FakeConnection, Script as FakeScript, ScriptedServer,
+    };
 
     fn link(server: &ScriptedServer) -> Link<ScriptedServer, AutoClock> {
         Link::new(server.clone(), AutoClock::default(), Timeouts::default())
@@ -281,6 +283,40 @@ mod tests {
         let failed = run(&link, link.run(&script, &call));
         assert!(matches!(failed, Err(AttemptError::Refused(_))));
         assert_eq!(names(&server), [false, true]);
+    }
+
+    /// A server to which no connection opens.
+    #[derive(Clone)]
+    struct Unreachable;
+
+    impl Connect for Unreachable {
+        type Connection = FakeConnection<FakeScript>;
+
+        async fn connect(&self) -> redis::RedisResult<Self::Connection> {
+            std::future::pending().await
+        }
+    }
+
+    /// Would catch a connection that is waited for as long as a reply, or the
+    /// other way round.
+    #[test]
+    fn connections_and_replies_have_timeouts_of_their_own() {
+        let timeouts = Timeouts {
+            connect: Duration::from_secs(1),
+            reply: Duration::from_secs(3),
+        };
+        let clock = AutoClock::default();
+        let link = Link::new(Unreachable, clock.clone(), timeouts);
+        let failed = clock.run(link.send(&cmd("PING"))).unwrap();
+        assert!(matches!(failed, Err(AttemptError::Refused(_))));
+        assert_eq!(clock.now(), timeouts.connect);
+
+        let clock = AutoClock::default();
+        let server = ScriptedServer::scripted([Answer::Silence]);
+        let link = Link::new(server, clock.clone(), timeouts);
+        let failed = clock.run(link.send(&cmd("PING"))).unwrap();
+        assert!(matches!(failed, Err(AttemptError::Ambiguous(_))));
+        assert_eq!(clock.now(), timeouts.reply);
     }
 
     /// Would catch "may have run" although nothing was sent.

@@ -40,21 +40,30 @@ async fn user_without(server: &RedisServer, denied: &str) -> String {
     format!("redis://app:pass@127.0.0.1:{}", server.port())
 }
 
-/// Would catch a README that lists too few permissions.
+/// Would catch a README that lists too few permissions, and a probe that stays.
 #[tokio::test]
 async fn the_permissions_in_the_readme_are_enough() {
     let server = server();
     let url = user_without(&server, "").await;
     sink(&url).await.record(event("e")).await.unwrap();
     assert_eq!(verified(&store(&server)).await.len(), 1);
+    let left: i64 = ask(&mut raw(&server).await, "PTTL haechi:audit:ready:probe").await;
+    assert!(left != -1, "the probe stays for ever");
 }
 
-/// Would catch a script that fails in the middle: RPUSH done, SET denied.
+/// Would catch a script that fails in the middle: RPUSH done, SET denied; and a
+/// check that calls this ready.
 #[tokio::test]
 async fn a_missing_permission_is_found_before_the_first_write() {
     for denied in ["rpush", "set", "evalsha", "llen", "get"] {
         let server = server();
         let url = user_without(&server, denied).await;
+        let store = Builder::new().audit_store(redis::Client::open(url.as_str()).unwrap());
+        let faults = store.ready().await.faults;
+        assert!(
+            matches!(faults[..], [(NotReady::RedisNotWritable, _)]),
+            "{denied}: {faults:?}"
+        );
         let said = refusal(&sink(&url).await).await;
         assert!(
             said.contains("grant the user") || said.contains("grant the Redis user"),
@@ -107,14 +116,32 @@ async fn an_unreachable_redis_is_not_applied() {
     assert!(said.contains("check that Redis runs there"), "{said}");
 }
 
-/// Would catch a store that starts on a Redis which evicts its records.
+/// Would catch a store that starts on a Redis which evicts its records, by any
+/// policy, or if only CONFIG tells.
 #[tokio::test]
 async fn an_evicting_redis_is_refused_unless_tolerated() {
-    let server = RedisServer::start_with(&["--maxmemory-policy", "allkeys-lru"]).unwrap();
-    let Err(OpenError { reason, .. }) = Builder::new().open_audit(client(&server)).await else {
-        panic!("must not start");
+    let server = server();
+    let mut commands = raw(&server).await;
+    let without_info = user_without(&server, "info").await;
+    run(&mut commands, "ACL SETUSER app +config|get").await;
+    let evicting = async |url: &str| {
+        let client = redis::Client::open(url).unwrap();
+        let opened = Builder::new().open_audit(client).await;
+        let Err(OpenError { reason, .. }) = opened else {
+            panic!("must not start");
+        };
+        assert_eq!(reason, NotReady::Evicting);
     };
-    assert_eq!(reason, NotReady::Evicting);
+    for policy in ["lru", "lfu", "random"] {
+        let set = format!("CONFIG SET maxmemory-policy allkeys-{policy}");
+        run(&mut commands, &set).await;
+        evicting(&server.url()).await;
+    }
+    evicting(&without_info).await;
+    // Also after a fault that is no reason.
+    run(&mut commands, "SADD haechi:audit:chain x").await;
+    evicting(&server.url()).await;
+    run(&mut commands, "DEL haechi:audit:chain").await;
     let tolerant = Builder::new().tolerate(NotReady::Evicting);
     let sink = tolerant.open_audit(client(&server)).await.unwrap();
     sink.record(event("e")).await.unwrap();

@@ -264,6 +264,16 @@ fn verification_can_start_after_a_known_position() {
     );
 }
 
+/// Would catch a start that does not count as read: an anchor there would be
+/// reported as cut off.
+#[test]
+fn the_start_is_part_of_the_chain() {
+    let last = chain(3)[2].position();
+    let anchors = anchors([(3, last.event_hash)]);
+    let verifier = Verifier::new().starting_after(Head::At(last));
+    assert_eq!(run(verifier.with_anchors(anchors), &[]).0, [""; 0]);
+}
+
 /// Would catch a comma left behind when `eventHash` is the last member: the
 /// record would be reported as altered.
 #[test]

@@ -4,8 +4,8 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use haechi_store_redis::crypto::{
-    Aad, Changed, Counting, CryptoProvider as _, EncryptError, KeyFile, KeyStorage, KeysError,
-    LocalKeys, MemoryKeys, Zeroizing, manage,
+    Aad, Changed, Counting, CryptoProvider as _, DecryptError, EncryptError, KeyFile, KeyStorage,
+    KeysError, LocalKeys, MemoryKeys, Zeroizing, manage,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -296,6 +296,25 @@ async fn a_rotation_elsewhere_is_noticed_within_five_seconds() {
     assert_eq!(envelope.kid(), &new[0].kid);
     // The rest of the old key's window was returned.
     assert_eq!(usage(&storage).await[1].1, 10);
+}
+
+/// Would catch a storage that cannot be read reported as an unknown key: a caller
+/// would give up a token that only has to wait.
+#[tokio::test]
+async fn an_unreadable_storage_is_no_unknown_key() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("keys.json");
+    let (file, entropy) = (KeyFile::new(&path), SplitMixEntropy::default());
+    manage::init(&file, &clock(), &entropy).await.unwrap();
+    let ours = over(file.clone()).await;
+    manage::rotate(&file, &clock(), &entropy).await.unwrap();
+    let envelope = over(file).await.encrypt(b"x", &aad(), None).await.unwrap();
+    let text = std::fs::read(&path).unwrap();
+    std::fs::write(&path, "").unwrap();
+    let refused = ours.decrypt(&envelope, &aad()).await.unwrap_err();
+    assert!(matches!(refused, DecryptError::Unavailable(_)), "{refused}");
+    std::fs::write(&path, text).unwrap();
+    ours.decrypt(&envelope, &aad()).await.unwrap();
 }
 
 /// Would catch a process that cannot read what another has encrypted since.

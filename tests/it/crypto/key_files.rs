@@ -214,28 +214,32 @@ async fn messages() {
     insta::assert_snapshot!(told.replace(directory.path().to_str().unwrap(), "DIR"));
 }
 
-/// Would catch two keys that both encrypt, and a file without an active key
-/// that cannot be read.
+/// Would catch two keys that both encrypt, keys in another order than the file's,
+/// and a file without an active key that cannot be read.
 #[tokio::test]
 async fn the_first_active_key_encrypts_and_none_is_an_error() {
     let key = |kid: &str, status: &str, k: &str| json!({ "kid": kid, "kty": "oct", "alg": "AES-256-GCM", "status": status, "k": k.repeat(43) });
     let file =
         |keys: Value| MemoryKeys::from_text(json!({ "version": 1, "keys": keys }).to_string());
     let aad = Aad::from_json("{}").unwrap();
-    let two = file(json!([
+    let several = file(json!([
         key("a", "retired", "A"),
+        key("d", "retired", "M"),
         key("b", "active", "E"),
         key("c", "active", "I")
     ]));
     let order = |macs: Vec<haechi_store_redis::crypto::KeyedMac>| -> Vec<String> {
         macs.iter().map(|mac| mac.kid.to_string()).collect()
     };
-    let keys = over(two).await;
+    let keys = over(several).await;
     assert_eq!(
         keys.encrypt(b"", &aad, None).await.unwrap().kid().as_str(),
         "b"
     );
-    assert_eq!(order(keys.hmacs(b"", "d").await.unwrap()), ["b", "a", "c"]);
+    assert_eq!(
+        order(keys.hmacs(b"", "d").await.unwrap()),
+        ["b", "a", "d", "c"]
+    );
     let none = file(json!([key("a", "retired", "A"), key("b", "retired", "E")]));
     let keys = over(none.clone()).await;
     let refused = keys.encrypt(b"", &aad, None).await.unwrap_err();
