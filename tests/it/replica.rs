@@ -92,7 +92,9 @@ async fn a_lagging_replica_makes_no_rollback_of_the_chain() {
     let primary = server();
     let forwarder = Forwarder::start(primary.port()).await;
     let mut config = AuditConfig::default();
-    config.deadline = Duration::from_millis(400);
+    // Three quarters are longer than the longest wait between two attempts: the
+    // next event may have to wait for its end.
+    config.deadline = Duration::from_secs(1);
     let builder = Builder::new().audit_config(config);
     let sink = builder.open_audit(forwarder.client()).await.unwrap();
     sink.record(event("replicated")).await.unwrap();

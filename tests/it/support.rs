@@ -56,10 +56,14 @@ pub(crate) async fn verified(store: &impl AuditStore) -> Vec<StoredRecord> {
     records
 }
 
-/// A connection for changing the keys directly.
+/// A connection for changing the keys directly, without a timeout: on a busy
+/// machine a reply can take seconds.
 pub(crate) async fn raw(server: &RedisServer) -> MultiplexedConnection {
+    let config = redis::AsyncConnectionConfig::new()
+        .set_connection_timeout(None)
+        .set_response_timeout(None);
     client(server)
-        .get_multiplexed_async_connection()
+        .get_multiplexed_async_connection_with_config(&config)
         .await
         .unwrap()
 }
