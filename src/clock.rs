@@ -136,6 +136,15 @@ mod tests {
         }
     }
 
+    /// Would catch an envelope that does not decrypt because its end is in local
+    /// time, or whose end is moved by the offset.
+    #[test]
+    fn a_time_may_have_an_offset() {
+        let time = from_epoch_millis(1_760_000_000_120);
+        assert_eq!(parse_iso8601("2025-10-09T10:53:20.120+02:00"), Some(time));
+        assert_eq!(parse_iso8601("2025-10-09T08:53:20.120"), None);
+    }
+
     /// Would catch a time that panics, overflows or changes its precision at
     /// the limits of the format.
     #[test]

@@ -202,6 +202,25 @@ async fn a_moved_end_neither_revives_nor_destroys() {
     );
 }
 
+/// Would catch a token that is destroyed, or missing in a list, before its
+/// envelope ends, if only the envelope says so, as in the reference's records.
+#[tokio::test]
+async fn an_envelopes_end_counts_too() {
+    let (clock, vault, anna) = simulated().await;
+    let near = iso8601(clock.wall());
+    tamper(&vault, &anna, &anna, |record| {
+        record["expiresAt"] = near.clone().into();
+        record["aad"].as_object_mut().unwrap().remove("expiresAt");
+    })
+    .await;
+    assert_eq!(vault.purge_expired().await.unwrap().purged, 0);
+    let listed = async || vault.tokens().export_metadata(None).await.unwrap().tokens;
+    assert_eq!(listed().await.len(), 1);
+    clock.advance(days(30.0));
+    assert_eq!(listed().await.len(), 0);
+    assert_eq!(vault.purge_expired().await.unwrap().purged, 1);
+}
+
 /// Would catch a token whose end was moved nearer and that stays due, and a purge
 /// that ends at those before it meets what has expired.
 #[tokio::test]
