@@ -1,12 +1,19 @@
 //! Callers of a sink that drop futures, are numerous, or close it.
 
-use std::{num::NonZeroU64, sync::Arc, time::Duration};
+use std::{
+    num::NonZeroU64,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
 
 use haechi_store_redis::{
     AppendError, AttemptError, Builder, Cause, Corrupt, Handle, NotApplied,
     audit::{
         AnchorSink, AnchorStatus, Appended, AuditConfig, AuditSink,
-        store::{AuditStore, Batch, Reply},
+        store::{AuditStore, Batch, Reply, Tail},
     },
     chain::{Anchor, Head, Position},
     clock::Clock,
@@ -313,6 +320,51 @@ async fn what_a_conflict_showed_is_seen() {
 
 fn is_rolled_back(ended: &Result<Appended, AppendError>) -> bool {
     matches!(ended, Err(AppendError::Corrupt(Corrupt::RolledBack(_))))
+}
+
+/// After the first record the chain is corrupt.
+#[derive(Clone, Default)]
+struct Diverging(Arc<AtomicU32>);
+
+impl Diverging {
+    fn diverged<T>() -> Result<T, AttemptError> {
+        let (prefix, detail) = (String::new(), String::new());
+        Err(AttemptError::Corrupt(Corrupt::Diverged { prefix, detail }))
+    }
+}
+
+impl<S: AuditStore> AuditHooks<S> for Diverging {
+    async fn append(&self, next: &S, batch: &Batch<'_>) -> Result<Reply, AttemptError> {
+        match self.0.fetch_add(1, Ordering::SeqCst) {
+            0 => next.append(batch).await,
+            _ => Self::diverged(),
+        }
+    }
+
+    async fn tail(&self, next: &S, seen: Option<Position>) -> Result<Tail, AttemptError> {
+        match self.0.load(Ordering::SeqCst) {
+            0 => next.tail(seen).await,
+            _ => Self::diverged(),
+        }
+    }
+}
+
+/// Would catch an event that is sent to a chain known to be corrupt: the head has
+/// to be read first.
+#[tokio::test]
+async fn nothing_is_sent_to_a_corrupt_chain() {
+    let diverging = Diverging::default();
+    let store = Hooked::new(MemoryChain::new(), diverging.clone());
+    let sink = Builder::new().audit_sink(store);
+    sink.record(event("first")).await.unwrap();
+    for _ in 0..2 {
+        let refused = sink.record(event("refused")).await;
+        assert!(
+            matches!(refused, Err(AppendError::Corrupt(Corrupt::Diverged { .. }))),
+            "{refused:?}"
+        );
+    }
+    assert_eq!(diverging.0.load(Ordering::SeqCst), 2);
 }
 
 /// Its last anchor is this one.
