@@ -152,11 +152,7 @@ fn is_out_of_clients(error: &RedisError) -> bool {
 
 /// Errors for a command that did not begin to run.
 fn is_refused_unread(error: &RedisError) -> bool {
-    let refused = [
-        "unknown command",
-        "wrong number of arguments",
-        "Protocol error",
-    ];
+    let refused = ["unknown command", "wrong number of arguments"];
     error
         .detail()
         .is_some_and(|detail| refused.iter().any(|text| detail.starts_with(text)))
@@ -190,6 +186,11 @@ mod tests {
             ("ERR", "Operation timed out"),
             ("ERR", "upstream failure"),
             ("TIMEOUT", "server did not answer"),
+            ("ERR", "Protocol error: invalid bulk length"),
+            (
+                "UNBLOCKED",
+                "force unblock from blocking operation, instance state changed (master -> replica?)",
+            ),
         ] {
             let classified = classified(code, detail);
             assert!(

@@ -47,6 +47,8 @@ pub enum After {
     Send,
     /// Send it after this time.
     Delay(Duration),
+    /// Send this error, which begins with its code, instead.
+    Replace(String),
     /// Close the connection without sending it.
     Cut,
     /// Send about half of it, then close the connection.
@@ -227,6 +229,7 @@ where
                 (self.sleep)(delay).await;
                 reply.encode_as(self.session.protocol(), output);
             }
+            After::Replace(text) => Reply::error(text).encode(output),
             After::Cut => {
                 // Replies to earlier commands are sent; only this one is lost.
                 stream.write_all(output).await?;

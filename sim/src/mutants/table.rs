@@ -114,6 +114,14 @@ planted_bugs! { $
         AUDIT => LostReply = LostReply(AttemptError::Refused);
     LostReplyNotApplied "lost_reply_not_applied": "a lost reply is reported as not applied",
         AUDIT => LostReply = LostReply(AttemptError::Denied);
+    ErrorReplyNotApplied "error_reply_not_applied": "an error reply with an unknown code is taken for not applied",
+        |options| {
+            AUDIT(options);
+            options.faults = vec![CommandFault::ErrorAfterExecution.into()];
+        } => LostReply = LostReply(|cause| match cause.code() {
+            Some(_) => AttemptError::Refused(cause),
+            None => AttemptError::Ambiguous(cause),
+        });
     CachedHeadKept "cached_head_kept": "the head met in a conflict is not taken over",
         AUDIT => CachedHeadKept = CachedHeadKept;
     NoAppendId "no_append_id": "appends have no identity: a head of the same hash is taken for one's own",

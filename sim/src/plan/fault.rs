@@ -79,6 +79,8 @@ group! {
         ResetAfterExecution,
         /// The connection is reset in the middle of a reply.
         ResetMidReply,
+        /// An error is replied after a command ran, which does not say so.
+        ErrorAfterExecution,
         /// A command runs long after it was sent; its sender may be gone.
         LateCommand,
         /// A reply arrives long after its command ran.
@@ -340,6 +342,9 @@ impl FaultKind {
             Self::CommandFault(CommandFault::LimitedBandwidth) => {
                 [1, 4, 16][rng.random_range(0..3)]
             }
+            Self::CommandFault(CommandFault::ErrorAfterExecution) => {
+                rng.random_range(0..ERRORS.len() as i64)
+            }
             Self::CommandFault(_)
             | Self::ServerFault(ServerFault::SlowScript)
             | Self::ProcessFault(ProcessFault::KeyStorageSlow) => rng.random_range(delay),
@@ -368,6 +373,15 @@ impl FaultKind {
 
 const DAY: i64 = 86_400;
 
+/// Errors that do not promise that nothing was applied: of a proxy, and of Redis.
+const ERRORS: [&str; 5] = [
+    "ERR upstream timeout",
+    "ERR Protocol error: invalid bulk length",
+    "ERR Error running script",
+    "UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)",
+    "UPSTREAM the connection was lost",
+];
+
 fn either_way(rng: &mut impl Rng, distance: i64) -> i64 {
     if rng.random_bool(0.5) {
         distance
@@ -381,7 +395,10 @@ impl CommandFault {
     pub(crate) fn cuts(self) -> bool {
         match self {
             Self::ResetBeforeExecution | Self::ResetAfterExecution | Self::ResetMidReply => true,
-            Self::LateCommand | Self::LateReply | Self::LimitedBandwidth => false,
+            Self::ErrorAfterExecution
+            | Self::LateCommand
+            | Self::LateReply
+            | Self::LimitedBandwidth => false,
         }
     }
 }
@@ -425,7 +442,7 @@ pub struct Fault {
     pub replica: Option<usize>,
     /// How strong: a probability in percent for resets, milliseconds for
     /// delays and lags, bytes a millisecond for bandwidths, seconds for jumps,
-    /// seconds a tick for drifts.
+    /// seconds a tick for drifts; for errors, which one.
     #[serde(default, skip_serializing_if = "is_none")]
     pub amount: i64,
     /// Whether it strikes the first command that it can, always, and then ends,
@@ -514,6 +531,11 @@ impl Fault {
     /// How long so many bytes take through a limited bandwidth.
     pub(crate) fn transfer_time(&self, bytes: usize) -> Duration {
         Duration::from_millis(bytes as u64 / self.amount.unsigned_abs().max(1))
+    }
+
+    /// The error that is replied after a command ran.
+    pub(crate) fn error(&self) -> &'static str {
+        ERRORS[self.amount.unsigned_abs() as usize % ERRORS.len()]
     }
 
     /// Draws one fault of a kind.

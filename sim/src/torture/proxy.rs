@@ -1,6 +1,6 @@
 //! The link between one replica and redis-server: a TCP proxy that delays
-//! commands and replies, cuts connections before a command runs, after it, or in
-//! the middle of its reply, and leads to a replica of redis-server for a while.
+//! commands and replies, replaces replies by errors, cuts connections before a
+//! command runs, after it, or in the middle of its reply, and leads to a replica of redis-server for a while.
 
 use std::{collections::VecDeque, io, net::Ipv4Addr, sync::Arc, time::Duration};
 
@@ -22,8 +22,8 @@ use tokio::{
 use super::{frame, plan::Tally};
 use crate::plan::{CommandFault, Fault, FaultKind, LinkFault};
 
-/// Percentage of commands that are late during the fault.
-const LATE_PERCENT: u64 = 40;
+/// Percentage of commands that are late, or replied an error, during the fault.
+const STRUCK_PERCENT: u64 = 40;
 
 /// The duration of connecting.
 const CONNECTING: Duration = Duration::from_millis(2);
@@ -68,6 +68,7 @@ enum Verdict {
     CutBefore,
     CutAfter,
     CutMidReply,
+    ErrorReply(&'static str),
     LateCommand(Duration),
     LateReply(Duration),
     SlowReply(Fault),
@@ -170,7 +171,9 @@ impl ProxyLink {
             };
             let amount = active.fault.amount.unsigned_abs();
             let percent = match kind {
-                CommandFault::LateCommand | CommandFault::LateReply => LATE_PERCENT,
+                CommandFault::LateCommand
+                | CommandFault::LateReply
+                | CommandFault::ErrorAfterExecution => STRUCK_PERCENT,
                 CommandFault::LimitedBandwidth => 100,
                 CommandFault::ResetBeforeExecution
                 | CommandFault::ResetAfterExecution
@@ -184,6 +187,7 @@ impl ProxyLink {
                 CommandFault::ResetBeforeExecution => Verdict::CutBefore,
                 CommandFault::ResetAfterExecution => Verdict::CutAfter,
                 CommandFault::ResetMidReply => Verdict::CutMidReply,
+                CommandFault::ErrorAfterExecution => Verdict::ErrorReply(active.fault.error()),
                 CommandFault::LateCommand => Verdict::LateCommand(Duration::from_millis(amount)),
                 CommandFault::LateReply => Verdict::LateReply(Duration::from_millis(amount)),
                 CommandFault::LimitedBandwidth => Verdict::SlowReply(active.fault),
@@ -309,7 +313,7 @@ async fn replies(mut server: OwnedReadHalf, mut client: OwnedWriteHalf, connecti
     let mut is_listened_to = true;
     loop {
         while let Some(length) = frame::length(&bytes) {
-            let reply = bytes.split_to(length);
+            let mut reply = bytes.split_to(length);
             let verdict = connection.due.lock().pop_front().unwrap_or(Verdict::Pass);
             match verdict {
                 Verdict::CutAfter => {
@@ -320,6 +324,10 @@ async fn replies(mut server: OwnedReadHalf, mut client: OwnedWriteHalf, connecti
                     connection.link.struck(CommandFault::ResetMidReply);
                     let _ = client.write_all(&reply[..length / 2]).await;
                     return connection.cut();
+                }
+                Verdict::ErrorReply(error) => {
+                    connection.link.struck(CommandFault::ErrorAfterExecution);
+                    reply = BytesMut::from(format!("-{error}\r\n").as_bytes());
                 }
                 Verdict::LateReply(by) => {
                     connection.link.struck(CommandFault::LateReply);

@@ -65,14 +65,15 @@ async fn count(client: &Client) -> Option<u64> {
         .unwrap()
 }
 
-/// Would catch a cut before execution of a command that ran, or one after
-/// execution of a command that did not.
+/// Would catch a cut before execution of a command that ran, or a cut or an error
+/// after execution of a command that did not.
 #[test]
 fn a_cut_is_before_or_after_execution() {
     for (kind, ran) in [
         (CommandFault::ResetBeforeExecution, None),
         (CommandFault::ResetAfterExecution, Some(1)),
         (CommandFault::ResetMidReply, Some(1)),
+        (CommandFault::ErrorAfterExecution, Some(1)),
     ] {
         with_proxy(|link, client, direct, _| async move {
             let mut connection = client.get_multiplexed_async_connection().await.unwrap();

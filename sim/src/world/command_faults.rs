@@ -223,8 +223,11 @@ impl CommandFaults {
         let fault = self.active[index];
         let (percent, spelled_out) = match kind {
             FaultKind::CommandFault(command) if command.cuts() => (fault.amount, Some(0)),
-            // Half of the commands, so that later ones overtake late ones.
-            FaultKind::CommandFault(CommandFault::LateCommand) => (50, Some(fault.amount)),
+            // Half of the commands, so that later ones overtake late ones, and that
+            // one can succeed after an error.
+            FaultKind::CommandFault(
+                CommandFault::LateCommand | CommandFault::ErrorAfterExecution,
+            ) => (50, Some(fault.amount)),
             FaultKind::CommandFault(_) => (100, Some(fault.amount)),
             FaultKind::LinkFault(_)
             | FaultKind::ProcessFault(_)
@@ -299,6 +302,9 @@ impl CommandFaults {
             .is_some()
         {
             return After::CutMidReply;
+        }
+        if let Some(fault) = self.strikes_now(CommandFault::ErrorAfterExecution, replica) {
+            return After::Replace(fault.error().to_owned());
         }
         if let Some(fault) = self.strikes_now(CommandFault::LateReply, replica) {
             return After::Delay(Duration::from_millis(fault.amount.unsigned_abs()));
