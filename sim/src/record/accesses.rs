@@ -143,6 +143,7 @@ impl UnsettledPurge {
 impl Log {
     /// A mutation of a call was applied.
     pub(super) fn applied(&mut self, trace: &CallTrace, mutation: &Mutation<Text<'static>>) {
+        self.check_ends(mutation);
         if let Some(access) = self.purged(trace, mutation) {
             self.access(&access);
         }
@@ -154,6 +155,27 @@ impl Log {
             if let Some(purged) = self.purged(trace, &mutation) {
                 self.unsettled_purges
                     .push(UnsettledPurge { attempt, purged });
+            }
+        }
+    }
+
+    /// A token record that the store writes has one end, not before the one that the
+    /// token had.
+    fn check_ends(&mut self, mutation: &Mutation<Text<'static>>) {
+        for (token, value) in &mutation.writes {
+            let written = value.as_ref().and_then(|value| Ends::of(value));
+            let Some(written) = written.filter(|_| token.starts_with("tok_")) else {
+                continue;
+            };
+            let before = mutation.reads.iter().find(|(read, _)| read == token);
+            let before = before.and_then(|(_, value)| Ends::of(value.as_ref()?));
+            if written.first != written.last {
+                self.misused_ends
+                    .push(format!("{token} was written with several ends"));
+            }
+            if before.is_some_and(|before| written.last < before.last) {
+                self.misused_ends
+                    .push(format!("the end of {token} was shortened"));
             }
         }
     }
@@ -244,22 +266,41 @@ impl AuditEvent {
 
 /// When the last of a token's ends is, in milliseconds since the Unix epoch.
 pub(super) fn token_end(stored: &str) -> Option<u64> {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Record {
-        expires_at: Option<String>,
-        envelope: Option<End>,
-        aad: Option<End>,
+    Ends::of(stored).map(|ends| ends.last)
+}
+
+/// The ends that a token record states, in milliseconds since the Unix epoch.
+#[derive(Clone, Copy)]
+struct Ends {
+    first: u64,
+    last: u64,
+}
+
+impl Ends {
+    fn of(stored: &str) -> Option<Self> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Record {
+            expires_at: Option<String>,
+            envelope: Option<End>,
+            aad: Option<End>,
+        }
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct End {
+            expires_at: Option<String>,
+        }
+        let record: Record = serde_json::from_str(stored).ok()?;
+        let nested = [record.envelope, record.aad].into_iter().flatten();
+        let ends = nested.map(|end| end.expires_at).chain([record.expires_at]);
+        let millis = |end: String| {
+            let since = parse_iso8601(&end)?.duration_since(std::time::UNIX_EPOCH);
+            u64::try_from(since.ok()?.as_millis()).ok()
+        };
+        let ends: Vec<u64> = ends.flatten().filter_map(millis).collect();
+        Some(Self {
+            first: ends.iter().copied().min()?,
+            last: ends.iter().copied().max()?,
+        })
     }
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct End {
-        expires_at: Option<String>,
-    }
-    let record: Record = serde_json::from_str(stored).ok()?;
-    let nested = [record.envelope, record.aad].into_iter().flatten();
-    let ends = nested.map(|end| end.expires_at).chain([record.expires_at]);
-    let last = ends.flatten().filter_map(|end| parse_iso8601(&end)).max()?;
-    let since = last.duration_since(std::time::UNIX_EPOCH).ok()?;
-    u64::try_from(since.as_millis()).ok()
 }

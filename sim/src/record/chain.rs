@@ -168,9 +168,13 @@ impl RunRecorder {
         self.log().undecryptable.push(reason);
     }
 
-    /// What was said about locks.
-    pub(super) fn misused_locks(&self) -> Vec<String> {
-        std::mem::take(&mut self.log().misused_locks)
+    /// What was said about locks and ends.
+    pub(super) fn misused(&self) -> Vec<String> {
+        let mut log = self.log();
+        let ends = std::mem::take(&mut log.misused_ends);
+        ends.into_iter()
+            .chain(std::mem::take(&mut log.misused_locks))
+            .collect()
     }
 
     /// A lock was misused.

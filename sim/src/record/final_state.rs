@@ -53,7 +53,8 @@ pub(crate) fn evaluate(
                 violations.push(violation(Invariant::Leak, reason));
             }
         }
-        violations.extend(index_lacks(query, &keys, &tokens));
+        let has_foreign = knobs.vault.as_ref().is_some_and(|vault| vault.foreign > 0);
+        violations.extend(check_index(query, &keys, &tokens, has_foreign));
         let tokens = tokens.into_iter();
         let tokens = tokens.map(|(token, value)| (token.into(), value.into()));
         state.tokens = Some(tokens.collect());
@@ -71,7 +72,7 @@ pub(crate) fn evaluate(
         violations.extend(overstated.map(|why| violation(Invariant::Unaudited, why)));
         state.audits = recorder.audit_records();
     }
-    let misused = recorder.misused_locks().into_iter();
+    let misused = recorder.misused().into_iter();
     violations.extend(misused.map(|why| violation(Invariant::QualityOfService, why)));
     recorder.final_state(state);
     let mut closed = recorder.close(knobs.seed, faults);
@@ -204,8 +205,17 @@ fn read_vault(query: Query<'_>, keys: &VaultKeys) -> Vec<(String, String)> {
 }
 
 /// The tokens that a purge would not find in time, though the index says that it has
-/// all.
-fn index_lacks(query: Query<'_>, keys: &VaultKeys, tokens: &[(String, String)]) -> Vec<Violation> {
+/// all; and, where no other writer leaves them, those that it has though they are gone.
+fn check_index(
+    query: Query<'_>,
+    keys: &VaultKeys,
+    tokens: &[(String, String)],
+    has_foreign: bool,
+) -> Vec<Violation> {
+    let members: Vec<String> = match query(&["ZRANGE", &keys.expiry, "0", "-1"]) {
+        Reply::Array(members) => members.into_iter().filter_map(text).collect(),
+        _ => Vec::new(),
+    };
     let mut number = |words: &[&str]| text(query(words))?.parse::<f64>().ok();
     let version = number(&["GET", &keys.version]).unwrap_or(0.0);
     let own = number(&["HGET", &keys.receipts, "#own"]).unwrap_or(0.0);
@@ -220,6 +230,13 @@ fn index_lacks(query: Query<'_>, keys: &VaultKeys, tokens: &[(String, String)]) 
         let indexed = number(&["ZSCORE", &keys.expiry, token]);
         if indexed.is_none_or(|indexed| indexed > end as f64) {
             let reason = format!("the index says that it is whole, and has {token} at {indexed:?}");
+            lacking.push(violation(Invariant::QualityOfService, reason));
+        }
+    }
+    let names: BTreeSet<&str> = tokens.iter().map(|(token, _)| token.as_str()).collect();
+    for member in members.iter().filter(|member| !member.is_empty()) {
+        if !has_foreign && !names.contains(member.as_str()) {
+            let reason = format!("the index has {member}, which is gone");
             lacking.push(violation(Invariant::QualityOfService, reason));
         }
     }

@@ -54,6 +54,8 @@ pub(crate) struct Log {
     pub(super) unsettled_purges: Vec<UnsettledPurge>,
     /// Tokens that could not be decrypted, or revealed a wrong plaintext.
     pub(super) undecryptable: Vec<String>,
+    /// Tokens whose ends were shortened, or differ.
+    pub(super) misused_ends: Vec<String>,
     /// Locks that were misused.
     pub(super) misused_locks: Vec<String>,
     pub(super) stats: AuditStats,
@@ -124,6 +126,7 @@ impl Log {
             clocks: Clocks::default(),
             unsettled_purges: Vec::new(),
             undecryptable: Vec::new(),
+            misused_ends: Vec::new(),
             misused_locks: Vec::new(),
             stats: AuditStats::default(),
             vault_stats: VaultStats::default(),
