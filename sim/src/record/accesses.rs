@@ -43,9 +43,18 @@ impl RunRecorder {
     /// plaintexts.
     pub(crate) fn accessed(&self, call: OpId, f: Function, values: Vec<(String, String)>) {
         let mut log = self.log();
-        let Some(process) = log.calls.get(&call).map(|trace| trace.process.clone()) else {
+        let now = log.now();
+        let Some(trace) = log.calls.get(&call) else {
             return;
         };
+        let process = trace.process.clone();
+        if f != Function::Tokenize {
+            let late = values
+                .iter()
+                .filter_map(|(token, _)| log.late_reveal(trace, token, now));
+            let late: Vec<String> = late.collect();
+            log.misused_ends.extend(late);
+        }
         // A call may name a token twice, a history must not.
         let values: BTreeMap<String, String> = values.into_iter().collect();
         let values = values.into_iter();
@@ -157,6 +166,15 @@ impl Log {
                     .push(UnsettledPurge { attempt, purged });
             }
         }
+    }
+
+    /// A token that a call revealed though a clock was past its first end when the call
+    /// began and ever since.
+    fn late_reveal(&self, trace: &CallTrace, token: &str, now: Duration) -> Option<String> {
+        let end = Ends::of(trace.loaded.get(token)?)?.first;
+        let clock = self.clocks.earliest(trace.replica, trace.began, now)?;
+        let past = clock.server.max(clock.own).checked_sub(end)?;
+        Some(format!("{token} was revealed {past} ms after its end"))
     }
 
     /// A token record that the store writes has one end, not before the one that the

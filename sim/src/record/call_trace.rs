@@ -1,6 +1,8 @@
 //! The trace of one call into the vault: the attempts it made, and which of
 //! them was applied.
 
+use std::{collections::BTreeMap, time::Duration};
+
 use haechi_store_redis::vault::{
     MutationId, Stored,
     store::{Applied, Attempt, Change, Fate, Loaded},
@@ -23,6 +25,9 @@ pub(crate) struct CallTrace {
     pub(crate) op: OpId,
     /// What its deletes are of, if it is a purge.
     pub(super) purge: Option<Purge>,
+    pub(super) began: Duration,
+    /// The tokens that it has read, as they were last.
+    pub(super) loaded: BTreeMap<String, String>,
     attempts: Vec<RecordedAttempt>,
     /// The whole vault, as the mutation that fences on it has read it.
     snapshot: Values,
@@ -56,16 +61,26 @@ struct AppliedAttempt {
 }
 
 impl CallTrace {
-    pub(crate) fn new(replica: usize, process: &str, op: OpId) -> Self {
+    pub(crate) fn new(replica: usize, process: &str, op: OpId, began: Duration) -> Self {
         Self {
             replica,
             process: process.to_owned(),
             op,
             purge: None,
+            began,
+            loaded: BTreeMap::new(),
             attempts: Vec::new(),
             snapshot: Vec::new(),
             applied: None,
         }
+    }
+
+    /// Tokens were read.
+    pub(super) fn loaded(&mut self, loaded: &Loaded) {
+        let tokens = loaded.tokens.iter();
+        let found =
+            tokens.filter_map(|(t, value)| Some((t.as_str().to_owned(), text(value.as_ref()?))));
+        self.loaded.extend(found);
     }
 
     /// The whole vault was read.

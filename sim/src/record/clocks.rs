@@ -44,16 +44,41 @@ impl Clocks {
     /// The latest that the clocks said since then; `None` in real time.
     pub(super) fn latest(&self, process: usize, since: Duration, now: Duration) -> Option<Clock> {
         let epoch = self.epoch?;
-        let right = Skews::default();
-        let own = self.processes.get(&process).unwrap_or(&right);
         Some(Clock {
             server: self.server.latest(epoch, since, now),
-            own: own.latest(epoch, since, now),
+            own: self.of(process).latest(epoch, since, now),
         })
+    }
+
+    /// The earliest that the clocks said since then; `None` in real time.
+    pub(super) fn earliest(&self, process: usize, since: Duration, now: Duration) -> Option<Clock> {
+        let epoch = self.epoch?;
+        Some(Clock {
+            server: self.server.earliest(epoch, since, now),
+            own: self.of(process).earliest(epoch, since, now),
+        })
+    }
+
+    fn of(&self, process: usize) -> &Skews {
+        const RIGHT: &Skews = &Skews(Vec::new());
+        self.processes.get(&process).unwrap_or(RIGHT)
     }
 }
 
 impl Skews {
+    fn earliest(&self, epoch: Duration, since: Duration, now: Duration) -> u64 {
+        let (mut earliest, mut began, mut skew) = (u64::MAX, Duration::ZERO, 0);
+        for (end, next) in self.0.iter().copied().chain([(Duration::MAX, 0)]) {
+            if end >= since && began <= now {
+                let millis = (epoch + began.max(since)).as_millis();
+                let millis = u64::try_from(millis).unwrap_or(u64::MAX);
+                earliest = earliest.min(millis.saturating_add_signed(skew));
+            }
+            (began, skew) = (end, next);
+        }
+        earliest
+    }
+
     fn latest(&self, epoch: Duration, since: Duration, now: Duration) -> u64 {
         // When each skew ended, and what it was.
         let (mut spans, mut skew) = (Vec::new(), 0);
@@ -94,6 +119,14 @@ mod tests {
         assert_eq!(latest(&clocks, 160, 300), (1000, 5200));
         let after = clocks.latest(0, at(250), at(4000)).unwrap();
         assert_eq!((after.server, after.own), (1_004_710, 1_001_010));
+        let earliest = |since, now| {
+            let clock = clocks.earliest(0, at(since), at(now)).unwrap();
+            (clock.server - 1_000_000, clock.own.wrapping_sub(1_000_000))
+        };
+        assert_eq!(earliest(50, 60), (50, 50));
+        assert_eq!(earliest(120, 130), (120, 5120));
+        assert_eq!(earliest(120, 160), (120, 5120));
+        assert_eq!(earliest(120, 300), (120, 2800_u64.wrapping_neg()));
         assert_eq!(Clocks::default().latest(0, at(0), at(1)), None);
     }
 }

@@ -38,7 +38,7 @@ pub(crate) fn evaluate(
     faults: BTreeMap<FaultKind, u64>,
     stuck: Option<String>,
 ) -> Closed {
-    let mut violations = Vec::new();
+    let (mut violations, mut misused) = (Vec::new(), Vec::new());
     let mut state = FinalState::default();
     if knobs.workload.has_chain() {
         let keys = AuditKeys::new(AuditPrefix::default());
@@ -54,7 +54,7 @@ pub(crate) fn evaluate(
             }
         }
         let has_foreign = knobs.vault.as_ref().is_some_and(|vault| vault.foreign > 0);
-        violations.extend(check_index(query, &keys, &tokens, has_foreign));
+        misused = check_index(query, &keys, &tokens, has_foreign);
         let tokens = tokens.into_iter();
         let tokens = tokens.map(|(token, value)| (token.into(), value.into()));
         state.tokens = Some(tokens.collect());
@@ -72,8 +72,7 @@ pub(crate) fn evaluate(
         violations.extend(overstated.map(|why| violation(Invariant::Unaudited, why)));
         state.audits = recorder.audit_records();
     }
-    let misused = recorder.misused().into_iter();
-    violations.extend(misused.map(|why| violation(Invariant::QualityOfService, why)));
+    misused.extend(recorder.misused());
     recorder.final_state(state);
     let mut closed = recorder.close(knobs.seed, faults);
     match check(&closed.report.history) {
@@ -86,6 +85,8 @@ pub(crate) fn evaluate(
     violations.extend(stuck.map(|reason| violation(Invariant::NoProgress, reason)));
     let undecryptable = closed.undecryptable.iter().cloned();
     violations.extend(undecryptable.map(|why| violation(Invariant::UndecryptableToken, why)));
+    let misused = misused.into_iter();
+    violations.extend(misused.map(|why| violation(Invariant::QualityOfService, why)));
     violations.extend(quality::check(&closed.report, knobs));
     // Without faults, foreign processes have to succeed too.
     if knobs.quiet {
@@ -211,7 +212,7 @@ fn check_index(
     keys: &VaultKeys,
     tokens: &[(String, String)],
     has_foreign: bool,
-) -> Vec<Violation> {
+) -> Vec<String> {
     let members: Vec<String> = match query(&["ZRANGE", &keys.expiry, "0", "-1"]) {
         Reply::Array(members) => members.into_iter().filter_map(text).collect(),
         _ => Vec::new(),
@@ -222,25 +223,25 @@ fn check_index(
     if number(&["ZSCORE", &keys.expiry, ""]) != Some(-1.0 - (version - own)) {
         return Vec::new();
     }
-    let mut lacking = Vec::new();
+    let mut misused = Vec::new();
     for (token, value) in tokens {
         let Some(end) = token_end(value).filter(|_| token.starts_with("tok_")) else {
             continue;
         };
         let indexed = number(&["ZSCORE", &keys.expiry, token]);
         if indexed.is_none_or(|indexed| indexed > end as f64) {
-            let reason = format!("the index says that it is whole, and has {token} at {indexed:?}");
-            lacking.push(violation(Invariant::QualityOfService, reason));
+            misused.push(format!(
+                "the index says that it is whole, and has {token} at {indexed:?}"
+            ));
         }
     }
     let names: BTreeSet<&str> = tokens.iter().map(|(token, _)| token.as_str()).collect();
     for member in members.iter().filter(|member| !member.is_empty()) {
         if !has_foreign && !names.contains(member.as_str()) {
-            let reason = format!("the index has {member}, which is gone");
-            lacking.push(violation(Invariant::QualityOfService, reason));
+            misused.push(format!("the index has {member}, which is gone"));
         }
     }
-    lacking
+    misused
 }
 
 fn text(reply: Reply) -> Option<String> {

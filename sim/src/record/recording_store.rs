@@ -42,6 +42,9 @@ impl<S: VaultStore> VaultHooks<S> for RecordAttempts {
             self.0
                 .in_call(Self::call(), |trace| trace.read_snapshot(loaded));
         }
+        if let (Some(call), Ok(loaded)) = (Self::call(), &loaded) {
+            self.0.in_call(Some(call), |trace| trace.loaded(loaded));
+        }
         loaded
     }
 

@@ -40,7 +40,9 @@ impl RunRecorder {
     pub(crate) fn call(&self, replica: usize, process: &str) -> Option<OpId> {
         let op = self.invoke(replica, process, Function::Mutate, None)?;
         let mut log = self.log();
-        log.calls.insert(op, CallTrace::new(replica, process, op));
+        let now = log.now();
+        let trace = CallTrace::new(replica, process, op, now);
+        log.calls.insert(op, trace);
         Some(op)
     }
 
