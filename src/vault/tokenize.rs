@@ -123,7 +123,7 @@ where
     type Output = Result<Tokenized, TokenizeError>;
 
     async fn run(&mut self, view: &mut View) -> Self::Output {
-        self.begun.get_or_insert(view.server_time());
+        self.begin(view.server_time());
         if !self.vault.policy.deterministic.holds_for(self.token_type) {
             return self.make_random(view).await;
         }
@@ -212,8 +212,17 @@ where
         })
     }
 
+    /// Begins the token's life at the first run, so that another run needs no other
+    /// envelope, unless the server's clock has jumped out of that life.
+    fn begin(&mut self, now: ServerTime) {
+        let retention = &self.vault.policy.retention;
+        let is_within =
+            |begun: &ServerTime| *begun <= now && now.get() < retention.end(begun.get());
+        self.begun = Some(self.begun.filter(is_within).unwrap_or(now));
+    }
+
     /// When a token that is made or refreshed now begins and ends, by the server's
-    /// clock at the first run, so that another run needs no other envelope.
+    /// clock.
     fn life(&self) -> (SystemTime, SystemTime) {
         let now = self.begun.unwrap_or_default().get();
         (now, self.vault.policy.retention.end(now))

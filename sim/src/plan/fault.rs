@@ -345,6 +345,12 @@ impl FaultKind {
             Self::CommandFault(CommandFault::ErrorAfterExecution) => {
                 rng.random_range(0..ERRORS.len() as i64)
             }
+            // One in three can arrive after its sender's deadline.
+            Self::CommandFault(CommandFault::LateCommand) if rng.random_ratio(1, 3) => {
+                let deadline = i64::try_from(scale.deadline).unwrap_or(i64::MAX / 8);
+                rng.random_range(deadline / 2..=2 * deadline)
+            }
+            Self::ServerFault(ServerFault::Noperm) => rng.random_range(0..DENIED.len() as i64),
             Self::CommandFault(_)
             | Self::ServerFault(ServerFault::SlowScript)
             | Self::ProcessFault(ProcessFault::KeyStorageSlow) => rng.random_range(delay),
@@ -381,6 +387,10 @@ const ERRORS: [&str; 5] = [
     "UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)",
     "UPSTREAM the connection was lost",
 ];
+
+/// Commands that a user may not run: those that append and set, or that of the expiry
+/// index.
+const DENIED: [&[&str]; 2] = [&["rpush", "hset"], &["zadd"]];
 
 fn either_way(rng: &mut impl Rng, distance: i64) -> i64 {
     if rng.random_bool(0.5) {
@@ -442,7 +452,7 @@ pub struct Fault {
     pub replica: Option<usize>,
     /// How strong: a probability in percent for resets, milliseconds for
     /// delays and lags, bytes a millisecond for bandwidths, seconds for jumps,
-    /// seconds a tick for drifts; for errors, which one.
+    /// seconds a tick for drifts; for errors and denials, which ones.
     #[serde(default, skip_serializing_if = "is_none")]
     pub amount: i64,
     /// Whether it strikes the first command that it can, always, and then ends,
@@ -489,6 +499,8 @@ pub(crate) struct Scale {
     pub(crate) chaos: u64,
     /// The store's reply timeout, in milliseconds.
     pub(crate) reply_timeout: u64,
+    /// The longest deadline, in milliseconds.
+    pub(crate) deadline: u64,
     /// The lock's TTL, in milliseconds.
     pub(crate) lock_ttl: u64,
 }
@@ -531,6 +543,11 @@ impl Fault {
     /// How long so many bytes take through a limited bandwidth.
     pub(crate) fn transfer_time(&self, bytes: usize) -> Duration {
         Duration::from_millis(bytes as u64 / self.amount.unsigned_abs().max(1))
+    }
+
+    /// The commands that are denied.
+    pub(crate) fn denied(&self) -> &'static [&'static str] {
+        DENIED[self.amount.unsigned_abs() as usize % DENIED.len()]
     }
 
     /// The error that is replied after a command ran.

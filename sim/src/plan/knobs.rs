@@ -145,6 +145,9 @@ impl Knobs {
         let scale = Scale {
             chaos,
             reply_timeout,
+            deadline: vault
+                .as_ref()
+                .map_or(deadline, |vault| vault.deadline.max(deadline)),
             lock_ttl,
         };
         let faults = Fault::draw_some(

@@ -44,6 +44,8 @@ pub enum Situation {
     LateCommandRefusedByFence,
     /// A late command was stopped by the receipt of its mutation.
     LateCommandSettledByReceipt,
+    /// A late command was refused because the receipt of its mutation could be gone.
+    LateCommandWithoutReceipt,
     /// A mutation waited for the lock of a foreign writer.
     ForeignLockMet,
 }
@@ -81,7 +83,9 @@ impl Mark {
             Situation::LostReplyFoundByReading => {
                 options.workload.has_chain() && has(FaultClass::Network)
             }
-            Situation::ReceiptAnsweredSecondAttempt | Situation::LateCommandSettledByReceipt => {
+            Situation::ReceiptAnsweredSecondAttempt
+            | Situation::LateCommandSettledByReceipt
+            | Situation::LateCommandWithoutReceipt => {
                 options.workload.has_vault() && has(FaultClass::Network)
             }
             Situation::FenceRetriedThrice | Situation::NoscriptMet => true,
@@ -151,6 +155,7 @@ impl CoverageRecorder {
             _ if says("held") => Situation::ForeignLockMet,
             _ if late && says("conflict") => Situation::LateCommandRefusedByFence,
             _ if late && says("settled") => Situation::LateCommandSettledByReceipt,
+            _ if late && says("forgotten") => Situation::LateCommandWithoutReceipt,
             _ => return,
         };
         self.met(situation);

@@ -56,6 +56,7 @@ impl Plan {
         let scale = Scale {
             chaos: length,
             reply_timeout: knobs.timeouts.1,
+            deadline: knobs.timeouts.1,
             lock_ttl: knobs.lock.map_or(0, |(ttl, ..)| ttl),
         };
         // Half as long, since they do not overlap: a round has all kinds.

@@ -37,6 +37,8 @@ pub(crate) struct CommandFaults {
     now: u64,
     /// Until when a slow script blocks the server, in milliseconds.
     busy_until: u64,
+    /// When the last of the late commands runs, in milliseconds.
+    late_until: u64,
     /// Until when the server is stopped, in milliseconds.
     stopped_until: u64,
 }
@@ -147,6 +149,7 @@ impl CommandFaults {
             coverage: CoverageRecorder::default(),
             now: 0,
             busy_until: 0,
+            late_until: 0,
             stopped_until: 0,
         }
     }
@@ -214,6 +217,11 @@ impl CommandFaults {
         self.stopped_until = self.stopped_until.max(end);
     }
 
+    /// Whether a late command may still run.
+    pub(super) fn is_awaited(&self, now: u64) -> bool {
+        now <= self.late_until + TICK_MS
+    }
+
     /// A fault of this kind that strikes a command of this replica now.
     fn strikes_now(&mut self, kind: impl Into<FaultKind>, owner: usize) -> Option<Fault> {
         let kind = kind.into();
@@ -264,7 +272,9 @@ impl CommandFaults {
             return Before::Cut;
         }
         if let Some(fault) = self.strikes_now(CommandFault::LateCommand, replica) {
-            return Before::Delay(Duration::from_millis(fault.amount.unsigned_abs()));
+            let delay = fault.amount.unsigned_abs();
+            self.late_until = self.late_until.max(now + delay);
+            return Before::Delay(Duration::from_millis(delay));
         }
         if command.is("EVALSHA")
             && now >= self.busy_until

@@ -140,6 +140,9 @@ pub fn carry_out(schedule: &Schedule, variant: Variant, capture: Capture) -> Wor
             break;
         }
         if (0..knobs.processes()).all(|process| world.has_proved_progress(process)) {
+            if world.command_faults(|faults| faults.is_awaited(millis(now))) {
+                continue;
+            }
             break;
         }
         if let Some(healed) = healed_at {

@@ -153,7 +153,7 @@ impl Nemesis {
             FaultKind::LinkFault(kind) => self.end_link(sim, world, &host, kind, fault),
             FaultKind::ProcessFault(kind) => self.end_process(sim, world, &host, kind, fault),
             FaultKind::ServerFault(kind) if !self.is_active(fault.kind) => {
-                set_mode(world, kind, false);
+                set_mode(world, kind, None);
             }
             FaultKind::ServerFault(_) | FaultKind::CommandFault(_) | FaultKind::LockFault(_) => {}
         }
@@ -360,12 +360,13 @@ fn begin_server(world: &WorldHandle, kind: ServerFault, fault: Fault) -> bool {
         | ServerFault::SlowScript
         | ServerFault::ServerClockJump => false,
     };
-    set_mode(world, kind, true);
+    set_mode(world, kind, Some(fault));
     strikes
 }
 
-/// Switches a mode of the server.
-fn set_mode(world: &WorldHandle, kind: ServerFault, on: bool) {
+/// Switches a mode of the server: on for a fault, or off.
+fn set_mode(world: &WorldHandle, kind: ServerFault, fault: Option<Fault>) {
+    let on = fault.is_some();
     world.with_redis(|redis| {
         let modes = redis.modes();
         match kind {
@@ -375,11 +376,10 @@ fn set_mode(world: &WorldHandle, kind: ServerFault, on: bool) {
             ServerFault::Oom => modes.oom = on,
             ServerFault::Misconf => modes.misconf = on,
             ServerFault::MaxClients => modes.max_clients = on.then_some(0),
-            ServerFault::Noperm if on => {
-                modes.denied.insert("rpush".to_owned());
-                modes.denied.insert("hset".to_owned());
+            ServerFault::Noperm => {
+                let denied = fault.iter().flat_map(Fault::denied);
+                modes.denied = denied.map(ToString::to_string).collect();
             }
-            ServerFault::Noperm => modes.denied.clear(),
             // Not modes: carried out when they begin, or per command.
             ServerFault::RedisRestart
             | ServerFault::RedisKilled

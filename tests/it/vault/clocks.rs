@@ -1,15 +1,19 @@
 //! Clocks that are wrong, and records that say something else than their envelopes.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use haechi_store_redis::{
-    Builder,
+    AttemptError, Builder,
     clock::{Clock, SystemClock, iso8601, parse_iso8601},
     redis::RedisVaultStore,
-    test_util::{ManualClock, MemoryChain},
+    test_util::{Hooked, ManualClock, MemoryChain, MemoryVault, VaultHooks, VaultModel},
     vault::{
         Details, Deterministic, JsonObject, Purged, Refusal, RevealError, TokenType, Tokenized,
         View,
+        store::{Applied, Attempt, Observed, VaultStore},
     },
 };
 use redis_sim::server_process::RedisServer;
@@ -38,10 +42,7 @@ async fn process(
     vault(store, MemoryChain::new(), keys, &clock, Deterministic::All)
 }
 
-async fn email<S: haechi_store_redis::vault::store::VaultStore>(
-    vault: &Vault<S>,
-    plaintext: &str,
-) -> Tokenized {
+async fn email<S: VaultStore>(vault: &Vault<S>, plaintext: &str) -> Tokenized {
     let email = TokenType::new("email").unwrap();
     let made = vault.tokenize(&email, plaintext, Details::default()).await;
     made.unwrap()
@@ -104,6 +105,59 @@ async fn a_clock_that_is_behind_reveals_nothing_expired() {
     // The process says that it is not yet past its end.
     let purged = vault.purge_expired().await.unwrap();
     assert_eq!((purged.purged, purged.disputed), (0, 1));
+}
+
+/// Before the first attempt another process creates the token, and the server's clock
+/// jumps.
+struct Jumping {
+    other: Vault<MemoryVault<ManualClock>>,
+    server: ManualClock,
+    jumped: AtomicBool,
+}
+
+impl VaultHooks<MemoryVault<ManualClock>> for Jumping {
+    async fn apply(
+        &self,
+        next: &MemoryVault<ManualClock>,
+        attempt: &Attempt<'_>,
+        observed: &Observed,
+    ) -> Result<Applied, AttemptError> {
+        if !self.jumped.swap(true, Ordering::Relaxed) {
+            email(&self.other, "anna").await;
+            self.server.advance(days(60.0));
+        }
+        next.apply(attempt, observed).await
+    }
+}
+
+/// Would catch a token that is past its end when it is made, since the server's clock
+/// jumped between two runs of its mutation.
+#[tokio::test]
+async fn a_new_end_starts_at_the_servers_time_of_the_run_that_is_applied() {
+    let own = ManualClock::at(right() + days(60.0));
+    let server = ManualClock::at(right());
+    let keys = keys(&new_keys(&own).await, &own).await;
+    let memory = MemoryVault::with_clock(VaultModel::default(), server.clone());
+    let over = |keys| {
+        vault(
+            memory.clone(),
+            MemoryChain::new(),
+            keys,
+            &own,
+            Deterministic::All,
+        )
+    };
+    let jumping = Jumping {
+        other: over(keys.clone()),
+        server: server.clone(),
+        jumped: AtomicBool::new(false),
+    };
+    let store = Hooked::new(memory.clone(), jumping);
+    let vault = vault(store, MemoryChain::new(), keys, &own, Deterministic::All);
+    email(&vault, "anna").await;
+    let listing = vault.tokens().export_metadata(None).await.unwrap();
+    let end = parse_iso8601(&listing.tokens[0].expires_at).unwrap();
+    assert!(server.wall() < end, "{end:?}");
 }
 
 /// A vault in a simulated Redis, its clock, and a token with a context.
