@@ -240,6 +240,16 @@ impl FaultKind {
         }
     }
 
+    /// Whether it can keep a command from being sent, run or answered in time.
+    pub(crate) fn can_lose_commands(self) -> bool {
+        match self {
+            Self::LinkFault(_) | Self::CommandFault(_) => true,
+            Self::ProcessFault(kind) => matches!(kind, ProcessFault::Crash | ProcessFault::Pause),
+            Self::LockFault(_) => false,
+            Self::ServerFault(kind) => kind != ServerFault::ServerClockJump,
+        }
+    }
+
     /// What is needed to carry it out.
     #[must_use]
     pub fn needs(self) -> Needs {

@@ -90,40 +90,55 @@ impl RunRecorder {
         events.map(AuditEvent::attested).collect()
     }
 
-    /// The purges that audit records state and that did not happen, of processes that
-    /// record in memory and did not die: neither can keep them from the second record.
-    pub(super) fn purges_overstated(&self) -> Vec<String> {
+    /// The purges that audit records state and that did not happen: of each process that
+    /// records in memory and did not die, and, of all together, those in `shared`, the
+    /// chain in Redis, if nothing could keep a second record from it.
+    pub(super) fn purges_overstated(&self, shared: Option<&[Audit<Text<'static>>]>) -> Vec<String> {
         let log = self.log();
         let mut overstated = Vec::new();
-        for (process, chain) in &log.audits {
-            if log.dead.contains(process) {
-                continue;
-            }
-            let mut stated = BTreeMap::<String, i64>::new();
-            for event in events_in(chain) {
-                let step = match event.decision.as_str() {
-                    "purge" | "purge_expired" => 1,
-                    "purge_failed" => -1,
-                    _ => continue,
-                };
-                for token in event.names() {
-                    *stated.entry(token.to_owned()).or_default() += step;
-                }
-            }
-            for (token, times) in stated {
-                let purge = (process.clone(), token);
-                let purged = log.purges.get(&purge).copied().unwrap_or(0);
-                if times > i64::try_from(purged).unwrap_or(i64::MAX) {
-                    let token = &purge.1;
-                    overstated.push(format!(
-                        "the audit chain says {times} times that {process} purged {token}, which it \
-                         did {purged} times"
-                    ));
-                }
-            }
+        let in_memory = log.audits.iter();
+        for (process, chain) in
+            in_memory.filter(|(process, _)| !log.dead.contains(process.as_str()))
+        {
+            let audits: Vec<_> = events_in(chain).map(AuditEvent::attested).collect();
+            let purged = log.purges.iter().filter(|((by, _), _)| by == process);
+            overstated.extend(surplus(&audits, process, purged));
+        }
+        if let Some(audits) = shared.filter(|_| log.dead.is_empty()) {
+            overstated.extend(surplus(audits, "all processes", log.purges.iter()));
         }
         overstated
     }
+}
+
+/// The purges in audit records that were not carried out by these processes.
+fn surplus<'a>(
+    audits: &[Audit<Text<'static>>],
+    processes: &str,
+    purged: impl Iterator<Item = (&'a (String, String), &'a u64)>,
+) -> Vec<String> {
+    let mut stated = BTreeMap::<&str, i64>::new();
+    for audit in audits {
+        let step = match &*audit.operation {
+            "token-vault:purge" | "token-vault:purge-expired" => 1,
+            "purge_failed" => -1,
+            _ => continue,
+        };
+        for token in &audit.tokens {
+            *stated.entry(token).or_default() += step;
+        }
+    }
+    for ((_, token), times) in purged {
+        if let Some(stated) = stated.get_mut(token.as_str()) {
+            *stated = stated.saturating_sub_unsigned(*times);
+        }
+    }
+    let surplus = stated.into_iter().filter(|(_, times)| *times > 0);
+    surplus
+        .map(|(token, times)| {
+            format!("the audit chain says {times} times too often that {processes} purged {token}")
+        })
+        .collect()
 }
 
 /// The events of a chain in memory.

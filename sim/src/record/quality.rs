@@ -70,13 +70,17 @@ pub(super) fn check(report: &RunReport, knobs: &Knobs) -> Vec<Violation> {
     passed
 }
 
+/// How many round trips a deadline has time for.
+pub(super) fn round_trips(knobs: &Knobs) -> u64 {
+    knobs.deadline / (2 * knobs.latency.1 + 10)
+}
+
 fn check_unknown(report: &RunReport, knobs: &Knobs) -> Option<Violation> {
-    let round_trip = 2 * knobs.latency.1 + 10;
     let receipts = knobs
         .vault
         .as_ref()
         .map_or(RECEIPTS, |vault| vault.receipts);
-    if knobs.deadline < ROUND_TRIPS * round_trip || receipts < RECEIPTS {
+    if round_trips(knobs) < ROUND_TRIPS || receipts < RECEIPTS {
         return None;
     }
     let history = &report.history;
