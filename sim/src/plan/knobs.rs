@@ -138,7 +138,8 @@ impl Knobs {
             chaos *= 2;
             let rng = &mut generator(seed, "vault knobs");
             let quiet = options.faults.is_empty();
-            VaultKnobs::draw(rng, options.ops, quiet, deadline)
+            // With less, most mutations would end as unknown, and their order too.
+            VaultKnobs::draw(rng, options.ops, quiet, deadline.max(6 * latency.1))
         });
         let chaos = chaos.clamp(100, 20_000);
         let foreign = vault.as_ref().map_or(0, |vault| vault.foreign);
