@@ -61,6 +61,7 @@ pub mod clock;
 pub mod crypto;
 pub mod entropy;
 mod error;
+mod files;
 pub mod redis;
 mod sync;
 #[cfg(any(test, feature = "test-util"))]

@@ -14,7 +14,10 @@ use std::{
 
 use zeroize::{Zeroize as _, Zeroizing};
 
-use crate::clock::{Clock as _, SystemClock};
+use crate::{
+    clock::{Clock as _, SystemClock},
+    files::sync_directory,
+};
 
 use super::{KeyStorage, KeysError, storage::Changed};
 
@@ -264,13 +267,4 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     name.into()
-}
-
-/// Makes a rename in the directory of `path` durable.
-fn sync_directory(path: &Path) -> io::Result<()> {
-    if cfg!(not(unix)) {
-        return Ok(());
-    }
-    let parent = path.parent().filter(|parent| *parent != Path::new(""));
-    File::open(parent.unwrap_or(Path::new(".")))?.sync_all()
 }
