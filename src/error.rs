@@ -201,8 +201,9 @@ pub enum Corrupt {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "rolled back: this process has seen sequence {} with hash {}, but {}: acknowledged records \
-     are lost. Verify the chain against its anchors; to go on, restore them, or restart this \
-     process",
+     are lost. Verify the chain against its anchors. To go on, restore the records; or, to accept \
+     the loss, stop this process, move its anchor file away if it has one (keep it: it proves the \
+     loss), and start it again without a position seen before",
     seen.sequence, seen.event_hash, describe_found(found.as_ref(), met)
 )]
 pub struct RolledBack {
