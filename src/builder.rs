@@ -160,9 +160,13 @@ impl<C: Clock, E: Entropy> Builder<C, E> {
         self
     }
 
-    /// Anchors every record whose sequence is a multiple of `every`. The sink's
-    /// last anchor counts as seen: a chain that lacks it is reported as rolled
-    /// back.
+    /// Anchors every record whose sequence is a multiple of `every`, also those
+    /// that were appended after the sink's last anchor while it was not in use.
+    /// The last anchor counts as seen: a chain that lacks it is reported as
+    /// rolled back, at every start with this sink.
+    ///
+    /// The sink is used on a thread for blocking work. An append waits for its
+    /// anchor at most until its deadline.
     pub fn anchors(mut self, sink: impl AnchorSink + 'static, every: NonZeroU64) -> Self {
         self.parts.anchors = Some((Box::new(sink), every));
         self

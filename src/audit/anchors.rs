@@ -4,21 +4,36 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::Path;
 
-use crate::chain::{Anchor, Anchors, Position};
+use crate::{
+    chain::{Anchor, Anchors, Position},
+    files::sync_directory,
+};
 
-/// Takes anchors, one at a time and in order, each after its record is
-/// durable.
+/// Takes anchors, one at a time and in order, each after its record was
+/// applied. Its methods may block: they are called on a thread for that.
 ///
 /// Any `FnMut(&Anchor) -> io::Result<()>` that is `Send` is one.
 pub trait AnchorSink: Send {
     /// Writes one anchor.
     ///
     /// # Errors
-    /// The anchor is then missing; its record is applied nevertheless.
+    /// The anchor is then missing; its record is applied nevertheless. It is
+    /// written again before later ones.
     fn write(&mut self, anchor: &Anchor) -> io::Result<()>;
 
-    /// The position of the last anchor in the sink, if the sink can read it: a
-    /// chain without it was rolled back.
+    /// Makes the anchors given to [`write`](Self::write) durable; called after
+    /// one or several of them. Only then do they count as written.
+    ///
+    /// # Errors
+    /// All anchors since the last success are then missing, and are written
+    /// again before later ones.
+    fn sync(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// The position of the last anchor in the sink, if the sink can read it,
+    /// asked for once at the start: a chain without it was rolled back, and what
+    /// follows it in the chain is anchored then.
     fn last(&self) -> Option<Position> {
         None
     }
@@ -47,9 +62,9 @@ impl AnchorSink for StdoutAnchors {
 
 /// Anchors appended to a file, one line of JSON each.
 ///
-/// Each is one unsynced `write`: anchors lost in a power failure are written
-/// again from the last one that is left. One writer per file; verification
-/// reads several files together.
+/// What the chain holds after the last anchor of an existing file is anchored
+/// first; a new file begins at the next append. One writer per file;
+/// verification reads several files together.
 #[derive(Debug)]
 pub struct FileAnchors {
     file: File,
@@ -61,16 +76,21 @@ pub struct FileAnchors {
 impl FileAnchors {
     /// Opens the file at `path` for appending. A new file is created with mode
     /// 0600; an existing one keeps its mode. Reads back from the end to the
-    /// last whole anchor.
+    /// last whole anchor; an incomplete line after it is ignored. Blocks for as
+    /// long as the medium does.
     ///
     /// # Errors
-    /// When the file cannot be opened, created or read.
+    /// When the file cannot be opened, created or read, or a new file's
+    /// directory cannot be synced.
     pub fn open(path: impl AsRef<Path>) -> io::Result<FileAnchors> {
         let mut options = OpenOptions::new();
         options.read(true).append(true).create(true);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let mut file = options.open(path)?;
+        let mut file = options.open(&path)?;
+        if file.metadata()?.len() == 0 {
+            sync_directory(path.as_ref())?;
+        }
         let torn = !ends_in_newline(&mut file)?;
         let last = last_anchor(&mut file)?;
         Ok(FileAnchors { file, last, torn })
@@ -95,6 +115,10 @@ impl AnchorSink for FileAnchors {
         self.torn = false;
         self.last = Some(anchor.clone());
         Ok(())
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.file.sync_data()
     }
 }
 

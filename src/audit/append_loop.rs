@@ -7,21 +7,21 @@
 
 use std::{
     future::{Future, poll_fn},
-    num::NonZeroU64,
     pin::pin,
+    // Not `crate::sync`: it shares what has its own synchronization.
+    sync::Arc as StdArc,
     task::Poll,
     time::Duration,
 };
 
 use super::{
-    AnchorSink,
-    queue::{BatchLimits, Queue},
-    sink::{AnchorStatus, Appended},
+    anchor_writer::{AnchorQueue, AnchorWriter},
+    queue::{Applied, BatchLimits, Queue},
     store::{AuditStore, Batch, Reply, Seen, Tail},
 };
 use crate::{
-    chain::{Anchor, Head, Position, Record},
-    clock::{Clock, iso8601},
+    chain::{Head, Position, Record},
+    clock::Clock,
     entropy::{Entropy, Jitter},
     error::{AppendError, AttemptError, Cause, Corrupt, Handle, NotApplied, RolledBack},
     sync::Arc,
@@ -32,12 +32,13 @@ use crate::{
 /// Dropping it, or the future of [`run`](Self::run), ends every remaining
 /// append: unknown if it was in flight, not applied otherwise.
 pub struct AppendLoop<S, C, E> {
-    pub(super) store: S,
+    pub(super) store: StdArc<S>,
     pub(super) clock: C,
     pub(super) entropy: E,
     pub(super) queue: QueueEnd,
     pub(super) limits: BatchLimits,
-    pub(super) anchoring: Option<Anchoring>,
+    pub(super) anchors: Option<AnchorQueue>,
+    pub(super) anchor_writer: Option<AnchorWriter>,
     /// The last known head; `None` before the first read and whenever it is in
     /// doubt.
     pub(super) head: Option<Head>,
@@ -54,12 +55,6 @@ impl Drop for QueueEnd {
     fn drop(&mut self) {
         self.0.end();
     }
-}
-
-/// The anchor sink, and how often it is written to.
-pub(super) struct Anchoring {
-    pub(super) sink: Box<dyn AnchorSink>,
-    pub(super) every: NonZeroU64,
 }
 
 /// Minimum and maximum wait between attempts: after a conflict the next attempt
@@ -96,13 +91,28 @@ enum Retry {
 }
 
 impl<S: AuditStore, C: Clock, E: Entropy> AppendLoop<S, C, E> {
-    /// Appends until the sink is closed and the queue is empty.
+    /// Appends until the sink is closed and the queue is empty, and writes the
+    /// anchors.
+    ///
+    /// Anchors are written on a thread for blocking work of the tokio runtime
+    /// that polls this, or, if there is none, on the polling thread.
     pub async fn run(mut self) {
         let queue = self.queue.0.clone();
-        let mut appending = pin!(self.append_all());
+        let (store, clock) = (self.store.clone(), self.clock.clone());
+        let writer = self.anchor_writer.take();
+        let anchoring = async {
+            if let Some(writer) = writer {
+                writer.run(&*store, &clock, &queue).await;
+            }
+        };
+        let appending = async {
+            self.append_all().await;
+            self.anchors = None;
+        };
+        let mut both = pin!(async { tokio::join!(appending, anchoring) });
         poll_fn(|cx| match queue.poll_abandoned(cx) {
             Poll::Ready(()) => Poll::Ready(()),
-            Poll::Pending => appending.as_mut().poll(cx),
+            Poll::Pending => both.as_mut().poll(cx).map(drop),
         })
         .await;
     }
@@ -145,7 +155,7 @@ impl<S: AuditStore, C: Clock, E: Entropy> AppendLoop<S, C, E> {
                             stats.appended += records.len() as u64;
                             stats.most_attempts = stats.most_attempts.max(attempts);
                         });
-                        self.acknowledge(&records);
+                        self.acknowledge(head, &records);
                         return;
                     }
                     outcome
@@ -338,41 +348,29 @@ impl<S: AuditStore, C: Clock, E: Entropy> AppendLoop<S, C, E> {
         Ok(())
     }
 
-    /// Writes the anchors that are due, then wakes the callers.
-    fn acknowledge(&mut self, records: &[Record]) {
+    /// Passes on the anchors that are due, and wakes the callers.
+    fn acknowledge(&mut self, base: Head, records: &[Record]) {
+        let mut due = Vec::new();
         let mut ends = Vec::with_capacity(records.len());
         for record in records {
-            ends.push(Appended {
-                position: record.position(),
-                anchor: self.anchor(record.position()),
+            let position = record.position();
+            let anchors = self.anchors.as_ref();
+            let anchor = anchors.and_then(|anchors| anchors.due(position, &self.clock));
+            ends.push(Applied {
+                position,
+                anchor: anchor.map(|(anchor, status)| {
+                    due.push(anchor);
+                    status
+                }),
             });
+        }
+        if let Some(anchors) = &mut self.anchors {
+            anchors.push(base, due);
         }
         let mut ends = ends.into_iter();
         self.queue.0.settle(|_| match ends.next() {
             Some(end) => Ok(end),
             None => Err(NotApplied::Closed.into()),
         });
-    }
-
-    fn anchor(&mut self, position: Position) -> AnchorStatus {
-        let Some(anchoring) = &mut self.anchoring else {
-            return AnchorStatus::NotDue;
-        };
-        if !position
-            .sequence
-            .get()
-            .is_multiple_of(anchoring.every.get())
-        {
-            return AnchorStatus::NotDue;
-        }
-        let anchor = Anchor {
-            sequence: position.sequence,
-            event_hash: position.event_hash,
-            timestamp: iso8601(self.clock.wall()),
-        };
-        match anchoring.sink.write(&anchor) {
-            Ok(()) => AnchorStatus::Written,
-            Err(error) => AnchorStatus::Missing(error.to_string()),
-        }
     }
 }

@@ -5,6 +5,7 @@
 //! [`AuditStore`](store::AuditStore). This module does not depend on any
 //! particular store.
 
+mod anchor_writer;
 mod anchors;
 mod append_loop;
 mod queue;

@@ -24,15 +24,24 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use super::sink::{Appended, AuditStats};
+use tokio::sync::oneshot;
+
+use super::sink::{AnchorStatus, AuditStats};
 use crate::{
-    chain::{AppendId, Event},
+    chain::{AppendId, Event, Position},
     error::{AppendError, Cause, Handle, NotApplied},
     sync::{Arc, Mutex, lock},
 };
 
 /// How an append ended.
-pub(crate) type Outcome = Result<Appended, AppendError>;
+pub(crate) type Outcome = Result<Applied, AppendError>;
+
+/// A record in the chain.
+pub(crate) struct Applied {
+    pub(crate) position: Position,
+    /// What becomes of its anchor, if one is due.
+    pub(crate) anchor: Option<oneshot::Receiver<AnchorStatus>>,
+}
 
 /// One append in progress.
 pub(crate) struct Entry {

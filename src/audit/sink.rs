@@ -4,8 +4,9 @@ use std::{future::Future, time::Duration};
 
 use super::{
     AppendLoop,
-    append_loop::{Anchoring, QueueEnd},
-    queue::{BatchLimits, Queue, Ticket},
+    anchor_writer::anchoring,
+    append_loop::QueueEnd,
+    queue::{Applied, BatchLimits, Queue, Ticket},
     store::AuditStore,
 };
 use crate::{
@@ -30,9 +31,10 @@ pub struct Appended {
 pub enum AnchorStatus {
     /// This sequence is not anchored.
     NotDue,
-    /// The anchor was written.
+    /// The anchor was written and is durable.
     Written,
-    /// The record is applied, but its anchor could not be written; why.
+    /// The record is applied, but its anchor could not be written by the
+    /// deadline; why. It is written later if that becomes possible.
     Missing(String),
 }
 
@@ -41,7 +43,7 @@ pub enum AnchorStatus {
 #[non_exhaustive]
 pub struct AuditConfig {
     /// How long a call of [`AuditSink::record`] may take, including the wait
-    /// for room in the queue. In the last quarter nothing is sent any more, and
+    /// for room in the queue and for an anchor. In the last quarter nothing is sent any more, and
     /// the outcome of what was sent is waited for. Default: 10 s.
     pub deadline: Duration,
     /// Events that may be queued before callers wait for room. Default: 4096.
@@ -89,6 +91,11 @@ pub struct AuditStats {
     pub settled_by_reading: u64,
     /// The most times that one batch was sealed before it was applied.
     pub most_attempts: u64,
+    /// Anchors written.
+    pub anchored: u64,
+    /// Failures to write anchors, or to read the chain for those that were
+    /// missed.
+    pub anchor_failures: u64,
 }
 
 impl AuditStats {
@@ -101,6 +108,8 @@ impl AuditStats {
         self.lost_replies += other.lost_replies;
         self.settled_by_reading += other.settled_by_reading;
         self.most_attempts = self.most_attempts.max(other.most_attempts);
+        self.anchored += other.anchored;
+        self.anchor_failures += other.anchor_failures;
     }
 }
 
@@ -158,8 +167,9 @@ impl<C: Clock, E: Entropy> AuditSink<C, E> {
                 queue: queue.clone(),
             }),
         };
+        let (anchors, anchor_writer) = anchors.map(|(sink, every)| anchoring(sink, every)).unzip();
         let append_loop = AppendLoop {
-            store,
+            store: std::sync::Arc::new(store),
             clock,
             entropy,
             queue: QueueEnd(queue),
@@ -167,7 +177,8 @@ impl<C: Clock, E: Entropy> AuditSink<C, E> {
                 records: config.batch_records.clamp(1, MAX_BATCH_RECORDS),
                 bytes: config.batch_bytes,
             },
-            anchoring: anchors.map(|(sink, every)| Anchoring { sink, every }),
+            anchors,
+            anchor_writer,
             head: None,
             seen: config.seen,
             rolled_back: None,
@@ -235,16 +246,29 @@ impl<C: Clock, E: Entropy> AuditSink<C, E> {
                 let settled = std::future::poll_fn(|cx| ticket.poll_settled(cx));
                 within(&clock, left, settled).await
             };
-            if let Some(outcome) = settled(attempts_until).await {
-                return outcome;
+            let mut outcome = settled(attempts_until).await;
+            if outcome.is_none() {
+                outcome = ticket.stop_attempts();
             }
-            if let Some(outcome) = ticket.stop_attempts() {
-                return outcome;
+            if outcome.is_none() {
+                outcome = settled(deadline).await;
             }
-            match settled(deadline).await {
-                Some(outcome) => outcome,
-                None => ticket.give_up(),
-            }
+            let outcome = outcome.unwrap_or_else(|| ticket.give_up());
+            // With it goes the event.
+            drop(ticket);
+            let Applied { position, anchor } = outcome?;
+            let missing = |why: &str| AnchorStatus::Missing(why.to_owned());
+            let anchor = match anchor {
+                None => AnchorStatus::NotDue,
+                Some(told) => {
+                    match within(&clock, deadline.saturating_sub(clock.now()), told).await {
+                        Some(Ok(status)) => status,
+                        Some(Err(_)) => missing("the sink was closed before it was written"),
+                        None => missing("it was not written by the deadline"),
+                    }
+                }
+            };
+            Ok(Appended { position, anchor })
         }
     }
 
@@ -255,8 +279,8 @@ impl<C: Clock, E: Entropy> AuditSink<C, E> {
     }
 
     /// Refuses new events, and waits at most `deadline` until the queued ones
-    /// have ended. Those still in flight then end as unknown, those not sent as
-    /// not applied.
+    /// have ended and the anchors are written. Those still in flight then end as
+    /// unknown, those not sent as not applied.
     pub async fn close(&self, deadline: Duration) -> CloseReport {
         let queue = &self.shared.queue;
         queue.close();

@@ -1,6 +1,7 @@
 //! Tests through the public API, in one binary.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod anchors;
 #[cfg(feature = "cli")]
 mod cli;
 mod contract;

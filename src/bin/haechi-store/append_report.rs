@@ -47,6 +47,7 @@ pub(crate) struct Report {
     last: Option<Position>,
     last_line: u64,
     first_failure: Option<(u64, AppendError)>,
+    anchors_failed: bool,
     sums: Sums,
 }
 
@@ -88,6 +89,7 @@ impl Report {
             last: None,
             last_line: 0,
             first_failure: None,
+            anchors_failed: false,
             sums: Sums::default(),
         }
     }
@@ -180,6 +182,12 @@ impl Report {
         Ok(())
     }
 
+    /// Whether anchors could not be written, also such that no append waited
+    /// for.
+    pub(crate) fn anchors_failed(&mut self, failed: bool) {
+        self.anchors_failed = failed;
+    }
+
     /// Prints the summary, once nothing is in flight.
     pub(crate) async fn finish(mut self, stop: &Stop, console: &Console) -> Result<Exit, Failure> {
         let took = self.clock.now();
@@ -202,6 +210,12 @@ impl Report {
                  \"anchor\":\"missing\" say why. Do not append their events again",
                 self.sums.anchors_missing
             ));
+        } else if self.anchors_failed {
+            console.warn(
+                "anchors of earlier records could not be written, or those records not be read \
+                 or not be linked to the last anchor; look at the disk, and run \
+                 `haechi-store audit verify`",
+            );
         }
         if let Some(complaint) = &complaint {
             console.error(complaint);

@@ -114,9 +114,10 @@ pub(crate) async fn run(args: Args, global: &Global, console: &Console) -> Resul
         }
     }
     drop(progress);
-    // Nothing is in flight; this waits until the sink has closed its
-    // connection.
+    // Nothing is in flight; this waits for the anchors, and until the sink has
+    // closed its connection.
     sink.close(global.deadline).await;
+    report.anchors_failed(sink.stats().anchor_failures > 0);
     report.finish(&stop.unwrap_or(Stop::End), console).await
 }
 

@@ -1,0 +1,276 @@
+//! Writes anchors beside the append loop, which a slow medium must not delay.
+//!
+//! The loop passes on what it has appended; the writer gives it to the
+//! [`AnchorSink`] on another thread, in order. Anchors that the sink lacks (it
+//! failed, the queue was full, or the chain grew while it was not in use) are
+//! read from the stored chain, link by link, before the next ones are written.
+
+use std::{io, num::NonZeroU64};
+
+use tokio::{
+    runtime::Handle,
+    sync::{mpsc, oneshot},
+};
+
+use super::{
+    AnchorSink, AnchorStatus, Pages,
+    queue::Queue,
+    store::{AuditStore, Seen},
+};
+use crate::{
+    chain::{Anchor, Head, Position, Sequence, Verifier},
+    clock::{Clock, iso8601},
+    error::ReadError,
+};
+
+/// Batches whose anchors may wait; those of further ones are missing until the
+/// writer reads the chain.
+const WAITING: usize = 64;
+
+/// An anchor and the caller that waits for it.
+pub(super) type Due = (Anchor, oneshot::Sender<AnchorStatus>);
+
+/// What was appended in one batch and is to be anchored.
+struct DueBatch {
+    /// The chain's end before it.
+    base: Head,
+    /// Whether there are more anchors due after `base` than these.
+    has_gap: bool,
+    due: Vec<Due>,
+}
+
+/// The append loop's end of the queue; dropping it ends the writer.
+pub(super) struct AnchorQueue {
+    every: NonZeroU64,
+    batches: mpsc::Sender<DueBatch>,
+    /// The chain's end before the first batch that was not passed on.
+    left_out: Option<Head>,
+}
+
+/// The other end; see [`AnchorWriter::run`].
+pub(super) struct AnchorWriter {
+    /// `None` while a thread has it, and once it has panicked there.
+    sink: Option<Box<dyn AnchorSink>>,
+    every: NonZeroU64,
+    batches: mpsc::Receiver<DueBatch>,
+    /// The last anchor in the sink.
+    last: Option<Sequence>,
+    /// Anchors after this position are missing.
+    behind: Option<Head>,
+    /// The first of them, if the sink refused it.
+    refused: Option<Anchor>,
+}
+
+pub(super) fn anchoring(
+    sink: Box<dyn AnchorSink>,
+    every: NonZeroU64,
+) -> (AnchorQueue, AnchorWriter) {
+    let (sender, receiver) = mpsc::channel(WAITING);
+    let last = sink.last();
+    let queue = AnchorQueue {
+        every,
+        batches: sender,
+        left_out: None,
+    };
+    let writer = AnchorWriter {
+        sink: Some(sink),
+        every,
+        batches: receiver,
+        last: last.map(|last| last.sequence),
+        behind: last.map(Head::At),
+        refused: None,
+    };
+    (queue, writer)
+}
+
+fn is_due(position: Position, every: NonZeroU64) -> bool {
+    position.sequence.get().is_multiple_of(every.get())
+}
+
+fn anchor(position: Position, clock: &impl Clock) -> Anchor {
+    Anchor {
+        sequence: position.sequence,
+        event_hash: position.event_hash,
+        timestamp: iso8601(clock.wall()),
+    }
+}
+
+impl AnchorQueue {
+    /// The anchor of the record at `position`, and how its caller hears of it;
+    /// `None` if it is not due.
+    pub(super) fn due(
+        &self,
+        position: Position,
+        clock: &impl Clock,
+    ) -> Option<(Due, oneshot::Receiver<AnchorStatus>)> {
+        is_due(position, self.every).then(|| {
+            let (told, status) = oneshot::channel();
+            ((anchor(position, clock), told), status)
+        })
+    }
+
+    /// Passes on what is due of a batch that was appended to `base`.
+    pub(super) fn push(&mut self, base: Head, due: Vec<Due>) {
+        if due.is_empty() {
+            return;
+        }
+        let left_out = self.left_out.take();
+        let batch = DueBatch {
+            base: left_out.unwrap_or(base),
+            has_gap: left_out.is_some(),
+            due,
+        };
+        let Err(refused) = self.batches.try_send(batch) else {
+            return;
+        };
+        let batch = refused.into_inner();
+        self.left_out = Some(batch.base);
+        let why = "the anchor sink is slow, and too many anchors wait for it";
+        tell(batch.due, |_| AnchorStatus::Missing(why.to_owned()));
+    }
+}
+
+fn tell(due: Vec<Due>, status: impl Fn(&Anchor) -> AnchorStatus) {
+    for (anchor, told) in due {
+        // The caller may have left.
+        let _ = told.send(status(&anchor));
+    }
+}
+
+impl AnchorWriter {
+    /// Writes what is missing, then what is passed on, until the queue's other
+    /// end is dropped. Counts in `stats`.
+    pub(super) async fn run(mut self, store: &impl AuditStore, clock: &impl Clock, stats: &Queue) {
+        if self.catch_up(store, clock, stats).await.is_err() {
+            stats.count(|stats| stats.anchor_failures += 1);
+        }
+        while let Some(batch) = self.batches.recv().await {
+            if batch.has_gap {
+                self.behind.get_or_insert(batch.base);
+            }
+            let written = match self.catch_up(store, clock, stats).await {
+                Ok(()) => {
+                    let due = batch.due.iter().map(|(anchor, _)| anchor.clone());
+                    self.write(due.collect(), stats).await
+                }
+                Err(why) => Err(why),
+            };
+            if written.is_err() {
+                self.behind.get_or_insert(batch.base);
+                stats.count(|stats| stats.anchor_failures += 1);
+            }
+            tell(batch.due, |anchor| match &written {
+                Err(why) if !self.has(anchor.sequence) => AnchorStatus::Missing(why.clone()),
+                _ => AnchorStatus::Written,
+            });
+        }
+    }
+
+    fn has(&self, sequence: Sequence) -> bool {
+        self.last >= Some(sequence)
+    }
+
+    /// Writes the anchors after `behind`, as far as the stored records link to
+    /// it. What cannot be linked to it (the chain was trimmed, or is damaged)
+    /// stays without anchors.
+    async fn catch_up(
+        &mut self,
+        store: &impl AuditStore,
+        clock: &impl Clock,
+        stats: &Queue,
+    ) -> Result<(), String> {
+        let Some(from) = self.behind else {
+            return Ok(());
+        };
+        if let Some(refused) = self.refused.clone() {
+            // Before the chain is read in vain.
+            self.write(vec![refused], stats).await?;
+        }
+        let unread = |error: ReadError| format!("earlier anchors are missing: {error}");
+        let tail = store.tail(from.position()).await;
+        let tail = tail.map_err(|error| unread(error.into()))?;
+        let trimmed = tail.head.len().saturating_sub(tail.length);
+        let start = match (tail.seen, from.len().checked_sub(trimmed)) {
+            (Seen::Gone { .. }, _) => {
+                return Err("the chain lacks the record of the last anchor".to_owned());
+            }
+            (Seen::Stands, Some(start)) => start,
+            (Seen::Trimmed, _) | (Seen::Stands, None) => tail.length,
+        };
+        let mut is_linked = start < tail.length || tail.head == from;
+        let mut verifier = Verifier::new().starting_after(from);
+        let mut pages = Pages::over(store, start, tail.length);
+        while is_linked {
+            let page = pages.next().await.map_err(unread)?;
+            if page.is_empty() {
+                break;
+            }
+            let mut anchors = Vec::new();
+            let mut end = verifier.position();
+            for record in page {
+                is_linked = verifier.line(&record).is_empty();
+                if !is_linked {
+                    break;
+                }
+                let before = std::mem::replace(&mut end, verifier.position());
+                if let Head::At(position) = end
+                    && end != before
+                    && is_due(position, self.every)
+                {
+                    anchors.push(anchor(position, clock));
+                }
+            }
+            self.write(anchors, stats).await?;
+            self.behind = Some(end);
+        }
+        self.behind = None;
+        if !is_linked {
+            stats.count(|stats| stats.anchor_failures += 1);
+        }
+        Ok(())
+    }
+
+    /// Gives the sink those of the anchors that it lacks, in order, on another
+    /// thread, up to the first that it refuses.
+    async fn write(&mut self, mut anchors: Vec<Anchor>, stats: &Queue) -> Result<(), String> {
+        anchors.retain(|anchor| !self.has(anchor.sequence));
+        if anchors.is_empty() {
+            return Ok(());
+        }
+        let Some(mut sink) = self.sink.take() else {
+            return Err("the anchor sink has panicked".to_owned());
+        };
+        let work = move || {
+            let (written, ended) = write_all(&mut *sink, &anchors);
+            (sink, anchors, written, ended)
+        };
+        let done = match Handle::try_current() {
+            Ok(runtime) => runtime.spawn_blocking(work).await,
+            // No runtime's thread is held up.
+            Err(_) => Ok(work()),
+        };
+        let (sink, mut anchors, written, ended) =
+            done.map_err(|_| "the anchor sink has panicked, or the runtime ends".to_owned())?;
+        self.sink = Some(sink);
+        stats.count(|stats| stats.anchored += written as u64);
+        self.refused = anchors.drain(written..).next();
+        if let Some(last) = anchors.last() {
+            self.last = Some(last.sequence);
+        }
+        ended.map_err(|error| error.to_string())
+    }
+}
+
+/// How many anchors are durable in the sink, and why not all.
+fn write_all(sink: &mut dyn AnchorSink, anchors: &[Anchor]) -> (usize, io::Result<()>) {
+    let mut written = 0;
+    let ended = anchors.iter().try_for_each(|anchor| {
+        sink.write(anchor)?;
+        written += 1;
+        Ok(())
+    });
+    match sink.sync() {
+        Ok(()) => (written, ended),
+        Err(error) => (0, ended.and(Err(error))),
+    }
+}

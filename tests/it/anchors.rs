@@ -1,0 +1,309 @@
+//! Anchors: what the sink is given and when, and what callers are told of it.
+
+use std::{
+    io,
+    num::NonZeroU64,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU32, Ordering},
+        mpsc,
+    },
+    time::Duration,
+};
+
+use haechi_store_redis::{
+    AppendError, Builder, Corrupt,
+    audit::{
+        AnchorSink, AnchorStatus, AuditConfig, AuditSink, FileAnchors, read_anchor_file,
+        store::AuditStore,
+    },
+    chain::{Anchor, Anchors, Event, Head, Position, Sequence},
+    test_util::MemoryChain,
+};
+
+use crate::support::event;
+
+fn anchored(chain: &MemoryChain, sink: impl AnchorSink + 'static, every: u64) -> AuditSink {
+    let every = NonZeroU64::new(every).unwrap();
+    Builder::new()
+        .anchors(sink, every)
+        .audit_sink(chain.clone())
+}
+
+async fn append(sink: &AuditSink, count: usize) {
+    for _ in 0..count {
+        sink.record(event("e")).await.unwrap();
+    }
+}
+
+async fn end(sink: AuditSink) {
+    sink.close(Duration::from_secs(60)).await;
+}
+
+/// Appends `count` records without anchors.
+async fn append_unanchored(chain: &MemoryChain, count: usize) {
+    let sink = Builder::new().audit_sink(chain.clone());
+    append(&sink, count).await;
+    end(sink).await;
+}
+
+/// The sequences in an anchor file, every one with its record's hash.
+fn sequences(path: &Path, chain: &MemoryChain) -> Vec<u64> {
+    let mut anchors = Anchors::new();
+    read_anchor_file(path, &mut anchors).unwrap();
+    assert_eq!(anchors.conflicts().count(), 0);
+    let positions: Vec<_> =
+        chain.with(|chain| chain.records().iter().map(|r| r.position()).collect());
+    positions
+        .into_iter()
+        .filter(|at: &Position| anchors.get(at.sequence) == Some(at.event_hash))
+        .map(|at| at.sequence.get())
+        .collect()
+}
+
+/// Would catch records without anchors for ever: those that were appended while
+/// no anchor file was given, and nothing is appended afterwards.
+#[tokio::test]
+async fn a_file_catches_up_when_it_is_opened() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("anchors.jsonl");
+    let chain = MemoryChain::new();
+    append_unanchored(&chain, 2).await;
+    let sink = anchored(&chain, FileAnchors::open(&path).unwrap(), 2);
+    append(&sink, 3).await;
+    end(sink).await;
+    // Without a last anchor it starts at the next append.
+    assert_eq!(sequences(&path, &chain), [4]);
+    append_unanchored(&chain, 1_500).await;
+    // A crash in the middle of a line.
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, format!("{text}{}", &text[..40])).unwrap();
+    end(anchored(&chain, FileAnchors::open(&path).unwrap(), 2)).await;
+    let text = std::fs::read_to_string(&path).unwrap();
+    assert_eq!(text.lines().count(), 752, "each is written once");
+    let expected: Vec<u64> = (2..=752).map(|half| 2 * half).collect();
+    assert_eq!(sequences(&path, &chain), expected);
+}
+
+/// Would catch a record that is attested although it does not follow from the
+/// last anchor.
+#[tokio::test]
+async fn only_what_links_to_the_last_anchor_is_attested() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("anchors.jsonl");
+    let chain = MemoryChain::new();
+    let sink = anchored(&chain, FileAnchors::open(&path).unwrap(), 1);
+    append(&sink, 1).await;
+    end(sink).await;
+    append_unanchored(&chain, 1).await;
+    // As after the last record, but of another chain.
+    let forged = Position {
+        sequence: Sequence::new(2).unwrap(),
+        event_hash: haechi_store_redis::chain::EventHash::from_bytes([7; 32]),
+    };
+    let forged = Event::from_json("{}")
+        .unwrap()
+        .seal(None, &Head::At(forged));
+    chain.with(|chain| chain.append_unfenced(&[forged.unwrap()]));
+    let sink = anchored(&chain, FileAnchors::open(&path).unwrap(), 1);
+    let next = sink.record(event("next")).await.unwrap();
+    assert_eq!(next.anchor, AnchorStatus::Written);
+    assert_eq!(sink.stats().anchor_failures, 1);
+    end(sink).await;
+    assert_eq!(sequences(&path, &chain), [1, 2, 4]);
+}
+
+/// Would catch an anchor that counts as written before it is durable: what is
+/// not a file takes the line, and cannot sync it.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn an_anchor_that_is_not_synced_is_missing() {
+    let sink = anchored(
+        &MemoryChain::new(),
+        FileAnchors::open("/dev/null").unwrap(),
+        1,
+    );
+    let appended = sink.record(event("e")).await.unwrap();
+    assert!(
+        matches!(appended.anchor, AnchorStatus::Missing(_)),
+        "{appended:?}"
+    );
+}
+
+/// Would catch a full disk that refuses or delays appends, or that is not
+/// reported.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_full_disk_is_reported_and_appends_go_on() {
+    let sink = anchored(
+        &MemoryChain::new(),
+        FileAnchors::open("/dev/full").unwrap(),
+        1,
+    );
+    for _ in 0..3 {
+        let appended = sink.record(event("e")).await.unwrap();
+        let AnchorStatus::Missing(why) = appended.anchor else {
+            panic!("{appended:?}");
+        };
+        assert!(why.contains("No space left"), "{why}");
+    }
+    let stats = sink.stats();
+    assert_eq!((stats.anchored, stats.anchor_failures), (0, 3));
+}
+
+/// Fails a number of times, then passes anchors on.
+struct Failing {
+    failures: Arc<AtomicU32>,
+    written: mpsc::Sender<u64>,
+}
+
+impl AnchorSink for Failing {
+    fn write(&mut self, anchor: &Anchor) -> io::Result<()> {
+        let failing = |left: u32| left.checked_sub(1);
+        if self
+            .failures
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, failing)
+            .is_ok()
+        {
+            return Err(io::Error::other("the disk is full"));
+        }
+        self.written.send(anchor.sequence.get()).unwrap();
+        Ok(())
+    }
+}
+
+/// Would catch anchors that are missing for ever after the disk was full for a
+/// while, and a file whose last anchor hides that.
+#[tokio::test]
+async fn anchors_missed_are_written_when_the_sink_works_again() {
+    let chain = MemoryChain::new();
+    let failures = Arc::new(AtomicU32::new(3));
+    let (written, receiver) = mpsc::channel();
+    let sink = anchored(&chain, Failing { failures, written }, 2);
+    let mut missing = 0;
+    for _ in 0..12 {
+        let appended = sink.record(event("e")).await.unwrap();
+        missing += u32::from(matches!(appended.anchor, AnchorStatus::Missing(_)));
+    }
+    assert_eq!(missing, 3);
+    end(sink).await;
+    let mut all: Vec<_> = receiver.iter().collect();
+    all.dedup();
+    assert_eq!(all, [2, 4, 6, 8, 10, 12]);
+}
+
+/// A medium that hangs until it is released, or 4 s.
+struct Hanging {
+    release: mpsc::Receiver<()>,
+    gave_up: Arc<AtomicBool>,
+    written: mpsc::Sender<u64>,
+}
+
+impl AnchorSink for Hanging {
+    fn write(&mut self, anchor: &Anchor) -> io::Result<()> {
+        if self.release.recv_timeout(Duration::from_secs(4)) == Err(mpsc::RecvTimeoutError::Timeout)
+        {
+            self.gave_up.store(true, Ordering::SeqCst);
+        }
+        self.written.send(anchor.sequence.get()).unwrap();
+        Ok(())
+    }
+}
+
+/// Would catch an append that takes longer than its deadline because of the
+/// anchor medium, a medium that stops other appends, and anchors out of order.
+#[tokio::test]
+async fn a_medium_that_hangs_delays_no_append() {
+    let chain = MemoryChain::new();
+    let (release, receiver) = mpsc::channel();
+    let (written, anchors) = mpsc::channel();
+    let gave_up = Arc::new(AtomicBool::new(false));
+    let hanging = Hanging {
+        release: receiver,
+        gave_up: gave_up.clone(),
+        written,
+    };
+    let mut config = AuditConfig::default();
+    config.deadline = Duration::from_millis(100);
+    let sink = Builder::new()
+        .audit_config(config)
+        .anchors(hanging, NonZeroU64::new(2).unwrap())
+        .audit_sink(chain.clone());
+    for sequence in 1..=6 {
+        let appended = sink.record(event("e")).await.unwrap();
+        assert_eq!(appended.position.sequence.get(), sequence);
+        if sequence % 2 == 0 {
+            let late = AnchorStatus::Missing("it was not written by the deadline".to_owned());
+            assert_eq!(appended.anchor, late);
+        }
+    }
+    assert!(!gave_up.load(Ordering::SeqCst), "the caller waited for it");
+    drop(release);
+    end(sink).await;
+    assert_eq!(anchors.iter().collect::<Vec<_>>(), [2, 4, 6]);
+}
+
+/// Would catch a medium that hangs and fills the memory, and anchors that are
+/// lost because too many waited.
+#[tokio::test]
+async fn anchors_that_do_not_fit_the_queue_are_written_later() {
+    let chain = MemoryChain::new();
+    let (release, receiver) = mpsc::channel();
+    let (written, anchors) = mpsc::channel();
+    let hanging = Hanging {
+        release: receiver,
+        gave_up: Arc::default(),
+        written,
+    };
+    let mut config = AuditConfig::default();
+    config.batch_records = 1;
+    let sink = Builder::new()
+        .audit_config(config)
+        .anchors(hanging, NonZeroU64::MIN)
+        .audit_sink(chain.clone());
+    let calls: Vec<_> = (0..200).map(|_| sink.record(event("e"))).collect();
+    while chain.with(|chain| chain.head().len()) < 200 {
+        tokio::task::yield_now().await;
+    }
+    drop(release);
+    let mut missing = 0;
+    for call in calls {
+        let appended = call.await.unwrap();
+        missing += u32::from(appended.anchor != AnchorStatus::Written);
+    }
+    assert!((1..200).contains(&missing), "{missing}");
+    let next = sink.record(event("next")).await.unwrap();
+    assert_eq!(next.anchor, AnchorStatus::Written);
+    end(sink).await;
+    assert!(anchors.iter().eq(1..=201));
+}
+
+/// Would catch a message that says how to go on after a rollback, and a process
+/// that refuses when one does that.
+#[tokio::test]
+async fn after_a_rollback_the_message_is_true() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("anchors.jsonl");
+    let chain = MemoryChain::new();
+    let open = || anchored(&chain, FileAnchors::open(&path).unwrap(), 1);
+    let sink = open();
+    append(&sink, 1).await;
+    let before = chain.with(|chain| chain.clone());
+    append(&sink, 1).await;
+    end(sink).await;
+    chain.with(|chain| *chain = before);
+    for _ in 0..2 {
+        let refused = open().record(event("refused")).await;
+        let Err(AppendError::Corrupt(corrupt @ Corrupt::RolledBack(_))) = refused else {
+            panic!("{refused:?}");
+        };
+        assert!(
+            corrupt.to_string().contains("move its anchor file away"),
+            "{corrupt}"
+        );
+    }
+    std::fs::rename(&path, directory.path().join("evidence.jsonl")).unwrap();
+    append(&open(), 1).await;
+    assert_eq!(chain.tail(None).await.unwrap().head.len(), 2);
+}
