@@ -16,7 +16,7 @@ use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::{
     clock::{Clock as _, SystemClock},
-    files::sync_directory,
+    files::{open_regular, sync_directory},
 };
 
 use super::{KeyStorage, KeysError, storage::Changed};
@@ -129,7 +129,7 @@ fn try_lock(path: &Path, place: &str) -> Result<(PathBuf, Result<File, String>),
     };
     let file = match make_private(&lock, owner.as_ref()) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            OpenOptions::new().write(true).open(&lock)
+            open_regular(OpenOptions::new().write(true), &lock)
         }
         made => made,
     };
@@ -175,7 +175,7 @@ fn replace<R>(
 }
 
 fn read(path: &Path, place: &str) -> Result<Option<Zeroizing<String>>, KeysError> {
-    let file = match File::open(path) {
+    let file = match open_regular(OpenOptions::new().read(true), path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         opened => opened.map_err(|error| unreadable(place, &error))?,
     };
@@ -184,9 +184,6 @@ fn read(path: &Path, place: &str) -> Result<Option<Zeroizing<String>>, KeysError
         what: what.to_owned(),
     };
     let metadata = file.metadata().map_err(|error| unreadable(place, &error))?;
-    if !metadata.is_file() {
-        return Err(corrupt("it is not a regular file"));
-    }
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt as _;

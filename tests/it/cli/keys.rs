@@ -113,6 +113,22 @@ fn refusals() {
     run(program(&["keys"]), b"").exits(2);
 }
 
+/// Would catch a command that waits for ever for the other end of a FIFO.
+#[test]
+fn a_fifo_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let fifo = directory.path().join("fifo");
+    let made = std::process::Command::new("mkfifo").arg(&fifo).status();
+    assert!(made.unwrap().success());
+    for command in ["init", "rotate", "status"] {
+        let mut limited = std::process::Command::new("timeout");
+        limited.args(["20", env!("CARGO_BIN_EXE_haechi-store"), "keys", command]);
+        limited.arg("--key-file").arg(&fifo);
+        let ran = run(limited, b"").exits(2);
+        assert!(ran.stderr.contains("not a regular file"), "{ran:?}");
+    }
+}
+
 /// Would catch a key that reaches its limit without a warning.
 #[test]
 fn a_worn_key_causes_a_warning() {
