@@ -1,6 +1,7 @@
 //! Errors, typed by what a caller can do about them.
 //!
-//! No message contains a value from an event, a password or a URL.
+//! No message contains a value from an event, a password or a URL, nor control
+//! characters in what Redis replied.
 
 use std::fmt;
 
@@ -118,7 +119,20 @@ impl Cause {
 
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
+        Escaped(&self.message).fmt(f)
+    }
+}
+
+/// Text that may come from Redis, without control characters: they could forge
+/// lines of a log, or control the terminal that shows it.
+struct Escaped<'a>(&'a str);
+
+impl fmt::Display for Escaped<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.chars().try_for_each(|c| match c.is_control() {
+            true => write!(f, "{}", c.escape_default()),
+            false => fmt::Write::write_char(f, c),
+        })
     }
 }
 
@@ -129,8 +143,9 @@ impl fmt::Display for Cause {
 pub enum Corrupt {
     /// A key holds another type than the store's.
     #[error(
-        "the key {key} holds a {found}, not what the store keeps there; \
-         move it away, or choose another prefix"
+        "the key {key} holds a {}, not what the store keeps there; \
+         move it away, or choose another prefix",
+        Escaped(found)
     )]
     WrongType {
         /// The full key.
@@ -141,8 +156,9 @@ pub enum Corrupt {
 
     /// `head`, `head:hash` and the list's last element do not name one record.
     #[error(
-        "the keys {prefix}head, {prefix}head:hash and the end of {prefix}chain disagree ({detail}); \
-         run `haechi-store audit verify` to see how far the list is whole, and stop every writer"
+        "the keys {prefix}head, {prefix}head:hash and the end of {prefix}chain disagree ({}); \
+         run `haechi-store audit verify` to see how far the list is whole, and stop every writer",
+        Escaped(detail)
     )]
     Diverged {
         /// The prefix of the three keys.
@@ -157,8 +173,9 @@ pub enum Corrupt {
 
     /// A key of the vault has a value that the store cannot have written.
     #[error(
-        "the key {key} holds {detail}; nothing was applied, and the tokens are as they were: \
-         stop every writer and find out what wrote it"
+        "the key {key} holds {}; nothing was applied, and the tokens are as they were: \
+         stop every writer and find out what wrote it",
+        Escaped(detail)
     )]
     Unreadable {
         /// The full key.
@@ -169,8 +186,10 @@ pub enum Corrupt {
 
     /// A field of the vault that is not a token record.
     #[error(
-        "the field {token} of {key} is not a token record ({detail}); the other tokens are whole: \
-         restore this one from a backup, or purge it"
+        "the field {} of {key} is not a token record ({}); the other tokens are whole: \
+         restore this one from a backup, or purge it",
+        Escaped(token),
+        Escaped(detail)
     )]
     Token {
         /// The full key of the hash.

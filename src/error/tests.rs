@@ -48,6 +48,37 @@ fn a_rollback_message_has_the_current_state() {
     assert!(shorter.contains("ends at sequence 4 now"), "{shorter}");
 }
 
+/// Would catch text of Redis that forges lines of a log, or controls the
+/// terminal that shows it.
+#[test]
+fn control_characters_are_escaped() {
+    let (text, key) = ("\u{1b}[2J\r\nforged".to_owned(), "key".to_owned());
+    let said: [&dyn fmt::Display; 5] = [
+        &Cause::of_reply("ERR", text.clone()),
+        &Corrupt::WrongType {
+            key: key.clone(),
+            found: text.clone(),
+        },
+        &Corrupt::Diverged {
+            prefix: key.clone(),
+            detail: text.clone(),
+        },
+        &Corrupt::Unreadable {
+            key: key.clone(),
+            detail: text.clone(),
+        },
+        &Corrupt::Token {
+            key,
+            token: text.clone(),
+            detail: text,
+        },
+    ];
+    for said in said.map(ToString::to_string) {
+        assert!(said.contains(r"\u{1b}[2J\r\nforged"), "{said}");
+        assert!(!said.contains(char::is_control), "{said}");
+    }
+}
+
 /// Would catch an outage that looks like a reply of Redis, or the reverse.
 #[test]
 fn only_a_cause_from_a_reply_has_a_code() {

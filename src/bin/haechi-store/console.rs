@@ -49,15 +49,16 @@ impl Console {
     /// Prints text on stderr.
     pub(crate) fn note(&self, message: &str) {
         // A closed stderr is ignored.
-        let _ = writeln!(io::stderr(), "{message}");
+        let _ = writeln!(io::stderr(), "{}", printable(message));
     }
 
     fn say(&self, label: &str, colour: &str, message: &str) {
-        if self.colour {
-            self.note(&format!("\x1b[1;{colour}m{label}\x1b[0m {message}"));
+        let message = printable(message);
+        let _ = if self.colour {
+            writeln!(io::stderr(), "\x1b[1;{colour}m{label}\x1b[0m {message}")
         } else {
-            self.note(&format!("{label} {message}"));
-        }
+            writeln!(io::stderr(), "{label} {message}")
+        };
     }
 
     /// Shows progress on a terminal, if it takes longer than a second.
@@ -143,10 +144,23 @@ pub(crate) fn usage(error: &clap::Error) -> Exit {
                 true => without_values(&text),
                 false => text,
             };
-            let _ = io::stderr().write_all(text.as_bytes());
+            let _ = io::stderr().write_all(printable(&text).as_bytes());
             Exit::Error
         }
     }
+}
+
+/// `text` with control characters escaped, except newlines: what Redis, a file
+/// or an argument contains must not control the terminal.
+fn printable(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c.is_control() && c != '\n' {
+            true => shown.extend(c.escape_default()),
+            false => shown.push(c),
+        }
+    }
+    shown
 }
 
 /// `text` with every URL cut after its scheme.

@@ -1,6 +1,7 @@
 //! A Redis that is unreachable or refuses commands.
 
 use redis_sim::server_process::RedisServer;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::{Ran, events, length, on, program, run, tell};
 
@@ -46,6 +47,40 @@ fn unreachable() {
         .collect();
     assert_eq!(lines, [(Some(1), true), (Some(2), true), (Some(3), true)]);
     ran(&["bench", "audit", "--ops", "10"], b"").exits(1);
+}
+
+/// Would catch text of Redis, or a name of a file, that controls the terminal or
+/// forges lines of a log.
+#[tokio::test(flavor = "multi_thread")]
+async fn control_characters_are_escaped() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("redis://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut buffer = [0; 4096];
+                while let Ok(length @ 1..) = client.read(&mut buffer).await {
+                    let commands = buffer[..length].iter().filter(|b| **b == b'*').count();
+                    let replies = "-NOPERM \x1b[2J\u{9b}31m no\x07\r\n".repeat(commands);
+                    if client.write_all(replies.as_bytes()).await.is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+    });
+    let head = run(program(&["--redis", &url, "audit", "head"]), b"").exits(2);
+    let file = ["keys", "status", "--key-file", "\x1b[2J\u{9b}31m no\x07"];
+    let status = run(program(&file), b"").exits(2);
+    for ran in [head, status] {
+        let escaped = "\\u{1b}[2J\\u{9b}31m no\\u{7}";
+        assert!(ran.stderr.contains(escaped), "{ran:?}");
+        let printed = format!("{}{}", ran.stdout, ran.stderr);
+        assert!(
+            printed.chars().all(|c| c == '\n' || !c.is_control()),
+            "{ran:?}"
+        );
+    }
 }
 
 /// Would catch a password in a message, and a wrong one that is retried.
