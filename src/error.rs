@@ -62,6 +62,14 @@ pub enum NotApplied {
     )]
     QueueFull,
 
+    /// The events that wait in this process have reached
+    /// [`AuditConfig::queue_bytes`](crate::audit::AuditConfig::queue_bytes).
+    #[error(
+        "overloaded: the events that wait in this process have reached the queue's limit in \
+         bytes; slow the callers down, or raise the limit"
+    )]
+    Overloaded,
+
     /// The deadline passed before the event could be appended.
     #[error("the deadline passed first; last seen: {0}")]
     Deadline(Cause),
@@ -353,7 +361,7 @@ impl NotApplied {
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::QueueFull | Self::Deadline(_) | Self::Entropy(_) => true,
+            Self::QueueFull | Self::Overloaded | Self::Deadline(_) | Self::Entropy(_) => true,
             Self::Refused(_) | Self::Closed | Self::ChainFull => false,
         }
     }

@@ -210,9 +210,8 @@ impl<S: AuditStore, C: Clock, E: Entropy> AppendLoop<S, C, E> {
         let mut records = Vec::with_capacity(entries.len());
         let mut last = head;
         for entry in entries {
-            let sealed = entry.send(|entry| {
-                let record = entry
-                    .event
+            let sealed = entry.send(|event| {
+                let record = event
                     .seal(Some(&entry.append_id), &last)
                     .map_err(|_| NotApplied::ChainFull)?;
                 let handle = Handle {

@@ -45,7 +45,6 @@ pub(crate) struct Applied {
 
 /// One append in progress.
 pub(crate) struct Entry {
-    pub(crate) event: Event,
     pub(crate) append_id: AppendId,
     /// The entry's number in order of arrival.
     ticket: u64,
@@ -54,6 +53,9 @@ pub(crate) struct Entry {
 
 struct EntryState {
     phase: Phase,
+    /// `None` once it will not be sent any more: whoever holds the entry then
+    /// must not hold the event's memory.
+    event: Option<Event>,
     /// Whether the caller has left while the entry was in flight. The caller
     /// may have the handle, which names one position: if the batch is not
     /// applied, the event must not be sent for another position.
@@ -82,13 +84,13 @@ impl Entry {
     /// caller has withdrawn; settles it if it cannot be sealed.
     pub(crate) fn send<T>(
         &self,
-        seal: impl FnOnce(&Self) -> Result<(Handle, T), AppendError>,
+        seal: impl FnOnce(&Event) -> Result<(Handle, T), AppendError>,
     ) -> Option<T> {
         let mut state = lock(&self.state);
-        if !matches!(state.phase, Phase::Taken) {
+        let (Phase::Taken, Some(event)) = (&state.phase, &state.event) else {
             return None;
-        }
-        match seal(self) {
+        };
+        match seal(event) {
             Ok((handle, sealed)) => {
                 state.phase = Phase::InFlight(handle);
                 Some(sealed)
@@ -107,6 +109,7 @@ impl Entry {
             return;
         }
         state.phase = Phase::Settled(Some(outcome));
+        state.event = None;
         let waker = state.waker.take();
         drop(state);
         if let Some(waker) = waker {
@@ -122,15 +125,26 @@ impl Entry {
     }
 }
 
+impl EntryState {
+    /// The bytes of its record; 0 once it will not be sent any more.
+    fn record_len(&self) -> usize {
+        self.event.as_ref().map_or(0, Event::record_len)
+    }
+}
+
 /// The queue of one sink.
 pub(crate) struct Queue {
     capacity: usize,
+    /// The most [`State::bytes`], unless one entry has more.
+    max_bytes: usize,
     state: Mutex<State>,
 }
 
 #[derive(Default)]
 struct State {
     waiting: VecDeque<Arc<Entry>>,
+    /// The bytes of the records in `waiting`.
+    bytes: usize,
     /// Entries in `waiting` whose callers have withdrawn.
     withdrawn: usize,
     /// Tickets issued, and those that have left `waiting`.
@@ -158,9 +172,10 @@ pub(crate) struct BatchLimits {
 }
 
 impl Queue {
-    pub(crate) fn new(capacity: usize) -> Self {
+    pub(crate) fn new(capacity: usize, max_bytes: usize) -> Self {
         Self {
             capacity,
+            max_bytes,
             state: Mutex::new(State::default()),
         }
     }
@@ -175,12 +190,17 @@ impl Queue {
         if state.closing || state.ended.is_some() {
             return Err(NotApplied::Closed.into());
         }
+        let bytes = state.bytes.saturating_add(event.record_len());
+        if bytes > queue.max_bytes && state.bytes > 0 {
+            return Err(NotApplied::Overloaded.into());
+        }
+        state.bytes = bytes;
         let entry = Arc::new(Entry {
-            event,
             append_id,
             ticket: state.issued,
             state: Mutex::new(EntryState {
                 phase: Phase::Queued,
+                event: Some(event),
                 left: false,
                 is_last: false,
                 waker: None,
@@ -233,8 +253,9 @@ impl Queue {
         let state = &mut *state;
         let mut bytes = 0;
         state.taken.retain(|entry| {
-            let kept = matches!(lock(&entry.state).phase, Phase::Taken);
-            bytes += if kept { entry.event.record_len() } else { 0 };
+            let entry = lock(&entry.state);
+            let kept = matches!(entry.phase, Phase::Taken);
+            bytes += if kept { entry.record_len() } else { 0 };
             kept
         });
         while state.taken.len() < limits.records {
@@ -247,11 +268,12 @@ impl Queue {
                 drop(entry_state);
                 state.waiting.pop_front();
             } else {
-                let next = bytes + entry.event.record_len();
-                if next > limits.bytes && !state.taken.is_empty() {
+                let length = entry_state.record_len();
+                if bytes + length > limits.bytes && !state.taken.is_empty() {
                     break;
                 }
-                bytes = next;
+                bytes += length;
+                state.bytes -= length;
                 entry_state.phase = Phase::Taken;
                 drop(entry_state);
                 state.taken.extend(state.waiting.pop_front());
@@ -458,9 +480,11 @@ impl Ticket {
             phase => {
                 let queued = matches!(phase, Phase::Queued);
                 *phase = Phase::Withdrawn;
+                let event = state.event.take();
                 drop(state);
                 let room = queue.gone.saturating_add(self.queue.capacity as u64);
                 if queued {
+                    queue.bytes -= event.map_or(0, |event| event.record_len());
                     queue.withdrawn += 1;
                     queue.compact();
                 }

@@ -48,6 +48,11 @@ pub struct AuditConfig {
     pub deadline: Duration,
     /// Events that may be queued before callers wait for room. Default: 4096.
     pub queue_capacity: usize,
+    /// Bytes of record text that may wait, in the queue and for room in it. A
+    /// call past that ends at once, as [`NotApplied::Overloaded`]; a larger
+    /// event is taken if nothing waits. The batch in flight comes on top.
+    /// Default: 64 MiB.
+    pub queue_bytes: usize,
     /// Records in one batch, at most 4096, a limit of Lua. Default: 256.
     pub batch_records: usize,
     /// Bytes of record text in one batch; a larger record is sent alone.
@@ -66,6 +71,7 @@ impl Default for AuditConfig {
         Self {
             deadline: Duration::from_secs(10),
             queue_capacity: 4096,
+            queue_bytes: 64 << 20,
             batch_records: 256,
             batch_bytes: 1 << 20,
             seen: None,
@@ -158,7 +164,7 @@ impl<C: Clock, E: Entropy> AuditSink<C, E> {
         config: AuditConfig,
         anchors: Option<(Box<dyn super::AnchorSink>, std::num::NonZeroU64)>,
     ) -> (Self, AppendLoop<S, C, E>) {
-        let queue = Arc::new(Queue::new(config.queue_capacity));
+        let queue = Arc::new(Queue::new(config.queue_capacity, config.queue_bytes));
         let sink = Self {
             clock: clock.clone(),
             entropy: entropy.clone(),

@@ -146,6 +146,7 @@ fn only_temporary_errors_without_effect_are_retryable() {
     let cause = || Cause::new("no reply");
     let table = [
         (NotApplied::QueueFull, true),
+        (NotApplied::Overloaded, true),
         (NotApplied::Deadline(cause()), true),
         (NotApplied::Entropy("none".to_owned()), true),
         (NotApplied::Refused(cause()), false),

@@ -265,6 +265,67 @@ fn events_of_callers_that_left_take_up_no_room() {
     );
 }
 
+/// The output of `future` if it is ready.
+async fn now<F: Future>(future: F) -> Option<F::Output> {
+    tokio::select! {
+        biased;
+        output = future => Some(output),
+        () = std::future::ready(()) => None,
+    }
+}
+
+fn is_overloaded(ended: &Option<Result<Appended, AppendError>>) -> bool {
+    matches!(
+        ended,
+        Some(Err(AppendError::NotApplied(NotApplied::Overloaded)))
+    )
+}
+
+/// Would catch callers that wait for room and whose events fill the memory, and
+/// events of callers that left or were answered that still count.
+#[tokio::test]
+async fn the_bytes_that_wait_are_bounded() {
+    let store = held();
+    let mut config = AuditConfig::default();
+    config.queue_capacity = 1;
+    config.queue_bytes = 1 << 20;
+    let sink = sink(&store, config);
+    let large = || event(&"x".repeat(100_000));
+    let in_flight = sink.record(large());
+    store.hooks().sent().await;
+    for _ in 0..2 {
+        let waiting: Vec<_> = (0..10).map(|_| sink.record(large())).collect();
+        assert!(is_overloaded(&now(sink.record(large())).await));
+        drop(waiting);
+    }
+    let waiting: Vec<_> = (0..10).map(|_| sink.record(large())).collect();
+    assert!(is_overloaded(&now(sink.record(large())).await));
+    store.hooks().let_through();
+    in_flight.await.unwrap();
+    for call in waiting {
+        call.await.unwrap();
+    }
+    sink.record(large()).await.unwrap();
+    assert_eq!(verified(&store).await.len(), 12);
+}
+
+/// Would catch an event that is larger than the limit and can never be appended,
+/// and one of whose size a second one is let in.
+#[tokio::test]
+async fn an_event_larger_than_the_bytes_that_may_wait_waits_alone() {
+    let store = held();
+    let mut config = AuditConfig::default();
+    config.queue_bytes = 1;
+    let sink = sink(&store, config);
+    let in_flight = sink.record(event("in flight"));
+    store.hooks().sent().await;
+    let waiting = sink.record(event("waiting"));
+    assert!(is_overloaded(&now(sink.record(event("refused"))).await));
+    store.hooks().let_through();
+    in_flight.await.unwrap();
+    waiting.await.unwrap();
+}
+
 /// Would catch a failure that is named as the cause long after it has passed.
 #[test]
 fn a_success_ends_the_last_cause() {
@@ -437,6 +498,7 @@ async fn extreme_settings_are_bounded() {
     config.batch_records = usize::MAX;
     config.batch_bytes = usize::MAX;
     config.queue_capacity = usize::MAX;
+    config.queue_bytes = usize::MAX;
     let sink = Builder::new()
         .audit_config(config)
         .open_audit(client(&server))
