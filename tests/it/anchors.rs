@@ -13,13 +13,13 @@ use std::{
 };
 
 use haechi_store_redis::{
-    AppendError, Builder, Corrupt,
+    AppendError, AttemptError, Builder, Cause, Corrupt, ReadError,
     audit::{
         AnchorSink, AnchorStatus, AuditConfig, AuditSink, FileAnchors, read_anchor_file,
-        store::AuditStore,
+        store::{AuditStore, Seen, Tail},
     },
     chain::{Anchor, Anchors, Event, Head, Position, Sequence},
-    test_util::MemoryChain,
+    test_util::{AuditHooks, Hooked, MemoryChain},
 };
 
 use crate::support::event;
@@ -112,6 +112,74 @@ async fn only_what_links_to_the_last_anchor_is_attested() {
     assert_eq!(sink.stats().anchor_failures, 1);
     end(sink).await;
     assert_eq!(sequences(&path, &chain), [1, 2, 4]);
+}
+
+/// For the anchors: the chain cannot be read, or is trimmed.
+#[derive(Clone, Default)]
+struct Unlinked {
+    unreadable: Arc<AtomicBool>,
+    trimmed: Arc<AtomicBool>,
+}
+
+impl AuditHooks<MemoryChain> for Unlinked {
+    async fn tail(&self, next: &MemoryChain, seen: Option<Position>) -> Result<Tail, AttemptError> {
+        let mut tail = next.tail(seen).await?;
+        if self.trimmed.load(Ordering::SeqCst) {
+            (tail.seen, tail.length) = (Seen::Trimmed, 1);
+        }
+        Ok(tail)
+    }
+
+    async fn read(
+        &self,
+        next: &MemoryChain,
+        start: u64,
+        end: u64,
+    ) -> Result<Vec<Vec<u8>>, ReadError> {
+        if self.unreadable.load(Ordering::SeqCst) {
+            return Err(ReadError::Unavailable(Cause::new("busy")));
+        }
+        next.read(start, end).await
+    }
+}
+
+/// Would catch anchors that are given up because Redis could not be read when
+/// the process started, and ones that are waited for although the chain was
+/// trimmed.
+#[tokio::test]
+async fn earlier_anchors_are_written_once_the_chain_can_be_read() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("anchors.jsonl");
+    let chain = MemoryChain::new();
+    let sink = anchored(&chain, FileAnchors::open(&path).unwrap(), 1);
+    append(&sink, 1).await;
+    end(sink).await;
+    append_unanchored(&chain, 2).await;
+    let unlinked = Unlinked::default();
+    let open = || {
+        Builder::new()
+            .anchors(FileAnchors::open(&path).unwrap(), NonZeroU64::MIN)
+            .audit_sink(Hooked::new(chain.clone(), unlinked.clone()))
+    };
+    unlinked.unreadable.store(true, Ordering::SeqCst);
+    let sink = open();
+    let unread = sink.record(event("unread")).await.unwrap();
+    let why = "earlier anchors are missing: Redis could not be read: busy";
+    assert_eq!(unread.anchor, AnchorStatus::Missing(why.to_owned()));
+    assert_eq!(sequences(&path, &chain), [1]);
+    unlinked.unreadable.store(false, Ordering::SeqCst);
+    append(&sink, 1).await;
+    end(sink).await;
+    assert_eq!(sequences(&path, &chain), [1, 2, 3, 4, 5]);
+
+    append_unanchored(&chain, 2).await;
+    unlinked.trimmed.store(true, Ordering::SeqCst);
+    let sink = open();
+    let next = sink.record(event("next")).await.unwrap();
+    assert_eq!(next.anchor, AnchorStatus::Written);
+    assert_eq!(sink.stats().anchor_failures, 1);
+    end(sink).await;
+    assert_eq!(sequences(&path, &chain), [1, 2, 3, 4, 5, 8]);
 }
 
 /// Would catch an anchor that counts as written before it is durable: what is

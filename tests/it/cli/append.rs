@@ -176,6 +176,29 @@ fn anchors_are_written_and_attest() {
     assert_eq!(length(&server), redis::Value::Int(0));
 }
 
+/// Would catch records without anchors for ever, since a run forgot the file;
+/// and a loss of records that cannot be accepted by what the message says.
+#[test]
+fn a_run_with_the_anchor_file_anchors_what_one_without_appended() {
+    let server = server();
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("anchors.jsonl");
+    let path = path.to_str().unwrap();
+    let append = ["audit", "append", "--anchor", path];
+    on(&server, &append, events(2).as_bytes()).exits(0);
+    on(&server, &["audit", "append"], events(1_000).as_bytes()).exits(0);
+    on(&server, &append, b"").exits(0);
+    let verify = ["audit", "verify", "--anchors", path];
+    let verdict = on(&server, &verify, b"").exits(0).answer();
+    assert_eq!(verdict["anchored"]["count"], 1_002);
+
+    tell(&server, &["FLUSHALL"]);
+    let refused = on(&server, &append, events(1).as_bytes()).exits(1);
+    assert!(refused.stderr.contains("move its anchor file away"));
+    std::fs::rename(path, format!("{path}.evidence")).unwrap();
+    on(&server, &append, events(1).as_bytes()).exits(0);
+}
+
 /// Would catch an applied record that is reported as failed, so that its event
 /// would be appended twice.
 #[cfg(target_os = "linux")]
