@@ -258,8 +258,8 @@ impl<S: AuditStore, C: Clock, E: Entropy> AppendLoop<S, C, E> {
                     self.head = self.seen.map(Head::At);
                     return BatchOutcome::Applied;
                 }
-                (Ok(Reply::Conflict { tail, landed }), _) => {
-                    return self.conflicted(tail, &landed, records, resent);
+                (Ok(Reply::Conflict { tail, applied }), _) => {
+                    return self.conflicted(tail, applied, records, resent);
                 }
                 (Err(AttemptError::Refused(cause)), false) => {
                     return BatchOutcome::NotApplied(Retry::AfterFailure(cause));
@@ -293,7 +293,7 @@ impl<S: AuditStore, C: Clock, E: Entropy> AppendLoop<S, C, E> {
     fn conflicted(
         &mut self,
         tail: Tail,
-        landed: &[Position],
+        applied: bool,
         records: &[Record],
         resent: bool,
     ) -> BatchOutcome {
@@ -310,13 +310,12 @@ impl<S: AuditStore, C: Clock, E: Entropy> AppendLoop<S, C, E> {
         if tail.seen == Seen::Trimmed {
             return BatchOutcome::Unknown(Cause::new(TRIMMED));
         }
-        // A batch is appended as a whole, so its first record is enough.
         let first = records.first().map(Record::position);
-        if landed.is_empty() && tail.is_trimmed_at(first) {
+        if !applied && tail.is_trimmed_at(first) {
             return BatchOutcome::Unknown(Cause::new(TRIMMED));
         }
         self.queue.0.count(|stats| stats.settled_by_reading += 1);
-        if first.is_some() && landed.first().copied() == first {
+        if applied {
             BatchOutcome::Applied
         } else {
             BatchOutcome::NotApplied(Retry::AfterConflict)

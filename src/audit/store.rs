@@ -85,9 +85,9 @@ pub enum Reply {
     Conflict {
         /// The chain's current end.
         tail: Tail,
-        /// The records at the batch's positions, in order, as far as the chain
-        /// reaches; empty unless the batch was [`resent`](Batch::resent).
-        landed: Vec<Position>,
+        /// Whether the chain has the batch's first record, and with it the batch;
+        /// `false` unless the batch was [`resent`](Batch::resent).
+        applied: bool,
     },
 }
 

@@ -9,7 +9,7 @@ use super::{
     link::{Link, Timeouts},
     lock::{ContentionLock, Lease, LockPolicy, LockWaits},
     reply,
-    script::{SCRIPTS, append_call, append_reply, sequence_or_zero},
+    script::{SCRIPTS, append_call, append_reply, hash_or_empty, sequence_or_zero},
 };
 use crate::{
     audit::store::{AuditStore, Batch, Reply, Tail},
@@ -92,7 +92,7 @@ impl<N: Connect, C: Clock, E: Entropy> AuditStore for RedisAuditStore<N, C, E> {
 
     async fn tail(&self, seen: Option<Position>) -> Result<Tail, AttemptError> {
         let mut call = SCRIPTS.tail.call(&self.keys.fenced());
-        call.arg(sequence_or_zero(seen));
+        call.arg(sequence_or_zero(seen)).arg(hash_or_empty(seen));
         let reply = self.link.run(&SCRIPTS.tail, &call).await?;
         reply::tail(reply, &self.keys, seen)
     }

@@ -19,13 +19,9 @@ pub(super) fn append(
     let parts = parts(reply, keys)?;
     match (kind(&parts), parts.get(6)) {
         (b"committed", None) => Ok(Reply::Committed),
-        (b"conflict", Some(Value::Array(landed))) => Ok(Reply::Conflict {
+        (b"conflict", Some(Value::Int(applied))) => Ok(Reply::Conflict {
             tail: end(&parts, keys, seen)?,
-            landed: landed
-                .iter()
-                .map_while(|record| StoredRecord::parse(bytes(record)).ok())
-                .map(|record| record.position)
-                .collect(),
+            applied: *applied == 1,
         }),
         _ => Err(strange()),
     }
@@ -94,9 +90,9 @@ pub(super) fn text(parts: &[Value], place: usize) -> String {
     })
 }
 
-/// `{kind, hash, head, length, state, record, …}`, as tail.lua describes it.
+/// `{kind, hash, head, length, state, found, …}`, as tail.lua describes it.
 fn end(parts: &[Value], keys: &AuditKeys, seen: Option<Position>) -> Result<Tail, AttemptError> {
-    let [_, hash, head, length, state, record, ..] = parts else {
+    let [_, hash, head, length, state, found, ..] = parts else {
         return Err(strange());
     };
     let Value::Int(length) = length else {
@@ -123,14 +119,13 @@ fn end(parts: &[Value], keys: &AuditKeys, seen: Option<Position>) -> Result<Tail
     };
     let seen = match (bytes(state), seen) {
         (b"trimmed", _) => Seen::Trimmed,
-        (b"at", Some(seen)) => match StoredRecord::parse(bytes(record)) {
-            Ok(found) if found.position == seen => Seen::Stands,
-            found => Seen::Gone {
-                found: found.ok().map(|found| found.position.event_hash),
-            },
+        (b"other", Some(_)) => Seen::Gone {
+            found: std::str::from_utf8(bytes(found))
+                .ok()
+                .and_then(EventHash::parse),
         },
         (b"none", Some(_)) => Seen::Gone { found: None },
-        (b"unasked", _) => Seen::Stands,
+        (b"stands", Some(_)) | (b"unasked", _) => Seen::Stands,
         _ => return Err(strange()),
     };
     Ok(Tail {

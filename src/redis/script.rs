@@ -154,7 +154,7 @@ pub fn append_call(script: &Script, keys: &AuditKeys, batch: &Batch<'_>) -> Opti
     let mut call = script.call(&keys.fenced());
     call.arg(batch.base.hash_text())
         .arg(sequence_or_zero(batch.seen))
-        .arg(batch.records.len())
+        .arg(hash_or_empty(batch.seen))
         .arg(if batch.resent {
             first.position().sequence.get()
         } else {
@@ -266,6 +266,11 @@ pub(super) fn number(call: &mut Cmd, number: Option<u64>) {
         Some(number) => call.arg(number),
         None => call.arg(""),
     };
+}
+
+/// A position's hash as an argument, empty for none.
+pub(super) fn hash_or_empty(position: Option<Position>) -> String {
+    position.map_or_else(String::new, |position| position.event_hash.to_string())
 }
 
 /// A position's sequence as an argument, 0 for none.

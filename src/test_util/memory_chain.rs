@@ -39,13 +39,11 @@ impl ChainModel {
             self.append_unfenced(batch.records);
             return Reply::Committed;
         }
-        let landed = batch.records.iter().map(Record::position);
+        let first = batch.records.first().map(Record::position);
+        let found = first.and_then(|first| self.at(first.sequence.get()));
         Reply::Conflict {
             tail: self.tail(batch.seen),
-            landed: landed
-                .take_while(|_| batch.resent)
-                .map_while(|sealed| self.at(sealed.sequence.get()))
-                .collect(),
+            applied: batch.resent && found.is_some() && found == first,
         }
     }
 

@@ -5,9 +5,15 @@ use std::{collections::BTreeSet, sync::atomic::Ordering, time::Duration};
 
 use haechi_store_redis::{
     Builder,
-    audit::AuditConfig,
-    chain::Event,
-    redis::{LockPolicy, LockTimes, script::RELEASE},
+    audit::{
+        AuditConfig,
+        store::{Batch, Reply, Seen},
+    },
+    chain::{AppendId, Event, Head, Record},
+    redis::{
+        AuditKeys, AuditPrefix, LockPolicy, LockTimes,
+        script::{APPEND, RELEASE, Script, append_call, append_reply},
+    },
     test_util::ManualClock,
 };
 
@@ -112,4 +118,52 @@ async fn a_foreign_lock_is_waited_for_once() {
         holder, "somebody-else",
         "a lock is only released by its holder"
     );
+}
+
+/// Would catch a reply that grows with the records at the batch's positions, or with
+/// the one last seen: on a slow link none would arrive in time.
+#[tokio::test]
+async fn the_reply_to_an_append_has_no_record() {
+    let server = server();
+    let seal = |id: usize, text: &str, head: &Head| {
+        let event = format!(r#"{{"id":"e{id}","operation":"{text}"}}"#);
+        let append_id = AppendId::from_bytes([u8::try_from(id).unwrap(); 16]);
+        let event = Event::from_json(&event).unwrap();
+        event.seal(Some(&append_id), head).unwrap()
+    };
+    let large = "large ".repeat(10_000);
+    let (mut theirs, mut head) = (Vec::new(), Head::Empty);
+    for id in 0..8 {
+        theirs.push(seal(id, &large, &head));
+        head = Head::At(theirs[id].position());
+    }
+    let script = Script::new(APPEND);
+    let keys = AuditKeys::new(AuditPrefix::default());
+    let mut connection = raw(&server).await;
+    let load = script.load();
+    load.query_async::<()>(&mut connection).await.unwrap();
+    let mut append = async |records: &[Record], seen: usize, resent| {
+        let batch = Batch {
+            base: Head::Empty,
+            records,
+            seen: Some(theirs[seen].position()),
+            resent,
+        };
+        let call = append_call(&script, &keys, &batch).unwrap();
+        let reply: redis::Value = call.query_async(&mut connection).await.unwrap();
+        let length = format!("{reply:?}").len();
+        (append_reply(reply, &keys, batch.seen).unwrap(), length)
+    };
+    append(&theirs, 0, false).await;
+    let mine = [seal(9, "small", &Head::Empty)];
+    for (records, applied) in [(&mine[..], false), (&theirs[..], true)] {
+        for seen in [0, 7] {
+            let (reply, length) = append(records, seen, true).await;
+            let Reply::Conflict { tail, applied: is } = reply else {
+                panic!("a conflict was expected: {reply:?}");
+            };
+            assert_eq!((tail.seen, is), (Seen::Stands, applied));
+            assert!(length < 2000, "{length}");
+        }
+    }
 }

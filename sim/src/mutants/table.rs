@@ -122,6 +122,8 @@ planted_bugs! { $
             Some(_) => AttemptError::Refused(cause),
             None => AttemptError::Ambiguous(cause),
         });
+    ConflictReturnsRecord "conflict_returns_record": "a conflict returns the record last seen, of whatever size",
+        AUDIT => PatchedAppend = PatchedAppend::new("state = stands and 'stands' or 'other'", "state, found = 'stands', record")?;
     CachedHeadKept "cached_head_kept": "the head met in a conflict is not taken over",
         AUDIT => CachedHeadKept = CachedHeadKept;
     NoAppendId "no_append_id": "appends have no identity: a head of the same hash is taken for one's own",

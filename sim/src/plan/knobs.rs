@@ -80,6 +80,9 @@ pub struct Knobs {
     pub batch_records: usize,
     /// Events that may be queued.
     pub queue_capacity: usize,
+    /// Bytes by which the first replica's events are larger than others.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub padding: usize,
     /// What the replicas do.
     pub workload: Workload,
     /// The vault, if there is one.
@@ -95,6 +98,10 @@ pub struct Knobs {
     /// The faults, by the time at which they begin.
     #[serde(skip)]
     pub faults: Vec<Fault>,
+}
+
+fn is_none(bytes: &usize) -> bool {
+    *bytes == 0
 }
 
 impl Knobs {
@@ -172,6 +179,8 @@ impl Knobs {
             timeouts: (reply_timeout, reply_timeout),
             batch_records: [1, 2, 8, 256][rng.random_range(0..4)],
             queue_capacity: [2, 64, 4096][rng.random_range(0..3)],
+            padding: [0, 0, 0, 0, 0, 0, 5000, 20_000]
+                [generator(seed, "padding").random_range(0..8)],
             workload: options.workload,
             vault,
             quiet: faults.is_empty(),
@@ -340,6 +349,9 @@ impl fmt::Display for Knobs {
                     "always taken: ttl {ttl} ms, wait {wait} ms, retry {retry} ms"
                 )?;
             }
+        }
+        if self.padding > 0 {
+            writeln!(f, "  events of r0 are {} bytes larger", self.padding)?;
         }
         if let Some(vault) = &self.vault {
             writeln!(f, "  vault: {vault}")?;

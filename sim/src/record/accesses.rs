@@ -53,7 +53,7 @@ impl RunRecorder {
                 .iter()
                 .filter_map(|(token, _)| log.late_reveal(trace, token, now));
             let late: Vec<String> = late.collect();
-            log.misused_ends.extend(late);
+            log.misused.extend(late);
         }
         // A call may name a token twice, a history must not.
         let values: BTreeMap<String, String> = values.into_iter().collect();
@@ -203,11 +203,11 @@ impl Log {
             let before = mutation.reads.iter().find(|(read, _)| read == token);
             let before = before.and_then(|(_, value)| Ends::of(value.as_ref()?));
             if written.first != written.last {
-                self.misused_ends
+                self.misused
                     .push(format!("{token} was written with several ends"));
             }
             if before.is_some_and(|before| written.last < before.last) {
-                self.misused_ends
+                self.misused
                     .push(format!("the end of {token} was shortened"));
             }
         }

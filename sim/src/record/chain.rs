@@ -168,18 +168,14 @@ impl RunRecorder {
         self.log().undecryptable.push(reason);
     }
 
-    /// What was said about locks and ends.
-    pub(super) fn misused(&self) -> Vec<String> {
-        let mut log = self.log();
-        let ends = std::mem::take(&mut log.misused_ends);
-        ends.into_iter()
-            .chain(std::mem::take(&mut log.misused_locks))
-            .collect()
+    /// What was said about locks, ends and replies.
+    pub(super) fn take_misused(&self) -> Vec<String> {
+        std::mem::take(&mut self.log().misused)
     }
 
-    /// A lock was misused.
-    pub(crate) fn misused_lock(&self, reason: String) {
-        self.log().misused_locks.push(reason);
+    /// A lock, an end or a reply is not as the store promises.
+    pub(crate) fn misused(&self, reason: String) {
+        self.log().misused.push(reason);
     }
 
     /// The append that wrote the record with this identity and hash. If several

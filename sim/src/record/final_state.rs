@@ -84,7 +84,7 @@ pub(crate) fn evaluate(
         violations.extend(overstated.map(|why| violation(Invariant::Unaudited, why)));
         state.audits = recorder.audit_records();
     }
-    misused.extend(recorder.misused());
+    misused.extend(recorder.take_misused());
     recorder.final_state(state);
     let mut closed = recorder.close(knobs.seed, faults);
     match check(&closed.report.history) {

@@ -54,10 +54,8 @@ pub(crate) struct Log {
     pub(super) unsettled_purges: Vec<UnsettledPurge>,
     /// Tokens that could not be decrypted, or revealed a wrong plaintext.
     pub(super) undecryptable: Vec<String>,
-    /// Tokens whose ends were shortened, or differ.
-    pub(super) misused_ends: Vec<String>,
-    /// Locks that were misused.
-    pub(super) misused_locks: Vec<String>,
+    /// Locks, ends of tokens and replies that are not as the store promises.
+    pub(super) misused: Vec<String>,
     pub(super) stats: AuditStats,
     pub(super) vault_stats: VaultStats,
     pub(super) outcomes: Outcomes,
@@ -126,8 +124,7 @@ impl Log {
             clocks: Clocks::default(),
             unsettled_purges: Vec::new(),
             undecryptable: Vec::new(),
-            misused_ends: Vec::new(),
-            misused_locks: Vec::new(),
+            misused: Vec::new(),
             stats: AuditStats::default(),
             vault_stats: VaultStats::default(),
             outcomes: Outcomes::default(),

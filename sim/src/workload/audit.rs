@@ -59,9 +59,15 @@ impl<'a, H: Host> AuditActor<'a, H> {
         let (process, name) = (self.process, self.process.name.as_str());
         let text = match number {
             None => r#"{"operation":"heartbeat"}"#.to_owned(),
-            Some(number) => format!(
-                r#"{{"id":"{name}-{number:08x}","operation":"protect","message":"secret"}}"#
-            ),
+            Some(number) => {
+                let padding = match process.number {
+                    0 => " ".repeat(process.knobs.padding),
+                    _ => String::new(),
+                };
+                format!(
+                    r#"{{"id":"{name}-{number:08x}","operation":"protect{padding}","message":"secret"}}"#
+                )
+            }
         };
         let event = Event::from_json(&text).ok()?;
         let mut id = [0; 16];

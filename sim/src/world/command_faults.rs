@@ -79,6 +79,7 @@ impl Gate for FaultGate {
     }
 
     fn after(&mut self, _: ConnId, command: &Command, reply: &Reply) -> After {
+        self.world.check_size(command, reply);
         let verdict = self.world.command_faults(|faults| {
             faults.coverage.ran(command, reply, self.late);
             faults.departure(self.replica, reply, self.is_lagging)

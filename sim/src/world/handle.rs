@@ -10,8 +10,12 @@ use std::{
     time::Duration,
 };
 
+use bytes::BytesMut;
 use futures::FutureExt;
-use haechi_store_redis::crypto::manage;
+use haechi_store_redis::{
+    crypto::manage,
+    redis::{AuditKeys, AuditPrefix},
+};
 use parking_lot::Mutex;
 use redis_sim::{Command, Config, Redis, Reply, SharedRedis, Snapshot};
 
@@ -28,6 +32,9 @@ use crate::{
     record::{Clocks, Log, RunRecorder, Source},
     workload::{Host, KeyFaults, SharedKeys},
 };
+
+/// The largest reply about the end of a chain: a few hashes and a head.
+const END_BYTES: usize = 2000;
 
 /// A handle on the world, for every task in it.
 #[derive(Clone)]
@@ -181,7 +188,27 @@ impl WorldHandle {
                 .collect()
         });
         for reason in wrong {
-            self.misused_lock(reason);
+            self.misused(reason);
+        }
+    }
+
+    /// A reply about the end of the chain has no records, whose size is not bounded.
+    pub(super) fn check_size(&self, command: &Command, reply: &Reply) {
+        let Reply::Array(parts) = reply else { return };
+        let is_end = |kind: &&str| parts.first() == Some(&Reply::text(kind));
+        let Some(kind) = ["conflict", "tail"].iter().find(|kind| is_end(kind)) else {
+            return;
+        };
+        let chain = AuditKeys::new(AuditPrefix::default()).chain;
+        let mut bytes = BytesMut::new();
+        reply.encode(&mut bytes);
+        if command
+            .words()
+            .get(3)
+            .is_some_and(|key| *key == chain.as_bytes())
+            && bytes.len() > END_BYTES
+        {
+            self.misused(format!("a reply {kind} has {} bytes", bytes.len()));
         }
     }
 

@@ -3,32 +3,28 @@
 -- ARGV[1] the head:hash that the first record was sealed onto, '' for an
 --         empty chain: the fence
 -- ARGV[2] the highest sequence the writer has seen, 0 for none
--- ARGV[3] how many records follow ARGV[6], as a check of the call
+-- ARGV[3] its eventHash, '' for none
 -- ARGV[4] the sequence of the first record if this batch was sent before and
 --         its reply lost, 0 otherwise
 -- ARGV[5] the new head:hash
 -- ARGV[6] the new head
 -- ARGV[7] … the records
 --
--- Replies: {'committed'} · {'conflict', hash, head, length, state, record,
--- {hashes and identities at the batch's positions}} · {'diverged', detail} ·
--- {'wrongtype', key, type} · {'denied', command}. Only the first one writes.
+-- Replies: {'committed'} · {'conflict', hash, head, length, state, found,
+-- applied}, where applied is 1 if the batch's first record is in the chain ·
+-- {'diverged', detail} · {'wrongtype', key, type} · {'denied', command}. Only
+-- the first one writes, and none has a record: its size would not be bounded.
 
 local tail, fault = chain_end()
 if fault then return concluded(fault) end
 
 if tail.hash ~= ARGV[1] then
-  local reply, last = describe('conflict', tail, tonumber(ARGV[2]))
+  local reply, last = describe('conflict', tail, tonumber(ARGV[2]), ARGV[3])
   if not last then return concluded(reply) end
-  local landed, first = {}, tonumber(ARGV[4])
-  if first > 0 then
-    for sequence = first, math.min(last, first + tonumber(ARGV[3]) - 1) do
-      local state, record = standing(tail, last, sequence)
-      if state ~= 'at' then break end
-      landed[#landed + 1] = record
-    end
-  end
-  reply[7] = landed
+  local first = tonumber(ARGV[4])
+  local _, record = record_at(tail, last, first)
+  -- A batch is appended as a whole, and a record is stored as it was sent.
+  reply[7] = first > 0 and record == ARGV[7] and 1 or 0
   return concluded(reply)
 end
 

@@ -5,29 +5,51 @@
 -- What an append writes, in order.
 local WRITES = {{'RPUSH', KEYS[1]}, {'SET', KEYS[2]}, {'SET', KEYS[3]}}
 
--- Whether a record's eventHash is `hash`. For records written by a store it is
--- enough to find the auditIntegrity member and compare it with the text of head;
--- any other text is parsed.
+-- What a sealed record has once, and its event may have too.
+local MEMBER = '"auditIntegrity":'
+
+-- Whether a record that cjson does not read, since it is nested deeper or has a
+-- lone surrogate, names this hash and sequence.
+local function mentions(text, hash, sequence)
+  return string.find(text, '"eventHash"%s*:%s*"' .. string.gsub(hash, '%-', '%%-') .. '"') ~= nil
+    and string.find(text, '"sequence"%s*:%s*' .. string.format('%.0f', sequence) .. '[^%d]') ~= nil
+end
+
+-- A record's auditIntegrity; nil if cjson does not read the record.
+local function integrity_of(text)
+  local _, last = string.find(text, MEMBER, 1, true)
+  if last and not string.find(text, MEMBER, last + 1, true) then
+    local parsed, integrity = pcall(cjson.decode, string.match(text, '^%b{}', last + 1) or '')
+    if parsed then return integrity end
+  end
+  local parsed, record = pcall(cjson.decode, text)
+  if not parsed then return nil end
+  local integrity = type(record) == 'table' and record.auditIntegrity
+  return type(integrity) == 'table' and integrity or {}
+end
+
+-- Whether a record has this hash and sequence; and the hash that it has, '' if it
+-- cannot be read.
+local function is_record(text, hash, sequence)
+  local integrity = integrity_of(text)
+  if not integrity then return mentions(text, hash, sequence), '' end
+  local found = type(integrity.eventHash) == 'string' and integrity.eventHash or ''
+  return found == hash and integrity.sequence == sequence, found
+end
+
+-- Whether a record is the one that head and head:hash name. For records written by
+-- a store it is enough to compare its auditIntegrity with the text of head.
 local function is_sealed_as(text, head, hash)
-  local member = '"auditIntegrity":'
-  local first, last = string.find(text, member, 1, true)
+  local first, last = string.find(text, MEMBER, 1, true)
   if first and string.sub(text, last + 1, last + #head) == head
-      and not string.find(text, member, last + 1, true) then
+      and not string.find(text, MEMBER, last + 1, true) then
     return true
   end
   local sealed, integrity = pcall(cjson.decode, head)
   if not sealed or type(integrity) ~= 'table' or type(integrity.sequence) ~= 'number' then
     return false
   end
-  local parsed, record = pcall(cjson.decode, text)
-  if parsed then
-    return type(record) == 'table' and type(record.auditIntegrity) == 'table'
-      and record.auditIntegrity.eventHash == hash
-      and record.auditIntegrity.sequence == integrity.sequence
-  end
-  -- Nested deeper than cjson reads, or with a lone surrogate.
-  return string.find(text, '"eventHash"%s*:%s*"' .. string.gsub(hash, '%-', '%%-') .. '"') ~= nil
-    and string.find(text, '"sequence"%s*:%s*' .. string.format('%.0f', integrity.sequence) .. '[^%d]') ~= nil
+  return (is_record(text, hash, integrity.sequence))
 end
 
 -- A reply that a writer or reader concludes something from: `reply`, if this is
@@ -83,7 +105,7 @@ end
 -- The record at `sequence`: 'none' past the end, 'trimmed' before the list's
 -- first element, or 'at' and the record. Positions are counted from the tail, so
 -- that trimming makes no difference.
-local function standing(tail, last, sequence)
+local function record_at(tail, last, sequence)
   local back = last - sequence + 1
   if back < 1 then return 'none', '' end
   if back > tail.length then
@@ -93,10 +115,11 @@ local function standing(tail, last, sequence)
   return 'at', redis.call('LINDEX', KEYS[1], -back)
 end
 
--- The reply that describes the end of the chain to a writer that had seen
--- `seen` (a sequence; 0 for nothing seen): {kind, hash, head, length, state,
--- record}. The second value is the last sequence.
-local function describe(kind, tail, seen)
+-- The reply that describes the end of the chain to a writer that had seen the
+-- record `hash` at `seen` (a sequence; 0 for nothing seen): {kind, hash, head,
+-- length, state, found}. The state is 'unasked', 'stands', 'none', 'trimmed', or
+-- 'other' with the hash found. The second value is the last sequence.
+local function describe(kind, tail, seen, hash)
   if tail.length == 0 then
     return {kind, '', '', 0, seen > 0 and 'none' or 'unasked', ''}, 0
   end
@@ -108,6 +131,12 @@ local function describe(kind, tail, seen)
   if seen == 0 then
     return {kind, tail.hash, tail.head, tail.length, 'unasked', ''}, last
   end
-  local state, record = standing(tail, last, seen)
-  return {kind, tail.hash, tail.head, tail.length, state, record}, last
+  local state, record = record_at(tail, last, seen)
+  local found = ''
+  if state == 'at' then
+    local stands
+    stands, found = is_record(record, hash, seen)
+    state = stands and 'stands' or 'other'
+  end
+  return {kind, tail.hash, tail.head, tail.length, state, found}, last
 end

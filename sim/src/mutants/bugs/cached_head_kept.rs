@@ -18,13 +18,13 @@ impl PlantedBug for CachedHeadKept {
         let reply = next.append(batch).await?;
         Ok(match reply {
             Reply::Committed => reply,
-            Reply::Conflict { tail, landed } => Reply::Conflict {
+            Reply::Conflict { tail, applied } => Reply::Conflict {
                 tail: Tail {
                     head: batch.base,
                     seen: Seen::Stands,
                     ..tail
                 },
-                landed,
+                applied,
             },
         })
     }

@@ -34,15 +34,16 @@ impl PlantedBug for IdentityInherited {
         batch: &Batch<'_>,
     ) -> Result<Reply, AttemptError> {
         let reply = next.append(batch).await?;
-        let positions = match &reply {
-            Reply::Committed => batch
+        if matches!(
+            reply,
+            Reply::Committed | Reply::Conflict { applied: true, .. }
+        ) {
+            let hashes = batch
                 .records
                 .iter()
-                .map(|record| record.position())
-                .collect(),
-            Reply::Conflict { landed, .. } => landed.clone(),
-        };
-        lock(&self.stands).extend(positions.iter().map(|position| position.event_hash));
+                .map(|record| record.position().event_hash);
+            lock(&self.stands).extend(hashes);
+        }
         Ok(reply)
     }
 
