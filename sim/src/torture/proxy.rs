@@ -1,6 +1,7 @@
 //! The link between one replica and redis-server: a TCP proxy that delays
 //! commands and replies, replaces replies by errors, cuts connections before a
-//! command runs, after it, or in the middle of its reply, and leads to a replica of redis-server for a while.
+//! command runs, after it, or in the middle of its reply, and leads to a replica
+//! of redis-server for a while.
 
 use std::{collections::VecDeque, io, net::Ipv4Addr, sync::Arc, time::Duration};
 

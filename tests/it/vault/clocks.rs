@@ -282,25 +282,21 @@ async fn tokens_with_a_moved_end_do_not_hold_up_purging() {
     let (clock, vault, _) = simulated().await;
     vault.purge_expired().await.unwrap();
     clock.advance(days(20.0));
-    for number in 0..16 {
-        let made = email(&vault, &number.to_string()).await;
-        let near = iso8601(clock.wall());
-        tamper(&vault, &made, &made, |record| {
-            record["expiresAt"] = near.clone().into();
-        })
-        .await;
-    }
+    let move_ends = async || {
+        for number in 0..16 {
+            let made = email(&vault, &number.to_string()).await;
+            let near = iso8601(clock.wall());
+            tamper(&vault, &made, &made, |record| {
+                record["expiresAt"] = near.clone().into();
+            })
+            .await;
+        }
+    };
+    move_ends().await;
     let pruned = async || vault.prune(16).await.unwrap();
     assert!(pruned().await.more);
     assert!(!pruned().await.more, "they are no longer due");
-    for number in 0..16 {
-        let made = email(&vault, &number.to_string()).await;
-        let near = iso8601(clock.wall());
-        tamper(&vault, &made, &made, |record| {
-            record["expiresAt"] = near.clone().into();
-        })
-        .await;
-    }
+    move_ends().await;
     clock.advance(days(11.0));
     // Anna's has expired.
     assert_eq!(vault.purge_expired().await.unwrap().purged, 1);
