@@ -294,8 +294,9 @@ fn print_summary(summary: &Summary, options: &WorldOptions, wall: Duration, jobs
     let unreached = summary.unreached(options);
     let all = summary.marks.len() + unreached.len();
     eprintln!("{} of {all} situations met", summary.marks.len());
-    for mark in unreached {
-        eprintln!("  {mark:<44}   never (run more seeds)");
+    if !unreached.is_empty() {
+        let unreached: Vec<_> = unreached.iter().map(ToString::to_string).collect();
+        eprintln!("never met (run more seeds): {}", unreached.join(", "));
     }
     match summary.verdict() {
         Verdict::Ok => eprintln!("no violation"),

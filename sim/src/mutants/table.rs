@@ -8,8 +8,8 @@ use super::{
         AmbientRandomness, AuditElsewhere, BatchCutInTwo, CachedHeadKept, CopiedRecordBelieved,
         DiffInTwoScripts, EnvelopeEndKept, FenceInTwoCommands, FirstDiffKept, FirstPageKept,
         IdentityInherited, LockNotCompared, LockTrusted, LostReply, NoAppendId, NoTombstone,
-        OwnClockRules, PatchedAppend, PatchedApply, PlaintextInEnvelope, PurgeDropped,
-        ResentAsAnother, ScriptRunTwice, SnapshotBeforeVersion, UnfencedDeletes,
+        OwnClockReveals, OwnClockRules, PatchedAppend, PatchedApply, PlaintextInEnvelope,
+        PurgeDropped, ResentAsAnother, ScriptRunTwice, SnapshotBeforeVersion, UnfencedDeletes,
         UnknownAcknowledged,
     },
     patch::StalePatch,
@@ -218,6 +218,11 @@ all(redis.call, 'HSET', KEYS[1], sets)
             VAULT(options);
             options.faults = vec![ProcessFault::ClockJump.into(), ProcessFault::ClockDrift.into()];
         } => OwnClockRules = OwnClockRules;
+    OwnClockReveals "own_clock_reveals": "a process's own clock alone decides whether a token may be revealed",
+        |options| {
+            VAULT(options);
+            options.faults = vec![ServerFault::ServerClockJump.into()];
+        } => OwnClockReveals = OwnClockReveals;
     CopiedRecordBelieved "copied_record_believed": "a reveal opens whatever record is under the token, also another token's",
         VAULT => CopiedRecordBelieved = CopiedRecordBelieved::default();
     // It takes a clock that goes on by days.

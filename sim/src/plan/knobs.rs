@@ -135,6 +135,12 @@ impl Knobs {
             (lock_ttl, wait, 20.min(wait))
         });
         let deadline = scaled(rng, 10_000).max(reply_timeout) * rng.random_range(1..=3);
+        let short = &mut generator(seed, "short deadlines");
+        let deadline = if lock.is_none() && replicas <= 3 && short.random_ratio(1, 4) {
+            short.random_range(20..=60).max(4 * (latency.1 + TICK_MS))
+        } else {
+            deadline
+        };
         let writers = [1, 1, 2, 4, 8][rng.random_range(0..5)].min(options.ops.max(1));
         let think = [0, 0, 5, 20][rng.random_range(0..4)];
         // About as long as the operations and the start take without faults.

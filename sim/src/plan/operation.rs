@@ -93,6 +93,11 @@ pub enum TokenVaultOperation {
     },
     /// Purge all expired tokens, by the index.
     PurgeExpired,
+    /// Open another vault, and close the one before while it may be busy.
+    Reopen {
+        /// How long closing may take, in milliseconds.
+        within: u64,
+    },
 }
 
 /// What callers do that drop the future before it is ready.
@@ -240,7 +245,8 @@ impl Operation {
     /// The longest time in it.
     pub(super) fn longest_ms(&self) -> u64 {
         let lifetime = match &self.action {
-            Action::Audit(AuditOperation::Reopen { within }) => *within,
+            Action::Audit(AuditOperation::Reopen { within })
+            | Action::TokenVault(TokenVaultOperation::Reopen { within }) => *within,
             Action::TokenStore(TokenStoreOperation::Change(change)) => change.lifetime,
             Action::TokenStore(
                 TokenStoreOperation::ReadAll | TokenStoreOperation::ReadTokens { .. },
@@ -259,6 +265,10 @@ impl Action {
         let change = |rng: &mut _, kind| {
             Self::TokenStore(TokenStoreOperation::Change(Change::draw(rng, vault, kind)))
         };
+        if rng.random_ratio(1, 60) {
+            let within = rng.random_range(0..=vault.deadline);
+            return Self::TokenVault(TokenVaultOperation::Reopen { within });
+        }
         match vault.draw_action(rng) {
             VaultAction::Read => Self::TokenStore(TokenStoreOperation::ReadAll),
             VaultAction::Peek => Self::TokenStore(TokenStoreOperation::ReadTokens {

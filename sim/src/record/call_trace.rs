@@ -231,6 +231,12 @@ impl CallTrace {
             })
     }
 
+    /// Whether an attempt's reply was lost.
+    pub(super) fn has_lost_reply(&self) -> bool {
+        let mut attempts = self.attempts.iter();
+        attempts.any(|attempted| attempted.reply_lost)
+    }
+
     /// What was attempted last.
     pub(crate) fn last(&self) -> Option<Mutation<Text<'static>>> {
         Some(self.attempts.last()?.mutation(None))

@@ -1,9 +1,13 @@
 //! Coverage marks: situations that a long run must reach. A run reports those
 //! that it did not reach.
 
-use std::{collections::BTreeMap, fmt, sync::LazyLock};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    sync::LazyLock,
+};
 
-use haechi_history::{History, Outcome};
+use haechi_history::{Function, History, OpId, Outcome};
 use haechi_store_redis::{
     audit::AuditStats,
     redis::script::{RELEASE, Script},
@@ -46,6 +50,8 @@ pub enum Situation {
     LateCommandSettledByReceipt,
     /// A late command was refused because the receipt of its mutation could be gone.
     LateCommandWithoutReceipt,
+    /// A mutation had nothing to do once an attempt of it could have been applied.
+    NothingToDoAfterLostReply,
     /// A mutation waited for the lock of a foreign writer.
     ForeignLockMet,
 }
@@ -57,6 +63,8 @@ pub enum Mark {
     Met(Situation),
     /// A fault struck during an operation that ended so.
     During(FaultKind, Ending),
+    /// A fault of this class struck during this operation, which ended so.
+    Crossed(Function, Ending, FaultClass),
 }
 
 impl Mark {
@@ -68,7 +76,15 @@ impl Mark {
                 .iter()
                 .map(move |ending| Self::During(kind, *ending))
         };
-        situations.chain(FaultKind::all().flat_map(endings))
+        let crossed = Function::VARIANTS.iter().flat_map(|f| {
+            Ending::VARIANTS.iter().flat_map(move |ending| {
+                let classes = FaultClass::VARIANTS.iter();
+                classes.map(move |class| Self::Crossed(*f, *ending, *class))
+            })
+        });
+        situations
+            .chain(FaultKind::all().flat_map(endings))
+            .chain(crossed)
     }
 
     /// Whether enough worlds with these options reach it.
@@ -77,6 +93,22 @@ impl Mark {
         let has = |class: FaultClass| class.kinds().all(|kind| options.faults.contains(&kind));
         let situation = match self {
             Self::During(kind, _) => return options.faults.contains(&kind),
+            Self::Crossed(f, ending, class) => {
+                let (is_drawn, only_reads) = match f {
+                    Function::Append => (options.workload.has_chain(), false),
+                    Function::ReadChain => (options.workload.has_chain(), true),
+                    Function::Mutate
+                    | Function::Tokenize
+                    | Function::Purge
+                    | Function::PurgeExpired => (options.workload.has_vault(), false),
+                    Function::Read | Function::Reveal | Function::Detokenize => {
+                        (options.workload.has_vault(), true)
+                    }
+                };
+                // A read is unknown only where its process died or its caller left.
+                let is_rare = only_reads && ending == Ending::Unknown;
+                return is_drawn && !is_rare && has(class);
+            }
             Self::Met(situation) => situation,
         };
         match situation {
@@ -85,7 +117,8 @@ impl Mark {
             }
             Situation::ReceiptAnsweredSecondAttempt
             | Situation::LateCommandSettledByReceipt
-            | Situation::LateCommandWithoutReceipt => {
+            | Situation::LateCommandWithoutReceipt
+            | Situation::NothingToDoAfterLostReply => {
                 options.workload.has_vault() && has(FaultClass::Network)
             }
             Situation::FenceRetriedThrice | Situation::NoscriptMet => true,
@@ -102,6 +135,11 @@ impl fmt::Display for Mark {
             Self::Met(situation) => f.write_str(situation.into()),
             Self::During(kind, ending) => {
                 write!(f, "{kind}_then_{}", <&str>::from(ending))
+            }
+            Self::Crossed(function, ending, class) => {
+                let (class, ending): (&str, &str) = (class.into(), ending.into());
+                let function = function.name();
+                write!(f, "{class}_fault_in_{function}_then_{ending}")
             }
         }
     }
@@ -169,6 +207,8 @@ impl CoverageRecorder {
     pub(crate) fn close(
         mut self,
         history: &History,
+        called: &BTreeMap<OpId, Function>,
+        idle_after_lost_reply: u64,
         stats: &AuditStats,
         vault_stats: &VaultStats,
     ) -> Marks {
@@ -181,17 +221,29 @@ impl CoverageRecorder {
         if vault_stats.settled_by_receipt > 0 {
             self.met(Situation::ReceiptAnsweredSecondAttempt);
         }
+        for _ in 0..idle_after_lost_reply {
+            self.met(Situation::NothingToDoAfterLostReply);
+        }
         for operation in history.operations() {
             let ending = match operation.outcome {
                 Outcome::Unknown(_) => Ending::Unknown,
                 Outcome::Failed(_) => Ending::Fail,
                 _ => Ending::Ok,
             };
+            let f = called.get(&operation.id).copied().unwrap_or(operation.f);
+            let mut marks = BTreeSet::new();
             for (kind, times) in &self.strikes {
                 let next = times.partition_point(|time| *time < operation.start);
                 if times.get(next).is_some_and(|time| *time <= operation.end) {
-                    *self.marks.entry(Mark::During(*kind, ending)).or_default() += 1;
+                    marks.insert(Mark::During(*kind, ending));
+                    // One of no length is what a call did besides its mutation.
+                    if operation.start < operation.end {
+                        marks.insert(Mark::Crossed(f, ending, kind.class()));
+                    }
                 }
+            }
+            for mark in marks {
+                *self.marks.entry(mark).or_default() += 1;
             }
         }
         self.marks

@@ -38,6 +38,10 @@ pub(crate) struct Log {
     pub(super) handles: BTreeMap<OpId, Position>,
     /// The calls into the vault in progress, by their first operation.
     pub(super) calls: BTreeMap<OpId, CallTrace>,
+    /// What callers asked for in operations that are mutations in the history.
+    pub(super) called: BTreeMap<OpId, Function>,
+    /// Calls that had nothing to do once an attempt of them could have been applied.
+    pub(super) idle_after_lost_reply: u64,
     /// Attempts at the vault outside of any recorded call.
     pub(super) stray_attempts: u64,
     /// Why mutations of processes that follow the reference's protocol failed.
@@ -116,6 +120,8 @@ impl Log {
             appends: BTreeMap::new(),
             handles: BTreeMap::new(),
             calls: BTreeMap::new(),
+            called: BTreeMap::new(),
+            idle_after_lost_reply: 0,
             stray_attempts: 0,
             foreign_failures: Vec::new(),
             audits: Vec::new(),

@@ -1,8 +1,9 @@
 //! The handle for recording, and the progress of each process: which operations
 //! it has taken, begun and ended.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use haechi_history::{Function, OpId};
 use parking_lot::{Mutex, MutexGuard};
 
 use super::log::{Log, Time};
@@ -11,6 +12,9 @@ use crate::plan::Operation;
 /// How long a replica may make no progress after the last fault has healed, in
 /// addition to three deadlines.
 const PROGRESS_BOUND: Duration = Duration::from_secs(30);
+
+/// How many times as long it may take until one operation of each kind has succeeded.
+const PROOF_BOUNDS: u32 = 4;
 
 /// Where a process takes its operations from.
 pub(crate) enum Source {
@@ -160,15 +164,26 @@ impl RunRecorder {
         self.0.processes[replica].life.lock().proved_progress
     }
 
+    /// What callers asked for in operations that are mutations in the history.
+    pub(crate) fn called(&self) -> BTreeMap<OpId, Function> {
+        std::mem::take(&mut self.log().called)
+    }
+
+    /// How many calls had nothing to do once an attempt of them could have been applied.
+    pub(crate) fn idle_after_lost_reply(&self) -> u64 {
+        self.log().idle_after_lost_reply
+    }
+
     /// The replicas that have not proved progress, and completed no operation
-    /// for too long after the last fault healed. `deadline` is that of an
-    /// operation.
+    /// for too long after the last fault healed, or not one of each kind. `deadline` is
+    /// that of an operation.
     pub(crate) fn stuck(&self, healed: Duration, deadline: Duration) -> Option<String> {
         let bound = PROGRESS_BOUND + deadline * 3;
         let now = self.now();
         let waits = |process: &usize| {
             let life = self.0.processes[*process].life.lock();
-            !life.proved_progress && now > healed.max(life.last_progress) + bound
+            let since = (life.last_progress + bound).min(healed + PROOF_BOUNDS * bound);
+            !life.proved_progress && now > since.max(healed + bound)
         };
         let waiting: Vec<_> = (0..self.process_count())
             .filter(waits)
@@ -176,8 +191,8 @@ impl RunRecorder {
             .collect();
         (!waiting.is_empty()).then(|| {
             format!(
-                "for {} ms after the last fault healed, {} made no progress",
-                bound.as_millis(),
+                "{} ms after the last fault healed, {} made no progress",
+                now.saturating_sub(healed).as_millis(),
                 waiting.join(", ")
             )
         })

@@ -36,11 +36,12 @@ pub(crate) struct Failure {
 }
 
 impl RunRecorder {
-    /// A call that changes tokens begins.
-    pub(crate) fn call(&self, replica: usize, process: &str) -> Option<OpId> {
+    /// A call that changes tokens, or may, begins: `f` is what the caller asked for.
+    pub(crate) fn call(&self, replica: usize, process: &str, f: Function) -> Option<OpId> {
         let op = self.invoke(replica, process, Function::Mutate, None)?;
         let mut log = self.log();
         let now = log.now();
+        log.called.insert(op, f);
         let trace = CallTrace::new(replica, process, op, now);
         log.calls.insert(op, trace);
         Some(op)
@@ -69,6 +70,11 @@ impl RunRecorder {
         if let (Some(call), Some((replica, process))) = (call, next) {
             self.end_applied(call, None);
             if let Some(op) = self.invoke(replica, &process, Function::Mutate, None) {
+                let mut log = self.log();
+                if let Some(f) = log.called.get(&call).copied() {
+                    log.called.insert(op, f);
+                }
+                drop(log);
                 self.in_call(Some(call), |trace| trace.go_on(op));
             }
         }
@@ -120,6 +126,9 @@ impl RunRecorder {
             return;
         };
         log.unsettled(&trace);
+        if matches!(ended, Ended::Idle(_)) && trace.has_lost_reply() {
+            log.idle_after_lost_reply += 1;
+        }
         drop(log);
         let (replica, process, op) = (trace.replica, trace.process.as_str(), trace.op);
         match ended {

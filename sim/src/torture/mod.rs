@@ -145,6 +145,14 @@ async fn round(
     let mut server = Server::start(&options.redis_server)?;
     let redis_replica = server.start_replica(&options.redis_server)?;
     let (primary, lagging) = (server.port(), redis_replica.port());
+    if let Some(vault) = &knobs.vault {
+        let (keys, kept) = (
+            VaultKeys::new(VaultPrefix::default()),
+            vault.receipts.to_string(),
+        );
+        let stored = server.run(&["HSET", &keys.receipts, "#kept", &kept]);
+        stored.map_err(io::Error::other)?;
+    }
     let tally = Tally::default();
     let goes_on = Arc::new(AtomicBool::new(true));
     let began = clock.now();

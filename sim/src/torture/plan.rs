@@ -18,7 +18,6 @@ pub fn is_supported(kind: FaultKind) -> bool {
         | Needs::ServerCommands
         | Needs::ServerProcess => true,
         // A proxy cannot lose what TCP has acknowledged, all replicas share one
-        // A proxy cannot lose what TCP has acknowledged, all replicas share one
         // wall clock and keys in memory, and redis-server has no command for these
         // states.
         Needs::LossyLink | Needs::WallClock | Needs::KeyStorage | Needs::ServerModes => false,

@@ -4,7 +4,7 @@
 use std::{future::Future, pin::pin, task::Poll};
 
 use futures::future::LocalBoxFuture;
-use haechi_history::Outcome;
+use haechi_history::{Function, Outcome};
 use rand_chacha::ChaCha8Rng;
 
 use super::{Actor, Host, Process, audit::AuditActor, token_vault::TokenVaultActor};
@@ -53,7 +53,15 @@ impl<'a, H: Host> CancellationActor<'a, H> {
     /// Carries out a call of the vault.
     async fn vault_call(&self, vault: &TokenVaultActor<'_, H>, operation: &CancelledOperation) {
         let recorder = self.process.recorder;
-        let Some(call) = recorder.call(self.process.number, &self.process.name) else {
+        let f = match operation {
+            CancelledOperation::Tokenize { .. } => Function::Tokenize,
+            CancelledOperation::Purge { .. } => Function::Purge,
+            CancelledOperation::PurgeExpired { .. } => Function::PurgeExpired,
+            CancelledOperation::Reveal { .. } => Function::Reveal,
+            CancelledOperation::Detokenize { .. } => Function::Detokenize,
+            CancelledOperation::Append { .. } => return,
+        };
+        let Some(call) = recorder.call(self.process.number, &self.process.name, f) else {
             return;
         };
         let (acting, polls): (LocalBoxFuture<'_, _>, u32) = match *operation {

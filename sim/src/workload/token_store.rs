@@ -89,7 +89,8 @@ impl<'a, H: Host> TokenStoreActor<'a, H> {
     /// Reads some tokens: in the history, a mutate without writes.
     async fn read_tokens(&self, tokens: &[usize]) {
         let recorder = self.process.recorder;
-        let Some(op) = recorder.call(self.process.number, &self.process.name) else {
+        let Some(op) = recorder.call(self.process.number, &self.process.name, Function::Read)
+        else {
             return;
         };
         let contended = contended(tokens);
@@ -105,7 +106,7 @@ impl<'a, H: Host> TokenStoreActor<'a, H> {
     /// Changes tokens; returns whether that was applied.
     async fn change(&self, caller: usize, to_do: &Change) -> bool {
         let (process, recorder) = (self.process, self.process.recorder);
-        let Some(op) = recorder.call(process.number, &process.name) else {
+        let Some(op) = recorder.call(process.number, &process.name, Function::Mutate) else {
             return false;
         };
         let wall = process.clock.wall();

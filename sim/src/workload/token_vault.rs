@@ -48,7 +48,7 @@ impl<'a, H: Host> TokenVaultActor<'a, H> {
         let Some(token_type) = token_type else {
             return Ok(());
         };
-        let vault = &self.client.vault;
+        let vault = self.client.vault();
         let made = vault.tokenize(&token_type, &plaintext, Details::default());
         match made.await {
             Ok(made) => {
@@ -71,7 +71,7 @@ impl<'a, H: Host> TokenVaultActor<'a, H> {
             return Ok(());
         };
         let recorder = self.process.recorder;
-        match self.client.vault.reveal(token.as_str(), None).await {
+        match self.client.vault().reveal(token.as_str(), None).await {
             Ok(revealed) => {
                 let value = (token.to_string(), hash(revealed.expose()));
                 recorder.accessed(call, Function::Reveal, vec![value]);
@@ -103,7 +103,7 @@ impl<'a, H: Host> TokenVaultActor<'a, H> {
     pub(super) async fn detokenize(&self, call: OpId) -> Result<(), Failure> {
         let known = self.client.known(40);
         let names: Vec<String> = known.iter().map(ToString::to_string).collect();
-        match self.client.vault.detokenize(&names).await {
+        match self.client.vault().detokenize(&names).await {
             Ok(restored) => {
                 let values = restored.into_iter().filter_map(|restored| {
                     let plaintext = restored.plaintext?;
@@ -135,13 +135,13 @@ impl<'a, H: Host> TokenVaultActor<'a, H> {
             return Ok(());
         };
         self.process.recorder.purges(call, Function::Purge);
-        purged(self.client.vault.purge(token.as_str()).await)
+        purged(self.client.vault().purge(token.as_str()).await)
     }
 
     /// Purges all expired tokens.
     pub(super) async fn purge_expired(&self, call: OpId) -> Result<(), Failure> {
         self.process.recorder.purges(call, Function::PurgeExpired);
-        purged(self.client.vault.purge_expired().await)
+        purged(self.client.vault().purge_expired().await)
     }
 }
 
@@ -180,7 +180,18 @@ impl<H: Host> TokenVaultActor<'_, H> {
     /// Carries out one operation; returns whether it succeeded.
     async fn call(&self, operation: &TokenVaultOperation) -> bool {
         let recorder = self.process.recorder;
-        let Some(call) = recorder.call(self.process.number, &self.process.name) else {
+        let f = match operation {
+            TokenVaultOperation::Reopen { within } => {
+                self.client.reopen(self.process, *within).await;
+                return true;
+            }
+            TokenVaultOperation::Tokenize { .. } => Function::Tokenize,
+            TokenVaultOperation::Reveal { .. } => Function::Reveal,
+            TokenVaultOperation::Detokenize => Function::Detokenize,
+            TokenVaultOperation::Purge { .. } => Function::Purge,
+            TokenVaultOperation::PurgeExpired => Function::PurgeExpired,
+        };
+        let Some(call) = recorder.call(self.process.number, &self.process.name, f) else {
             return false;
         };
         let act = async {
@@ -192,6 +203,7 @@ impl<H: Host> TokenVaultActor<'_, H> {
                 TokenVaultOperation::Detokenize => self.detokenize(call).await,
                 TokenVaultOperation::Purge { number } => self.purge(call, *number).await,
                 TokenVaultOperation::PurgeExpired => self.purge_expired(call).await,
+                TokenVaultOperation::Reopen { .. } => Ok(()),
             }
         };
         let ended = CALL.scope(call, Box::pin(act)).await;

@@ -4,7 +4,7 @@
 //! Its audit records go to the chain of the same Redis or, in a world without one,
 //! to memory.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use haechi_history::OpId;
 
@@ -51,14 +51,14 @@ type Keys<C, E> = KeysUnderTest<LocalKeys<ProcessKeys<C>, C, E>>;
 
 /// The vault of one process.
 pub(super) struct VaultClient<H: Host> {
-    pub(super) vault: Vault<H>,
+    vault: Mutex<Vault<H>>,
+    policy: VaultPolicy,
     keys: Arc<Keys<H::Clock, H::Entropy>>,
     clock: H::Clock,
     /// Tokens returned to this process.
     known: Mutex<Vec<TokenId>>,
     tasks: CallTasks,
-    /// Kept alive while the vault records in it.
-    _audit: AuditSink<H::Clock, H::Entropy>,
+    audit: AuditSink<H::Clock, H::Entropy>,
 }
 
 /// What calls go on with when their callers have left.
@@ -146,22 +146,47 @@ impl<H: Host> VaultClient<H> {
             policy.reveal = RevealPolicy::Allowed("simulation".to_owned());
         }
         let tasks = CallTasks::default();
+        let vault = TokenVault::new(
+            tokens.clone(),
+            keys.clone(),
+            audit.clone(),
+            clock.clone(),
+            entropy,
+            policy.clone(),
+            tasks.spawn(),
+        );
         Some(Self {
-            vault: TokenVault::new(
-                tokens.clone(),
-                keys.clone(),
-                audit.clone(),
-                clock.clone(),
-                entropy,
-                policy,
-                tasks.spawn(),
-            ),
+            vault: Mutex::new(vault),
+            policy,
             keys,
             clock,
             known: Mutex::default(),
             tasks,
-            _audit: audit,
+            audit,
         })
+    }
+
+    /// The vault that is open.
+    pub(super) fn vault(&self) -> Vault<H> {
+        self.vault.lock().clone()
+    }
+
+    /// Opens another vault, and closes the one before within so many milliseconds.
+    pub(super) async fn reopen(&self, process: &Process<'_, H>, within: u64) {
+        let next = TokenVault::new(
+            self.vault().tokens().clone(),
+            self.keys.clone(),
+            self.audit.clone(),
+            self.clock.clone(),
+            process.entropy.clone(),
+            self.policy.clone(),
+            self.tasks.spawn(),
+        );
+        let before = std::mem::replace(&mut *self.vault.lock(), next);
+        let ended = before.close(Duration::from_millis(within)).await;
+        let name = process.name.as_str();
+        let trace = || format!("{name} closed a vault, all had ended: {ended}");
+        process.recorder.trace(trace);
     }
 
     /// What a call goes on with when its caller has left.

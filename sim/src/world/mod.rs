@@ -167,7 +167,13 @@ pub fn carry_out(schedule: &Schedule, variant: Variant, capture: Capture) -> Wor
     let stale = stale.map(|stale| HarnessError::PlantedBug(stale.to_string()));
     run.harness_errors.extend(stale);
     WorldReport {
-        marks: coverage.close(&run.history, &run.stats, &run.vault_stats),
+        marks: coverage.close(
+            &run.history,
+            &world.called(),
+            world.idle_after_lost_reply(),
+            &run.stats,
+            &run.vault_stats,
+        ),
         run,
         knobs,
         begun: world.begun(),

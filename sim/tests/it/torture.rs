@@ -144,15 +144,15 @@ fn the_server_is_killed_with_the_program() {
     use std::os::unix::fs::PermissionsExt;
 
     let directory = tempfile::tempdir().unwrap();
-    let (script, ports) = (
+    let (script, servers) = (
         directory.path().join("server"),
-        directory.path().join("ports"),
+        directory.path().join("servers"),
     );
     let real = std::env::var("REDIS_SERVER").unwrap_or_else(|_| "redis-server".into());
     // The port is the second argument of a server.
     let text = format!(
-        "#!/bin/sh\necho $2 >> '{}'\nexec {real} \"$@\"\n",
-        ports.display()
+        "#!/bin/sh\necho $2 $$ >> '{}'\nexec {real} \"$@\"\n",
+        servers.display()
     );
     std::fs::write(&script, text).unwrap();
     std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
@@ -164,9 +164,15 @@ fn the_server_is_killed_with_the_program() {
         .spawn()
         .unwrap();
     let listens = || {
-        let ports = std::fs::read_to_string(&ports).unwrap_or_default();
-        let mut ports = ports.lines().filter_map(|port| port.parse::<u16>().ok());
-        ports.any(|port| TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok())
+        let servers = std::fs::read_to_string(&servers).unwrap_or_default();
+        servers.lines().any(|server| {
+            let (port, pid) = server.split_once(' ').unwrap_or_default();
+            let port: u16 = port.parse().unwrap_or_default();
+            // Another test's server may listen on the same port by then.
+            let is_alive = Command::new("kill").args(["-0", pid]).output();
+            is_alive.is_ok_and(|output| output.status.success())
+                && TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok()
+        })
     };
     eventually(listens);
     program.kill().unwrap();

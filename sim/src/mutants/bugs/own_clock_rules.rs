@@ -7,6 +7,7 @@ use haechi_store_redis::{
     vault::store::{Due, Load, Loaded, Observed, Page, ServerTime},
 };
 
+use super::OwnClockReveals;
 use crate::mutants::bug::{PlantedBug, RedisVault};
 
 pub(in crate::mutants) struct OwnClockRules;
@@ -18,9 +19,7 @@ impl PlantedBug for OwnClockRules {
         what: Load<'_>,
         observed: &Observed,
     ) -> Result<Loaded, AttemptError> {
-        let mut loaded = next.load(what, observed).await?;
-        loaded.server_time = ServerTime::new(next.wall());
-        Ok(loaded)
+        OwnClockReveals.load(next, what, observed).await
     }
 
     /// The index is asked for by the server's clock too, and so is not believed.
