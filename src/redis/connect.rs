@@ -11,8 +11,8 @@ use redis::{AsyncConnectionConfig, Client, RedisResult, aio::ConnectionLike};
 /// codec, pipelining, timeouts, reconnecting.
 pub trait Connect: Clone + Send + Sync + 'static {
     /// A connection. Dropping its last clone must close it: the store drops a
-    /// connection after a timeout, so that a late reply cannot be taken for
-    /// another command's.
+    /// connection after a timeout. A reply whose future was dropped must not be
+    /// taken for another command's.
     type Connection: ConnectionLike + Clone + Send + Sync + 'static;
 
     /// Opens a connection. The store limits the time; an implementation needs
