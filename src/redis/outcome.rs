@@ -19,7 +19,7 @@ pub(crate) enum Stage {
 
 /// Temporary errors that Redis raises before the first write of a command or
 /// script, with the next step.
-const TEMPORARY: [(&str, &str); 9] = [
+const TEMPORARY: [(&str, &str); 11] = [
     (
         "READONLY",
         "this is a replica: point the store at the primary",
@@ -47,10 +47,18 @@ const TEMPORARY: [(&str, &str); 9] = [
         "the cluster does not serve the key's slot: wait for it to heal",
     ),
     ("TRYAGAIN", "the key's slot is being moved: wait"),
+    (
+        "MOVED",
+        "this is one node of a cluster: point the store at the one that serves its keys",
+    ),
+    (
+        "ASK",
+        "this is one node of a cluster: point the store at the one that serves its keys",
+    ),
 ];
 
 /// Permanent errors of the same kind.
-const PERMANENT: [(&str, &str); 7] = [
+const PERMANENT: [(&str, &str); 5] = [
     ("NOAUTH", "give a user and password"),
     ("WRONGPASS", "check the user and password"),
     (
@@ -60,14 +68,6 @@ const PERMANENT: [(&str, &str); 7] = [
     (
         "CROSSSLOT",
         "choose a prefix with a hash tag, so that all keys are in one slot",
-    ),
-    (
-        "MOVED",
-        "this is one node of a cluster: point the store at the one that serves its keys",
-    ),
-    (
-        "ASK",
-        "this is one node of a cluster: point the store at the one that serves its keys",
     ),
     (
         "NOPROTO",
@@ -136,7 +136,10 @@ pub(crate) fn spoils_connection(error: &RedisError) -> bool {
             // The host name may point to another server by now.
             matches!(
                 kind,
-                ServerErrorKind::ReadOnly | ServerErrorKind::MasterDown
+                ServerErrorKind::ReadOnly
+                    | ServerErrorKind::MasterDown
+                    | ServerErrorKind::Moved
+                    | ServerErrorKind::Ask
             ) || is_out_of_clients(error)
         }
         ErrorKind::Extension => matches!(error.code(), Some("NOAUTH")),
@@ -291,6 +294,8 @@ mod tests {
         for spoiling in [
             server(ServerErrorKind::ReadOnly),
             server(ServerErrorKind::MasterDown),
+            server(ServerErrorKind::Moved),
+            server(ServerErrorKind::Ask),
             RedisError::from((
                 ErrorKind::Server(ServerErrorKind::ResponseError),
                 "ERR",

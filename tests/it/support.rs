@@ -15,8 +15,8 @@ use haechi_store_redis::{
 use redis::aio::MultiplexedConnection;
 use redis_sim::server_process::RedisServer;
 use redis_sim::{
-    Config, Redis, SharedRedis,
-    server::{Open, serve_connection},
+    Command, Config, Redis, SharedRedis,
+    server::{Before, ConnId, Gate, serve_connection},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -135,11 +135,35 @@ pub(crate) async fn cutting_proxy(server: &RedisServer, nth: u64) -> (String, Ar
 #[derive(Clone)]
 pub(crate) struct InMemory {
     redis: SharedRedis,
+    refusal: Option<&'static str>,
+}
+
+/// Replies this error to every command.
+struct Refuses(Option<&'static str>);
+
+impl Gate for Refuses {
+    fn before(&mut self, _: ConnId, _: &Command) -> Before {
+        self.0
+            .map_or(Before::Run, |error| Before::Refuse(error.to_owned()))
+    }
 }
 
 impl InMemory {
     pub(crate) fn new() -> Self {
         Self::over(Config::wall_clock())
+    }
+
+    /// A server that replies this error to every command.
+    pub(crate) fn refusing(error: &'static str) -> Self {
+        Self {
+            refusal: Some(error),
+            ..Self::new()
+        }
+    }
+
+    /// The server itself.
+    pub(crate) fn redis(&self) -> &SharedRedis {
+        &self.redis
     }
 
     /// A server with this clock.
@@ -158,6 +182,7 @@ impl InMemory {
     fn over(config: Config) -> Self {
         Self {
             redis: Arc::new(Mutex::new(Redis::new(config))),
+            refusal: None,
         }
     }
 }
@@ -167,14 +192,14 @@ impl Connect for InMemory {
 
     async fn connect(&self) -> redis::RedisResult<Self::Connection> {
         let (ours, theirs) = tokio::io::duplex(1 << 16);
-        let redis = self.redis.clone();
+        let (redis, gate) = (self.redis.clone(), Refuses(self.refusal));
         let clock = SystemClock::new();
         tokio::spawn(async move {
             let sleep = |duration| {
                 let clock = clock.clone();
                 async move { clock.sleep(duration).await }
             };
-            let gate = Arc::new(Mutex::new(Open));
+            let gate = Arc::new(Mutex::new(gate));
             let _ = serve_connection(theirs, redis, gate, sleep).await;
         });
         let info = redis::RedisConnectionInfo::default().set_skip_set_lib_name();
