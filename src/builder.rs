@@ -9,8 +9,8 @@ use crate::{
     crypto::CryptoProvider,
     entropy::{Entropy, SystemEntropy},
     redis::{
-        AuditPrefix, Connect, LockPolicy, NotReady, OpenError, RedisAuditConfig, RedisAuditStore,
-        RedisVaultConfig, RedisVaultStore, Timeouts, VaultPrefix, client::Client,
+        AuditPrefix, Connect, Link, LockPolicy, NotReady, OpenError, RedisAuditConfig,
+        RedisAuditStore, RedisVaultConfig, RedisVaultStore, Timeouts, VaultPrefix, client::Client,
     },
     sync::Arc,
     vault::{Spawn, TokenStore, TokenVault, VaultConfig, VaultPolicy, store::VaultStore},
@@ -189,10 +189,14 @@ impl<C: Clock, E: Entropy> Builder<C, E> {
     /// Opens the audit chain and, audited by it, the token vault, each over a
     /// connection of its own. `keys` encrypts and decrypts for the vault.
     ///
-    /// Checks first whether Redis is suitable. A Redis that is unreachable, or
-    /// temporarily refuses writes, does not prevent opening: calls wait for it
-    /// up to their deadlines. Must be called within a tokio runtime, which then
-    /// runs the append loop, and what of the vault goes on when its caller has left.
+    /// Checks first whether Redis is suitable, by the keys of both. A Redis that
+    /// is unreachable, or temporarily refuses writes, does not prevent opening:
+    /// calls wait for it up to their deadlines. Every later connection is asked
+    /// first whether its Redis evicts; a call that meets such a Redis ends at
+    /// once as not applied, and the next one looks again.
+    ///
+    /// Must be called within a tokio runtime, which then runs the append loop,
+    /// and what of the vault goes on when its caller has left.
     /// Dropping the future has no effects.
     ///
     /// # Errors
@@ -204,9 +208,18 @@ impl<C: Clock, E: Entropy> Builder<C, E> {
         keys: Arc<P>,
         policy: VaultPolicy,
     ) -> Result<(AuditSink<C, E>, RedisTokenVault<P, N, C, E>), OpenError> {
-        let tokens = self.token_store(self.vault_store(connect.clone()));
+        let (chain, store) = (self.audit_store(connect.clone()), self.vault_store(connect));
+        let (chain_ready, vault_ready) = tokio::join!(chain.ready(), store.ready());
+        chain_ready.require(&self.parts.tolerated)?;
+        vault_ready.require(&self.parts.tolerated)?;
+        let tokens = self.token_store(RedisVaultStore::over(
+            self.checked(store.link()),
+            self.vault_redis_config(),
+            self.clock.clone(),
+            self.entropy.clone(),
+        ));
         let (clock, entropy) = (self.clock.clone(), self.entropy.clone());
-        let audit = self.open_audit(connect).await?;
+        let audit = self.checked_sink(&chain);
         let vault = TokenVault::new(
             tokens,
             keys,
@@ -227,7 +240,26 @@ impl<C: Clock, E: Entropy> Builder<C, E> {
     pub async fn open_audit<N: Connect>(self, connect: N) -> Result<AuditSink<C, E>, OpenError> {
         let store = self.audit_store(connect);
         store.ready().await.require(&self.parts.tolerated)?;
-        Ok(self.audit_sink(store))
+        Ok(self.checked_sink(&store))
+    }
+
+    /// A sink over the connection of `store`, and over those that follow it if
+    /// they are suitable.
+    fn checked_sink<N: Connect>(self, store: &RedisAuditStore<N, C, E>) -> AuditSink<C, E> {
+        let store = RedisAuditStore::over(
+            self.checked(store.link()),
+            self.audit_redis_config(),
+            self.clock.clone(),
+            self.entropy.clone(),
+        );
+        self.audit_sink(store)
+    }
+
+    fn checked<N: Connect>(&self, link: &Link<N, C>) -> Link<N, C> {
+        match self.parts.tolerated.contains(&NotReady::Evicting) {
+            true => link.clone(),
+            false => link.clone().refusing_eviction(),
+        }
     }
 
     /// A sink over any store, without checks. Must be called within a tokio
@@ -269,22 +301,30 @@ impl<C: Clock, E: Entropy> Builder<C, E> {
 
     /// Only the chain in Redis: to read, verify, or check readiness.
     pub fn audit_store<N: Connect>(&self, connect: N) -> RedisAuditStore<N, C, E> {
-        let config = RedisAuditConfig {
+        let config = self.audit_redis_config();
+        RedisAuditStore::new(connect, config, self.clock.clone(), self.entropy.clone())
+    }
+
+    fn audit_redis_config(&self) -> RedisAuditConfig {
+        RedisAuditConfig {
             prefix: self.parts.audit_prefix.clone(),
             timeouts: self.parts.timeouts,
             lock: self.parts.lock,
-        };
-        RedisAuditStore::new(connect, config, self.clock.clone(), self.entropy.clone())
+        }
     }
 
     /// Only the vault in Redis, without keys.
     pub fn vault_store<N: Connect>(&self, connect: N) -> RedisVaultStore<N, C, E> {
-        let config = RedisVaultConfig {
+        let config = self.vault_redis_config();
+        RedisVaultStore::new(connect, config, self.clock.clone(), self.entropy.clone())
+    }
+
+    fn vault_redis_config(&self) -> RedisVaultConfig {
+        RedisVaultConfig {
             prefix: self.parts.vault_prefix.clone(),
             timeouts: self.parts.timeouts,
             lock: self.parts.lock,
-        };
-        RedisVaultStore::new(connect, config, self.clock.clone(), self.entropy.clone())
+        }
     }
 }
 

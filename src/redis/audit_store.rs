@@ -50,9 +50,15 @@ const PAGE_BYTES: usize = 1 << 20;
 impl<N: Connect, C: Clock, E: Entropy> RedisAuditStore<N, C, E> {
     /// A store that connects at its first use.
     pub fn new(connect: N, config: RedisAuditConfig, clock: C, entropy: E) -> Self {
+        let link = Link::new(connect, clock.clone(), config.timeouts);
+        Self::over(link, config, clock, entropy)
+    }
+
+    /// A store that shares a connection; the link's timeouts apply.
+    pub fn over(link: Link<N, C>, config: RedisAuditConfig, clock: C, entropy: E) -> Self {
         let keys = AuditKeys::new(config.prefix);
         Self {
-            link: Link::new(connect, clock.clone(), config.timeouts),
+            link,
             clock,
             entropy,
             lock: ContentionLock::new(config.lock, keys.lock.clone(), &SCRIPTS.acquire, ""),
@@ -70,6 +76,11 @@ impl<N: Connect, C: Clock, E: Entropy> RedisAuditStore<N, C, E> {
     #[must_use]
     pub fn link(&self) -> &Link<N, C> {
         &self.link
+    }
+
+    /// The key of its lock, if it is taken at all.
+    pub(super) fn lock_key(&self) -> Option<&str> {
+        self.lock.key()
     }
 
     /// A counter of the waits for its lock, which can be kept.

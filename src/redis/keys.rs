@@ -33,6 +33,17 @@ macro_rules! prefix {
             pub fn tagged(&self) -> Self {
                 Self(format!("{{{}}}:", self.0.trim_end_matches(':')))
             }
+
+            /// Why a cluster would not serve the keys together, if it would not.
+            pub(super) fn crosses_slots(&self) -> Option<String> {
+                (!self.is_tagged()).then(|| {
+                    format!(
+                        "the keys under {self} lie in different slots of this cluster; \
+                         use a prefix with a hash tag, such as {}",
+                        self.tagged()
+                    )
+                })
+            }
         }
 
         impl Default for $name {

@@ -11,6 +11,7 @@ use redis::{Cmd, ErrorKind, RedisError, ServerErrorKind, Value};
 use super::{
     connect::Connect,
     outcome::{Stage, classify, spoils_connection},
+    ready::refuse_evicting,
     script::Script,
 };
 use crate::{
@@ -23,7 +24,7 @@ use crate::{
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Timeouts {
-    /// For a connection to open. Default: 2 s.
+    /// For a connection to open and be checked. Default: 2 s.
     pub connect: Duration,
     /// For a reply. Default: 2 s.
     pub reply: Duration,
@@ -47,6 +48,7 @@ pub struct Link<N: Connect, C> {
     connect: N,
     clock: C,
     timeouts: Timeouts,
+    refuses_eviction: bool,
     slot: Arc<Mutex<Slot<N::Connection>>>,
     /// The dial that is under way. Whoever has locked it polls it.
     dial: Arc<tokio::sync::Mutex<Option<Dial<N::Connection>>>>,
@@ -90,6 +92,7 @@ impl<N: Connect, C: Clock> Link<N, C> {
             connect,
             clock,
             timeouts,
+            refuses_eviction: false,
             slot: Arc::new(Mutex::new(Slot {
                 open: None,
                 generation: 0,
@@ -99,6 +102,14 @@ impl<N: Connect, C: Clock> Link<N, C> {
             })),
             dial: Arc::default(),
         }
+    }
+
+    /// The same link, which from now on opens no connection to a Redis that
+    /// [evicts](super::NotReady::Evicting): commands are then denied, and the next
+    /// one looks again.
+    pub(crate) fn refusing_eviction(mut self) -> Self {
+        self.refuses_eviction = true;
+        self
     }
 
     /// Sends `command`, at most once, and returns its reply.
@@ -220,10 +231,18 @@ impl<N: Connect, C: Clock> Link<N, C> {
 
     fn dial(&self) -> Dial<N::Connection> {
         let (connect, clock, timeouts) = (self.connect.clone(), self.clock.clone(), self.timeouts);
+        let refuses_eviction = self.refuses_eviction;
         Box::pin(async move {
-            match within(&clock, timeouts.connect, connect.connect()).await {
-                Some(Ok(connection)) => Ok(connection),
-                Some(Err(error)) => Err(classify(&error, Stage::Connecting)),
+            let dialled = async {
+                let opened = connect.connect().await;
+                let mut connection = opened.map_err(|error| classify(&error, Stage::Connecting))?;
+                if refuses_eviction {
+                    refuse_evicting(&mut connection).await?;
+                }
+                Ok(connection)
+            };
+            match within(&clock, timeouts.connect, dialled).await {
+                Some(dialled) => dialled,
                 None => Err(AttemptError::Refused(Cause::new(format!(
                     "no connection within {} ms (check that Redis runs there and can be reached)",
                     timeouts.connect.as_millis()
@@ -578,6 +597,41 @@ mod tests {
         };
         assert_eq!(give_up([Answer::Silence, ok(), ok()], true), 1);
         assert_eq!(give_up([Answer::Silence, ok(), ok()], false), 2);
+    }
+
+    /// Would catch a check that is skipped, one that refuses a user who may run
+    /// neither INFO nor CONFIG, and "may have run" when the check fails.
+    #[test]
+    fn a_connection_is_checked_before_it_is_used() {
+        let info = |policy: &str| {
+            let text = format!("# Memory\r\nmaxmemory_policy:{policy}\r\n");
+            Answer::Reply(Value::BulkString(text.into_bytes()))
+        };
+        let denied = || Answer::error("NOPERM", "no");
+        for (answers, expected) in [
+            (vec![info("noeviction"), ok()], "ok"),
+            (vec![info("allkeys-lru")], "denied"),
+            (vec![denied(), denied(), ok()], "ok"),
+            (vec![Answer::error("BUSY", "a script runs")], "refused"),
+            (vec![Answer::Silence], "refused"),
+            (
+                vec![Answer::Error((ErrorKind::Io, "cut").into())],
+                "refused",
+            ),
+        ] {
+            let case = format!("{answers:?}");
+            let server = ScriptedServer::scripted(answers);
+            let link = link(&server).refusing_eviction();
+            let ended = match run(&link, link.send(&cmd("PING"))) {
+                Ok(_) => "ok",
+                Err(AttemptError::Denied(_)) => "denied",
+                Err(AttemptError::Refused(_)) => "refused",
+                Err(_) => "another error",
+            };
+            assert_eq!(ended, expected, "{case}");
+            let is_sent = server.received().iter().any(|sent| sent.contains("PING"));
+            assert_eq!(is_sent, expected == "ok", "{case}");
+        }
     }
 
     /// Would catch "may have run" although nothing was sent.

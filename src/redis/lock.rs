@@ -97,6 +97,14 @@ impl ContentionLock {
         }
     }
 
+    /// Its key, if it is taken at all.
+    pub(crate) fn key(&self) -> Option<&str> {
+        match self.policy {
+            LockPolicy::None => None,
+            LockPolicy::Always(_) => Some(&self.key),
+        }
+    }
+
     pub(crate) fn waits(&self) -> &LockWaits {
         &self.waits
     }

@@ -1,15 +1,24 @@
 //! The readiness check: whether this Redis is suitable for the store, before
 //! the first write.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
-use redis::{Value, cmd};
+use redis::{Cmd, Value, aio::ConnectionLike, cmd};
 
-use super::{audit_store::RedisAuditStore, connect::Connect, reply, script::SCRIPTS};
+use super::{
+    audit_store::RedisAuditStore,
+    connect::Connect,
+    link::Link,
+    outcome::{Stage, classify, spoils_connection},
+    reply,
+    script::SCRIPTS,
+    vault_store::RedisVaultStore,
+};
 use crate::{
     clock::Clock,
     entropy::Entropy,
     error::{AttemptError, Cause, Corrupt},
+    vault::store::{Load, Observed, VaultStore},
 };
 
 /// Why a Redis is not ready. The names are printed by programs.
@@ -120,89 +129,152 @@ impl<N: Connect, C: Clock, E: Entropy> RedisAuditStore<N, C, E> {
     /// without changing them: one script that also writes the probe key, and
     /// the server's INFO.
     pub async fn ready(&self) -> Readiness {
-        let mut faults = Vec::new();
         let keys = self.keys();
-        let call =
-            SCRIPTS
-                .ready
-                .call(&[&keys.chain, &keys.head, &keys.head_hash, &keys.ready_probe]);
-
+        let mut names = vec![&*keys.chain, &keys.head, &keys.head_hash, &keys.ready_probe];
+        names.extend(self.lock_key());
+        let call = SCRIPTS.ready.call(&names);
         let answer = match self.link().run(&SCRIPTS.ready, &call).await {
             Ok(value) => reply::ready(value, keys),
             Err(error) => Err(error),
         };
-        if let Err(error) = answer {
-            let (reason, cause) = not_ready(error);
-            faults.push((reason, cause));
-            if reason == NotReady::RedisUnreachable {
-                return Readiness {
-                    faults,
-                    eviction: Eviction::Unknown,
-                };
-            }
-        }
-        let info = self.info().await;
-        let crossed = faults
-            .iter()
-            .any(|(reason, _)| *reason == NotReady::CrossSlot);
-        if info.contains("cluster_enabled:1") && !keys.prefix.is_tagged() && !crossed {
-            faults.insert(
-                0,
-                (
-                    NotReady::CrossSlot,
-                    Cause::new(format!(
-                        "the keys under {} lie in different slots of this cluster; \
-                         use a prefix with a hash tag, such as {}",
-                        keys.prefix,
-                        keys.prefix.tagged()
-                    )),
-                ),
-            );
-        }
-        let eviction = match info
-            .lines()
-            .find_map(|line| line.strip_prefix("maxmemory_policy:"))
-        {
-            Some(policy) => Eviction::Policy(policy.to_owned()),
-            // INFO is denied; CONFIG may be allowed.
-            None => self.configured_eviction().await,
-        };
-        if let Eviction::Policy(policy) = &eviction
-            && policy.starts_with("allkeys-")
-        {
-            faults.push((
-                NotReady::Evicting,
-                Cause::new(format!(
-                    "maxmemory-policy is {policy}: Redis deletes audit records when memory is short; \
-                     set it to noeviction"
-                )),
-            ));
-        }
-        Readiness { faults, eviction }
+        readiness(self.link(), answer, keys.prefix.crosses_slots()).await
     }
+}
 
-    /// The server's INFO; empty if denied.
-    async fn info(&self) -> String {
-        match self.link().send(&cmd("INFO")).await {
-            Ok(Value::BulkString(text)) => String::from_utf8_lossy(&text).into_owned(),
-            Ok(Value::VerbatimString { text, .. }) => text,
-            _ => String::new(),
-        }
-    }
-
-    async fn configured_eviction(&self) -> Eviction {
-        let mut ask = cmd("CONFIG");
-        ask.arg("GET").arg("maxmemory-policy");
-        match self.link().send(&ask).await {
-            Ok(Value::Array(pair)) => match pair.as_slice() {
-                [_, Value::BulkString(policy)] => {
-                    Eviction::Policy(String::from_utf8_lossy(policy).into_owned())
-                }
-                _ => Eviction::Unknown,
+impl<N: Connect, C: Clock, E: Entropy> RedisVaultStore<N, C, E> {
+    /// Checks whether this vault can be changed, with its real keys and without
+    /// changing them: two scripts, and the server's INFO. The permissions for
+    /// its own lock are not checked.
+    pub async fn ready(&self) -> Readiness {
+        let keys = self.keys();
+        let call = SCRIPTS.vault_ready.call(&keys.all());
+        let answer = match self.load(Load::Some(&[]), &Observed::default()).await {
+            Ok(_) => match self.link().run(&SCRIPTS.vault_ready, &call).await {
+                Ok(value) => reply::vault_ready(value, keys),
+                Err(error) => Err(error),
             },
-            _ => Eviction::Unknown,
+            Err(error) => Err(error),
+        };
+        readiness(self.link(), answer, keys.prefix.crosses_slots()).await
+    }
+}
+
+/// What a script answered, and what the server tells. `crosses_slots`: why this
+/// must not be a cluster.
+async fn readiness<N: Connect, C: Clock>(
+    link: &Link<N, C>,
+    answer: Result<(), AttemptError>,
+    crosses_slots: Option<String>,
+) -> Readiness {
+    let mut faults = Vec::new();
+    if let Err(error) = answer {
+        let (reason, cause) = not_ready(error);
+        faults.push((reason, cause));
+        if reason == NotReady::RedisUnreachable {
+            return Readiness {
+                faults,
+                eviction: Eviction::Unknown,
+            };
         }
     }
+    let [info, config] = questions();
+    let info = link.send(&info).await.unwrap_or(Value::Nil);
+    let crossed = faults
+        .iter()
+        .any(|(reason, _)| *reason == NotReady::CrossSlot);
+    if let Some(why) = crosses_slots
+        && text(&info).is_some_and(|info| info.contains("cluster_enabled:1"))
+        && !crossed
+    {
+        faults.insert(0, (NotReady::CrossSlot, Cause::new(why)));
+    }
+    let policy = match policy(&info) {
+        Some(policy) => Some(policy),
+        None => policy(&link.send(&config).await.unwrap_or(Value::Nil)),
+    };
+    faults.extend(policy.as_deref().and_then(evicting));
+    Readiness {
+        faults,
+        eviction: policy.map_or(Eviction::Unknown, Eviction::Policy),
+    }
+}
+
+/// Refuses a new connection to a server that evicts: of the faults that
+/// [forbid a start](NotReady::forbids_start), the only one that neither Redis nor
+/// a script reports to a write. One round trip, two if INFO is denied; if CONFIG
+/// is denied too, nothing is refused.
+pub(super) async fn refuse_evicting(
+    connection: &mut impl ConnectionLike,
+) -> Result<(), AttemptError> {
+    for question in questions() {
+        match question.query_async::<Value>(connection).await {
+            Ok(reply) => {
+                if let Some(policy) = policy(&reply) {
+                    return match evicting(&policy) {
+                        Some((_, cause)) => Err(AttemptError::Denied(cause)),
+                        None => Ok(()),
+                    };
+                }
+            }
+            // Busy, or gone: it may answer the next connection.
+            Err(error)
+                if spoils_connection(&error)
+                    || matches!(classify(&error, Stage::Sent), AttemptError::Refused(_)) =>
+            {
+                return Err(classify(&error, Stage::Connecting));
+            }
+            Err(_) => {}
+        }
+    }
+    Ok(())
+}
+
+/// The commands that tell the maxmemory-policy. The second one is for where the
+/// first is denied.
+fn questions() -> [Cmd; 2] {
+    let mut config = cmd("CONFIG");
+    config.arg("GET").arg("maxmemory-policy");
+    [cmd("INFO"), config]
+}
+
+/// The maxmemory-policy in the reply to one of them.
+fn policy(reply: &Value) -> Option<String> {
+    let pair = match reply {
+        Value::Array(pair) => match pair.as_slice() {
+            [_, policy] => policy,
+            _ => return None,
+        },
+        // In RESP3.
+        Value::Map(pairs) => match pairs.as_slice() {
+            [(_, policy)] => policy,
+            _ => return None,
+        },
+        info => {
+            return text(info)?
+                .lines()
+                .find_map(|line| line.strip_prefix("maxmemory_policy:"))
+                .map(str::to_owned);
+        }
+    };
+    text(pair).map(Cow::into_owned)
+}
+
+fn text(value: &Value) -> Option<Cow<'_, str>> {
+    match value {
+        Value::BulkString(text) => Some(String::from_utf8_lossy(text)),
+        Value::VerbatimString { text, .. } => Some(Cow::Borrowed(text)),
+        _ => None,
+    }
+}
+
+fn evicting(policy: &str) -> Option<(NotReady, Cause)> {
+    policy.starts_with("allkeys-").then(|| {
+        let message = format!(
+            "maxmemory-policy is {policy}: Redis deletes audit records when memory is short; \
+             set it to noeviction"
+        );
+        (NotReady::Evicting, Cause::new(message))
+    })
 }
 
 fn not_ready(error: AttemptError) -> (NotReady, Cause) {

@@ -3,7 +3,7 @@
 
 use redis::Value;
 
-use super::keys::AuditKeys;
+use super::keys::{AuditKeys, VaultKeys};
 use crate::{
     audit::store::{Reply, Seen, Tail},
     chain::{EventHash, Head, Position, StoredRecord},
@@ -43,6 +43,14 @@ pub(super) fn tail(
 /// The reply of the readiness script.
 pub(super) fn ready(reply: Value, keys: &AuditKeys) -> Result<(), AttemptError> {
     match kind(&parts(reply, keys)?) {
+        b"ready" => Ok(()),
+        _ => Err(strange()),
+    }
+}
+
+/// The reply of the vault's readiness script.
+pub(super) fn vault_ready(reply: Value, keys: &VaultKeys) -> Result<(), AttemptError> {
+    match kind(&unfaulted(reply, &keys.prefix)?) {
         b"ready" => Ok(()),
         _ => Err(strange()),
     }

@@ -111,6 +111,11 @@ pub const VAULT_DUE: &str = vault_script!("due.lua");
 pub const VAULT_INDEX: &str = vault_script!("index.lua");
 /// Reads a slice of all tokens.
 pub const VAULT_SCAN: &str = vault_script!("scan.lua");
+/// Checks whether a mutation would be accepted.
+pub const VAULT_READY: &str = concat!(
+    include_str!("lua/guard.lua"),
+    include_str!("lua/vault_ready.lua")
+);
 /// Takes the vault's contention lock.
 pub const VAULT_ACQUIRE: &str = include_str!("lua/vault/acquire.lua");
 
@@ -128,6 +133,7 @@ pub(super) struct Scripts {
     pub(super) vault_due: Script,
     pub(super) vault_index: Script,
     pub(super) vault_scan: Script,
+    pub(super) vault_ready: Script,
     pub(super) vault_acquire: Script,
 }
 
@@ -144,6 +150,7 @@ pub(super) static SCRIPTS: LazyLock<Scripts> = LazyLock::new(|| Scripts {
     vault_due: Script::new(VAULT_DUE),
     vault_index: Script::new(VAULT_INDEX),
     vault_scan: Script::new(VAULT_SCAN),
+    vault_ready: Script::new(VAULT_READY),
     vault_acquire: Script::new(VAULT_ACQUIRE),
 });
 

@@ -20,15 +20,15 @@ use crate::support::{InMemory, event, verified};
 
 /// Leads to one node for some dials, and to another afterwards.
 #[derive(Clone)]
-struct Address {
-    wrong: InMemory,
+pub(crate) struct Address {
+    pub(crate) wrong: InMemory,
     wrong_dials: u64,
-    right: InMemory,
+    pub(crate) right: InMemory,
     dials: Arc<AtomicU64>,
 }
 
 impl Address {
-    fn new(wrong: InMemory, wrong_dials: u64) -> Self {
+    pub(crate) fn new(wrong: InMemory, wrong_dials: u64) -> Self {
         Self {
             wrong,
             wrong_dials,

@@ -4,9 +4,9 @@
 use std::time::Duration;
 
 use haechi_store_redis::{
-    AppendError, Builder, NotApplied, OpenError,
+    AppendError, Builder, Cause, NotApplied, OpenError,
     audit::AuditSink,
-    redis::{AuditPrefix, NotReady},
+    redis::{AuditPrefix, LockPolicy, LockTimes, NotReady},
 };
 use redis_sim::server_process::RedisServer;
 
@@ -31,7 +31,9 @@ async fn refusal(sink: &AuditSink) -> String {
 
 /// A user with every permission listed in the README, except `denied`.
 async fn user_without(server: &RedisServer, denied: &str) -> String {
-    let rules = "~haechi:audit:* +evalsha +script|load +get +set +rpush +lindex +llen +lrange +type +info +del";
+    let rules = "~haechi:audit:* +evalsha +script|load +get +set +rpush +lindex +llen +lrange +type +info +del \
+                 ~haechi:tv:* +incr +hget +hmget +hgetall +hset +hdel +hscan +zadd +zrem +zscore +zcard +zcount \
+                 +zrangebyscore +time";
     let mut command = format!("ACL SETUSER app on >pass {rules}");
     if !denied.is_empty() {
         command += &format!(" -{denied}");
@@ -76,6 +78,114 @@ async fn a_missing_permission_is_found_before_the_first_write() {
             .filter(|key| !key.ends_with("ready:probe"))
             .collect();
         assert!(left.is_empty(), "{denied}: {left:?}");
+    }
+}
+
+async fn faults_of(builder: &Builder, url: &str) -> [Vec<(NotReady, Cause)>; 2] {
+    let client = || redis::Client::open(url).unwrap();
+    let (chain, vault) = (
+        builder.audit_store(client()).ready().await,
+        builder.vault_store(client()).ready().await,
+    );
+    [chain.faults, vault.faults]
+}
+
+fn names(faults: &[(NotReady, Cause)], command: &str) -> bool {
+    matches!(faults, [(NotReady::RedisNotWritable, cause)] if cause.to_string().contains(command))
+}
+
+/// Would catch a permission that is not asked for, because an empty chain or
+/// vault needs it only later.
+#[tokio::test]
+async fn readiness_asks_for_every_permission() {
+    let server = server();
+    let locking = Builder::new().lock(LockPolicy::Always(LockTimes::default()));
+    let faults = faults_of(&locking, &user_without(&server, "").await).await;
+    assert!(faults.iter().all(Vec::is_empty), "{faults:?}");
+    for (command, of_chain, of_vault) in [
+        ("LRANGE", true, false),
+        ("LINDEX", true, false),
+        ("TYPE", true, true),
+        ("DEL", true, false),
+        ("INCR", false, true),
+        ("HGET", false, true),
+        ("HMGET", false, true),
+        ("HGETALL", false, true),
+        ("HSET", false, true),
+        ("HDEL", false, true),
+        ("HSCAN", false, true),
+        ("ZADD", false, true),
+        ("ZREM", false, true),
+        ("ZSCORE", false, true),
+        ("ZCARD", false, true),
+        ("ZCOUNT", false, true),
+        ("ZRANGEBYSCORE", false, true),
+        ("TIME", false, true),
+    ] {
+        let url = user_without(&server, &command.to_lowercase()).await;
+        let faults = faults_of(&locking, &url).await;
+        let named = faults.each_ref().map(|faults| names(faults, command));
+        assert_eq!(named, [of_chain, of_vault], "{command}: {faults:?}");
+        run(&mut raw(&server).await, "ACL DELUSER app").await;
+    }
+    let url = user_without(&server, "del").await;
+    let faults = faults_of(&Builder::new(), &url).await;
+    assert!(
+        faults.iter().all(Vec::is_empty),
+        "no lock, no DEL: {faults:?}"
+    );
+}
+
+/// Would catch a user whose patterns leave out a key that is needed only later.
+#[tokio::test]
+async fn readiness_asks_for_every_key() {
+    let server = server();
+    let locking = Builder::new().lock(LockPolicy::Always(LockTimes::default()));
+    let mut commands = raw(&server).await;
+    let url = user_without(&server, "").await;
+    for (keys, lacks) in [
+        (
+            "audit:chain audit:head audit:head:hash audit:ready:probe tv:*",
+            [true, false],
+        ),
+        (
+            "audit:* tv:tokens tv:version tv:lock tv:receipts",
+            [false, true],
+        ),
+    ] {
+        let patterns: Vec<_> = keys
+            .split(' ')
+            .map(|key| format!("~haechi:{key}"))
+            .collect();
+        let patterns = patterns.join(" ");
+        run(
+            &mut commands,
+            &format!("ACL SETUSER app resetkeys {patterns}"),
+        )
+        .await;
+        let faults = faults_of(&locking, &url).await;
+        let denied = |faults: &Vec<_>| matches!(faults[..], [(NotReady::RedisNotWritable, _)]);
+        assert_eq!(faults.each_ref().map(denied), lacks, "{keys}: {faults:?}");
+    }
+}
+
+/// Would catch a vault that opens on keys that hold something else.
+#[tokio::test]
+async fn readiness_looks_at_the_keys_of_the_vault() {
+    for (command, expected) in [
+        ("SET haechi:tv:tokens x", NotReady::WrongType),
+        ("SADD haechi:tv:receipts x", NotReady::WrongType),
+        ("SET haechi:tv:expiry x", NotReady::WrongType),
+        ("SET haechi:tv:version 007", NotReady::Diverged),
+    ] {
+        let server = server();
+        run(&mut raw(&server).await, command).await;
+        let [chain, vault] = faults_of(&Builder::new(), &server.url()).await;
+        assert!(chain.is_empty(), "{chain:?}");
+        assert!(
+            matches!(vault[..], [(reason, _)] if reason == expected),
+            "{command}: {vault:?}"
+        );
     }
 }
 
@@ -138,6 +248,7 @@ async fn an_evicting_redis_is_refused_unless_tolerated() {
         evicting(&server.url()).await;
     }
     evicting(&without_info).await;
+    evicting(&format!("{without_info}?protocol=resp3")).await;
     // Also after a fault that is no reason.
     run(&mut commands, "SADD haechi:audit:chain x").await;
     evicting(&server.url()).await;

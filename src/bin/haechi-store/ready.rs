@@ -8,17 +8,22 @@ use crate::{
     connection::place,
     console::{self, Console},
     exit::{Exit, Failure},
+    vault_open,
 };
 
 /// Whether this Redis can be written to and trusted with a chain
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
 Prints {\"ok\":true}, or {\"ok\":false,\"reason\",\"detail\"} and exits 1. Reasons: redis_unreachable
-redis_not_writable wrong_type diverged cross_slot evicting. The chain is not changed.
+redis_not_writable wrong_type diverged cross_slot evicting. Neither chain nor vault is changed.
 
 Example, as a readiness probe:
   haechi-store ready --deadline 2")]
-pub(crate) struct Args {}
+pub(crate) struct Args {
+    /// Check the keys and permissions of the token vault too
+    #[arg(long)]
+    vault: bool,
+}
 
 #[derive(Serialize)]
 struct Answer<'a> {
@@ -32,9 +37,17 @@ struct Answer<'a> {
     also: Vec<&'a str>,
 }
 
-pub(crate) async fn run(_: Args, global: &Global, console: &Console) -> Result<Exit, Failure> {
+pub(crate) async fn run(args: Args, global: &Global, console: &Console) -> Result<Exit, Failure> {
     let client = global.client()?;
-    let readiness = global.store(&client).ready().await;
+    let mut readiness = global.store(&client).ready().await;
+    if args.vault {
+        let vault = vault_open::store(global, &client).ready().await;
+        for fault in vault.faults {
+            if !readiness.faults.contains(&fault) {
+                readiness.faults.push(fault);
+            }
+        }
+    }
     let first = readiness.faults.first();
     let answer = Answer {
         ok: readiness.is_ready(),

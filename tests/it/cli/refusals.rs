@@ -148,6 +148,27 @@ fn evicting_policy() {
     on(&server, &["audit", "head"], b"").exits(0);
 }
 
+/// Would catch a probe of the vault that looks only at the chain, and one of the
+/// chain that fails because of the vault.
+#[test]
+fn a_corrupt_vault_is_not_ready() {
+    let server = crate::support::server();
+    tell(&server, &["SET", "haechi:tv:version", "007"]);
+    on(&server, &["ready"], b"").exits(0);
+    let ready = on(&server, &["ready", "--vault"], b"").exits(1).answer();
+    assert_eq!(ready["reason"], "diverged");
+    tell(
+        &server,
+        &["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"],
+    );
+    let ready = on(&server, &["ready", "--vault"], b"").exits(1).answer();
+    let also = serde_json::json!(["diverged"]);
+    assert_eq!(
+        (&ready["reason"], &ready["also"]),
+        (&"evicting".into(), &also)
+    );
+}
+
 /// Would catch a stub that reports success, and arguments that are repeated
 /// although they may be tokens.
 #[test]

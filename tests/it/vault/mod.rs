@@ -6,6 +6,7 @@ mod deadlines;
 mod foreign;
 mod late;
 mod model;
+mod readiness;
 mod receipts;
 mod refusals;
 mod regressions;

@@ -29,6 +29,7 @@ const ALL: &[&str] = &[
     script::VAULT_DUE,
     script::VAULT_INDEX,
     script::VAULT_SCAN,
+    script::VAULT_READY,
     script::VAULT_ACQUIRE,
 ];
 

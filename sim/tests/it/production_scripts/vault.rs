@@ -54,7 +54,8 @@ impl Vault {
                 &["0".to_owned(), "10000".to_owned()],
             ),
             88..91 => return self.lock(rng),
-            91..94 => words("ZRANGE v:expiry 0 -1 WITHSCORES"),
+            91 => call(rng, script::VAULT_READY, VAULT_KEYS, &[]),
+            92..94 => words("ZRANGE v:expiry 0 -1 WITHSCORES"),
             94..97 => words("HGETALL v:tokens"),
             _ => return self.damage(rng),
         };
