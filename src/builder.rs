@@ -324,6 +324,7 @@ impl<C: Clock, E: Entropy> Builder<C, E> {
             prefix: self.parts.vault_prefix.clone(),
             timeouts: self.parts.timeouts,
             lock: self.parts.lock,
+            deadline: self.parts.vault.deadline,
         }
     }
 }

@@ -62,11 +62,12 @@ pub enum NotApplied {
     )]
     QueueFull,
 
-    /// The events that wait in this process have reached
-    /// [`AuditConfig::queue_bytes`](crate::audit::AuditConfig::queue_bytes).
+    /// What waits in this process has reached
+    /// [`AuditConfig::queue_bytes`](crate::audit::AuditConfig::queue_bytes) or
+    /// [`VaultConfig::queue_bytes`](crate::vault::VaultConfig::queue_bytes).
     #[error(
-        "overloaded: the events that wait in this process have reached the queue's limit in \
-         bytes; slow the callers down, or raise the limit"
+        "overloaded: what waits in this process has reached the queue's limit in bytes; slow \
+         the callers down, or raise the limit (queue_bytes)"
     )]
     Overloaded,
 

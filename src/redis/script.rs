@@ -3,7 +3,7 @@
 //! Their texts are public, so that tests run the same ones on a simulated
 //! Redis.
 
-use std::{borrow::Cow, sync::LazyLock};
+use std::{borrow::Cow, sync::LazyLock, time::Duration};
 
 use redis::{Cmd, Value, cmd};
 
@@ -194,11 +194,12 @@ pub fn append_reply(
 pub fn apply_call(
     script: &Script,
     keys: &VaultKeys,
+    deadline: Duration,
     attempt: &Attempt<'_>,
     observed: &Observed,
 ) -> Cmd {
     let mut call = script.call(&keys.all());
-    add_observed(&mut call, observed);
+    add_observed(&mut call, observed, deadline);
     call.arg(attempt.mutation.to_string())
         .arg(attempt.number)
         .arg(attempt.begun.get());
@@ -249,13 +250,17 @@ pub fn apply_reply(
     vault_reply::applied(reply, keys, attempt, observed)
 }
 
-/// Adds the arguments of what this process has observed.
-pub(super) fn add_observed(call: &mut Cmd, observed: &Observed) {
+/// Adds the arguments of what this process has observed, and for how long its
+/// mutations need their receipts.
+pub(super) fn add_observed(call: &mut Cmd, observed: &Observed, deadline: Duration) {
     call.arg(observed.version.get());
     match observed.receipt {
         Some((mutation, receipt_seq)) => call.arg(mutation.to_string()).arg(receipt_seq.get()),
         None => call.arg("").arg(0),
     };
+    // Scripts read decimal numbers of up to 15 digits.
+    let millis = deadline.as_millis().min(10_u128.pow(14));
+    call.arg(u64::try_from(millis).unwrap_or_default());
 }
 
 /// Adds a token and the value to compare.

@@ -1,7 +1,7 @@
 //! The token vault in Redis: five keys, and the scripts that change them
 //! together.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use redis::Client;
 
@@ -18,7 +18,7 @@ use crate::{
     entropy::{Entropy, SystemEntropy},
     error::AttemptError,
     vault::{
-        MutationId,
+        MutationId, VaultConfig,
         store::{
             Applied, Attempt, Due, Fate, Indexed, Load, Loaded, Observed, Page, ReceiptSeq,
             VaultStore,
@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// The configuration of a Redis vault.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct RedisVaultConfig {
     /// The prefix of its keys.
@@ -36,6 +36,19 @@ pub struct RedisVaultConfig {
     pub timeouts: Timeouts,
     /// When to take the contention lock.
     pub lock: LockPolicy,
+    /// The longest deadline of mutations: Redis keeps all receipts at least so long.
+    pub deadline: Duration,
+}
+
+impl Default for RedisVaultConfig {
+    fn default() -> Self {
+        Self {
+            prefix: VaultPrefix::default(),
+            timeouts: Timeouts::default(),
+            lock: LockPolicy::default(),
+            deadline: VaultConfig::default().deadline,
+        }
+    }
 }
 
 /// A token vault in Redis.
@@ -49,6 +62,7 @@ pub struct RedisVaultStore<N: Connect = Client, C = SystemClock, E = SystemEntro
     entropy: E,
     keys: VaultKeys,
     lock: ContentionLock,
+    deadline: Duration,
 }
 
 impl<N: Connect, C: Clock, E: Entropy> RedisVaultStore<N, C, E> {
@@ -73,6 +87,7 @@ impl<N: Connect, C: Clock, E: Entropy> RedisVaultStore<N, C, E> {
                 "own:",
             ),
             keys,
+            deadline: config.deadline,
         }
     }
 
@@ -86,6 +101,12 @@ impl<N: Connect, C: Clock, E: Entropy> RedisVaultStore<N, C, E> {
     #[must_use]
     pub fn link(&self) -> &Link<N, C> {
         &self.link
+    }
+
+    /// The longest deadline of mutations.
+    #[must_use]
+    pub fn deadline(&self) -> Duration {
+        self.deadline
     }
 
     /// Its clock.
@@ -110,7 +131,7 @@ impl<N: Connect, C: Clock, E: Entropy> VaultStore for RedisVaultStore<N, C, E> {
 
     async fn load(&self, what: Load<'_>, observed: &Observed) -> Result<Loaded, AttemptError> {
         let mut call = SCRIPTS.vault_load.call(&self.keys.all());
-        add_observed(&mut call, observed);
+        add_observed(&mut call, observed, self.deadline);
         let tokens = match what {
             Load::Some(tokens) => {
                 call.arg("").arg("some");
@@ -134,7 +155,13 @@ impl<N: Connect, C: Clock, E: Entropy> VaultStore for RedisVaultStore<N, C, E> {
         attempt: &Attempt<'_>,
         observed: &Observed,
     ) -> Result<Applied, AttemptError> {
-        let call = apply_call(&SCRIPTS.vault_apply, &self.keys, attempt, observed);
+        let call = apply_call(
+            &SCRIPTS.vault_apply,
+            &self.keys,
+            self.deadline,
+            attempt,
+            observed,
+        );
         let reply = self.link.run(&SCRIPTS.vault_apply, &call).await?;
         apply_reply(reply, &self.keys, attempt, observed)
     }
@@ -146,7 +173,7 @@ impl<N: Connect, C: Clock, E: Entropy> VaultStore for RedisVaultStore<N, C, E> {
         observed: &Observed,
     ) -> Result<Option<Fate>, AttemptError> {
         let mut call = SCRIPTS.vault_settle.call(&self.keys.all());
-        add_observed(&mut call, observed);
+        add_observed(&mut call, observed, self.deadline);
         call.arg(mutation.to_string()).arg(begun.get());
         let reply = self.link.run(&SCRIPTS.vault_settle, &call).await?;
         vault_reply::settled(reply, &self.keys, observed)

@@ -3,7 +3,10 @@
 
 use std::time::Duration;
 
-use super::store::{MutationId, Observed, ReceiptSeq, Version};
+use super::{
+    admission::Admission,
+    store::{MutationId, Observed, ReceiptSeq, Version},
+};
 use crate::{
     entropy::Entropy,
     error::{Corrupt, NotApplied},
@@ -24,6 +27,15 @@ pub struct VaultConfig {
     /// How long, in total, a mutation waits for locks of replicas that follow
     /// the whole-snapshot protocol. Default: 250 ms.
     pub foreign_lock_wait: Duration,
+    /// How many mutations, and how many reads, one store has under way at a time; more
+    /// wait, in their order. A mutation that brings more than 64 KiB counts as several.
+    /// Default: 256.
+    pub at_once: usize,
+    /// How many bytes the callers of mutations bring, those that wait included; one that
+    /// would bring more is refused with [`NotApplied::Overloaded`], as is one that is larger.
+    /// Each counts as 1 KiB and what [`Mutation::bytes`](super::Mutation::bytes) says.
+    /// Default: 64 MiB.
+    pub queue_bytes: usize,
 }
 
 impl Default for VaultConfig {
@@ -31,6 +43,8 @@ impl Default for VaultConfig {
         Self {
             deadline: Duration::from_secs(10),
             foreign_lock_wait: Duration::from_millis(250),
+            at_once: 256,
+            queue_bytes: 64 << 20,
         }
     }
 }
@@ -78,6 +92,8 @@ pub(super) struct Context<S, C, E> {
     pub(super) entropy: E,
     pub(super) config: VaultConfig,
     pub(super) memory: Arc<Mutex<Memory>>,
+    pub(super) mutations: Admission,
+    pub(super) reads: Admission,
 }
 
 impl<S, C: Clone, E: Clone> Clone for Context<S, C, E> {
@@ -88,6 +104,8 @@ impl<S, C: Clone, E: Clone> Clone for Context<S, C, E> {
             entropy: self.entropy.clone(),
             config: self.config.clone(),
             memory: self.memory.clone(),
+            mutations: self.mutations.clone(),
+            reads: self.reads.clone(),
         }
     }
 }

@@ -39,6 +39,7 @@
 //! # }
 //! ```
 
+mod admission;
 mod audit;
 mod audit_event;
 mod clocks;

@@ -87,6 +87,12 @@ pub trait Mutation: Send {
 
     /// Reads and changes `view`.
     fn run(&mut self, view: &mut View) -> impl Future<Output = Self::Output> + Send;
+
+    /// How many bytes it brings; see
+    /// [`VaultConfig::queue_bytes`](super::VaultConfig::queue_bytes).
+    fn bytes(&self) -> usize {
+        0
+    }
 }
 
 impl<F, T> Mutation for F
@@ -112,6 +118,12 @@ pub(super) async fn run<S: VaultStore, C: Clock, E: Entropy, M: Mutation>(
     }
     let began = context.clock.now();
     let deadline = began.saturating_add(context.config.deadline);
+    let attempts_until = deadline.saturating_sub(context.config.deadline / 4);
+    let limit = attempts_until.saturating_sub(began);
+    let admitted = context
+        .mutations
+        .enter(&context.clock, limit, mutation.bytes());
+    let _admitted = admitted.await?;
     let driver = MutationDriver {
         context,
         id: context.new_mutation()?,
@@ -119,7 +131,7 @@ pub(super) async fn run<S: VaultStore, C: Clock, E: Entropy, M: Mutation>(
         number: 0,
         open: Vec::new(),
         deadline,
-        attempts_until: deadline.saturating_sub(context.config.deadline / 4),
+        attempts_until,
         foreign_lock_wait: context.config.foreign_lock_wait,
         failures: Jitter::new(FAILURE_WAIT.0, FAILURE_WAIT.1),
         last_cause: Cause::new("no answer"),

@@ -3,6 +3,7 @@
 use std::future::Future;
 
 use super::{
+    admission::Admission,
     clocks::Clocks,
     context::{Context, FAILURE_WAIT, VaultConfig, VaultStats},
     mutation::{self, Done, MutateError, Mutation, Scope},
@@ -44,6 +45,8 @@ impl<S: VaultStore, C: Clock, E: Entropy> TokenStore<S, C, E> {
             store: Arc::new(store),
             clock,
             entropy,
+            mutations: Admission::new(config.at_once, config.queue_bytes),
+            reads: Admission::new(config.at_once, usize::MAX),
             config,
             memory: Arc::default(),
         };
@@ -165,6 +168,10 @@ impl<S: VaultStore, C: Clock, E: Entropy> TokenStore<S, C, E> {
             .clock
             .now()
             .saturating_add(self.context.config.deadline);
+        let (clock, limit) = (&self.context.clock, self.context.config.deadline);
+        let admitted = self.context.reads.enter(clock, limit, 0).await;
+        let _admitted =
+            admitted.map_err(|busy| ReadError::Unavailable(Cause::new(busy.to_string())))?;
         let mut jitter = Jitter::new(FAILURE_WAIT.0, FAILURE_WAIT.1);
         let mut last = Cause::new("no answer");
         loop {

@@ -1,6 +1,9 @@
 //! What a planted bug may change of the store. It must not know any bug.
 
-use std::{future::Future, time::SystemTime};
+use std::{
+    future::Future,
+    time::{Duration, SystemTime},
+};
 
 use haechi_store_redis::{
     AppendError, AttemptError, ReadError,
@@ -47,6 +50,8 @@ pub(super) trait RedisAudit: AuditStore<Lease = Option<Lease>> + Sends {
 /// The production store of the vault, whatever it runs on.
 pub(super) trait RedisVault: VaultStore<Lease = Option<Lease>> + Sends {
     fn keys(&self) -> &VaultKeys;
+    /// The longest deadline of mutations.
+    fn deadline(&self) -> Duration;
     /// What its process's wall clock says.
     fn wall(&self) -> SystemTime;
 }
@@ -74,6 +79,10 @@ macro_rules! over_redis {
 
             $(fn wall(&self) -> SystemTime {
                 self.$clock().wall()
+            }
+
+            fn deadline(&self) -> Duration {
+                self.deadline()
             })?
         }
     };

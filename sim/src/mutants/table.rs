@@ -147,6 +147,15 @@ planted_bugs! { $
     AmbientRandomness "ambient_randomness": "whether a command more is sent depends on a hash that is seeded anew",
         AUDIT => AmbientRandomness = AmbientRandomness;
 
+    ReceiptsByNumber "receipts_by_number": "receipts are kept by their number only, however many come in little time",
+        |options| {
+            VAULT(options);
+            options.faults = vec![CommandFault::ResetAfterExecution.into()];
+            options.replicas = Some(5);
+        } => PatchedApply = PatchedApply::new(
+            "if age >= 0 and age < state.life then break end",
+            "",
+        )?;
     VaultNoFence "vault_no_fence": "the apply script compares nothing",
         VAULT => PatchedApply = PatchedApply::new(APPLY_FENCE, NEVER)?;
     VaultLockTrusted "vault_lock_trusted": "whoever holds the lock applies without the fence",

@@ -40,6 +40,8 @@ pub(crate) const TICK_MS: u64 = 5;
 pub(crate) const LONGEST_MS: u64 = 86_400_000;
 /// The most processes, and the most writers in one.
 const MAX_PROCESSES: usize = 100;
+/// The most bytes by which events are larger.
+const MAX_PADDING: usize = 1 << 20;
 
 /// Everything about one world that is fixed before it starts. Times are in
 /// milliseconds of simulated time.
@@ -271,6 +273,9 @@ impl Knobs {
         }
         if times.any(|time| time > LONGEST_MS) {
             return Err(format!("a time is longer than a day ({LONGEST_MS} ms)"));
+        }
+        if self.padding > MAX_PADDING {
+            return Err(format!("events are more than {MAX_PADDING} bytes larger"));
         }
         if self.processes() > MAX_PROCESSES || self.writers > MAX_PROCESSES {
             return Err(format!(

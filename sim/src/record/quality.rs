@@ -7,7 +7,7 @@ use haechi_history::{
 };
 
 use super::{RunReport, final_state::violation};
-use crate::plan::{FaultClass, Knobs};
+use crate::plan::{FaultClass, Knobs, ServerFault};
 
 /// What a caller is told that dropped the future.
 pub(crate) const CANCELLED: &str = "the caller dropped the future";
@@ -18,6 +18,9 @@ pub(super) const DIED: &str = "the process died";
 /// the reply took.
 const CLOSED: &str = "the sink was closed";
 
+/// What a caller is told whose mutation has outlived its receipt.
+const FORGOTTEN: &str = "receipt is no longer kept";
+
 /// Attempts for one append and for one mutation.
 const ATTEMPTS: (u64, u64) = (250, 80);
 /// Conflicts for each batch and each mutation that was applied, and how many of them
@@ -25,8 +28,8 @@ const ATTEMPTS: (u64, u64) = (250, 80);
 const CONFLICTS: (u64, u64) = (8, 12);
 const ENOUGH: u64 = 50;
 
-/// Deadlines of fewer round trips than this, and fewer receipts, are left out: there
-/// an outcome can be impossible to find out.
+/// Deadlines of fewer round trips than this are left out, and fewer receipts where the
+/// clock by which they are kept jumps: there an outcome can be impossible to find out.
 const ROUND_TRIPS: u64 = 12;
 const RECEIPTS: u64 = 200;
 
@@ -80,7 +83,10 @@ fn check_unknown(report: &RunReport, knobs: &Knobs) -> Option<Violation> {
         .vault
         .as_ref()
         .map_or(RECEIPTS, |vault| vault.receipts);
-    if round_trips(knobs) < ROUND_TRIPS || receipts < RECEIPTS {
+    let jumps = report
+        .faults
+        .contains_key(&ServerFault::ServerClockJump.into());
+    if round_trips(knobs) < ROUND_TRIPS || (jumps && receipts < RECEIPTS) {
         return None;
     }
     let history = &report.history;
@@ -91,7 +97,19 @@ fn check_unknown(report: &RunReport, knobs: &Knobs) -> Option<Violation> {
             && error
                 .is_some_and(|error| error != CANCELLED && error != DIED && !error.contains(CLOSED))
     };
-    let mut unknown = history.operations().iter().filter(was_told).peekable();
+    let all = history.operations().iter();
+    let forgotten = |operation: &Operation| {
+        let error = operation.error.map(|error| history.text(error));
+        error.is_some_and(|error| error.contains(FORGOTTEN))
+    };
+    if !jumps && let Some(operation) = all.clone().find(|operation| forgotten(operation)) {
+        return Some(Violation {
+            invariant: Invariant::QualityOfService,
+            ops: vec![operation.id],
+            reason: "a receipt was gone before the deadline of its mutation".to_owned(),
+        });
+    }
+    let mut unknown = all.filter(was_told).peekable();
     let first = unknown.peek().map(|operation| operation.id)?;
     let (unknown, all) = (unknown.count() as u64, history.operations().len() as u64);
     let struck = report.faults.keys().map(|kind| kind.class());

@@ -42,12 +42,13 @@ impl<'a, H: Host> TokenStoreActor<'a, H> {
     pub(super) async fn start(process: &'a Process<'a, H>) -> Option<Self> {
         let knobs = process.knobs.vault.as_ref()?;
         let lock = process.store.vault_lock(process.knobs.lock_policy());
-        let redis = process.builder().lock(lock);
+        let deadline = Duration::from_millis(knobs.deadline);
+        let redis = process.builder().lock(lock).deadline(deadline);
         let store = process
             .store
             .open_vault(redis.vault_store(process.connect.clone()));
         let mut config = VaultConfig::default();
-        config.deadline = Duration::from_millis(knobs.deadline);
+        config.deadline = deadline;
         config.foreign_lock_wait = Duration::from_millis(knobs.foreign_lock_wait);
         let tokens = TokenStore::new(
             RecordingStore::new(store, RecordAttempts(process.recorder.clone())),

@@ -33,6 +33,10 @@ Example:
 pub(crate) struct Args {
     #[command(flatten)]
     options: Options,
+
+    /// Bytes of each event, if that is more than a typical one has
+    #[arg(long, value_name = "B", default_value_t = 0)]
+    event_bytes: usize,
 }
 
 const WORDS: Words = Words {
@@ -49,15 +53,16 @@ struct Appender {
     waits: LockWaits,
     clock: SystemClock,
     deadline: Duration,
+    event_bytes: usize,
 }
 
 pub(crate) async fn run(args: Args, global: &Global, console: &Console) -> Result<Exit, Failure> {
     let bench = Bench::new(&args.options, global, console)?;
-    let replicas = replicas(&bench).await;
+    let replicas = replicas(&bench, args.event_bytes).await;
     bench.run(replicas, &WORDS, None).await
 }
 
-async fn replicas(bench: &Bench<'_>) -> Result<Vec<Appender>, Failure> {
+async fn replicas(bench: &Bench<'_>, event_bytes: usize) -> Result<Vec<Appender>, Failure> {
     let mut replicas = Vec::new();
     for _ in 0..bench.options.replicas.get() {
         let store = bench.builder().audit_store(bench.client.clone());
@@ -73,6 +78,7 @@ async fn replicas(bench: &Bench<'_>) -> Result<Vec<Appender>, Failure> {
             sink: bench.builder().audit_sink(store),
             clock: SystemClock::new(),
             deadline: bench.global.deadline,
+            event_bytes,
         });
     }
     Ok(replicas)
@@ -80,7 +86,7 @@ async fn replicas(bench: &Bench<'_>) -> Result<Vec<Appender>, Failure> {
 
 impl Replica for Appender {
     fn operation(&self, number: u64) -> impl Future<Output = Result<(), Fault>> + Send {
-        let event = Event::from_json(&typical(number, &self.clock));
+        let event = Event::from_json(&typical(number, &self.clock, self.event_bytes));
         async move {
             let appended = match event {
                 Ok(event) => self.sink.record(event).await,
@@ -103,9 +109,9 @@ impl Replica for Appender {
     }
 }
 
-/// An event such as a service writes.
-fn typical(number: u64, clock: &SystemClock) -> String {
-    format!(
+/// An event such as a service writes, of at least so many bytes.
+fn typical(number: u64, clock: &SystemClock, bytes: usize) -> String {
+    let event = format!(
         concat!(
             r#"{{"id":"bench-{:012}","timestamp":"{}","protocol":"openai","operation":"chat","#,
             r#""mode":"enforce","enforced":true,"blocked":false,"decision":"allow","#,
@@ -114,5 +120,8 @@ fn typical(number: u64, clock: &SystemClock) -> String {
         ),
         number,
         iso8601(clock.wall())
-    )
+    );
+    let more = bytes.saturating_sub(event.len());
+    // The audit chain keeps no white space outside of strings.
+    event.replacen("chat", &format!("chat{}", " ".repeat(more)), 1)
 }

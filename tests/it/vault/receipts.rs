@@ -68,7 +68,9 @@ async fn counters_behind_a_proxy_that_loses_replies_count_exactly() {
 #[tokio::test]
 async fn a_copy_without_its_receipt_is_refused() {
     let server = server();
-    let store = Builder::new().vault_store(client(&server));
+    // The receipts are kept by their number alone.
+    let builder = Builder::new().deadline(Duration::ZERO);
+    let store = builder.vault_store(client(&server));
     let nothing_read = std::collections::BTreeMap::new();
     let change = diff(&[("a", Some("1"))]);
     let attempt = |number: u64, begun: u64| {
@@ -98,9 +100,55 @@ async fn a_copy_without_its_receipt_is_refused() {
     let kept: u64 = ask(&mut raw(&server).await, "HLEN haechi:tv:receipts").await;
     assert_eq!(
         kept,
-        10_000 + 10_000 + 4,
-        "receipts, their places, #next, #last, #own and #kept"
+        10_000 + 10_000 + 7,
+        "receipts, their mutations, #next, #last, #own, #kept, #life, #first and #written"
     );
+}
+
+/// Would catch receipts of a mutation that still runs and are gone, since others are
+/// many in little time.
+#[tokio::test]
+async fn a_receipt_is_kept_for_the_longest_deadline() {
+    let server = server();
+    let mut connection = raw(&server).await;
+    run(&mut connection, "HSET haechi:tv:receipts #kept 8").await;
+    let store = Builder::new().vault_store(client(&server));
+    let nothing_read = std::collections::BTreeMap::new();
+    let change = diff(&[("a", Some("1"))]);
+    let attempt = |number: u8| super::attempt([number; 16], &nothing_read, &change);
+    let observed = Observed::default();
+    for number in 0..100 {
+        let applied = store.apply(&attempt(number), &observed).await;
+        assert!(matches!(applied.unwrap(), Applied::Committed { .. }));
+    }
+    let second_copy = store.apply(&attempt(0), &observed).await.unwrap();
+    assert!(
+        matches!(second_copy, Applied::Settled(_)),
+        "{second_copy:?}"
+    );
+}
+
+/// Would catch callers whose replies are late because of the others that were sent
+/// before them, and mutations that are unknown on a server that answers.
+#[tokio::test]
+async fn thousands_of_callers_at_once_are_all_served() {
+    let server = server();
+    let builder = Builder::new();
+    let store = builder.token_store(builder.vault_store(client(&server)));
+    let mut tasks = Vec::new();
+    for caller in 0..3000 {
+        let store = store.clone();
+        tasks.push(tokio::spawn(async move {
+            let token = token(&format!("t{caller}"));
+            let set = |view: &mut View| view.set(&token, "1");
+            store.transaction([token.clone()], set).await
+        }));
+    }
+    for task in tasks {
+        task.await.unwrap().unwrap();
+    }
+    assert_eq!(store.stats().committed, 3000);
+    assert_eq!(store.stats().lost_replies, 0);
 }
 
 /// Would catch a rollback that is not detected: also when the version has grown

@@ -18,7 +18,7 @@ pub(in crate::mutants) struct NoTombstone(Script);
 
 impl NoTombstone {
     pub(in crate::mutants) fn new() -> Result<Self, StalePatch> {
-        let tombstone = "local mark = note(state, ARGV[4], 'dropped', {})";
+        let tombstone = "local mark = note(state, ARGV[5], 'dropped', {})";
         patched(VAULT_SETTLE, tombstone, "local mark = 0").map(Self)
     }
 }
@@ -36,7 +36,7 @@ impl PlantedBug for NoTombstone {
             answer => return answer,
         };
         let mut call = self.0.call(&next.keys().all());
-        call.arg(observed.version.get()).arg("").arg(0);
+        call.arg(observed.version.get()).arg("").arg(0).arg(0);
         call.arg(attempt.mutation.to_string())
             .arg(attempt.begun.get());
         match next.run(&self.0, &call).await {

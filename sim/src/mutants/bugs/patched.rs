@@ -62,7 +62,7 @@ impl PatchedApply {
         attempt: &Attempt<'_>,
         observed: &Observed,
     ) -> Result<Applied, AttemptError> {
-        let call = apply_call(&self.0, next.keys(), attempt, observed);
+        let call = apply_call(&self.0, next.keys(), next.deadline(), attempt, observed);
         let reply = next.run(&self.0, &call).await?;
         apply_reply(reply, next.keys(), attempt, observed)
     }

@@ -21,7 +21,7 @@ impl PlantedBug for ScriptRunTwice {
         observed: &Observed,
     ) -> Result<Applied, AttemptError> {
         let script = &self.0.0;
-        let call = apply_call(script, next.keys(), attempt, observed);
+        let call = apply_call(script, next.keys(), next.deadline(), attempt, observed);
         let reply = match next.send(&call).await {
             Err(AttemptError::Refused(cause)) if cause.code() == Some("NOSCRIPT") => {
                 // SCRIPT LOAD, and the call: EVAL by another name.

@@ -1,15 +1,15 @@
 -- Compare-and-apply: the whole diff once, or nothing.
 --
--- ARGV[1..3] what the caller's process has observed
--- ARGV[4]    the mutation; at most one of its attempts is applied
--- ARGV[5]    the attempt's number
--- ARGV[6]    the receipt number (mark) at which the mutation began
--- ARGV[7]    the foreign lock token that is not waited for, '*' for all
--- ARGV[8]    the fence: '' for the values below, or the version of the whole
+-- ARGV[1..4] what the caller's process has observed
+-- ARGV[5]    the mutation; at most one of its attempts is applied
+-- ARGV[6]    the attempt's number
+-- ARGV[7]    the receipt number (mark) at which the mutation began
+-- ARGV[8]    the foreign lock token that is not waited for, '*' for all
+-- ARGV[9]    the fence: '' for the values below, or the version of the whole
 --            vault that the open receipt names
--- ARGV[9]    how many tokens are compared, then how many are set and deleted:
--- ARGV[10], ARGV[11]
--- ARGV[12] … id, '1' and the value it had, or '0' and ''; id, value, the time
+-- ARGV[10]    how many tokens are compared, then how many are set and deleted:
+-- ARGV[11], ARGV[12]
+-- ARGV[13] … id, '1' and the value it had, or '0' and ''; id, value, the time
 --            it expires in milliseconds or ''; id
 --
 -- Replies: {'committed', version, mark} · {'conflict', 'value'|'version',
@@ -17,33 +17,33 @@
 -- {'settled', receipt} · {'forgotten'} · {'lost', version} · a fault as in
 -- load.lua. Only the first one writes.
 
-local id = ARGV[4]
-local state, fault = vault_state(id, {ARGV[1], ARGV[2], ARGV[3]})
+local id = ARGV[5]
+local state, fault = vault_state(id, {ARGV[1], ARGV[2], ARGV[3], ARGV[4]})
 if fault then return concluded(fault) end
 if settled(state) then return concluded({'settled', state.receipt}) end
-if state.lost or tonumber(ARGV[6]) > state.next_mark then return lost(state) end
-if receipt_expired(state, tonumber(ARGV[6])) then return concluded({'forgotten'}) end
+if state.lost or tonumber(ARGV[7]) > state.next_mark then return lost(state) end
+if receipt_expired(state, tonumber(ARGV[7])) then return concluded({'forgotten'}) end
 
 -- Replicas that follow the whole-snapshot protocol fail if version changes too
 -- often while they have the lock. Locks of this store begin with 'own:'.
 local holder = redis.pcall('GET', KEYS[3])
-if type(holder) == 'string' and ARGV[7] ~= '*' and ARGV[7] ~= holder
+if type(holder) == 'string' and ARGV[8] ~= '*' and ARGV[8] ~= holder
     and string.sub(holder, 1, 4) ~= 'own:' then
   return concluded({'held', holder})
 end
 
-local compared, set, deleted = tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11])
+local compared, set, deleted = tonumber(ARGV[10]), tonumber(ARGV[11]), tonumber(ARGV[12])
 local ids = {}
-for place = 1, compared do ids[place] = ARGV[9 + 3 * place] end
+for place = 1, compared do ids[place] = ARGV[10 + 3 * place] end
 local found
 found, fault = values(ids)
 if fault then return concluded(fault) end
 local moved = nil
-if ARGV[8] ~= '' and (state.text ~= ARGV[8] or string.match(state.receipt or '', '^open (%d+) ') ~= ARGV[8]) then
+if ARGV[9] ~= '' and (state.text ~= ARGV[9] or string.match(state.receipt or '', '^open (%d+) ') ~= ARGV[9]) then
   moved = 'version'
 end
 for place = 1, compared do
-  local expected = ARGV[10 + 3 * place] == '1' and ARGV[11 + 3 * place]
+  local expected = ARGV[11 + 3 * place] == '1' and ARGV[12 + 3 * place]
   if found[place] ~= expected then moved = moved or 'value' end
 end
 if moved then
@@ -55,7 +55,7 @@ fault = denied(WRITES)
 if fault then return fault end
 
 local sets, scores, gone = {}, {}, {}
-local first_set = 12 + 3 * compared
+local first_set = 13 + 3 * compared
 for place = 0, set - 1 do
   local at = first_set + 3 * place
   sets[#sets + 1], sets[#sets + 2] = ARGV[at], ARGV[at + 1]
@@ -88,5 +88,5 @@ local version = redis.call('INCR', KEYS[2])
 local indexed = all(redis.pcall, 'ZADD', KEYS[5], scores)
 indexed = all(redis.pcall, 'ZREM', KEYS[5], gone) and indexed
 local own = indexed and state.own + 1 or state.own
-local mark = note(state, id, 'done ' .. decimal(version) .. ' ' .. ARGV[5], {'#own', decimal(own)})
+local mark = note(state, id, 'done ' .. decimal(version) .. ' ' .. ARGV[6], {'#own', decimal(own)})
 return {'committed', version, mark}

@@ -1,18 +1,18 @@
 -- Ends a mutation: applied, if an attempt was; otherwise dropped, by a receipt
 -- that stops every late attempt.
 --
--- ARGV[1..3] what the caller's process has observed; ARGV[4] the mutation;
--- ARGV[5] the receipt number (mark) at which it began.
+-- ARGV[1..4] what the caller's process has observed; ARGV[5] the mutation;
+-- ARGV[6] the receipt number (mark) at which it began.
 --
 -- Replies: {'settled', receipt} · {'forgotten'} · {'lost', version} · a fault
 -- as in load.lua.
 
-local state, fault = vault_state(ARGV[4], {ARGV[1], ARGV[2], ARGV[3]})
+local state, fault = vault_state(ARGV[5], {ARGV[1], ARGV[2], ARGV[3], ARGV[4]})
 if fault then return concluded(fault) end
 if settled(state) then return concluded({'settled', state.receipt}) end
-if state.lost or tonumber(ARGV[5]) > state.next_mark then return lost(state) end
-if receipt_expired(state, tonumber(ARGV[5])) then return concluded({'forgotten'}) end
+if state.lost or tonumber(ARGV[6]) > state.next_mark then return lost(state) end
+if receipt_expired(state, tonumber(ARGV[6])) then return concluded({'forgotten'}) end
 fault = denied({{'HSET', KEYS[4]}, {'HDEL', KEYS[4]}, {'HGET', KEYS[4]}})
 if fault then return fault end
-local mark = note(state, ARGV[4], 'dropped', {})
+local mark = note(state, ARGV[5], 'dropped', {})
 return {'settled', 'dropped ' .. decimal(mark)}

@@ -6,10 +6,15 @@
 -- Each receipt has a sequence number, its mark. Fields of receipts, besides one
 -- for each mutation kept:
 --   #next    how many receipts were ever written: the mark of the next one
---   #kept    how many receipts are kept, the same for every replica: written with
---            the first receipt, and never changed while there are receipts
---   #{slot}  the mutation whose receipt has this place, mark modulo #kept
+--   #kept    how many receipts are kept at least, the same for every replica:
+--            written with the first receipt
+--   #life    how long they are kept at least, in milliseconds of the server's
+--            clock: the longest deadline of any replica
+--   #first   the lowest mark whose receipt is kept
+--   #{mark}  its mutation, and when it was written
 --   #last    the mutation whose receipt is the newest
+--   #written #next, as it was left by these scripts: those of earlier versions
+--            keep the last #kept receipts only
 --   #own     how often version was changed by this store
 -- A receipt is 'open {version} {mark}' (the mutation will be fenced on the
 -- whole vault at that version), 'done {version} {attempt} {mark}' or
@@ -51,7 +56,8 @@ end
 
 -- The state of the vault, with the receipt of mutation `id` ('' for none), or
 -- nil and a fault to reply. `observed` is what the caller's process has
--- observed: {version, the id of the newest receipt or '', that receipt's mark}.
+-- observed: {version, the id of the newest receipt or '', that receipt's mark, its
+-- longest deadline in milliseconds}.
 -- state.lost: some of that is gone, a rollback.
 local function vault_state(id, observed)
   local text, fault = read('GET', KEYS[2])
@@ -62,21 +68,23 @@ local function vault_state(id, observed)
     return nil, unreadable(KEYS[2], 'a version that is not a decimal number below 90000000000000')
   end
   local kept
-  kept, fault = read('HMGET', KEYS[4], id, observed[2], '#next', '#own', '#last', '#kept')
+  kept, fault = read('HMGET', KEYS[4], id, observed[2], '#next', '#own', '#last', '#kept',
+    '#first', '#life', '#written')
   if fault then return nil, fault end
   local time
   time, fault = server_time()
   if fault then return nil, fault end
   local next_mark, own = plain(kept[3] or '0'), plain(kept[4] or '0')
-  local ring = plain(kept[6] or KEPT)
-  if not next_mark or not own or not ring or ring == 0 then
-    return nil, unreadable(KEYS[4], 'a counter (#next, #own or #kept) that is not a decimal number, or #kept 0')
+  local ring, first, life = plain(kept[6] or KEPT), plain(kept[7] or '0'), plain(kept[8] or '0')
+  if not next_mark or not own or not ring or ring == 0 or not first or not life then
+    return nil, unreadable(KEYS[4], 'a counter (#next, #own, #kept, #first or #life) that is not a decimal number, or #kept 0')
   end
+  if kept[9] ~= kept[3] then first = math.max(first, next_mark - ring) end
 
   local mark = tonumber(observed[3])
   local lost = version < tonumber(observed[1])
   if observed[2] ~= '' then
-    lost = lost or next_mark <= mark or (not kept[2] and mark >= next_mark - ring)
+    lost = lost or next_mark <= mark or (not kept[2] and mark >= first)
   end
   if own > version and not lost then
     return nil, unreadable(KEYS[2], 'a version below the number of mutations that receipts count (' .. decimal(own)
@@ -85,6 +93,7 @@ local function vault_state(id, observed)
   return {
     version = version, text = text, next_mark = next_mark, own = own, lost = lost,
     newest = kept[5] or '', time = time, ring = ring, is_ring_written = kept[6],
+    first = first, life = math.max(life, tonumber(observed[4])),
     receipt = id ~= '' and kept[1] or nil,
   }
 end
@@ -101,7 +110,7 @@ local function lost(state) return concluded({'lost', state.version}) end
 
 -- Whether a mutation that began at `mark` may have had a receipt that is no
 -- longer kept.
-local function receipt_expired(state, mark) return mark < state.next_mark - state.ring end
+local function receipt_expired(state, mark) return mark < state.first end
 
 -- Reads these fields of tokens; `unpack` takes at most some 8,000.
 local function values(ids)
@@ -114,6 +123,24 @@ local function values(ids)
   return found
 end
 
+-- Deletes the oldest receipts if there are more than #kept and they are older than
+-- #life, a few at a time; returns the lowest mark that is kept.
+local function forget_old(state)
+  local first = state.first
+  for _ = 1, 4 do
+    if state.next_mark - first < state.ring then break end
+    local slot = '#' .. decimal(first)
+    local oldest = redis.call('HGET', KEYS[4], slot)
+    local id, time = string.match(oldest or '', '^(%S+) (%d+)$')
+    -- One from the future is old: the clock was set back.
+    local age = state.time - (tonumber(time) or 0)
+    if age >= 0 and age < state.life then break end
+    if oldest then redis.call('HDEL', KEYS[4], slot, id or oldest) end
+    first = first + 1
+  end
+  return first
+end
+
 -- Writes the receipt of `id` together with `fields`, and returns its mark. An
 -- open receipt keeps its place. Called last, after permissions were checked.
 local function note(state, id, text, fields)
@@ -122,14 +149,11 @@ local function note(state, id, text, fields)
     mark = mark_of(state.receipt)
   else
     mark = state.next_mark
-    local slot = '#' .. decimal(mark % state.ring)
-    if mark >= state.ring then
-      local oldest = redis.call('HGET', KEYS[4], slot)
-      if oldest then redis.call('HDEL', KEYS[4], oldest) end
-    end
-    fields[#fields + 1] = slot
-    fields[#fields + 1] = id
-    for _, word in ipairs({'#next', decimal(mark + 1), '#last', id}) do fields[#fields + 1] = word end
+    local next_mark, first = decimal(mark + 1), forget_old(state)
+    for _, word in ipairs({
+      '#' .. decimal(mark), id .. ' ' .. decimal(state.time), '#last', id, '#next', next_mark, '#written', next_mark,
+      '#first', decimal(first), '#life', decimal(state.life),
+    }) do fields[#fields + 1] = word end
     if not state.is_ring_written then
       fields[#fields + 1] = '#kept'
       fields[#fields + 1] = KEPT
