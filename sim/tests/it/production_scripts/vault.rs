@@ -76,14 +76,16 @@ impl Vault {
     /// Most callers have observed nothing; some have observed more than there
     /// is.
     fn call(&self, rng: &mut ChaCha8Rng, text: &str, arguments: Vec<String>) -> Words {
+        let deadline = pick(rng, &["0", "10000"]);
         let seen = match rng.random_range(0..10) {
-            0 => ["1000000", "", "0"].map(str::to_owned),
+            0 => ["1000000", "", "0", deadline].map(str::to_owned),
             1 => [
                 "1".to_owned(),
                 format!("{:032x}", self.mutations),
                 "1".to_owned(),
+                deadline.to_owned(),
             ],
-            _ => ["0", "", "0"].map(str::to_owned),
+            _ => ["0", "", "0", deadline].map(str::to_owned),
         };
         call(rng, text, VAULT_KEYS, &[seen.to_vec(), arguments].concat())
     }
@@ -193,7 +195,9 @@ impl Vault {
             damage,
             self.load(rng),
             self.apply(rng),
-            words("HGETALL v:receipts"),
+            // Not the times at which receipts were written.
+            words("HLEN v:receipts"),
+            words("HMGET v:receipts #next #own #last #kept #first #life #written"),
         ];
         *self = Vault {
             mutations: self.mutations,
