@@ -10,6 +10,7 @@ mod crypto;
 mod exactly_once;
 mod foreign;
 mod layout;
+mod load;
 mod redirected;
 mod refusals;
 mod replica;

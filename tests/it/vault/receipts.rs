@@ -128,29 +128,6 @@ async fn a_receipt_is_kept_for_the_longest_deadline() {
     );
 }
 
-/// Would catch callers whose replies are late because of the others that were sent
-/// before them, and mutations that are unknown on a server that answers.
-#[tokio::test]
-async fn thousands_of_callers_at_once_are_all_served() {
-    let server = server();
-    let builder = Builder::new();
-    let store = builder.token_store(builder.vault_store(client(&server)));
-    let mut tasks = Vec::new();
-    for caller in 0..3000 {
-        let store = store.clone();
-        tasks.push(tokio::spawn(async move {
-            let token = token(&format!("t{caller}"));
-            let set = |view: &mut View| view.set(&token, "1");
-            store.transaction([token.clone()], set).await
-        }));
-    }
-    for task in tasks {
-        task.await.unwrap().unwrap();
-    }
-    assert_eq!(store.stats().committed, 3000);
-    assert_eq!(store.stats().lost_replies, 0);
-}
-
 /// Would catch a rollback that is not detected: also when the version has grown
 /// past the one observed, and when only foreign changes were lost; and one that
 /// makes what is left unreadable.
