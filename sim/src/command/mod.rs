@@ -66,6 +66,10 @@ pub struct WorldArgs {
     /// lock, redis) and of single faults by the names in reports
     #[arg(long, value_name = "none|all|CLASS,…", default_value = "all", value_parser = faults)]
     pub faults: Faults,
+    /// Callers that the first replica has at once at its begin, on a server whose scripts take
+    /// time; such a world has no faults. Drawn if not given, in one world of 40
+    #[arg(long, value_name = "N")]
+    pub load: Option<usize>,
     /// The store that is tested: correct, or one with a planted bug (see mutants)
     #[arg(long, value_name = "correct|VARIANT", default_value = "correct")]
     pub store: Variant,
@@ -127,6 +131,7 @@ impl WorldArgs {
             ops: self.ops,
             workload: self.workload,
             faults: self.faults.0.clone(),
+            load: self.load,
         }
     }
 
@@ -145,6 +150,9 @@ impl WorldArgs {
         }
         words += &format!(" --ops {} --workload {}", self.ops, self.workload);
         words += &self.faults.words();
+        if let Some(load) = self.load {
+            words += &format!(" --load {load}");
+        }
         if self.store != Variant::Correct {
             words += &format!(" --store {}", self.store);
         }

@@ -142,6 +142,11 @@ pub(super) trait PlantedBug: Send + Sync + 'static {
         None
     }
 
+    /// How many mutations a process has under way at a time, instead of `given`.
+    fn at_once(&self, given: usize) -> usize {
+        given
+    }
+
     /// Whether a lock is released without comparing whose it is.
     fn releases_any(&self) -> bool {
         false

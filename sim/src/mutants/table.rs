@@ -7,10 +7,10 @@ use super::{
     bugs::{
         AmbientRandomness, AuditElsewhere, BatchCutInTwo, CachedHeadKept, CopiedRecordBelieved,
         DiffInTwoScripts, EnvelopeEndKept, FenceInTwoCommands, FirstDiffKept, FirstPageKept,
-        IdentityInherited, LockNotCompared, LockTrusted, LostReply, NoAppendId, NoTombstone,
-        OwnClockReveals, OwnClockRules, PatchedAppend, PatchedApply, PlaintextInEnvelope,
-        PurgeDropped, ResentAsAnother, ScriptRunTwice, SnapshotBeforeVersion, UnfencedDeletes,
-        UnknownAcknowledged,
+        IdentityInherited, LockNotCompared, LockTrusted, LostReply, NoAdmission, NoAppendId,
+        NoTombstone, OwnClockReveals, OwnClockRules, PatchedAppend, PatchedApply,
+        PlaintextInEnvelope, PurgeDropped, ResentAsAnother, ScriptRunTwice, SnapshotBeforeVersion,
+        UnfencedDeletes, UnknownAcknowledged,
     },
     patch::StalePatch,
 };
@@ -147,6 +147,11 @@ planted_bugs! { $
     AmbientRandomness "ambient_randomness": "whether a command more is sent depends on a hash that is seeded anew",
         AUDIT => AmbientRandomness = AmbientRandomness;
 
+    NoAdmission "no_admission": "a vault sends all that its callers ask for at once",
+        |options| {
+            VAULT(options);
+            options.load = Some(1000);
+        } => NoAdmission = NoAdmission;
     ReceiptsByNumber "receipts_by_number": "receipts are kept by their number only, however many come in little time",
         |options| {
             VAULT(options);

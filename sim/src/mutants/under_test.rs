@@ -92,6 +92,11 @@ impl StoreUnderTest {
         each!(&*self.0, bug => bug.lock()).unwrap_or(drawn)
     }
 
+    /// How many mutations a process has under way at a time, by what the world says.
+    pub(crate) fn at_once(&self, given: usize) -> usize {
+        each!(&*self.0, bug => bug.at_once(given))
+    }
+
     /// The keys of the vault.
     pub(crate) fn keys<P: CryptoProvider>(&self, provider: P) -> KeysUnderTest<P> {
         KeysUnderTest {

@@ -19,6 +19,8 @@ pub struct WorldOptions {
     pub workload: Workload,
     /// Faults that may strike.
     pub faults: Vec<FaultKind>,
+    /// Callers that the first replica has at once at its begin; drawn if not given.
+    pub load: Option<usize>,
 }
 
 impl Default for WorldOptions {
@@ -28,6 +30,7 @@ impl Default for WorldOptions {
             ops: 40,
             workload: Workload::default(),
             faults: FaultKind::all().collect(),
+            load: None,
         }
     }
 }
@@ -42,6 +45,8 @@ pub(crate) const LONGEST_MS: u64 = 86_400_000;
 const MAX_PROCESSES: usize = 100;
 /// The most bytes by which events are larger.
 const MAX_PADDING: usize = 1 << 20;
+/// The most callers at once.
+const MAX_LOAD: usize = 10_000;
 
 /// Everything about one world that is fixed before it starts. Times are in
 /// milliseconds of simulated time.
@@ -100,6 +105,10 @@ pub struct Knobs {
     /// The faults, by the time at which they begin.
     #[serde(skip)]
     pub faults: Vec<Fault>,
+    /// Callers that the first replica has at once at its begin, on a server whose
+    /// scripts take time.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub load: usize,
 }
 
 fn is_none(bytes: &usize) -> bool {
@@ -148,11 +157,19 @@ impl Knobs {
         // About as long as the operations and the start take without faults.
         let round = (latency.0 + latency.1).max(2 * TICK_MS) + think / 2;
         let mut chaos = round * (options.ops / writers + 1) as u64 * 3 / 2 + 4 * round;
+        let load = options.load.unwrap_or_else(|| {
+            let rng = &mut generator(seed, "load");
+            match rng.random_range(0..200) {
+                0 => rng.random_range(500..=5000),
+                1..=4 => rng.random_range(50..=500),
+                _ => 0,
+            }
+        });
         let vault = options.workload.has_vault().then(|| {
             // Two rounds a mutation.
             chaos *= 2;
             let rng = &mut generator(seed, "vault knobs");
-            let quiet = options.faults.is_empty();
+            let quiet = options.faults.is_empty() || load > 0;
             // With less, most mutations would end as unknown, and their order too.
             VaultKnobs::draw(rng, options.ops, quiet, deadline.max(6 * latency.1))
         });
@@ -168,7 +185,8 @@ impl Knobs {
         };
         let faults = Fault::draw_some(
             &mut generator(seed, "faults"),
-            &options.faults,
+            // What load alone does is judged.
+            if load > 0 { &[] } else { &options.faults },
             replicas + foreign,
             scale,
         );
@@ -195,6 +213,7 @@ impl Knobs {
             settles: true,
             chaos,
             faults,
+            load,
         }
     }
 
@@ -273,6 +292,9 @@ impl Knobs {
         }
         if times.any(|time| time > LONGEST_MS) {
             return Err(format!("a time is longer than a day ({LONGEST_MS} ms)"));
+        }
+        if self.load > MAX_LOAD {
+            return Err(format!("more than {MAX_LOAD} callers are there at once"));
         }
         if self.padding > MAX_PADDING {
             return Err(format!("events are more than {MAX_PADDING} bytes larger"));
@@ -363,6 +385,13 @@ impl fmt::Display for Knobs {
         }
         if self.padding > 0 {
             writeln!(f, "  events of r0 are {} bytes larger", self.padding)?;
+        }
+        if self.load > 0 {
+            writeln!(
+                f,
+                "  {} callers of r0 at once, scripts take time",
+                self.load
+            )?;
         }
         if let Some(vault) = &self.vault {
             writeln!(f, "  vault: {vault}")?;

@@ -1,13 +1,15 @@
 //! Quality of service: how often callers are told *unknown*, and how often the store
 //! tries and conflicts, stays below ceilings.
 
+use std::time::Duration;
+
 use haechi_history::{
-    Operation, Outcome,
+    Function, Operation, Outcome,
     check::{Invariant, Violation},
 };
 
 use super::{RunReport, final_state::violation};
-use crate::plan::{FaultClass, Knobs, ServerFault};
+use crate::plan::{FaultClass, Knobs, ServerFault, TICK_MS};
 
 /// What a caller is told that dropped the future.
 pub(crate) const CANCELLED: &str = "the caller dropped the future";
@@ -49,6 +51,9 @@ fn unknown_percent(class: FaultClass) -> u64 {
 pub(super) fn check(report: &RunReport, knobs: &Knobs) -> Vec<Violation> {
     let mut passed = Vec::new();
     passed.extend(check_unknown(report, knobs));
+    if report.faults.is_empty() {
+        passed.extend(check_overload(report, knobs));
+    }
     let (stats, vault) = (&report.stats, &report.vault_stats);
     let vault_conflicts = vault.value_conflicts + vault.version_conflicts;
     for (what, count, ceiling) in [
@@ -76,6 +81,34 @@ pub(super) fn check(report: &RunReport, knobs: &Knobs) -> Vec<Violation> {
 /// How many round trips a deadline has time for.
 pub(super) fn round_trips(knobs: &Knobs) -> u64 {
     knobs.deadline / (2 * knobs.latency.1 + 10)
+}
+
+/// Without faults a reply is waited for long enough, and an append ends by its deadline.
+fn check_overload(report: &RunReport, knobs: &Knobs) -> Option<Violation> {
+    let overload = |ops, reason| {
+        Some(Violation {
+            invariant: Invariant::Overload,
+            ops,
+            reason,
+        })
+    };
+    let lost = report.stats.lost_replies + report.vault_stats.lost_replies;
+    if lost > 0 {
+        return overload(
+            Vec::new(),
+            format!("{lost} replies were given up without any fault"),
+        );
+    }
+    let limit = Duration::from_millis(knobs.deadline + 2 * TICK_MS);
+    let took = |operation: &&Operation| {
+        let took = operation.end.saturating_sub(operation.start);
+        operation.f == Function::Append && Duration::from_nanos(took) > limit
+    };
+    let late = report.history.operations().iter().find(took)?;
+    overload(
+        vec![late.id],
+        "an append ended after its deadline without any fault".to_owned(),
+    )
 }
 
 fn check_unknown(report: &RunReport, knobs: &Knobs) -> Option<Violation> {
@@ -121,7 +154,11 @@ fn check_unknown(report: &RunReport, knobs: &Knobs) -> Option<Violation> {
         "{unknown} of {all} operations ended unknown; with these faults {percent} in a hundred may"
     );
     Some(Violation {
-        invariant: Invariant::QualityOfService,
+        invariant: if report.faults.is_empty() {
+            Invariant::Overload
+        } else {
+            Invariant::QualityOfService
+        },
         ops: vec![first],
         reason,
     })

@@ -113,6 +113,13 @@ impl Shrink<'_> {
             change(&mut candidate);
             self.offer(candidate);
         }
+        while self.best.knobs.load > 0 {
+            let mut candidate = self.best.clone();
+            candidate.knobs.load /= 2;
+            if !self.offer(candidate) {
+                break;
+            }
+        }
     }
 
     /// Shortens faults.

@@ -121,6 +121,7 @@ fn world(options: &Options) -> WorldOptions {
         replicas: options.replicas,
         ops: MAX_OPS,
         workload: options.workload,
+        load: Some(0),
         ..WorldOptions::default()
     }
 }

@@ -20,7 +20,7 @@ pub(crate) use keys::{KeyFaults, SharedKeys};
 
 use crate::{
     mutants::StoreUnderTest,
-    plan::{Action, Knobs},
+    plan::{Action, AuditOperation, Knobs, TokenVaultOperation},
 };
 use process::Process;
 use rand_chacha::ChaCha8Rng;
@@ -64,6 +64,9 @@ async fn run_replica<H: Host>(process: &Process<'_, H>) {
     let cancellation =
         cancellation::CancellationActor::over(process, audit.as_ref(), token_vault.as_ref());
 
+    if process.number == 0 {
+        burst(process, audit.as_ref(), token_vault.as_ref()).await;
+    }
     let callers = (0..process.knobs.writers).map(async |caller| {
         while let Some(operation) = process.next_operation().await {
             match operation.action {
@@ -86,6 +89,30 @@ async fn run_replica<H: Host>(process: &Process<'_, H>) {
         prove_progress(process, audit.as_ref()).await;
     }
     process.stay().await;
+}
+
+/// Every second caller appends, the others tokenize, all at once.
+async fn burst<H: Host>(
+    process: &Process<'_, H>,
+    audit: Option<&audit::AuditActor<'_, H>>,
+    vault: Option<&token_vault::TokenVaultActor<'_, H>>,
+) {
+    let callers = (0..process.knobs.load).map(async |caller| {
+        let event = AuditOperation::Append {
+            event: u32::try_from(caller).ok(),
+        };
+        let tokenize = TokenVaultOperation::Tokenize {
+            random: true,
+            number: 0,
+        };
+        match (audit, vault) {
+            (Some(audit), Some(_)) if caller % 2 == 0 => audit.act(caller, &event).await,
+            (_, Some(vault)) => vault.act(caller, &tokenize).await,
+            (Some(audit), None) => audit.act(caller, &event).await,
+            (None, None) => {}
+        }
+    });
+    futures::future::join_all(callers).await;
 }
 
 /// Carries out an operation, unless the schedule names an actor that the

@@ -17,6 +17,10 @@ use crate::{
     record::{CALL, RecordAttempts, RecordingStore, Values as Seen, text},
 };
 
+/// How many mutations a process has under way at a time: as the times, fewer than in
+/// production.
+const AT_ONCE: usize = 16;
+
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// The store of one process.
@@ -49,6 +53,9 @@ impl<'a, H: Host> TokenStoreActor<'a, H> {
             .open_vault(redis.vault_store(process.connect.clone()));
         let mut config = VaultConfig::default();
         config.deadline = deadline;
+        if !process.knobs.production_times {
+            config.at_once = process.store.at_once(AT_ONCE);
+        }
         config.foreign_lock_wait = Duration::from_millis(knobs.foreign_lock_wait);
         let tokens = TokenStore::new(
             RecordingStore::new(store, RecordAttempts(process.recorder.clone())),

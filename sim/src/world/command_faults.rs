@@ -37,11 +37,19 @@ pub(crate) struct CommandFaults {
     now: u64,
     /// Until when a slow script blocks the server, in milliseconds.
     busy_until: u64,
+    /// Whether scripts take time.
+    is_loaded: bool,
+    /// When the server is done with the scripts that have arrived, in nanoseconds.
+    worked_until: u64,
     /// When the last of the late commands runs, in milliseconds.
     late_until: u64,
     /// Until when the server is stopped, in milliseconds.
     stopped_until: u64,
 }
+
+/// What a script takes where scripts take time, and each byte of its arguments.
+const SCRIPT_NANOS: u64 = 100_000;
+const BYTE_NANOS: u64 = 20;
 
 /// Applies the faults to one replica's connection.
 pub(crate) struct FaultGate {
@@ -74,8 +82,12 @@ impl Gate for FaultGate {
         self.late = matches!(verdict, Before::Delay(_));
         if verdict != Before::Run {
             self.trace(command, &format!("{verdict:?}"));
+            return verdict;
         }
-        verdict
+        match self.world.command_faults(|faults| faults.queue(command)) {
+            queued if queued < Duration::from_millis(TICK_MS) => Before::Run,
+            queued => Before::Delay(queued),
+        }
     }
 
     fn after(&mut self, _: ConnId, command: &Command, reply: &Reply) -> After {
@@ -139,8 +151,10 @@ fn brief(reply: &Reply) -> String {
 }
 
 impl CommandFaults {
-    pub(crate) fn new(rng: ChaCha8Rng) -> Self {
+    pub(crate) fn new(rng: ChaCha8Rng, is_loaded: bool) -> Self {
         Self {
+            is_loaded,
+            worked_until: 0,
             active: Vec::new(),
             rng,
             connections: BTreeMap::new(),
@@ -263,6 +277,17 @@ impl CommandFaults {
         }));
         self.struck(kind);
         Some(fault)
+    }
+
+    /// How long a script waits for those before it.
+    fn queue(&mut self, command: &Command) -> Duration {
+        if !self.is_loaded || !command.is("EVALSHA") {
+            return Duration::ZERO;
+        }
+        let began = self.worked_until.max(self.now);
+        let bytes: usize = command.words().iter().map(|word| word.len()).sum();
+        self.worked_until = began + SCRIPT_NANOS + BYTE_NANOS * bytes as u64;
+        Duration::from_nanos(began - self.now)
     }
 
     fn arrival(&mut self, replica: usize, command: &Command, now: u64) -> Before {

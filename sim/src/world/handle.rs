@@ -85,7 +85,10 @@ impl WorldHandle {
         Self(Arc::new(Inner {
             seed,
             redis,
-            command_faults: Mutex::new(CommandFaults::new(generator(seed, "command faults"))),
+            command_faults: Mutex::new(CommandFaults::new(
+                generator(seed, "command faults"),
+                schedule.knobs.load > 0,
+            )),
             shared_keys: SharedKeys::default(),
             recorder: RunRecorder::new(log, operations.cloned().map(Source::Listed)),
             server_skew: AtomicI64::new(0),

@@ -190,6 +190,7 @@ const FIRST_REPORTED: &[(Invariant, Variant, u64)] = &[
     (Invariant::WrongPlaintext, Variant::CopiedRecordBelieved, 0),
     (Invariant::EarlyPurge, Variant::OwnClockRules, 0),
     (Invariant::QualityOfService, Variant::LockNotCompared, 0),
+    (Invariant::Overload, Variant::NoAdmission, 0),
     (Invariant::NoProgress, Variant::CachedHeadKept, 0),
     (Invariant::FalseRollback, Variant::ReplicaBelieved, 0),
     (
