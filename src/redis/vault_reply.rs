@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     clock::from_epoch_millis,
-    error::{AttemptError, Corrupt},
+    error::{AttemptError, Cause, Corrupt},
     vault::{
         MutationId, Stored, TokenId, Version,
         store::{
@@ -199,6 +199,12 @@ fn parts(reply: Value, keys: &VaultKeys, observed: &Observed) -> Result<Vec<Valu
             met: parts.get(1).map_or(Ok(0), count)?,
         }
         .into()),
+        b"large" => Err(AttemptError::Denied(Cause::new(format!(
+            "the vault has {} tokens, and at most {} are read as a whole; name the tokens \
+             (transaction), or list them in slices",
+            parts.get(1).map_or(Ok(0), count)?,
+            parts.get(2).map_or(Ok(0), count)?,
+        )))),
         _ => Ok(parts),
     }
 }

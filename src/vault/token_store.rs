@@ -68,7 +68,7 @@ impl<S: VaultStore, C: Clock, E: Entropy> TokenStore<S, C, E> {
     /// once.
     ///
     /// It is fenced on the tokens that it used, or on the whole vault if it
-    /// called [`View::entries`]. O(tokens in the vault); see
+    /// called [`View::entries`]. O(tokens in the vault), of at most 100,000 tokens; see
     /// [`transaction`](Self::transaction).
     ///
     /// # Errors
@@ -95,7 +95,8 @@ impl<S: VaultStore, C: Clock, E: Entropy> TokenStore<S, C, E> {
         mutation::run(&self.context, Scope::Tokens(tokens), mutation).await
     }
 
-    /// The whole vault at one moment. O(tokens).
+    /// The whole vault at one moment. O(tokens), also in Redis, which a vault of more
+    /// than 100,000 tokens would hold for too long: it is refused. See [`scan`](Self::scan).
     ///
     /// # Errors
     ///

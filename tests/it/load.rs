@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use haechi_store_redis::{
     AppendError, Builder, NotApplied,
     chain::Event,
-    vault::{TokenId, View},
+    vault::{MutateError, TokenId, View},
 };
 
-use crate::support::{client, server};
+use crate::support::{client, raw, run, server};
 
 /// Would catch callers whose replies are late because of the others that were sent
 /// before them, and mutations that are unknown on a server that answers.
@@ -31,6 +31,33 @@ async fn thousands_of_mutations_at_once_are_all_applied() {
     }
     assert_eq!(store.stats().committed, 3000);
     assert_eq!(store.stats().lost_replies, 0);
+}
+
+/// Would catch a read that holds Redis for as long as a vault of any size takes.
+#[tokio::test]
+async fn a_large_vault_is_not_read_as_a_whole() {
+    let server = server();
+    let store = Builder::new().vault_store(client(&server));
+    let store = Builder::new().token_store(store);
+    let mut connection = raw(&server).await;
+    for first in (0..100_001).step_by(10_000) {
+        let mut set = redis::cmd("HSET");
+        set.arg("haechi:tv:tokens");
+        for number in first..(first + 10_000).min(100_001) {
+            set.arg(format!("t{number}")).arg("1");
+        }
+        set.exec_async(&mut connection).await.unwrap();
+    }
+    let read = store.read(|view| view.entries().len()).await.unwrap_err();
+    assert!(read.to_string().contains("100001 tokens"), "{read}");
+    let mutated = store.mutate(|view: &mut View| view.entries().len()).await;
+    assert!(matches!(mutated, Err(MutateError::NotApplied(_))));
+    let token = TokenId::new("t7").unwrap();
+    let set = |view: &mut View| view.set(&token, "2");
+    store.transaction([token.clone()], set).await.unwrap();
+    run(&mut connection, "HDEL haechi:tv:tokens t7").await;
+    let read = store.read(|view| view.entries().len()).await.unwrap();
+    assert_eq!(read, 100_000);
 }
 
 /// Would catch a queue that holds 500 MB, and a caller that is told anything but that it

@@ -32,7 +32,7 @@ async fn refusal(sink: &AuditSink) -> String {
 /// A user with every permission listed in the README, except `denied`.
 async fn user_without(server: &RedisServer, denied: &str) -> String {
     let rules = "~haechi:audit:* +evalsha +script|load +get +set +rpush +lindex +llen +lrange +type +info +del \
-                 ~haechi:tv:* +incr +hget +hmget +hgetall +hset +hdel +hscan +zadd +zrem +zscore +zcard +zcount \
+                 ~haechi:tv:* +incr +hget +hmget +hlen +hgetall +hset +hdel +hscan +zadd +zrem +zscore +zcard +zcount \
                  +zrangebyscore +time";
     let mut command = format!("ACL SETUSER app on >pass {rules}");
     if !denied.is_empty() {
@@ -111,6 +111,7 @@ async fn readiness_asks_for_every_permission() {
         ("HGET", false, true),
         ("HMGET", false, true),
         ("HGETALL", false, true),
+        ("HLEN", false, true),
         ("HSET", false, true),
         ("HDEL", false, true),
         ("HSCAN", false, true),

@@ -12,7 +12,7 @@ for _, call in ipairs({{'HGET', KEYS[1], ''}, {'GET', KEYS[3]}, {'HGET', KEYS[4]
   if fault then return fault end
 end
 local fault = denied({
-  {'HMGET', KEYS[1]}, {'HGETALL', KEYS[1]}, {'HSCAN', KEYS[1]}, {'HSET', KEYS[1]}, {'HDEL', KEYS[1]},
+  {'HMGET', KEYS[1]}, {'HLEN', KEYS[1]}, {'HGETALL', KEYS[1]}, {'HSCAN', KEYS[1]}, {'HSET', KEYS[1]}, {'HDEL', KEYS[1]},
   {'GET', KEYS[2]}, {'INCR', KEYS[2]}, {'HMGET', KEYS[4]}, {'HSET', KEYS[4]}, {'HDEL', KEYS[4]},
   {'ZADD', KEYS[5]}, {'ZREM', KEYS[5]}, {'ZSCORE', KEYS[5]}, {'ZCOUNT', KEYS[5]}, {'ZRANGEBYSCORE', KEYS[5]},
   {'TYPE', KEYS[1]}, {'TIME', KEYS[1]},

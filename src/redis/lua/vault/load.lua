@@ -8,8 +8,12 @@
 -- ARGV[7] …  token ids
 --
 -- Replies: {'loaded', version, mark, values, newest, next mark, time} with values in the order of
--- the ids, or ids and values in turn · {'lost', version} · a fault:
+-- the ids, or ids and values in turn · {'lost', version} · {'large', how many tokens
+-- there are, how many are read at once} · a fault:
 -- {'wrongtype', key, type}, {'denied', command}, {'unreadable', key, what}.
+
+-- More would hold Redis for too long.
+local MOST_TOKENS = 100000
 
 local state, fault = vault_state(ARGV[5], {ARGV[1], ARGV[2], ARGV[3], ARGV[4]})
 if fault then return concluded(fault) end
@@ -17,6 +21,10 @@ if state.lost then return lost(state) end
 
 local found
 if ARGV[6] == 'all' then
+  local size
+  size, fault = read('HLEN', KEYS[1])
+  if fault then return concluded(fault) end
+  if size > MOST_TOKENS then return concluded({'large', size, MOST_TOKENS}) end
   found, fault = read('HGETALL', KEYS[1])
 else
   local ids = {}
