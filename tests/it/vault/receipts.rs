@@ -6,7 +6,7 @@ use haechi_store_redis::{
     Builder, Corrupt, ReadError,
     vault::{
         MutateError, View,
-        store::{Applied, Attempt, Observed, ReceiptSeq, VaultStore},
+        store::{Applied, Attempt, Fate, Observed, ReceiptSeq, VaultStore},
     },
 };
 
@@ -106,18 +106,26 @@ async fn a_copy_without_its_receipt_is_refused() {
 }
 
 /// Would catch receipts of a mutation that still runs and are gone, since others are
-/// many in little time.
+/// many in little time, those of replicas with shorter deadlines among them; receipts that
+/// are believed to be kept beside scripts that keep fewer; and, once the server's clock was
+/// set back, receipts that are kept until it has caught up.
 #[tokio::test]
 async fn a_receipt_is_kept_for_the_longest_deadline() {
     let server = server();
     let mut connection = raw(&server).await;
     run(&mut connection, "HSET haechi:tv:receipts #kept 8").await;
     let store = Builder::new().vault_store(client(&server));
+    let hasty = Builder::new().deadline(Duration::ZERO);
+    let hasty = hasty.vault_store(client(&server));
     let nothing_read = std::collections::BTreeMap::new();
     let change = diff(&[("a", Some("1"))]);
-    let attempt = |number: u8| super::attempt([number; 16], &nothing_read, &change);
+    let attempt = |number: u8| Attempt {
+        begun: ReceiptSeq::new(number.into()),
+        ..super::attempt([number; 16], &nothing_read, &change)
+    };
     let observed = Observed::default();
     for number in 0..100 {
+        let store = if number == 0 { &store } else { &hasty };
         let applied = store.apply(&attempt(number), &observed).await;
         assert!(matches!(applied.unwrap(), Applied::Committed { .. }));
     }
@@ -126,6 +134,41 @@ async fn a_receipt_is_kept_for_the_longest_deadline() {
         matches!(second_copy, Applied::Settled(_)),
         "{second_copy:?}"
     );
+
+    for mark in 0..100_u8 {
+        let id = attempt(mark).mutation;
+        let mut later = redis::cmd("HSET");
+        later.arg("haechi:tv:receipts").arg(format!("#{mark}"));
+        later.arg(format!("{id} 99999999999999"));
+        later.exec_async(&mut connection).await.unwrap();
+    }
+    for number in 100..125 {
+        let applied = store.apply(&attempt(number), &observed).await;
+        assert!(matches!(applied.unwrap(), Applied::Committed { .. }));
+    }
+    let gone = store.apply(&attempt(90), &observed).await.unwrap();
+    assert_eq!(gone, Applied::ReceiptExpired);
+    let kept = store.apply(&attempt(101), &observed).await.unwrap();
+    assert!(matches!(kept, Applied::Settled(_)), "{kept:?}");
+
+    // Scripts of before have written a receipt.
+    run(&mut connection, "HSET haechi:tv:receipts #next 126").await;
+    let unsure = store.apply(&attempt(101), &observed).await.unwrap();
+    assert_eq!(unsure, Applied::Settled(fate_of(&kept)));
+    run(
+        &mut connection,
+        &format!("HDEL haechi:tv:receipts {}", attempt(101).mutation),
+    )
+    .await;
+    let unsure = store.apply(&attempt(101), &observed).await.unwrap();
+    assert_eq!(unsure, Applied::ReceiptExpired);
+}
+
+fn fate_of(applied: &Applied) -> Fate {
+    match applied {
+        Applied::Settled(fate) => *fate,
+        other => panic!("{other:?}"),
+    }
 }
 
 /// Would catch a rollback that is not detected: also when the version has grown
