@@ -1,14 +1,119 @@
 //! Thousands of callers at once, on redis-server.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 use haechi_store_redis::{
-    AppendError, Builder, NotApplied,
+    AppendError, AttemptError, Builder, NotApplied,
     chain::Event,
-    vault::{MutateError, TokenId, View},
+    clock::{Clock, SystemClock},
+    entropy::SystemEntropy,
+    test_util::{AutoClock, Hooked, MemoryVault, VaultHooks},
+    vault::{
+        MutateError, TokenId, TokenStore, VaultConfig, View,
+        store::{Load, Loaded, Observed, VaultStore},
+    },
 };
 
 use crate::support::{client, raw, run, server};
+
+/// Counts the requests that are under way.
+#[derive(Default)]
+struct UnderWay {
+    now: AtomicUsize,
+    most: AtomicUsize,
+}
+
+impl<S: VaultStore> VaultHooks<S> for UnderWay {
+    async fn load(
+        &self,
+        next: &S,
+        what: Load<'_>,
+        observed: &Observed,
+    ) -> Result<Loaded, AttemptError> {
+        let now = self.now.fetch_add(1, Ordering::SeqCst) + 1;
+        self.most.fetch_max(now, Ordering::SeqCst);
+        tokio::task::yield_now().await;
+        let loaded = next.load(what, observed).await;
+        self.now.fetch_sub(1, Ordering::SeqCst);
+        loaded
+    }
+}
+
+/// Would catch a limit that is not kept, or not for reads, a place that is given back
+/// before the mutation has ended, and one that is not given back by a caller that leaves.
+#[tokio::test]
+async fn a_store_has_a_limited_number_of_requests_under_way() {
+    let mut config = VaultConfig::default();
+    config.at_once = 4;
+    let store = Hooked::new(MemoryVault::new(), UnderWay::default());
+    let store = TokenStore::new(store, SystemClock::new(), SystemEntropy, config);
+    let token = TokenId::new("t").unwrap();
+    let store = Arc::new(store);
+    for reads in [false, true] {
+        let call = || {
+            let (store, token) = (store.clone(), token.clone());
+            async move {
+                if reads {
+                    let read = store.read_tokens(std::slice::from_ref(&token)).await;
+                    read.unwrap();
+                } else {
+                    let set = |view: &mut View| view.set(&token, "1");
+                    store.transaction([token.clone()], set).await.unwrap();
+                }
+            }
+        };
+        for _ in 0..4 {
+            let left = tokio::spawn(call());
+            tokio::task::yield_now().await;
+            left.abort();
+            assert!(left.await.is_err());
+            store.store().hooks().now.store(0, Ordering::SeqCst);
+        }
+        let mut callers = tokio::task::JoinSet::new();
+        for _ in 0..50 {
+            callers.spawn(call());
+        }
+        callers.join_all().await;
+        let most = store.store().hooks().most.swap(0, Ordering::SeqCst);
+        assert_eq!(most, 4, "reads: {reads}");
+    }
+}
+
+/// Requests that never end.
+struct Silent;
+
+impl<S: VaultStore> VaultHooks<S> for Silent {
+    async fn load(&self, _: &S, _: Load<'_>, _: &Observed) -> Result<Loaded, AttemptError> {
+        std::future::pending().await
+    }
+}
+
+/// Would catch a caller that waits for a place past its deadline.
+#[test]
+fn waiting_for_a_place_ends_by_the_deadline() {
+    let clock = AutoClock::default();
+    let mut config = VaultConfig::default();
+    config.at_once = 1;
+    let deadline = config.deadline;
+    let store = Hooked::new(MemoryVault::new(), Silent);
+    let store = TokenStore::new(store, clock.clone(), SystemEntropy, config);
+    let token = TokenId::new("t").unwrap();
+    let call = || store.transaction([token.clone()], |_: &mut View| ());
+    let (first, second) = clock.run(async { tokio::join!(call(), call()) }).unwrap();
+    for told in [first, second] {
+        assert!(matches!(
+            told,
+            Err(MutateError::NotApplied(NotApplied::Deadline(_)))
+        ));
+    }
+    assert!(clock.now() <= deadline, "{:?}", clock.now());
+}
 
 /// Would catch callers whose replies are late because of the others that were sent
 /// before them, and mutations that are unknown on a server that answers.

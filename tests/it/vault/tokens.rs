@@ -6,7 +6,7 @@ use std::{
 };
 
 use haechi_store_redis::{
-    AppendError, AttemptError, Builder, Cause, Corrupt,
+    AppendError, AttemptError, Builder, Cause, Corrupt, NotApplied,
     audit::store::AuditStore,
     chain::Event,
     crypto::manage,
@@ -16,7 +16,7 @@ use haechi_store_redis::{
     vault::{
         Details, Deterministic, DetokenizeError, InvalidInput, JsonObject, MAX_PLAINTEXT,
         PurgeError, Refusal, Retention, RevealError, RevealPolicy, TokenType, TokenizeError,
-        Tokenized, VaultPolicy, View,
+        Tokenized, VaultConfig, VaultPolicy, View,
         store::{Indexed, VaultStore},
     },
 };
@@ -336,6 +336,27 @@ async fn an_invalid_field_is_quarantined_and_named() {
     // Purging it repairs the vault.
     assert!(vault.purge(made.as_str()).await.unwrap());
     assert!(!emailed(&vault, "anna").await.unwrap().reused);
+}
+
+/// Would catch plaintexts that are not counted against the bytes that may wait.
+#[tokio::test]
+async fn the_plaintexts_that_wait_are_bounded_in_bytes() {
+    let clock = clock_at(NOW);
+    let keys = keys(&new_keys(&clock).await, &clock).await;
+    let mut config = VaultConfig::default();
+    config.queue_bytes = 100_000;
+    let builder = || {
+        let builder = Builder::new().clock(clock.clone());
+        builder.vault_config(config.clone())
+    };
+    let audit = builder().audit_sink(MemoryChain::new());
+    let vault = builder().token_vault(MemoryVault::new(), keys, audit, Default::default());
+    emailed(&vault, "anna").await.unwrap();
+    let refused = emailed(&vault, &"x".repeat(50_000)).await.unwrap_err();
+    assert!(
+        matches!(refused, TokenizeError::NotApplied(NotApplied::Overloaded)),
+        "{refused}"
+    );
 }
 
 /// Would catch a disabled policy that reveals, or is not audited.
