@@ -100,8 +100,8 @@ async fn a_copy_without_its_receipt_is_refused() {
     let kept: u64 = ask(&mut raw(&server).await, "HLEN haechi:tv:receipts").await;
     assert_eq!(
         kept,
-        10_000 + 10_000 + 7,
-        "receipts, their mutations, #next, #last, #own, #kept, #life, #first and #written"
+        10_000 + 10_000 + 5,
+        "receipts, their mutations, #next, #last, #own, #kept and #span"
     );
 }
 

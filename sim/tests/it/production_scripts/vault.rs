@@ -197,7 +197,7 @@ impl Vault {
             self.apply(rng),
             // Not the times at which receipts were written.
             words("HLEN v:receipts"),
-            words("HMGET v:receipts #next #own #last #kept #first #life #written"),
+            words("HMGET v:receipts #next #own #last #kept #span"),
         ];
         *self = Vault {
             mutations: self.mutations,

@@ -8,13 +8,12 @@
 --   #next    how many receipts were ever written: the mark of the next one
 --   #kept    how many receipts are kept at least, the same for every replica:
 --            written with the first receipt
---   #life    how long they are kept at least, in milliseconds of the server's
---            clock: the longest deadline of any replica
---   #first   the lowest mark whose receipt is kept
+--   #span    '{first} {life} {next}': the lowest mark whose receipt is kept; how long
+--            receipts are kept at least, in milliseconds of the server's clock, the
+--            longest deadline of any replica; and #next, as it was left by these
+--            scripts: those of earlier versions keep the last #kept receipts only
 --   #{mark}  its mutation, and when it was written
 --   #last    the mutation whose receipt is the newest
---   #written #next, as it was left by these scripts: those of earlier versions
---            keep the last #kept receipts only
 --   #own     how often version was changed by this store
 -- A receipt is 'open {version} {mark}' (the mutation will be fenced on the
 -- whole vault at that version), 'done {version} {attempt} {mark}' or
@@ -69,17 +68,19 @@ local function vault_state(id, observed)
   end
   local kept
   kept, fault = read('HMGET', KEYS[4], id, observed[2], '#next', '#own', '#last', '#kept',
-    '#first', '#life', '#written')
+    '#span')
   if fault then return nil, fault end
   local time
   time, fault = server_time()
   if fault then return nil, fault end
   local next_mark, own = plain(kept[3] or '0'), plain(kept[4] or '0')
-  local ring, first, life = plain(kept[6] or KEPT), plain(kept[7] or '0'), plain(kept[8] or '0')
-  if not next_mark or not own or not ring or ring == 0 or not first or not life then
-    return nil, unreadable(KEYS[4], 'a counter (#next, #own, #kept, #first or #life) that is not a decimal number, or #kept 0')
+  local ring = plain(kept[6] or KEPT)
+  local first, life, written = string.match(kept[7] or '0 0 ', '^(%d+) (%d+) (%d*)$')
+  if not next_mark or not own or not ring or ring == 0 or not first then
+    return nil, unreadable(KEYS[4], 'a counter (#next, #own, #kept or #span) that is not a decimal number, or #kept 0')
   end
-  if kept[9] ~= kept[3] then first = math.max(first, next_mark - ring) end
+  first, life = tonumber(first), tonumber(life)
+  if written ~= (kept[3] or '') then first = math.max(first, next_mark - ring) end
 
   local mark = tonumber(observed[3])
   local lost = version < tonumber(observed[1])
@@ -124,7 +125,7 @@ local function values(ids)
 end
 
 -- Deletes the oldest receipts if there are more than #kept and they are older than
--- #life, a few at a time; returns the lowest mark that is kept.
+-- the longest deadline, a few at a time; returns the lowest mark that is kept.
 local function forget_old(state)
   local first = state.first
   for _ = 1, 4 do
@@ -151,8 +152,8 @@ local function note(state, id, text, fields)
     mark = state.next_mark
     local next_mark, first = decimal(mark + 1), forget_old(state)
     for _, word in ipairs({
-      '#' .. decimal(mark), id .. ' ' .. decimal(state.time), '#last', id, '#next', next_mark, '#written', next_mark,
-      '#first', decimal(first), '#life', decimal(state.life),
+      '#' .. decimal(mark), id .. ' ' .. decimal(state.time), '#last', id, '#next', next_mark,
+      '#span', decimal(first) .. ' ' .. decimal(state.life) .. ' ' .. next_mark,
     }) do fields[#fields + 1] = word end
     if not state.is_ring_written then
       fields[#fields + 1] = '#kept'
