@@ -193,7 +193,8 @@ impl<C: Clock, E: Entropy> Builder<C, E> {
     /// is unreachable, or temporarily refuses writes, does not prevent opening:
     /// calls wait for it up to their deadlines. Every later connection is asked
     /// first whether its Redis evicts; a call that meets such a Redis ends at
-    /// once as not applied, and the next one looks again.
+    /// once, as not applied unless a copy was sent before, and the next one looks
+    /// again.
     ///
     /// Must be called within a tokio runtime, which then runs the append loop,
     /// and what of the vault goes on when its caller has left.

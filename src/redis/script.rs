@@ -250,6 +250,10 @@ pub fn apply_reply(
     vault_reply::applied(reply, keys, attempt, observed)
 }
 
+/// Receipts are kept no longer for their age alone, whatever the deadlines: what one
+/// process asks for holds for all, from then on.
+const LONGEST_LIFE: Duration = Duration::from_secs(3600);
+
 /// Adds the arguments of what this process has observed, and for how long its
 /// mutations need their receipts.
 pub(super) fn add_observed(call: &mut Cmd, observed: &Observed, deadline: Duration) {
@@ -258,8 +262,7 @@ pub(super) fn add_observed(call: &mut Cmd, observed: &Observed, deadline: Durati
         Some((mutation, receipt_seq)) => call.arg(mutation.to_string()).arg(receipt_seq.get()),
         None => call.arg("").arg(0),
     };
-    // Scripts read decimal numbers of up to 15 digits.
-    let millis = deadline.as_millis().min(10_u128.pow(14));
+    let millis = deadline.min(LONGEST_LIFE).as_millis();
     call.arg(u64::try_from(millis).unwrap_or_default());
 }
 

@@ -36,7 +36,8 @@ pub struct RedisVaultConfig {
     pub timeouts: Timeouts,
     /// When to take the contention lock.
     pub lock: LockPolicy,
-    /// The longest deadline of mutations: Redis keeps all receipts at least so long.
+    /// The longest deadline of mutations: Redis keeps all receipts at least so long, from
+    /// then on and at most an hour. A receipt takes some 150 bytes.
     pub deadline: Duration,
 }
 

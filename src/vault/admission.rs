@@ -24,6 +24,7 @@ pub(super) struct Admission {
     places: Arc<Semaphore>,
     most_places: u32,
     bytes: Arc<Semaphore>,
+    most_bytes: usize,
 }
 
 /// Work that was let in; it ends when this is dropped.
@@ -37,10 +38,12 @@ impl Admission {
     /// while they wait or work.
     pub(super) fn new(at_once: usize, bytes: usize) -> Self {
         let most_places = at_once.clamp(1, 1 << 20);
+        let most_bytes = bytes.clamp(CALLER_BYTES, Semaphore::MAX_PERMITS);
         Self {
             places: Arc::new(Semaphore::new(most_places)),
             most_places: u32::try_from(most_places).unwrap_or(1),
-            bytes: Arc::new(Semaphore::new(bytes.clamp(1, Semaphore::MAX_PERMITS))),
+            bytes: Arc::new(Semaphore::new(most_bytes)),
+            most_bytes,
         }
     }
 
@@ -49,7 +52,8 @@ impl Admission {
     ///
     /// # Errors
     ///
-    /// [`NotApplied::Overloaded`] at once if there is no room to wait,
+    /// [`NotApplied::Refused`] if there can never be room,
+    /// [`NotApplied::Overloaded`] at once if there is none to wait,
     /// [`NotApplied::Deadline`] if the time is over.
     pub(super) async fn enter(
         &self,
@@ -57,7 +61,13 @@ impl Admission {
         limit: Duration,
         bytes: usize,
     ) -> Result<Admitted, NotApplied> {
-        let held = u32::try_from(bytes.saturating_add(CALLER_BYTES)).unwrap_or(u32::MAX);
+        let held = bytes.saturating_add(CALLER_BYTES);
+        if held > self.most_bytes {
+            return Err(NotApplied::Refused(Cause::new(format!(
+                "it brings {bytes} bytes, more than all callers together may (queue_bytes)"
+            ))));
+        }
+        let held = u32::try_from(held).unwrap_or(u32::MAX);
         let held = self.bytes.clone().try_acquire_many_owned(held);
         let held = held.map_err(|_| NotApplied::Overloaded)?;
         let places = u32::try_from(bytes / PLACE_BYTES).unwrap_or(u32::MAX);
@@ -118,6 +128,8 @@ mod tests {
             .unwrap();
         let refused = clock.run(pin!(admission.enter(&clock, SECOND, 8 * CALLER_BYTES)));
         assert!(matches!(refused, Some(Err(NotApplied::Overloaded))));
+        let never = clock.run(pin!(admission.enter(&clock, SECOND, 10 * CALLER_BYTES)));
+        assert!(matches!(never, Some(Err(NotApplied::Refused(_)))));
         assert!(matches!(
             clock.run(pin!(admission.enter(&clock, SECOND, 0))),
             Some(Ok(_))

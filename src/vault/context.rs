@@ -28,11 +28,13 @@ pub struct VaultConfig {
     /// the whole-snapshot protocol. Default: 250 ms.
     pub foreign_lock_wait: Duration,
     /// How many mutations, and how many reads, one store has under way at a time; more
-    /// wait, in their order. A mutation that brings more than 64 KiB counts as several.
+    /// wait, in their order. A mutation that brings more than 64 KiB counts as several. A
+    /// future that was begun and is neither polled nor dropped keeps its place.
     /// Default: 256.
     pub at_once: usize,
     /// How many bytes the callers of mutations bring, those that wait included; one that
-    /// would bring more is refused with [`NotApplied::Overloaded`], as is one that is larger.
+    /// would bring more is refused with [`NotApplied::Overloaded`], and one that is larger by
+    /// itself with [`NotApplied::Refused`].
     /// Each counts as 1 KiB and what [`Mutation::bytes`](super::Mutation::bytes) says.
     /// Default: 64 MiB.
     pub queue_bytes: usize,

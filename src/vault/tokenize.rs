@@ -123,9 +123,14 @@ where
     type Output = Result<Tokenized, TokenizeError>;
 
     fn bytes(&self) -> usize {
-        // Its envelope is as long as the plaintext, and a third more in base64.
-        let sealed = self.plaintext.len().saturating_mul(3);
-        sealed.saturating_add(self.metadata.get().len())
+        // The envelope is as long as the plaintext, and a third more in base64; the context is
+        // bound, and stored in the record.
+        let brought = self
+            .plaintext
+            .len()
+            .saturating_add(self.context.raw().get().len());
+        let made = brought.saturating_mul(3);
+        made.saturating_add(self.metadata.get().len())
     }
 
     async fn run(&mut self, view: &mut View) -> Self::Output {

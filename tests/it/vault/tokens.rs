@@ -354,7 +354,16 @@ async fn the_plaintexts_that_wait_are_bounded_in_bytes() {
     emailed(&vault, "anna").await.unwrap();
     let refused = emailed(&vault, &"x".repeat(50_000)).await.unwrap_err();
     assert!(
-        matches!(refused, TokenizeError::NotApplied(NotApplied::Overloaded)),
+        matches!(refused, TokenizeError::NotApplied(NotApplied::Refused(_))),
+        "{refused}"
+    );
+    let mut details = Details::default();
+    let context = format!(r#"{{"path":"{}"}}"#, "x".repeat(50_000));
+    details.context = JsonObject::from_json(&context).unwrap();
+    let email = TokenType::new("email").unwrap();
+    let refused = vault.tokenize(&email, "bob", details).await.unwrap_err();
+    assert!(
+        matches!(refused, TokenizeError::NotApplied(NotApplied::Refused(_))),
         "{refused}"
     );
 }
