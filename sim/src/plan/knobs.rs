@@ -88,7 +88,7 @@ pub struct Knobs {
     /// Events that may be queued.
     pub queue_capacity: usize,
     /// Bytes by which the first replica's events are larger than others.
-    #[serde(default, skip_serializing_if = "is_none")]
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub padding: usize,
     /// What the replicas do.
     pub workload: Workload,
@@ -107,12 +107,12 @@ pub struct Knobs {
     pub faults: Vec<Fault>,
     /// Callers that the first replica has at once at its begin, on a server whose
     /// scripts take time.
-    #[serde(default, skip_serializing_if = "is_none")]
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub load: usize,
 }
 
-fn is_none(bytes: &usize) -> bool {
-    *bytes == 0
+fn is_zero(number: &usize) -> bool {
+    *number == 0
 }
 
 impl Knobs {
