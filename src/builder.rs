@@ -3,11 +3,15 @@
 use std::{num::NonZeroU64, time::Duration};
 
 use crate::{
-    audit::{AnchorSink, AuditConfig, AuditSink, store::AuditStore},
+    audit::{
+        AnchorSink, AuditConfig, AuditSink, IfOpen, Resolution, ResolveError, resolve,
+        store::AuditStore,
+    },
     chain::Position,
     clock::{Clock, SystemClock},
     crypto::CryptoProvider,
     entropy::{Entropy, SystemEntropy},
+    error::Handle,
     redis::{
         AuditPrefix, Connect, Link, LockPolicy, NotReady, OpenError, RedisAuditConfig,
         RedisAuditStore, RedisVaultConfig, RedisVaultStore, Timeouts, VaultPrefix, client::Client,
@@ -298,6 +302,31 @@ impl<C: Clock, E: Entropy> Builder<C, E> {
     pub fn token_store<S: VaultStore>(&self, store: S) -> TokenStore<S, C, E> {
         let (clock, entropy) = (self.clock.clone(), self.entropy.clone());
         TokenStore::new(store, clock, entropy, self.parts.vault.clone())
+    }
+
+    /// Finds out what became of an append, within the deadline and over a connection of its
+    /// own; see [`resolve`].
+    ///
+    /// # Errors
+    ///
+    /// [`ResolveError`]; asking again is always safe.
+    pub async fn resolve_append<N: Connect>(
+        &self,
+        connect: N,
+        handle: &Handle,
+        if_open: IfOpen,
+    ) -> Result<Resolution<Position>, ResolveError> {
+        let store = self.audit_store(connect);
+        let (clock, entropy) = (&self.clock, &self.entropy);
+        resolve(
+            &store,
+            clock,
+            entropy,
+            self.parts.audit.deadline,
+            handle,
+            if_open,
+        )
+        .await
     }
 
     /// Only the chain in Redis: to read, verify, or check readiness.

@@ -29,10 +29,10 @@ pub enum AppendError {
     NotApplied(NotApplied),
 
     /// The event may be in the chain, or may still be appended. Recording it
-    /// again may append it twice: search the chain for the handle's `appendId` first.
+    /// again may append it twice: [`resolve`](crate::audit::resolve) the handle first.
     #[error(
-        "outcome unknown: the append may or may not have been applied ({cause}); \
-         search the exported chain for appendId {append_id} before recording the event again", append_id = handle.append_id
+        "outcome unknown: the append may or may not have been applied ({cause}); before recording \
+         the event again, find out with `haechi-store audit resolve {handle}`"
     )]
     Unknown {
         /// Identifies the append and the only position that it can have.
@@ -251,68 +251,78 @@ fn describe_found(found: Option<&EventHash>, met: &Head) -> String {
     }
 }
 
-/// Identifies an append whose outcome is unknown, and its position.
+/// Identifies an append, and tells where its record can be: all that
+/// [`resolve`](crate::audit::resolve) needs, in any process.
 ///
-/// Its text form is `{appendId}.{sequence}.{eventHash}.{previousHash|-}`, which
-/// `haechi-store` prints; it is enough to find out the outcome later.
+/// Its text form, which `haechi-store` prints and reads, is
+/// `{appendId}.{baseSequence}.{baseHash}`, with `0.-` for an empty chain, and for an
+/// append that was sent `.{sequence}.{eventHash}` after it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Handle {
     /// The append's identity.
     pub append_id: AppendId,
-    /// The only position that the record can have.
-    pub position: Position,
-    /// The hash before it; `None` for the first record of a chain.
-    pub previous: Option<EventHash>,
+    /// The record stands after this one, or nowhere.
+    pub base: Head,
+    /// The only position that the record can have, in a batch that was sealed onto
+    /// `base`. `None` for a ticket, taken before anything was sent.
+    pub position: Option<Position>,
 }
 
 impl fmt::Display for Handle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Position {
-            sequence,
-            event_hash,
-        } = self.position;
-        write!(f, "{}.{sequence}.{event_hash}.", self.append_id)?;
-        match self.previous {
-            Some(previous) => write!(f, "{previous}"),
-            None => f.write_str("-"),
+        write!(f, "{}.", self.append_id)?;
+        match self.base {
+            Head::Empty => f.write_str("0.-")?,
+            Head::At(base) => write!(f, "{}.{}", base.sequence, base.event_hash)?,
+        }
+        match self.position {
+            None => Ok(()),
+            Some(position) => write!(f, ".{}.{}", position.sequence, position.event_hash),
         }
     }
 }
 
 /// A text that is not a [`Handle`]'s.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not a handle; expected {{appendId}}.{{sequence}}.{{eventHash}}.{{previousHash or -}}")]
+#[error(
+    "not a handle; expected {{appendId}}.{{baseSequence}}.{{baseHash}}, with 0.- for an empty \
+     chain, and for an append that was sent .{{sequence}}.{{eventHash}} after it"
+)]
 pub struct InvalidHandle;
 
 impl std::str::FromStr for Handle {
     type Err = InvalidHandle;
 
     fn from_str(text: &str) -> Result<Self, InvalidHandle> {
-        let mut parts = text.split('.');
-        let mut next = || parts.next().ok_or(InvalidHandle);
-        let append_id = AppendId::parse(next()?).ok_or(InvalidHandle)?;
-        let sequence = next()?
-            .parse()
-            .ok()
-            .and_then(Sequence::new)
-            .ok_or(InvalidHandle)?;
-        let event_hash = EventHash::parse(next()?).ok_or(InvalidHandle)?;
-        let previous = match next()? {
-            "-" => None,
-            hash => Some(EventHash::parse(hash).ok_or(InvalidHandle)?),
+        let parts: Vec<_> = text.split('.').collect();
+        let (append_id, base, position) = match parts[..] {
+            [append_id, sequence, hash] => (append_id, (sequence, hash), None),
+            [append_id, base, base_hash, sequence, hash] => {
+                let position = position_of(sequence, hash).ok_or(InvalidHandle)?;
+                (append_id, (base, base_hash), Some(position))
+            }
+            _ => return Err(InvalidHandle),
         };
-        match parts.next() {
-            Some(_) => Err(InvalidHandle),
-            None => Ok(Self {
-                append_id,
-                position: Position {
-                    sequence,
-                    event_hash,
-                },
-                previous,
-            }),
+        let base = match base {
+            ("0", "-") => Head::Empty,
+            (sequence, hash) => Head::At(position_of(sequence, hash).ok_or(InvalidHandle)?),
+        };
+        if position.is_some_and(|position| position.sequence.get() <= base.len()) {
+            return Err(InvalidHandle);
         }
+        Ok(Self {
+            append_id: AppendId::parse(append_id).ok_or(InvalidHandle)?,
+            base,
+            position,
+        })
     }
+}
+
+fn position_of(sequence: &str, hash: &str) -> Option<Position> {
+    Some(Position {
+        sequence: Sequence::new(sequence.parse().ok()?)?,
+        event_hash: EventHash::parse(hash)?,
+    })
 }
 
 /// Why reading from Redis failed.

@@ -216,8 +216,8 @@ impl<S: AuditStore, C: Clock, E: Entropy> AppendLoop<S, C, E> {
                     .map_err(|_| NotApplied::ChainFull)?;
                 let handle = Handle {
                     append_id: entry.append_id,
-                    position: record.position(),
-                    previous: last.position().map(|position| position.event_hash),
+                    base: head,
+                    position: Some(record.position()),
                 };
                 Ok((handle, record))
             });
@@ -226,7 +226,7 @@ impl<S: AuditStore, C: Clock, E: Entropy> AppendLoop<S, C, E> {
                 records.push(record);
             }
         }
-        self.queue.0.keep_in_flight();
+        self.queue.0.keep_in_flight(head);
         records
     }
 

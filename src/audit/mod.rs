@@ -10,10 +10,12 @@ mod anchors;
 mod append_loop;
 mod queue;
 mod read;
+mod resolve;
 mod sink;
 pub mod store;
 
 pub use anchors::{AnchorSink, FileAnchors, StdoutAnchors, read_anchor_file};
 pub use append_loop::AppendLoop;
 pub use read::Pages;
+pub use resolve::{IfOpen, Resolution, ResolveError, resolve};
 pub use sink::{AnchorStatus, Appended, AuditConfig, AuditSink, AuditStats, CloseReport};

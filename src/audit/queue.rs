@@ -28,7 +28,7 @@ use tokio::sync::oneshot;
 
 use super::sink::{AnchorStatus, AuditStats};
 use crate::{
-    chain::{AppendId, Event, Position},
+    chain::{AppendId, Event, Head, Position},
     error::{AppendError, Cause, Handle, NotApplied},
     sync::{Arc, Mutex, lock},
 };
@@ -153,6 +153,9 @@ struct State {
     /// The entries that the loop has taken, in order.
     taken: Vec<Arc<Entry>>,
     last_cause: Option<Cause>,
+    /// The head that the last batch was sealed onto: what is sealed later stands
+    /// after it.
+    base: Head,
     stats: AuditStats,
     closing: bool,
     abandoned: bool,
@@ -172,12 +175,21 @@ pub(crate) struct BatchLimits {
 }
 
 impl Queue {
-    pub(crate) fn new(capacity: usize, max_bytes: usize) -> Self {
+    /// A queue of a process that has seen `base`.
+    pub(crate) fn new(capacity: usize, max_bytes: usize, base: Head) -> Self {
         Self {
             capacity,
             max_bytes,
-            state: Mutex::new(State::default()),
+            state: Mutex::new(State {
+                base,
+                ..State::default()
+            }),
         }
+    }
+
+    /// A record that what enters now will stand after.
+    pub(crate) fn base(&self) -> Head {
+        lock(&self.state).base
     }
 
     /// Queues an event behind all earlier ones.
@@ -284,11 +296,11 @@ impl Queue {
     }
 
     /// Keeps only the entries in flight: from here on, what is taken is the
-    /// batch, in the same order.
-    pub(crate) fn keep_in_flight(&self) {
-        lock(&self.state)
-            .taken
-            .retain(|entry| entry.in_flight().is_some());
+    /// batch, in the same order, sealed onto `base`.
+    pub(crate) fn keep_in_flight(&self, base: Head) {
+        let mut state = lock(&self.state);
+        state.base = base;
+        state.taken.retain(|entry| entry.in_flight().is_some());
     }
 
     /// Returns the batch from flight: its callers can withdraw again, those that

@@ -10,7 +10,7 @@ use super::{
     store::AuditStore,
 };
 use crate::{
-    chain::{AppendId, Event, Position},
+    chain::{AppendId, Event, Head, Position},
     clock::{Clock, SystemClock, within},
     entropy::{Entropy, SystemEntropy},
     error::{AppendError, Handle, NotApplied},
@@ -164,7 +164,8 @@ impl<C: Clock, E: Entropy> AuditSink<C, E> {
         config: AuditConfig,
         anchors: Option<(Box<dyn super::AnchorSink>, std::num::NonZeroU64)>,
     ) -> (Self, AppendLoop<S, C, E>) {
-        let queue = Arc::new(Queue::new(config.queue_capacity, config.queue_bytes));
+        let base = config.seen.map_or(Head::Empty, Head::At);
+        let queue = Arc::new(Queue::new(config.queue_capacity, config.queue_bytes, base));
         let sink = Self {
             clock: clock.clone(),
             entropy: entropy.clone(),
@@ -207,19 +208,37 @@ impl<C: Clock, E: Entropy> AuditSink<C, E> {
         &self,
         event: Event,
     ) -> impl Future<Output = Result<Appended, AppendError>> + Send + use<C, E> {
-        let mut id = [0; 16];
-        let entered = self
-            .entropy
-            .fill(&mut id)
-            .map_err(|error| NotApplied::Entropy(error.to_string()).into())
-            .and_then(|()| self.enter(event, AppendId::from_bytes(id)));
+        let entered = new_append(&self.entropy)
+            .map_err(AppendError::from)
+            .and_then(|append_id| self.enter(event, append_id));
         self.settled(entered)
+    }
+
+    /// A handle for an append that is still to be made, by
+    /// [`record_as`](Self::record_as) with its `append_id`. Whoever keeps it in a durable
+    /// place first can [`resolve`](super::resolve) the append even if this process ends
+    /// before its outcome is known.
+    ///
+    /// The record will stand after the handle's base, the last head that this process
+    /// has appended to, or [`AuditConfig::seen`]: what is resolved is searched from
+    /// there on, in a process that knows neither from the chain's beginning.
+    ///
+    /// # Errors
+    ///
+    /// [`NotApplied::Entropy`].
+    pub fn ticket(&self) -> Result<Handle, NotApplied> {
+        Ok(Handle {
+            append_id: new_append(&self.entropy)?,
+            base: self.shared.queue.base(),
+            position: None,
+        })
     }
 
     /// As [`record`](Self::record), with an identity given by the caller.
     ///
-    /// The identity is part of the record. It does not deduplicate calls: give
-    /// each append a new one.
+    /// The identity is part of the record. It does not deduplicate calls: give each
+    /// append a new one, also after an earlier one was not applied. Of an identity
+    /// given twice, [`resolve`](super::resolve) tells of one of the two only.
     ///
     /// # Errors
     ///
@@ -299,4 +318,13 @@ impl<C: Clock, E: Entropy> AuditSink<C, E> {
         };
         CloseReport { unknown }
     }
+}
+
+/// A new append's identity.
+pub(super) fn new_append(entropy: &impl Entropy) -> Result<AppendId, NotApplied> {
+    let mut id = [0; 16];
+    entropy
+        .fill(&mut id)
+        .map_err(|error| NotApplied::Entropy(error.to_string()))?;
+    Ok(AppendId::from_bytes(id))
 }

@@ -12,22 +12,36 @@ fn at(sequence: u64, byte: u8) -> Position {
 }
 
 /// Would catch a handle that loses a part in its text form, which is all that
-/// is needed to find out the outcome.
+/// is needed to find out the outcome; and one that names a place before its base.
 #[test]
 fn only_a_handle_parses_as_one() {
-    for previous in [None, Some(hash(3))] {
-        let handle = Handle {
-            append_id: AppendId::from_bytes([1; 16]),
-            position: at(9, 2),
-            previous,
-        };
-        let text = handle.to_string();
-        assert_eq!(text.parse(), Ok(handle));
-        assert_eq!(format!("{text}.").parse::<Handle>(), Err(InvalidHandle));
-        for (cut, _) in text.match_indices('.') {
-            assert_eq!(text[..cut].parse::<Handle>(), Err(InvalidHandle));
+    for base in [Head::Empty, Head::At(at(8, 3))] {
+        for position in [None, Some(at(9, 2))] {
+            let handle = Handle {
+                append_id: AppendId::from_bytes([1; 16]),
+                base,
+                position,
+            };
+            let text = handle.to_string();
+            assert_eq!(text.parse(), Ok(handle));
+            assert_eq!(format!("{text}.").parse::<Handle>(), Err(InvalidHandle));
+            let cuts: Vec<_> = text.match_indices('.').collect();
+            for (dots, (cut, _)) in cuts.into_iter().enumerate() {
+                let ticket = Handle {
+                    position: None,
+                    ..handle
+                };
+                let expected = (dots == 2).then_some(ticket).ok_or(InvalidHandle);
+                assert_eq!(text[..cut].parse::<Handle>(), expected);
+            }
         }
     }
+    let before = Handle {
+        append_id: AppendId::from_bytes([1; 16]),
+        base: Head::At(at(9, 3)),
+        position: Some(at(9, 2)),
+    };
+    assert_eq!(before.to_string().parse::<Handle>(), Err(InvalidHandle));
 }
 
 /// Would catch a rollback whose message lacks the current state.
@@ -160,8 +174,8 @@ fn only_temporary_errors_without_effect_are_retryable() {
     let unknown = AppendError::Unknown {
         handle: Box::new(Handle {
             append_id: AppendId::from_bytes([1; 16]),
-            position: at(9, 2),
-            previous: None,
+            base: Head::Empty,
+            position: Some(at(9, 2)),
         }),
         cause: cause(),
     };

@@ -14,6 +14,7 @@ mod load;
 mod redirected;
 mod refusals;
 mod replica;
+mod resolve;
 mod sink;
 mod support;
 mod vault;

@@ -101,7 +101,7 @@ async fn a_deadline_distinguishes_sent_events_from_others() {
     let Err(AppendError::Unknown { handle, .. }) = in_flight.await.unwrap() else {
         panic!("what is in flight is unknown");
     };
-    assert_eq!(handle.position.sequence.get(), 1);
+    assert_eq!(handle.position.unwrap().sequence.get(), 1);
     assert_eq!(handle.to_string().parse::<Handle>().as_ref(), Ok(&*handle));
     assert!(matches!(
         queued.await.unwrap(),
@@ -123,7 +123,8 @@ async fn a_deadline_distinguishes_sent_events_from_others() {
     );
     let chain = verified(&store).await;
     assert_eq!(
-        chain[0].position, handle.position,
+        Some(chain[0].position),
+        handle.position,
         "the handle named its place"
     );
 }

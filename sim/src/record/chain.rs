@@ -82,7 +82,9 @@ impl RunRecorder {
                 }
                 let text = error.to_string();
                 if let AppendError::Unknown { handle, .. } = error {
-                    self.log().handles.insert(op, handle.position);
+                    self.log()
+                        .handles
+                        .extend(handle.position.map(|position| (op, position)));
                 }
                 let outcome = match error {
                     AppendError::Unknown { .. } => Outcome::Unknown(None),

@@ -29,6 +29,8 @@ pub(crate) enum Stop {
     Failed,
     /// The process was interrupted.
     Interrupted,
+    /// Tickets could not be made or written.
+    Tickets(String),
     /// Stdout is closed.
     StdoutGone,
 }
@@ -244,6 +246,11 @@ impl Report {
             ),
             Stop::Interrupted => format!(
                 "interrupted: no line after {} was tried; append again from there on: tail -n +{next}",
+                self.last_line
+            ),
+            Stop::Tickets(error) => format!(
+                "tickets cannot be written: {error}: no line after {} was tried; make room for \
+                 them and append again from there on: tail -n +{next}",
                 self.last_line
             ),
             Stop::StdoutGone => format!(

@@ -5,9 +5,9 @@ use std::{fmt, str::FromStr, time::Duration};
 use clap::{Args, Parser, Subcommand};
 
 use crate::{
-    audit_append, audit_export, audit_head, audit_verify, bench_audit, bench_vault, exit::Failure,
-    keys_init, keys_rotate, keys_status, not_built, ready, vault_detokenize, vault_list,
-    vault_purge, vault_reveal, vault_tokenize,
+    audit_append, audit_export, audit_head, audit_resolve, audit_verify, bench_audit, bench_vault,
+    exit::Failure, keys_init, keys_rotate, keys_status, not_built, ready, vault_detokenize,
+    vault_list, vault_purge, vault_reveal, vault_tokenize,
 };
 
 /// A tamper-evident audit chain and a token vault that any number of replicas share in Redis
@@ -124,15 +124,14 @@ pub(crate) enum AuditCommand {
     Export(audit_export::Args),
     /// Print the last record's sequence and hash
     Head(audit_head::Args),
+    /// Tell what became of an append whose outcome was unknown
+    Resolve(audit_resolve::Args),
     /// Print records as they land (not built yet in this version)
     #[command(disable_help_flag = true, hide = true)]
     Follow(not_built::Args),
     /// Rebuild the head from a verified list (not built yet in this version)
     #[command(disable_help_flag = true, hide = true)]
     Repair(not_built::Args),
-    /// Tell what became of an append (not built yet in this version)
-    #[command(disable_help_flag = true, hide = true)]
-    Resolve(not_built::Args),
     /// Go on after a rollback (not built yet in this version)
     #[command(disable_help_flag = true, hide = true)]
     Resume(not_built::Args),

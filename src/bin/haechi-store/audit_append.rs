@@ -6,26 +6,27 @@ use std::{
     collections::VecDeque,
     future::{Future, poll_fn},
     num::{NonZeroU64, NonZeroUsize},
-    path::PathBuf,
+    path::{Path, PathBuf},
     pin::{Pin, pin},
     task::Poll,
 };
 
 use haechi_store_redis::{
-    AppendError, OpenError,
-    audit::{Appended, AuditSink, FileAnchors},
-    chain::Event,
+    AppendError, NotApplied, OpenError, ReadError,
+    audit::{Appended, AuditSink, FileAnchors, store::AuditStore},
+    chain::{Event, Head},
 };
 use redis::Client;
 
 use crate::{
     append_report::{Report, Stop},
     args::Global,
-    connection::place,
+    connection::{place, read_failure},
     console::Console,
     exit::{Exit, Failure},
     input::Events,
     interrupt::interrupted,
+    tickets::Tickets,
 };
 
 /// Append events from stdin, one JSON object a line
@@ -34,8 +35,10 @@ use crate::{
 Prints {\"sequence\",\"eventHash\"} for each event, in the order of the input. At a line that is no
 event it stops: the lines before it stand, none after it is tried. From the first append that fails
 on, every line printed carries its \"line\" in the input and, unless applied, its \"outcome\":
-not_applied, or unknown with the \"handle\": its first part is the appendId to search the
-exported chain for.
+not_applied, or unknown with the \"handle\", for `audit resolve`.
+
+With --tickets, if this process or its machine stops half way, `audit resolve --settle` tells for
+each event that was sent whether it is in the chain.
 
 Example:
   echo '{\"id\":\"evt-1\",\"operation\":\"protect\"}' | haechi-store audit append
@@ -52,6 +55,10 @@ pub(crate) struct Args {
     /// Anchor every K-th sequence
     #[arg(long, value_name = "K", default_value = "1", requires = "anchor")]
     anchor_every: NonZeroU64,
+
+    /// Append {"line","handle"} to this file for each event, on disk before the event is sent
+    #[arg(long, value_name = "FILE")]
+    tickets: Option<PathBuf>,
 }
 
 /// How an append ended.
@@ -65,18 +72,24 @@ pub(crate) async fn run(args: Args, global: &Global, console: &Console) -> Resul
     let mut report = Report::new(place(&client));
     let sink = start(&args, global, client).await?;
     let mut progress = console.progress("events appended");
+    let tickets = args.tickets.as_deref().map(open_tickets).transpose()?;
     let mut events = Events::from_stdin();
     let mut in_flight = InFlight::with_capacity(args.writers.get().min(1 << 16));
+    // Events that were read and not sent yet.
+    let mut next = Vec::new();
     // Why no more events are read.
     let mut stop = None;
     let mut interrupt = pin!(interrupted());
 
     loop {
-        while stop.is_none() && in_flight.len() < args.writers.get() {
-            let Some((line, event)) = events.ready() else {
+        while stop.is_none() && in_flight.len() + next.len() < args.writers.get() {
+            let Some(event) = events.ready() else {
                 break;
             };
-            send(&mut in_flight, &sink, line, event);
+            next.push(event);
+        }
+        if let Err(failed) = send(&mut in_flight, &sink, &mut next, tickets.as_ref()).await {
+            stop.get_or_insert(failed);
         }
         if let Some((line, ending)) = now(oldest(&mut in_flight)).await {
             report.ended(line, ending);
@@ -101,8 +114,8 @@ pub(crate) async fn run(args: Args, global: &Global, console: &Console) -> Resul
         tokio::select! {
             biased;
             (line, ending) = oldest(&mut in_flight) => report.ended(line, ending),
-            next = events.next(), if has_room => match next {
-                Ok(Some((line, event))) => send(&mut in_flight, &sink, line, event),
+            read = events.next(), if has_room => match read {
+                Ok(Some(event)) => next.push(event),
                 Ok(None) => stop = Some(Stop::End),
                 Err(bad) => stop = Some(Stop::Bad(bad)),
             },
@@ -123,6 +136,14 @@ pub(crate) async fn run(args: Args, global: &Global, console: &Console) -> Resul
 
 async fn start(args: &Args, global: &Global, client: Client) -> Result<AuditSink, Failure> {
     let mut builder = global.builder();
+    if args.tickets.is_some() {
+        // What is resolved later is searched from here on.
+        let tail = global.store(&client).tail(None).await;
+        let tail = tail.map_err(|error| read_failure(&client, &ReadError::from(error)))?;
+        if let Head::At(head) = tail.head {
+            builder = builder.seen(head);
+        }
+    }
     if let Some(path) = &args.anchor {
         let anchors = FileAnchors::open(path).map_err(|error| {
             Failure::error(format!(
@@ -143,8 +164,41 @@ async fn start(args: &Args, global: &Global, client: Client) -> Result<AuditSink
         })
 }
 
-fn send(in_flight: &mut InFlight, sink: &AuditSink, line: u64, event: Event) {
-    in_flight.push_back((line, Box::pin(sink.record(event))));
+fn open_tickets(path: &Path) -> Result<Tickets, Failure> {
+    Tickets::open(path).map_err(|error| {
+        Failure::error(format!(
+            "the ticket file {} cannot be opened: {error}; nothing was appended",
+            path.display()
+        ))
+    })
+}
+
+/// Sends `events`, once their tickets are on disk.
+async fn send(
+    in_flight: &mut InFlight,
+    sink: &AuditSink,
+    events: &mut Vec<(u64, Event)>,
+    tickets: Option<&Tickets>,
+) -> Result<(), Stop> {
+    let Some(tickets) = tickets.filter(|_| !events.is_empty()) else {
+        for (line, event) in events.drain(..) {
+            in_flight.push_back((line, Box::pin(sink.record(event))));
+        }
+        return Ok(());
+    };
+    let events = std::mem::take(events);
+    let handles: Result<Vec<_>, _> = events
+        .iter()
+        .map(|(line, _)| Ok((*line, sink.ticket()?)))
+        .collect();
+    let handles = handles.map_err(|error: NotApplied| Stop::Tickets(error.to_string()))?;
+    let written = tickets.write(&handles).await;
+    written.map_err(|error| Stop::Tickets(format!("{}: {error}", tickets.path().display())))?;
+    for ((line, event), (_, handle)) in events.into_iter().zip(handles) {
+        let append = sink.record_as(handle.append_id, event);
+        in_flight.push_back((line, Box::pin(append)));
+    }
+    Ok(())
 }
 
 /// Waits until the oldest append has ended. Its deadline is the earliest.

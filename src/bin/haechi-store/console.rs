@@ -9,7 +9,7 @@ use clap::error::ErrorKind;
 use haechi_store_redis::clock::{Clock, SystemClock};
 use serde::Serialize;
 
-use crate::exit::Exit;
+use crate::exit::{Exit, Failure};
 
 /// The properties of the output streams.
 #[derive(Debug)]
@@ -203,6 +203,25 @@ pub(crate) fn unless_closed(written: io::Result<()>) -> io::Result<()> {
     match written {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         written => written,
+    }
+}
+
+/// The failure of a write whose outcome is unknown; its handle is printed on stdout.
+pub(crate) fn unknown(handle: String, message: impl std::fmt::Display) -> Failure {
+    #[derive(Serialize)]
+    struct Unknown {
+        outcome: &'static str,
+        handle: String,
+    }
+    let line = Unknown {
+        outcome: "unknown",
+        handle,
+    };
+    // If stdout is closed, exit code and stderr still report it.
+    let _ = json_line(&mut stdout(), &line);
+    Failure::Message {
+        exit: Exit::Unknown,
+        message: message.to_string(),
     }
 }
 

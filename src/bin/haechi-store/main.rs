@@ -10,6 +10,7 @@ mod args;
 mod audit_append;
 mod audit_export;
 mod audit_head;
+mod audit_resolve;
 mod audit_verify;
 mod bench;
 mod bench_audit;
@@ -25,6 +26,8 @@ mod keys_rotate;
 mod keys_status;
 mod not_built;
 mod ready;
+mod resolved;
+mod tickets;
 mod vault_detokenize;
 mod vault_list;
 mod vault_open;
@@ -78,7 +81,7 @@ async fn run(cli: Cli, console: &Console) -> Result<Exit, Failure> {
             AuditCommand::Head(args) => audit_head::run(args, global.check()?, console).await,
             AuditCommand::Follow(_) => Err(not_built::failure("audit follow")),
             AuditCommand::Repair(_) => Err(not_built::failure("audit repair")),
-            AuditCommand::Resolve(_) => Err(not_built::failure("audit resolve")),
+            AuditCommand::Resolve(args) => audit_resolve::run(args, global.check()?, console).await,
             AuditCommand::Resume(_) => Err(not_built::failure("audit resume")),
         },
         Command::Ready(args) => ready::run(args, global.check()?, console).await,

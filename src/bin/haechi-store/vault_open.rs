@@ -13,13 +13,12 @@ use haechi_store_redis::{
     vault::{JsonObject, MutateError, VaultPolicy},
 };
 use redis::Client;
-use serde::Serialize;
 
 use crate::{
     args::Global,
     connection::place,
     console::{self, Console},
-    exit::{Exit, Failure},
+    exit::Failure,
     key_file::KeyFileArg,
 };
 
@@ -94,7 +93,7 @@ pub(crate) fn store(global: &Global, client: &Client) -> RedisVaultStore {
 /// on stdout.
 pub(crate) fn mutate_failure(client: &Client, error: &MutateError) -> Failure {
     match error {
-        MutateError::Unknown { mutation, .. } => unknown(mutation.to_string(), error),
+        MutateError::Unknown { mutation, .. } => console::unknown(mutation.to_string(), error),
         MutateError::NotApplied(_) => {
             Failure::negative(format!("Redis at {}: {error}", place(client)))
         }
@@ -105,25 +104,7 @@ pub(crate) fn mutate_failure(client: &Client, error: &MutateError) -> Failure {
 /// As [`mutate_failure`], for an audit event that is not known to be applied.
 pub(crate) fn append_failure(client: &Client, error: &AppendError, what: &str) -> Failure {
     match error {
-        AppendError::Unknown { handle, .. } => unknown(handle.to_string(), what),
+        AppendError::Unknown { handle, .. } => console::unknown(handle.to_string(), what),
         _ => Failure::negative(format!("Redis at {}: {what}", place(client))),
-    }
-}
-
-fn unknown(handle: String, message: impl std::fmt::Display) -> Failure {
-    #[derive(Serialize)]
-    struct Unknown {
-        outcome: &'static str,
-        handle: String,
-    }
-    let line = Unknown {
-        outcome: "unknown",
-        handle,
-    };
-    // If stdout is closed, exit code and stderr still report it.
-    let _ = console::json_line(&mut console::stdout(), &line);
-    Failure::Message {
-        exit: Exit::Unknown,
-        message: message.to_string(),
     }
 }

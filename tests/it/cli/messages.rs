@@ -11,6 +11,7 @@ fn helps() {
         &["audit", "verify"],
         &["audit", "export"],
         &["audit", "head"],
+        &["audit", "resolve"],
         &["ready"],
         &["bench"],
         &["bench", "audit"],

@@ -3,10 +3,12 @@
 
 mod append;
 mod bench;
+mod holding;
 mod interrupted;
 mod keys;
 mod messages;
 mod refusals;
+mod resolve;
 mod vault;
 mod verify;
 

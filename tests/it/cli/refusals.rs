@@ -177,7 +177,6 @@ fn commands_that_are_not_built_only_report_that() {
         &["audit", "follow"][..],
         &["audit", "follow", "--help"],
         &["audit", "repair", "--yes", "--accept-loss", "1..2"],
-        &["audit", "resolve", PASSWORD],
         &["audit", "resume", "--accept", "1..2"],
         &["--durability", "fsync", "audit", "append"],
         &["audit", "append", "--durability", "replicas:2"],

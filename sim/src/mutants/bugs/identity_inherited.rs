@@ -75,7 +75,8 @@ impl PlantedBug for IdentityInherited {
         }
         let outcome = sink.record_as(append_id, event).await;
         if let Err(AppendError::Unknown { handle, .. }) = &outcome {
-            lock(&self.given_up).insert(append_id, handle.position);
+            let position = handle.position.map(|position| (append_id, position));
+            lock(&self.given_up).extend(position);
         }
         outcome
     }

@@ -21,10 +21,13 @@ impl PlantedBug for UnknownAcknowledged {
         event: Event,
     ) -> Result<Appended, AppendError> {
         match sink.record_as(append_id, event).await {
-            Err(AppendError::Unknown { handle, .. }) => Ok(Appended {
-                position: handle.position,
-                anchor: AnchorStatus::NotDue,
-            }),
+            Err(AppendError::Unknown { handle, cause }) => match handle.position {
+                Some(position) => Ok(Appended {
+                    position,
+                    anchor: AnchorStatus::NotDue,
+                }),
+                None => Err(AppendError::Unknown { handle, cause }),
+            },
             outcome => outcome,
         }
     }

@@ -1,0 +1,75 @@
+//! Shared by the two `resolve` commands: their option, their answer, their failures.
+
+use std::{fmt::Display, io::Write};
+
+use haechi_store_redis::audit::{IfOpen, Resolution, ResolveError};
+use redis::Client;
+use serde_json::{Value, json};
+
+use crate::{
+    connection::place,
+    console::{self, Console},
+    exit::{Exit, Failure},
+};
+
+/// What to do about a write that is still open.
+#[derive(Clone, Copy, clap::Args, Debug)]
+pub(crate) struct IfOpenArg {
+    /// If it is still open, write what stops it, and tell then
+    #[arg(long)]
+    settle: bool,
+}
+
+impl From<IfOpenArg> for IfOpen {
+    fn from(arg: IfOpenArg) -> Self {
+        match arg.settle {
+            true => Self::Settle,
+            false => Self::Leave,
+        }
+    }
+}
+
+/// Prints the answer; `details` are added to the summary.
+pub(crate) fn tell(
+    resolved: Resolution<u64>,
+    details: Option<Value>,
+    console: &Console,
+) -> Result<Exit, Failure> {
+    let (answer, outcome, exit) = match resolved {
+        Resolution::Applied(at) => (format!("applied at {at}"), "applied", Exit::Success),
+        Resolution::NotApplied => ("not applied".to_owned(), "not_applied", Exit::Negative),
+        Resolution::Open => ("still open".to_owned(), "open", Exit::Unknown),
+    };
+    let mut out = console::stdout();
+    let written = writeln!(out, "{answer}").and_then(|()| out.flush());
+    drop(out);
+    console::unless_closed(written)?;
+    if resolved == Resolution::Open {
+        console.note(
+            "nothing was written; ask again later, or with --settle, which stops it if it is not applied",
+        );
+    }
+    if console.json() {
+        let mut summary = json!({ "outcome": outcome });
+        if let (Value::Object(summary), Some(Value::Object(details))) = (&mut summary, details) {
+            summary.extend(details);
+        }
+        console::answer(&json!({ "summary": summary }))?;
+    }
+    Ok(exit)
+}
+
+/// The failure if it was not found out. Where it cannot be any more, stdout says so.
+pub(crate) fn resolve_failure(
+    client: &Client,
+    handle: &impl Display,
+    error: &ResolveError,
+) -> Failure {
+    match error {
+        ResolveError::Unavailable(_) => {
+            Failure::error(format!("Redis at {}: {error}", place(client)))
+        }
+        ResolveError::Corrupt(_) => Failure::negative(error.to_string()),
+        _ => console::unknown(handle.to_string(), error),
+    }
+}
