@@ -166,7 +166,7 @@ pub enum Corrupt {
     /// `head`, `head:hash` and the list's last element do not name one record.
     #[error(
         "the keys {prefix}head, {prefix}head:hash and the end of {prefix}chain disagree ({}); \
-         run `haechi-store audit verify` to see how far the list is whole, and stop every writer",
+         run `haechi-store audit repair`, which verifies the list and rebuilds the two from it",
         Escaped(detail)
     )]
     Diverged {

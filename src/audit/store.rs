@@ -128,3 +128,58 @@ pub enum Seen {
     /// The list no longer reaches back that far, so this is unknown.
     Trimmed,
 }
+
+/// What the keys of a chain hold, also if they disagree.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChainState {
+    /// Elements in the list.
+    pub length: u64,
+    /// The text of `head`, which should be the last record's `auditIntegrity`.
+    pub head: Option<Vec<u8>>,
+    /// The text of `head:hash`, which should be the last record's hash.
+    pub head_hash: Option<Vec<u8>>,
+    /// Why the three do not name one record, without any record's content; `None`
+    /// if they do, and for an empty chain.
+    pub disagreement: Option<String>,
+}
+
+/// A list that was verified: the fence of a repair.
+#[derive(Clone, Copy, Debug)]
+pub struct VerifiedList<'a> {
+    /// The keys as they were read before the list.
+    pub state: &'a ChainState,
+    /// The last element as it was verified; empty for an empty list.
+    pub last: &'a [u8],
+}
+
+/// The answer to a repair.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RepairReply {
+    /// The record is in the list and the head names it, by this attempt or an
+    /// earlier one with the same record.
+    Repaired,
+    /// The keys are not as they were verified; nothing was written.
+    Changed,
+}
+
+/// A store whose keys can disagree, and can be repaired.
+pub trait RepairStore: AuditStore {
+    /// Reads the keys as they are.
+    ///
+    /// # Errors
+    ///
+    /// [`AttemptError`]; a read has no effect.
+    fn state(&self) -> impl Future<Output = Result<ChainState, AttemptError>> + Send;
+
+    /// Appends `record` and makes it the head in one step, if length, last
+    /// element and both keys still are those in `verified`.
+    ///
+    /// # Errors
+    ///
+    /// [`AttemptError`] tells what this attempt alone can have done.
+    fn repair(
+        &self,
+        verified: &VerifiedList<'_>,
+        record: &Record,
+    ) -> impl Future<Output = Result<RepairReply, AttemptError>> + Send;
+}

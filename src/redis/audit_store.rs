@@ -9,11 +9,13 @@ use super::{
     link::{Link, Timeouts},
     lock::{ContentionLock, Lease, LockPolicy, LockWaits},
     reply,
-    script::{SCRIPTS, append_call, append_reply, hash_or_empty, sequence_or_zero},
+    script::{SCRIPTS, append_call, append_reply, hash_or_empty, repair_call, sequence_or_zero},
 };
 use crate::{
-    audit::store::{AuditStore, Batch, Reply, Tail},
-    chain::Position,
+    audit::store::{
+        AuditStore, Batch, ChainState, RepairReply, RepairStore, Reply, Tail, VerifiedList,
+    },
+    chain::{Position, Record},
     clock::{Clock, SystemClock},
     entropy::{Entropy, SystemEntropy},
     error::{AttemptError, Cause, ReadError},
@@ -135,6 +137,22 @@ impl<N: Connect, C: Clock, E: Entropy> AuditStore for RedisAuditStore<N, C, E> {
         if let Some(lease) = lease {
             self.lock.release(&self.link, lease).await;
         }
+    }
+}
+
+impl<N: Connect, C: Clock, E: Entropy> RepairStore for RedisAuditStore<N, C, E> {
+    async fn state(&self) -> Result<ChainState, AttemptError> {
+        let call = SCRIPTS.state.call(&self.keys.fenced());
+        reply::state(self.link.run(&SCRIPTS.state, &call).await?, &self.keys)
+    }
+
+    async fn repair(
+        &self,
+        verified: &VerifiedList<'_>,
+        record: &Record,
+    ) -> Result<RepairReply, AttemptError> {
+        let call = repair_call(&SCRIPTS.repair, &self.keys, verified, record);
+        reply::repair(self.link.run(&SCRIPTS.repair, &call).await?, &self.keys)
     }
 }
 

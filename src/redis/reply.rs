@@ -5,7 +5,7 @@ use redis::Value;
 
 use super::keys::{AuditKeys, VaultKeys};
 use crate::{
-    audit::store::{Reply, Seen, Tail},
+    audit::store::{ChainState, RepairReply, Reply, Seen, Tail},
     chain::{EventHash, Head, Position, StoredRecord},
     error::{AttemptError, Cause, Corrupt},
 };
@@ -36,6 +36,39 @@ pub(super) fn tail(
     let parts = parts(reply, keys)?;
     match kind(&parts) {
         b"tail" => end(&parts, keys, seen),
+        _ => Err(strange()),
+    }
+}
+
+/// The reply of the script that reads the keys as they are.
+pub(super) fn state(reply: Value, keys: &AuditKeys) -> Result<ChainState, AttemptError> {
+    let mut parts = unfaulted(reply, &keys.prefix)?;
+    let stored = |value: &mut Value| match std::mem::replace(value, Value::Nil) {
+        Value::BulkString(text) => Ok(Some(text)),
+        Value::Nil => Ok(None),
+        _ => Err(strange()),
+    };
+    match &mut parts[..] {
+        [name, Value::Int(length), head, head_hash, disagreement] if bytes(name) == b"state" => {
+            Ok(ChainState {
+                length: u64::try_from(*length).map_err(|_| strange())?,
+                head: stored(head)?,
+                head_hash: stored(head_hash)?,
+                disagreement: match bytes(disagreement) {
+                    b"" => None,
+                    detail => Some(String::from_utf8_lossy(detail).into_owned()),
+                },
+            })
+        }
+        _ => Err(strange()),
+    }
+}
+
+/// The reply of the repair script.
+pub(super) fn repair(reply: Value, keys: &AuditKeys) -> Result<RepairReply, AttemptError> {
+    match kind(&unfaulted(reply, &keys.prefix)?) {
+        b"repaired" => Ok(RepairReply::Repaired),
+        b"changed" => Ok(RepairReply::Changed),
         _ => Err(strange()),
     }
 }

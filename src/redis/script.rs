@@ -12,8 +12,8 @@ use super::{
     reply, vault_reply,
 };
 use crate::{
-    audit::store::{Batch, Reply},
-    chain::Position,
+    audit::store::{Batch, Reply, VerifiedList},
+    chain::{Position, Record},
     clock::epoch_millis,
     error::AttemptError,
     vault::{
@@ -84,6 +84,18 @@ pub const READY: &str = concat!(
     include_str!("lua/tail.lua"),
     include_str!("lua/ready.lua")
 );
+/// Reads the keys of a chain, also if they disagree.
+pub const STATE: &str = concat!(
+    include_str!("lua/guard.lua"),
+    include_str!("lua/tail.lua"),
+    include_str!("lua/state.lua")
+);
+/// Rebuilds the head of a chain from its list.
+pub const REPAIR: &str = concat!(
+    include_str!("lua/guard.lua"),
+    include_str!("lua/tail.lua"),
+    include_str!("lua/repair.lua")
+);
 /// Takes the contention lock.
 pub const ACQUIRE: &str = include_str!("lua/acquire.lua");
 /// Releases the contention lock.
@@ -125,6 +137,8 @@ pub(super) struct Scripts {
     pub(super) tail: Script,
     pub(super) page: Script,
     pub(super) ready: Script,
+    pub(super) state: Script,
+    pub(super) repair: Script,
     pub(super) acquire: Script,
     pub(super) release: Script,
     pub(super) vault_load: Script,
@@ -142,6 +156,8 @@ pub(super) static SCRIPTS: LazyLock<Scripts> = LazyLock::new(|| Scripts {
     tail: Script::new(TAIL),
     page: Script::new(PAGE),
     ready: Script::new(READY),
+    state: Script::new(STATE),
+    repair: Script::new(REPAIR),
     acquire: Script::new(ACQUIRE),
     release: Script::new(RELEASE),
     vault_load: Script::new(VAULT_LOAD),
@@ -187,6 +203,26 @@ pub fn append_reply(
     seen: Option<Position>,
 ) -> Result<Reply, AttemptError> {
     reply::append(reply, keys, seen)
+}
+
+/// The call of a [`REPAIR`] script.
+#[must_use]
+pub fn repair_call(
+    script: &Script,
+    keys: &AuditKeys,
+    verified: &VerifiedList<'_>,
+    record: &Record,
+) -> Cmd {
+    let state = verified.state;
+    let mut call = script.call(&keys.fenced());
+    call.arg(state.length).arg(verified.last);
+    for text in [&state.head, &state.head_hash] {
+        compared_text(&mut call, text.as_deref());
+    }
+    call.arg(record.position().event_hash.to_string())
+        .arg(record.integrity())
+        .arg(record.text());
+    call
 }
 
 /// The call of a [`VAULT_APPLY`] script for `attempt`.
@@ -269,8 +305,13 @@ pub(super) fn add_observed(call: &mut Cmd, observed: &Observed, deadline: Durati
 /// Adds a token and the value to compare.
 pub(super) fn compared(call: &mut Cmd, token: &TokenId, value: Option<&Stored>) {
     call.arg(token.as_str());
+    compared_text(call, value.map(Stored::bytes));
+}
+
+/// Adds whether a value is there, and the value.
+fn compared_text(call: &mut Cmd, value: Option<&[u8]>) {
     match value {
-        Some(value) => call.arg("1").arg(value.bytes()),
+        Some(value) => call.arg("1").arg(value),
         None => call.arg("0").arg(""),
     };
 }

@@ -1,13 +1,14 @@
 //! The command line as a whole; each command's own arguments are in its file.
 
-use std::{fmt, str::FromStr, time::Duration};
+use std::{fmt, ops::RangeInclusive, str::FromStr, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
+use haechi_store_redis::chain::Sequence;
 
 use crate::{
-    audit_append, audit_export, audit_head, audit_resolve, audit_verify, bench_audit, bench_vault,
-    exit::Failure, keys_init, keys_rotate, keys_status, not_built, ready, vault_detokenize,
-    vault_list, vault_purge, vault_reveal, vault_tokenize,
+    audit_append, audit_export, audit_follow, audit_head, audit_repair, audit_resolve,
+    audit_verify, bench_audit, bench_vault, exit::Failure, keys_init, keys_rotate, keys_status,
+    not_built, ready, vault_detokenize, vault_list, vault_purge, vault_reveal, vault_tokenize,
 };
 
 /// A tamper-evident audit chain and a token vault that any number of replicas share in Redis
@@ -126,12 +127,10 @@ pub(crate) enum AuditCommand {
     Head(audit_head::Args),
     /// Tell what became of an append whose outcome was unknown
     Resolve(audit_resolve::Args),
-    /// Print records as they land (not built yet in this version)
-    #[command(disable_help_flag = true, hide = true)]
-    Follow(not_built::Args),
-    /// Rebuild the head from a verified list (not built yet in this version)
-    #[command(disable_help_flag = true, hide = true)]
-    Repair(not_built::Args),
+    /// Print records as they are appended, until Ctrl-C
+    Follow(audit_follow::Args),
+    /// Rebuild the head from the verified list, when the keys disagree
+    Repair(audit_repair::Args),
     /// Go on after a rollback (not built yet in this version)
     #[command(disable_help_flag = true, hide = true)]
     Resume(not_built::Args),
@@ -253,10 +252,19 @@ impl fmt::Display for Durability {
     }
 }
 
-fn seconds(text: &str) -> Result<Duration, &'static str> {
+pub(crate) fn seconds(text: &str) -> Result<Duration, &'static str> {
     text.parse()
         .ok()
         .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
         .filter(|duration| !duration.is_zero())
         .ok_or("give a number of seconds above 0, fractions allowed")
+}
+
+/// Sequences as `FROM..TO`, both included.
+pub(crate) fn sequences(text: &str) -> Result<RangeInclusive<Sequence>, &'static str> {
+    let sequence = |text: &str| text.parse().ok().and_then(Sequence::new);
+    text.split_once("..")
+        .and_then(|(from, to)| Some(sequence(from)?..=sequence(to)?))
+        .filter(|range| !range.is_empty())
+        .ok_or("give the first and the last sequence, as in 1001..1003")
 }

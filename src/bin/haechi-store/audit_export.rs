@@ -17,6 +17,7 @@ use crate::{
     connection::read_failure,
     console::{self, Console},
     exit::{Exit, Failure},
+    stored::one_line,
 };
 
 /// Print the records as JSON lines
@@ -123,17 +124,6 @@ async fn print(
     }
     out.flush()?;
     Ok(printed)
-}
-
-/// Makes a stored text one line. In JSON a line break is white space, which is
-/// not hashed.
-fn one_line(record: &mut Vec<u8>) {
-    for byte in record.iter_mut() {
-        if matches!(byte, b'\n' | b'\r') {
-            *byte = b' ';
-        }
-    }
-    record.push(b'\n');
 }
 
 /// Elements are read by index: if the list was trimmed or replaced meanwhile,

@@ -7,12 +7,13 @@ use std::{
 
 use haechi_store_redis::{
     Corrupt, ReadError,
-    audit::{Pages, read_anchor_file, store::AuditStore},
-    chain::{Anchors, Fault, Head, Verifier},
+    audit::{Pages, store::AuditStore},
+    chain::{Fault, Head, Verifier},
 };
 use serde::Serialize;
 
 use crate::{
+    anchor_files::read_anchors,
     args::Global,
     connection::read_failure,
     console::{self, Console},
@@ -116,19 +117,6 @@ pub(crate) async fn run(args: Args, global: &Global, console: &Console) -> Resul
     verification.finish(console)
 }
 
-fn read_anchors(paths: &[PathBuf]) -> Result<Anchors, Failure> {
-    let mut anchors = Anchors::new();
-    for path in paths {
-        read_anchor_file(path, &mut anchors).map_err(|error| {
-            Failure::error(format!(
-                "the anchor file {} cannot be read: {error}; nothing was verified",
-                path.display()
-            ))
-        })?;
-    }
-    Ok(anchors)
-}
-
 /// A verification in progress.
 struct Verification {
     verifier: Verifier,
@@ -182,6 +170,10 @@ impl Verification {
             Ok(tail) => (Pages::over(&store, 0, tail.length), Some(tail)),
             Err(ReadError::Corrupt(corrupt)) => {
                 let is_list = !matches!(&corrupt, Corrupt::WrongType { key, .. } if *key == store.keys().chain);
+                if let Corrupt::Diverged { .. } = corrupt {
+                    self.hint =
+                        Some("`haechi-store audit repair` rebuilds the head if the list verifies");
+                }
                 self.besides.push(reason_of(&corrupt));
                 let end = if is_list { u64::MAX } else { 0 };
                 (Pages::over(&store, 0, end), None)

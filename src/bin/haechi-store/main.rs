@@ -5,11 +5,14 @@
 //! results on stdout and everything else on stderr, and returns an [`Exit`].
 //! Commands do not depend on each other.
 
+mod anchor_files;
 mod append_report;
 mod args;
 mod audit_append;
 mod audit_export;
+mod audit_follow;
 mod audit_head;
+mod audit_repair;
 mod audit_resolve;
 mod audit_verify;
 mod bench;
@@ -27,6 +30,7 @@ mod keys_status;
 mod not_built;
 mod ready;
 mod resolved;
+mod stored;
 mod tickets;
 mod vault_detokenize;
 mod vault_list;
@@ -79,9 +83,9 @@ async fn run(cli: Cli, console: &Console) -> Result<Exit, Failure> {
             AuditCommand::Verify(args) => audit_verify::run(args, global.check()?, console).await,
             AuditCommand::Export(args) => audit_export::run(args, global.check()?, console).await,
             AuditCommand::Head(args) => audit_head::run(args, global.check()?, console).await,
-            AuditCommand::Follow(_) => Err(not_built::failure("audit follow")),
-            AuditCommand::Repair(_) => Err(not_built::failure("audit repair")),
             AuditCommand::Resolve(args) => audit_resolve::run(args, global.check()?, console).await,
+            AuditCommand::Follow(args) => audit_follow::run(args, global.check()?, console).await,
+            AuditCommand::Repair(args) => audit_repair::run(args, global.check()?, console).await,
             AuditCommand::Resume(_) => Err(not_built::failure("audit resume")),
         },
         Command::Ready(args) => ready::run(args, global.check()?, console).await,

@@ -8,7 +8,7 @@ use std::{
 use super::{events, on, program};
 use crate::support::server;
 
-fn signal(name: &str, process: u32) {
+pub(crate) fn signal(name: &str, process: u32) {
     let status = Command::new("kill")
         .args([name, &process.to_string()])
         .status();
@@ -26,7 +26,7 @@ fn start(url: &str, args: &[&str]) -> Child {
         .unwrap()
 }
 
-fn stderr_of(child: &mut Child) -> String {
+pub(crate) fn stderr_of(child: &mut Child) -> String {
     let mut text = String::new();
     child
         .stderr

@@ -12,6 +12,8 @@ fn helps() {
         &["audit", "export"],
         &["audit", "head"],
         &["audit", "resolve"],
+        &["audit", "follow"],
+        &["audit", "repair"],
         &["ready"],
         &["bench"],
         &["bench", "audit"],

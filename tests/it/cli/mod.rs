@@ -3,11 +3,13 @@
 
 mod append;
 mod bench;
+mod follow;
 mod holding;
 mod interrupted;
 mod keys;
 mod messages;
 mod refusals;
+mod repair;
 mod resolve;
 mod vault;
 mod verify;

@@ -13,6 +13,9 @@ const CHAIN_KEYS: &[&str] = &["c:chain", "c:head", "c:head:hash", "c:probe"];
 pub(super) struct Chain {
     last: u64,
     hash: String,
+    /// The last record and its head, as stored.
+    record: String,
+    head: String,
     round: u64,
 }
 
@@ -78,6 +81,9 @@ impl Chain {
         } else {
             self.hash.clone()
         };
+        if !stale {
+            (self.record, self.head) = (records.last().cloned().unwrap_or_default(), head.clone());
+        }
         let mut arguments = vec![
             base,
             self.last.to_string(),
@@ -93,8 +99,38 @@ impl Chain {
         call(rng, script::APPEND, &CHAIN_KEYS[..3], &arguments)
     }
 
+    /// Reads the keys, and repairs the chain: as if nothing was damaged, or head,
+    /// or head:hash; and once more.
+    fn repairs(&self, rng: &mut ChaCha8Rng) -> Vec<Words> {
+        let keys = &CHAIN_KEYS[..3];
+        let hash = format!("{:064x}", self.last + 1);
+        let head = format!(
+            r#"{{"algorithm":"sha256","eventHash":"{hash}","previousHash":"{}","sequence":{}}}"#,
+            self.hash,
+            self.last + 1
+        );
+        let record = format!(r#"{{"auditIntegrity":{head}}}"#);
+        let absent = || ["0".to_owned(), String::new()];
+        let stored = |text: &str| ["1".to_owned(), text.to_owned()];
+        let mut all = vec![call(rng, script::STATE, keys, &[])];
+        for [of_head, of_hash] in [
+            [stored(&self.head), stored(&self.hash)],
+            [absent(), stored(&self.hash)],
+            [stored(&self.head), absent()],
+            [stored(&self.head), absent()],
+        ] {
+            let mut arguments = vec![self.last.to_string(), self.record.clone()];
+            arguments.extend(of_head.into_iter().chain(of_hash));
+            arguments.extend([hash.clone(), head.clone(), record.clone()]);
+            all.push(call(rng, script::REPAIR, keys, &arguments));
+        }
+        all.push(call(rng, script::STATE, keys, &[]));
+        all
+    }
+
     /// Damages the chain, calls the scripts on it, and starts another.
     fn damage(&mut self, rng: &mut ChaCha8Rng) -> Vec<Words> {
+        let repairs = self.repairs(rng);
         let damage = match rng.random_range(0..9) {
             0 => words("DEL c:head"),
             1 => words("DEL c:head:hash"),
@@ -113,6 +149,7 @@ impl Chain {
             call(rng, script::READY, CHAIN_KEYS, &[]),
             self.append(rng),
         ];
+        all.extend(repairs);
         all.push(words("DEL c:chain c:head c:head:hash c:lock"));
         (self.last, self.hash) = (0, String::new());
         all

@@ -21,6 +21,8 @@ const ALL: &[&str] = &[
     script::TAIL,
     script::PAGE,
     script::READY,
+    script::STATE,
+    script::REPAIR,
     script::ACQUIRE,
     script::RELEASE,
     script::VAULT_LOAD,

@@ -1,0 +1,486 @@
+//! Rebuilding `head` and `head:hash` from the list, when the three disagree.
+//!
+//! [`examine`](Repair::examine) verifies the list and decides; nothing else does.
+//! [`carry_out`](Repair::carry_out) appends a record that states the repair and
+//! makes it the head, in one step that is fenced on everything that was examined:
+//! if a writer appends meanwhile, or a key changes, nothing is written.
+
+use std::{ops::RangeInclusive, time::Duration};
+
+use serde::Serialize;
+
+use super::{
+    read::Pages,
+    store::{ChainState, RepairReply, RepairStore, VerifiedList},
+};
+use crate::{
+    chain::{
+        Anchor, Anchors, AppendId, Event, EventHash, Fault, Head, Position, Reason, Record,
+        Sequence, StoredRecord, Verifier,
+    },
+    clock::{Clock, iso8601},
+    entropy::{Entropy, Jitter},
+    error::{AttemptError, Cause, Handle, NotApplied, ReadError, from_cause},
+};
+
+/// What a chain must still hold, and what may be missing.
+#[derive(Clone, Debug, Default)]
+pub struct Evidence {
+    /// Hashes attested outside of Redis.
+    pub anchors: Anchors,
+    /// Positions that processes have seen.
+    pub seen: Vec<Position>,
+    /// The sequences whose loss is accepted: exactly those that are
+    /// [`Lost`], or nothing is repaired.
+    pub accepted_loss: Option<RangeInclusive<Sequence>>,
+}
+
+/// Records that the head, an anchor or a seen position attests and the list does
+/// not hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lost {
+    /// The first sequence. The records before it are in the list, as far as
+    /// anything attests them.
+    pub from: Sequence,
+    /// The highest sequence attested; there may have been more.
+    pub to: Sequence,
+    /// The hash attested for it.
+    pub head_hash: EventHash,
+}
+
+/// The result of an examination.
+#[derive(Debug)]
+pub enum Examination {
+    /// The keys name one record, the end of a list that verifies, and nothing is
+    /// lost.
+    Whole(Head),
+    /// The list verifies, and the other two keys can be rebuilt from it.
+    Diverged(Repair),
+}
+
+/// A repair that was found to be possible.
+#[derive(Debug)]
+pub struct Repair {
+    state: ChainState,
+    last: Vec<u8>,
+    head: Head,
+    disagreement: String,
+    lost: Option<Lost>,
+}
+
+/// Why a chain was not repaired. Nothing was written, unless the outcome is
+/// unknown.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RepairError {
+    /// Redis could not be read, or a key has another type.
+    #[error("{0}; nothing was written")]
+    Read(ReadError),
+
+    /// The list does not verify.
+    #[error(
+        "the list does not verify: element {}{}: {}; the {good} before it are good, and nothing was \
+         written: compare with anchors and exports, and restore the list",
+        fault.line.unwrap_or_default(), says(fault.sequence), fault.reason
+    )]
+    Invalid {
+        /// The first fault; its line is the element of the list, from 1.
+        fault: Fault,
+        /// How many records before it are good.
+        good: u64,
+    },
+
+    /// Anchors attest different hashes for one sequence.
+    #[error(
+        "anchor conflict at sequence {0}: the anchors, or the positions seen, attest two chains; \
+         nothing was written: find out which of their files belongs to another chain"
+    )]
+    AnchorConflict(Sequence),
+
+    /// Something attests more than the list holds.
+    #[error(
+        "the list holds {held} records, and lacks what is attested up to sequence {} with hash {}: \
+         restore the records, or accept that sequences {}..{} are lost (--accept-loss {}..{}); \
+         nothing was written",
+        lost.to, lost.head_hash, lost.from, lost.to, lost.from, lost.to
+    )]
+    Loss {
+        /// What is lost.
+        lost: Lost,
+        /// Records in the list.
+        held: u64,
+    },
+
+    /// The accepted loss is not what is lost.
+    #[error(
+        "{}..{} was accepted as lost, but {}; nothing was written", accepted.0, accepted.1,
+        found.map_or_else(
+            || "nothing is lost: repair without --accept-loss".to_owned(),
+            |lost| format!("what is lost is {}..{}", lost.from, lost.to),
+        )
+    )]
+    OtherLoss {
+        /// The first and last sequence accepted.
+        accepted: (Sequence, Sequence),
+        /// What is lost.
+        found: Option<Lost>,
+    },
+
+    /// The keys agree, but the chain lacks what was attested.
+    #[error(
+        "the keys agree, so there is nothing to repair; but the chain lacks what is attested up to \
+         sequence {} with hash {}: it was rolled back. Restore the records, or accept the loss of a \
+         rollback (`haechi-store audit resume`)",
+        .0.to, .0.head_hash
+    )]
+    RolledBack(Lost),
+
+    /// The keys changed since they were read.
+    #[error(
+        "the chain changed while it was verified, so a writer appends to it, or somebody restores \
+         it; nothing was written: stop every writer, and repair again"
+    )]
+    Changed,
+
+    /// The repair was refused, or the deadline passed.
+    #[error("nothing was written: {0}")]
+    NotApplied(NotApplied),
+
+    /// The repair may have been carried out, or may still be.
+    #[error(
+        "outcome unknown: the repair may or may not have been carried out ({cause}); repair again \
+         to find out: a repaired chain is left as it is"
+    )]
+    Unknown {
+        /// Identifies the record of the repair.
+        handle: Box<Handle>,
+        /// The last failure.
+        cause: Cause,
+    },
+}
+
+from_cause! { RepairError: Read(ReadError), NotApplied(NotApplied) }
+
+fn says(sequence: Option<Sequence>) -> String {
+    sequence.map_or_else(String::new, |sequence| {
+        format!(", which says it is sequence {sequence}")
+    })
+}
+
+/// Waits between attempts.
+const FAILURE_WAIT: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(500));
+
+impl Repair {
+    /// Verifies the list of `store`, a page at a time, and decides whether its
+    /// head can be rebuilt. O(records); writes nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`RepairError`], if the list does not verify or lacks what `evidence`, the
+    /// head or `head:hash` attest.
+    pub async fn examine<S: RepairStore>(
+        store: &S,
+        evidence: &Evidence,
+    ) -> Result<Examination, RepairError> {
+        let mut attested = Attested::new(evidence)?;
+        let state = store.state().await.map_err(ReadError::from)?;
+        attested.head = state
+            .head
+            .as_deref()
+            .and_then(|text| Some(StoredRecord::parse_integrity(text).ok()?.position));
+        attested.head_hash = state
+            .head_hash
+            .as_deref()
+            .and_then(|text| EventHash::parse(std::str::from_utf8(text).ok()?));
+        let (head, last) = verify(store, state.length, &mut attested).await?;
+        let lost = attested.lost(head)?;
+        let (Some(disagreement), accepted) = (state.disagreement.clone(), &evidence.accepted_loss)
+        else {
+            return match (lost, &evidence.accepted_loss) {
+                (Some(lost), _) => Err(RepairError::RolledBack(lost)),
+                (None, Some(accepted)) => Err(other_loss(accepted, None)),
+                (None, None) => Ok(Examination::Whole(head)),
+            };
+        };
+        match (lost, accepted) {
+            (None, None) => {}
+            (Some(lost), Some(accepted))
+                if (lost.from, lost.to) == (*accepted.start(), *accepted.end()) => {}
+            (Some(lost), None) => {
+                let held = state.length;
+                return Err(RepairError::Loss { lost, held });
+            }
+            (lost, Some(accepted)) => return Err(other_loss(accepted, lost)),
+        }
+        Ok(Examination::Diverged(Self {
+            state,
+            last,
+            head,
+            disagreement,
+            lost,
+        }))
+    }
+
+    /// The end of the verified list.
+    #[must_use]
+    pub fn head(&self) -> Head {
+        self.head
+    }
+
+    /// How the keys disagree, without any record's content.
+    #[must_use]
+    pub fn disagreement(&self) -> &str {
+        &self.disagreement
+    }
+
+    /// What is lost, and was accepted.
+    #[must_use]
+    pub fn lost(&self) -> Option<Lost> {
+        self.lost
+    }
+
+    /// Appends the record of the repair, makes it the head, and returns its position. Sends the same
+    /// record again after a lost reply, for at most `deadline`. Dropping the
+    /// future leaves the outcome open; another examination finds it out.
+    ///
+    /// # Errors
+    ///
+    /// [`RepairError::Changed`] if anything changed since the examination.
+    pub async fn carry_out<S: RepairStore>(
+        &self,
+        store: &S,
+        clock: &impl Clock,
+        entropy: &impl Entropy,
+        deadline: Duration,
+    ) -> Result<Position, RepairError> {
+        let (record, handle) = self.record(clock, entropy)?;
+        let verified = VerifiedList {
+            state: &self.state,
+            last: &self.last,
+        };
+        let end = clock.now().saturating_add(deadline);
+        let mut failures = Jitter::new(FAILURE_WAIT.0, FAILURE_WAIT.1);
+        // Whether a copy was sent whose reply was lost.
+        let mut open = false;
+        loop {
+            let (cause, permanent) = match store.repair(&verified, &record).await {
+                Ok(RepairReply::Repaired) => return Ok(record.position()),
+                // It tells that no copy was applied; and none can be, since the
+                // list only grows.
+                Ok(RepairReply::Changed) => return Err(RepairError::Changed),
+                Err(AttemptError::Corrupt(corrupt)) if !open => {
+                    return Err(ReadError::Corrupt(corrupt).into());
+                }
+                Err(AttemptError::Corrupt(corrupt)) => (Cause::new(corrupt.to_string()), true),
+                Err(AttemptError::Denied(cause)) if !open => {
+                    return Err(NotApplied::Refused(cause).into());
+                }
+                Err(AttemptError::Denied(cause)) => (cause, true),
+                Err(AttemptError::Refused(cause)) => (cause, false),
+                Err(AttemptError::Ambiguous(cause)) => {
+                    open = true;
+                    (cause, false)
+                }
+            };
+            if !permanent && clock.now() < end {
+                clock.sleep(failures.next(entropy)).await;
+                continue;
+            }
+            if !open {
+                return Err(NotApplied::Deadline(cause).into());
+            }
+            return Err(RepairError::Unknown {
+                handle: Box::new(handle),
+                cause,
+            });
+        }
+    }
+
+    /// The record that states the repair, and what identifies it.
+    fn record(
+        &self,
+        clock: &impl Clock,
+        entropy: &impl Entropy,
+    ) -> Result<(Record, Handle), NotApplied> {
+        #[derive(Serialize)]
+        struct Text<'a> {
+            timestamp: String,
+            operation: &'static str,
+            disagreement: &'a str,
+            /// Records in the list before this one.
+            records: u64,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            lost: Option<LostText>,
+        }
+        #[derive(Serialize)]
+        #[serde(rename_all = "camelCase")]
+        struct LostText {
+            from: u64,
+            to: u64,
+            head_hash: String,
+        }
+        let text = Text {
+            timestamp: iso8601(clock.wall()),
+            operation: "audit:repaired",
+            disagreement: &self.disagreement,
+            records: self.state.length,
+            lost: self.lost.map(|lost| LostText {
+                from: lost.from.get(),
+                to: lost.to.get(),
+                head_hash: lost.head_hash.to_text(),
+            }),
+        };
+        let mut id = [0; 16];
+        entropy
+            .fill(&mut id)
+            .map_err(|error| NotApplied::Entropy(error.to_string()))?;
+        let event = Event::from_serialize(&text)
+            .map_err(|error| NotApplied::Refused(Cause::new(error.to_string())))?;
+        let append_id = AppendId::from_bytes(id);
+        let record = event
+            .seal(Some(&append_id), &self.head)
+            .map_err(|_| NotApplied::ChainFull)?;
+        let handle = Handle {
+            append_id,
+            base: self.head,
+            position: Some(record.position()),
+        };
+        Ok((record, handle))
+    }
+}
+
+fn other_loss(accepted: &RangeInclusive<Sequence>, found: Option<Lost>) -> RepairError {
+    let accepted = (*accepted.start(), *accepted.end());
+    RepairError::OtherLoss { accepted, found }
+}
+
+/// Verifies the first `length` elements; the last one's position and text.
+async fn verify<S: RepairStore>(
+    store: &S,
+    length: u64,
+    attested: &mut Attested,
+) -> Result<(Head, Vec<u8>), RepairError> {
+    let mut pages = Pages::over(store, 0, length);
+    let (mut verifier, mut last) = (Verifier::new(), Vec::new());
+    loop {
+        let page = pages.next().await?;
+        if page.is_empty() {
+            break;
+        }
+        for record in page {
+            let before = verifier.position();
+            let faults = verifier.line(&record);
+            // A verification of a file skips blank lines; here every element counts.
+            let is_blank = faults.is_empty() && verifier.position() == before;
+            let blank = is_blank.then(|| Fault {
+                line: Some(verifier.lines()),
+                sequence: None,
+                reason: Reason::MissingIntegrity,
+            });
+            if let Some(fault) = faults.first().copied().or(blank) {
+                let good = before.len();
+                return Err(RepairError::Invalid { fault, good });
+            }
+            if let Head::At(position) = verifier.position() {
+                attested.compare(position);
+            }
+            last = record;
+        }
+    }
+    match verifier.lines() == length {
+        true => Ok((verifier.position(), last)),
+        false => Err(RepairError::Changed),
+    }
+}
+
+/// What is attested, compared with the list as it is read.
+struct Attested {
+    /// The positions seen are among them.
+    anchors: Anchors,
+    /// What `head` names, until the list is found to hold it.
+    head: Option<Position>,
+    /// What `head:hash` names, likewise.
+    head_hash: Option<EventHash>,
+    /// The lowest and the highest position that the list does not hold.
+    missing: Option<(Position, Position)>,
+}
+
+impl Attested {
+    fn new(evidence: &Evidence) -> Result<Self, RepairError> {
+        let mut anchors = evidence.anchors.clone();
+        anchors.extend(evidence.seen.iter().map(|seen| Anchor {
+            sequence: seen.sequence,
+            event_hash: seen.event_hash,
+            timestamp: String::new(),
+        }));
+        let conflict = anchors.conflicts().next();
+        if let Some(sequence) = conflict {
+            return Err(RepairError::AnchorConflict(sequence));
+        }
+        Ok(Self {
+            anchors,
+            head: None,
+            head_hash: None,
+            missing: None,
+        })
+    }
+
+    /// Compares the record at `position`.
+    fn compare(&mut self, position: Position) {
+        // By hash: it covers the sequence, whatever head claims.
+        self.head
+            .take_if(|head| head.event_hash == position.event_hash);
+        self.head_hash.take_if(|hash| *hash == position.event_hash);
+        let sequence = position.sequence;
+        if let Some(event_hash) = self.anchors.get(sequence)
+            && event_hash != position.event_hash
+        {
+            self.miss(Position {
+                sequence,
+                event_hash,
+            });
+        }
+    }
+
+    fn miss(&mut self, position: Position) {
+        let (lowest, highest) = self.missing.get_or_insert((position, position));
+        if position.sequence < lowest.sequence {
+            *lowest = position;
+        }
+        if position.sequence > highest.sequence {
+            *highest = position;
+        }
+    }
+
+    /// What a list that ends at `end` does not hold, after all comparisons.
+    fn lost(mut self, end: Head) -> Result<Option<Lost>, RepairError> {
+        let next = end.next_sequence().ok_or(NotApplied::ChainFull)?;
+        if let Some(last) = self.anchors.last_sequence().filter(|last| *last >= next)
+            && let Some(event_hash) = self.anchors.get(last)
+        {
+            self.miss(Position {
+                sequence: last,
+                event_hash,
+            });
+        }
+        if let Some(head) = self.head {
+            self.miss(head);
+        }
+        // It names a record without its sequence: at least one record is lost.
+        if let Some(event_hash) = self.head_hash
+            && self
+                .missing
+                .is_none_or(|(_, highest)| highest.event_hash != event_hash)
+        {
+            self.miss(Position {
+                sequence: next,
+                event_hash,
+            });
+        }
+        Ok(self.missing.map(|(lowest, highest)| Lost {
+            from: lowest.sequence.min(next),
+            to: highest.sequence,
+            head_hash: highest.event_hash,
+        }))
+    }
+}
