@@ -1,10 +1,12 @@
 //! Corrupt and rolled back chains: detected at once, reported, and never
 //! appended to.
 
+use std::num::NonZeroU64;
+
 use haechi_store_redis::{
     AppendError, Builder, Corrupt, OpenError,
     audit::{
-        AuditSink,
+        AuditSink, FileAnchors,
         store::{AuditStore, Seen},
     },
     chain::{Head, Position},
@@ -192,4 +194,34 @@ async fn a_trimmed_list_is_not_a_rollback() {
     assert_eq!(tail.seen, Seen::Stands);
     let next = record(&sink, 1).await[0];
     assert_eq!(next.sequence.get(), 11);
+}
+
+/// Would catch a service that begins a second chain on an empty Redis although
+/// its anchors say there was one; also in a process that runs on.
+#[tokio::test]
+async fn a_chain_that_was_flushed_is_not_begun_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("anchors.jsonl");
+    let server = server();
+    let mut commands = raw(&server).await;
+    let open = async || {
+        let anchors = FileAnchors::open(&path).unwrap();
+        Builder::new()
+            .anchors(anchors, NonZeroU64::MIN)
+            .open_audit(client(&server))
+            .await
+            .unwrap()
+    };
+    let running = open().await;
+    let positions = record(&running, 3).await;
+    run(&mut commands, "FLUSHALL").await;
+    for sink in [running, open().await, open().await] {
+        let found = corrupt(&sink).await;
+        let Corrupt::RolledBack(rolled_back) = &found else {
+            panic!("{found}");
+        };
+        assert_eq!(rolled_back.seen, positions[2]);
+        assert_eq!(rolled_back.met, Head::Empty);
+        assert_eq!(length(&mut commands).await, 0);
+    }
 }

@@ -224,3 +224,24 @@ fn an_anchor_that_cannot_be_written_leaves_its_record_applied() {
         ran.stderr
     );
 }
+
+/// Would catch a second chain that begins unnoticed after Redis lost the first.
+#[test]
+fn an_empty_chain_is_not_begun_again_if_an_anchor_attests_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("anchors.jsonl");
+    let path = path.to_str().unwrap();
+    let server = server();
+    let append = ["audit", "append", "--anchor", path];
+    on(&server, &append, events(3).as_bytes()).exits(0);
+    tell(&server, &["FLUSHALL"]);
+    for _ in 0..2 {
+        let refused = on(&server, &append, events(1).as_bytes()).exits(1);
+        assert!(
+            refused.stderr.contains("rolled back: ") && refused.stderr.contains("is empty now"),
+            "{}",
+            refused.stderr
+        );
+        assert_eq!(length(&server), redis::Value::Int(0));
+    }
+}

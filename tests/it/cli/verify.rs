@@ -128,3 +128,72 @@ fn files_that_cannot_be_opened_are_errors() {
         assert!(ran.stderr.contains(args.last().unwrap()), "{}", ran.stderr);
     }
 }
+
+/// Would catch a rewritten history that is valid because one anchor file of
+/// several was read last, or that is reported as something else.
+#[test]
+fn anchor_files_that_contradict_each_other_are_a_conflict() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = with_chain(4);
+    let chain = on(&server, &["audit", "export"], b"").exits(0).json();
+    let file = |name: &str, anchors: &[(u64, &str)]| {
+        let lines = anchors.iter().map(|(sequence, hash)| {
+            json!({"sequence": sequence, "eventHash": hash, "timestamp": ""}).to_string() + "\n"
+        });
+        let path = directory.path().join(name);
+        std::fs::write(&path, lines.collect::<String>()).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let hash = |sequence: usize| {
+        chain[sequence - 1]["auditIntegrity"]["eventHash"]
+            .as_str()
+            .unwrap()
+    };
+    let other = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+    let another = "AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+    let one = file("one", &[(2, hash(2)), (3, hash(3))]);
+    let same = file("same", &[(3, hash(3)), (4, hash(4))]);
+    let contradicts = file("contradicts", &[(3, other)]);
+    let beyond = file("beyond", &[(6, other), (9, other)]);
+    let also_beyond = file("also beyond", &[(6, another)]);
+    for (files, reason, records) in [
+        (&[&one, &same][..], None, 4),
+        (
+            &[&one, &contradicts],
+            Some("anchor conflict at sequence 3"),
+            2,
+        ),
+        (
+            &[&contradicts, &one],
+            Some("anchor conflict at sequence 3"),
+            2,
+        ),
+        (
+            &[&contradicts],
+            Some("anchor hash mismatch at sequence 3"),
+            2,
+        ),
+        (
+            &[&one, &beyond, &also_beyond],
+            Some("anchor conflict at sequence 6"),
+            4,
+        ),
+        (
+            &[&one, &beyond],
+            Some("tail truncation: chain has 4 records but anchor attests sequence 9"),
+            4,
+        ),
+    ] {
+        let mut args = vec!["audit", "verify"];
+        for file in files {
+            args.extend(["--anchors", file]);
+        }
+        let code = i32::from(reason.is_some());
+        let answer = on(&server, &args, b"").exits(code).answer();
+        assert_eq!(answer["reason"].as_str(), reason, "{files:?}");
+        assert_eq!(answer["records"], records, "{files:?}");
+    }
+    let args = ["audit", "verify", "--anchors", &one, "--anchors", &same];
+    let answer = on(&server, &args, b"").exits(0).answer();
+    assert_eq!(answer["anchored"]["count"], 3, "a duplicate counts once");
+}
