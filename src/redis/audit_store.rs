@@ -47,7 +47,7 @@ pub struct RedisAuditStore<N: Connect = Client, C = SystemClock, E = SystemEntro
 }
 
 /// Bytes of records in one reply, unless a single record is larger.
-const PAGE_BYTES: usize = 1 << 20;
+pub(super) const PAGE_BYTES: usize = 1 << 20;
 
 impl<N: Connect, C: Clock, E: Entropy> RedisAuditStore<N, C, E> {
     /// A store that connects at its first use.

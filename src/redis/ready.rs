@@ -259,7 +259,8 @@ fn policy(reply: &Value) -> Option<String> {
     text(pair).map(Cow::into_owned)
 }
 
-fn text(value: &Value) -> Option<Cow<'_, str>> {
+/// The text of a reply.
+pub(super) fn text(value: &Value) -> Option<Cow<'_, str>> {
     match value {
         Value::BulkString(text) => Some(String::from_utf8_lossy(text)),
         Value::VerbatimString { text, .. } => Some(Cow::Borrowed(text)),

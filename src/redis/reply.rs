@@ -188,7 +188,7 @@ pub(super) fn bytes(value: &Value) -> &[u8] {
     }
 }
 
-fn diverged(keys: &AuditKeys, detail: String) -> Corrupt {
+pub(super) fn diverged(keys: &AuditKeys, detail: String) -> Corrupt {
     Corrupt::Diverged {
         prefix: keys.prefix.to_string(),
         detail,

@@ -8,7 +8,6 @@ use haechi_store_redis::{
         Pages,
         store::{AuditStore, Seen, Tail},
     },
-    redis::RedisAuditStore,
 };
 use redis::Client;
 
@@ -17,6 +16,7 @@ use crate::{
     connection::read_failure,
     console::{self, Console},
     exit::{Exit, Failure},
+    reading::{self, Reading},
     stored::one_line,
 };
 
@@ -24,7 +24,8 @@ use crate::{
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
 Reads in pages: neither Redis nor this program ever holds the whole list in one reply. What is
-printed can be verified with `audit verify --file`.
+printed can be verified with `audit verify --file`. A replica of Redis, which may be behind, is read
+too; a warning, and \"readFrom\":\"replica\" in the summary of --json, say so.
 
 Example:
   haechi-store audit export --from 1001 --to 2000 > page.jsonl
@@ -48,34 +49,52 @@ pub(crate) async fn run(args: Args, global: &Global, console: &Console) -> Resul
         )));
     }
     let client = global.client()?;
-    let store = global.store(&client);
+    let (reading, read_from) = reading::open(global, &client, console).await?;
+    let printed = match reading {
+        Reading::Scripts(store) => export(&args, &store, &client, console).await?,
+        Reading::Plain(store) => export(&args, &store, &client, console).await?,
+    };
+    if console.json() {
+        let mut summary = serde_json::json!({ "records": printed });
+        if let Some(read_from) = read_from {
+            summary["readFrom"] = read_from.into();
+        }
+        console::answer(&serde_json::json!({ "summary": summary }))?;
+    }
+    Ok(Exit::Success)
+}
+
+/// Prints the records asked for; their number.
+async fn export(
+    args: &Args,
+    store: &impl AuditStore,
+    client: &Client,
+    console: &Console,
+) -> Result<u64, Failure> {
     let before = match store.tail(None).await.map_err(ReadError::from) {
         Ok(tail) => tail,
         // The list can still be read, but not by sequence.
         Err(ReadError::Corrupt(corrupt @ Corrupt::Diverged { .. }))
             if args.from.is_none() && args.to.is_none() =>
         {
-            let pages = Pages::over(&store, 0, u64::MAX);
-            print(pages, None, &client, console).await?;
+            let pages = Pages::over(store, 0, u64::MAX);
+            print(pages, None, client, console).await?;
             return Err(Failure::negative(format!(
                 "the list was printed whole, but {corrupt}"
             )));
         }
-        Err(error) => return Err(read_failure(&client, &error)),
+        Err(error) => return Err(read_failure(client, &error)),
     };
-    let range = elements(&args, &before)?;
+    let range = elements(args, &before)?;
     let count = range.1 - range.0;
-    let pages = Pages::over(&store, range.0, range.1);
-    let printed = print(pages, Some(count), &client, console).await?;
-    check_unmoved(&store, &client, &before, count == printed).await?;
+    let pages = Pages::over(store, range.0, range.1);
+    let printed = print(pages, Some(count), client, console).await?;
+    check_unmoved(store, client, &before, count == printed).await?;
     console.note(&format!(
         "{printed} records printed of {} in the chain",
         before.head.len()
     ));
-    if console.json() {
-        console::answer(&serde_json::json!({ "summary": { "records": printed } }))?;
-    }
-    Ok(Exit::Success)
+    Ok(printed)
 }
 
 /// The elements of the list, from 0, end exclusive, with the requested
@@ -99,7 +118,7 @@ fn elements(args: &Args, tail: &Tail) -> Result<(u64, u64), Failure> {
 }
 
 async fn print(
-    mut pages: Pages<'_, RedisAuditStore>,
+    mut pages: Pages<'_, impl AuditStore>,
     all: Option<u64>,
     client: &Client,
     console: &Console,
@@ -129,7 +148,7 @@ async fn print(
 /// Elements are read by index: if the list was trimmed or replaced meanwhile,
 /// wrong records were printed.
 async fn check_unmoved(
-    store: &RedisAuditStore,
+    store: &impl AuditStore,
     client: &Client,
     before: &Tail,
     complete: bool,

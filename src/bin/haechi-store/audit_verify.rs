@@ -10,6 +10,7 @@ use haechi_store_redis::{
     audit::{Pages, store::AuditStore},
     chain::{Fault, Head, Verifier},
 };
+use redis::Client;
 use serde::Serialize;
 
 use crate::{
@@ -19,13 +20,15 @@ use crate::{
     console::{self, Console},
     exit::{Exit, Failure},
     input::{self, Lines},
+    reading::{self, ReadFrom, Reading},
 };
 
 /// Check every record, link and hash, in Redis or in a file
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
 Prints {\"valid\":true,\"records\",\"headHash\"}, or {\"valid\":false,\"records\",\"reason\", …} and exits 1;
-`records` counts the good ones before the first fault. In Redis the stored head is compared too.
+`records` counts the good ones before the first fault. In Redis the stored head is compared too. A
+replica of Redis, which may be behind, is read too, and labelled: \"readFrom\":\"replica\".
 
 Example:
   haechi-store audit verify --anchors anchors-a.jsonl --anchors anchors-b.jsonl
@@ -63,6 +66,8 @@ struct Answer {
     faults: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     anchored: Option<AnchorCounts>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    read_from: ReadFrom,
 }
 
 /// The location of a fault.
@@ -109,6 +114,7 @@ pub(crate) async fn run(args: Args, global: &Global, console: &Console) -> Resul
         in_file: args.file.is_some(),
         besides: Vec::new(),
         hint: None,
+        read_from: None,
     };
     match &args.file {
         Some(path) => verification.file(path, console)?,
@@ -127,6 +133,7 @@ struct Verification {
     besides: Vec<String>,
     /// A hint on the first fault.
     hint: Option<&'static str>,
+    read_from: ReadFrom,
 }
 
 impl Verification {
@@ -163,27 +170,48 @@ impl Verification {
 
     async fn redis(&mut self, global: &Global, console: &Console) -> Result<(), Failure> {
         let client = global.client()?;
-        let store = global.store(&client);
+        let (reading, read_from) = reading::open(global, &client, console).await?;
+        self.read_from = read_from;
+        match reading {
+            Reading::Scripts(store) => {
+                let key = &store.keys().chain;
+                self.stored(&store, key, &client, console).await
+            }
+            Reading::Plain(store) => {
+                let key = &store.keys().chain;
+                self.stored(&store, key, &client, console).await
+            }
+        }
+    }
+
+    /// Verifies the chain whose list is at `list`.
+    async fn stored(
+        &mut self,
+        store: &impl AuditStore,
+        list: &str,
+        client: &Client,
+        console: &Console,
+    ) -> Result<(), Failure> {
         // The list is verified even if the head disagrees, to show how far it
         // is valid.
         let (mut pages, tail) = match store.tail(None).await.map_err(ReadError::from) {
-            Ok(tail) => (Pages::over(&store, 0, tail.length), Some(tail)),
+            Ok(tail) => (Pages::over(store, 0, tail.length), Some(tail)),
             Err(ReadError::Corrupt(corrupt)) => {
-                let is_list = !matches!(&corrupt, Corrupt::WrongType { key, .. } if *key == store.keys().chain);
+                let is_list = !matches!(&corrupt, Corrupt::WrongType { key, .. } if key == list);
                 if let Corrupt::Diverged { .. } = corrupt {
                     self.hint =
                         Some("`haechi-store audit repair` rebuilds the head if the list verifies");
                 }
                 self.besides.push(reason_of(&corrupt));
                 let end = if is_list { u64::MAX } else { 0 };
-                (Pages::over(&store, 0, end), None)
+                (Pages::over(store, 0, end), None)
             }
-            Err(error) => return Err(read_failure(&client, &error)),
+            Err(error) => return Err(read_failure(client, &error)),
         };
         let mut progress = console.progress("records verified");
         while !self.verifier.is_settled() {
             let page = pages.next().await;
-            let page = page.map_err(|error| read_failure(&client, &error))?;
+            let page = page.map_err(|error| read_failure(client, &error))?;
             if page.is_empty() {
                 break;
             }
@@ -257,6 +285,7 @@ impl Verification {
                 last_sequence: anchored.last_sequence.map(|last| last.get()),
                 torn: verdict.torn_anchors,
             }),
+            read_from: self.read_from,
         };
         let written = console::json_line(&mut self.out, &answer).and_then(|()| self.out.flush());
         console::unless_closed(written)?;

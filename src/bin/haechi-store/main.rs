@@ -28,6 +28,7 @@ mod keys_init;
 mod keys_rotate;
 mod keys_status;
 mod not_built;
+mod reading;
 mod ready;
 mod resolved;
 mod stored;

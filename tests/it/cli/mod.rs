@@ -10,6 +10,7 @@ mod keys;
 mod messages;
 mod refusals;
 mod repair;
+mod replica;
 mod resolve;
 mod vault;
 mod verify;

@@ -186,7 +186,17 @@ fn call(rng: &mut ChaCha8Rng, text: &str, keys: &[&str], arguments: &[String]) -
     match rng.random_range(0..40) {
         0 if !arguments.is_empty() => {
             let at = rng.random_range(0..arguments.len());
-            let broken: &[&[u8]] = &[b"", b"x", b"-1", b"7", b"1.5", b"nan", b"\xff\x00", b"0x2"];
+            // 70000 is also a TTL that lasts for the test.
+            let broken: &[&[u8]] = &[
+                b"",
+                b"x",
+                b"-1",
+                b"70000",
+                b"1.5",
+                b"nan",
+                b"\xff\x00",
+                b"0x2",
+            ];
             arguments[at] = pick(rng, broken).to_vec();
         }
         1 => drop(arguments.pop()),
