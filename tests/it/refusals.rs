@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use haechi_store_redis::{
     AppendError, Builder, Cause, NotApplied, OpenError,
-    audit::AuditSink,
+    audit::{AuditSink, Evidence, Examination, Repair},
+    clock::SystemClock,
+    entropy::SystemEntropy,
     redis::{AuditPrefix, LockPolicy, LockTimes, NotReady},
 };
 use redis_sim::server_process::RedisServer;
@@ -51,6 +53,24 @@ async fn the_permissions_in_the_readme_are_enough() {
     assert_eq!(verified(&store(&server)).await.len(), 1);
     let left: i64 = ask(&mut raw(&server).await, "PTTL haechi:audit:ready:probe").await;
     assert!(left != -1, "the probe stays for ever");
+}
+
+/// Would catch a repair that needs more than the README lists.
+#[tokio::test]
+async fn the_permissions_in_the_readme_are_enough_to_repair() {
+    let server = server();
+    let url = user_without(&server, "").await;
+    sink(&url).await.record(event("e")).await.unwrap();
+    run(&mut raw(&server).await, "DEL haechi:audit:head:hash").await;
+    let limited = Builder::new().audit_store(redis::Client::open(url).unwrap());
+    let examined = Repair::examine(&limited, &Evidence::default()).await;
+    let Ok(Examination::Diverged(repair)) = examined else {
+        panic!("{examined:?}");
+    };
+    let (clock, deadline) = (SystemClock::new(), Duration::from_secs(60));
+    let done = repair.carry_out(&limited, &clock, &SystemEntropy, deadline);
+    assert_eq!(done.await.unwrap().sequence.get(), 2);
+    assert_eq!(verified(&store(&server)).await.len(), 2);
 }
 
 /// Would catch a script that fails in the middle: RPUSH done, SET denied; and a
