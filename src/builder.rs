@@ -17,7 +17,10 @@ use crate::{
         RedisAuditStore, RedisVaultConfig, RedisVaultStore, Timeouts, VaultPrefix, client::Client,
     },
     sync::Arc,
-    vault::{Spawn, TokenStore, TokenVault, VaultConfig, VaultPolicy, store::VaultStore},
+    vault::{
+        ReceiptHandle, Spawn, TokenStore, TokenVault, VaultConfig, VaultPolicy, Version,
+        resolve as resolve_mutation, store::VaultStore,
+    },
 };
 
 /// A token vault in Redis, as returned by [`Builder::open`].
@@ -327,6 +330,23 @@ impl<C: Clock, E: Entropy> Builder<C, E> {
             if_open,
         )
         .await
+    }
+
+    /// Finds out what became of a mutation; as [`resolve_append`](Self::resolve_append).
+    ///
+    /// # Errors
+    ///
+    /// [`ResolveError`]; asking again is always safe.
+    pub async fn resolve_mutation<N: Connect>(
+        &self,
+        connect: N,
+        handle: &ReceiptHandle,
+        if_open: IfOpen,
+    ) -> Result<Resolution<Version>, ResolveError> {
+        let store = self.vault_store(connect);
+        let (clock, entropy) = (&self.clock, &self.entropy);
+        let deadline = self.parts.vault.deadline;
+        resolve_mutation(&store, clock, entropy, deadline, handle, if_open).await
     }
 
     /// Only the chain in Redis: to read, verify, or check readiness.

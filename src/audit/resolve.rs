@@ -43,6 +43,14 @@ pub enum Resolution<T> {
 }
 
 impl<T> Resolution<T> {
+    /// Where it was applied, if it was.
+    pub fn applied(self) -> Option<T> {
+        match self {
+            Self::Applied(at) => Some(at),
+            Self::NotApplied | Self::Open => None,
+        }
+    }
+
     /// The same with another name for where it was applied.
     pub fn map<U>(self, name: impl FnOnce(T) -> U) -> Resolution<U> {
         match self {
@@ -100,6 +108,19 @@ pub enum ResolveError {
     NotLinked {
         /// The sequence before the record.
         after: u64,
+    },
+
+    /// The vault lacks what the mutation's process had seen.
+    #[error(
+        "the vault was rolled back: the mutation's process had seen version {seen} and receipts of \
+         which some are gone; version is {met} now. The mutation is not in the vault, and if the \
+         data is restored it may be: restore it, or accept the loss and repeat the mutation"
+    )]
+    VaultRolledBack {
+        /// The version that was seen.
+        seen: u64,
+        /// The current version.
+        met: u64,
     },
 
     /// The vault no longer keeps the receipt that would tell.

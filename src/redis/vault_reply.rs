@@ -15,7 +15,8 @@ use crate::{
     vault::{
         MutationId, Stored, TokenId, Version,
         store::{
-            Applied, Attempt, Due, Fate, Loaded, Moved, Observed, Page, ReceiptSeq, ServerTime,
+            Applied, Attempt, Due, Fate, Loaded, Moved, Observed, Page, Receipt, ReceiptSeq,
+            ServerTime,
         },
     },
 };
@@ -130,10 +131,24 @@ pub(super) fn settled(
     keys: &VaultKeys,
     observed: &Observed,
 ) -> Result<Option<Fate>, AttemptError> {
+    match receipt(reply, keys, observed)? {
+        Receipt::Ended(fate) => Ok(Some(fate)),
+        Receipt::Expired => Ok(None),
+        Receipt::Open => Err(strange()),
+    }
+}
+
+/// The reply of the settle script that was asked only to look.
+pub(super) fn receipt(
+    reply: Value,
+    keys: &VaultKeys,
+    observed: &Observed,
+) -> Result<Receipt, AttemptError> {
     let parts = parts(reply, keys, observed)?;
     match (kind(&parts), parts.as_slice()) {
-        (b"settled", [_, receipt]) => Ok(Some(fate(bytes(receipt), keys)?)),
-        (b"forgotten", _) => Ok(None),
+        (b"settled", [_, receipt]) => Ok(Receipt::Ended(fate(bytes(receipt), keys)?)),
+        (b"open", _) => Ok(Receipt::Open),
+        (b"forgotten", _) => Ok(Receipt::Expired),
         _ => Err(strange()),
     }
 }

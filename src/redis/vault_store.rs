@@ -20,8 +20,8 @@ use crate::{
     vault::{
         MutationId, VaultConfig,
         store::{
-            Applied, Attempt, Due, Fate, Indexed, Load, Loaded, Observed, Page, ReceiptSeq,
-            VaultStore,
+            Applied, Attempt, Due, Fate, Indexed, Load, Loaded, Observed, Page, Receipt,
+            ReceiptSeq, VaultStore,
         },
     },
 };
@@ -178,6 +178,19 @@ impl<N: Connect, C: Clock, E: Entropy> VaultStore for RedisVaultStore<N, C, E> {
         call.arg(mutation.to_string()).arg(begun.get());
         let reply = self.link.run(&SCRIPTS.vault_settle, &call).await?;
         vault_reply::settled(reply, &self.keys, observed)
+    }
+
+    async fn receipt(
+        &self,
+        mutation: MutationId,
+        begun: ReceiptSeq,
+        observed: &Observed,
+    ) -> Result<Receipt, AttemptError> {
+        let mut call = SCRIPTS.vault_settle.call(&self.keys.all());
+        add_observed(&mut call, observed, self.deadline);
+        call.arg(mutation.to_string()).arg(begun.get()).arg("look");
+        let reply = self.link.run(&SCRIPTS.vault_settle, &call).await?;
+        vault_reply::receipt(reply, &self.keys, observed)
     }
 
     async fn due(&self, own: SystemTime, limit: usize) -> Result<Due, AttemptError> {

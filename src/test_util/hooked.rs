@@ -10,8 +10,8 @@ use crate::{
     vault::{
         MutationId,
         store::{
-            Applied, Attempt, Due, Fate, Indexed, Load, Loaded, Observed, Page, ReceiptSeq,
-            VaultStore,
+            Applied, Attempt, Due, Fate, Indexed, Load, Loaded, Observed, Page, Receipt,
+            ReceiptSeq, VaultStore,
         },
     },
 };
@@ -131,6 +131,11 @@ hooks! {
             begun: ReceiptSeq,
             observed: &Observed
         ) -> Result<Option<Fate>, AttemptError>;
+        fn receipt(
+            mutation: MutationId,
+            begun: ReceiptSeq,
+            observed: &Observed
+        ) -> Result<Receipt, AttemptError>;
         fn due(own: SystemTime, limit: usize) -> Result<Due, AttemptError>;
         fn index(tokens: &[Indexed], whole: Option<u64>) -> Result<(), AttemptError>;
         fn scan(cursor: u64, count: usize) -> Result<Page, AttemptError>;

@@ -10,8 +10,8 @@ use crate::{
     vault::{
         MutationId,
         store::{
-            Applied, Attempt, Due, Fate, Indexed, Load, Loaded, Observed, Page, ReceiptSeq,
-            ServerTime, VaultStore,
+            Applied, Attempt, Due, Fate, Indexed, Load, Loaded, Observed, Page, Receipt,
+            ReceiptSeq, ServerTime, VaultStore,
         },
     },
 };
@@ -95,6 +95,15 @@ impl<C: Clock> VaultStore for MemoryVault<C> {
         observed: &Observed,
     ) -> Result<Option<Fate>, AttemptError> {
         self.with(|vault| vault.settle(mutation, begun, observed))
+    }
+
+    async fn receipt(
+        &self,
+        mutation: MutationId,
+        begun: ReceiptSeq,
+        observed: &Observed,
+    ) -> Result<Receipt, AttemptError> {
+        self.with(|vault| vault.receipt(mutation, begun, observed))
     }
 
     async fn due(&self, own: SystemTime, limit: usize) -> Result<Due, AttemptError> {

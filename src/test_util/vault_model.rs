@@ -11,8 +11,8 @@ use crate::{
     vault::{
         MutationId, Stored, TokenId, Version,
         store::{
-            Applied, Attempt, Change, Diff, Due, Fate, Fence, Load, Loaded, Moved, Observed, Page,
-            ReceiptSeq, ServerTime,
+            self, Applied, Attempt, Change, Diff, Due, Fate, Fence, Load, Loaded, Moved, Observed,
+            Page, ReceiptSeq, ServerTime,
         },
     },
 };
@@ -203,6 +203,30 @@ impl VaultModel {
         })
     }
 
+    /// What a mutation's receipt says.
+    ///
+    /// # Errors
+    ///
+    /// As for [`load`](Self::load).
+    pub fn receipt(
+        &self,
+        mutation: MutationId,
+        begun: ReceiptSeq,
+        observed: &Observed,
+    ) -> Result<store::Receipt, AttemptError> {
+        if let Some(fate) = self.fate(mutation) {
+            return Ok(store::Receipt::Ended(fate));
+        }
+        self.check_observed(observed)?;
+        if begun > self.next_receipt() {
+            return Err(self.rolled_back(observed));
+        }
+        Ok(match begun < self.oldest_receipt() {
+            true => store::Receipt::Expired,
+            false => store::Receipt::Open,
+        })
+    }
+
     /// Ends a mutation; `None` if its outcome is no longer known.
     ///
     /// # Errors
@@ -214,15 +238,10 @@ impl VaultModel {
         begun: ReceiptSeq,
         observed: &Observed,
     ) -> Result<Option<Fate>, AttemptError> {
-        if let Some(fate) = self.fate(mutation) {
-            return Ok(Some(fate));
-        }
-        self.check_observed(observed)?;
-        if begun > self.next_receipt() {
-            return Err(self.rolled_back(observed));
-        }
-        if begun < self.oldest_receipt() {
-            return Ok(None);
+        match self.receipt(mutation, begun, observed)? {
+            store::Receipt::Ended(fate) => return Ok(Some(fate)),
+            store::Receipt::Expired => return Ok(None),
+            store::Receipt::Open => {}
         }
         self.write_receipt(mutation, |seq| Receipt::Ended {
             fate: Fate::Dropped,

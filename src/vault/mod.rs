@@ -52,6 +52,7 @@ mod plaintext;
 mod policy;
 mod purge;
 mod record;
+mod resolve;
 mod reveal;
 mod slice;
 pub mod store;
@@ -71,7 +72,8 @@ pub use policy::{
     Deterministic, InvalidRetention, MAX_PLAINTEXT, Retention, RevealPolicy, VaultPolicy,
 };
 pub use purge::{Pruned, Purged};
-pub use store::{MutationId, Version};
+pub use resolve::resolve;
+pub use store::{InvalidReceiptHandle, MutationId, ReceiptHandle, Version};
 pub use tasks::{Spawn, Task};
 pub use token::{InvalidTokenId, InvalidTokenType, Stored, TokenId, TokenType};
 pub use token_store::TokenStore;

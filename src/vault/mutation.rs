@@ -12,7 +12,7 @@ use super::{
     context::{Context, FAILURE_WAIT},
     store::{
         Applied, Attempt, Fate, Fence, ForeignLockWait, Load, Loaded, Moved, MutationId,
-        ReceiptSeq, VaultStore, Version,
+        ReceiptHandle, ReceiptSeq, VaultStore, Version,
     },
     token::TokenId,
     view::{Lacking, Run, View},
@@ -42,11 +42,11 @@ pub enum MutateError {
     /// It may have been applied, as a whole, or may still be.
     #[error(
         "outcome unknown: the mutation may or may not have been applied, whole ({cause}); \
-         read the tokens again before repeating it (its receipt is {mutation})"
+         before repeating it, find out with `haechi-store vault resolve {handle}`"
     )]
     Unknown {
-        /// The mutation's receipt has this name.
-        mutation: MutationId,
+        /// Identifies the mutation, to [`resolve`](super::resolve) it.
+        handle: Box<ReceiptHandle>,
         /// The last failure.
         cause: Cause,
     },
@@ -111,6 +111,7 @@ where
 pub(super) async fn run<S: VaultStore, C: Clock, E: Entropy, M: Mutation>(
     context: &Context<S, C, E>,
     scope: Scope,
+    ticket: Option<MutationId>,
     mutation: M,
 ) -> Result<Done<M::Output>, MutateError> {
     if let Some(corrupt) = lock(&context.memory).rolled_back.clone() {
@@ -126,7 +127,8 @@ pub(super) async fn run<S: VaultStore, C: Clock, E: Entropy, M: Mutation>(
     let _admitted = admitted.await?;
     let driver = MutationDriver {
         context,
-        id: context.new_mutation()?,
+        id: ticket.map_or_else(|| context.new_mutation(), Ok)?,
+        is_named: ticket.is_some(),
         begun: None,
         number: 0,
         open: Vec::new(),
@@ -164,6 +166,8 @@ pub(super) enum Scope {
 struct MutationDriver<'a, S, C, E, T> {
     context: &'a Context<S, C, E>,
     id: MutationId,
+    /// Whether its caller has named it, and knows it by that name.
+    is_named: bool,
     begun: Option<ReceiptSeq>,
     number: u32,
     /// The outputs of attempts that may have been applied.
@@ -242,7 +246,9 @@ impl<S: VaultStore, C: Clock, E: Entropy, T: Send> MutationDriver<'_, S, C, E, T
                 Attempted::GivenUp(why) => return self.give_up(why).await,
                 Attempted::ReceiptExpired if self.open.is_empty() => {
                     // No attempt was applied.
-                    self.id = self.context.new_mutation()?;
+                    if !self.is_named {
+                        self.id = self.context.new_mutation()?;
+                    }
                     self.begun = None;
                 }
                 Attempted::ReceiptExpired => {
@@ -530,7 +536,11 @@ impl<S: VaultStore, C: Clock, E: Entropy, T: Send> MutationDriver<'_, S, C, E, T
 
     fn unknown(&self, cause: Cause) -> MutateError {
         MutateError::Unknown {
-            mutation: self.id,
+            handle: Box::new(ReceiptHandle {
+                mutation: self.id,
+                begun: self.begun.unwrap_or_default(),
+                observed: lock(&self.context.memory).observed,
+            }),
             cause,
         }
     }

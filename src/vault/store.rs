@@ -101,6 +101,80 @@ pub struct Observed {
     pub receipt: Option<(MutationId, ReceiptSeq)>,
 }
 
+/// Identifies a mutation, and tells since when its receipt is to be found: all that
+/// [`resolve`](super::resolve) needs, in any process.
+///
+/// Its text form, which `haechi-store` prints and reads, is
+/// `{mutation}.{begun}.{version}`, followed by `.{newestReceipt}.{itsNumber}` unless the
+/// vault had none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReceiptHandle {
+    /// The mutation; its receipt has this name.
+    pub mutation: MutationId,
+    /// The number of the next receipt when it began.
+    pub begun: ReceiptSeq,
+    /// What its process has seen of the vault: without that, it was rolled back.
+    pub observed: Observed,
+}
+
+impl fmt::Display for ReceiptHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Observed { version, receipt } = self.observed;
+        write!(f, "{}.{}.{version}", self.mutation, self.begun.get())?;
+        match receipt {
+            None => Ok(()),
+            Some((newest, number)) => write!(f, ".{newest}.{}", number.get()),
+        }
+    }
+}
+
+/// A text that is not a [`ReceiptHandle`]'s.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "not the handle of a receipt; expected {{mutation}}.{{begun}}.{{version}}, followed by \
+     .{{newestReceipt}}.{{itsNumber}} unless there was none"
+)]
+pub struct InvalidReceiptHandle;
+
+impl std::str::FromStr for ReceiptHandle {
+    type Err = InvalidReceiptHandle;
+
+    fn from_str(text: &str) -> Result<Self, InvalidReceiptHandle> {
+        let parts: Vec<_> = text.split('.').collect();
+        let handle = match parts[..] {
+            [mutation, begun, version] => receipt_handle(mutation, begun, version, None),
+            [mutation, begun, version, newest, number] => {
+                receipt_handle(mutation, begun, version, Some((newest, number)))
+            }
+            _ => None,
+        };
+        handle.ok_or(InvalidReceiptHandle)
+    }
+}
+
+fn receipt_handle(
+    mutation: &str,
+    begun: &str,
+    version: &str,
+    newest: Option<(&str, &str)>,
+) -> Option<ReceiptHandle> {
+    let receipt = match newest {
+        None => None,
+        Some((newest, number)) => {
+            let number = ReceiptSeq::new(number.parse().ok()?);
+            Some((MutationId::parse(newest)?, number))
+        }
+    };
+    Some(ReceiptHandle {
+        mutation: MutationId::parse(mutation)?,
+        begun: ReceiptSeq::new(begun.parse().ok()?),
+        observed: Observed {
+            version: Version::new(version.parse().ok()?),
+            receipt,
+        },
+    })
+}
+
 /// What to read.
 #[derive(Clone, Copy, Debug)]
 pub enum Load<'a> {
@@ -227,6 +301,17 @@ pub enum Fate {
     Dropped,
 }
 
+/// What a mutation's receipt says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Receipt {
+    /// It has ended.
+    Ended(Fate),
+    /// It has not: an attempt can still be applied.
+    Open,
+    /// Nothing: if there was one, it may no longer be kept.
+    Expired,
+}
+
 /// Tokens that may have expired.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Due {
@@ -309,6 +394,18 @@ pub trait VaultStore: Send + Sync + 'static {
         begun: ReceiptSeq,
         observed: &Observed,
     ) -> impl Future<Output = Result<Option<Fate>, AttemptError>> + Send;
+
+    /// Finds out how a mutation ended, and changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// As for [`load`](VaultStore::load).
+    fn receipt(
+        &self,
+        mutation: MutationId,
+        begun: ReceiptSeq,
+        observed: &Observed,
+    ) -> impl Future<Output = Result<Receipt, AttemptError>> + Send;
 
     /// At most `limit` tokens that are expired according to the index, by the
     /// server's clock and by the caller's, which says `own`.

@@ -7,14 +7,14 @@ use super::{
     clocks::Clocks,
     context::{Context, FAILURE_WAIT, VaultConfig, VaultStats},
     mutation::{self, Done, MutateError, Mutation, Scope},
-    store::{Due, Indexed, Load, Loaded, Observed, Page, ServerTime, VaultStore},
+    store::{Due, Indexed, Load, Loaded, Observed, Page, ReceiptHandle, ServerTime, VaultStore},
     token::TokenId,
     view::View,
 };
 use crate::{
     clock::{Clock, SystemClock, within},
     entropy::{Entropy, Jitter, SystemEntropy},
-    error::{AttemptError, Cause, ReadError},
+    error::{AttemptError, Cause, NotApplied, ReadError},
     sync::{Arc, lock},
 };
 
@@ -75,7 +75,7 @@ impl<S: VaultStore, C: Clock, E: Entropy> TokenStore<S, C, E> {
     ///
     /// [`MutateError`]: its variant tells whether it may be retried.
     pub async fn mutate<M: Mutation>(&self, mutation: M) -> Result<Done<M::Output>, MutateError> {
-        mutation::run(&self.context, Scope::Everything, mutation).await
+        mutation::run(&self.context, Scope::Everything, None, mutation).await
     }
 
     /// Runs `mutation` over `tokens` and applies its changes exactly once. The
@@ -92,7 +92,45 @@ impl<S: VaultStore, C: Clock, E: Entropy> TokenStore<S, C, E> {
         mutation: M,
     ) -> Result<Done<M::Output>, MutateError> {
         let tokens = tokens.into_iter().collect();
-        mutation::run(&self.context, Scope::Tokens(tokens), mutation).await
+        mutation::run(&self.context, Scope::Tokens(tokens), None, mutation).await
+    }
+
+    /// A handle for a mutation that is still to be made, by
+    /// [`transaction_as`](Self::transaction_as). Whoever keeps it in a durable place first
+    /// can [`resolve`](super::resolve) the mutation even if this process ends before its
+    /// outcome is known, as long as all receipts from now on are kept. One read.
+    ///
+    /// # Errors
+    ///
+    /// [`MutateError::NotApplied`], and [`MutateError::Corrupt`] if the vault is.
+    pub async fn ticket(&self) -> Result<ReceiptHandle, MutateError> {
+        let mutation = self.context.new_mutation()?;
+        let loaded = self.read_tokens(&[]).await.map_err(|error| match error {
+            ReadError::Unavailable(cause) => MutateError::from(NotApplied::Refused(cause)),
+            ReadError::Corrupt(corrupt) => corrupt.into(),
+        })?;
+        Ok(ReceiptHandle {
+            mutation,
+            begun: loaded.receipt_seq,
+            observed: lock(&self.context.memory).observed,
+        })
+    }
+
+    /// As [`transaction`](Self::transaction), under the name of a
+    /// [`ticket`](Self::ticket), which is for one mutation: another one under the same
+    /// name is not applied, and ends as the first one did.
+    ///
+    /// # Errors
+    ///
+    /// As for [`transaction`](Self::transaction).
+    pub async fn transaction_as<M: Mutation>(
+        &self,
+        ticket: &ReceiptHandle,
+        tokens: impl IntoIterator<Item = TokenId>,
+        mutation: M,
+    ) -> Result<Done<M::Output>, MutateError> {
+        let (tokens, name) = (tokens.into_iter().collect(), Some(ticket.mutation));
+        mutation::run(&self.context, Scope::Tokens(tokens), name, mutation).await
     }
 
     /// The whole vault at one moment. O(tokens), also in Redis, which a vault of more

@@ -7,7 +7,7 @@ use super::{
     object::{InvalidObject, JsonObject},
     plaintext::Plaintext,
     policy::VaultPolicy,
-    store::VaultStore,
+    store::{ReceiptHandle, VaultStore},
     tasks::{NoResult, Spawn, Tasks},
     token::{InvalidTokenType, TokenId},
     token_store::TokenStore,
@@ -120,6 +120,8 @@ pub struct Details {
     /// Stored in plain text beside the envelope, without its members `value`,
     /// `plaintext` and `payload`.
     pub metadata: JsonObject,
+    /// Names the mutation, by a [`ticket`](super::TokenStore::ticket) that is used only here.
+    pub ticket: Option<ReceiptHandle>,
 }
 
 /// A token, and whether it is new.

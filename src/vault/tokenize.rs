@@ -59,6 +59,7 @@ where
         } else {
             vec![self.draw(token_type)?]
         };
+        let ticket = details.ticket;
         let tokenize = Tokenize {
             vault: self,
             token_type,
@@ -69,7 +70,15 @@ where
             candidates: candidates.clone(),
             sealed: None,
         };
-        self.tokens.transaction(candidates, tokenize).await?.output
+        let tokenized = match ticket {
+            Some(ticket) => {
+                self.tokens
+                    .transaction_as(&ticket, candidates, tokenize)
+                    .await
+            }
+            None => self.tokens.transaction(candidates, tokenize).await,
+        };
+        tokenized?.output
     }
 
     /// The names of `plaintext` under every key, the newest first.

@@ -17,7 +17,7 @@ use haechi_store_redis::{
         MutateError, MutationId, Stored, TokenId, TokenStore, VaultConfig, View,
         store::{
             Applied, Attempt, Change, Diff, Due, Fate, Fence, ForeignLockWait, Indexed, Load,
-            Loaded, Moved, Observed, Page, ReceiptSeq, VaultStore,
+            Loaded, Moved, Observed, Page, Receipt, ReceiptSeq, VaultStore,
         },
     },
 };
@@ -562,6 +562,15 @@ impl VaultStore for Checked {
                 Err(lost())
             }
         }
+    }
+
+    async fn receipt(
+        &self,
+        mutation: MutationId,
+        begun: ReceiptSeq,
+        observed: &Observed,
+    ) -> Result<Receipt, AttemptError> {
+        self.inner.receipt(mutation, begun, observed).await
     }
 
     async fn due(&self, now: SystemTime, limit: usize) -> Result<Due, AttemptError> {

@@ -8,7 +8,8 @@ use haechi_store_redis::chain::Sequence;
 use crate::{
     audit_append, audit_export, audit_follow, audit_head, audit_repair, audit_resolve,
     audit_verify, bench_audit, bench_vault, exit::Failure, keys_init, keys_rotate, keys_status,
-    not_built, ready, vault_detokenize, vault_list, vault_purge, vault_reveal, vault_tokenize,
+    not_built, ready, vault_detokenize, vault_list, vault_purge, vault_resolve, vault_reveal,
+    vault_tokenize,
 };
 
 /// A tamper-evident audit chain and a token vault that any number of replicas share in Redis
@@ -160,6 +161,8 @@ pub(crate) enum VaultCommand {
     PurgeExpired(vault_purge::ExpiredArgs),
     /// List live tokens, without their plaintexts; needs no key
     List(vault_list::Args),
+    /// Tell what became of a mutation whose outcome was unknown
+    Resolve(vault_resolve::Args),
 }
 
 #[derive(Args, Debug)]

@@ -6,7 +6,7 @@ use std::{
     collections::VecDeque,
     future::{Future, poll_fn},
     num::{NonZeroU64, NonZeroUsize},
-    path::{Path, PathBuf},
+    path::PathBuf,
     pin::{Pin, pin},
     task::Poll,
 };
@@ -72,7 +72,11 @@ pub(crate) async fn run(args: Args, global: &Global, console: &Console) -> Resul
     let mut report = Report::new(place(&client));
     let sink = start(&args, global, client).await?;
     let mut progress = console.progress("events appended");
-    let tickets = args.tickets.as_deref().map(open_tickets).transpose()?;
+    let tickets = args
+        .tickets
+        .as_deref()
+        .map(Tickets::open_first)
+        .transpose()?;
     let mut events = Events::from_stdin();
     let mut in_flight = InFlight::with_capacity(args.writers.get().min(1 << 16));
     // Events that were read and not sent yet.
@@ -162,15 +166,6 @@ async fn start(args: &Args, global: &Global, client: Client) -> Result<AuditSink
                 "Redis at {place} is not fit for a chain, nothing was appended: {reason}: {cause}"
             ))
         })
-}
-
-fn open_tickets(path: &Path) -> Result<Tickets, Failure> {
-    Tickets::open(path).map_err(|error| {
-        Failure::error(format!(
-            "the ticket file {} cannot be opened: {error}; nothing was appended",
-            path.display()
-        ))
-    })
 }
 
 /// Sends `events`, once their tickets are on disk.

@@ -1,6 +1,6 @@
 //! `audit resolve`: what became of an append whose outcome was unknown.
 
-use haechi_store_redis::{Handle, audit::Resolution};
+use haechi_store_redis::Handle;
 use serde_json::json;
 
 use crate::{
@@ -49,13 +49,12 @@ pub(crate) async fn run(args: Args, global: &Global, console: &Console) -> Resul
         .resolve_append(client.clone(), &handle, args.if_open.into())
         .await
         .map_err(|error| resolve_failure(&client, &handle, &error))?;
-    let details = match resolved {
-        Resolution::Applied(position) => Some(json!({
+    let details = resolved.applied().map(|position| {
+        json!({
             "sequence": position.sequence.get(),
             "eventHash": position.event_hash.to_text(),
-        })),
-        Resolution::NotApplied | Resolution::Open => None,
-    };
-    let place = |position: haechi_store_redis::chain::Position| position.sequence.get();
-    tell(resolved.map(place), details, console)
+        })
+    });
+    let resolved = resolved.map(|position| position.sequence.get());
+    tell(resolved, details, console)
 }

@@ -37,6 +37,7 @@ mod vault_detokenize;
 mod vault_list;
 mod vault_open;
 mod vault_purge;
+mod vault_resolve;
 mod vault_reveal;
 mod vault_tokenize;
 
@@ -114,6 +115,7 @@ async fn vault_command(
         VaultCommand::Detokenize(args) => vault_detokenize::run(args, global, console).await,
         VaultCommand::Purge(args) => vault_purge::run(args, global, console).await,
         VaultCommand::PurgeExpired(args) => vault_purge::run_expired(args, global, console).await,
+        VaultCommand::Resolve(args) => vault_resolve::run(args, global, console).await,
         VaultCommand::List(args) => vault_list::run(args, global, console).await,
     }
 }

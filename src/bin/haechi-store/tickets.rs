@@ -1,14 +1,16 @@
-//! The file of `audit append --tickets`: a handle for each event, durable before the
-//! event is sent.
+//! The file of `audit append --tickets` and `vault tokenize --tickets`: a handle for each
+//! line, durable before anything of it is sent.
 
 use std::{
+    fmt::Display,
     fs::{File, OpenOptions},
     io::{self, Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
 };
 
-use haechi_store_redis::Handle;
 use serde::Serialize;
+
+use crate::exit::Failure;
 
 /// The file, opened for appending.
 pub(crate) struct Tickets {
@@ -24,7 +26,7 @@ struct Ticket {
 
 impl Tickets {
     /// Opens the file at `path`; a new one is created with mode 0600.
-    pub(crate) fn open(path: &Path) -> io::Result<Self> {
+    fn open(path: &Path) -> io::Result<Self> {
         let mut options = OpenOptions::new();
         options.read(true).append(true).create(true);
         #[cfg(unix)]
@@ -53,8 +55,18 @@ impl Tickets {
         &self.path
     }
 
-    /// Adds the handles of the events of these lines. They are on disk when this returns.
-    pub(crate) async fn write(&self, handles: &[(u64, Handle)]) -> io::Result<()> {
+    /// As [`open`](Self::open), for a command that has done nothing yet.
+    pub(crate) fn open_first(path: &Path) -> Result<Self, Failure> {
+        Self::open(path).map_err(|error| {
+            Failure::error(format!(
+                "the ticket file {} cannot be opened: {error}; nothing was written to Redis",
+                path.display()
+            ))
+        })
+    }
+
+    /// Adds the handles of what these lines ask for. They are on disk when this returns.
+    pub(crate) async fn write(&self, handles: &[(u64, impl Display)]) -> io::Result<()> {
         let mut text = Vec::new();
         for (line, handle) in handles {
             let handle = handle.to_string();

@@ -93,7 +93,7 @@ pub(crate) fn store(global: &Global, client: &Client) -> RedisVaultStore {
 /// on stdout.
 pub(crate) fn mutate_failure(client: &Client, error: &MutateError) -> Failure {
     match error {
-        MutateError::Unknown { mutation, .. } => console::unknown(mutation.to_string(), error),
+        MutateError::Unknown { handle, .. } => console::unknown(handle.to_string(), error),
         MutateError::NotApplied(_) => {
             Failure::negative(format!("Redis at {}: {error}", place(client)))
         }

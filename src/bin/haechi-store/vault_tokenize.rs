@@ -1,9 +1,13 @@
 //! `vault tokenize`: plaintexts from stdin, their tokens in input order.
 
-use std::{collections::VecDeque, io::Write};
+use std::{collections::VecDeque, io::Write, path::PathBuf, sync::Arc};
 
-use haechi_store_redis::vault::{
-    Details, Deterministic, Retention, TokenType, TokenizeError, Tokenized, VaultPolicy,
+use haechi_store_redis::{
+    Cause, NotApplied,
+    vault::{
+        Details, Deterministic, ReceiptHandle, Retention, TokenType, TokenizeError, Tokenized,
+        VaultPolicy,
+    },
 };
 use tokio::task::JoinHandle;
 
@@ -13,7 +17,8 @@ use crate::{
     exit::{Exit, Failure},
     input::{BadText, Texts},
     key_file::KeyFileArg,
-    vault_open::{Open, mutate_failure, object},
+    tickets::Tickets,
+    vault_open::{Open, Vault, mutate_failure, object},
 };
 
 /// Turn plaintexts from stdin into tokens
@@ -22,6 +27,9 @@ use crate::{
 One plaintext a line, of at most 1 MiB; its newline is not part of it, everything else is. Prints one
 token for each, in the order of the input. At the first that fails it stops: the tokens before it
 stand, and the line's number is on stderr.
+
+With --tickets, if this process or its machine stops half way, `vault resolve --settle` tells for
+each plaintext that was sent whether it has a token.
 
 Example:
   haechi-store keys init --key-file vault.keys
@@ -48,6 +56,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "JSON")]
     context: Option<String>,
 
+    /// Append {"line","handle"} to this file for each plaintext, on disk before its token is sent
+    #[arg(long, value_name = "FILE")]
+    tickets: Option<PathBuf>,
+
     #[command(flatten)]
     keys: KeyFileArg,
 }
@@ -71,10 +83,32 @@ pub(crate) async fn run(args: Args, global: &Global, console: &Console) -> Resul
     let mut details = Details::default();
     details.context = object("--context", args.context.as_deref())?;
     details.metadata = object("--metadata", args.metadata.as_deref())?;
+    let tickets = args
+        .tickets
+        .as_deref()
+        .map(Tickets::open_first)
+        .transpose()?;
+    let tickets = tickets.map(Arc::new);
     let open = Open::new(&args.keys, global, policy).await?;
-    let ended = tokenize(&args, &details, &open, console).await;
+    let ended = tokenize(&args, &details, tickets, &open, console).await;
     open.close(global, console).await;
     ended
+}
+
+/// A ticket for this line, which is on disk.
+async fn ticket(
+    tickets: &Tickets,
+    vault: &Vault,
+    line: u64,
+) -> Result<ReceiptHandle, TokenizeError> {
+    let ticket = vault.tokens().ticket().await?;
+    let written = tickets.write(&[(line, ticket)]).await;
+    written.map_err(|error| {
+        let path = tickets.path().display();
+        let cause = Cause::new(format!("the ticket cannot be written: {path}: {error}"));
+        TokenizeError::NotApplied(NotApplied::Refused(cause))
+    })?;
+    Ok(ticket)
 }
 
 type Ending = Result<Tokenized, TokenizeError>;
@@ -82,6 +116,7 @@ type Ending = Result<Tokenized, TokenizeError>;
 async fn tokenize(
     args: &Args,
     details: &Details,
+    tickets: Option<Arc<Tickets>>,
     open: &Open,
     console: &Console,
 ) -> Result<Exit, Failure> {
@@ -95,12 +130,14 @@ async fn tokenize(
         while is_open && in_flight.len() < IN_FLIGHT {
             match texts.next().await {
                 Ok(Some((line, text))) => {
-                    let (vault, details) = (open.vault.clone(), details.clone());
-                    let token_type = args.token_type.clone();
-                    let task =
-                        tokio::spawn(
-                            async move { vault.tokenize(&token_type, &text, details).await },
-                        );
+                    let (vault, mut details) = (open.vault.clone(), details.clone());
+                    let (token_type, tickets) = (args.token_type.clone(), tickets.clone());
+                    let task = tokio::spawn(async move {
+                        if let Some(tickets) = tickets {
+                            details.ticket = Some(ticket(&tickets, &vault, line).await?);
+                        }
+                        vault.tokenize(&token_type, &text, details).await
+                    });
                     in_flight.push_back((line, task));
                 }
                 Ok(None) => is_open = false,

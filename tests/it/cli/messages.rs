@@ -25,6 +25,7 @@ fn helps() {
         &["vault", "purge"],
         &["vault", "purge-expired"],
         &["vault", "list"],
+        &["vault", "resolve"],
         &["keys"],
         &["keys", "init"],
         &["keys", "rotate"],

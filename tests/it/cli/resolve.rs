@@ -200,6 +200,73 @@ fn tickets_come_before_events() {
     }
 }
 
+/// Would catch a wrong answer about a mutation after kill -9 between the send and the
+/// reply, and a ticket that is not on disk by then.
+#[test]
+fn after_kill_9_a_mutation_is_resolved() {
+    for case in ["applied", "open", "settled"] {
+        let server = server();
+        let (directory, file) = ticket_file();
+        let keys = directory.path().join("vault.keys");
+        let (keys, path) = (keys.to_str().unwrap(), file.to_str().unwrap());
+        on(&server, &["keys", "init", "--key-file", keys], b"").exits(0);
+        let tokenize = ["vault", "tokenize", "--type", "email", "--key-file", keys];
+        on(&server, &tokenize, b"bob@example.com\n").exits(0);
+        let catch = match case {
+            "applied" => Catch::Reply,
+            _ => Catch::Command,
+        };
+        let proxy = Holding::new(&server, "aadHash", catch);
+        let mut process = program(&[&tokenize[..], &["--tickets", path]].concat())
+            .env("REDIS_URL", &proxy.url)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut stdin = process.stdin.take().unwrap();
+        stdin.write_all(b"anna@example.com\n").unwrap();
+        let command = proxy.caught();
+        process.kill().unwrap();
+        process.wait().unwrap();
+        let [receipt] = &tickets(&file)[..] else {
+            panic!("one ticket");
+        };
+        let resolve = |args: &[&str]| {
+            let ran = on(
+                &server,
+                &[&["vault", "resolve", receipt], args].concat(),
+                b"",
+            );
+            (ran.stdout, ran.code)
+        };
+        let answer = |text: &str, code| (format!("{text}\n"), code);
+        match case {
+            "applied" => {
+                while tell(&server, &["HLEN", "haechi:tv:tokens"]) != redis::Value::Int(2) {
+                    std::thread::yield_now();
+                }
+                assert_eq!(resolve(&[]), answer("applied at 2", 0));
+                assert_eq!(resolve(&["--settle"]), answer("applied at 2", 0));
+            }
+            "open" => {
+                assert_eq!(resolve(&[]), answer("still open", 3));
+                assert!(proxy.deliver(&command).contains("committed"));
+                assert_eq!(resolve(&[]), answer("applied at 2", 0));
+            }
+            _ => {
+                assert_eq!(resolve(&["--settle"]), answer("not applied", 1));
+                assert!(proxy.deliver(&command).contains("dropped"));
+                assert_eq!(resolve(&[]), answer("not applied", 1));
+            }
+        }
+        tell(&server, &["FLUSHALL"]);
+        let ran = on(&server, &["vault", "resolve", receipt], b"").exits(3);
+        assert_eq!(ran.answer()["outcome"], "unknown");
+        on(&server, &["vault", "resolve", "nothing"], b"").exits(2);
+    }
+}
+
 /// Would catch a conclusion from a chain that has lost what the handle names, and a
 /// handle that is no handle taken for an append that is not there.
 #[test]

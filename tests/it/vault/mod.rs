@@ -10,6 +10,7 @@ mod readiness;
 mod receipts;
 mod refusals;
 mod regressions;
+mod resolve;
 mod tokens;
 mod vectors;
 

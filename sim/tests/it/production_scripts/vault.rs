@@ -25,7 +25,8 @@ impl Vault {
             60..70 => {
                 let mutation = self.mutation(rng);
                 let mark = rng.random_range(0..3).to_string();
-                self.call(rng, script::VAULT_SETTLE, vec![mutation, mark])
+                let look = pick(rng, &["", "look"]).to_owned();
+                self.call(rng, script::VAULT_SETTLE, vec![mutation, mark, look])
             }
             70..77 => call(
                 rng,
