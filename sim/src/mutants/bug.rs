@@ -27,7 +27,7 @@ use haechi_store_redis::{
         },
     },
 };
-use redis::{Cmd, Value};
+use redis::{Cmd, RedisError, Value};
 
 /// A way to Redis beneath a store: what broken stores send by themselves.
 pub(super) trait Sends: Sync {
@@ -216,6 +216,11 @@ pub(super) trait PlantedBug: Send + Sync + 'static {
     /// The chain that a vault records in, rather than the one it was given.
     fn vault_audit(&self, given: MemoryChain) -> MemoryChain {
         given
+    }
+
+    /// An error that a connection returns.
+    fn error(&self, error: RedisError) -> RedisError {
+        error
     }
 
     /// Encrypts a plaintext.

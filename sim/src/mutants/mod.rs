@@ -10,6 +10,7 @@
 
 mod bug;
 mod bugs;
+mod connect;
 mod patch;
 mod table;
 mod under_test;
@@ -18,6 +19,7 @@ use std::{fmt, str::FromStr};
 
 use crate::plan::WorldOptions;
 
+pub(crate) use connect::ConnectUnderTest;
 pub use patch::StalePatch;
 pub use table::Variant;
 pub(crate) use under_test::{AuditUnderTest, KeysUnderTest, StoreUnderTest, VaultUnderTest};

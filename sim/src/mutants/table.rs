@@ -9,8 +9,8 @@ use super::{
         DiffInTwoScripts, EnvelopeEndKept, FenceInTwoCommands, FirstDiffKept, FirstPageKept,
         IdentityInherited, LockNotCompared, LockTrusted, LostReply, NoAdmission, NoAppendId,
         NoTombstone, OwnClockReveals, OwnClockRules, PatchedAppend, PatchedApply,
-        PlaintextInEnvelope, PurgeDropped, ResentAsAnother, ScriptRunTwice, SnapshotBeforeVersion,
-        UnfencedDeletes, UnknownAcknowledged,
+        PlaintextInEnvelope, PurgeDropped, ReplacedNodeKept, ResentAsAnother, ScriptRunTwice,
+        SnapshotBeforeVersion, UnfencedDeletes, UnknownAcknowledged,
     },
     patch::StalePatch,
 };
@@ -139,6 +139,11 @@ planted_bugs! { $
             AUDIT(options);
             options.faults = vec![LinkFault::LaggingReplica.into()];
         } => PatchedAppend = PatchedAppend::new(ON_REPLICA, "false")?;
+    ReplacedNodeKept "replaced_node_kept": "a connection whose node answers MOVED, ASK or READONLY stays open",
+        |options| {
+            AUDIT(options);
+            options.faults = vec![LinkFault::NodeReplaced.into()];
+        } => ReplacedNodeKept = ReplacedNodeKept;
     LockNotCompared "lock_not_compared": "a lock is released without comparing whose it is",
         |options| options.faults = FaultClass::Lock.kinds().collect()
             => LockNotCompared = LockNotCompared;

@@ -22,11 +22,12 @@ use haechi_store_redis::{
         store::{Applied, Attempt, Due, Fate, Load, Loaded, Observed, Page, ReceiptSeq},
     },
 };
-use redis::cmd;
+use redis::{RedisError, cmd};
 use tokio::task::JoinHandle;
 
 use super::{
     bug::{Correct, PlantedBug, RedisAudit, RedisVault},
+    connect::ConnectUnderTest,
     table::{Bug, each},
 };
 
@@ -48,6 +49,19 @@ impl Default for StoreUnderTest {
 impl StoreUnderTest {
     pub(super) fn new(bug: Bug) -> Self {
         Self(Arc::new(bug))
+    }
+
+    /// The way of a process to Redis.
+    pub(crate) fn connect<N: Connect>(&self, connect: N) -> ConnectUnderTest<N> {
+        ConnectUnderTest {
+            connect,
+            store: self.clone(),
+        }
+    }
+
+    /// What the store makes of an error of a connection.
+    pub(super) fn error(&self, error: RedisError) -> RedisError {
+        each!(&*self.0, bug => bug.error(error))
     }
 
     /// Starts a sink.

@@ -78,6 +78,10 @@ group! {
         HeldLink,
         /// The address leads to a replica of Redis that lags behind the primary.
         LaggingReplica,
+        /// The address leads to another node from now on: that of the open
+        /// connections answers every command with MOVED or ASK, or has become a
+        /// replica and runs no script.
+        NodeReplaced,
     }
 }
 
@@ -271,6 +275,7 @@ impl FaultKind {
                 | LinkFault::PartitionToRedis
                 | LinkFault::PartitionFromRedis => Needs::LossyLink,
                 LinkFault::LaggingReplica => Needs::ReplicaServer,
+                LinkFault::NodeReplaced => Needs::Commands,
             },
             Self::CommandFault(_) => Needs::Commands,
             Self::ProcessFault(kind) => match kind {
@@ -319,7 +324,8 @@ impl FaultKind {
     #[must_use]
     pub fn is_instant(self) -> bool {
         match self {
-            Self::LinkFault(_) | Self::CommandFault(_) => false,
+            Self::LinkFault(kind) => kind == LinkFault::NodeReplaced,
+            Self::CommandFault(_) => false,
             Self::ProcessFault(kind) => {
                 matches!(kind, ProcessFault::ClockJump | ProcessFault::KeyRotation)
             }
@@ -377,6 +383,7 @@ impl FaultKind {
             | Self::ProcessFault(ProcessFault::KeyStorageSlow) => rng.random_range(delay),
             Self::LinkFault(LinkFault::LatencySpike) => rng.random_range(10..=timeout / 2 + 10),
             Self::LinkFault(LinkFault::LaggingReplica) => rng.random_range(1..=timeout),
+            Self::LinkFault(LinkFault::NodeReplaced) => rng.random_range(0..REFUSALS.len() as i64),
             Self::ProcessFault(ProcessFault::ClockJump)
             | Self::ServerFault(ServerFault::ServerClockJump) => {
                 let distance = match rng.random_range(0..4) {
@@ -407,6 +414,13 @@ const ERRORS: [&str; 5] = [
     "ERR Error running script",
     "UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)",
     "UPSTREAM the connection was lost",
+];
+
+/// What a node answers that does not serve the keys, or is a replica.
+const REFUSALS: [&str; 3] = [
+    "MOVED 3999 redis:6379",
+    "ASK 3999 redis:6379",
+    "READONLY You can't write against a read only replica.",
 ];
 
 /// Commands that a user may not run: those that append and set, or that of the expiry
@@ -473,7 +487,7 @@ pub struct Fault {
     pub replica: Option<usize>,
     /// How strong: a probability in percent for resets, milliseconds for
     /// delays and lags, bytes a millisecond for bandwidths, seconds for jumps,
-    /// seconds a tick for drifts; for errors and denials, which ones.
+    /// seconds a tick for drifts; for errors, refusals and denials, which ones.
     #[serde(default, skip_serializing_if = "is_none")]
     pub amount: i64,
     /// Whether it strikes the first command that it can, always, and then ends,
@@ -574,6 +588,12 @@ impl Fault {
     /// The error that is replied after a command ran.
     pub(crate) fn error(&self) -> &'static str {
         ERRORS[self.amount.unsigned_abs() as usize % ERRORS.len()]
+    }
+
+    /// The error by which a node that was replaced refuses this command.
+    pub(crate) fn refusal(&self, is_script: bool) -> Option<&'static str> {
+        let refusal = REFUSALS[self.amount.unsigned_abs() as usize % REFUSALS.len()];
+        (is_script || !refusal.starts_with("READONLY")).then_some(refusal)
     }
 
     /// Draws one fault of a kind.

@@ -48,6 +48,10 @@ struct Inner {
 
 struct State {
     active: Vec<Active>,
+    /// How many connections there were.
+    connected: u64,
+    /// The last node that was replaced, and its last connection.
+    replaced: Option<(Fault, u64)>,
     rng: ChaCha8Rng,
 }
 
@@ -70,6 +74,7 @@ enum Verdict {
     CutAfter,
     CutMidReply,
     ErrorReply(&'static str),
+    Refused(&'static str),
     LateCommand(Duration),
     LateReply(Duration),
     SlowReply(Fault),
@@ -84,9 +89,13 @@ impl ProxyLink {
         clock: SystemClock,
         tally: Tally,
     ) -> Self {
-        let active = Vec::new();
         Self(Arc::new(Inner {
-            state: Mutex::new(State { active, rng }),
+            state: Mutex::new(State {
+                active: Vec::new(),
+                connected: 0,
+                replaced: None,
+                rng,
+            }),
             paused: watch::channel(false).0,
             primary,
             lagging,
@@ -97,6 +106,11 @@ impl ProxyLink {
     }
 
     pub(super) fn begin(&self, fault: Fault) {
+        if fault.kind == LinkFault::NodeReplaced.into() {
+            let state = &mut *self.0.state.lock();
+            state.replaced = Some((fault, state.connected));
+            return;
+        }
         // As in worlds, faults of commands are counted per command.
         if !fault.kind.strikes_commands() {
             self.0.tally.struck(fault.kind);
@@ -163,9 +177,16 @@ impl ProxyLink {
         }
     }
 
-    /// Draws the outcome for a command that has arrived.
-    fn arrival(&self) -> Verdict {
+    /// Draws the outcome for a command that has arrived on a connection.
+    fn arrival(&self, connection: u64, command: &[u8]) -> Verdict {
         let state = &mut *self.0.state.lock();
+        let is_script = command.windows(7).any(|word| word == b"EVALSHA");
+        if let Some((fault, last)) = &state.replaced
+            && connection <= *last
+            && let Some(refusal) = fault.refusal(is_script)
+        {
+            return Verdict::Refused(refusal);
+        }
         for active in &state.active {
             let FaultKind::CommandFault(kind) = active.fault.kind else {
                 continue;
@@ -218,6 +239,8 @@ pub(super) async fn run(listener: TcpListener, link: ProxyLink) {
 /// State shared by the two directions of a connection.
 struct Connection {
     link: ProxyLink,
+    /// Counted from 1.
+    number: u64,
     /// The port of the server at the other end.
     port: u16,
     /// The outcomes for the pending replies, in order.
@@ -250,8 +273,14 @@ async fn serve(client: TcpStream, link: ProxyLink) {
     let _ = client.set_nodelay(true);
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = server.into_split();
+    let number = {
+        let state = &mut *link.0.state.lock();
+        state.connected += 1;
+        state.connected
+    };
     let connection = Connection {
         link,
+        number,
         port,
         due: Mutex::default(),
         cut: watch::channel(false).0,
@@ -277,9 +306,9 @@ async fn commands(mut client: OwnedReadHalf, mut server: OwnedWriteHalf, connect
     let mut bytes = BytesMut::new();
     loop {
         while let Some(length) = frame::length(&bytes) {
-            let command = bytes.split_to(length);
+            let mut command = bytes.split_to(length);
             connection.link.pass().await;
-            let verdict = connection.link.arrival();
+            let verdict = connection.link.arrival(connection.number, &command);
             match verdict {
                 Verdict::CutBefore => {
                     connection.link.struck(CommandFault::ResetBeforeExecution);
@@ -289,6 +318,8 @@ async fn commands(mut client: OwnedReadHalf, mut server: OwnedWriteHalf, connect
                     connection.link.struck(CommandFault::LateCommand);
                     connection.link.0.clock.sleep(by).await;
                 }
+                // The error takes the place of a reply, after those before it.
+                Verdict::Refused(_) => command = BytesMut::from(&b"*1\r\n$4\r\nPING\r\n"[..]),
                 _ => {}
             }
             connection.due.lock().push_back(verdict);
@@ -328,6 +359,14 @@ async fn replies(mut server: OwnedReadHalf, mut client: OwnedWriteHalf, connecti
                 }
                 Verdict::ErrorReply(error) => {
                     connection.link.struck(CommandFault::ErrorAfterExecution);
+                    reply = BytesMut::from(format!("-{error}\r\n").as_bytes());
+                }
+                Verdict::Refused(error) => {
+                    connection
+                        .link
+                        .0
+                        .tally
+                        .struck(LinkFault::NodeReplaced.into());
                     reply = BytesMut::from(format!("-{error}\r\n").as_bytes());
                 }
                 Verdict::LateReply(by) => {

@@ -153,6 +153,27 @@ fn a_link_leads_to_the_replica_and_back() {
     });
 }
 
+/// Would catch a connection to the node that was replaced that still works, and a
+/// new one that leads there.
+#[test]
+fn only_open_connections_lead_to_a_node_that_was_replaced() {
+    with_proxy(|link, client, direct, _| async move {
+        let connect = || client.get_multiplexed_async_connection();
+        let mut connection = connect().await.unwrap();
+        link.begin(Fault {
+            amount: 0,
+            ..fault(LinkFault::NodeReplaced)
+        });
+        for _ in 0..2 {
+            let refused = incr(&mut connection).await.unwrap_err();
+            assert_eq!(refused.code(), Some("MOVED"));
+        }
+        assert_eq!(count(&direct).await, None);
+        let mut connection = connect().await.unwrap();
+        assert_eq!(incr(&mut connection).await.unwrap(), 1);
+    });
+}
+
 /// Would catch faults that strike although they are not among those chosen, and
 /// a plan that has none of them.
 #[test]

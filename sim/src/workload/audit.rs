@@ -14,13 +14,16 @@ use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 
 use super::{Actor, Host, Process, RETRY_DELAY};
-use crate::{mutants::AuditUnderTest, plan::AuditOperation};
+use crate::{
+    mutants::{AuditUnderTest, ConnectUnderTest},
+    plan::AuditOperation,
+};
 
 /// The sink of one process.
 pub(super) struct AuditActor<'a, H: Host> {
     process: &'a Process<'a, H>,
     sink: Mutex<AuditSink<H::Clock, H::Entropy>>,
-    reader: AuditUnderTest<H::Connect, H::Clock, H::Entropy>,
+    reader: AuditUnderTest<ConnectUnderTest<H::Connect>, H::Clock, H::Entropy>,
 }
 
 impl<'a, H: Host> AuditActor<'a, H> {

@@ -16,6 +16,7 @@ use redis::{Value, cmd};
 
 use super::{Host, Process};
 use crate::{
+    mutants::ConnectUnderTest,
     plan::{Action, ForeignOperation},
     record::{RunRecorder, Values},
 };
@@ -40,7 +41,7 @@ const RELEASE: &str =
 
 /// One foreign process.
 struct Foreign<H: Host> {
-    link: Link<H::Connect, H::Clock>,
+    link: Link<ConnectUnderTest<H::Connect>, H::Clock>,
     clock: H::Clock,
     keys: VaultKeys,
     snapshot: Script,

@@ -8,7 +8,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::Host;
 use crate::{
-    mutants::StoreUnderTest,
+    mutants::{ConnectUnderTest, StoreUnderTest},
     plan::{Knobs, Operation, generator},
     record::RunRecorder,
 };
@@ -25,7 +25,7 @@ pub(super) struct Process<'a, H: Host> {
     pub(super) recorder: &'a RunRecorder,
     pub(super) clock: H::Clock,
     pub(super) entropy: H::Entropy,
-    pub(super) connect: H::Connect,
+    pub(super) connect: ConnectUnderTest<H::Connect>,
 }
 
 impl<'a, H: Host> Process<'a, H> {
@@ -48,7 +48,7 @@ impl<'a, H: Host> Process<'a, H> {
             recorder,
             clock: host.clock(number),
             entropy: host.entropy(&name),
-            connect: host.connect(number),
+            connect: store.connect(host.connect(number)),
             name,
         }
     }

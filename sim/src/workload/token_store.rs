@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use super::{Actor, Host, Process, vault_client::VaultClient};
 use crate::{
-    mutants::VaultUnderTest,
+    mutants::{ConnectUnderTest, VaultUnderTest},
     plan::{Change, ChangeKind, TokenStoreOperation, VaultKnobs},
     record::{CALL, RecordAttempts, RecordingStore, Values as Seen, text},
 };
@@ -28,8 +28,11 @@ pub(super) type Tokens<H> =
     TokenStore<RecordingStore<StoreOf<H>>, <H as Host>::Clock, <H as Host>::Entropy>;
 
 /// The store beneath it.
-pub(super) type StoreOf<H> =
-    VaultUnderTest<<H as Host>::Connect, <H as Host>::Clock, <H as Host>::Entropy>;
+pub(super) type StoreOf<H> = VaultUnderTest<
+    ConnectUnderTest<<H as Host>::Connect>,
+    <H as Host>::Clock,
+    <H as Host>::Entropy,
+>;
 
 /// The token store of one process.
 pub(super) struct TokenStoreActor<'a, H: Host> {

@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 
 use super::handle::WorldHandle;
 use crate::{
-    plan::{CommandFault, Fault, FaultKind, ServerFault, TICK_MS},
+    plan::{CommandFault, Fault, FaultKind, LinkFault, ServerFault, TICK_MS},
     record::{CoverageRecorder, nanos},
 };
 
@@ -27,6 +27,8 @@ pub(crate) struct CommandFaults {
     rng: ChaCha8Rng,
     /// How to cut each connection, and whose it is.
     connections: BTreeMap<u64, (usize, Arc<Notify>)>,
+    /// The connections whose node was replaced.
+    replaced: BTreeMap<u64, Fault>,
     /// How many connections there were.
     connected: u64,
     counts: BTreeMap<FaultKind, u64>,
@@ -78,7 +80,7 @@ impl Gate for FaultGate {
         let now = u64::try_from(self.world.now().as_millis()).unwrap_or(u64::MAX);
         let verdict = self
             .world
-            .command_faults(|faults| faults.arrival(self.replica, command, now));
+            .command_faults(|faults| faults.arrival(self.replica, self.connection, command, now));
         self.late = matches!(verdict, Before::Delay(_));
         if verdict != Before::Run {
             self.trace(command, &format!("{verdict:?}"));
@@ -106,6 +108,7 @@ impl Gate for FaultGate {
     fn closed(&mut self, _: ConnId) {
         self.world.command_faults(|faults| {
             faults.connections.remove(&self.connection);
+            faults.replaced.remove(&self.connection);
         });
     }
 }
@@ -158,6 +161,7 @@ impl CommandFaults {
             active: Vec::new(),
             rng,
             connections: BTreeMap::new(),
+            replaced: BTreeMap::new(),
             connected: 0,
             counts: BTreeMap::new(),
             strikes: Vec::new(),
@@ -219,6 +223,14 @@ impl CommandFaults {
         for (_, cut) in connections.filter(|(owner, _)| *owner == replica) {
             cut.notify_one();
         }
+    }
+
+    /// The open connections of one replica lead to a node that serves it no more.
+    pub(crate) fn replace_node(&mut self, replica: usize, fault: Fault) {
+        let connections = self.connections.iter();
+        let of_replica = connections.filter(|(_, (owner, _))| *owner == replica);
+        self.replaced
+            .extend(of_replica.map(|(connection, _)| (*connection, fault)));
     }
 
     /// Whether the server accepts no connections now.
@@ -290,7 +302,12 @@ impl CommandFaults {
         Duration::from_nanos(began - self.now)
     }
 
-    fn arrival(&mut self, replica: usize, command: &Command, now: u64) -> Before {
+    fn arrival(&mut self, replica: usize, connection: u64, command: &Command, now: u64) -> Before {
+        let replaced = self.replaced.get(&connection);
+        if let Some(refusal) = replaced.and_then(|fault| fault.refusal(command.is("EVALSHA"))) {
+            self.struck(LinkFault::NodeReplaced.into());
+            return Before::Refuse(refusal.to_owned());
+        }
         if self
             .strikes_now(CommandFault::ResetBeforeExecution, replica)
             .is_some()

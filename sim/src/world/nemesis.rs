@@ -125,7 +125,8 @@ impl Nemesis {
         let strikes = match fault.kind {
             FaultKind::LinkFault(kind) => {
                 self.begin_link(sim, world, &host, kind, fault);
-                true
+                // Counted when it refuses a command.
+                kind != LinkFault::NodeReplaced
             }
             // Counted when they strike a command.
             FaultKind::CommandFault(_) => false,
@@ -182,6 +183,10 @@ impl Nemesis {
                 let data = self.replicated.get(&(self.next - 1));
                 world.connect_to_replica(fault.replica.unwrap_or_default(), data);
             }
+            LinkFault::NodeReplaced => {
+                let replica = fault.replica.unwrap_or_default();
+                world.command_faults(|faults| faults.replace_node(replica, fault));
+            }
         }
     }
 
@@ -206,6 +211,8 @@ impl Nemesis {
             LinkFault::LaggingReplica => {
                 world.connect_to_replica(fault.replica.unwrap_or_default(), None);
             }
+            // Instant.
+            LinkFault::NodeReplaced => {}
         }
     }
 
