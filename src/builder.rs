@@ -10,11 +10,13 @@ use crate::{
     chain::Position,
     clock::{Clock, SystemClock},
     crypto::CryptoProvider,
+    durability::Durability,
     entropy::{Entropy, SystemEntropy},
     error::Handle,
     redis::{
         AuditPrefix, Connect, Link, LockPolicy, NotReady, OpenError, RedisAuditConfig,
-        RedisAuditStore, RedisVaultConfig, RedisVaultStore, Timeouts, VaultPrefix, client::Client,
+        RedisAuditStore, RedisVaultConfig, RedisVaultStore, Timeouts, Unfit, VaultPrefix,
+        client::Client,
     },
     sync::Arc,
     vault::{
@@ -78,6 +80,7 @@ struct Parts {
     vault_prefix: VaultPrefix,
     lock: LockPolicy,
     timeouts: Timeouts,
+    durability: Durability,
     audit: AuditConfig,
     vault: VaultConfig,
     anchors: Option<(Box<dyn AnchorSink>, NonZeroU64)>,
@@ -167,6 +170,19 @@ impl<C: Clock, E: Entropy> Builder<C, E> {
         self
     }
 
+    /// How durable an append or a mutation must be before it counts as done; by
+    /// default [`Durability::Memory`].
+    ///
+    /// What was applied is confirmed over a connection of its own, together with all
+    /// that was applied meanwhile; later writes do not wait for it. What is not
+    /// confirmed within [`Timeouts::durability`], or by the deadline, has been applied
+    /// all the same, and its result says
+    /// [`NotYet`](crate::DurabilityStatus::NotYet).
+    pub fn durability(mut self, durability: Durability) -> Self {
+        self.parts.durability = durability;
+        self
+    }
+
     /// Anchors every record whose sequence is a multiple of `every`, also those
     /// that were appended after the sink's last anchor while it was not in use.
     /// The last anchor counts as seen: a chain that lacks it is reported as
@@ -201,7 +217,8 @@ impl<C: Clock, E: Entropy> Builder<C, E> {
     /// calls wait for it up to their deadlines. Every later connection is asked
     /// first whether its Redis evicts; a call that meets such a Redis ends at
     /// once, as not applied unless a copy was sent before, and the next one looks
-    /// again.
+    /// again. If [more durability](Self::durability) is asked for, it is also asked for
+    /// its replicas or its append-only file; calls wait for those up to their deadlines.
     ///
     /// Must be called within a tokio runtime, which then runs the append loop,
     /// and what of the vault goes on when its caller has left.
@@ -264,10 +281,16 @@ impl<C: Clock, E: Entropy> Builder<C, E> {
     }
 
     fn checked<N: Connect>(&self, link: &Link<N, C>) -> Link<N, C> {
-        match self.parts.tolerated.contains(&NotReady::Evicting) {
-            true => link.clone(),
-            false => link.clone().refusing_eviction(),
-        }
+        let tolerates = |reason| self.parts.tolerated.contains(&reason);
+        let is_shortfall_tolerated =
+            tolerates(NotReady::InsufficientReplicas) || tolerates(NotReady::FsyncUnavailable);
+        link.clone().refusing(Unfit {
+            evicting: !tolerates(NotReady::Evicting),
+            durability: match is_shortfall_tolerated {
+                true => Durability::Memory,
+                false => self.parts.durability,
+            },
+        })
     }
 
     /// A sink over any store, without checks. Must be called within a tokio
@@ -360,6 +383,7 @@ impl<C: Clock, E: Entropy> Builder<C, E> {
             prefix: self.parts.audit_prefix.clone(),
             timeouts: self.parts.timeouts,
             lock: self.parts.lock,
+            durability: self.parts.durability,
         }
     }
 
@@ -374,6 +398,7 @@ impl<C: Clock, E: Entropy> Builder<C, E> {
             prefix: self.parts.vault_prefix.clone(),
             timeouts: self.parts.timeouts,
             lock: self.parts.lock,
+            durability: self.parts.durability,
             deadline: self.parts.vault.deadline,
         }
     }

@@ -34,8 +34,9 @@
 //!
 //! # What is not
 //!
-//! That Redis keeps what it has acknowledged: an acknowledgement means that the
-//! record is in the primary's memory.
+//! That Redis keeps what it has acknowledged: by default an acknowledgement means
+//! that the write is in the primary's memory. [`Builder::durability`] asks for more,
+//! which narrows the window in which it can be lost.
 //!
 //! # Modules
 //!
@@ -59,6 +60,7 @@ mod builder;
 pub mod chain;
 pub mod clock;
 pub mod crypto;
+mod durability;
 pub mod entropy;
 mod error;
 mod files;
@@ -69,6 +71,7 @@ pub mod test_util;
 pub mod vault;
 
 pub use builder::{Builder, RedisTokenVault};
+pub use durability::{Durability, DurabilityStatus};
 pub use error::{
     AppendError, AttemptError, Cause, Corrupt, Handle, InvalidHandle, NotApplied, ReadError,
     RolledBack,

@@ -20,6 +20,7 @@ use super::{
 use crate::{
     chain::{Anchor, Head, Position, Sequence, Verifier},
     clock::{Clock, iso8601},
+    durability::{Confirming, Durability, DurabilityStatus},
     error::ReadError,
 };
 
@@ -37,6 +38,8 @@ struct DueBatch {
     /// Whether there are more anchors due after `base` than these.
     has_gap: bool,
     due: Vec<Due>,
+    /// An anchor is written only once its record is as durable as asked.
+    confirming: Option<Confirming>,
 }
 
 /// The append loop's end of the queue; dropping it ends the writer.
@@ -110,7 +113,7 @@ impl AnchorQueue {
     }
 
     /// Passes on what is due of a batch that was appended to `base`.
-    pub(super) fn push(&mut self, base: Head, due: Vec<Due>) {
+    pub(super) fn push(&mut self, base: Head, due: Vec<Due>, confirming: Option<Confirming>) {
         if due.is_empty() {
             return;
         }
@@ -119,6 +122,7 @@ impl AnchorQueue {
             base: left_out.unwrap_or(base),
             has_gap: left_out.is_some(),
             due,
+            confirming,
         };
         let Err(refused) = self.batches.try_send(batch) else {
             return;
@@ -148,7 +152,15 @@ impl AnchorWriter {
             if batch.has_gap {
                 self.behind.get_or_insert(batch.base);
             }
-            let written = match self.catch_up(store, clock, stats).await {
+            let durability = match batch.confirming {
+                Some(confirming) => confirming.status().await,
+                None => DurabilityStatus::AsAsked,
+            };
+            let caught_up = match durability {
+                DurabilityStatus::AsAsked => self.catch_up(store, clock, stats).await,
+                DurabilityStatus::NotYet(why) => Err(why),
+            };
+            let written = match caught_up {
                 Ok(()) => {
                     let due = batch.due.iter().map(|(anchor, _)| anchor.clone());
                     self.write(due.collect(), stats).await
@@ -189,6 +201,17 @@ impl AnchorWriter {
         let unread = |error: ReadError| format!("earlier anchors are missing: {error}");
         let tail = store.tail(from.position()).await;
         let tail = tail.map_err(|error| unread(error.into()))?;
+        if let (Some(end), true) = (
+            tail.head.position(),
+            store.durability() != Durability::Memory,
+        ) {
+            let confirmed = store.confirm(end).await;
+            if let DurabilityStatus::NotYet(why) =
+                confirmed.map_err(|error| unread(error.into()))?
+            {
+                return Err(format!("earlier anchors are missing: {why}"));
+            }
+        }
         let trimmed = tail.head.len().saturating_sub(tail.length);
         let start = match (tail.seen, from.len().checked_sub(trimmed)) {
             (Seen::Gone { .. }, _) => {

@@ -22,6 +22,7 @@ use super::{
 use crate::{
     chain::{Head, Position, Record},
     clock::Clock,
+    durability::{Confirmations, Confirming, Durability, confirmed},
     entropy::{Entropy, Jitter},
     error::{AppendError, AttemptError, Cause, Corrupt, Handle, NotApplied, RolledBack},
     sync::Arc,
@@ -46,6 +47,10 @@ pub struct AppendLoop<S, C, E> {
     pub(super) seen: Option<Position>,
     /// The rollback that was found, until what was seen is there again.
     pub(super) rolled_back: Option<Corrupt>,
+    /// The last positions of batches that were applied.
+    pub(super) confirmations: Confirmations<Position>,
+    /// How long a confirmation is tried again.
+    pub(super) deadline: Duration,
 }
 
 /// Ends the queue when the loop is dropped.
@@ -337,6 +342,8 @@ impl<S: AuditStore, C: Clock, E: Entropy> AppendLoop<S, C, E> {
         if let Some(rolled_back) = self.rolled_back.clone() {
             // Compared again at the next append: an operator may restore the data.
             self.head = None;
+            // What is appended from then on need not be linked to what was.
+            self.confirmations = Confirmations::default();
             return Err(rolled_back);
         }
         self.head = Some(tail.head);
@@ -346,8 +353,30 @@ impl<S: AuditStore, C: Clock, E: Entropy> AppendLoop<S, C, E> {
         Ok(())
     }
 
+    /// How the batch's callers, and its anchors, hear whether it is as durable as
+    /// asked; `None` if that is known. The next batches do not wait for it.
+    fn confirm(&self, records: &[Record]) -> Option<Confirming> {
+        if self.store.durability() == Durability::Memory {
+            return None;
+        }
+        let last = records.last()?.position();
+        let (store, clock) = (self.store.clone(), self.clock.clone());
+        let (entropy, limit) = (self.entropy.clone(), self.deadline);
+        let confirm = move |batches: Vec<Position>| async move {
+            let (count, newest) = (batches.len(), batches.last().copied().unwrap_or(last));
+            // What the chain links it to is there too.
+            let confirm = || async {
+                let status = store.confirm(newest).await?;
+                Ok(vec![status; count])
+            };
+            confirmed(&clock, &entropy, limit, count, confirm).await
+        };
+        Some(self.confirmations.join(last, confirm))
+    }
+
     /// Passes on the anchors that are due, and wakes the callers.
     fn acknowledge(&mut self, base: Head, records: &[Record]) {
+        let confirming = self.confirm(records);
         let mut due = Vec::new();
         let mut ends = Vec::with_capacity(records.len());
         for record in records {
@@ -356,6 +385,7 @@ impl<S: AuditStore, C: Clock, E: Entropy> AppendLoop<S, C, E> {
             let anchor = anchors.and_then(|anchors| anchors.due(position, &self.clock));
             ends.push(Applied {
                 position,
+                confirming: confirming.clone(),
                 anchor: anchor.map(|(anchor, status)| {
                     due.push(anchor);
                     status
@@ -363,7 +393,7 @@ impl<S: AuditStore, C: Clock, E: Entropy> AppendLoop<S, C, E> {
             });
         }
         if let Some(anchors) = &mut self.anchors {
-            anchors.push(base, due);
+            anchors.push(base, due, confirming);
         }
         let mut ends = ends.into_iter();
         self.queue.0.settle(|_| match ends.next() {

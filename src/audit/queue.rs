@@ -29,6 +29,7 @@ use tokio::sync::oneshot;
 use super::sink::{AnchorStatus, AuditStats};
 use crate::{
     chain::{AppendId, Event, Head, Position},
+    durability::Confirming,
     error::{AppendError, Cause, Handle, NotApplied},
     sync::{Arc, Mutex, lock},
 };
@@ -39,6 +40,8 @@ pub(crate) type Outcome = Result<Applied, AppendError>;
 /// A record in the chain.
 pub(crate) struct Applied {
     pub(crate) position: Position,
+    /// How it becomes as durable as asked, if that is more than applied.
+    pub(crate) confirming: Option<Confirming>,
     /// What becomes of its anchor, if one is due.
     pub(crate) anchor: Option<oneshot::Receiver<AnchorStatus>>,
 }

@@ -12,16 +12,19 @@ use super::{
 use crate::{
     chain::{AppendId, Event, Head, Position},
     clock::{Clock, SystemClock, within},
+    durability::{Confirmations, DurabilityStatus},
     entropy::{Entropy, SystemEntropy},
     error::{AppendError, Handle, NotApplied},
     sync::Arc,
 };
 
-/// An event's position in the chain, and the state of its anchor.
+/// An event's position in the chain, how durable it is, and the state of its anchor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Appended {
     /// The record's position.
     pub position: Position,
+    /// Whether it is as durable as asked.
+    pub durability: DurabilityStatus,
     /// Whether it is anchored.
     pub anchor: AnchorStatus,
 }
@@ -34,7 +37,8 @@ pub enum AnchorStatus {
     /// The anchor was written and is durable.
     Written,
     /// The record is applied, but its anchor could not be written by the
-    /// deadline; why. It is written later if that becomes possible.
+    /// deadline, or not before the record is as durable as asked; why. It is written
+    /// later if that becomes possible.
     Missing(String),
 }
 
@@ -43,7 +47,7 @@ pub enum AnchorStatus {
 #[non_exhaustive]
 pub struct AuditConfig {
     /// How long a call of [`AuditSink::record`] may take, including the wait
-    /// for room in the queue and for an anchor. In the last quarter nothing is sent any more, and
+    /// for room in the queue, for durability and for an anchor. In the last quarter nothing is sent any more, and
     /// the outcome of what was sent is waited for. Default: 10 s.
     pub deadline: Duration,
     /// Events that may be queued before callers wait for room. Default: 4096.
@@ -62,6 +66,8 @@ pub struct AuditConfig {
     /// from an anchor: a chain without it is reported as rolled back.
     pub seen: Option<Position>,
 }
+
+const NOT_DURABLE: &str = "its record is not yet as durable as asked";
 
 /// Lua 5.1 unpacks at most 8,000 values.
 const MAX_BATCH_RECORDS: usize = 4096;
@@ -97,6 +103,8 @@ pub struct AuditStats {
     pub settled_by_reading: u64,
     /// The most times that one batch was sealed before it was applied.
     pub most_attempts: u64,
+    /// Records acknowledged to their callers as applied, but not as durable as asked.
+    pub not_yet_durable: u64,
     /// Anchors written.
     pub anchored: u64,
     /// Failures to write anchors, or to read the chain for those that were
@@ -114,6 +122,7 @@ impl AuditStats {
         self.lost_replies += other.lost_replies;
         self.settled_by_reading += other.settled_by_reading;
         self.most_attempts = self.most_attempts.max(other.most_attempts);
+        self.not_yet_durable += other.not_yet_durable;
         self.anchored += other.anchored;
         self.anchor_failures += other.anchor_failures;
     }
@@ -189,6 +198,8 @@ impl<C: Clock, E: Entropy> AuditSink<C, E> {
             head: None,
             seen: config.seen,
             rolled_back: None,
+            confirmations: Confirmations::default(),
+            deadline: config.deadline,
         };
         (sink, append_loop)
     }
@@ -264,6 +275,7 @@ impl<C: Clock, E: Entropy> AuditSink<C, E> {
         let began = clock.now();
         let deadline = began.saturating_add(self.deadline);
         let attempts_until = began.saturating_add(self.deadline / 4 * 3);
+        let queue = self.shared.queue.clone();
         async move {
             let ticket = entered?;
             let settled = async |until: Duration| {
@@ -281,19 +293,38 @@ impl<C: Clock, E: Entropy> AuditSink<C, E> {
             let outcome = outcome.unwrap_or_else(|| ticket.give_up());
             // With it goes the event.
             drop(ticket);
-            let Applied { position, anchor } = outcome?;
+            let Applied {
+                position,
+                confirming,
+                anchor,
+            } = outcome?;
+            let left = || deadline.saturating_sub(clock.now());
+            let durability = match confirming {
+                None => DurabilityStatus::AsAsked,
+                Some(confirming) => within(&clock, left(), confirming.status())
+                    .await
+                    .unwrap_or_else(DurabilityStatus::deadline),
+            };
+            if !durability.is_as_asked() {
+                queue.count(|stats| stats.not_yet_durable += 1);
+            }
             let missing = |why: &str| AnchorStatus::Missing(why.to_owned());
-            let anchor = match anchor {
-                None => AnchorStatus::NotDue,
-                Some(told) => {
-                    match within(&clock, deadline.saturating_sub(clock.now()), told).await {
+            let anchor = match (anchor, &durability) {
+                (None, _) => AnchorStatus::NotDue,
+                (Some(_), DurabilityStatus::NotYet(_)) => missing(NOT_DURABLE),
+                (Some(told), DurabilityStatus::AsAsked) => {
+                    match within(&clock, left(), told).await {
                         Some(Ok(status)) => status,
                         Some(Err(_)) => missing("the sink was closed before it was written"),
                         None => missing("it was not written by the deadline"),
                     }
                 }
             };
-            Ok(Appended { position, anchor })
+            Ok(Appended {
+                position,
+                durability,
+                anchor,
+            })
         }
     }
 

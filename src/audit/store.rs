@@ -8,6 +8,7 @@ use std::future::Future;
 
 use crate::{
     chain::{EventHash, Head, Position, Record},
+    durability::{Durability, DurabilityStatus},
     error::{AttemptError, ReadError},
 };
 
@@ -50,6 +51,27 @@ pub trait AuditStore: Send + Sync + 'static {
         start: u64,
         end: u64,
     ) -> impl Future<Output = Result<Vec<Vec<u8>>, ReadError>> + Send;
+
+    /// How durable a record must be before it counts as done. Unless it is
+    /// [`Durability::Memory`], the default, [`confirm`](Self::confirm) is called for
+    /// what was appended.
+    fn durability(&self) -> Durability {
+        Durability::Memory
+    }
+
+    /// Whether the record at `position`, and with it all before it, is as durable
+    /// as asked. Finds out first that the record is there: another server may have
+    /// become the primary since the append. By default it is.
+    ///
+    /// # Errors
+    ///
+    /// As for [`append`](AuditStore::append); it has no effect on the chain.
+    fn confirm(
+        &self,
+        _position: Position,
+    ) -> impl Future<Output = Result<DurabilityStatus, AttemptError>> + Send {
+        std::future::ready(Ok(DurabilityStatus::AsAsked))
+    }
 
     /// Tries to keep other writers away during an append.
     ///

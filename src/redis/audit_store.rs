@@ -5,6 +5,7 @@ use redis::{Client, Value};
 
 use super::{
     connect::Connect,
+    durable::DurableLink,
     keys::{AuditKeys, AuditPrefix},
     link::{Link, Timeouts},
     lock::{ContentionLock, Lease, LockPolicy, LockWaits},
@@ -13,10 +14,11 @@ use super::{
 };
 use crate::{
     audit::store::{
-        AuditStore, Batch, ChainState, RepairReply, RepairStore, Reply, Tail, VerifiedList,
+        AuditStore, Batch, ChainState, RepairReply, RepairStore, Reply, Seen, Tail, VerifiedList,
     },
     chain::{Position, Record},
     clock::{Clock, SystemClock},
+    durability::{Durability, DurabilityStatus},
     entropy::{Entropy, SystemEntropy},
     error::{AttemptError, Cause, ReadError},
 };
@@ -31,6 +33,8 @@ pub struct RedisAuditConfig {
     pub timeouts: Timeouts,
     /// When to take the contention lock.
     pub lock: LockPolicy,
+    /// How durable a write must be before it counts as done.
+    pub durability: Durability,
 }
 
 /// An audit chain in Redis.
@@ -40,6 +44,7 @@ pub struct RedisAuditConfig {
 /// synchronized by the fence inside the script.
 pub struct RedisAuditStore<N: Connect = Client, C = SystemClock, E = SystemEntropy> {
     link: Link<N, C>,
+    durable: DurableLink<N, C>,
     clock: C,
     entropy: E,
     keys: AuditKeys,
@@ -60,6 +65,7 @@ impl<N: Connect, C: Clock, E: Entropy> RedisAuditStore<N, C, E> {
     pub fn over(link: Link<N, C>, config: RedisAuditConfig, clock: C, entropy: E) -> Self {
         let keys = AuditKeys::new(config.prefix);
         Self {
+            durable: DurableLink::new(&link, config.durability),
             link,
             clock,
             entropy,
@@ -83,6 +89,11 @@ impl<N: Connect, C: Clock, E: Entropy> RedisAuditStore<N, C, E> {
     /// The key of its lock, if it is taken at all.
     pub(super) fn lock_key(&self) -> Option<&str> {
         self.lock.key()
+    }
+
+    /// How durable its writes must be.
+    pub(super) fn level(&self) -> Durability {
+        self.durable.level()
     }
 
     /// A counter of the waits for its lock, which can be kept.
@@ -125,6 +136,28 @@ impl<N: Connect, C: Clock, E: Entropy> AuditStore for RedisAuditStore<N, C, E> {
                 "the reply to a page of the chain has another shape than the script's",
             ))),
         }
+    }
+
+    fn durability(&self) -> Durability {
+        self.durable.level()
+    }
+
+    async fn confirm(&self, position: Position) -> Result<DurabilityStatus, AttemptError> {
+        let keys = &self.keys;
+        let names = [&*keys.chain, &keys.head, &keys.head_hash, &keys.ready_probe];
+        let mut call = SCRIPTS.confirm.call(&names);
+        call.arg(position.sequence.get())
+            .arg(position.event_hash.to_string());
+        let (reply, status) = self.durable.run(&SCRIPTS.confirm, &call).await?;
+        let not_yet = |why: &str| DurabilityStatus::NotYet(why.to_owned());
+        Ok(match reply::tail(reply, keys, Some(position))?.seen {
+            Seen::Stands => status,
+            Seen::Gone { .. } => not_yet(
+                "the Redis that is the primary now does not have the record: it was rolled back; \
+                 the next append will say so",
+            ),
+            Seen::Trimmed => not_yet("the chain was trimmed past the record meanwhile"),
+        })
     }
 
     async fn lease(&self) -> Option<Lease> {

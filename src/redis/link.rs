@@ -6,13 +6,13 @@
 
 use std::{pin::Pin, time::Duration};
 
-use futures_util::future::{FutureExt as _, Shared, WeakShared};
+use futures_util::future::{FutureExt as _, Shared, WeakShared, join};
 use redis::{Cmd, ErrorKind, RedisError, ServerErrorKind, Value};
 
 use super::{
     connect::Connect,
     outcome::{Stage, classify, spoils_connection},
-    ready::refuse_evicting,
+    ready::Unfit,
     script::Script,
 };
 use crate::{
@@ -29,6 +29,9 @@ pub struct Timeouts {
     pub connect: Duration,
     /// For a reply. Default: 2 s.
     pub reply: Duration,
+    /// For disk or replicas, if a write must be [durable](crate::Durability): the
+    /// time-out of `WAIT` and `WAITAOF`. Default: 2 s.
+    pub durability: Duration,
 }
 
 impl Default for Timeouts {
@@ -36,6 +39,7 @@ impl Default for Timeouts {
         Self {
             connect: Duration::from_secs(2),
             reply: Duration::from_secs(2),
+            durability: Duration::from_secs(2),
         }
     }
 }
@@ -50,7 +54,7 @@ pub struct Link<N: Connect, C> {
     connect: N,
     clock: C,
     timeouts: Timeouts,
-    refuses_eviction: bool,
+    refuses: Unfit,
     slot: Arc<Mutex<Slot<N::Connection>>>,
 }
 
@@ -102,7 +106,7 @@ impl<N: Connect, C: Clock> Link<N, C> {
             connect,
             clock,
             timeouts,
-            refuses_eviction: false,
+            refuses: Unfit::default(),
             slot: Arc::new(Mutex::new(Slot {
                 open: None,
                 generation: 0,
@@ -112,12 +116,22 @@ impl<N: Connect, C: Clock> Link<N, C> {
         }
     }
 
-    /// The same link, which from now on opens no connection to a Redis that
-    /// [evicts](super::NotReady::Evicting): commands are then denied, and the next
-    /// one looks again.
-    pub(crate) fn refusing_eviction(mut self) -> Self {
-        self.refuses_eviction = true;
+    /// The same link, which from now on opens no connection to a Redis that is
+    /// unfit in one of these ways: commands are then refused, and the next one looks
+    /// again.
+    pub(crate) fn refusing(mut self, unfit: Unfit) -> Self {
+        self.refuses = unfit;
         self
+    }
+
+    /// A link with a connection of its own, which refuses nothing.
+    pub(super) fn another(&self) -> Self {
+        Self::new(self.connect.clone(), self.clock.clone(), self.timeouts)
+    }
+
+    /// The timeouts.
+    pub(super) fn timeouts(&self) -> Timeouts {
+        self.timeouts
     }
 
     /// Sends `command`, at most once, and returns its reply.
@@ -156,22 +170,73 @@ impl<N: Connect, C: Clock> Link<N, C> {
         }
     }
 
+    /// Runs a script and, pipelined behind it on the same connection, `wait`, which
+    /// has `patience` beyond the timeout for a reply. Returns both replies.
+    ///
+    /// # Errors
+    ///
+    /// As for [`send`](Self::send), of the script.
+    pub(super) async fn run_and_wait(
+        &self,
+        script: &Script,
+        call: &Cmd,
+        wait: &Cmd,
+        patience: Duration,
+    ) -> Result<(Value, Result<Value, RedisError>), AttemptError> {
+        let patience = self.timeouts.reply.saturating_add(patience);
+        let both = || {
+            self.exchange(patience, |mut connection| async move {
+                let mut behind = connection.clone();
+                // In this order: the first is polled first.
+                let (reply, waited) = join(
+                    call.query_async::<Value>(&mut connection),
+                    wait.query_async::<Value>(&mut behind),
+                )
+                .await;
+                match waited {
+                    // Asked again, on another connection.
+                    Err(error) if reply.is_ok() && spoils_connection(&error) => Err(error),
+                    waited => Ok((reply?, waited)),
+                }
+            })
+        };
+        let error = match both().await? {
+            Ok(replies) => return Ok(replies),
+            Err(error) => error,
+        };
+        // The script did not run: what `wait` answered says nothing about it.
+        if error.kind() != ErrorKind::Server(ServerErrorKind::NoScript) {
+            return Err(classify(&error, Stage::Sent));
+        }
+        self.send(&script.load()).await?;
+        both().await?.map_err(|error| classify(&error, Stage::Sent))
+    }
+
     /// The reply, or the connection's error.
     async fn try_send(&self, command: &Cmd) -> Result<Result<Value, RedisError>, AttemptError> {
-        let mut open = self.connection().await?;
+        self.exchange(self.timeouts.reply, |mut connection| async move {
+            command.query_async::<Value>(&mut connection).await
+        })
+        .await
+    }
+
+    /// What `exchange` returns, which sends to the open connection, within `patience`.
+    async fn exchange<T, F>(
+        &self,
+        patience: Duration,
+        exchange: impl FnOnce(N::Connection) -> F,
+    ) -> Result<Result<T, RedisError>, AttemptError>
+    where
+        F: Future<Output = Result<T, RedisError>>,
+    {
+        let open = self.connection().await?;
         let mut request = Request {
             link: self,
             generation: open.generation,
             replies: open.replies,
             end: End::GivenUp,
         };
-        let reply = within(
-            &self.clock,
-            self.timeouts.reply,
-            command.query_async::<Value>(&mut open.connection),
-        )
-        .await;
-        match reply {
+        match within(&self.clock, patience, exchange(open.connection)).await {
             Some(Err(error)) if spoils_connection(&error) => {
                 request.end = End::Spoiled;
                 Ok(Err(error))
@@ -185,7 +250,7 @@ impl<N: Connect, C: Clock> Link<N, C> {
                 request.end = End::Spoiled;
                 Err(AttemptError::Ambiguous(Cause::new(format!(
                     "no reply within {} ms",
-                    self.timeouts.reply.as_millis()
+                    patience.as_millis()
                 ))))
             }
         }
@@ -215,15 +280,13 @@ impl<N: Connect, C: Clock> Link<N, C> {
 
     fn dial(&self) -> Shared<Dial<N::Connection>> {
         let (connect, clock, timeouts) = (self.connect.clone(), self.clock.clone(), self.timeouts);
-        let refuses_eviction = self.refuses_eviction;
+        let refuses = self.refuses;
         let slot = self.slot.clone();
         let dial: Dial<N::Connection> = Box::pin(async move {
             let dialled = async {
                 let opened = connect.connect().await;
                 let mut connection = opened.map_err(|error| classify(&error, Stage::Connecting))?;
-                if refuses_eviction {
-                    refuse_evicting(&mut connection).await?;
-                }
+                refuses.check(&mut connection).await?;
                 Ok(connection)
             };
             let dialled = within(&clock, timeouts.connect, dialled).await;

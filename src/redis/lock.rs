@@ -195,6 +195,7 @@ mod tests {
             let timeouts = Timeouts {
                 connect: Duration::ZERO,
                 reply: Duration::ZERO,
+                ..Timeouts::default()
             };
             Self {
                 link: Link::new(server.clone(), clock.clone(), timeouts),

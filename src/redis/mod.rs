@@ -7,6 +7,7 @@
 
 mod audit_store;
 mod connect;
+mod durable;
 mod keys;
 mod link;
 mod lock;
@@ -29,5 +30,6 @@ pub use keys::{AuditKeys, AuditPrefix, VaultKeys, VaultPrefix};
 pub use link::{Link, Timeouts};
 pub use lock::{Lease, LockPolicy, LockTimes, LockWaits};
 pub use reader::{ChainReader, ServerRole};
+pub(crate) use ready::Unfit;
 pub use ready::{Eviction, NotReady, OpenError, Readiness};
 pub use vault_store::{RedisVaultConfig, RedisVaultStore};

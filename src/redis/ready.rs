@@ -16,6 +16,7 @@ use super::{
 };
 use crate::{
     clock::Clock,
+    durability::Durability,
     entropy::Entropy,
     error::{AttemptError, Cause, Corrupt},
     vault::store::{Load, Observed, VaultStore},
@@ -36,6 +37,11 @@ pub enum NotReady {
     CrossSlot,
     /// `maxmemory-policy` allows Redis to delete keys without a TTL.
     Evicting,
+    /// Fewer replicas are connected than a write has to reach.
+    InsufficientReplicas,
+    /// A write has to reach the disk, and this server cannot tell whether it has:
+    /// it has no WAITAOF, or no append-only file, or never forces that to disk.
+    FsyncUnavailable,
 }
 
 impl NotReady {
@@ -49,6 +55,8 @@ impl NotReady {
             Self::Diverged => "diverged",
             Self::CrossSlot => "cross_slot",
             Self::Evicting => "evicting",
+            Self::InsufficientReplicas => "insufficient_replicas",
+            Self::FsyncUnavailable => "fsync_unavailable",
         }
     }
 
@@ -56,7 +64,14 @@ impl NotReady {
     /// that lose or fork data, rather than delay it.
     #[must_use]
     pub fn forbids_start(self) -> bool {
-        matches!(self, Self::Diverged | Self::CrossSlot | Self::Evicting)
+        match self {
+            Self::Diverged
+            | Self::CrossSlot
+            | Self::Evicting
+            | Self::InsufficientReplicas
+            | Self::FsyncUnavailable => true,
+            Self::RedisUnreachable | Self::RedisNotWritable | Self::WrongType => false,
+        }
     }
 }
 
@@ -137,7 +152,13 @@ impl<N: Connect, C: Clock, E: Entropy> RedisAuditStore<N, C, E> {
             Ok(value) => reply::ready(value, keys),
             Err(error) => Err(error),
         };
-        readiness(self.link(), answer, keys.prefix.crosses_slots()).await
+        readiness(
+            self.link(),
+            answer,
+            keys.prefix.crosses_slots(),
+            self.level(),
+        )
+        .await
     }
 }
 
@@ -155,16 +176,23 @@ impl<N: Connect, C: Clock, E: Entropy> RedisVaultStore<N, C, E> {
             },
             Err(error) => Err(error),
         };
-        readiness(self.link(), answer, keys.prefix.crosses_slots()).await
+        readiness(
+            self.link(),
+            answer,
+            keys.prefix.crosses_slots(),
+            self.level(),
+        )
+        .await
     }
 }
 
 /// What a script answered, and what the server tells. `crosses_slots`: why this
-/// must not be a cluster.
+/// must not be a cluster; `durability`: of the writes.
 async fn readiness<N: Connect, C: Clock>(
     link: &Link<N, C>,
     answer: Result<(), AttemptError>,
     crosses_slots: Option<String>,
+    durability: Durability,
 ) -> Readiness {
     let mut faults = Vec::new();
     if let Err(error) = answer {
@@ -193,40 +221,121 @@ async fn readiness<N: Connect, C: Clock>(
         None => policy(&link.send(&config).await.unwrap_or(Value::Nil)),
     };
     faults.extend(policy.as_deref().and_then(evicting));
+    let told = text(&info).and_then(|info| insufficient(&info, durability));
+    faults.extend(match (told, durability) {
+        (None, Durability::Fsync) => cannot_wait_for_disk(link).await,
+        (told, _) => told,
+    });
     Readiness {
         faults,
         eviction: policy.map_or(Eviction::Unknown, Eviction::Policy),
     }
 }
 
-/// Refuses a new connection to a server that evicts: of the faults that
-/// [forbid a start](NotReady::forbids_start), the only one that neither Redis nor
-/// a script reports to a write. One round trip, two if INFO is denied; if CONFIG
-/// is denied too, nothing is refused.
-pub(super) async fn refuse_evicting(
-    connection: &mut impl ConnectionLike,
-) -> Result<(), AttemptError> {
-    for question in questions() {
-        match question.query_async::<Value>(connection).await {
-            Ok(reply) => {
-                if let Some(policy) = policy(&reply) {
-                    return match evicting(&policy) {
-                        Some((_, cause)) => Err(AttemptError::Denied(cause)),
-                        None => Ok(()),
-                    };
-                }
-            }
-            // Busy, or gone: it may answer the next connection.
-            Err(error)
-                if spoils_connection(&error)
-                    || matches!(classify(&error, Stage::Sent), AttemptError::Refused(_)) =>
-            {
-                return Err(classify(&error, Stage::Connecting));
-            }
-            Err(_) => {}
+/// What a new connection is refused for: of the faults that [forbid a
+/// start](NotReady::forbids_start), those that neither Redis nor a script reports to
+/// a write.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Unfit {
+    /// The server [evicts](NotReady::Evicting).
+    pub(crate) evicting: bool,
+    /// The server cannot make a write so durable, as far as INFO tells.
+    pub(crate) durability: Durability,
+}
+
+impl Unfit {
+    /// One round trip, two if INFO is denied; if CONFIG is denied too, nothing is
+    /// refused.
+    pub(super) async fn check(
+        self,
+        connection: &mut impl ConnectionLike,
+    ) -> Result<(), AttemptError> {
+        if !self.evicting && self.durability == Durability::Memory {
+            return Ok(());
         }
+        for question in questions() {
+            match question.query_async::<Value>(connection).await {
+                Ok(reply) => {
+                    let told = text(&reply).and_then(|info| insufficient(&info, self.durability));
+                    if let Some((_, cause)) = told {
+                        // A replica may connect again.
+                        return Err(AttemptError::Refused(cause));
+                    }
+                    if let Some(policy) = policy(&reply) {
+                        return match evicting(&policy) {
+                            Some((_, cause)) if self.evicting => Err(AttemptError::Denied(cause)),
+                            _ => Ok(()),
+                        };
+                    }
+                }
+                // Busy, or gone: it may answer the next connection.
+                Err(error)
+                    if spoils_connection(&error)
+                        || matches!(classify(&error, Stage::Sent), AttemptError::Refused(_)) =>
+                {
+                    return Err(classify(&error, Stage::Connecting));
+                }
+                Err(_) => {}
+            }
+        }
+        Ok(())
     }
-    Ok(())
+}
+
+/// Why writes cannot be so durable, if `info`, the reply to INFO, tells.
+fn insufficient(info: &str, durability: Durability) -> Option<(NotReady, Cause)> {
+    match durability {
+        Durability::Replicas(asked) if info.contains("connected_slaves:") => {
+            let is_online = |line: &&str| {
+                let number = line
+                    .strip_prefix("slave")
+                    .and_then(|line| line.split_once(':'));
+                number.is_some_and(|(number, state)| {
+                    number.parse::<u32>().is_ok() && state.contains("state=online")
+                })
+            };
+            let online = info.lines().filter(is_online).count();
+            let is_enough = u32::try_from(online).is_ok_and(|online| online >= asked.get());
+            (!is_enough).then(|| {
+                let message = format!(
+                    "{online} replicas are online, and a write has to reach {asked}: connect more \
+                     to this primary, or ask for less durability"
+                );
+                (NotReady::InsufficientReplicas, Cause::new(message))
+            })
+        }
+        Durability::Fsync if info.contains("aof_enabled:0") => Some(no_fsync(
+            "appendonly is off: set appendonly to yes, or ask for less durability",
+        )),
+        Durability::Memory | Durability::Fsync | Durability::Replicas(_) => None,
+    }
+}
+
+fn no_fsync(why: &str) -> (NotReady, Cause) {
+    (NotReady::FsyncUnavailable, Cause::new(why))
+}
+
+/// Why the server cannot tell that a write is on disk: what INFO does not say. Where
+/// the questions are denied, each write finds out.
+async fn cannot_wait_for_disk<N: Connect, C: Clock>(
+    link: &Link<N, C>,
+) -> Option<(NotReady, Cause)> {
+    let mut described = cmd("COMMAND");
+    described.arg("INFO").arg("WAITAOF");
+    if let Ok(Value::Array(commands)) = link.send(&described).await
+        && matches!(commands.as_slice(), [] | [Value::Nil])
+    {
+        return Some(no_fsync(
+            "this server has no WAITAOF: use redis 7.2 or later, or valkey, or ask for \
+             replicas:N or memory",
+        ));
+    }
+    let mut config = cmd("CONFIG");
+    config.arg("GET").arg("appendfsync");
+    let policy = policy(&link.send(&config).await.unwrap_or(Value::Nil));
+    (policy.as_deref() == Some("no")).then(|| {
+        no_fsync("appendfsync is no: set it to everysec or always, or ask for less durability")
+    })
 }
 
 /// The commands that tell the maxmemory-policy. The second one is for where the
@@ -237,7 +346,8 @@ fn questions() -> [Cmd; 2] {
     [cmd("INFO"), config]
 }
 
-/// The maxmemory-policy in the reply to one of them.
+/// The maxmemory-policy in the reply to one of them, or the value that CONFIG GET
+/// returned.
 fn policy(reply: &Value) -> Option<String> {
     let pair = match reply {
         Value::Array(pair) => match pair.as_slice() {

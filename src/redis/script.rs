@@ -96,6 +96,12 @@ pub const REPAIR: &str = concat!(
     include_str!("lua/tail.lua"),
     include_str!("lua/repair.lua")
 );
+/// Looks for a record whose durability is waited for next.
+pub const CONFIRM: &str = concat!(
+    include_str!("lua/guard.lua"),
+    include_str!("lua/tail.lua"),
+    include_str!("lua/confirm.lua")
+);
 /// Takes the contention lock.
 pub const ACQUIRE: &str = include_str!("lua/acquire.lua");
 /// Releases the contention lock.
@@ -123,6 +129,8 @@ pub const VAULT_DUE: &str = vault_script!("due.lua");
 pub const VAULT_INDEX: &str = vault_script!("index.lua");
 /// Reads a slice of all tokens.
 pub const VAULT_SCAN: &str = vault_script!("scan.lua");
+/// Looks for receipts of mutations whose durability is waited for next.
+pub const VAULT_CONFIRM: &str = vault_script!("confirm.lua");
 /// Checks whether a mutation would be accepted.
 pub const VAULT_READY: &str = concat!(
     include_str!("lua/guard.lua"),
@@ -139,6 +147,7 @@ pub(super) struct Scripts {
     pub(super) ready: Script,
     pub(super) state: Script,
     pub(super) repair: Script,
+    pub(super) confirm: Script,
     pub(super) acquire: Script,
     pub(super) release: Script,
     pub(super) vault_load: Script,
@@ -147,6 +156,7 @@ pub(super) struct Scripts {
     pub(super) vault_due: Script,
     pub(super) vault_index: Script,
     pub(super) vault_scan: Script,
+    pub(super) vault_confirm: Script,
     pub(super) vault_ready: Script,
     pub(super) vault_acquire: Script,
 }
@@ -158,6 +168,7 @@ pub(super) static SCRIPTS: LazyLock<Scripts> = LazyLock::new(|| Scripts {
     ready: Script::new(READY),
     state: Script::new(STATE),
     repair: Script::new(REPAIR),
+    confirm: Script::new(CONFIRM),
     acquire: Script::new(ACQUIRE),
     release: Script::new(RELEASE),
     vault_load: Script::new(VAULT_LOAD),
@@ -166,6 +177,7 @@ pub(super) static SCRIPTS: LazyLock<Scripts> = LazyLock::new(|| Scripts {
     vault_due: Script::new(VAULT_DUE),
     vault_index: Script::new(VAULT_INDEX),
     vault_scan: Script::new(VAULT_SCAN),
+    vault_confirm: Script::new(VAULT_CONFIRM),
     vault_ready: Script::new(VAULT_READY),
     vault_acquire: Script::new(VAULT_ACQUIRE),
 });

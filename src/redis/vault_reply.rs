@@ -125,6 +125,22 @@ pub(super) fn applied(
     }
 }
 
+/// The reply of the confirm script for `count` mutations: whether each receipt is
+/// there.
+pub(super) fn confirmed(
+    reply: Value,
+    keys: &VaultKeys,
+    count: usize,
+) -> Result<Vec<bool>, AttemptError> {
+    let parts = unfaulted(reply, &keys.prefix)?;
+    match (kind(&parts), parts.get(1..)) {
+        (b"confirmed", Some(found)) if found.len() == count => {
+            Ok(found.iter().map(|part| *part == Value::Int(1)).collect())
+        }
+        _ => Err(strange()),
+    }
+}
+
 /// The reply of the settle script.
 pub(super) fn settled(
     reply: Value,

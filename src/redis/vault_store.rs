@@ -7,6 +7,7 @@ use redis::Client;
 
 use super::{
     connect::Connect,
+    durable::DurableLink,
     keys::{VaultKeys, VaultPrefix},
     link::{Link, Timeouts},
     lock::{ContentionLock, Lease, LockPolicy, LockWaits},
@@ -15,6 +16,7 @@ use super::{
 };
 use crate::{
     clock::{Clock, SystemClock, epoch_millis},
+    durability::{Durability, DurabilityStatus},
     entropy::{Entropy, SystemEntropy},
     error::AttemptError,
     vault::{
@@ -36,6 +38,8 @@ pub struct RedisVaultConfig {
     pub timeouts: Timeouts,
     /// When to take the contention lock.
     pub lock: LockPolicy,
+    /// How durable a write must be before it counts as done.
+    pub durability: Durability,
     /// The longest deadline of mutations: Redis keeps all receipts at least so long, from
     /// then on and at most an hour. A receipt takes some 150 bytes.
     pub deadline: Duration,
@@ -47,6 +51,7 @@ impl Default for RedisVaultConfig {
             prefix: VaultPrefix::default(),
             timeouts: Timeouts::default(),
             lock: LockPolicy::default(),
+            durability: Durability::default(),
             deadline: VaultConfig::default().deadline,
         }
     }
@@ -59,6 +64,7 @@ impl Default for RedisVaultConfig {
 /// reply contains what the next attempt has to read.
 pub struct RedisVaultStore<N: Connect = Client, C = SystemClock, E = SystemEntropy> {
     link: Link<N, C>,
+    durable: DurableLink<N, C>,
     clock: C,
     entropy: E,
     keys: VaultKeys,
@@ -77,6 +83,7 @@ impl<N: Connect, C: Clock, E: Entropy> RedisVaultStore<N, C, E> {
     pub fn over(link: Link<N, C>, config: RedisVaultConfig, clock: C, entropy: E) -> Self {
         let keys = VaultKeys::new(config.prefix);
         Self {
+            durable: DurableLink::new(&link, config.durability),
             link,
             clock,
             entropy,
@@ -114,6 +121,11 @@ impl<N: Connect, C: Clock, E: Entropy> RedisVaultStore<N, C, E> {
     #[must_use]
     pub fn clock(&self) -> &C {
         &self.clock
+    }
+
+    /// How durable its writes must be.
+    pub(super) fn level(&self) -> Durability {
+        self.durable.level()
     }
 
     /// A counter of the waits for its own lock.
@@ -216,6 +228,31 @@ impl<N: Connect, C: Clock, E: Entropy> VaultStore for RedisVaultStore<N, C, E> {
         call.arg(cursor).arg(count.max(1));
         let reply = self.link.run(&SCRIPTS.vault_scan, &call).await?;
         vault_reply::page(reply, &self.keys)
+    }
+
+    fn durability(&self) -> Durability {
+        self.durable.level()
+    }
+
+    async fn confirm(
+        &self,
+        mutations: &[MutationId],
+    ) -> Result<Vec<DurabilityStatus>, AttemptError> {
+        let mut call = SCRIPTS.vault_confirm.call(&self.keys.all());
+        for mutation in mutations {
+            call.arg(mutation.to_string());
+        }
+        let (reply, status) = self.durable.run(&SCRIPTS.vault_confirm, &call).await?;
+        let found = vault_reply::confirmed(reply, &self.keys, mutations.len())?;
+        let status_of = |is_there: bool| match is_there {
+            true => status.clone(),
+            false => DurabilityStatus::NotYet(
+                "the Redis that is the primary now does not have the mutation's receipt: it was \
+                 rolled back; the next mutation will say so"
+                    .to_owned(),
+            ),
+        };
+        Ok(found.into_iter().map(status_of).collect())
     }
 
     async fn lease(&self) -> Option<Lease> {

@@ -6,6 +6,7 @@ use std::{future::Future, time::SystemTime};
 use crate::{
     audit::store::{AuditStore, Batch, Reply, Tail},
     chain::Position,
+    durability::{Durability, DurabilityStatus},
     error::{AttemptError, ReadError},
     vault::{
         MutationId,
@@ -97,6 +98,10 @@ macro_rules! hooks {
         impl<S: $trait, H: $hooks<S>> $trait for Hooked<S, H> {
             type Lease = S::Lease;
 
+            fn durability(&self) -> Durability {
+                self.store.durability()
+            }
+
             $($also)*
 
             $(
@@ -115,6 +120,7 @@ hooks! {
         fn append(batch: &Batch<'_>) -> Result<Reply, AttemptError>;
         fn tail(seen: Option<Position>) -> Result<Tail, AttemptError>;
         fn read(start: u64, end: u64) -> Result<Vec<Vec<u8>>, ReadError>;
+        fn confirm(position: Position) -> Result<DurabilityStatus, AttemptError>;
         fn lease() -> S::Lease;
         fn release(lease: S::Lease) -> ();
     }
@@ -139,6 +145,7 @@ hooks! {
         fn due(own: SystemTime, limit: usize) -> Result<Due, AttemptError>;
         fn index(tokens: &[Indexed], whole: Option<u64>) -> Result<(), AttemptError>;
         fn scan(cursor: u64, count: usize) -> Result<Page, AttemptError>;
+        fn confirm(mutations: &[MutationId]) -> Result<Vec<DurabilityStatus>, AttemptError>;
         fn lease() -> S::Lease;
         fn release(lease: S::Lease) -> ();
     }

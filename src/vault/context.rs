@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use super::{
     admission::Admission,
-    store::{MutationId, Observed, ReceiptSeq, Version},
+    store::{MutationId, Observed, ReceiptSeq, VaultStore, Version},
 };
 use crate::{
+    clock::Clock,
+    durability::{Confirmations, Confirming, confirmed},
     entropy::Entropy,
     error::{Corrupt, NotApplied},
     sync::{Arc, Mutex, lock},
@@ -67,6 +69,8 @@ pub struct VaultStats {
     pub retries: u64,
     /// Attempts whose reply was lost.
     pub lost_replies: u64,
+    /// Mutations applied, but not as durable as asked.
+    pub not_yet_durable: u64,
     /// Mutations whose outcome was read from their receipt.
     pub settled_by_receipt: u64,
     /// The most attempts for one mutation.
@@ -82,6 +86,7 @@ impl VaultStats {
         self.foreign_locked += other.foreign_locked;
         self.retries += other.retries;
         self.lost_replies += other.lost_replies;
+        self.not_yet_durable += other.not_yet_durable;
         self.settled_by_receipt += other.settled_by_receipt;
         self.most_attempts = self.most_attempts.max(other.most_attempts);
     }
@@ -96,6 +101,8 @@ pub(super) struct Context<S, C, E> {
     pub(super) memory: Arc<Mutex<Memory>>,
     pub(super) mutations: Admission,
     pub(super) reads: Admission,
+    /// Mutations that were applied.
+    pub(super) confirmations: Confirmations<MutationId>,
 }
 
 impl<S, C: Clone, E: Clone> Clone for Context<S, C, E> {
@@ -108,7 +115,22 @@ impl<S, C: Clone, E: Clone> Clone for Context<S, C, E> {
             memory: self.memory.clone(),
             mutations: self.mutations.clone(),
             reads: self.reads.clone(),
+            confirmations: self.confirmations.clone(),
         }
+    }
+}
+
+impl<S: VaultStore, C: Clock, E: Entropy> Context<S, C, E> {
+    /// How `mutation`, which was applied, becomes as durable as asked.
+    pub(super) fn confirming(&self, mutation: MutationId) -> Confirming {
+        let (store, clock, entropy) =
+            (self.store.clone(), self.clock.clone(), self.entropy.clone());
+        let limit = self.config.deadline;
+        self.confirmations
+            .join(mutation, move |mutations| async move {
+                let confirm = || store.confirm(&mutations);
+                confirmed(&clock, &entropy, limit, mutations.len(), confirm).await
+            })
     }
 }
 

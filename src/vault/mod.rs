@@ -71,7 +71,7 @@ pub use plaintext::Plaintext;
 pub use policy::{
     Deterministic, InvalidRetention, MAX_PLAINTEXT, Retention, RevealPolicy, VaultPolicy,
 };
-pub use purge::{Pruned, Purged};
+pub use purge::{Pruned, Purged, PurgedToken};
 pub use resolve::resolve;
 pub use store::{InvalidReceiptHandle, MutationId, ReceiptHandle, Version};
 pub use tasks::{Spawn, Task};

@@ -20,6 +20,7 @@ use super::{
 use crate::error::from_cause;
 use crate::{
     clock::{Clock, within},
+    durability::{Durability, DurabilityStatus},
     entropy::{Entropy, Jitter},
     error::{AttemptError, Cause, Corrupt, NotApplied},
     sync::lock,
@@ -75,6 +76,21 @@ pub struct Done<T> {
     pub output: T,
     /// The new version; `None` if it changed nothing.
     pub version: Option<Version>,
+    /// Whether the changes are as durable as asked.
+    pub durability: DurabilityStatus,
+    /// Names the receipt of the changes.
+    mutation: Option<MutationId>,
+}
+
+impl<T> Done<T> {
+    fn unchanged(output: T) -> Self {
+        Self {
+            output,
+            version: None,
+            durability: DurabilityStatus::AsAsked,
+            mutation: None,
+        }
+    }
 }
 
 /// Reads tokens and decides on their changes; a closure over a [`View`] is one.
@@ -124,7 +140,7 @@ pub(super) async fn run<S: VaultStore, C: Clock, E: Entropy, M: Mutation>(
     let admitted = context
         .mutations
         .enter(&context.clock, limit, mutation.bytes());
-    let _admitted = admitted.await?;
+    let admitted = admitted.await?;
     let driver = MutationDriver {
         context,
         id: ticket.map_or_else(|| context.new_mutation(), Ok)?,
@@ -147,7 +163,22 @@ pub(super) async fn run<S: VaultStore, C: Clock, E: Entropy, M: Mutation>(
         let left = deadline.saturating_sub(context.clock.now());
         within(&context.clock, left, context.store.release(lease)).await;
     }
-    done
+    // Others need not wait for the confirmation.
+    drop(admitted);
+    let mut done = done?;
+    if let Some(mutation) = done.mutation
+        && context.store.durability() != Durability::Memory
+    {
+        let left = deadline.saturating_sub(context.clock.now());
+        let status = context.confirming(mutation).status();
+        done.durability = within(&context.clock, left, status)
+            .await
+            .unwrap_or_else(DurabilityStatus::deadline);
+        if !done.durability.is_as_asked() {
+            lock(&context.memory).stats.not_yet_durable += 1;
+        }
+    }
+    Ok(done)
 }
 
 /// What a mutation reads before it runs.
@@ -440,16 +471,10 @@ impl<S: VaultStore, C: Clock, E: Entropy, T: Send> MutationDriver<'_, S, C, E, T
     /// attempt may have been applied.
     async fn nothing_to_do(mut self, output: T) -> Result<Done<T>, MutateError> {
         if self.open.is_empty() {
-            return Ok(Done {
-                output,
-                version: None,
-            });
+            return Ok(Done::unchanged(output));
         }
         match self.settle().await {
-            Ok(Fate::Dropped) => Ok(Done {
-                output,
-                version: None,
-            }),
+            Ok(Fate::Dropped) => Ok(Done::unchanged(output)),
             Ok(outcome) => self.ended(outcome),
             Err(unknown) => Err(unknown),
         }
@@ -529,6 +554,8 @@ impl<S: VaultStore, C: Clock, E: Entropy, T: Send> MutationDriver<'_, S, C, E, T
             Some(place) => Ok(Done {
                 output: self.open.swap_remove(place).1,
                 version: Some(version),
+                durability: DurabilityStatus::AsAsked,
+                mutation: Some(self.id),
             }),
             None => Err(self.unknown(Cause::new("a receipt names an attempt that was never made"))),
         }

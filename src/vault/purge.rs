@@ -12,25 +12,42 @@ use super::{
     token_vault::{PurgeError, TokenVault},
     view::View,
 };
-use crate::{clock::Clock, crypto::CryptoProvider, entropy::Entropy, error::AppendError};
+use crate::{
+    clock::Clock, crypto::CryptoProvider, durability::DurabilityStatus, entropy::Entropy,
+    error::AppendError,
+};
+
+/// The result of [`TokenVault::purge`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PurgedToken {
+    /// Whether the token existed.
+    pub existed: bool,
+    /// Whether the deletion is as durable as asked: if not, a failover may bring the
+    /// token back.
+    pub durability: DurabilityStatus,
+}
 
 /// The result of [`TokenVault::purge_expired`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Purged {
     /// Expired tokens that were deleted.
     pub purged: u64,
     /// Tokens that are past their end by one clock only, and were kept: the clocks of
     /// Redis and of this process disagree.
     pub disputed: u64,
+    /// Whether all deletions are as durable as asked.
+    pub durability: DurabilityStatus,
 }
 
 /// The result of one slice of [`TokenVault::prune`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pruned {
     /// Expired tokens that were deleted.
     pub purged: u64,
     /// Whether there may be more.
     pub more: bool,
+    /// Whether all deletions are as durable as asked.
+    pub durability: DurabilityStatus,
 }
 
 /// What a purge of one token met.
@@ -57,13 +74,13 @@ where
     /// # Errors
     ///
     /// [`PurgeError`].
-    pub async fn purge(&self, token: &str) -> Result<bool, PurgeError> {
+    pub async fn purge(&self, token: &str) -> Result<PurgedToken, PurgeError> {
         let (vault, token) = (self.clone(), token.to_owned());
         let purge = async move { vault.purge_one(&token).await };
         self.tasks.run(Box::pin(purge)).await?
     }
 
-    async fn purge_one(&self, token: &str) -> (Result<bool, PurgeError>, Option<Task>) {
+    async fn purge_one(&self, token: &str) -> (Result<PurgedToken, PurgeError>, Option<Task>) {
         let mut intent = self.decision(Operation::Purge, "purge");
         intent.token = audit_id(&*self.crypto, token).await;
         if let Err(error) = self.record(&intent).await {
@@ -72,11 +89,11 @@ where
         }
         let met = match TokenId::new(token) {
             Ok(id) => self.delete(id).await,
-            Err(_) => Ok(Met::Nothing),
+            Err(_) => Ok((Met::Nothing, DurabilityStatus::AsAsked)),
         };
         let undone = match &met {
-            Ok(Met::Nothing) => Some(Undone::Absent),
-            Ok(Met::Expired | Met::Live) => None,
+            Ok((Met::Nothing, _)) => Some(Undone::Absent),
+            Ok((Met::Expired | Met::Live, _)) => None,
             Err(error) => Some(undone(error)),
         };
         let audited = match undone {
@@ -86,12 +103,15 @@ where
         let outcome = match (met, audited) {
             (Err(error), _) => Err(error.into()),
             (Ok(_), Err(cause)) => Err(PurgeError::OutcomeNotAudited { purged: 0, cause }),
-            (Ok(met), Ok(())) => Ok(met == Met::Live),
+            (Ok((met, durability)), Ok(())) => Ok(PurgedToken {
+                existed: met == Met::Live,
+                durability,
+            }),
         };
         (outcome, None)
     }
 
-    async fn delete(&self, token: TokenId) -> Result<Met, MutateError> {
+    async fn delete(&self, token: TokenId) -> Result<(Met, DurabilityStatus), MutateError> {
         let delete = |view: &mut View| {
             let Some(stored) = view.get(&token) else {
                 return Met::Nothing;
@@ -105,7 +125,7 @@ where
             }
         };
         let done = self.tokens.transaction([token.clone()], delete).await?;
-        Ok(done.output)
+        Ok((done.output, done.durability))
     }
 
     /// Deletes every expired token, in short slices, each of which is audited before.
@@ -122,8 +142,12 @@ where
         let purge = async move {
             let mut sweep = Sweep::new(&vault, SliceSize::default());
             let ended = sweep.all().await;
-            let purged = sweep.purged;
-            let outcome = ended.map(|disputed| Purged { purged, disputed });
+            let (purged, durability) = (sweep.purged, sweep.durability);
+            let outcome = ended.map(|disputed| Purged {
+                purged,
+                disputed,
+                durability,
+            });
             (outcome, sweep.withdrawal)
         };
         self.tasks.run(Box::pin(purge)).await?
@@ -141,8 +165,12 @@ where
         let prune = async move {
             let mut sweep = Sweep::new(&vault, SliceSize::of(most));
             let ended = sweep.slice().await;
-            let purged = sweep.purged;
-            let outcome = ended.map(|more| Pruned { purged, more });
+            let (purged, durability) = (sweep.purged, sweep.durability);
+            let outcome = ended.map(|more| Pruned {
+                purged,
+                more,
+                durability,
+            });
             (outcome, sweep.withdrawal)
         };
         self.tasks.run(Box::pin(prune)).await?
@@ -154,6 +182,8 @@ struct Sweep<'a, S, P, C, E> {
     vault: &'a TokenVault<S, P, C, E>,
     size: SliceSize,
     purged: u64,
+    /// Of all deletions so far.
+    durability: DurabilityStatus,
     is_audited: bool,
     /// Records that something was not done of which the audit chain may say so.
     withdrawal: Option<Task>,
@@ -171,6 +201,7 @@ where
             vault,
             size,
             purged: 0,
+            durability: DurabilityStatus::AsAsked,
             is_audited: false,
             withdrawal: None,
         }
@@ -247,7 +278,10 @@ where
         };
         let count = expired.len();
         let kept = match store.transaction(expired, delete).await {
-            Ok(done) => done.output,
+            Ok(done) => {
+                self.durability = self.durability.clone().and(done.durability);
+                done.output
+            }
             Err(error) => {
                 // The mutation's error says more than that of the record.
                 let _ = self

@@ -8,7 +8,10 @@ use std::{collections::BTreeMap, fmt, future::Future, time::SystemTime};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 
 use super::token::{Stored, TokenId};
-use crate::error::AttemptError;
+use crate::{
+    durability::{Durability, DurabilityStatus},
+    error::AttemptError,
+};
 
 pub use super::{
     clocks::ServerTime,
@@ -443,6 +446,27 @@ pub trait VaultStore: Send + Sync + 'static {
         cursor: u64,
         count: usize,
     ) -> impl Future<Output = Result<Page, AttemptError>> + Send;
+
+    /// How durable a mutation must be before it counts as done. Unless it is
+    /// [`Durability::Memory`], the default, [`confirm`](Self::confirm) is called for
+    /// those that were applied.
+    fn durability(&self) -> Durability {
+        Durability::Memory
+    }
+
+    /// Whether each of these mutations, which were applied, is as durable as asked.
+    /// Finds out first that its receipt is there: another server may have become the
+    /// primary since. By default they are.
+    ///
+    /// # Errors
+    ///
+    /// As for [`load`](VaultStore::load).
+    fn confirm(
+        &self,
+        mutations: &[MutationId],
+    ) -> impl Future<Output = Result<Vec<DurabilityStatus>, AttemptError>> + Send {
+        std::future::ready(Ok(vec![DurabilityStatus::AsAsked; mutations.len()]))
+    }
 
     /// Tries to keep other writers away while a mutation runs. It only reduces
     /// contention.

@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     clock::{Clock, SystemClock, within},
+    durability::Confirmations,
     entropy::{Entropy, Jitter, SystemEntropy},
     error::{AttemptError, Cause, NotApplied, ReadError},
     sync::{Arc, lock},
@@ -49,6 +50,7 @@ impl<S: VaultStore, C: Clock, E: Entropy> TokenStore<S, C, E> {
             reads: Admission::new(config.at_once, usize::MAX),
             config,
             memory: Arc::default(),
+            confirmations: Confirmations::default(),
         };
         Self { context }
     }

@@ -17,6 +17,7 @@ use crate::{
     audit::AuditSink,
     clock::{Clock, SystemClock},
     crypto::{DecryptError, EncryptError, InvalidAad, MacError},
+    durability::DurabilityStatus,
     entropy::{Entropy, SystemEntropy},
     error::{AppendError, Corrupt, NotApplied, ReadError},
     sync::Arc,
@@ -131,6 +132,8 @@ pub struct Tokenized {
     pub token: TokenId,
     /// Whether it existed already, and was refreshed.
     pub reused: bool,
+    /// Whether it is as durable as asked.
+    pub durability: DurabilityStatus,
 }
 
 /// An input that cannot be tokenized; nothing was applied.

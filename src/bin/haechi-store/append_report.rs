@@ -3,8 +3,8 @@
 use std::{fmt::Write as _, io, time::Duration};
 
 use haechi_store_redis::{
-    AppendError,
-    audit::AnchorStatus,
+    AppendError, DurabilityStatus,
+    audit::{AnchorStatus, Appended},
     chain::Position,
     clock::{Clock, SystemClock},
 };
@@ -59,6 +59,7 @@ struct Sums {
     appended: u64,
     not_applied: u64,
     unknown: u64,
+    not_yet_durable: u64,
     anchors_missing: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     bad_line: Option<u64>,
@@ -100,14 +101,19 @@ impl Report {
     pub(crate) fn ended(&mut self, line: u64, ending: Ending) {
         self.last_line = line;
         match ending {
-            Ok(appended) => self.applied_at(line, appended.position, &appended.anchor),
+            Ok(appended) => self.applied(line, &appended),
             Err(error) => self.failed(line, error),
         }
     }
 
-    fn applied_at(&mut self, line: u64, position: Position, anchor: &AnchorStatus) {
+    fn applied(&mut self, line: u64, appended: &Appended) {
+        let Appended {
+            position,
+            durability,
+            anchor,
+        } = appended;
         self.sums.appended += 1;
-        self.last = Some(position);
+        self.last = Some(*position);
         let Position {
             sequence,
             event_hash,
@@ -120,10 +126,21 @@ impl Report {
         if self.has_failure() {
             let _ = write!(self.buffer, r#","line":{line},"outcome":"applied""#);
         }
+        let mut reason = None;
         if let AnchorStatus::Missing(why) = anchor {
             self.sums.anchors_missing += 1;
+            self.buffer.push_str(r#","anchor":"missing""#);
+            reason = Some(why);
+        }
+        if let DurabilityStatus::NotYet(why) = durability {
+            self.sums.not_yet_durable += 1;
+            self.buffer.push_str(r#","durability":"not_yet""#);
+            // That of the anchor, too.
+            reason = Some(why);
+        }
+        if let Some(why) = reason {
             let why = serde_json::Value::from(why.as_str());
-            let _ = write!(self.buffer, r#","anchor":"missing","reason":{why}"#);
+            let _ = write!(self.buffer, r#","reason":{why}"#);
         }
         self.buffer.push_str("}\n");
     }
@@ -155,7 +172,7 @@ impl Report {
         self.buffer.push('\n');
     }
 
-    pub(crate) fn applied(&self) -> u64 {
+    pub(crate) fn count(&self) -> u64 {
         self.sums.appended
     }
 
@@ -206,6 +223,13 @@ impl Report {
 
         let complaint = self.complaint(stop);
         self.print_failure(console);
+        if self.sums.not_yet_durable > 0 {
+            console.warn(&format!(
+                "{} records are applied, but not yet as durable as asked; the lines with \
+                 \"durability\":\"not_yet\" say why. Do not append their events again",
+                self.sums.not_yet_durable
+            ));
+        }
         if self.sums.anchors_missing > 0 {
             console.warn(&format!(
                 "{} records are applied, but their anchors could not be written; the lines with \

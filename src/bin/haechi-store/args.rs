@@ -1,15 +1,14 @@
 //! The command line as a whole; each command's own arguments are in its file.
 
-use std::{fmt, ops::RangeInclusive, str::FromStr, time::Duration};
+use std::{fmt, ops::RangeInclusive, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
-use haechi_store_redis::chain::Sequence;
+use haechi_store_redis::{Durability, chain::Sequence};
 
 use crate::{
     audit_append, audit_export, audit_follow, audit_head, audit_repair, audit_resolve,
-    audit_verify, bench_audit, bench_vault, exit::Failure, keys_init, keys_rotate, keys_status,
-    not_built, ready, vault_detokenize, vault_list, vault_purge, vault_resolve, vault_reveal,
-    vault_tokenize,
+    audit_verify, bench_audit, bench_vault, keys_init, keys_rotate, keys_status, not_built, ready,
+    vault_detokenize, vault_list, vault_purge, vault_resolve, vault_reveal, vault_tokenize,
 };
 
 /// A tamper-evident audit chain and a token vault that any number of replicas share in Redis
@@ -66,7 +65,7 @@ pub(crate) struct Global {
     )]
     pub(crate) vault_prefix: String,
 
-    /// When a write counts as done: memory, once Redis has acknowledged it
+    /// What has a write before it counts as done: memory (of Redis), fsync (its disk), or replicas:N
     #[arg(long, global = true, value_name = "LEVEL", default_value = "memory")]
     pub(crate) durability: Durability,
 
@@ -77,19 +76,6 @@ pub(crate) struct Global {
     /// Print summaries on stdout as well, as JSON lines
     #[arg(long, global = true)]
     pub(crate) json: bool,
-}
-
-impl Global {
-    /// Itself, unless it asks for what parses but is not built.
-    pub(crate) fn check(&self) -> Result<&Self, Failure> {
-        match self.durability {
-            Durability::Memory => Ok(self),
-            Durability::Fsync | Durability::Replicas(_) => Err(not_built::failure(&format!(
-                "--durability {}",
-                self.durability
-            ))),
-        }
-    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -215,43 +201,6 @@ impl From<String> for RedisUrl {
 impl fmt::Debug for RedisUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("RedisUrl(…)")
-    }
-}
-
-/// When a write is done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Durability {
-    /// It is in Redis's memory.
-    Memory,
-    /// It is on Redis's disk.
-    Fsync,
-    /// It is on so many replicas.
-    Replicas(u32),
-}
-
-impl FromStr for Durability {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match (text, text.strip_prefix("replicas:")) {
-            ("memory", _) => Ok(Self::Memory),
-            ("fsync", _) => Ok(Self::Fsync),
-            (_, Some(count)) => count
-                .parse()
-                .map(Self::Replicas)
-                .map_err(|_| "replicas: takes a number, as in replicas:2"),
-            _ => Err("give memory, fsync or replicas:N"),
-        }
-    }
-}
-
-impl fmt::Display for Durability {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Memory => f.write_str("memory"),
-            Self::Fsync => f.write_str("fsync"),
-            Self::Replicas(count) => write!(f, "replicas:{count}"),
-        }
     }
 }
 

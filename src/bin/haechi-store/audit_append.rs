@@ -37,6 +37,9 @@ event it stops: the lines before it stand, none after it is tried. From the firs
 on, every line printed carries its \"line\" in the input and, unless applied, its \"outcome\":
 not_applied, or unknown with the \"handle\", for `audit resolve`.
 
+A record that is applied, but not yet as durable as --durability asks, has \"durability\":\"not_yet\"
+and the \"reason\"; this is no failure, and is summed up on stderr.
+
 With --tickets, if this process or its machine stops half way, `audit resolve --settle` tells for
 each event that was sent whether it is in the chain.
 
@@ -109,7 +112,7 @@ pub(crate) async fn run(args: Args, global: &Global, console: &Console) -> Resul
             break;
         }
         // Before waiting, print what is there.
-        progress.at(report.applied(), None);
+        progress.at(report.count(), None);
         if report.flush().await.is_err() {
             stop.get_or_insert(Stop::StdoutGone);
         }

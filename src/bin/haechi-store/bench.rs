@@ -16,7 +16,7 @@ use std::{
 
 use clap::ValueEnum;
 use haechi_store_redis::{
-    Builder,
+    Builder, Durability,
     clock::{Clock, SystemClock},
     entropy::{Entropy, SystemEntropy},
     redis::{AuditPrefix, LockPolicy, LockTimes, VaultPrefix},
@@ -88,6 +88,9 @@ pub(crate) struct Counts {
     pub(crate) conflicts: u64,
     pub(crate) retries: u64,
     pub(crate) lock_waits: u64,
+    /// Where more than memory was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) not_yet_durable: Option<u64>,
 }
 
 /// One run of a benchmark.
@@ -96,6 +99,7 @@ pub(crate) struct Bench<'a> {
     pub(crate) console: &'a Console,
     pub(crate) client: Client,
     pub(crate) options: &'a Options,
+    durability: Durability,
     prefix: String,
 }
 
@@ -114,6 +118,22 @@ struct Answer {
     #[serde(skip_serializing_if = "Option::is_none")]
     vault_size: Option<u64>,
     seconds: f64,
+    #[serde(flatten)]
+    price: Option<Price>,
+}
+
+/// What more durability than memory costs, in this run.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Price {
+    durability: String,
+    /// The same operations, just before, with memory.
+    memory_ops_per_second: f64,
+    memory_p50_ms: f64,
+    /// Operations a second, compared with memory.
+    rate_ratio: f64,
+    /// The median time of an operation, compared with memory.
+    p50_ratio: f64,
 }
 
 /// What writers met.
@@ -147,8 +167,19 @@ impl<'a> Bench<'a> {
             console,
             client,
             options,
+            durability: global.durability,
             prefix,
         })
+    }
+
+    /// The same with memory, over keys of its own.
+    fn in_memory(&self) -> Self {
+        Self {
+            client: self.client.clone(),
+            durability: Durability::Memory,
+            prefix: format!("{}memory:", self.prefix),
+            ..*self
+        }
     }
 
     /// Builds over the benchmark's own keys.
@@ -162,6 +193,7 @@ impl<'a> Bench<'a> {
             .audit_prefix(AuditPrefix::new(&*self.prefix))
             .vault_prefix(VaultPrefix::new(&*self.prefix))
             .lock(lock)
+            .durability(self.durability)
     }
 
     pub(crate) fn cannot_measure(&self, error: impl Display) -> Failure {
@@ -169,21 +201,31 @@ impl<'a> Bench<'a> {
         Failure::negative(format!("Redis at {place} cannot be measured: {error}"))
     }
 
-    /// Measures `replicas`, which are connected, and prints the figures.
+    /// Measures what `replicas` connects, and prints the figures. More durability
+    /// than memory is compared with memory.
     pub(crate) async fn run<R: Replica>(
         self,
-        replicas: Result<Vec<R>, Failure>,
+        replicas: impl AsyncFn(&Bench<'_>) -> Result<Vec<R>, Failure>,
         words: &Words,
         vault_size: Option<u64>,
     ) -> Result<Exit, Failure> {
-        let outcome = match replicas {
-            Ok(replicas) => Ok(self.measure(&replicas, words, vault_size).await),
-            Err(failure) => Err(failure),
+        let compared = match self.durability {
+            Durability::Memory => None,
+            Durability::Fsync | Durability::Replicas(_) => {
+                let memory = self.in_memory();
+                Some(memory.run_once(&replicas, words, vault_size).await?)
+            }
         };
-        // Whatever happened, nothing is left behind.
-        let cleaned = self.clean_up().await;
-        let (answer, error, was_interrupted) = outcome?;
-
+        let run = match compared {
+            // It failed or was interrupted.
+            Some(run) if run.1.is_some() || run.2 => run,
+            compared => {
+                let mut run = self.run_once(&replicas, words, vault_size).await?;
+                run.0.price = compared.map(|(memory, ..)| Price::new(&self, &memory, &run.0));
+                run
+            }
+        };
+        let (answer, error, was_interrupted) = run;
         console::answer(&answer)?;
         self.console.note(&self.table(words, &answer));
         if let Some(error) = &error {
@@ -198,11 +240,27 @@ impl<'a> Bench<'a> {
                 words.done
             ));
         }
-        cleaned?;
         Ok(match error.is_some() || was_interrupted {
             true => Exit::Negative,
             false => Exit::Success,
         })
+    }
+
+    async fn run_once<R: Replica>(
+        &self,
+        replicas: &impl AsyncFn(&Bench<'_>) -> Result<Vec<R>, Failure>,
+        words: &Words,
+        vault_size: Option<u64>,
+    ) -> Result<(Answer, Option<String>, bool), Failure> {
+        let outcome = match replicas(self).await {
+            Ok(replicas) => Ok(self.measure(&replicas, words, vault_size).await),
+            Err(failure) => Err(failure),
+        };
+        // Whatever happened, nothing is left behind.
+        let cleaned = self.clean_up().await;
+        let outcome = outcome?;
+        cleaned?;
+        Ok(outcome)
     }
 
     async fn measure<R: Replica>(
@@ -226,6 +284,9 @@ impl<'a> Bench<'a> {
         for replica in replicas {
             replica.count(&mut counts).await;
         }
+        if self.durability == Durability::Memory {
+            counts.not_yet_durable = None;
+        }
         total.latencies.sort_unstable();
         let committed = total.latencies.len() as u64;
         let answer = Answer {
@@ -239,6 +300,7 @@ impl<'a> Bench<'a> {
             unknown: total.unknown,
             vault_size,
             seconds: (seconds * 1000.0).round() / 1000.0,
+            price: None,
         };
         (answer, total.error, total.was_interrupted)
     }
@@ -292,11 +354,21 @@ impl<'a> Bench<'a> {
             Some(batches) => format!("{batches:>12} batches, {conflicts} conflicts"),
             None => format!("{conflicts:>12} conflicts"),
         };
+        let price = answer.price.as_ref().map(|price| {
+            format!(
+                "\n{:>12.2} times the rate of memory, {:.2} times its median time, with {}; {} not \
+                 yet so durable",
+                price.rate_ratio,
+                price.p50_ratio,
+                price.durability,
+                answer.counts.not_yet_durable.unwrap_or_default(),
+            )
+        });
         format!(
             "{} replicas × {} writers, {lock}{}: {} {} in {:.2} s\n\
              {:>12} {}\n\
              {:>12.3} ms half of them, {:.3} ms 99 in 100, {:.3} ms all\n\
-             {conflicts}, {retries} retries, {lock_waits} waits for the lock",
+             {conflicts}, {retries} retries, {lock_waits} waits for the lock{}",
             self.options.replicas,
             self.options.writers,
             into.unwrap_or_default(),
@@ -308,6 +380,7 @@ impl<'a> Bench<'a> {
             answer.p50_ms,
             answer.p99_ms,
             answer.max_ms,
+            price.unwrap_or_default(),
         )
     }
 
@@ -326,6 +399,19 @@ impl<'a> Bench<'a> {
             ))
         })?;
         Ok(())
+    }
+}
+
+impl Price {
+    fn new(bench: &Bench<'_>, memory: &Answer, asked: &Answer) -> Self {
+        let ratio = |asked: f64, memory: f64| (asked / memory * 100.0).round() / 100.0;
+        Self {
+            durability: bench.durability.to_string(),
+            memory_ops_per_second: memory.ops_per_second,
+            memory_p50_ms: memory.p50_ms,
+            rate_ratio: ratio(asked.ops_per_second, memory.ops_per_second),
+            p50_ratio: ratio(asked.p50_ms, memory.p50_ms),
+        }
     }
 }
 

@@ -26,7 +26,8 @@ use crate::{
     mut_arg("ops", |arg| arg.help("Appends in all")),
     after_help = "\
 Prints {\"opsPerSecond\",\"p50Ms\",\"p99Ms\",\"committed\",\"conflicts\",\"retries\",\"lockWaits\",\"failed\", …}.
-Its keys have a random prefix and are deleted at the end, also after Ctrl-C.
+Its keys have a random prefix and are deleted at the end, also after Ctrl-C. With --durability fsync
+or replicas:N the same is measured with memory first, and both are compared.
 
 Example:
   haechi-store bench audit --replicas 4 --writers 16 --ops 50000")]
@@ -58,7 +59,7 @@ struct Appender {
 
 pub(crate) async fn run(args: Args, global: &Global, console: &Console) -> Result<Exit, Failure> {
     let bench = Bench::new(&args.options, global, console)?;
-    let replicas = replicas(&bench, args.event_bytes).await;
+    let replicas = async |bench: &Bench<'_>| replicas(bench, args.event_bytes).await;
     bench.run(replicas, &WORDS, None).await
 }
 
@@ -106,6 +107,7 @@ impl Replica for Appender {
         counts.conflicts += met.conflicts;
         counts.retries += met.retries;
         counts.lock_waits += self.waits.count();
+        *counts.not_yet_durable.get_or_insert(0) += met.not_yet_durable;
     }
 }
 

@@ -33,11 +33,13 @@ impl Global {
         let most = self.deadline / 4;
         timeouts.connect = timeouts.connect.min(most);
         timeouts.reply = timeouts.reply.min(most);
+        timeouts.durability = timeouts.durability.min(most);
         Builder::new()
             .audit_prefix(AuditPrefix::new(self.audit_prefix.as_str()))
             .vault_prefix(VaultPrefix::new(self.vault_prefix.as_str()))
             .deadline(self.deadline)
             .timeouts(timeouts)
+            .durability(self.durability)
     }
 
     /// The chain, for reading.

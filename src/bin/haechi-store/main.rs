@@ -81,25 +81,25 @@ async fn run(cli: Cli, console: &Console) -> Result<Exit, Failure> {
     let global = &cli.global;
     match cli.command {
         Command::Audit(audit) => match audit.command {
-            AuditCommand::Append(args) => audit_append::run(args, global.check()?, console).await,
-            AuditCommand::Verify(args) => audit_verify::run(args, global.check()?, console).await,
-            AuditCommand::Export(args) => audit_export::run(args, global.check()?, console).await,
-            AuditCommand::Head(args) => audit_head::run(args, global.check()?, console).await,
-            AuditCommand::Resolve(args) => audit_resolve::run(args, global.check()?, console).await,
-            AuditCommand::Follow(args) => audit_follow::run(args, global.check()?, console).await,
-            AuditCommand::Repair(args) => audit_repair::run(args, global.check()?, console).await,
+            AuditCommand::Append(args) => audit_append::run(args, global, console).await,
+            AuditCommand::Verify(args) => audit_verify::run(args, global, console).await,
+            AuditCommand::Export(args) => audit_export::run(args, global, console).await,
+            AuditCommand::Head(args) => audit_head::run(args, global, console).await,
+            AuditCommand::Resolve(args) => audit_resolve::run(args, global, console).await,
+            AuditCommand::Follow(args) => audit_follow::run(args, global, console).await,
+            AuditCommand::Repair(args) => audit_repair::run(args, global, console).await,
             AuditCommand::Resume(_) => Err(not_built::failure("audit resume")),
         },
-        Command::Ready(args) => ready::run(args, global.check()?, console).await,
+        Command::Ready(args) => ready::run(args, global, console).await,
         Command::Bench(bench) => match bench.command {
-            BenchCommand::Audit(args) => bench_audit::run(args, global.check()?, console).await,
-            BenchCommand::Vault(args) => bench_vault::run(args, global.check()?, console).await,
+            BenchCommand::Audit(args) => bench_audit::run(args, global, console).await,
+            BenchCommand::Vault(args) => bench_vault::run(args, global, console).await,
         },
-        Command::Vault(vault) => vault_command(vault.command, global.check()?, console).await,
+        Command::Vault(vault) => vault_command(vault.command, global, console).await,
         Command::Keys(keys) => match keys.command {
-            KeysCommand::Init(args) => keys_init::run(args, global.check()?, console).await,
-            KeysCommand::Rotate(args) => keys_rotate::run(args, global.check()?, console).await,
-            KeysCommand::Status(args) => keys_status::run(args, global.check()?, console).await,
+            KeysCommand::Init(args) => keys_init::run(args, global, console).await,
+            KeysCommand::Rotate(args) => keys_rotate::run(args, global, console).await,
+            KeysCommand::Status(args) => keys_status::run(args, global, console).await,
         },
     }
 }

@@ -15,7 +15,8 @@ use crate::{
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
 Prints {\"ok\":true}, or {\"ok\":false,\"reason\",\"detail\"} and exits 1. Reasons: redis_unreachable
-redis_not_writable wrong_type diverged cross_slot evicting. Neither chain nor vault is changed.
+redis_not_writable wrong_type diverged cross_slot evicting, and for --durability
+insufficient_replicas fsync_unavailable. Neither chain nor vault is changed.
 
 Example, as a readiness probe:
   haechi-store ready --deadline 2")]

@@ -1,6 +1,9 @@
 //! `vault purge` and `vault purge-expired`: delete tokens, audited.
 
-use haechi_store_redis::vault::{PurgeError, Purged, VaultPolicy};
+use haechi_store_redis::{
+    DurabilityStatus,
+    vault::{PurgeError, Purged, PurgedToken, VaultPolicy},
+};
 use redis::Client;
 
 use crate::{
@@ -52,8 +55,12 @@ pub(crate) struct ExpiredArgs {
 pub(crate) async fn run(args: Args, global: &Global, console: &Console) -> Result<Exit, Failure> {
     let open = Open::new(&args.keys, global, VaultPolicy::default()).await?;
     let purged = open.vault.purge(&args.token).await;
-    let purged = end(open, purged, global, console).await?;
-    console::answer(&serde_json::json!({"purged": purged}))?;
+    let PurgedToken {
+        existed,
+        durability,
+    } = end(open, purged, global, console).await?;
+    warn_not_durable(&durability, console);
+    console::answer(&serde_json::json!({"purged": existed}))?;
     Ok(Exit::Success)
 }
 
@@ -64,7 +71,12 @@ pub(crate) async fn run_expired(
 ) -> Result<Exit, Failure> {
     let open = Open::new(&args.keys, global, VaultPolicy::default()).await?;
     let purged = open.vault.purge_expired().await;
-    let Purged { purged, disputed } = end(open, purged, global, console).await?;
+    let Purged {
+        purged,
+        disputed,
+        durability,
+    } = end(open, purged, global, console).await?;
+    warn_not_durable(&durability, console);
     if disputed > 0 {
         console.warn(&format!(
             "{disputed} tokens are past their end by one clock only, and were kept: the clocks of \
@@ -73,6 +85,15 @@ pub(crate) async fn run_expired(
     }
     console::answer(&serde_json::json!({"purged": purged, "disputed": disputed}))?;
     Ok(Exit::Success)
+}
+
+fn warn_not_durable(durability: &DurabilityStatus, console: &Console) {
+    if let DurabilityStatus::NotYet(why) = durability {
+        console.warn(&format!(
+            "purged, but not yet as durable as asked: {why}. A failover or a restart of Redis may \
+             bring tokens back; purge them again then"
+        ));
+    }
 }
 
 async fn end<T>(

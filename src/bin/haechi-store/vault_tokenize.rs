@@ -3,7 +3,7 @@
 use std::{collections::VecDeque, io::Write, path::PathBuf, sync::Arc};
 
 use haechi_store_redis::{
-    Cause, NotApplied,
+    Cause, DurabilityStatus, NotApplied,
     vault::{
         Details, Deterministic, ReceiptHandle, Retention, TokenType, TokenizeError, Tokenized,
         VaultPolicy,
@@ -124,6 +124,7 @@ async fn tokenize(
     let mut in_flight: VecDeque<(u64, JoinHandle<Ending>)> = VecDeque::new();
     let mut progress = console.progress("tokenized");
     let (mut made, mut reused) = (0_u64, 0_u64);
+    let (mut not_yet_durable, mut why_not_yet) = (0_u64, String::new());
     let mut bad = None;
     let mut is_open = true;
     loop {
@@ -154,6 +155,10 @@ async fn tokenize(
             Ok(Ok(tokenized)) => {
                 made += 1;
                 reused += u64::from(tokenized.reused);
+                if let DurabilityStatus::NotYet(why) = tokenized.durability {
+                    not_yet_durable += 1;
+                    why_not_yet = why;
+                }
                 let mut out = console::stdout();
                 let written = writeln!(out, "{}", tokenized.token).and_then(|()| out.flush());
                 if let Err(error) = written {
@@ -170,8 +175,16 @@ async fn tokenize(
     }
     drop(progress);
     if console.json() {
-        let summary = serde_json::json!({"summary": {"tokenized": made, "reused": reused}});
+        let summary = serde_json::json!({"summary": {
+            "tokenized": made, "reused": reused, "notYetDurable": not_yet_durable,
+        }});
         console::answer(&summary)?;
+    }
+    if not_yet_durable > 0 {
+        console.warn(&format!(
+            "{not_yet_durable} tokens are stored, but not yet as durable as asked; the last, \
+             because: {why_not_yet}"
+        ));
     }
     console.note(&format!("{made} tokenized, {reused} of them had a token"));
     match bad {

@@ -5,7 +5,10 @@ use std::{future::poll_fn, pin::pin, task::Poll};
 use redis::cmd;
 
 use super::*;
-use crate::test_util::{Answer, AutoClock, FakeConnection, Script as FakeScript, ScriptedServer};
+use crate::{
+    durability::Durability,
+    test_util::{Answer, AutoClock, FakeConnection, Script as FakeScript, ScriptedServer},
+};
 
 fn link(server: &ScriptedServer) -> Link<ScriptedServer, AutoClock> {
     Link::new(server.clone(), AutoClock::default(), Timeouts::default())
@@ -112,6 +115,32 @@ fn only_an_unknown_script_is_loaded_and_sent_again() {
     assert_eq!(names(&server), [false, true]);
 }
 
+/// Would catch the answer to a WAIT that was asked behind a script that did not
+/// run: it says nothing about what the script writes once it is loaded.
+#[test]
+fn what_a_wait_behind_an_unknown_script_answered_is_discarded() {
+    let script = Script::new("return 1");
+    let call = script.call(&[]);
+    let mut wait = cmd("WAIT");
+    wait.arg(1).arg(100);
+    let count = |count| Answer::Reply(Value::Int(count));
+    let server = ScriptedServer::scripted([no_script(), count(1), ok(), count(7), count(0)]);
+    let link = link(&server);
+    let both = run(
+        &link,
+        link.run_and_wait(&script, &call, &wait, Duration::from_millis(100)),
+    );
+    let (reply, waited) = both.unwrap();
+    assert_eq!((reply, waited.unwrap()), (Value::Int(7), Value::Int(0)));
+    let names: Vec<_> = server
+        .received()
+        .iter()
+        .map(|sent| sent.split("\r\n").nth(2).unwrap_or_default().to_owned())
+        .collect();
+    assert_eq!(names, ["EVALSHA", "WAIT", "SCRIPT", "EVALSHA", "WAIT"]);
+    assert_eq!(server.opened(), 1);
+}
+
 /// A server to which no connection opens.
 #[derive(Clone)]
 struct Unreachable;
@@ -131,6 +160,7 @@ fn connections_and_replies_have_timeouts_of_their_own() {
     let timeouts = Timeouts {
         connect: Duration::from_secs(1),
         reply: Duration::from_secs(3),
+        ..Timeouts::default()
     };
     let clock = AutoClock::default();
     let link = Link::new(Unreachable, clock.clone(), timeouts);
@@ -338,7 +368,10 @@ fn a_connection_is_checked_before_it_is_used() {
     ] {
         let case = format!("{answers:?}");
         let server = ScriptedServer::scripted(answers);
-        let link = link(&server).refusing_eviction();
+        let link = link(&server).refusing(Unfit {
+            evicting: true,
+            durability: Durability::Memory,
+        });
         let ended = match run(&link, link.send(&cmd("PING"))) {
             Ok(_) => "ok",
             Err(AttemptError::Denied(_)) => "denied",

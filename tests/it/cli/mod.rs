@@ -3,6 +3,7 @@
 
 mod append;
 mod bench;
+mod durability;
 mod follow;
 mod holding;
 mod interrupted;

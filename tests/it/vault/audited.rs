@@ -10,7 +10,7 @@ use std::{
 };
 
 use haechi_store_redis::{
-    AppendError, AttemptError, Builder,
+    AppendError, AttemptError, Builder, DurabilityStatus,
     audit::store::AuditStore,
     clock::{Clock, SystemClock},
     test_util::{Fault, Faults, Hooked, MemoryChain, MemoryVault, VaultHooks},
@@ -87,9 +87,9 @@ async fn a_purge_has_a_second_record_if_it_did_not_happen() {
     let store = Hooked::new(MemoryVault::new(), faults.clone());
     let vault = over(store, chain.clone(), DAY).await;
     let made = make(&vault, "anna").await;
-    assert!(vault.purge(made.as_str()).await.unwrap());
-    assert!(!vault.purge(made.as_str()).await.unwrap());
-    assert!(!vault.purge(&"x".repeat(600)).await.unwrap());
+    assert!(vault.purge(made.as_str()).await.unwrap().existed);
+    assert!(!vault.purge(made.as_str()).await.unwrap().existed);
+    assert!(!vault.purge(&"x".repeat(600)).await.unwrap().existed);
     let made = make(&vault, "bob").await;
     faults.plan([], Fault::Denied);
     let denied = vault.purge(made.as_str()).await;
@@ -156,6 +156,7 @@ async fn what_others_changed_meanwhile_is_not_purged() {
     let expected = Purged {
         purged: 1,
         disputed: 0,
+        durability: DurabilityStatus::AsAsked,
     };
     assert_eq!(purged, expected);
     let left = other.read(View::entries).await.unwrap();

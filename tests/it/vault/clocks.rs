@@ -6,7 +6,7 @@ use std::{
 };
 
 use haechi_store_redis::{
-    AttemptError, Builder,
+    AttemptError, Builder, DurabilityStatus,
     clock::{Clock, SystemClock, iso8601, parse_iso8601},
     redis::RedisVaultStore,
     test_util::{Hooked, ManualClock, MemoryChain, MemoryVault, VaultHooks, VaultModel},
@@ -63,6 +63,7 @@ async fn a_clock_31_days_ahead_destroys_nothing() {
     let expected = Purged {
         purged: 0,
         disputed: 1,
+        durability: DurabilityStatus::AsAsked,
     };
     assert_eq!(purged, expected);
     let refused = ahead.reveal(made.token.as_str(), None).await;

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use haechi_store_redis::{
-    Builder,
+    Builder, DurabilityStatus,
     crypto::{MemoryKeys, manage},
     entropy::SystemEntropy,
     test_util::{ManualClock, MemoryChain, MemoryVault, VaultModel},
@@ -184,7 +184,7 @@ async fn step<S: VaultStore>(model: &mut Model, vault: &Vault<S>, call: &Call) {
             let Some(name) = model.pick(index) else {
                 return;
             };
-            let existed = vault.purge(&name).await.unwrap();
+            let existed = vault.purge(&name).await.unwrap().existed;
             assert_eq!(existed, model.is_live(&name));
             model.kept.remove(&name);
         }
@@ -209,6 +209,7 @@ async fn step<S: VaultStore>(model: &mut Model, vault: &Vault<S>, call: &Call) {
             let expected = Purged {
                 purged: model.purge_expired(),
                 disputed: 0,
+                durability: DurabilityStatus::AsAsked,
             };
             assert_eq!(purged, expected);
         }

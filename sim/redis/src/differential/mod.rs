@@ -150,11 +150,9 @@ impl Comparison {
     /// # Errors
     /// When there is one that cannot be started or reached.
     pub fn add_valkey(&mut self) -> io::Result<bool> {
-        let program = std::env::var_os("VALKEY_SERVER").unwrap_or_else(|| "valkey-server".into());
-        match RedisServer::start_program(program.as_ref(), &[]) {
-            Ok(process) => self.add("valkey-server", process).map(|()| true),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-            Err(error) => Err(error),
+        match RedisServer::start_valkey(&[])? {
+            Some(process) => self.add("valkey-server", process).map(|()| true),
+            None => Ok(false),
         }
     }
 

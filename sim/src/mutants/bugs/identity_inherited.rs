@@ -7,7 +7,7 @@ use std::{
 };
 
 use haechi_store_redis::{
-    AppendError, AttemptError,
+    AppendError, AttemptError, DurabilityStatus,
     audit::{
         AnchorStatus, Appended, AuditSink,
         store::{Batch, Reply},
@@ -70,6 +70,7 @@ impl PlantedBug for IdentityInherited {
         if let Some(position) = lock(&self.inherited).remove(&append_id) {
             return Ok(Appended {
                 position,
+                durability: DurabilityStatus::AsAsked,
                 anchor: AnchorStatus::NotDue,
             });
         }

@@ -2,7 +2,7 @@
 //! it can have.
 
 use haechi_store_redis::{
-    AppendError,
+    AppendError, DurabilityStatus,
     audit::{AnchorStatus, Appended, AuditSink},
     chain::{AppendId, Event},
     clock::Clock,
@@ -24,6 +24,7 @@ impl PlantedBug for UnknownAcknowledged {
             Err(AppendError::Unknown { handle, cause }) => match handle.position {
                 Some(position) => Ok(Appended {
                     position,
+                    durability: DurabilityStatus::AsAsked,
                     anchor: AnchorStatus::NotDue,
                 }),
                 None => Err(AppendError::Unknown { handle, cause }),

@@ -39,7 +39,11 @@ impl Chain {
                     &[from, to, budget].map(|number: u64| number.to_string()),
                 )
             }
-            78..84 => call(rng, script::READY, CHAIN_KEYS, &[]),
+            78..81 => call(rng, script::READY, CHAIN_KEYS, &[]),
+            81..84 => {
+                let (seen, hash) = (self.last.to_string(), self.hash.clone());
+                call(rng, script::CONFIRM, CHAIN_KEYS, &[seen, hash])
+            }
             84..88 => call(
                 rng,
                 script::ACQUIRE,

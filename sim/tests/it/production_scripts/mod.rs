@@ -23,6 +23,7 @@ const ALL: &[&str] = &[
     script::READY,
     script::STATE,
     script::REPAIR,
+    script::CONFIRM,
     script::ACQUIRE,
     script::RELEASE,
     script::VAULT_LOAD,
@@ -31,6 +32,7 @@ const ALL: &[&str] = &[
     script::VAULT_DUE,
     script::VAULT_INDEX,
     script::VAULT_SCAN,
+    script::VAULT_CONFIRM,
     script::VAULT_READY,
     script::VAULT_ACQUIRE,
 ];

@@ -56,7 +56,11 @@ impl Vault {
             ),
             88..91 => return self.lock(rng),
             91 => call(rng, script::VAULT_READY, VAULT_KEYS, &[]),
-            92..94 => words("ZRANGE v:expiry 0 -1 WITHSCORES"),
+            92 => {
+                let mutations = [self.mutation(rng), self.mutation(rng)];
+                call(rng, script::VAULT_CONFIRM, VAULT_KEYS, &mutations)
+            }
+            93 => words("ZRANGE v:expiry 0 -1 WITHSCORES"),
             94..97 => words("HGETALL v:tokens"),
             _ => return self.damage(rng),
         };

@@ -1,0 +1,23 @@
+-- Which mutations' receipts are here, before WAIT or WAITAOF on the same
+-- connection.
+--
+-- ARGV… mutations.
+--
+-- Replies: {'confirmed', 1 or 0, …} · a fault as in load.lua. If there are
+-- any, one of them was written again, unchanged: WAIT covers what this connection
+-- wrote, and with it all before that; on a connection that wrote nothing it covers
+-- nothing, and answers at once.
+
+local reply, found, text = {'confirmed'}, nil, nil
+for place = 1, #ARGV do
+  local receipt, fault = read('HGET', KEYS[4], ARGV[place])
+  if fault then return concluded(fault) end
+  local is_done = receipt and string.sub(receipt, 1, 5) == 'done '
+  reply[place + 1] = is_done and 1 or 0
+  if is_done then found, text = ARGV[place], receipt end
+end
+if not found then return concluded(reply) end
+local fault = denied({{'HSET', KEYS[4]}})
+if fault then return fault end
+redis.call('HSET', KEYS[4], found, text)
+return reply
