@@ -356,7 +356,7 @@ impl<'a> Bench<'a> {
         };
         let price = answer.price.as_ref().map(|price| {
             format!(
-                "\n{:>12.2} times the rate of memory, {:.2} times its median time, with {}; {} not \
+                "\n{:>12.4} times the rate of memory, {:.2} times its median time, with {}; {} not \
                  yet so durable",
                 price.rate_ratio,
                 price.p50_ratio,
@@ -404,7 +404,7 @@ impl<'a> Bench<'a> {
 
 impl Price {
     fn new(bench: &Bench<'_>, memory: &Answer, asked: &Answer) -> Self {
-        let ratio = |asked: f64, memory: f64| (asked / memory * 100.0).round() / 100.0;
+        let ratio = |asked: f64, memory: f64| (asked / memory * 10_000.0).round() / 10_000.0;
         Self {
             durability: bench.durability.to_string(),
             memory_ops_per_second: memory.ops_per_second,
