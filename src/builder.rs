@@ -4,20 +4,23 @@ use std::{num::NonZeroU64, time::Duration};
 
 use crate::{
     audit::{
-        AnchorSink, AuditConfig, AuditSink, IfOpen, Resolution, ResolveError, resolve,
-        store::AuditStore,
+        self, AnchorSink, Appended, AuditConfig, AuditSink, IfOpen, Resolution, ResolveError,
+        resolve,
+        store::{AuditStore, Tail},
     },
-    chain::Position,
+    chain::{Head, LostRange, Position},
     clock::{Clock, SystemClock},
     crypto::CryptoProvider,
     durability::Durability,
     entropy::{Entropy, SystemEntropy},
-    error::Handle,
+    error::{Handle, ReadError},
     redis::{
         AuditPrefix, Connect, Link, LockPolicy, NotReady, OpenError, RedisAuditConfig,
         RedisAuditStore, RedisVaultConfig, RedisVaultStore, Timeouts, Unfit, VaultPrefix,
         client::Client,
     },
+    resume::{self, ResumeError, SharedKeys},
+    seen::{SeenEntry, SeenFile},
     sync::Arc,
     vault::{
         ReceiptHandle, Spawn, TokenStore, TokenVault, VaultConfig, VaultPolicy, Version,
@@ -84,6 +87,7 @@ struct Parts {
     audit: AuditConfig,
     vault: VaultConfig,
     anchors: Option<(Box<dyn AnchorSink>, NonZeroU64)>,
+    seen_file: Option<SeenFile>,
     tolerated: Vec<NotReady>,
 }
 
@@ -198,7 +202,22 @@ impl<C: Clock, E: Entropy> Builder<C, E> {
     /// The highest known position of this chain: a chain that lacks it is
     /// reported as rolled back.
     pub fn seen(mut self, seen: Position) -> Self {
-        self.parts.audit.seen = Some(seen);
+        self.parts.audit.seen.add(seen);
+        self
+    }
+
+    /// Keeps what this process sees of chain and vault in `file`, and begins with
+    /// what it holds: a rollback is then found after a restart, too.
+    pub fn seen_file(mut self, file: SeenFile) -> Self {
+        self.parts.seen_file = Some(file);
+        self
+    }
+
+    /// Goes on after the loss of these records of the chain, once the chain has a
+    /// record that accepts just this loss. With [`open`](Self::open), also after
+    /// losses whose record was made under one of the vault's keys.
+    pub fn accept(mut self, lost: LostRange) -> Self {
+        self.parts.audit.accepted.ranges.push(lost);
         self
     }
 
@@ -228,7 +247,7 @@ impl<C: Clock, E: Entropy> Builder<C, E> {
     ///
     /// [`OpenError`] if data would be lost or forked.
     pub async fn open<N: Connect, P: CryptoProvider>(
-        self,
+        mut self,
         connect: N,
         keys: Arc<P>,
         policy: VaultPolicy,
@@ -237,6 +256,12 @@ impl<C: Clock, E: Entropy> Builder<C, E> {
         let (chain_ready, vault_ready) = tokio::join!(chain.ready(), store.ready());
         chain_ready.require(&self.parts.tolerated)?;
         vault_ready.require(&self.parts.tolerated)?;
+        let keyed = SharedKeys(keys.clone());
+        self.parts
+            .audit
+            .accepted
+            .keys
+            .get_or_insert(std::sync::Arc::new(keyed));
         let tokens = self.token_store(RedisVaultStore::over(
             self.checked(store.link()),
             self.vault_redis_config(),
@@ -268,6 +293,73 @@ impl<C: Clock, E: Entropy> Builder<C, E> {
         Ok(self.checked_sink(&store))
     }
 
+    /// Accepts the loss of the records `lost` after a rollback: appends a record
+    /// {operation: "audit:rollback-accepted", lost: {from, to, headHash}}, and
+    /// returns its position. What was seen is given by [`seen`](Self::seen) or
+    /// [`seen_file`](Self::seen_file), and the file is brought up to date.
+    ///
+    /// Processes that have seen what was lost go on when they meet the record, if
+    /// the loss was [accepted](Self::accept) for them, too, or if `keys` are also
+    /// theirs: who can write Redis could forge the record, but not its code. A
+    /// process that met a second rollback of the same sequences just before may take
+    /// the first one's record for it.
+    ///
+    /// # Errors
+    ///
+    /// [`ResumeError`]. After an unknown outcome this can be called again.
+    pub async fn resume<N: Connect, P: CryptoProvider>(
+        mut self,
+        connect: N,
+        lost: LostRange,
+        keys: Option<Arc<P>>,
+    ) -> Result<Appended, ResumeError> {
+        let kept = self.seen_chain();
+        let seen = std::mem::take(&mut self.parts.audit.seen);
+        self.parts.seen_file = None;
+        let (store, clock) = (self.audit_store(connect), self.clock.clone());
+        let keys = keys.map(SharedKeys);
+        let deadline = self.parts.audit.deadline;
+        let sink = self.checked_sink(&store);
+        let accepted = resume::accept(&store, &sink, &clock, &seen, lost, keys.as_ref()).await;
+        sink.close(deadline).await;
+        let (appended, stand) = accepted?;
+        if let Some(kept) = kept {
+            kept.set_chain(stand.positions());
+            kept.file.save_last().await;
+        }
+        Ok(appended)
+    }
+
+    /// The end of the chain, if it still has what was seen, as given by
+    /// [`seen`](Self::seen) or [`seen_file`](Self::seen_file), which is brought up
+    /// to date: for those who only read.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError::Corrupt`] with [`Corrupt::RolledBack`](crate::Corrupt::RolledBack)
+    /// after a rollback.
+    pub async fn check_seen<S: AuditStore>(mut self, store: &S) -> Result<Tail, ReadError> {
+        let kept = self.seen_chain();
+        let mut seen = self.parts.audit.seen;
+        let tail = audit::check(store, &seen).await?;
+        if let (Some(kept), Head::At(met)) = (kept, tail.head) {
+            seen.add(met);
+            kept.set_chain(seen.positions());
+            kept.file.save_last().await;
+        }
+        Ok(tail)
+    }
+
+    /// Adds what the file holds of the chain to what was seen.
+    fn seen_chain(&mut self) -> Option<SeenEntry> {
+        let file = self.parts.seen_file.as_ref()?;
+        let entry = file.entry(self.parts.audit_prefix.to_string());
+        for seen in entry.chain() {
+            self.parts.audit.seen.add(seen);
+        }
+        Some(entry)
+    }
+
     /// A sink over the connection of `store`, and over those that follow it if
     /// they are suitable.
     fn checked_sink<N: Connect>(self, store: &RedisAuditStore<N, C, E>) -> AuditSink<C, E> {
@@ -295,15 +387,13 @@ impl<C: Clock, E: Entropy> Builder<C, E> {
 
     /// A sink over any store, without checks. Must be called within a tokio
     /// runtime, which then runs the append loop.
-    pub fn audit_sink<S: AuditStore>(self, store: S) -> AuditSink<C, E> {
+    pub fn audit_sink<S: AuditStore>(mut self, store: S) -> AuditSink<C, E> {
+        self.parts.audit.kept = self.seen_chain();
         let Parts {
             mut audit, anchors, ..
         } = self.parts;
-        if let Some((anchors, _)) = &anchors {
-            let last = anchors.last();
-            if last.map(|last| last.sequence) > audit.seen.map(|seen| seen.sequence) {
-                audit.seen = last;
-            }
+        if let Some(last) = anchors.as_ref().and_then(|(anchors, _)| anchors.last()) {
+            audit.seen.add(last);
         }
         let (sink, append_loop) = AuditSink::new(store, self.clock, self.entropy, audit, anchors);
         tokio::spawn(append_loop.run());
@@ -327,7 +417,10 @@ impl<C: Clock, E: Entropy> Builder<C, E> {
     /// Mutations of stored tokens over any store.
     pub fn token_store<S: VaultStore>(&self, store: S) -> TokenStore<S, C, E> {
         let (clock, entropy) = (self.clock.clone(), self.entropy.clone());
-        TokenStore::new(store, clock, entropy, self.parts.vault.clone())
+        let mut config = self.parts.vault.clone();
+        let file = self.parts.seen_file.as_ref();
+        config.kept = file.map(|file| file.entry(self.parts.vault_prefix.to_string()));
+        TokenStore::new(store, clock, entropy, config)
     }
 
     /// Finds out what became of an append, within the deadline and over a connection of its

@@ -213,7 +213,9 @@ pub enum Corrupt {
     #[error(
         "rolled back: this process has seen version {seen} of the vault under {prefix} and its own \
          mutations up to there, of which some are gone; version is {met} now. Tokens made since may \
-         be lost: restore them, then restart this process to go on"
+         be lost. To go on, restore them; or accept the loss: restart this process, or, if it keeps \
+         what it has seen in a file, `haechi-store vault resume --accept FIRST..{seen} --seen FILE` \
+         (FIRST is the first lost version)"
     )]
     VaultRolledBack {
         /// The prefix of the vault's keys.
@@ -229,9 +231,9 @@ pub enum Corrupt {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "rolled back: this process has seen sequence {} with hash {}, but {}: acknowledged records \
-     are lost. Verify the chain against its anchors. To go on, restore the records; or, to accept \
-     the loss, stop this process, move its anchor file away if it has one (keep it: it proves the \
-     loss), and start it again without a position seen before",
+     are lost. Verify the chain against its anchors. To go on, restore the records; or accept the \
+     loss: `haechi-store audit resume --accept FIRST..{0} --head-hash {1}` (FIRST is the first \
+     lost sequence) leaves a record of it, after which the processes that it concerns go on",
     seen.sequence, seen.event_hash, describe_found(found.as_ref(), met)
 )]
 pub struct RolledBack {

@@ -2,8 +2,8 @@
 
 use std::{
     fs::{self, File, OpenOptions},
-    io,
-    path::Path,
+    io::{self, Write as _},
+    path::{Path, PathBuf},
 };
 
 /// Opens a regular file, and refuses anything else.
@@ -28,4 +28,60 @@ pub(crate) fn sync_directory(path: &Path) -> io::Result<()> {
     }
     let parent = path.parent().filter(|parent| *parent != Path::new(""));
     File::open(parent.unwrap_or(Path::new(".")))?.sync_all()
+}
+
+/// Replaces the file at `path` by one with this text, which is fsynced first, or
+/// leaves it as it was. The directory is not synced. The new file is private, with
+/// `owner`'s owner. One caller at a time.
+pub(crate) fn replace(path: &Path, text: &str, owner: Option<&fs::Metadata>) -> io::Result<()> {
+    let temporary = beside(path, ".tmp");
+    // An existing one was left by a crashed process.
+    match fs::remove_file(&temporary) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let written = write(&temporary, text, owner).and_then(|()| fs::rename(&temporary, path));
+    if written.is_err() {
+        let _ = fs::remove_file(&temporary);
+    }
+    written
+}
+
+fn write(path: &Path, text: &str, owner: Option<&fs::Metadata>) -> io::Result<()> {
+    let mut file = make_private(path, owner)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()
+}
+
+/// Creates a file that only its owner can access, with `owner`'s owner:
+/// a file that root replaces must not become root's.
+///
+/// Only a file created here changes its owner: an existing one may be a link to
+/// a file of root's.
+pub(crate) fn make_private(path: &Path, owner: Option<&fs::Metadata>) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, fchown};
+        let file = options.mode(0o600).open(path)?;
+        if let Some(owner) = owner
+            && file.metadata()?.uid() != owner.uid()
+        {
+            fchown(&file, Some(owner.uid()), Some(owner.gid()))?;
+        }
+        Ok(file)
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = owner;
+        options.open(path)
+    }
+}
+
+/// `path` with `suffix` after its name.
+pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
 }

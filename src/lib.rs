@@ -29,7 +29,8 @@
 //!   [`AppendError`].
 //! - One record per append, even if replies are lost.
 //! - A process that has seen more than Redis has reports the rollback
-//!   ([`Corrupt::RolledBack`]) and appends nothing more.
+//!   ([`Corrupt::RolledBack`]) and appends nothing more, until the loss is
+//!   [accepted](Builder::resume).
 //! - None of this depends on the Redis lock; see [`redis::LockPolicy`].
 //!
 //! # What is not
@@ -65,6 +66,8 @@ pub mod entropy;
 mod error;
 mod files;
 pub mod redis;
+mod resume;
+mod seen;
 mod sync;
 #[cfg(any(test, feature = "test-util"))]
 pub mod test_util;
@@ -77,3 +80,5 @@ pub use error::{
     RolledBack,
 };
 pub use redis::OpenError;
+pub use resume::ResumeError;
+pub use seen::SeenFile;

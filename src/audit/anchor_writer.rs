@@ -37,6 +37,9 @@ struct DueBatch {
     base: Head,
     /// Whether there are more anchors due after `base` than these.
     has_gap: bool,
+    /// Whether it is the first after a loss that was accepted: what the sink has may
+    /// be of what was lost, so its anchors begin anew.
+    begins_anew: bool,
     due: Vec<Due>,
     /// An anchor is written only once its record is as durable as asked.
     confirming: Option<Confirming>,
@@ -48,6 +51,7 @@ pub(super) struct AnchorQueue {
     batches: mpsc::Sender<DueBatch>,
     /// The chain's end before the first batch that was not passed on.
     left_out: Option<Head>,
+    begins_anew: bool,
 }
 
 /// The other end; see [`AnchorWriter::run`].
@@ -74,6 +78,7 @@ pub(super) fn anchoring(
         every,
         batches: sender,
         left_out: None,
+        begins_anew: false,
     };
     let writer = AnchorWriter {
         sink: Some(sink),
@@ -112,6 +117,12 @@ impl AnchorQueue {
         })
     }
 
+    /// The loss of what may be in the sink was accepted.
+    pub(super) fn begin_anew(&mut self) {
+        self.left_out = None;
+        self.begins_anew = true;
+    }
+
     /// Passes on what is due of a batch that was appended to `base`.
     pub(super) fn push(&mut self, base: Head, due: Vec<Due>, confirming: Option<Confirming>) {
         if due.is_empty() {
@@ -121,6 +132,7 @@ impl AnchorQueue {
         let batch = DueBatch {
             base: left_out.unwrap_or(base),
             has_gap: left_out.is_some(),
+            begins_anew: std::mem::take(&mut self.begins_anew),
             due,
             confirming,
         };
@@ -129,6 +141,7 @@ impl AnchorQueue {
         };
         let batch = refused.into_inner();
         self.left_out = Some(batch.base);
+        self.begins_anew = batch.begins_anew;
         let why = "the anchor sink is slow, and too many anchors wait for it";
         tell(batch.due, |_| AnchorStatus::Missing(why.to_owned()));
     }
@@ -149,6 +162,9 @@ impl AnchorWriter {
             stats.count(|stats| stats.anchor_failures += 1);
         }
         while let Some(batch) = self.batches.recv().await {
+            if batch.begins_anew {
+                (self.last, self.behind, self.refused) = (None, None, None);
+            }
             if batch.has_gap {
                 self.behind.get_or_insert(batch.base);
             }

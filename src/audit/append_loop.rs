@@ -15,8 +15,10 @@ use std::{
 };
 
 use super::{
+    AcceptedLosses, Checkpoints,
     anchor_writer::{AnchorQueue, AnchorWriter},
     queue::{Applied, BatchLimits, Queue},
+    rollback::{self, Found, Search},
     store::{AuditStore, Batch, Reply, Seen, Tail},
 };
 use crate::{
@@ -24,7 +26,8 @@ use crate::{
     clock::Clock,
     durability::{Confirmations, Confirming, Durability, confirmed},
     entropy::{Entropy, Jitter},
-    error::{AppendError, AttemptError, Cause, Corrupt, Handle, NotApplied, RolledBack},
+    error::{AppendError, AttemptError, Cause, Corrupt, Handle, NotApplied},
+    seen::SeenEntry,
     sync::Arc,
 };
 
@@ -43,14 +46,20 @@ pub struct AppendLoop<S, C, E> {
     /// The last known head; `None` before the first read and whenever it is in
     /// doubt.
     pub(super) head: Option<Head>,
-    /// The highest position ever seen by this process.
-    pub(super) seen: Option<Position>,
-    /// The rollback that was found, until what was seen is there again.
+    /// What this process has seen.
+    pub(super) seen: Checkpoints,
+    /// The rollback that was found, until what was seen is there again or its
+    /// loss is accepted.
     pub(super) rolled_back: Option<Corrupt>,
     /// The last positions of batches that were applied.
     pub(super) confirmations: Confirmations<Position>,
     /// How long a confirmation is tried again.
     pub(super) deadline: Duration,
+    pub(super) accepted: AcceptedLosses,
+    /// The search for the record that accepts the loss.
+    pub(super) search: Option<Search>,
+    /// Where what this process has seen is kept.
+    pub(super) kept: Option<SeenEntry>,
 }
 
 /// Ends the queue when the loop is dropped.
@@ -97,14 +106,15 @@ enum Retry {
 
 impl<S: AuditStore, C: Clock, E: Entropy> AppendLoop<S, C, E> {
     /// Appends until the sink is closed and the queue is empty, and writes the
-    /// anchors.
+    /// anchors and what was seen.
     ///
-    /// Anchors are written on a thread for blocking work of the tokio runtime
+    /// Files are written on a thread for blocking work of the tokio runtime
     /// that polls this, or, if there is none, on the polling thread.
     pub async fn run(mut self) {
         let queue = self.queue.0.clone();
         let (store, clock) = (self.store.clone(), self.clock.clone());
         let writer = self.anchor_writer.take();
+        let kept = self.kept.clone();
         let anchoring = async {
             if let Some(writer) = writer {
                 writer.run(&*store, &clock, &queue).await;
@@ -115,11 +125,27 @@ impl<S: AuditStore, C: Clock, E: Entropy> AppendLoop<S, C, E> {
             self.anchors = None;
         };
         let mut both = pin!(async { tokio::join!(appending, anchoring) });
-        poll_fn(|cx| match queue.poll_abandoned(cx) {
-            Poll::Ready(()) => Poll::Ready(()),
-            Poll::Pending => both.as_mut().poll(cx).map(drop),
+        let mut keeping = pin!(async {
+            if let Some(kept) = &kept {
+                kept.file.keep().await;
+            }
+        });
+        let mut is_kept = kept.is_some();
+        let is_done = poll_fn(|cx| match queue.poll_abandoned(cx) {
+            Poll::Ready(()) => Poll::Ready(false),
+            Poll::Pending => {
+                is_kept = is_kept && keeping.as_mut().poll(cx).is_pending();
+                both.as_mut().poll(cx).map(|_| true)
+            }
         })
         .await;
+        if let Some(kept) = &kept {
+            let saved = kept.file.save_last();
+            // Nobody waits any more for what was abandoned.
+            if is_done {
+                saved.await;
+            }
+        }
     }
 
     async fn append_all(&mut self) {
@@ -194,11 +220,37 @@ impl<S: AuditStore, C: Clock, E: Entropy> AppendLoop<S, C, E> {
         if let Some(head) = self.head {
             return Ok(head);
         }
-        match self.store.tail(self.seen).await {
-            Ok(tail) => match self.adopt(tail) {
-                Ok(()) => Ok(tail.head),
-                Err(rolled_back) => Err(BatchOutcome::Fatal(rolled_back.into())),
-            },
+        let tail = self.read_tail().await?;
+        if self.adopt(tail).is_ok() {
+            return Ok(tail.head);
+        }
+        // A rollback is looked at again before it is told.
+        let tail = self.read_tail().await?;
+        let Err(rolled_back) = self.adopt(tail) else {
+            return Ok(tail.head);
+        };
+        let search = self.search.take();
+        let found = rollback::look(&*self.store, &self.accepted, &self.seen, tail, search).await;
+        match found {
+            Ok(Some(Found::Accepted(stand))) => {
+                self.seen = stand;
+                self.keep_seen();
+                if let Some(anchors) = &mut self.anchors {
+                    anchors.begin_anew();
+                }
+                self.rolled_back = None;
+                self.head = Some(tail.head);
+                return Ok(tail.head);
+            }
+            Ok(Some(Found::NotYet(search))) => self.search = Some(search),
+            Ok(None) | Err(_) => {}
+        }
+        Err(BatchOutcome::Fatal(rolled_back.into()))
+    }
+
+    async fn read_tail(&mut self) -> Result<Tail, BatchOutcome> {
+        match self.store.tail(self.seen.last()).await {
+            Ok(tail) => Ok(tail),
             Err(AttemptError::Refused(cause) | AttemptError::Ambiguous(cause)) => {
                 Err(BatchOutcome::NotApplied(Retry::AfterFailure(cause)))
             }
@@ -246,22 +298,30 @@ impl<S: AuditStore, C: Clock, E: Entropy> AppendLoop<S, C, E> {
     async fn attempt(&mut self, base: Head, records: &[Record]) -> BatchOutcome {
         let queue = self.queue.0.clone();
         let mut failures = Jitter::new(FAILURE_WAIT.0, FAILURE_WAIT.1);
-        let mut resent = false;
+        let (mut resent, mut looked) = (false, false);
         loop {
             let reply = self
                 .store
                 .append(&Batch {
                     base,
                     records,
-                    seen: self.seen,
+                    seen: self.seen.last(),
                     resent,
                 })
                 .await;
             let cause = match (reply, resent) {
                 (Ok(Reply::Committed), _) => {
-                    self.seen = records.last().map(Record::position);
-                    self.head = self.seen.map(Head::At);
+                    if let Some(last) = records.last() {
+                        self.saw(last.position());
+                    }
                     return BatchOutcome::Applied;
+                }
+                (Ok(Reply::Conflict { tail, .. }), true)
+                    if !looked && matches!(tail.seen, Seen::Gone { .. }) =>
+                {
+                    // A rollback is looked at again before it is told.
+                    looked = true;
+                    Cause::new("what this process had seen was gone")
                 }
                 (Ok(Reply::Conflict { tail, applied }), _) => {
                     return self.conflicted(tail, applied, records, resent);
@@ -302,15 +362,13 @@ impl<S: AuditStore, C: Clock, E: Entropy> AppendLoop<S, C, E> {
         records: &[Record],
         resent: bool,
     ) -> BatchOutcome {
-        if let Err(rolled_back) = self.adopt(tail) {
-            return if resent {
-                BatchOutcome::Unknown(Cause::new(rolled_back.to_string()))
-            } else {
-                BatchOutcome::Fatal(rolled_back.into())
-            };
-        }
+        let adopted = self.adopt(tail);
         if !resent {
+            // A rollback is looked at again, for a head to seal onto.
             return BatchOutcome::NotApplied(Retry::AfterConflict);
+        }
+        if let Err(rolled_back) = adopted {
+            return BatchOutcome::Unknown(Cause::new(rolled_back.to_string()));
         }
         if tail.seen == Seen::Trimmed {
             return BatchOutcome::Unknown(Cause::new(TRIMMED));
@@ -329,16 +387,10 @@ impl<S: AuditStore, C: Clock, E: Entropy> AppendLoop<S, C, E> {
 
     /// Adopts the chain's end, unless the chain was rolled back.
     fn adopt(&mut self, tail: Tail) -> Result<(), Corrupt> {
-        self.rolled_back = match (tail.seen, self.seen) {
-            (Seen::Gone { found }, Some(seen)) => Some(Corrupt::RolledBack(Box::new(RolledBack {
-                seen,
-                found,
-                met: tail.head,
-            }))),
-            // What was trimmed cannot be compared: no answer ends a rollback.
-            (Seen::Trimmed, _) => self.rolled_back.take(),
-            (Seen::Gone { .. } | Seen::Stands, _) => None,
-        };
+        // What was trimmed cannot be compared: no answer ends a rollback.
+        if tail.seen != Seen::Trimmed {
+            self.rolled_back = rollback::rolled_back(tail, self.seen.last());
+        }
         if let Some(rolled_back) = self.rolled_back.clone() {
             // Compared again at the next append: an operator may restore the data.
             self.head = None;
@@ -346,9 +398,10 @@ impl<S: AuditStore, C: Clock, E: Entropy> AppendLoop<S, C, E> {
             self.confirmations = Confirmations::default();
             return Err(rolled_back);
         }
+        self.search = None;
         self.head = Some(tail.head);
         if let Head::At(met) = tail.head {
-            self.seen = Some(met);
+            self.saw(met);
         }
         Ok(())
     }
@@ -372,6 +425,21 @@ impl<S: AuditStore, C: Clock, E: Entropy> AppendLoop<S, C, E> {
             confirmed(&clock, &entropy, limit, count, confirm).await
         };
         Some(self.confirmations.join(last, confirm))
+    }
+
+    /// The chain ends at `position` now.
+    fn saw(&mut self, position: Position) {
+        self.head = Some(Head::At(position));
+        if self.seen.last() != Some(position) {
+            self.seen.add(position);
+            self.keep_seen();
+        }
+    }
+
+    fn keep_seen(&self) {
+        if let Some(kept) = &self.kept {
+            kept.set_chain(self.seen.positions());
+        }
     }
 
     /// Passes on the anchors that are due, and wakes the callers.

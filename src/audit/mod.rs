@@ -8,18 +8,23 @@
 mod anchor_writer;
 mod anchors;
 mod append_loop;
+mod checkpoints;
 mod follow;
 mod queue;
 mod read;
 mod repair;
 mod resolve;
+mod rollback;
 mod sink;
 pub mod store;
 
 pub use anchors::{AnchorSink, FileAnchors, StdoutAnchors, read_anchor_file};
 pub use append_loop::AppendLoop;
+pub use checkpoints::Checkpoints;
 pub use follow::{Follow, FollowError};
 pub use read::Pages;
 pub use repair::{Evidence, Examination, Lost, Repair, RepairError};
 pub use resolve::{IfOpen, Resolution, ResolveError, resolve};
+pub use rollback::{AcceptedLosses, LossKeys};
+pub(crate) use rollback::{check, standing};
 pub use sink::{AnchorStatus, Appended, AuditConfig, AuditSink, AuditStats, CloseReport};

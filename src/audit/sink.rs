@@ -3,7 +3,7 @@
 use std::{future::Future, time::Duration};
 
 use super::{
-    AppendLoop,
+    AcceptedLosses, AppendLoop, Checkpoints,
     anchor_writer::anchoring,
     append_loop::QueueEnd,
     queue::{Applied, BatchLimits, Queue, Ticket},
@@ -15,6 +15,7 @@ use crate::{
     durability::{Confirmations, DurabilityStatus},
     entropy::{Entropy, SystemEntropy},
     error::{AppendError, Handle, NotApplied},
+    seen::SeenEntry,
     sync::Arc,
 };
 
@@ -62,9 +63,14 @@ pub struct AuditConfig {
     /// Bytes of record text in one batch; a larger record is sent alone.
     /// Default: 1 MiB.
     pub batch_bytes: usize,
-    /// The highest position of this chain that the caller knows, for example
-    /// from an anchor: a chain without it is reported as rolled back.
-    pub seen: Option<Position>,
+    /// The positions of this chain that the caller knows, for example from an
+    /// anchor: a chain without the highest is reported as rolled back.
+    pub seen: Checkpoints,
+    /// The losses after which appending goes on, once the chain has a record that
+    /// accepts them.
+    pub accepted: AcceptedLosses,
+    /// Where what is seen is kept; see [`Builder::seen_file`](crate::Builder::seen_file).
+    pub(crate) kept: Option<SeenEntry>,
 }
 
 const NOT_DURABLE: &str = "its record is not yet as durable as asked";
@@ -80,7 +86,9 @@ impl Default for AuditConfig {
             queue_bytes: 64 << 20,
             batch_records: 256,
             batch_bytes: 1 << 20,
-            seen: None,
+            seen: Checkpoints::default(),
+            accepted: AcceptedLosses::default(),
+            kept: None,
         }
     }
 }
@@ -173,7 +181,7 @@ impl<C: Clock, E: Entropy> AuditSink<C, E> {
         config: AuditConfig,
         anchors: Option<(Box<dyn super::AnchorSink>, std::num::NonZeroU64)>,
     ) -> (Self, AppendLoop<S, C, E>) {
-        let base = config.seen.map_or(Head::Empty, Head::At);
+        let base = config.seen.last().map_or(Head::Empty, Head::At);
         let queue = Arc::new(Queue::new(config.queue_capacity, config.queue_bytes, base));
         let sink = Self {
             clock: clock.clone(),
@@ -200,6 +208,9 @@ impl<C: Clock, E: Entropy> AuditSink<C, E> {
             rolled_back: None,
             confirmations: Confirmations::default(),
             deadline: config.deadline,
+            accepted: config.accepted,
+            search: None,
+            kept: config.kept,
         };
         (sink, append_loop)
     }

@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::json::Token;
+use super::loss::LostRange;
 use super::outline::Outline;
-use super::position::{EventHash, Sequence};
+use super::position::{EventHash, Position, Sequence};
 use super::record::{EVENT_HASH, SEQUENCE, sequence};
 use super::text::write_plain_string;
 
@@ -150,9 +151,27 @@ impl Anchors {
             .map(|(sequence, _)| *sequence)
     }
 
+    /// The highest anchored sequence that is in none of `ranges`.
+    pub(crate) fn last_outside(&self, ranges: &[LostRange]) -> Option<Sequence> {
+        let is_outside =
+            |sequence: &&Sequence| !ranges.iter().any(|range| range.contains(**sequence));
+        self.attested.keys().rev().find(is_outside).copied()
+    }
+
     /// The hash attested for `sequence`; in a conflict, the first one read.
     pub fn get(&self, sequence: Sequence) -> Option<EventHash> {
         self.attested(sequence).map(|attested| attested.event_hash)
+    }
+
+    /// The anchored positions up to `last`, in order; in a conflict, the first one
+    /// read.
+    pub fn positions_up_to(&self, last: Sequence) -> impl Iterator<Item = Position> {
+        self.attested
+            .range(..=last)
+            .map(|(sequence, attested)| Position {
+                sequence: *sequence,
+                event_hash: attested.event_hash,
+            })
     }
 
     /// The sequences for which different hashes are attested, in order.

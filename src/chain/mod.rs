@@ -7,6 +7,7 @@ mod anchor;
 pub(crate) mod canonical;
 mod event;
 pub(crate) mod json;
+mod loss;
 pub(crate) mod number;
 mod outline;
 mod position;
@@ -20,6 +21,7 @@ mod verify;
 
 pub use anchor::{Anchor, Anchors};
 pub use event::{Event, InvalidEvent, Limits, SequenceExhausted};
+pub use loss::{AcceptedLoss, Loss, LostRange, ROLLBACK_ACCEPTED};
 pub use position::{AppendId, EventHash, Head, Position, Sequence};
 pub use record::{Malformed, Record, StoredRecord};
 pub use verdict::{AnchorSummary, Fault, InvalidLine, Reason, Verdict};

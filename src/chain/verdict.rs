@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::json::{Refusal, RefusalKind};
+use super::loss::AcceptedLoss;
 use super::position::{Head, Sequence};
 
 /// Why a record, or the chain as a whole, does not verify.
@@ -168,6 +169,8 @@ pub struct Verdict {
     pub anchored: Option<AnchorSummary>,
     /// How many lines of the anchor files were skipped as invalid.
     pub torn_anchors: u64,
+    /// The losses that records of the chain accept.
+    pub accepted: Vec<AcceptedLoss>,
 }
 
 impl Verdict {

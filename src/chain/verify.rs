@@ -6,6 +6,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::anchor::Anchors;
 use super::canonical::{Members, Renderer};
+use super::loss::{AcceptedLoss, LostRange};
 use super::position::{EventHash, Head, Position, Sequence};
 use super::record::{INTEGRITY, Links, Previous};
 use super::verdict::{AnchorSummary, Fault, InvalidLine, Reason, Verdict};
@@ -53,6 +54,13 @@ pub struct Verifier {
     first: Option<Fault>,
     /// Conflicts reported so far; kept only when going on past the first fault.
     conflicts_met: BTreeSet<Sequence>,
+    /// Losses that the caller accepts.
+    accepts: Vec<LostRange>,
+    /// Losses that the chain accepts.
+    accepted: Vec<AcceptedLoss>,
+    /// Faults of anchors that count unless the chain accepts the loss, and how many
+    /// records were good before them.
+    excused: Vec<(LostRange, Fault, u64)>,
 }
 
 impl Default for Verifier {
@@ -78,6 +86,9 @@ impl Verifier {
             faults: 0,
             first: None,
             conflicts_met: BTreeSet::new(),
+            accepts: Vec::new(),
+            accepted: Vec::new(),
+            excused: Vec::new(),
         }
     }
 
@@ -92,6 +103,13 @@ impl Verifier {
     /// Compares the chain with `anchors` too.
     pub fn with_anchors(mut self, anchors: Anchors) -> Verifier {
         self.anchors = Some(anchors);
+        self
+    }
+
+    /// Accepts that anchors of these records attest others, or more than there are, if
+    /// the chain has a record that accepts just this loss.
+    pub fn accepting(mut self, lost: impl IntoIterator<Item = LostRange>) -> Verifier {
+        self.accepts.extend(lost);
         self
     }
 
@@ -126,18 +144,18 @@ impl Verifier {
             Ok(None) => (None, self.unreadable(Reason::MissingIntegrity)),
             Err(reason) => (None, self.unreadable(reason)),
         };
-        if !self.keep_going {
-            reasons.truncate(1);
+        let faults = reasons.drain(..).map(|reason| Fault {
+            line: Some(self.lines),
+            sequence,
+            reason,
+        });
+        let mut faults = self.unexcused(faults.collect());
+        if faults.is_empty() {
+            self.accepted.extend(AcceptedLoss::of_record(line));
         }
-        let line = Some(self.lines);
-        let faults: Vec<_> = reasons
-            .into_iter()
-            .map(|reason| Fault {
-                line,
-                sequence,
-                reason,
-            })
-            .collect();
+        if !self.keep_going {
+            faults.truncate(1);
+        }
         self.count(&faults);
         if self.first.is_none() {
             self.good += 1;
@@ -163,12 +181,32 @@ impl Verifier {
 
     /// The verdict, after all lines.
     pub fn finish(mut self) -> Verdict {
-        let closing = if self.is_settled() {
-            Vec::new()
-        } else {
-            self.closing()
-        };
+        let mut closing = Vec::new();
+        if !self.is_settled() {
+            closing = self.closing();
+            closing = self.unexcused(closing);
+        }
+        if !self.keep_going {
+            closing.truncate(1);
+        }
         self.count(&closing);
+        let is_accepted = |range: &LostRange| {
+            let mut accepted = self.accepted.iter();
+            accepted.any(|accepted| accepted.loss.range == *range)
+        };
+        let mut excused = std::mem::take(&mut self.excused);
+        excused.retain(|(range, ..)| !is_accepted(range));
+        if !self.keep_going {
+            excused.truncate(1);
+        }
+        let place = |fault: &Fault| fault.line.unwrap_or(u64::MAX);
+        if let Some((_, fault, good)) = excused.first()
+            && self.first.is_none_or(|first| place(fault) < place(&first))
+        {
+            (self.first, self.good) = (Some(*fault), *good);
+        }
+        self.faults += excused.len() as u64;
+        closing.extend(excused.iter().map(|(_, fault, _)| *fault));
         let anchored = self.anchors.as_ref().map(|anchors| AnchorSummary {
             count: anchors.len() as u64,
             last_sequence: anchors.last_sequence(),
@@ -183,7 +221,26 @@ impl Verifier {
             closing,
             anchored,
             torn_anchors: self.anchors.as_ref().map_or(0, Anchors::torn),
+            accepted: self.accepted,
         }
+    }
+
+    /// Those of `faults` that no accepted loss explains; the others are kept until
+    /// the chain is known to accept it.
+    fn unexcused(&mut self, mut faults: Vec<Fault>) -> Vec<Fault> {
+        faults.retain(|fault| {
+            let sequence = match fault.reason {
+                Reason::AnchorHashMismatch(sequence) | Reason::AnchorConflict(sequence) => sequence,
+                Reason::TailTruncation { attested, .. } => attested,
+                _ => return true,
+            };
+            let range = self.accepts.iter().find(|range| range.contains(sequence));
+            if let Some(range) = range {
+                self.excused.push((*range, *fault, self.good));
+            }
+            range.is_none()
+        });
+        faults
     }
 
     /// A record's links and the hash of its content; `None` without
@@ -273,23 +330,22 @@ impl Verifier {
             sequence: Some(sequence),
             reason: Reason::AnchorConflict(sequence),
         });
-        let truncation = anchors
+        let outside = anchors.last_outside(&self.accepts);
+        let last = anchors
             .last_sequence()
-            .filter(|last| last.get() > self.highest);
-        let truncation = truncation.map(|attested| Fault {
-            line: None,
-            sequence: Some(attested),
-            reason: Reason::TailTruncation {
-                records: self.highest,
-                attested,
-            },
-        });
-        let all = conflicts.chain(truncation);
-        if self.keep_going {
-            all.collect()
-        } else {
-            all.take(1).collect()
-        }
+            .filter(|last| Some(*last) != outside);
+        let beyond = [last, outside].into_iter().flatten();
+        let truncations = beyond
+            .filter(|last| last.get() > self.highest)
+            .map(|attested| Fault {
+                line: None,
+                sequence: Some(attested),
+                reason: Reason::TailTruncation {
+                    records: self.highest,
+                    attested,
+                },
+            });
+        conflicts.chain(truncations).collect()
     }
 
     fn count(&mut self, faults: &[Fault]) {

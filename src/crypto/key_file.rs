@@ -7,7 +7,7 @@
 
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
-    io::{self, Read as _, Write as _},
+    io::{self, Read as _},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -16,7 +16,7 @@ use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::{
     clock::{Clock as _, SystemClock},
-    files::{open_regular, sync_directory},
+    files::{self, beside, make_private, open_regular, sync_directory},
 };
 
 use super::{KeyStorage, KeysError, storage::Changed};
@@ -153,20 +153,7 @@ fn replace<R>(
         return Ok(answer);
     };
     let owner = fs::metadata(path).ok();
-    let temporary = beside(path, ".tmp");
-    // An existing one was left by a crashed process.
-    match fs::remove_file(&temporary) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            return Err(not_writable(place, &error));
-        }
-        _ => {}
-    }
-    let written =
-        write(&temporary, &changed, owner.as_ref()).and_then(|()| fs::rename(&temporary, path));
-    if let Err(error) = written {
-        let _ = fs::remove_file(&temporary);
-        return Err(not_writable(place, &error));
-    }
+    files::replace(path, &changed, owner.as_ref()).map_err(|error| not_writable(place, &error))?;
     sync_directory(path).map_err(|error| KeysError::Unsettled {
         at: place.to_owned(),
         error: error.to_string(),
@@ -225,43 +212,4 @@ fn unreadable(place: &str, error: &io::Error) -> KeysError {
         at: place.to_owned(),
         error: error.to_string(),
     }
-}
-
-fn write(path: &Path, text: &str, owner: Option<&fs::Metadata>) -> io::Result<()> {
-    let mut file = make_private(path, owner)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()
-}
-
-/// Creates a file that only its owner can access, with the key file's owner:
-/// one that root rotates must not become root's.
-///
-/// Only a file created here changes its owner: an existing one may be a link to
-/// a file of root's.
-fn make_private(path: &Path, owner: Option<&fs::Metadata>) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, fchown};
-        let file = options.mode(0o600).open(path)?;
-        if let Some(owner) = owner
-            && file.metadata()?.uid() != owner.uid()
-        {
-            fchown(&file, Some(owner.uid()), Some(owner.gid()))?;
-        }
-        Ok(file)
-    }
-    #[cfg(not(unix))]
-    {
-        let _ = owner;
-        options.open(path)
-    }
-}
-
-/// `path` with `suffix` after its name.
-fn beside(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    name.into()
 }

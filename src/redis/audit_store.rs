@@ -10,7 +10,7 @@ use super::{
     link::{Link, Timeouts},
     lock::{ContentionLock, Lease, LockPolicy, LockWaits},
     reply,
-    script::{SCRIPTS, append_call, append_reply, hash_or_empty, repair_call, sequence_or_zero},
+    script::{SCRIPTS, append_call, append_reply, repair_call, tail_call, tail_reply},
 };
 use crate::{
     audit::store::{
@@ -115,10 +115,9 @@ impl<N: Connect, C: Clock, E: Entropy> AuditStore for RedisAuditStore<N, C, E> {
     }
 
     async fn tail(&self, seen: Option<Position>) -> Result<Tail, AttemptError> {
-        let mut call = SCRIPTS.tail.call(&self.keys.fenced());
-        call.arg(sequence_or_zero(seen)).arg(hash_or_empty(seen));
+        let call = tail_call(&SCRIPTS.tail, &self.keys, seen);
         let reply = self.link.run(&SCRIPTS.tail, &call).await?;
-        reply::tail(reply, &self.keys, seen)
+        tail_reply(reply, &self.keys, seen)
     }
 
     async fn read(&self, start: u64, end: u64) -> Result<Vec<Vec<u8>>, ReadError> {

@@ -12,7 +12,7 @@ use super::{
     reply, vault_reply,
 };
 use crate::{
-    audit::store::{Batch, Reply, VerifiedList},
+    audit::store::{Batch, Reply, Tail, VerifiedList},
     chain::{Position, Record},
     clock::epoch_millis,
     error::AttemptError,
@@ -235,6 +235,27 @@ pub fn repair_call(
         .arg(record.integrity())
         .arg(record.text());
     call
+}
+
+/// The call of a [`TAIL`] script for a reader that has seen `seen`.
+#[must_use]
+pub fn tail_call(script: &Script, keys: &AuditKeys, seen: Option<Position>) -> Cmd {
+    let mut call = script.call(&keys.fenced());
+    call.arg(sequence_or_zero(seen)).arg(hash_or_empty(seen));
+    call
+}
+
+/// Reads the reply of a [`TAIL`] script.
+///
+/// # Errors
+///
+/// As for [`append_reply`].
+pub fn tail_reply(
+    reply: Value,
+    keys: &AuditKeys,
+    seen: Option<Position>,
+) -> Result<Tail, AttemptError> {
+    reply::tail(reply, keys, seen)
 }
 
 /// The call of a [`VAULT_APPLY`] script for `attempt`.

@@ -209,7 +209,7 @@ impl Decision {
 
 /// A random UUID (RFC 9562, version 4). Without randomness the nil UUID: the
 /// record's identity does not depend on it.
-fn uuid(entropy: &impl Entropy) -> String {
+pub(super) fn uuid(entropy: &impl Entropy) -> String {
     let mut bytes = [0; 16];
     if entropy.fill(&mut bytes).is_ok() {
         bytes[6] = bytes[6] & 0x0f | 0x40;

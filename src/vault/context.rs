@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use super::{
     admission::Admission,
-    store::{MutationId, Observed, ReceiptSeq, VaultStore, Version},
+    store::{Loaded, MutationId, Observed, ReceiptSeq, VaultStore, Version},
 };
 use crate::{
     clock::Clock,
     durability::{Confirmations, Confirming, confirmed},
     entropy::Entropy,
     error::{Corrupt, NotApplied},
+    seen::{Id, SeenEntry, SeenVault},
     sync::{Arc, Mutex, lock},
 };
 
@@ -40,6 +41,8 @@ pub struct VaultConfig {
     /// Each counts as 1 KiB and what [`Mutation::bytes`](super::Mutation::bytes) says.
     /// Default: 64 MiB.
     pub queue_bytes: usize,
+    /// Where what is seen is kept; see [`Builder::seen_file`](crate::Builder::seen_file).
+    pub(crate) kept: Option<SeenEntry>,
 }
 
 impl Default for VaultConfig {
@@ -49,6 +52,7 @@ impl Default for VaultConfig {
             foreign_lock_wait: Duration::from_millis(250),
             at_once: 256,
             queue_bytes: 64 << 20,
+            kept: None,
         }
     }
 }
@@ -165,20 +169,63 @@ pub(super) struct Memory {
     /// After a rollback was detected, nothing is changed any more.
     pub(super) rolled_back: Option<Corrupt>,
     pub(super) stats: VaultStats,
+    /// Where what was observed is kept.
+    kept: Option<SeenEntry>,
 }
 
 impl Memory {
+    /// The memory of a process that begins with what is kept.
+    pub(super) fn of(kept: Option<SeenEntry>) -> Self {
+        let seen = kept.as_ref().and_then(SeenEntry::vault);
+        let observed = seen.map_or_else(Observed::default, |seen| Observed {
+            version: Version::new(seen.version),
+            receipt: seen.receipt.map(|(Id(mutation), receipt_seq)| {
+                let mutation = MutationId::from_bytes(mutation);
+                (mutation, ReceiptSeq::new(receipt_seq))
+            }),
+        });
+        Self {
+            observed,
+            kept,
+            ..Self::default()
+        }
+    }
+
     pub(super) fn saw(&mut self, version: Version, newest: Option<(MutationId, ReceiptSeq)>) {
-        self.observed.version = self.observed.version.max(version);
-        let Some((_, receipt_seq)) = newest else {
+        // What is there after a rollback is not what was seen.
+        if self.rolled_back.is_some() {
             return;
-        };
-        if self
-            .observed
-            .receipt
-            .is_none_or(|(_, last)| last < receipt_seq)
-        {
+        }
+        let before = self.observed;
+        self.observed.version = self.observed.version.max(version);
+        let last = self.observed.receipt.map(|(_, receipt_seq)| receipt_seq);
+        if newest.is_some_and(|(_, receipt_seq)| last.is_none_or(|last| last < receipt_seq)) {
             self.observed.receipt = newest;
+        }
+        if self.observed != before {
+            self.keep();
+        }
+    }
+
+    /// Goes on from what was just loaded, whatever was seen before.
+    pub(super) fn restart_from(&mut self, loaded: &Loaded) {
+        self.rolled_back = None;
+        self.observed = Observed {
+            version: loaded.version,
+            receipt: loaded.newest,
+        };
+        self.keep();
+    }
+
+    fn keep(&self) {
+        if let Some(kept) = &self.kept {
+            kept.set_vault(SeenVault {
+                version: self.observed.version.get(),
+                receipt: self
+                    .observed
+                    .receipt
+                    .map(|(mutation, receipt_seq)| (Id(*mutation.as_bytes()), receipt_seq.get())),
+            });
         }
     }
 

@@ -53,6 +53,7 @@ mod policy;
 mod purge;
 mod record;
 mod resolve;
+mod resume;
 mod reveal;
 mod slice;
 pub mod store;
@@ -73,6 +74,7 @@ pub use policy::{
 };
 pub use purge::{Pruned, Purged, PurgedToken};
 pub use resolve::resolve;
+pub use resume::VaultResumeError;
 pub use store::{InvalidReceiptHandle, MutationId, ReceiptHandle, Version};
 pub use tasks::{Spawn, Task};
 pub use token::{InvalidTokenId, InvalidTokenType, Stored, TokenId, TokenType};

@@ -74,6 +74,12 @@ impl MutationId {
         Self(bytes)
     }
 
+    /// Its bytes.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+
     /// The identity in a receipt's name; `None` for any other text.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {

@@ -5,7 +5,7 @@ use std::future::Future;
 use super::{
     admission::Admission,
     clocks::Clocks,
-    context::{Context, FAILURE_WAIT, VaultConfig, VaultStats},
+    context::{Context, FAILURE_WAIT, Memory, VaultConfig, VaultStats},
     mutation::{self, Done, MutateError, Mutation, Scope},
     store::{Due, Indexed, Load, Loaded, Observed, Page, ReceiptHandle, ServerTime, VaultStore},
     token::TokenId,
@@ -16,7 +16,7 @@ use crate::{
     durability::Confirmations,
     entropy::{Entropy, Jitter, SystemEntropy},
     error::{AttemptError, Cause, NotApplied, ReadError},
-    sync::{Arc, lock},
+    sync::{Arc, Mutex, lock},
 };
 
 /// Changes and reads a vault that other processes change too. Cheap to clone;
@@ -48,8 +48,8 @@ impl<S: VaultStore, C: Clock, E: Entropy> TokenStore<S, C, E> {
             entropy,
             mutations: Admission::new(config.at_once, config.queue_bytes),
             reads: Admission::new(config.at_once, usize::MAX),
+            memory: Arc::new(Mutex::new(Memory::of(config.kept.clone()))),
             config,
-            memory: Arc::default(),
             confirmations: Confirmations::default(),
         };
         Self { context }
@@ -185,18 +185,33 @@ impl<S: VaultStore, C: Clock, E: Entropy> TokenStore<S, C, E> {
     }
 
     async fn load(&self, what: Load<'_>) -> Result<Loaded, ReadError> {
-        let loaded = self
-            .reading(|| {
-                let mut observed = lock(&self.context.memory).observed;
-                // After a rollback was detected, reads are still allowed.
-                if lock(&self.context.memory).rolled_back.is_some() {
-                    observed = Observed::default();
-                }
-                async move { self.context.store.load(what, &observed).await }
-            })
-            .await?;
+        let is_rolled_back = lock(&self.context.memory).rolled_back.is_some();
+        let observed = match is_rolled_back {
+            false => self.observed(),
+            // After a rollback was detected, reads are still allowed.
+            true => Observed::default(),
+        };
+        let loaded = self.load_seeing(what, &observed).await?;
         lock(&self.context.memory).saw(loaded.version, loaded.newest);
         Ok(loaded)
+    }
+
+    /// As for a process that has seen `observed`.
+    pub(super) async fn load_seeing(
+        &self,
+        what: Load<'_>,
+        observed: &Observed,
+    ) -> Result<Loaded, ReadError> {
+        self.reading(|| self.context.store.load(what, observed))
+            .await
+    }
+
+    pub(super) fn observed(&self) -> Observed {
+        lock(&self.context.memory).observed
+    }
+
+    pub(super) fn memory(&self) -> &Mutex<Memory> {
+        &self.context.memory
     }
 
     /// Repeats a request until it is answered or the deadline has passed.

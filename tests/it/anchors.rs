@@ -13,7 +13,7 @@ use std::{
 };
 
 use haechi_store_redis::{
-    AppendError, AttemptError, Builder, Cause, Corrupt, ReadError,
+    AttemptError, Builder, Cause, ReadError,
     audit::{
         AnchorSink, AnchorStatus, AuditConfig, AuditSink, FileAnchors, read_anchor_file,
         store::{AuditStore, Seen, Tail},
@@ -346,33 +346,4 @@ async fn anchors_that_do_not_fit_the_queue_are_written_later() {
     assert_eq!(next.anchor, AnchorStatus::Written);
     end(sink).await;
     assert!(anchors.iter().eq(1..=201));
-}
-
-/// Would catch a message that says how to go on after a rollback, and a process
-/// that refuses when one does that.
-#[tokio::test]
-async fn after_a_rollback_the_message_is_true() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("anchors.jsonl");
-    let chain = MemoryChain::new();
-    let open = || anchored(&chain, FileAnchors::open(&path).unwrap(), 1);
-    let sink = open();
-    append(&sink, 1).await;
-    let before = chain.with(|chain| chain.clone());
-    append(&sink, 1).await;
-    end(sink).await;
-    chain.with(|chain| *chain = before);
-    for _ in 0..2 {
-        let refused = open().record(event("refused")).await;
-        let Err(AppendError::Corrupt(corrupt @ Corrupt::RolledBack(_))) = refused else {
-            panic!("{refused:?}");
-        };
-        assert!(
-            corrupt.to_string().contains("move its anchor file away"),
-            "{corrupt}"
-        );
-    }
-    std::fs::rename(&path, directory.path().join("evidence.jsonl")).unwrap();
-    append(&open(), 1).await;
-    assert_eq!(chain.tail(None).await.unwrap().head.len(), 2);
 }

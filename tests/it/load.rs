@@ -6,6 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use haechi_store_redis::{
@@ -13,6 +14,7 @@ use haechi_store_redis::{
     chain::Event,
     clock::{Clock, SystemClock},
     entropy::SystemEntropy,
+    redis::Timeouts,
     test_util::{AutoClock, Hooked, MemoryVault, VaultHooks},
     vault::{
         MutateError, TokenId, TokenStore, VaultConfig, View,
@@ -142,8 +144,12 @@ async fn thousands_of_mutations_at_once_are_all_applied() {
 #[tokio::test]
 async fn a_large_vault_is_not_read_as_a_whole() {
     let server = server();
-    let store = Builder::new().vault_store(client(&server));
-    let store = Builder::new().token_store(store);
+    // On a busy machine such a reply can take seconds.
+    let mut timeouts = Timeouts::default();
+    timeouts.reply = Duration::from_secs(60);
+    let builder = Builder::new().timeouts(timeouts);
+    let builder = builder.deadline(Duration::from_secs(120));
+    let store = builder.token_store(builder.vault_store(client(&server)));
     let mut connection = raw(&server).await;
     for first in (0..100_001).step_by(10_000) {
         let mut set = redis::cmd("HSET");

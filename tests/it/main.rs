@@ -18,6 +18,7 @@ mod refusals;
 mod repair;
 mod replica;
 mod resolve;
+mod resume;
 mod sink;
 mod support;
 mod vault;

@@ -9,8 +9,8 @@ use super::{
         DiffInTwoScripts, EnvelopeEndKept, FenceInTwoCommands, FirstDiffKept, FirstPageKept,
         IdentityInherited, LockNotCompared, LockTrusted, LostReply, NoAdmission, NoAppendId,
         NoTombstone, OwnClockReveals, OwnClockRules, PatchedAppend, PatchedApply,
-        PlaintextInEnvelope, PurgeDropped, ReplacedNodeKept, ResentAsAnother, ScriptRunTwice,
-        SnapshotBeforeVersion, UnfencedDeletes, UnknownAcknowledged,
+        PlaintextInEnvelope, PurgeDropped, ReplacedNodeKept, ReplicaBelieved, ResentAsAnother,
+        ScriptRunTwice, SnapshotBeforeVersion, UnfencedDeletes, UnknownAcknowledged,
     },
     patch::StalePatch,
 };
@@ -134,11 +134,11 @@ planted_bugs! { $
         AUDIT => UnknownAcknowledged = UnknownAcknowledged;
     IdentityInherited "identity_inherited": "an append takes the identity of one that was given up, and with it that one's record",
         AUDIT => IdentityInherited = IdentityInherited::default();
-    ReplicaBelieved "replica_believed": "what a replica of Redis answers to an append is believed",
+    ReplicaBelieved "replica_believed": "what a replica of Redis answers to an append is believed, and so is its second look",
         |options| {
             AUDIT(options);
             options.faults = vec![LinkFault::LaggingReplica.into()];
-        } => PatchedAppend = PatchedAppend::new(ON_REPLICA, "false")?;
+        } => ReplicaBelieved = ReplicaBelieved::new(ON_REPLICA)?;
     ReplacedNodeKept "replaced_node_kept": "a connection whose node answers MOVED, ASK or READONLY stays open",
         |options| {
             AUDIT(options);

@@ -1,14 +1,15 @@
 //! The command line as a whole; each command's own arguments are in its file.
 
-use std::{fmt, ops::RangeInclusive, time::Duration};
+use std::{fmt, ops::RangeInclusive, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
 use haechi_store_redis::{Durability, chain::Sequence};
 
 use crate::{
     audit_append, audit_export, audit_follow, audit_head, audit_repair, audit_resolve,
-    audit_verify, bench_audit, bench_vault, keys_init, keys_rotate, keys_status, not_built, ready,
-    vault_detokenize, vault_list, vault_purge, vault_resolve, vault_reveal, vault_tokenize,
+    audit_resume, audit_verify, bench_audit, bench_vault, keys_init, keys_rotate, keys_status,
+    ready, vault_detokenize, vault_list, vault_purge, vault_resolve, vault_resume, vault_reveal,
+    vault_tokenize,
 };
 
 /// A tamper-evident audit chain and a token vault that any number of replicas share in Redis
@@ -73,6 +74,11 @@ pub(crate) struct Global {
     #[arg(long, global = true, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
     pub(crate) deadline: Duration,
 
+    /// Keep in this file what this process sees of chain and vault: a rollback is then found after
+    /// a restart, too; one file a process
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) seen: Option<PathBuf>,
+
     /// Print summaries on stdout as well, as JSON lines
     #[arg(long, global = true)]
     pub(crate) json: bool,
@@ -118,9 +124,8 @@ pub(crate) enum AuditCommand {
     Follow(audit_follow::Args),
     /// Rebuild the head from the verified list, when the keys disagree
     Repair(audit_repair::Args),
-    /// Go on after a rollback (not built yet in this version)
-    #[command(disable_help_flag = true, hide = true)]
-    Resume(not_built::Args),
+    /// Go on after a rollback; leaves a record of what was lost
+    Resume(audit_resume::Args),
 }
 
 #[derive(Args, Debug)]
@@ -149,6 +154,8 @@ pub(crate) enum VaultCommand {
     List(vault_list::Args),
     /// Tell what became of a mutation whose outcome was unknown
     Resolve(vault_resolve::Args),
+    /// Go on after a rollback of the vault; the audit chain says so
+    Resume(vault_resume::Args),
 }
 
 #[derive(Args, Debug)]

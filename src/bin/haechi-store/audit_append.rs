@@ -14,7 +14,7 @@ use std::{
 use haechi_store_redis::{
     AppendError, NotApplied, OpenError, ReadError,
     audit::{Appended, AuditSink, FileAnchors, store::AuditStore},
-    chain::{Event, Head},
+    chain::{Event, Head, LostRange},
 };
 use redis::Client;
 
@@ -62,6 +62,10 @@ pub(crate) struct Args {
     /// Append {"line","handle"} to this file for each event, on disk before the event is sent
     #[arg(long, value_name = "FILE")]
     tickets: Option<PathBuf>,
+    /// Go on after the loss of these records, once `audit resume` has left a record of it; as in
+    /// 120..134, both included
+    #[arg(long, value_name = "A..B")]
+    accept: Vec<LostRange>,
 }
 
 /// How an append ended.
@@ -142,7 +146,9 @@ pub(crate) async fn run(args: Args, global: &Global, console: &Console) -> Resul
 }
 
 async fn start(args: &Args, global: &Global, client: Client) -> Result<AuditSink, Failure> {
-    let mut builder = global.builder();
+    let accepted = args.accept.iter();
+    let builder = global.seeing_builder()?;
+    let mut builder = accepted.fold(builder, |builder, lost| builder.accept(*lost));
     if args.tickets.is_some() {
         // What is resolved later is searched from here on.
         let tail = global.store(&client).tail(None).await;

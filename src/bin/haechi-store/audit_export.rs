@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use haechi_store_redis::{
-    Corrupt, ReadError,
+    Builder, Corrupt, ReadError,
     audit::{
         Pages,
         store::{AuditStore, Seen, Tail},
@@ -51,8 +51,12 @@ pub(crate) async fn run(args: Args, global: &Global, console: &Console) -> Resul
     let client = global.client()?;
     let (reading, read_from) = reading::open(global, &client, console).await?;
     let printed = match reading {
-        Reading::Scripts(store) => export(&args, &store, &client, console).await?,
-        Reading::Plain(store) => export(&args, &store, &client, console).await?,
+        Reading::Scripts(store) => {
+            let seeing = global.seeing_builder()?;
+            export(&args, &store, seeing, &client, console).await?
+        }
+        // What is seen here may be behind.
+        Reading::Plain(store) => export(&args, &store, global.builder(), &client, console).await?,
     };
     if console.json() {
         let mut summary = serde_json::json!({ "records": printed });
@@ -68,10 +72,11 @@ pub(crate) async fn run(args: Args, global: &Global, console: &Console) -> Resul
 async fn export(
     args: &Args,
     store: &impl AuditStore,
+    seeing: Builder,
     client: &Client,
     console: &Console,
 ) -> Result<u64, Failure> {
-    let before = match store.tail(None).await.map_err(ReadError::from) {
+    let before = match seeing.check_seen(store).await {
         Ok(tail) => tail,
         // The list can still be read, but not by sequence.
         Err(ReadError::Corrupt(corrupt @ Corrupt::Diverged { .. }))

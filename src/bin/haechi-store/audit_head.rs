@@ -1,11 +1,10 @@
 //! `audit head`: the end of the chain.
 
-use haechi_store_redis::{ReadError, audit::store::AuditStore, chain::Head};
+use haechi_store_redis::chain::Head;
 use serde::Serialize;
 
 use crate::{
     args::Global,
-    connection::read_failure,
     console::{self, Console},
     exit::{Exit, Failure},
 };
@@ -30,8 +29,7 @@ struct Answer {
 
 pub(crate) async fn run(_: Args, global: &Global, _: &Console) -> Result<Exit, Failure> {
     let client = global.client()?;
-    let tail = global.store(&client).tail(None).await;
-    let tail = tail.map_err(|error| read_failure(&client, &ReadError::from(error)))?;
+    let tail = global.seen_tail(&client, &global.store(&client)).await?;
     let answer = Answer {
         sequence: tail.head.len(),
         event_hash: match tail.head {

@@ -6,9 +6,9 @@ use std::{
 };
 
 use haechi_store_redis::{
-    Corrupt, ReadError,
+    Builder, Corrupt, ReadError,
     audit::{Pages, store::AuditStore},
-    chain::{Fault, Head, Verifier},
+    chain::{AcceptedLoss, Fault, Head, LostRange, Verifier},
 };
 use redis::Client;
 use serde::Serialize;
@@ -29,6 +29,7 @@ use crate::{
 Prints {\"valid\":true,\"records\",\"headHash\"}, or {\"valid\":false,\"records\",\"reason\", …} and exits 1;
 `records` counts the good ones before the first fault. In Redis the stored head is compared too. A
 replica of Redis, which may be behind, is read too, and labelled: \"readFrom\":\"replica\".
+`acceptedLosses` lists what the chain's own records say was lost in rollbacks.
 
 Example:
   haechi-store audit verify --anchors anchors-a.jsonl --anchors anchors-b.jsonl
@@ -41,6 +42,11 @@ pub(crate) struct Args {
     /// Compare with the anchors in this file as well; may be given several times
     #[arg(long, value_name = "FILE")]
     anchors: Vec<PathBuf>,
+
+    /// Accept that anchors of these records attest others, or more than there are, if the chain has
+    /// a record that accepts just this loss; as in 120..134, both included
+    #[arg(long, value_name = "A..B")]
+    accept: Vec<LostRange>,
 
     /// Go on past the first fault and print every one, each on a line before the result
     #[arg(long)]
@@ -68,6 +74,30 @@ struct Answer {
     anchored: Option<AnchorCounts>,
     #[serde(skip_serializing_if = "Option::is_none")]
     read_from: ReadFrom,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    accepted_losses: Vec<Accepted>,
+}
+
+/// A loss that a record of the chain accepts.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Accepted {
+    sequence: u64,
+    from: u64,
+    to: u64,
+    head_hash: String,
+}
+
+impl From<&AcceptedLoss> for Accepted {
+    fn from(accepted: &AcceptedLoss) -> Self {
+        let AcceptedLoss { position, loss, .. } = accepted;
+        Self {
+            sequence: position.sequence.get(),
+            from: loss.range.first().get(),
+            to: loss.range.last().get(),
+            head_hash: loss.head_hash.to_text(),
+        }
+    }
 }
 
 /// The location of a fault.
@@ -100,7 +130,7 @@ struct FaultLine {
 }
 
 pub(crate) async fn run(args: Args, global: &Global, console: &Console) -> Result<Exit, Failure> {
-    let mut verifier = Verifier::new();
+    let mut verifier = Verifier::new().accepting(args.accept);
     if !args.anchors.is_empty() {
         verifier = verifier.with_anchors(read_anchors(&args.anchors)?);
     }
@@ -175,11 +205,14 @@ impl Verification {
         match reading {
             Reading::Scripts(store) => {
                 let key = &store.keys().chain;
-                self.stored(&store, key, &client, console).await
+                let seeing = global.seeing_builder()?;
+                self.stored(&store, key, seeing, &client, console).await
             }
             Reading::Plain(store) => {
                 let key = &store.keys().chain;
-                self.stored(&store, key, &client, console).await
+                // What is seen here may be behind.
+                let seeing = global.builder();
+                self.stored(&store, key, seeing, &client, console).await
             }
         }
     }
@@ -189,12 +222,13 @@ impl Verification {
         &mut self,
         store: &impl AuditStore,
         list: &str,
+        seeing: Builder,
         client: &Client,
         console: &Console,
     ) -> Result<(), Failure> {
         // The list is verified even if the head disagrees, to show how far it
         // is valid.
-        let (mut pages, tail) = match store.tail(None).await.map_err(ReadError::from) {
+        let (mut pages, tail) = match seeing.check_seen(store).await {
             Ok(tail) => (Pages::over(store, 0, tail.length), Some(tail)),
             Err(ReadError::Corrupt(corrupt)) => {
                 let is_list = !matches!(&corrupt, Corrupt::WrongType { key, .. } if key == list);
@@ -286,6 +320,7 @@ impl Verification {
                 torn: verdict.torn_anchors,
             }),
             read_from: self.read_from,
+            accepted_losses: verdict.accepted.iter().map(Accepted::from).collect(),
         };
         let written = console::json_line(&mut self.out, &answer).and_then(|()| self.out.flush());
         console::unless_closed(written)?;
@@ -309,6 +344,12 @@ impl Verification {
                     format!(", {} anchors agree", anchored.count)
                 });
             console.note(&format!("valid: {} records{anchors}", answer.records));
+            for lost in &answer.accepted_losses {
+                console.warn(&format!(
+                    "sequence {} accepts that the records {}..{} of another history were lost",
+                    lost.sequence, lost.from, lost.to
+                ));
+            }
             return Exit::Success;
         };
         let Place {

@@ -2,7 +2,8 @@
 //! password.
 
 use haechi_store_redis::{
-    Builder, Corrupt, ReadError,
+    Builder, Corrupt, ReadError, SeenFile,
+    audit::store::Tail,
     redis::{AuditPrefix, RedisAuditStore, Timeouts, VaultPrefix},
 };
 use redis::{Client, IntoConnectionInfo};
@@ -40,6 +41,32 @@ impl Global {
             .deadline(self.deadline)
             .timeouts(timeouts)
             .durability(self.durability)
+    }
+
+    /// A builder with the options, and what this process has seen.
+    pub(crate) fn seeing_builder(&self) -> Result<Builder, Failure> {
+        let builder = self.builder();
+        let Some(path) = &self.seen else {
+            return Ok(builder);
+        };
+        let file = SeenFile::open(path).map_err(|error| {
+            Failure::error(format!(
+                "the file {} of what this process has seen cannot be used: {error}; nothing was \
+                 done. Restore it, or move it away, if a rollback before now need not be found",
+                path.display()
+            ))
+        })?;
+        Ok(builder.seen_file(file))
+    }
+
+    /// The end of the chain, if it has what this process has seen of it.
+    pub(crate) async fn seen_tail(
+        &self,
+        client: &Client,
+        store: &RedisAuditStore,
+    ) -> Result<Tail, Failure> {
+        let tail = self.seeing_builder()?.check_seen(store).await;
+        tail.map_err(|error| read_failure(client, &error))
     }
 
     /// The chain, for reading.

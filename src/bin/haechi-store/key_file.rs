@@ -30,6 +30,20 @@ impl KeyFileArg {
     }
 }
 
+/// As [`KeyFileArg`], where a key is not required.
+#[derive(clap::Args, Debug)]
+pub(crate) struct OptionalKeyFile {
+    /// The key file that the replicas share
+    #[arg(long, value_name = "FILE")]
+    key_file: Option<PathBuf>,
+}
+
+impl OptionalKeyFile {
+    pub(crate) fn open(&self) -> Option<KeyFile> {
+        self.key_file.as_ref().map(KeyFile::new)
+    }
+}
+
 /// The printed properties of a key, without the key.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]

@@ -14,6 +14,7 @@ mod audit_follow;
 mod audit_head;
 mod audit_repair;
 mod audit_resolve;
+mod audit_resume;
 mod audit_verify;
 mod bench;
 mod bench_audit;
@@ -27,7 +28,6 @@ mod key_file;
 mod keys_init;
 mod keys_rotate;
 mod keys_status;
-mod not_built;
 mod reading;
 mod ready;
 mod resolved;
@@ -38,6 +38,7 @@ mod vault_list;
 mod vault_open;
 mod vault_purge;
 mod vault_resolve;
+mod vault_resume;
 mod vault_reveal;
 mod vault_tokenize;
 
@@ -88,7 +89,7 @@ async fn run(cli: Cli, console: &Console) -> Result<Exit, Failure> {
             AuditCommand::Resolve(args) => audit_resolve::run(args, global, console).await,
             AuditCommand::Follow(args) => audit_follow::run(args, global, console).await,
             AuditCommand::Repair(args) => audit_repair::run(args, global, console).await,
-            AuditCommand::Resume(_) => Err(not_built::failure("audit resume")),
+            AuditCommand::Resume(args) => audit_resume::run(args, global, console).await,
         },
         Command::Ready(args) => ready::run(args, global, console).await,
         Command::Bench(bench) => match bench.command {
@@ -117,5 +118,6 @@ async fn vault_command(
         VaultCommand::PurgeExpired(args) => vault_purge::run_expired(args, global, console).await,
         VaultCommand::Resolve(args) => vault_resolve::run(args, global, console).await,
         VaultCommand::List(args) => vault_list::run(args, global, console).await,
+        VaultCommand::Resume(args) => vault_resume::run(args, global, console).await,
     }
 }

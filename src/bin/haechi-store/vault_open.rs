@@ -53,7 +53,8 @@ impl Open {
         let client = global.client()?;
         let keys = open_keys(keys.open()).await?;
         let place = place(&client);
-        let opened = global.builder().open(client.clone(), keys.clone(), policy);
+        let builder = global.seeing_builder()?;
+        let opened = builder.open(client.clone(), keys.clone(), policy);
         let (audit, vault) = opened.await.map_err(|OpenError { reason, cause, .. }| {
             Failure::negative(format!(
                 "Redis at {place} is not fit for a vault, nothing was done: {reason}: {cause}"
@@ -79,7 +80,7 @@ impl Open {
     }
 }
 
-async fn open_keys(file: KeyFile) -> Result<Arc<LocalKeys>, Failure> {
+pub(crate) async fn open_keys(file: KeyFile) -> Result<Arc<LocalKeys>, Failure> {
     let keys = LocalKeys::open(file, SystemClock::new(), SystemEntropy, Counting::Persisted).await;
     Ok(Arc::new(keys?))
 }

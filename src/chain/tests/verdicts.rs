@@ -1,8 +1,8 @@
 //! Verification beyond the vectors: invalid lines, conflicts, several faults.
 
 use crate::chain::{
-    Anchor, Anchors, Event, EventHash, Fault, Head, InvalidLine, Reason, Record, Sequence, Verdict,
-    Verifier,
+    Anchor, Anchors, Event, EventHash, Fault, Head, InvalidLine, Loss, LostRange, Reason, Record,
+    Sequence, Verdict, Verifier,
 };
 
 fn chain(length: usize) -> Vec<Record> {
@@ -304,4 +304,70 @@ fn the_verifier_is_at_the_last_records_position() {
         assert_eq!(verifier.position(), Head::At(record.position()));
     }
     assert_eq!(verifier.lines(), 3);
+}
+
+/// Would catch an acceptance that counts without its record or for another range,
+/// one that excuses more than anchors, and faults that are named out of order.
+#[test]
+fn anchors_of_an_accepted_loss_are_excused() {
+    let lost = chain(6);
+    let loss = Loss {
+        range: "3..6".parse().unwrap(),
+        head_hash: hash(&lost[5]),
+    };
+    let event = loss.accepted("2026-01-01T00:00:00.000Z", None).unwrap();
+    let mut records = chain(2);
+    for event in [event, Event::from_json(r#"{"id":"on"}"#).unwrap()] {
+        let head = Head::At(records[records.len() - 1].position());
+        records.push(event.seal(None, &head).unwrap());
+    }
+    let at = |record: &Record| (record.position().sequence.get(), hash(record));
+    let told = |accept: &str, more: Option<(u64, EventHash)>, records: &[Record]| {
+        let anchored = lost.iter().skip(2).map(at).chain(more);
+        let verifier = Verifier::new().with_anchors(anchors(anchored));
+        let accept: LostRange = accept.parse().unwrap();
+        let verdict = run(verifier.accepting([accept]), &lines(records)).1;
+        let losses: Vec<Loss> = verdict
+            .accepted
+            .iter()
+            .map(|accepted| accepted.loss)
+            .collect();
+        let fault = verdict.fault.map(|fault| fault.reason.to_string());
+        (fault.unwrap_or_default(), verdict.records, losses)
+    };
+    assert_eq!(told("3..6", None, &records), (String::new(), 4, vec![loss]));
+    // The new history is anchored, too.
+    let anew = Some(at(&records[3]));
+    assert_eq!(told("3..6", anew, &records).0, "");
+    let mismatch = "anchor hash mismatch at sequence 3";
+    assert_eq!(told("4..6", None, &records).0, mismatch);
+    assert_eq!(
+        told("3..7", None, &records),
+        (mismatch.to_owned(), 2, vec![loss])
+    );
+    assert_eq!(
+        told("3..6", None, &records[..2]).0,
+        "tail truncation: chain has 2 records but anchor attests sequence 6"
+    );
+    let beyond = Some((9, hash(&lost[0])));
+    assert_eq!(
+        told("3..6", beyond, &records).0,
+        "tail truncation: chain has 4 records but anchor attests sequence 9"
+    );
+    let standing = Some((1, hash(&lost[5])));
+    assert_eq!(
+        told("3..6", standing, &records).0,
+        "anchor hash mismatch at sequence 1"
+    );
+    let mut damaged = lines(&records);
+    damaged[3] = damaged[3].replace("\"on\"", "\"off\"");
+    let anchored = anchors(lost.iter().skip(2).map(at));
+    let verifier = Verifier::new()
+        .with_anchors(anchored)
+        .accepting([loss.range]);
+    let verdict = run(verifier, &damaged).1;
+    assert_eq!(
+        verdict.fault.unwrap().reason.to_string(),
+        "event hash mismatch"
+    );
 }

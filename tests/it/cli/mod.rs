@@ -13,6 +13,7 @@ mod refusals;
 mod repair;
 mod replica;
 mod resolve;
+mod resume;
 mod vault;
 mod verify;
 

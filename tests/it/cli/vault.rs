@@ -293,3 +293,32 @@ fn usage_errors_and_a_closed_stdout_disclose_nothing() {
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(said.contains("lines 1 to 1"), "{said}");
 }
+
+/// Would catch a vault whose rollback a restart does not notice, and an acceptance
+/// that is not audited or not kept.
+#[test]
+fn a_rolled_back_vault_is_resumed() {
+    let place = Place::new();
+    let seen = place.directory.path().join("seen.json");
+    let seen = ["--seen", seen.to_str().unwrap()];
+    place
+        .tokenize(&seen, b"anna@example.com\nbert@example.com\n")
+        .exits(0);
+    let nothing = place.vault(&[&["resume", "--accept", "1..2"], &seen[..]].concat(), b"");
+    assert!(nothing.exits(1).stderr.contains("nothing to accept"));
+    tell(&place.server, &["FLUSHALL"]);
+    let refused = place.tokenize(&seen, b"late@example.com\n").exits(1);
+    assert!(
+        refused.stderr.contains("vault resume --accept"),
+        "{refused:?}"
+    );
+    let resumed = place.vault(&[&["resume", "--accept", "1..2"], &seen[..]].concat(), b"");
+    assert_eq!(resumed.exits(0).answer()["lost"], "1..2");
+    place.tokenize(&seen, b"on@example.com\n").exits(0);
+    let exported = on(&place.server, &["audit", "export"], b"").exits(0);
+    assert!(
+        exported.stdout.contains("token-vault:rollback-accepted"),
+        "{exported:?}"
+    );
+    place.vault(&["resume", "--accept", "1..2"], b"").exits(2);
+}

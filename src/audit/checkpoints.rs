@@ -1,0 +1,99 @@
+//! Positions of the chain that a process has seen.
+
+use crate::chain::Position;
+
+/// Some of the positions that a process has seen, in order: the highest, and
+/// fewer and fewer before it. After a rollback they show what still stands. At
+/// most about 54, whatever the chain's length.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Checkpoints(Vec<Position>);
+
+impl Checkpoints {
+    /// The highest position.
+    #[must_use]
+    pub fn last(&self) -> Option<Position> {
+        self.0.last().copied()
+    }
+
+    /// All of them, in order.
+    #[must_use]
+    pub fn positions(&self) -> &[Position] {
+        &self.0
+    }
+
+    /// Adds a position of the same chain. One that is not higher than the last
+    /// changes nothing.
+    pub fn add(&mut self, position: Position) {
+        if self
+            .0
+            .last()
+            .is_some_and(|last| last.sequence >= position.sequence)
+        {
+            return;
+        }
+        self.0.push(position);
+        // The oldest of those whose distance from the highest is between two
+        // powers of two.
+        let mut kept = None;
+        self.0.retain(|earlier| {
+            let distance = position.sequence.get() - earlier.sequence.get();
+            let class = distance.checked_ilog2();
+            let is_first = kept != Some(class);
+            kept = Some(class);
+            is_first
+        });
+    }
+
+    /// Keeps the first `count`.
+    pub(super) fn truncate(&mut self, count: usize) {
+        self.0.truncate(count);
+    }
+}
+
+impl FromIterator<Position> for Checkpoints {
+    fn from_iter<I: IntoIterator<Item = Position>>(positions: I) -> Self {
+        let mut checkpoints = Self::default();
+        positions
+            .into_iter()
+            .for_each(|position| checkpoints.add(position));
+        checkpoints
+    }
+}
+
+impl From<Position> for Checkpoints {
+    fn from(position: Position) -> Self {
+        Self(vec![position])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chain::{EventHash, Sequence};
+
+    /// Would catch checkpoints that grow with the chain, and gaps near the head
+    /// or in proportion to the distance.
+    #[test]
+    fn checkpoints_are_dense_near_the_head() {
+        let position = |sequence| Position {
+            sequence: Sequence::new(sequence).unwrap(),
+            event_hash: EventHash::from_bytes([0; 32]),
+        };
+        let mut checkpoints = Checkpoints::default();
+        for head in 1..=10_000 {
+            checkpoints.add(position(head));
+            checkpoints.add(position(head.div_ceil(2)));
+            let kept: Vec<u64> = checkpoints
+                .positions()
+                .iter()
+                .map(|kept| kept.sequence.get())
+                .collect();
+            assert_eq!((kept[0], kept[kept.len() - 1]), (1, head));
+            assert!(kept.len() < 20, "{kept:?}");
+            for pair in kept.windows(2) {
+                let distance = head - pair[0];
+                assert!(pair[1] - pair[0] <= (distance * 7 / 8).max(1), "{kept:?}");
+            }
+        }
+    }
+}

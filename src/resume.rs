@@ -1,0 +1,180 @@
+//! Going on after data was lost: an explicit act, recorded in the chain.
+
+use std::{future::Future, pin::Pin};
+
+use crate::{
+    audit::{Appended, AuditSink, Checkpoints, LossKeys, standing, store::AuditStore, store::Seen},
+    chain::{Loss, LostRange, Position, Sequence},
+    clock::{Clock, iso8601},
+    crypto::{CryptoProvider, MacError},
+    entropy::Entropy,
+    error::{AppendError, ReadError},
+    sync::Arc,
+};
+
+/// Separates the codes of accepted losses from all others under the same keys.
+const DOMAIN: &str = "haechi:audit:rollback-accepted:v1";
+
+/// Why no loss was accepted. But for [`ResumeError::Append`], nothing was
+/// appended.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ResumeError {
+    /// Nothing that was seen is known to be gone.
+    #[error(
+        "nothing to accept: sequence {0} is as it was seen, or was trimmed away; appending goes on"
+    )]
+    NothingLost(Sequence),
+
+    /// It is not known what was seen.
+    #[error(
+        "it is not known what was lost: give the file of what this process had seen (--seen), its \
+         anchors (--anchors), or the hash from its error message (--head-hash)"
+    )]
+    NothingSeen,
+
+    /// The range does not end with the last sequence that was seen.
+    #[error("sequence {seen} was seen and is gone; accept up to it: --accept {first}..{seen}")]
+    NotTheLast {
+        /// The highest sequence seen.
+        seen: Sequence,
+        /// The first of the range.
+        first: Sequence,
+    },
+
+    /// The range begins with what still stands, or after what is gone, too.
+    #[error("{what}; accept from {first} on: --accept {first}..{seen}")]
+    NotTheFirst {
+        /// What is wrong.
+        what: String,
+        /// Where the range has to begin.
+        first: Sequence,
+        /// The highest sequence seen.
+        seen: Sequence,
+    },
+
+    /// The chain could not be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+
+    /// The keys could not be used.
+    #[error(transparent)]
+    Keys(#[from] MacError),
+
+    /// The record was not appended, or its outcome is unknown.
+    #[error(transparent)]
+    Append(#[from] AppendError),
+}
+
+/// The keys that the replicas share.
+pub(crate) struct SharedKeys<P>(pub(crate) Arc<P>);
+
+impl<P: CryptoProvider> SharedKeys<P> {
+    /// The codes of `loss`, by the active key first.
+    async fn codes(&self, loss: &Loss) -> Result<Vec<String>, MacError> {
+        let data = loss.authenticated();
+        let codes = self.0.hmacs(data.as_bytes(), DOMAIN);
+        Ok(codes
+            .await?
+            .iter()
+            .map(crate::crypto::KeyedMac::hex)
+            .collect())
+    }
+}
+
+impl<P: CryptoProvider> LossKeys for SharedKeys<P> {
+    fn verifies<'a>(
+        &'a self,
+        loss: &'a Loss,
+        mac: &'a str,
+    ) -> Pin<Box<dyn Future<Output = bool> + Send + 'a>> {
+        Box::pin(async move {
+            let codes = self.codes(loss).await.unwrap_or_default();
+            codes
+                .iter()
+                .any(|code| equal(code.as_bytes(), mac.as_bytes()))
+        })
+    }
+}
+
+/// Compares in a time that does not depend on where they differ.
+fn equal(one: &[u8], other: &[u8]) -> bool {
+    one.len() == other.len()
+        && one
+            .iter()
+            .zip(other)
+            .fold(0, |differ, (a, b)| differ | (a ^ b))
+            == 0
+}
+
+/// Appends, through `sink`, the record that accepts the loss of `lost`, of which
+/// `seen` is known; with `keys`, one that the other replicas with these keys go
+/// on from. Returns its position, and what was seen and stands, the record
+/// included. `sink` must not know of what was lost.
+pub(crate) async fn accept<S: AuditStore, P: CryptoProvider, C: Clock, E: Entropy>(
+    store: &S,
+    sink: &AuditSink<C, E>,
+    clock: &C,
+    seen: &Checkpoints,
+    lost: LostRange,
+    keys: Option<&SharedKeys<P>>,
+) -> Result<(Appended, Checkpoints), ResumeError> {
+    let last = seen.last().ok_or(ResumeError::NothingSeen)?;
+    let loss = gone(store, seen, last, lost).await?;
+    let mac = match keys {
+        Some(keys) => keys.codes(&loss).await?.into_iter().next(),
+        None => None,
+    };
+    let event = loss.accepted(&iso8601(clock.wall()), mac.as_deref());
+    let appended = sink.record(event.map_err(AppendError::from)?).await?;
+    let standing = standing(store, seen).await?.0;
+    let mut stand: Checkpoints = seen.positions()[..standing].iter().copied().collect();
+    stand.add(appended.position);
+    Ok((appended, stand))
+}
+
+/// The loss, if `lost` names what is gone.
+async fn gone<S: AuditStore>(
+    store: &S,
+    seen: &Checkpoints,
+    last: Position,
+    lost: LostRange,
+) -> Result<Loss, ResumeError> {
+    let tail = store.tail(Some(last)).await.map_err(ReadError::from)?;
+    if !matches!(tail.seen, Seen::Gone { .. }) {
+        return Err(ResumeError::NothingLost(last.sequence));
+    }
+    if lost.last() != last.sequence {
+        return Err(ResumeError::NotTheLast {
+            seen: last.sequence,
+            first: lost.first().min(last.sequence),
+        });
+    }
+    let (stand, standing) = standing(store, seen).await?;
+    let not_the_first = |what: String, first| ResumeError::NotTheFirst {
+        what,
+        first,
+        seen: last.sequence,
+    };
+    if let Some(standing) = standing
+        && standing.sequence >= lost.first()
+    {
+        let first = standing.sequence.next().unwrap_or(standing.sequence);
+        return Err(not_the_first(
+            format!("sequence {} still stands", standing.sequence),
+            first,
+        ));
+    }
+    if let Some(gone) = seen.positions().get(stand)
+        && gone.sequence < lost.first()
+    {
+        return Err(not_the_first(
+            format!("sequence {} is gone, too", gone.sequence),
+            gone.sequence,
+        ));
+    }
+    Ok(Loss {
+        range: lost,
+        head_hash: last.event_hash,
+    })
+}

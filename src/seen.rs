@@ -1,0 +1,348 @@
+//! What a process has seen of chains and vaults, in a file, so that a rollback is
+//! found after a restart, too.
+//!
+//! It does not know what is concluded from it.
+
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde::{Deserialize, Serialize};
+use tokio::{runtime::Handle, sync::Notify};
+
+use crate::{
+    chain::{EventHash, Position, Sequence},
+    files::{self, open_regular, sync_directory},
+    sync::{Arc, Mutex, lock},
+};
+
+/// A file of what one process has seen. Clones share it.
+///
+/// Changes are written in the background, the newest whenever the write before
+/// has ended: a crash loses those of a few milliseconds, and a rollback of just
+/// these is then not found. The file is replaced as a whole, and fsynced. One file
+/// may hold several chains and vaults, by their prefixes; each process needs a
+/// file of its own.
+#[derive(Clone)]
+pub struct SeenFile(Arc<Shared>);
+
+struct Shared {
+    path: PathBuf,
+    state: Mutex<State>,
+    /// Locked before the state, during a write: what was changed before a call of
+    /// `save` is in the file when it returns.
+    writing: Mutex<()>,
+    changed: Notify,
+}
+
+struct State {
+    content: Content,
+    is_saved: bool,
+    failures: u64,
+}
+
+#[derive(Clone, Default, Serialize, Deserialize)]
+struct Content {
+    chains: BTreeMap<String, Vec<Place>>,
+    vaults: BTreeMap<String, SeenVault>,
+}
+
+/// A position in the form of anchors and heads.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Place {
+    sequence: u64,
+    event_hash: String,
+}
+
+/// What was seen of a vault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct SeenVault {
+    pub(crate) version: u64,
+    /// The newest receipt: its mutation and its number.
+    pub(crate) receipt: Option<(Id, u64)>,
+}
+
+/// 16 bytes, as 22 characters of base64url.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub(crate) struct Id(pub(crate) [u8; 16]);
+
+impl From<Id> for String {
+    fn from(id: Id) -> Self {
+        URL_SAFE_NO_PAD.encode(id.0)
+    }
+}
+
+impl TryFrom<String> for Id {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        let bytes = URL_SAFE_NO_PAD.decode(text).ok();
+        let id = bytes.and_then(|bytes| bytes.try_into().ok());
+        id.map(Self).ok_or("not 22 characters of base64url")
+    }
+}
+
+impl SeenFile {
+    /// Reads the file at `path`; an absent one is made at the first change, with
+    /// mode 0600. Blocks for as long as the medium does.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be read, or is not one of this kind.
+    pub fn open(path: impl AsRef<Path>) -> io::Result<Self> {
+        let path = path.as_ref().to_owned();
+        let mut options = fs::OpenOptions::new();
+        let content = match open_regular(options.read(true), &path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Content::default(),
+            opened => {
+                let content: Content = serde_json::from_reader(io::BufReader::new(opened?))?;
+                if !content
+                    .chains
+                    .values()
+                    .flatten()
+                    .all(|place| place.position().is_some())
+                {
+                    return Err(io::Error::other("it holds a position that is none"));
+                }
+                content
+            }
+        };
+        let state = State {
+            content,
+            is_saved: true,
+            failures: 0,
+        };
+        Ok(Self(Arc::new(Shared {
+            path,
+            state: Mutex::new(state),
+            writing: Mutex::new(()),
+            changed: Notify::new(),
+        })))
+    }
+
+    /// Writes what has changed. Blocks for as long as the medium does.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be written; the change is written again next time.
+    pub fn save(&self) -> io::Result<()> {
+        let _writing = lock(&self.0.writing);
+        let text = {
+            let mut state = lock(&self.0.state);
+            if state.is_saved {
+                return Ok(());
+            }
+            state.is_saved = true;
+            serde_json::to_string(&state.content)?
+        };
+        let path = &self.0.path;
+        let owner = fs::metadata(path).ok();
+        let saved = files::replace(path, &text, owner.as_ref()).and_then(|()| sync_directory(path));
+        if saved.is_err() {
+            let mut state = lock(&self.0.state);
+            state.is_saved = false;
+            state.failures += 1;
+        }
+        saved
+    }
+
+    /// How often the file could not be written.
+    #[must_use]
+    pub fn failures(&self) -> u64 {
+        lock(&self.0.state).failures
+    }
+
+    /// What it holds for the keys with this prefix.
+    pub(crate) fn entry(&self, prefix: impl Into<String>) -> SeenEntry {
+        SeenEntry {
+            file: self.clone(),
+            prefix: prefix.into(),
+        }
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&mut Content) -> T) {
+        let mut state = lock(&self.0.state);
+        change(&mut state.content);
+        state.is_saved = false;
+        drop(state);
+        self.0.changed.notify_one();
+    }
+
+    /// Writes changes until it is dropped; an unwritten one is retried at the next
+    /// change.
+    pub(crate) async fn keep(&self) {
+        loop {
+            self.0.changed.notified().await;
+            self.save_last().await;
+        }
+    }
+
+    /// Begins to write what has changed, on a thread for blocking work if there is a
+    /// runtime; waiting for it is optional. Failures are counted.
+    pub(crate) fn save_last(&self) -> impl Future<Output = ()> + Send + use<> {
+        let file = self.clone();
+        let work = move || drop(file.save());
+        let saving = match Handle::try_current() {
+            Ok(runtime) => Some(runtime.spawn_blocking(work)),
+            Err(_) => {
+                work();
+                None
+            }
+        };
+        async move {
+            if let Some(saving) = saving {
+                let _ = saving.await;
+            }
+        }
+    }
+}
+
+/// What a [`SeenFile`] holds for the keys with one prefix.
+#[derive(Clone, Debug)]
+pub(crate) struct SeenEntry {
+    pub(crate) file: SeenFile,
+    prefix: String,
+}
+
+impl SeenEntry {
+    /// The positions seen of the chain, in order.
+    pub(crate) fn chain(&self) -> Vec<Position> {
+        let state = lock(&self.file.0.state);
+        let places = state.content.chains.get(&self.prefix);
+        places
+            .into_iter()
+            .flatten()
+            .filter_map(Place::position)
+            .collect()
+    }
+
+    pub(crate) fn set_chain(&self, seen: &[Position]) {
+        let (prefix, places) = (self.prefix.clone(), seen.iter().map(Place::of).collect());
+        self.file
+            .change(|content| content.chains.insert(prefix, places));
+    }
+
+    /// What was seen of the vault.
+    pub(crate) fn vault(&self) -> Option<SeenVault> {
+        let state = lock(&self.file.0.state);
+        state.content.vaults.get(&self.prefix).copied()
+    }
+
+    pub(crate) fn set_vault(&self, seen: SeenVault) {
+        let prefix = self.prefix.clone();
+        self.file
+            .change(|content| content.vaults.insert(prefix, seen));
+    }
+}
+
+impl std::fmt::Debug for SeenFile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("SeenFile").field(&self.0.path).finish()
+    }
+}
+
+impl Place {
+    fn of(position: &Position) -> Self {
+        Self {
+            sequence: position.sequence.get(),
+            event_hash: position.event_hash.to_text(),
+        }
+    }
+
+    fn position(&self) -> Option<Position> {
+        Some(Position {
+            sequence: Sequence::new(self.sequence)?,
+            event_hash: EventHash::parse(&self.event_hash)?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Would catch entries that are not read back, a file that others can read, and
+    /// a damaged one that counts as nothing seen.
+    #[test]
+    fn what_was_seen_reads_back() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("seen.json");
+        let file = SeenFile::open(&path).unwrap();
+        assert_eq!(file.entry("a:").chain(), []);
+        let position = |sequence| Position {
+            sequence: Sequence::new(sequence).unwrap(),
+            event_hash: EventHash::from_bytes([7; 32]),
+        };
+        let seen = SeenVault {
+            version: 7,
+            receipt: Some((Id([1; 16]), 9)),
+        };
+        file.entry("a:").set_chain(&[position(1), position(3)]);
+        file.entry("v:").set_vault(seen);
+        file.save().unwrap();
+        let again = SeenFile::open(&path).unwrap();
+        assert_eq!(again.entry("a:").chain(), [position(1), position(3)]);
+        assert_eq!(again.entry("b:").chain(), []);
+        assert_eq!(again.entry("v:").vault(), Some(seen));
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt as _;
+            let mode = fs::metadata(&path).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600);
+        }
+        for damaged in [
+            "",
+            "{}x",
+            r#"{"chains":{"a:":[{"sequence":0,"eventHash":""}]},"vaults":{}}"#,
+        ] {
+            fs::write(&path, damaged).unwrap();
+            assert!(SeenFile::open(&path).is_err(), "{damaged}");
+        }
+    }
+
+    /// Would catch a save that ends before the change is written, because another
+    /// save had begun to.
+    #[test]
+    fn what_was_changed_before_a_save_is_in_the_file_after_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("seen.json");
+        let file = SeenFile::open(&path).unwrap();
+        std::thread::scope(|scope| {
+            for prefix in ["a:", "b:"] {
+                let (file, path) = (&file, &path);
+                scope.spawn(move || {
+                    for version in 1..50 {
+                        let seen = SeenVault {
+                            version,
+                            receipt: None,
+                        };
+                        file.entry(prefix).set_vault(seen);
+                        file.save().unwrap();
+                        let read = SeenFile::open(path).unwrap();
+                        assert_eq!(read.entry(prefix).vault(), Some(seen));
+                    }
+                });
+            }
+        });
+    }
+
+    /// Would catch a change that is forgotten when it could not be written.
+    #[test]
+    fn a_change_is_written_once_it_can_be() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("later").join("seen.json");
+        let file = SeenFile::open(&path).unwrap();
+        file.save().unwrap();
+        file.entry("a:").set_chain(&[]);
+        assert!(file.save().is_err());
+        assert_eq!(file.failures(), 1);
+        fs::create_dir(directory.path().join("later")).unwrap();
+        file.save().unwrap();
+        assert!(path.exists());
+    }
+}

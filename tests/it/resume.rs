@@ -1,0 +1,322 @@
+//! Rollbacks that are found after a restart, and going on after them.
+
+use std::sync::Arc;
+
+use haechi_store_redis::{
+    AppendError, Builder, Corrupt, ResumeError, SeenFile,
+    audit::{Appended, AuditSink},
+    chain::{AcceptedLoss, LostRange, Position},
+    clock::SystemClock,
+    crypto::{Counting, LocalKeys, MemoryKeys, manage},
+    entropy::SystemEntropy,
+    vault::{Details, TokenType, VaultPolicy, VaultResumeError, Version},
+};
+use redis::aio::MultiplexedConnection;
+use redis_sim::server_process::RedisServer;
+
+use crate::support::{client, event, raw, run, server, store, verified};
+
+type Keys = LocalKeys<MemoryKeys>;
+
+async fn keys() -> Arc<Keys> {
+    let (storage, clock) = (MemoryKeys::new(), SystemClock::new());
+    manage::init(&storage, &clock, &SystemEntropy)
+        .await
+        .unwrap();
+    let keys = LocalKeys::open(storage, clock, SystemEntropy, Counting::Persisted);
+    Arc::new(keys.await.unwrap())
+}
+
+fn range(text: &str) -> LostRange {
+    text.parse().unwrap()
+}
+
+async fn sink(server: &RedisServer) -> AuditSink {
+    Builder::new().open_audit(client(server)).await.unwrap()
+}
+
+async fn record(sink: &AuditSink, count: usize) -> Vec<Position> {
+    let mut positions = Vec::new();
+    for number in 0..count {
+        let end = sink.record(event(&format!("e{number}"))).await.unwrap();
+        positions.push(end.position);
+    }
+    positions
+}
+
+fn is_rolled_back(end: &Result<Appended, AppendError>) -> bool {
+    matches!(end, Err(AppendError::Corrupt(Corrupt::RolledBack(_))))
+}
+
+/// Keeps the keys of the chain, and puts them back: a restored snapshot.
+struct Snapshot(MultiplexedConnection);
+
+const CHAIN: [&str; 3] = ["chain", "head", "head:hash"];
+
+impl Snapshot {
+    async fn take(server: &RedisServer) -> Self {
+        let mut connection = raw(server).await;
+        for key in CHAIN {
+            run(
+                &mut connection,
+                &format!("COPY haechi:audit:{key} {key} REPLACE"),
+            )
+            .await;
+        }
+        Self(connection)
+    }
+
+    async fn restore(&mut self) {
+        for key in CHAIN {
+            run(&mut self.0, &format!("DEL haechi:audit:{key}")).await;
+            run(&mut self.0, &format!("COPY {key} haechi:audit:{key}")).await;
+        }
+    }
+}
+
+/// Would catch a rollback that a restarted process does not notice, and a file
+/// that is behind when the sink is closed.
+#[tokio::test]
+async fn what_was_seen_outlives_the_process() {
+    let server = server();
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("seen.json");
+    let open = || Builder::new().seen_file(SeenFile::open(&path).unwrap());
+    let before = sink(&server).await;
+    record(&before, 3).await;
+    let mut snapshot = Snapshot::take(&server).await;
+    let seen = open().open_audit(client(&server)).await.unwrap();
+    record(&seen, 2).await;
+    seen.close(std::time::Duration::from_secs(5)).await;
+    snapshot.restore().await;
+    record(&sink(&server).await, 4).await;
+
+    let restarted = open().open_audit(client(&server)).await.unwrap();
+    assert!(is_rolled_back(&restarted.record(event("late")).await));
+    let reader = Builder::new().audit_store(client(&server));
+    assert!(open().check_seen(&reader).await.is_err());
+    // Without the file nothing tells of it.
+    record(&sink(&server).await, 1).await;
+    assert_eq!(verified(&store(&server)).await.len(), 8);
+}
+
+/// Would catch a process that only reads, whose file does not follow what it has
+/// read.
+#[tokio::test]
+async fn who_only_reads_has_seen_it_too() {
+    let server = server();
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("seen.json");
+    let reader = Builder::new().audit_store(client(&server));
+    let look = async || {
+        let file = SeenFile::open(&path).unwrap();
+        Builder::new().seen_file(file).check_seen(&reader).await
+    };
+    record(&sink(&server).await, 3).await;
+    let mut snapshot = Snapshot::take(&server).await;
+    record(&sink(&server).await, 1).await;
+    look().await.unwrap();
+    record(&sink(&server).await, 1).await;
+    look().await.unwrap();
+    snapshot.restore().await;
+    assert!(look().await.is_err());
+    assert!(look().await.is_err());
+}
+
+/// Would catch a loss that is accepted though nothing was lost, or another one;
+/// and a record that does not tell what was lost.
+#[tokio::test]
+async fn only_what_was_lost_is_accepted() {
+    let server = server();
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("seen.json");
+    let open = || Builder::new().seen_file(SeenFile::open(&path).unwrap());
+    let resume = async |lost: &str| {
+        let resumed = open().resume::<_, Keys>(client(&server), range(lost), None);
+        resumed
+            .await
+            .map(|appended| appended.position.sequence.get())
+    };
+    assert!(matches!(
+        resume("1..5").await,
+        Err(ResumeError::NothingSeen)
+    ));
+    let first = open().open_audit(client(&server)).await.unwrap();
+    record(&first, 3).await;
+    let mut snapshot = Snapshot::take(&server).await;
+    let lost = record(&first, 2).await;
+    first.close(std::time::Duration::from_secs(5)).await;
+    assert!(matches!(
+        resume("4..5").await,
+        Err(ResumeError::NothingLost(_))
+    ));
+    snapshot.restore().await;
+    for (wrong, expected) in [
+        ("4..4", "--accept 4..5"),
+        ("4..6", "--accept 4..5"),
+        ("3..5", "--accept 4..5"),
+        ("5..5", "--accept 4..5"),
+    ] {
+        let message = resume(wrong).await.unwrap_err().to_string();
+        assert!(message.contains(expected), "{wrong}: {message}");
+    }
+    assert_eq!(verified(&store(&server)).await.len(), 3);
+    assert_eq!(resume("4..5").await.unwrap(), 4);
+    let chain = redis::cmd("LINDEX")
+        .arg("haechi:audit:chain")
+        .arg(3)
+        .to_owned();
+    let text: Vec<u8> = chain.query_async(&mut raw(&server).await).await.unwrap();
+    let accepted = AcceptedLoss::of_record(&text).unwrap();
+    assert_eq!(accepted.loss.range, range("4..5"));
+    assert_eq!(accepted.loss.head_hash, lost[1].event_hash);
+    // The file begins with what stands.
+    let again = open().open_audit(client(&server)).await.unwrap();
+    assert_eq!(record(&again, 1).await[0].sequence.get(), 5);
+}
+
+/// Would catch a replica that goes on without a record or with a forged one, one
+/// that does not go on with a record made under its keys, or although the loss was
+/// accepted for it.
+#[tokio::test]
+async fn replicas_go_on_when_they_meet_the_record() {
+    let server = server();
+    let (ours, others) = (keys().await, keys().await);
+    let with = async |keys: &Arc<Keys>| {
+        let open = Builder::new().open(client(&server), keys.clone(), VaultPolicy::default());
+        open.await.unwrap().0
+    };
+    let (shared, foreign) = (with(&ours).await, with(&others).await);
+    let told = Builder::new().accept(range("4..6"));
+    let told = told.open_audit(client(&server)).await.unwrap();
+    record(&shared, 2).await;
+    record(&foreign, 1).await;
+    let mut snapshot = Snapshot::take(&server).await;
+    for replica in [&foreign, &told, &shared] {
+        record(replica, 1).await;
+    }
+    snapshot.restore().await;
+    for replica in [&shared, &foreign, &told] {
+        assert!(is_rolled_back(&replica.record(event("late")).await));
+    }
+    // Regrown past what was seen.
+    record(&sink(&server).await, 5).await;
+    for replica in [&shared, &foreign, &told] {
+        assert!(is_rolled_back(&replica.record(event("late")).await));
+    }
+    let forged = r#"{"operation":"audit:rollback-accepted","timestamp":"",
+        "lost":{"from":4,"to":9,"headHash":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"},"mac":"00"}"#;
+    let forged = haechi_store_redis::chain::Event::from_json(forged).unwrap();
+    sink(&server).await.record(forged).await.unwrap();
+    for replica in [&shared, &foreign, &told] {
+        assert!(is_rolled_back(&replica.record(event("late")).await));
+    }
+    // The last replica had seen all; the others less.
+    let seen = shared.record(event("late")).await.unwrap_err();
+    let AppendError::Corrupt(Corrupt::RolledBack(rolled_back)) = seen else {
+        panic!("{seen}");
+    };
+    let resume = Builder::new().seen(rolled_back.seen);
+    let resumed = resume.resume(client(&server), range("4..6"), Some(ours.clone()));
+    assert_eq!(resumed.await.unwrap().position.sequence.get(), 10);
+    for replica in [&shared, &told] {
+        replica.record(event("on")).await.unwrap();
+    }
+    assert!(is_rolled_back(&foreign.record(event("late")).await));
+    assert_eq!(verified(&store(&server)).await.len(), 12);
+}
+
+/// Would catch the record of an earlier loss that is taken for the acceptance of a
+/// later one, of the same sequences.
+#[tokio::test]
+async fn each_loss_is_accepted_by_itself() {
+    let server = server();
+    let keys = keys().await;
+    let open = async || {
+        let open = Builder::new().open(client(&server), keys.clone(), VaultPolicy::default());
+        open.await.unwrap().0
+    };
+    let replica = open().await;
+    record(&replica, 2).await;
+    let mut snapshot = Snapshot::take(&server).await;
+    let seen = record(&replica, 4).await[3];
+    snapshot.restore().await;
+    let resume = Builder::new().seen(seen);
+    let resumed = resume.resume(client(&server), range("3..6"), Some(keys.clone()));
+    resumed.await.unwrap();
+    let mut snapshot = Snapshot::take(&server).await;
+    // One that goes on, and one that starts afterwards.
+    let late = open().await;
+    record(&replica, 1).await;
+    record(&late, 1).await;
+    record(&replica, 1).await;
+    snapshot.restore().await;
+    assert!(is_rolled_back(&replica.record(event("late")).await));
+    assert!(is_rolled_back(&late.record(event("late")).await));
+}
+
+/// Would catch a vault whose rollback is not noticed after a restart, one that goes
+/// on without an acceptance or with the wrong one, and an acceptance that is not
+/// audited.
+#[tokio::test]
+async fn a_vault_goes_on_when_its_loss_is_accepted() {
+    let server = server();
+    let keys = keys().await;
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("seen.json");
+    let open = async || {
+        let builder = Builder::new().seen_file(SeenFile::open(&path).unwrap());
+        let open = builder.open(client(&server), keys.clone(), VaultPolicy::default());
+        open.await.unwrap()
+    };
+    let email = TokenType::new("email").unwrap();
+    let (audit, vault) = open().await;
+    let mut connection = raw(&server).await;
+    for number in 0..3 {
+        let value = format!("{number}@example.com");
+        vault
+            .tokenize(&email, &value, Details::default())
+            .await
+            .unwrap();
+    }
+    let nothing = vault.resume(Version::new(3)..=Version::new(3)).await;
+    assert!(
+        matches!(nothing, Err(VaultResumeError::NothingLost(_))),
+        "{nothing:?}"
+    );
+    audit.close(std::time::Duration::from_secs(5)).await;
+    for key in ["tokens", "version", "receipts", "expiry"] {
+        run(&mut connection, &format!("DEL haechi:tv:{key}")).await;
+    }
+
+    let (audit, vault) = open().await;
+    let refused = vault
+        .tokenize(&email, "late@example.com", Details::default())
+        .await;
+    assert!(refused.unwrap_err().to_string().contains("rolled back"));
+    for (first, last) in [(1, 2), (2, 3), (0, 3), (1, 4)] {
+        let wrong = vault.resume(Version::new(first)..=Version::new(last)).await;
+        assert!(
+            matches!(wrong, Err(VaultResumeError::NotThese { .. })),
+            "{wrong:?}"
+        );
+    }
+    assert_eq!(verified(&store(&server)).await.len(), 0);
+    vault
+        .resume(Version::new(1)..=Version::new(3))
+        .await
+        .unwrap();
+    assert_eq!(verified(&store(&server)).await.len(), 1);
+    vault
+        .tokenize(&email, "on@example.com", Details::default())
+        .await
+        .unwrap();
+    audit.close(std::time::Duration::from_secs(5)).await;
+
+    // The file begins with what there is.
+    let (_audit, vault) = open().await;
+    vault
+        .tokenize(&email, "on@example.com", Details::default())
+        .await
+        .unwrap();
+}
