@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use crate::{
     mutants::Variant,
     plan::{FaultKind, WorldOptions},
-    record::{Mark, Marks, Outcomes, Verdict, violation},
+    record::{Losses, Mark, Marks, Outcomes, Verdict, violation},
     world::{self, Capture, WorldReport},
 };
 use haechi_history::check::Invariant;
@@ -140,6 +140,8 @@ pub struct Summary {
     pub vault_stats: VaultStats,
     /// How often each fault struck.
     pub faults: BTreeMap<FaultKind, u64>,
+    /// What processes did that had seen what a fault took.
+    pub losses: Losses,
     /// How often each coverage mark was reached.
     pub marks: Marks,
     /// Conflicts of all sinks.
@@ -171,6 +173,9 @@ impl Summary {
         self.vault_stats.add(run.vault_stats);
         for (kind, count) in &run.faults {
             *self.faults.entry(*kind).or_default() += count;
+        }
+        for (fault, account) in &run.losses {
+            self.losses.entry(fault.clone()).or_default().add(*account);
         }
         for (mark, count) in &world.marks {
             *self.marks.entry(*mark).or_default() += count;

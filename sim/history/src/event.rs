@@ -351,6 +351,38 @@ pub struct Loss<T = Symbol> {
     /// `replicas:2` includes all above it. `None`: by the fault's name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub covered_by: Option<Vec<Durability>>,
+    /// Who wrote what is lost, where that was a part of the processes only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub split: Option<Split<T>>,
+    /// Whether keys were lost one by one: the version did not go back together with the
+    /// values, and counts on from any number; tokens that are not named are as they were.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub key_by_key: bool,
+    /// The mutates under way that had been applied by then, where that is known; `None`:
+    /// their versions decide, as far as they do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ops: Option<Vec<OpId>>,
+    /// Whether receipts of the vault were lost, by which processes know what they
+    /// have done.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub receipts: bool,
+}
+
+impl<T> Loss<T> {
+    /// When it began to make a difference to some process.
+    pub fn begins(&self) -> u64 {
+        self.split.as_ref().map_or(self.time, |split| split.since)
+    }
+}
+
+/// Two servers took writes for a while, until those of one were lost.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(bound(deserialize = "T: Deserialize<'de> + Default"))]
+pub struct Split<T = Symbol> {
+    /// Since when; until the loss.
+    pub since: u64,
+    /// The processes that this one served, and no other.
+    pub processes: Vec<T>,
 }
 
 /// A process reports that what it had seen is gone.

@@ -93,7 +93,7 @@ mod tokens;
 pub use codec::{ReadError, read, write};
 pub use event::{
     Appended, Audit, ChainEntry, ChainRead, Clock, Durability, End, Event, FinalState, Function,
-    Invoke, Loss, Mutation, OpId, Outcome, Rollback, Seen, Text, VaultRead,
+    Invoke, Loss, Mutation, OpId, Outcome, Rollback, Seen, Split, Text, VaultRead,
 };
 pub use history::{History, LogEntry, Malformed, Operation};
 pub use paths::{PathId, Paths};

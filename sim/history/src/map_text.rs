@@ -1,7 +1,8 @@
 //! Replacing the texts of a value: by symbols on reading, by texts on writing.
 
 use crate::event::{
-    Appended, Audit, ChainEntry, FinalState, Loss, Mutation, Outcome, Rollback, Seen, VaultRead,
+    Appended, Audit, ChainEntry, FinalState, Loss, Mutation, Outcome, Rollback, Seen, Split,
+    VaultRead,
 };
 use crate::tokens::TokenMap;
 
@@ -109,6 +110,13 @@ impl<T> Loss<T> {
             tokens: all(&self.tokens, text),
             versions: self.versions.clone(),
             covered_by: self.covered_by.clone(),
+            split: self.split.as_ref().map(|split| Split {
+                since: split.since,
+                processes: all(&split.processes, text),
+            }),
+            key_by_key: self.key_by_key,
+            ops: self.ops.clone(),
+            receipts: self.receipts,
         }
     }
 }

@@ -29,6 +29,13 @@ pub struct Keyspace {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Snapshot(BTreeMap<Bytes, Entry>);
 
+impl Snapshot {
+    /// The value of `key`, also of one that was past its expiry. O(log n).
+    pub fn peek(&self, key: &[u8]) -> Option<&Value> {
+        self.0.get(key).map(|entry| entry.value.as_ref())
+    }
+}
+
 impl Keyspace {
     /// The value of `key`, also of one that is past its expiry and was not removed yet. O(log n).
     pub fn peek(&self, key: &[u8]) -> Option<&Value> {
@@ -73,6 +80,19 @@ impl Keyspace {
         self.watched
             .values_mut()
             .for_each(|stamp| *stamp = self.changes);
+    }
+
+    /// Takes one key back to a snapshot; one that it does not have is removed.
+    pub(super) fn restore_key(&mut self, snapshot: &Snapshot, key: &[u8]) {
+        match snapshot.0.get_key_value(key) {
+            Some((key, entry)) => {
+                self.entries.insert(key.clone(), entry.clone());
+            }
+            None => {
+                self.entries.remove(key);
+            }
+        }
+        self.touch(key);
     }
 
     pub(super) fn now(&self) -> u64 {

@@ -208,6 +208,11 @@ impl Redis {
         self.state.keyspace.restore(snapshot);
     }
 
+    /// Takes one key back to a snapshot; one that it does not have is removed.
+    pub fn restore_key(&mut self, snapshot: &Snapshot, key: &[u8]) {
+        self.state.keyspace.restore_key(snapshot, key);
+    }
+
     /// The data. Reading it here has no effects: no key expires by it.
     pub fn keyspace(&self) -> &Keyspace {
         &self.state.keyspace

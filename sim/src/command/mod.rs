@@ -63,7 +63,7 @@ pub struct WorldArgs {
     )]
     pub workload: Workload,
     /// Faults that strike: none, all, or a list of classes (network, replica,
-    /// lock, redis) and of single faults by the names in reports
+    /// lock, redis, data_loss) and of single faults by the names in reports
     #[arg(long, value_name = "none|all|CLASS,…", default_value = "all", value_parser = faults)]
     pub faults: Faults,
     /// Callers that the first replica has at once at its begin, on a server whose scripts take
@@ -90,7 +90,9 @@ fn faults(text: &str) -> Result<Faults, String> {
         match <FaultClass as clap::ValueEnum>::from_str(name, false) {
             Ok(class) => faults.extend(class.kinds()),
             Err(_) => faults.push(FaultKind::try_from(name.to_owned()).map_err(|error| {
-                format!("{error}; or none, all, or the classes network, replica, lock, redis")
+                format!(
+                    "{error}; or none, all, or the classes network, replica, lock, redis, data_loss"
+                )
             })?),
         }
     }
@@ -108,7 +110,7 @@ impl Faults {
         let (mut names, mut single) = (Vec::new(), faults.clone());
         for class in FaultClass::VARIANTS {
             if class.kinds().all(|kind| faults.contains(&kind)) {
-                names.push(format!("{class:?}").to_lowercase());
+                names.push(<&str>::from(class).to_owned());
                 single.retain(|kind| kind.class() != *class);
             }
         }

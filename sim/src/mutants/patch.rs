@@ -14,8 +14,17 @@ pub struct StalePatch {
 
 /// `script` with `passage` replaced, which must be in it exactly once.
 pub(super) fn patched(script: &str, passage: &'static str, by: &str) -> Result<Script, StalePatch> {
+    replaced(script, passage, by).map(Script::new)
+}
+
+/// The same, as text.
+pub(super) fn replaced(
+    script: &str,
+    passage: &'static str,
+    by: &str,
+) -> Result<String, StalePatch> {
     match script.matches(passage).count() {
-        1 => Ok(Script::new(script.replacen(passage, by, 1))),
+        1 => Ok(script.replacen(passage, by, 1)),
         found => Err(StalePatch { passage, found }),
     }
 }

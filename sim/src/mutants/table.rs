@@ -8,14 +8,16 @@ use super::{
         AmbientRandomness, AuditElsewhere, BatchCutInTwo, CachedHeadKept, CopiedRecordBelieved,
         DiffInTwoScripts, EnvelopeEndKept, FenceInTwoCommands, FirstDiffKept, FirstPageKept,
         IdentityInherited, LockNotCompared, LockTrusted, LostReply, NoAdmission, NoAppendId,
-        NoTombstone, OwnClockReveals, OwnClockRules, PatchedAppend, PatchedApply,
+        NoTombstone, NothingObserved, OwnClockReveals, OwnClockRules, PatchedAppend, PatchedApply,
         PlaintextInEnvelope, PurgeDropped, ReplacedNodeKept, ReplicaBelieved, ResentAsAnother,
-        ScriptRunTwice, SnapshotBeforeVersion, UnfencedDeletes, UnknownAcknowledged,
+        RollbackAccepted, ScriptRunTwice, SnapshotBeforeVersion, UnfencedDeletes,
+        UnknownAcknowledged,
     },
     patch::StalePatch,
 };
 use crate::plan::{
-    CommandFault, FaultClass, LinkFault, ProcessFault, ServerFault, Workload, WorldOptions,
+    CommandFault, FaultClass, LinkFault, LossFault, ProcessFault, ServerFault, Workload,
+    WorldOptions,
 };
 
 /// Where a bug shows soon.
@@ -152,6 +154,17 @@ planted_bugs! { $
     AmbientRandomness "ambient_randomness": "whether a command more is sent depends on a hash that is seeded anew",
         AUDIT => AmbientRandomness = AmbientRandomness;
 
+    RollbackAccepted "rollback_accepted": "a rollback of the chain is accepted without a word",
+        |options| {
+            AUDIT(options);
+            options.faults = FaultClass::DataLoss.kinds().collect();
+        } => RollbackAccepted = RollbackAccepted::always();
+    RollbackOnlyLower "rollback_only_lower": "a rollback of the chain is looked for only where the head is lower than what was seen",
+        |options| {
+            AUDIT(options);
+            options.faults = FaultClass::DataLoss.kinds().collect();
+        } => RollbackAccepted = RollbackAccepted::where_regrown();
+
     NoAdmission "no_admission": "a vault sends all that its callers ask for at once",
         |options| {
             VAULT(options);
@@ -250,6 +263,24 @@ all(redis.call, 'HSET', KEYS[1], sets)
             VAULT(options);
             options.faults = vec![ServerFault::ServerClockJump.into()];
         } => EnvelopeEndKept = EnvelopeEndKept::default();
+    VaultRollbackAccepted "vault_rollback_accepted": "a rollback of the vault is accepted without a word",
+        |options| {
+            VAULT(options);
+            options.faults = FaultClass::DataLoss.kinds().collect();
+        } => NothingObserved = NothingObserved;
+    VersionTrusted "version_trusted": "the fence on the whole vault trusts the version alone, which a failover lets come round again",
+        |options| {
+            VAULT(options);
+            options.faults = vec![
+                LossFault::LaggingReplicaPromoted.into(),
+                LossFault::Flushall.into(),
+                LossFault::SplitBrain.into(),
+            ];
+            options.replicas = Some(5);
+        } => PatchedApply = PatchedApply::without([
+            "lost = lost or next_mark <= mark or (not kept[2] and mark >= first)",
+            " or string.match(state.receipt or '', '^open (%d+) ') ~= ARGV[9]",
+        ])?;
     // It takes a command that is late, of a token that nobody changes in the
     // meantime.
     NoTombstone "no_tombstone": "a mutation whose reply was lost is given up without a receipt that stops its late attempts",

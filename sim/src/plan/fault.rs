@@ -26,6 +26,7 @@ use strum::{EnumString, IntoStaticStr, VariantArray};
 )]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
+#[value(rename_all = "snake_case")]
 pub enum FaultClass {
     /// Between a replica and Redis.
     Network,
@@ -35,6 +36,8 @@ pub enum FaultClass {
     Lock,
     /// In Redis, without loss of acknowledged data.
     Redis,
+    /// In Redis, which loses acknowledged data.
+    DataLoss,
 }
 
 impl FaultClass {
@@ -178,6 +181,32 @@ group! {
     }
 }
 
+group! {
+    /// Faults of Redis that lose acknowledged data. A crash with `appendfsync always`
+    /// loses none: that is `redis_killed`.
+    LossFault {
+        /// Redis crashes, and what it had not yet synced (`appendfsync everysec`) is gone.
+        UnsyncedTailLost,
+        /// Redis crashes without an AOF: it has what was in its last snapshot, or nothing.
+        CrashWithoutAof,
+        /// An older snapshot is put in place.
+        SnapshotRestored,
+        /// A replica of Redis that lags behind becomes the primary.
+        LaggingReplicaPromoted,
+        /// A replica of Redis becomes a primary while the old one goes on, each with some
+        /// of the processes, until the old one is demoted and its writes are gone.
+        SplitBrain,
+        /// FLUSHALL.
+        Flushall,
+        /// A full Redis evicts some of the keys.
+        KeysEvicted,
+        /// One of the keys is deleted.
+        KeyDeleted,
+        /// One of the keys is taken back to what it was.
+        KeyRestored,
+    }
+}
+
 /// A means that carrying out a fault needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Needs {
@@ -203,6 +232,8 @@ pub enum Needs {
     ServerModes,
     /// To send signals to the server's process.
     ServerProcess,
+    /// To put other data in the server's place.
+    ServerData,
 }
 
 /// One kind of fault.
@@ -215,6 +246,7 @@ pub enum FaultKind {
     ProcessFault(ProcessFault),
     LockFault(LockFault),
     ServerFault(ServerFault),
+    LossFault(LossFault),
 }
 
 impl FaultKind {
@@ -230,6 +262,7 @@ impl FaultKind {
             .chain(group(ProcessFault::VARIANTS))
             .chain(group(LockFault::VARIANTS))
             .chain(group(ServerFault::VARIANTS))
+            .chain(group(LossFault::VARIANTS))
     }
 
     /// The name in reports.
@@ -241,6 +274,7 @@ impl FaultKind {
             Self::ProcessFault(kind) => kind.into(),
             Self::LockFault(kind) => kind.into(),
             Self::ServerFault(kind) => kind.into(),
+            Self::LossFault(kind) => kind.into(),
         }
     }
 
@@ -252,6 +286,7 @@ impl FaultKind {
             Self::ProcessFault(_) => FaultClass::Replica,
             Self::LockFault(_) => FaultClass::Lock,
             Self::ServerFault(_) => FaultClass::Redis,
+            Self::LossFault(_) => FaultClass::DataLoss,
         }
     }
 
@@ -262,6 +297,7 @@ impl FaultKind {
             Self::ProcessFault(kind) => matches!(kind, ProcessFault::Crash | ProcessFault::Pause),
             Self::LockFault(_) => false,
             Self::ServerFault(kind) => kind != ServerFault::ServerClockJump,
+            Self::LossFault(_) => true,
         }
     }
 
@@ -302,6 +338,7 @@ impl FaultKind {
                 | ServerFault::RedisStopped => Needs::ServerProcess,
                 ServerFault::ServerClockJump => Needs::WallClock,
             },
+            Self::LossFault(_) => Needs::ServerData,
         }
     }
 
@@ -310,7 +347,7 @@ impl FaultKind {
     pub fn strikes_one(self) -> bool {
         match self {
             Self::LinkFault(_) | Self::CommandFault(_) | Self::ProcessFault(_) => true,
-            Self::LockFault(_) | Self::ServerFault(_) => false,
+            Self::LockFault(_) | Self::ServerFault(_) | Self::LossFault(_) => false,
         }
     }
 
@@ -338,6 +375,17 @@ impl FaultKind {
                         | ServerFault::ServerClockJump
                 )
             }
+            Self::LossFault(kind) => match kind {
+                LossFault::UnsyncedTailLost
+                | LossFault::CrashWithoutAof
+                | LossFault::SnapshotRestored
+                | LossFault::SplitBrain => false,
+                LossFault::LaggingReplicaPromoted
+                | LossFault::Flushall
+                | LossFault::KeysEvicted
+                | LossFault::KeyDeleted
+                | LossFault::KeyRestored => true,
+            },
         }
     }
 
@@ -355,6 +403,7 @@ impl FaultKind {
             Self::ServerFault(ServerFault::RedisRestart | ServerFault::RedisKilled) => {
                 rng.random_range(10..=timeout / 2 + 10)
             }
+            Self::LossFault(kind) if kind.restarts() => rng.random_range(10..=timeout / 2 + 10),
             _ => rng.random_range(20..=2 * timeout),
         }
     }
@@ -397,10 +446,49 @@ impl FaultKind {
                 let rate = [1, 60, 3600][rng.random_range(0..3)];
                 either_way(rng, rate)
             }
+            Self::LossFault(kind) => kind.draw_amount(rng, scale),
             Self::LinkFault(_)
             | Self::ProcessFault(_)
             | Self::LockFault(_)
             | Self::ServerFault(_) => 0,
+        }
+    }
+}
+
+/// How long `appendfsync everysec` may leave writes unsynced, in milliseconds.
+const EVERYSEC_MS: i64 = 1000;
+
+impl LossFault {
+    /// Whether Redis stops, and starts again after a while.
+    pub(crate) fn restarts(self) -> bool {
+        matches!(
+            self,
+            Self::UnsyncedTailLost | Self::CrashWithoutAof | Self::SnapshotRestored
+        )
+    }
+
+    /// Whether some of the keys are struck, and the others stay as they are.
+    pub(crate) fn strikes_keys(self) -> bool {
+        matches!(
+            self,
+            Self::KeysEvicted | Self::KeyDeleted | Self::KeyRestored
+        )
+    }
+
+    fn draw_amount(self, rng: &mut impl Rng, scale: Scale) -> i64 {
+        let most = i64::try_from(scale.chaos.max(1)).unwrap_or(i64::MAX / 8);
+        match self {
+            Self::UnsyncedTailLost => rng.random_range(1..=EVERYSEC_MS.min(most)),
+            // One in three has no snapshot at all.
+            Self::CrashWithoutAof if rng.random_ratio(1, 3) => 0,
+            Self::LaggingReplicaPromoted => rng.random_range(1..=most / 4 + 1),
+            Self::CrashWithoutAof | Self::SnapshotRestored | Self::KeyRestored => {
+                rng.random_range(1..=most)
+            }
+            // Neither none nor all of three processes.
+            Self::SplitBrain => rng.random_range(0..1024) << 3 | rng.random_range(1..7),
+            Self::KeysEvicted | Self::KeyDeleted => rng.random_range(1..1024),
+            Self::Flushall => 0,
         }
     }
 }
@@ -487,7 +575,9 @@ pub struct Fault {
     pub replica: Option<usize>,
     /// How strong: a probability in percent for resets, milliseconds for
     /// delays and lags, bytes a millisecond for bandwidths, seconds for jumps,
-    /// seconds a tick for drifts; for errors, refusals and denials, which ones.
+    /// seconds a tick for drifts; for errors, refusals and denials, which ones. For lost
+    /// data, how many milliseconds old what is left is, or which keys or, bit by bit,
+    /// which processes.
     #[serde(default, skip_serializing_if = "is_none")]
     pub amount: i64,
     /// Whether it strikes the first command that it can, always, and then ends,
@@ -549,7 +639,7 @@ impl Fault {
         scale: Scale,
     ) -> Vec<Self> {
         let weighted: Vec<(FaultKind, u32)> = FaultKind::all()
-            .filter(|kind| kinds.contains(kind))
+            .filter(|kind| kinds.contains(kind) && kind.class() != FaultClass::DataLoss)
             .map(|kind| (kind, [0, 0, 0, 1, 2, 8][rng.random_range(0..6)]))
             .collect();
         let total: u32 = weighted.iter().map(|(_, weight)| weight).sum();
@@ -573,6 +663,40 @@ impl Fault {
             .collect();
         faults.sort_by_key(|fault| fault.at);
         faults
+    }
+
+    /// Draws at most two faults that lose data, of the given kinds: in one world of four,
+    /// or, where there are no other faults, in each.
+    pub(crate) fn draw_losses(
+        rng: &mut impl Rng,
+        kinds: &[FaultKind],
+        replicas: usize,
+        scale: Scale,
+    ) -> Vec<Self> {
+        let is_loss = |kind: &FaultKind| kind.class() == FaultClass::DataLoss;
+        let losses: Vec<_> = kinds.iter().copied().filter(is_loss).collect();
+        let is_alone = losses.len() == kinds.len();
+        if losses.is_empty() || !(is_alone || rng.random_ratio(1, 4)) {
+            return Vec::new();
+        }
+        let count = if rng.random_ratio(1, 5) { 2 } else { 1 };
+        let mut drawn: Vec<Self> = (0..count)
+            .map(|_| {
+                let kind = losses[rng.random_range(0..losses.len())];
+                Self::draw(rng, kind, replicas, scale)
+            })
+            .collect();
+        drawn.sort_by_key(|fault| fault.at);
+        // What is mended after such a fault could be lost in its turn, which no history
+        // tells.
+        let strikes_keys = |fault: &Self| match fault.kind {
+            FaultKind::LossFault(kind) => kind.strikes_keys(),
+            _ => false,
+        };
+        if drawn.first().is_some_and(strikes_keys) {
+            drawn.truncate(1);
+        }
+        drawn
     }
 
     /// How long so many bytes take through a limited bandwidth.

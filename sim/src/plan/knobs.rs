@@ -165,7 +165,7 @@ impl Knobs {
                 _ => 0,
             }
         });
-        let vault = options.workload.has_vault().then(|| {
+        let mut vault = options.workload.has_vault().then(|| {
             // Two rounds a mutation.
             chaos *= 2;
             let rng = &mut generator(seed, "vault knobs");
@@ -183,13 +183,18 @@ impl Knobs {
                 .map_or(deadline, |vault| vault.deadline.max(deadline)),
             lock_ttl,
         };
-        let faults = Fault::draw_some(
-            &mut generator(seed, "faults"),
-            // What load alone does is judged.
-            if load > 0 { &[] } else { &options.faults },
-            replicas + foreign,
-            scale,
-        );
+        // What load alone does is judged.
+        let kinds = if load > 0 { &[][..] } else { &options.faults };
+        let rng_of = |purpose| generator(seed, purpose);
+        let mut faults = Fault::draw_some(&mut rng_of("faults"), kinds, replicas + foreign, scale);
+        let losses = Fault::draw_losses(&mut rng_of("data loss"), kinds, replicas + foreign, scale);
+        // A process whose last receipt would be gone anyway does not know whether it was
+        // lost.
+        if let Some(vault) = vault.as_mut().filter(|_| !losses.is_empty()) {
+            vault.keep_all_receipts();
+        }
+        faults.extend(losses);
+        faults.sort_by_key(|fault| fault.at);
         Self {
             seed,
             replicas,

@@ -11,8 +11,8 @@ mod vault_knobs;
 
 pub use document::{Document, Unreadable};
 pub use fault::{
-    CommandFault, Fault, FaultClass, FaultKind, LinkFault, LockFault, Needs, ProcessFault,
-    ServerFault,
+    CommandFault, Fault, FaultClass, FaultKind, LinkFault, LockFault, LossFault, Needs,
+    ProcessFault, ServerFault,
 };
 pub use knobs::{Knobs, WorldOptions};
 pub use operation::{

@@ -1,7 +1,10 @@
 //! The trace of one call into the vault: the attempts it made, and which of
 //! them was applied.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use haechi_store_redis::vault::{
     MutationId, Stored,
@@ -235,6 +238,12 @@ impl CallTrace {
     pub(super) fn has_lost_reply(&self) -> bool {
         let mut attempts = self.attempts.iter();
         attempts.any(|attempted| attempted.reply_lost)
+    }
+
+    /// Whether one of these mutations is one of its attempts.
+    pub(super) fn has_made(&self, mutations: &BTreeSet<String>) -> bool {
+        let mut attempts = self.attempts.iter();
+        attempts.any(|attempted| mutations.contains(&attempted.mutation.to_string()))
     }
 
     /// What was attempted last.

@@ -4,21 +4,21 @@
 use std::collections::BTreeMap;
 
 use haechi_store_redis::{
-    AppendError, Corrupt,
+    AppendError,
     audit::{Appended, AuditStats},
     chain::{AppendId, Position},
     vault::VaultStats,
 };
 
 use super::{
-    HarnessError, RunReport,
+    HarnessError, Losses, RunReport,
     log::{Closed, nanos},
     recorder::RunRecorder,
     trace::Trace,
 };
 use crate::plan::FaultKind;
 use haechi_history::{
-    Appended as AppendedAt, ChainRead, FinalState, Function, OpId, Outcome, Seen, Text,
+    Appended as AppendedAt, ChainRead, FinalState, Function, OpId, Outcome, Text,
 };
 
 impl RunRecorder {
@@ -77,9 +77,7 @@ impl RunRecorder {
                 });
             }
             Err(error) => {
-                if let AppendError::Corrupt(Corrupt::RolledBack(rolled_back)) = error {
-                    self.rollback(process, rolled_back);
-                }
+                self.append_refused(process, error);
                 let text = error.to_string();
                 if let AppendError::Unknown { handle, .. } = error {
                     self.log()
@@ -153,18 +151,6 @@ impl RunRecorder {
         self.log().foreign_failures.push(failure);
     }
 
-    fn rollback(&self, process: &str, rolled_back: &haechi_store_redis::RolledBack) {
-        let mut log = self.log();
-        let now = nanos(log.now());
-        let seen = Seen::Record {
-            sequence: rolled_back.seen.sequence.get(),
-            event_hash: rolled_back.seen.event_hash.to_string().into(),
-        };
-        let said = log.recorder.rollback(now, process, seen);
-        log.accept(said);
-        log.event(|| format!("{process}: {rolled_back}"));
-    }
-
     /// A token could not be decrypted, or revealed a wrong plaintext.
     pub(crate) fn undecryptable(&self, reason: String) {
         self.log().undecryptable.push(reason);
@@ -224,6 +210,7 @@ impl RunRecorder {
                 faults,
                 stats: log.stats,
                 vault_stats: log.vault_stats,
+                losses: Losses::new(),
                 history: std::mem::take(&mut log.recorder).into_history(),
             },
             observed: log.observed.take(),

@@ -106,7 +106,13 @@ impl Mark {
                     }
                 };
                 // A read is unknown only where its process died or its caller left.
-                let is_rare = only_reads && ending == Ending::Unknown;
+                let mut is_rare = only_reads && ending == Ending::Unknown;
+                // Its token or its record is lost, or what its process had seen.
+                is_rare |= class == FaultClass::DataLoss
+                    && matches!(
+                        (f, ending),
+                        (Function::Reveal, Ending::Ok) | (Function::Purge, Ending::Unknown)
+                    );
                 return is_drawn && !is_rare && has(class);
             }
             Self::Met(situation) => situation,

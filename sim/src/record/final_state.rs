@@ -19,6 +19,7 @@ use super::{
     log::Closed,
     quality,
     recorder::RunRecorder,
+    report::losses,
 };
 use crate::plan::{FaultKind, Knobs};
 
@@ -58,7 +59,14 @@ pub(crate) fn evaluate(
             }
         }
         let has_foreign = knobs.vault.as_ref().is_some_and(|vault| vault.foreign > 0);
-        misused = check_index(query, &keys, &tokens, has_foreign);
+        // The index was right for the keys that a fault struck alone.
+        let strikes_keys = |kind: &FaultKind| match kind {
+            FaultKind::LossFault(kind) => kind.strikes_keys(),
+            _ => false,
+        };
+        if !faults.keys().any(strikes_keys) {
+            misused = check_index(query, &keys, &tokens, has_foreign);
+        }
         let tokens = tokens.into_iter();
         let tokens = tokens.map(|(token, value)| (token.into(), value.into()));
         state.tokens = Some(tokens.collect());
@@ -83,10 +91,12 @@ pub(crate) fn evaluate(
         let overstated = recorder.purges_overstated(shared.as_deref()).into_iter();
         violations.extend(overstated.map(|why| violation(Invariant::Unaudited, why)));
         state.audits = recorder.audit_records();
+        state.audits.append(&mut recorder.log().lost_audits);
     }
     misused.extend(recorder.take_misused());
     recorder.final_state(state);
     let mut closed = recorder.close(knobs.seed, faults);
+    closed.report.losses = losses(&closed.report.history);
     match check(&closed.report.history) {
         Ok(verdict) => violations.extend(verdict.violations),
         Err(error) => {

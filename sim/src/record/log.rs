@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use haechi_history::{Function, History, Malformed, OpId, Outcome, Recorder};
+use haechi_history::{Audit, Function, History, Malformed, OpId, Outcome, Recorder, Text};
 use haechi_store_redis::{
     audit::AuditStats,
     chain::{AppendId, Position},
@@ -14,7 +14,8 @@ use haechi_store_redis::{
 };
 
 use super::{
-    RunReport, accesses::UnsettledPurge, call_trace::CallTrace, clocks::Clocks, trace::Trace,
+    RunReport, accesses::UnsettledPurge, call_trace::CallTrace, clocks::Clocks,
+    data_loss::Complaint, trace::Trace,
 };
 
 /// Returns the time since the run began.
@@ -58,6 +59,10 @@ pub(crate) struct Log {
     pub(super) unsettled_purges: Vec<UnsettledPurge>,
     /// Tokens that could not be decrypted, or revealed a wrong plaintext.
     pub(super) undecryptable: Vec<String>,
+    /// What processes have said since an operator last looked.
+    pub(super) complaints: Vec<(usize, Complaint)>,
+    /// What audit records attested that a fault took.
+    pub(super) lost_audits: Vec<Audit<Text<'static>>>,
     /// Locks, ends of tokens and replies that are not as the store promises.
     pub(super) misused: Vec<String>,
     pub(super) stats: AuditStats,
@@ -130,6 +135,8 @@ impl Log {
             clocks: Clocks::default(),
             unsettled_purges: Vec::new(),
             undecryptable: Vec::new(),
+            complaints: Vec::new(),
+            lost_audits: Vec::new(),
             misused: Vec::new(),
             stats: AuditStats::default(),
             vault_stats: VaultStats::default(),

@@ -43,6 +43,7 @@ fn unknown_percent(class: FaultClass) -> u64 {
         FaultClass::Replica => 15,
         FaultClass::Network => 25,
         FaultClass::Redis => 35,
+        FaultClass::DataLoss => 40,
     }
 }
 

@@ -63,6 +63,12 @@ pub(crate) fn replica_name(replica: usize) -> String {
     format!("r{replica}")
 }
 
+/// The number of the process that has this name, or of which it is a part.
+pub(super) fn number_of(process: &str) -> Option<usize> {
+    let digits = process.strip_prefix('r')?;
+    digits.split(['.', '/']).next()?.parse().ok()
+}
+
 impl RunRecorder {
     /// A recorder for processes with these operations.
     pub(crate) fn new(log: Log, sources: impl IntoIterator<Item = Source>) -> Self {
@@ -110,6 +116,11 @@ impl RunRecorder {
         let mut life = self.0.processes[replica].life.lock();
         life.incarnation += 1;
         life.incarnation
+    }
+
+    /// How often a process has started.
+    pub(crate) fn incarnation(&self, replica: usize) -> u64 {
+        self.0.processes[replica].life.lock().incarnation
     }
 
     /// The process died: its open operations do not end.

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use haechi_history::{History, check::Violation};
+use haechi_history::{
+    History,
+    check::{LossAccount, Violation, account},
+};
 use haechi_store_redis::{audit::AuditStats, vault::VaultStats};
 
 use super::{HarnessError, Outcomes};
@@ -27,8 +30,24 @@ pub struct RunReport {
     pub stats: AuditStats,
     /// The sum of the token stores' counters.
     pub vault_stats: VaultStats,
+    /// For each fault that loses data: how often it struck, and what the processes did
+    /// that had seen what it took.
+    pub losses: Losses,
     /// The history.
     pub history: History,
+}
+
+/// What processes did that had seen what a fault took, by the fault's name.
+pub type Losses = BTreeMap<String, LossAccount>;
+
+/// The account of each loss in a history, by fault.
+pub(super) fn losses(history: &History) -> Losses {
+    let mut losses = Losses::new();
+    for (loss, account) in history.losses().iter().zip(account(history)) {
+        let fault = history.text(loss.fault).to_owned();
+        losses.entry(fault).or_default().add(account);
+    }
+    losses
 }
 
 /// The verdict on a run.

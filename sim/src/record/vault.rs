@@ -15,7 +15,7 @@ use super::{
     recorder::RunRecorder,
 };
 use crate::plan::fnv1a;
-use haechi_history::{Function, Malformed, Mutation, OpId, Outcome, Seen, Text, VaultRead};
+use haechi_history::{Function, Malformed, Mutation, OpId, Outcome, Text, VaultRead};
 
 /// How a call that changes tokens ended.
 pub(crate) enum Ended<'a> {
@@ -33,6 +33,8 @@ pub(crate) enum Ended<'a> {
 pub(crate) struct Failure {
     pub(crate) is_unknown: bool,
     pub(crate) error: String,
+    /// What it says about the state of Redis.
+    pub(crate) corrupt: Option<Corrupt>,
 }
 
 impl RunRecorder {
@@ -193,7 +195,18 @@ impl RunRecorder {
 
     /// A call of the `TokenVault` ends, with the last mutation that it applied,
     /// if any.
-    pub(crate) fn end_vault_call(&self, call: OpId, ended: Result<(), Failure>) {
+    pub(crate) fn end_vault_call(&self, process: &str, call: OpId, ended: Result<(), Failure>) {
+        if let Err(Failure {
+            corrupt: Some(corrupt),
+            ..
+        }) = &ended
+        {
+            match corrupt {
+                // Its audit chain has a sink of its own.
+                Corrupt::RolledBack(_) => self.corrupt(&format!("{process}/vault"), corrupt),
+                _ => self.corrupt(process, corrupt),
+            }
+        }
         let has_applied = {
             let log = self.log();
             let trace = log.calls.get(&call);
@@ -263,18 +276,6 @@ impl RunRecorder {
                 });
             }
         }
-    }
-
-    fn corrupt(&self, process: &str, corrupt: &Corrupt) {
-        let mut log = self.log();
-        if let Corrupt::VaultRolledBack { seen, .. } = corrupt {
-            let now = nanos(log.now());
-            let said = log
-                .recorder
-                .rollback(now, process, Seen::Version { version: *seen });
-            log.accept(said);
-        }
-        log.event(|| format!("{process}: {corrupt}"));
     }
 
     /// Ends the calls of a process that died as unknown.

@@ -81,7 +81,8 @@ impl Nemesis<'_> {
                 FaultKind::LockFault(kind) => self.change_locks(server, fault, kind).await,
                 FaultKind::LinkFault(_)
                 | FaultKind::CommandFault(_)
-                | FaultKind::ProcessFault(_) => return Err(misplaced(fault)),
+                | FaultKind::ProcessFault(_)
+                | FaultKind::LossFault(_) => return Err(misplaced(fault)),
             }
         }
         Ok(())
@@ -214,7 +215,8 @@ impl Nemesis<'_> {
                 }
                 FaultKind::LinkFault(LinkFault::LaggingReplica)
                 | FaultKind::LockFault(_)
-                | FaultKind::ServerFault(_) => return Err(misplaced(fault)),
+                | FaultKind::ServerFault(_)
+                | FaultKind::LossFault(_) => return Err(misplaced(fault)),
                 FaultKind::LinkFault(_) | FaultKind::CommandFault(_) => {
                     links[replica].begin(*fault);
                     open.push(*fault);

@@ -19,8 +19,12 @@ pub fn is_supported(kind: FaultKind) -> bool {
         | Needs::ServerProcess => true,
         // A proxy cannot lose what TCP has acknowledged, all replicas share one
         // wall clock and keys in memory, and redis-server has no command for these
-        // states.
-        Needs::LossyLink | Needs::WallClock | Needs::KeyStorage | Needs::ServerModes => false,
+        // states. Whether data is lost is not drawn yet.
+        Needs::LossyLink
+        | Needs::WallClock
+        | Needs::KeyStorage
+        | Needs::ServerModes
+        | Needs::ServerData => false,
     }
 }
 

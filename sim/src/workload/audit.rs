@@ -8,6 +8,7 @@ use haechi_store_redis::{
     audit::{Appended, AuditSink, Pages, store::AuditStore},
     chain::{AppendId, Event, StoredRecord},
     entropy::Entropy,
+    redis::NotReady,
 };
 use parking_lot::Mutex;
 use rand::Rng;
@@ -22,8 +23,16 @@ use crate::{
 /// The sink of one process.
 pub(super) struct AuditActor<'a, H: Host> {
     process: &'a Process<'a, H>,
-    sink: Mutex<AuditSink<H::Clock, H::Entropy>>,
+    sink: Mutex<Sink<H>>,
     reader: AuditUnderTest<ConnectUnderTest<H::Connect>, H::Clock, H::Entropy>,
+}
+
+/// A sink, and the name that it has in the history: what was seen goes with the sink.
+struct Sink<H: Host> {
+    sink: AuditSink<H::Clock, H::Entropy>,
+    name: String,
+    /// How many the process has opened before.
+    number: u64,
 }
 
 impl<'a, H: Host> AuditActor<'a, H> {
@@ -37,20 +46,29 @@ impl<'a, H: Host> AuditActor<'a, H> {
             .open_reader(&process.builder(), process.connect.clone());
         Some(Self {
             process,
-            sink: Mutex::new(open_sink(process).await),
+            sink: Mutex::new(Sink {
+                sink: open_sink(process).await,
+                name: process.name.clone(),
+                number: 0,
+            }),
             reader,
         })
     }
 
     /// Opens another sink, and closes the one before within so many milliseconds.
     async fn reopen(&self, within: u64) {
-        let next = open_sink(self.process).await;
-        let before = std::mem::replace(&mut *self.sink.lock(), next);
-        let closed = before.close(Duration::from_millis(within)).await;
-        let (name, unknown) = (self.process.name.as_str(), closed.unknown.len());
+        let sink = open_sink(self.process).await;
+        let before = {
+            let mut open = self.sink.lock();
+            let number = open.number + 1;
+            let name = format!("{}/{number}", self.process.name);
+            std::mem::replace(&mut *open, Sink { sink, name, number })
+        };
+        let closed = before.sink.close(Duration::from_millis(within)).await;
+        let (name, unknown) = (before.name.as_str(), closed.unknown.len());
         let trace = || format!("{name} closed a sink, {unknown} appends in flight");
         self.process.recorder.trace(trace);
-        self.process.recorder.add_stats(before.stats());
+        self.process.recorder.add_stats(before.sink.stats());
     }
 
     /// Begins to record an event: the one with this number or, for `None`, one
@@ -58,7 +76,11 @@ impl<'a, H: Host> AuditActor<'a, H> {
     pub(super) fn invoke(
         &self,
         number: Option<u32>,
-    ) -> Option<(OpId, impl Future<Output = Result<Appended, AppendError>>)> {
+    ) -> Option<(
+        OpId,
+        String,
+        impl Future<Output = Result<Appended, AppendError>>,
+    )> {
         let (process, name) = (self.process, self.process.name.as_str());
         let text = match number {
             None => r#"{"operation":"heartbeat"}"#.to_owned(),
@@ -76,36 +98,40 @@ impl<'a, H: Host> AuditActor<'a, H> {
         let mut id = [0; 16];
         process.entropy.fill(&mut id).ok()?;
         let append_id = process.store.append_id(AppendId::from_bytes(id));
+        let (sink, name) = {
+            let open = self.sink.lock();
+            (open.sink.clone(), open.name.clone())
+        };
         let op =
             process
                 .recorder
-                .invoke(process.number, name, Function::Append, Some(append_id))?;
-        let sink = self.sink.lock().clone();
+                .invoke(process.number, &name, Function::Append, Some(append_id))?;
         let appending = async move { process.store.record(&sink, append_id, event).await };
-        Some((op, appending))
+        Some((op, name, appending))
     }
 
     /// Records one event; returns whether it was applied.
     async fn append(&self, number: Option<u32>) -> bool {
-        let Some((op, appending)) = self.invoke(number) else {
+        let Some((op, name, appending)) = self.invoke(number) else {
             return false;
         };
         let outcome = appending.await;
         let process = self.process;
         process
             .recorder
-            .end_append(process.number, &process.name, op, &outcome);
+            .end_append(process.number, &name, op, &outcome);
         outcome.is_ok()
     }
 
     async fn read_chain(&self) {
         let (process, recorder) = (self.process, self.process.recorder);
-        let (number, name) = (process.number, process.name.as_str());
-        let Some(op) = recorder.invoke(number, name, Function::ReadChain, None) else {
+        // An auditor of its own: no sink knows what it has seen.
+        let (number, name) = (process.number, format!("{}/reader", process.name));
+        let Some(op) = recorder.invoke(number, &name, Function::ReadChain, None) else {
             return;
         };
         let hashes = event_hashes(&self.reader).await;
-        recorder.end_read(number, name, op, hashes);
+        recorder.end_read(number, &name, op, hashes);
     }
 }
 
@@ -129,7 +155,8 @@ impl<H: Host> Actor for AuditActor<'_, H> {
 
 impl<H: Host> Drop for AuditActor<'_, H> {
     fn drop(&mut self) {
-        self.process.recorder.add_stats(self.sink.lock().stats());
+        let open = self.sink.lock();
+        self.process.recorder.add_stats(open.sink.stats());
     }
 }
 
@@ -144,6 +171,9 @@ pub(super) async fn open_sink<H: Host>(
             Err(error) => {
                 let trace = || format!("{}: {error}", process.name);
                 process.recorder.trace(trace);
+                if error.reason == NotReady::Diverged {
+                    process.recorder.cannot_open(process.number);
+                }
                 process.host.sleep(RETRY_DELAY).await;
             }
         }

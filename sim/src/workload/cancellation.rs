@@ -35,13 +35,13 @@ impl<'a, H: Host> CancellationActor<'a, H> {
     }
 
     async fn append(&self, audit: &AuditActor<'_, H>, event: u32, polls: u32) {
-        let Some((op, appending)) = audit.invoke(Some(event)) else {
+        let Some((op, name, appending)) = audit.invoke(Some(event)) else {
             return;
         };
-        let (number, name) = (self.process.number, self.process.name.as_str());
+        let number = self.process.number;
         let recorder = self.process.recorder;
         match polled(appending, polls).await {
-            Some(outcome) => recorder.end_append(number, name, op, &outcome),
+            Some(outcome) => recorder.end_append(number, &name, op, &outcome),
             None => {
                 recorder.end(number, op, Outcome::Unknown(None), Some(CANCELLED), || {
                     format!("{name} op {op}: {CANCELLED}")
@@ -90,9 +90,10 @@ impl<'a, H: Host> CancellationActor<'a, H> {
             Err(Failure {
                 is_unknown: true,
                 error: CANCELLED.to_owned(),
+                corrupt: None,
             })
         });
-        recorder.end_vault_call(call, ended);
+        recorder.end_vault_call(&self.process.name, call, ended);
     }
 }
 

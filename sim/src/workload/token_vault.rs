@@ -3,8 +3,11 @@
 
 use haechi_history::{Function, OpId};
 use haechi_store_redis::{
+    AppendError, Corrupt, ReadError,
     crypto::DecryptError,
-    vault::{Details, MutateError, PurgeError, Refusal, RevealError, TokenizeError},
+    vault::{
+        Details, DetokenizeError, MutateError, PurgeError, Refusal, RevealError, TokenizeError,
+    },
 };
 use rand_chacha::ChaCha8Rng;
 
@@ -61,6 +64,10 @@ impl<'a, H: Host> TokenVaultActor<'a, H> {
             Err(error) => Err(Failure {
                 is_unknown: matches!(error, TokenizeError::Unknown(_)),
                 error: error.to_string(),
+                corrupt: match error {
+                    TokenizeError::Corrupt(corrupt) => Some(corrupt),
+                    _ => None,
+                },
             }),
         }
     }
@@ -94,6 +101,11 @@ impl<'a, H: Host> TokenVaultActor<'a, H> {
                 Err(Failure {
                     is_unknown: false,
                     error: error.to_string(),
+                    corrupt: match error {
+                        RevealError::NotAudited(error) => of_append(error),
+                        RevealError::Refused(Refusal::Unavailable(error)) => of_read(error),
+                        RevealError::Refused(_) => None,
+                    },
                 })
             }
         }
@@ -116,6 +128,11 @@ impl<'a, H: Host> TokenVaultActor<'a, H> {
             Err(error) => Err(Failure {
                 is_unknown: false,
                 error: error.to_string(),
+                corrupt: match error {
+                    DetokenizeError::NotAudited(error) => of_append(error),
+                    DetokenizeError::Read(error) => of_read(error),
+                    _ => None,
+                },
             }),
         }
     }
@@ -209,7 +226,7 @@ impl<H: Host> TokenVaultActor<'_, H> {
         let ended = CALL.scope(call, Box::pin(act)).await;
         drop(self.client.left(call));
         let is_ok = ended.is_ok();
-        recorder.end_vault_call(call, ended);
+        recorder.end_vault_call(&self.process.name, call, ended);
         is_ok
     }
 }
@@ -223,6 +240,27 @@ fn purged<T>(outcome: Result<T, PurgeError>) -> Result<(), Failure> {
                 PurgeError::Mutate(MutateError::Unknown { .. }) | PurgeError::Abandoned
             ),
             error: error.to_string(),
+            corrupt: match error {
+                PurgeError::Mutate(MutateError::Corrupt(corrupt)) => Some(corrupt),
+                PurgeError::Read(error) => of_read(error),
+                PurgeError::NotAudited(error)
+                | PurgeError::OutcomeNotAudited { cause: error, .. } => of_append(error),
+                _ => None,
+            },
         }),
+    }
+}
+
+fn of_append(error: AppendError) -> Option<Corrupt> {
+    match error {
+        AppendError::Corrupt(corrupt) => Some(corrupt),
+        _ => None,
+    }
+}
+
+fn of_read(error: ReadError) -> Option<Corrupt> {
+    match error {
+        ReadError::Corrupt(corrupt) => Some(corrupt),
+        ReadError::Unavailable(_) => None,
     }
 }

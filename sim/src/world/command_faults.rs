@@ -58,8 +58,8 @@ pub(crate) struct FaultGate {
     world: WorldHandle,
     replica: usize,
     connection: u64,
-    /// Whether a replica of Redis is at the other end, which refuses writes.
-    is_lagging: bool,
+    /// Whether another server than the primary is at the other end.
+    is_elsewhere: bool,
     /// Whether the current command was delayed by a fault.
     late: bool,
 }
@@ -96,10 +96,10 @@ impl Gate for FaultGate {
         self.world.check_size(command, reply);
         let verdict = self.world.command_faults(|faults| {
             faults.coverage.ran(command, reply, self.late);
-            faults.departure(self.replica, reply, self.is_lagging)
+            faults.departure(self.replica, reply, self.is_elsewhere)
         });
         self.trace(command, &format!("{} {verdict:?}", brief(reply)));
-        if !self.is_lagging {
+        if !self.is_elsewhere {
             self.world.check_locks(self.replica);
         }
         verdict
@@ -116,7 +116,7 @@ impl Gate for FaultGate {
 impl FaultGate {
     pub(crate) fn new(world: WorldHandle, replica: usize) -> Self {
         Self {
-            is_lagging: world.is_lagging(replica),
+            is_elsewhere: world.is_elsewhere(replica),
             world,
             replica,
             connection: 0,
@@ -236,7 +236,11 @@ impl CommandFaults {
     /// Whether the server accepts no connections now.
     pub(crate) fn is_down(&self) -> bool {
         let down = [ServerFault::RedisRestart, ServerFault::RedisKilled].map(FaultKind::from);
-        self.active.iter().any(|fault| down.contains(&fault.kind))
+        let is_down = |kind| match kind {
+            FaultKind::LossFault(kind) => kind.restarts(),
+            _ => down.contains(&kind),
+        };
+        self.active.iter().any(|fault| is_down(fault.kind))
     }
 
     /// No command runs until then, in milliseconds.
@@ -267,7 +271,8 @@ impl CommandFaults {
             FaultKind::LinkFault(_)
             | FaultKind::ProcessFault(_)
             | FaultKind::LockFault(_)
-            | FaultKind::ServerFault(_) => (100, None),
+            | FaultKind::ServerFault(_)
+            | FaultKind::LossFault(_) => (100, None),
         };
         let percent = match fault.once {
             true => 100,
@@ -332,9 +337,9 @@ impl CommandFaults {
         Before::Run
     }
 
-    fn departure(&mut self, replica: usize, reply: &Reply, is_lagging: bool) -> After {
+    fn departure(&mut self, replica: usize, reply: &Reply, is_elsewhere: bool) -> After {
         if let Reply::Error(message) = reply
-            && !is_lagging
+            && !is_elsewhere
         {
             self.count_error(message);
         }

@@ -4,7 +4,7 @@
 use std::{
     ops::Deref,
     sync::{
-        Arc, Mutex as StdMutex, PoisonError,
+        Arc, Mutex as StdMutex, MutexGuard, PoisonError,
         atomic::{AtomicI64, Ordering},
     },
     time::Duration,
@@ -64,6 +64,8 @@ struct ProcessControl {
     key_faults: KeyFaults,
     /// The replica of Redis that answers it instead of the primary.
     lagging: Mutex<Option<SharedRedis>>,
+    /// Where there are two primaries: the one that serves it and will be demoted.
+    demoted: Mutex<Option<SharedRedis>>,
 }
 
 impl WorldHandle {
@@ -108,25 +110,40 @@ impl WorldHandle {
 
     /// The server that answers a process.
     pub(crate) fn redis_of(&self, process: usize) -> SharedRedis {
-        let lagging = self.0.processes[process].lagging.lock().clone();
-        lagging.unwrap_or_else(|| self.redis())
+        let process = &self.0.processes[process];
+        let lagging = process.lagging.lock().clone();
+        let other = lagging.or_else(|| process.demoted.lock().clone());
+        other.unwrap_or_else(|| self.redis())
     }
 
-    /// Whether a replica of Redis answers a process.
-    pub(crate) fn is_lagging(&self, process: usize) -> bool {
-        self.0.processes[process].lagging.lock().is_some()
+    /// Whether another server than the primary answers a process.
+    pub(crate) fn is_elsewhere(&self, process: usize) -> bool {
+        let process = &self.0.processes[process];
+        process.lagging.lock().is_some() || process.demoted.lock().is_some()
     }
 
     /// Connects a process to a replica of Redis with this data, or to the primary.
     pub(crate) fn connect_to_replica(&self, process: usize, data: Option<&Snapshot>) {
         let replica = data.map(|data| {
-            let mut redis = Redis::new(Config::default());
-            redis.restore(data);
-            redis.modes().readonly = true;
-            redis.set_now(self.millis());
-            Arc::new(StdMutex::new(redis))
+            let replica = self.copy(data);
+            lock(&replica).modes().readonly = true;
+            replica
         });
         *self.0.processes[process].lagging.lock() = replica;
+        self.command_faults(|faults| faults.cut_all_of(process));
+    }
+
+    /// Another server, with this data.
+    pub(super) fn copy(&self, data: &Snapshot) -> SharedRedis {
+        let mut redis = Redis::new(Config::default());
+        redis.restore(data);
+        redis.set_now(self.millis());
+        Arc::new(StdMutex::new(redis))
+    }
+
+    /// Connects a process to a primary that will be demoted, or back to the other.
+    pub(super) fn connect_to_demoted(&self, process: usize, redis: Option<SharedRedis>) {
+        *self.0.processes[process].demoted.lock() = redis;
         self.command_faults(|faults| faults.cut_all_of(process));
     }
 
@@ -151,7 +168,7 @@ impl WorldHandle {
     }
 
     pub(crate) fn with_redis<T>(&self, f: impl FnOnce(&mut Redis) -> T) -> T {
-        f(&mut self.0.redis.lock().unwrap_or_else(PoisonError::into_inner))
+        f(&mut lock(&self.0.redis))
     }
 
     /// Runs a command on a connection of its own; `None` if the server refuses
@@ -230,9 +247,10 @@ impl WorldHandle {
         let millis = self.millis();
         self.with_redis(|redis| redis.set_now(millis));
         for process in &self.0.processes {
-            if let Some(replica) = &*process.lagging.lock() {
-                let mut replica = replica.lock().unwrap_or_else(PoisonError::into_inner);
-                replica.set_now(millis);
+            for other in [&process.lagging, &process.demoted] {
+                if let Some(other) = &*other.lock() {
+                    lock(other).set_now(millis);
+                }
             }
         }
     }
@@ -317,4 +335,9 @@ impl Host for WorldHandle {
     async fn sleep(&self, duration: Duration) {
         sleep(duration).await;
     }
+}
+
+/// A server, to be looked at or changed.
+pub(super) fn lock(redis: &SharedRedis) -> MutexGuard<'_, Redis> {
+    redis.lock().unwrap_or_else(PoisonError::into_inner)
 }

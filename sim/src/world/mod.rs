@@ -6,10 +6,12 @@
 
 mod clock;
 mod command_faults;
+mod data_loss;
 mod handle;
 mod lock_watch;
 mod nemesis;
 mod net;
+mod operator;
 mod server;
 mod state;
 
@@ -28,6 +30,7 @@ use command_faults::CommandFaults;
 use handle::WorldHandle;
 use lock_watch::LockWatch;
 use nemesis::Nemesis;
+use operator::Operator;
 
 /// The report of one world.
 #[derive(Debug)]
@@ -121,6 +124,7 @@ pub fn carry_out(schedule: &Schedule, variant: Variant, capture: Capture) -> Wor
         world.run(&[b"HSET", keys.receipts.as_bytes(), b"#kept", kept.as_bytes()]);
     }
     let mut nemesis = Nemesis::new(&knobs, locks);
+    let mut operator = Operator::new(knobs.seed);
     let mut stuck = None;
     let mut healed_at = None;
     loop {
@@ -135,6 +139,7 @@ pub fn carry_out(schedule: &Schedule, variant: Variant, capture: Capture) -> Wor
                 healed_at = Some(now);
             }
         }
+        operator.step(&mut sim, &world, &mut nemesis, millis(now));
         if let Err(error) = sim.step() {
             stuck = Some(format!("a host of the simulation failed: {error}"));
             break;

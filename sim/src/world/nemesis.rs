@@ -7,9 +7,17 @@ use rand_chacha::ChaCha8Rng;
 use redis_sim::{Redis, Reply, Snapshot};
 use turmoil::Sim;
 
-use super::{command_faults::CommandFaults, handle::WorldHandle, net::REDIS_HOST};
+use super::{
+    command_faults::CommandFaults,
+    data_loss::{StoreKeys, TwoPrimaries},
+    handle::WorldHandle,
+    net::REDIS_HOST,
+};
 use crate::{
-    plan::{Fault, FaultKind, Knobs, LinkFault, LockFault, ProcessFault, ServerFault, generator},
+    plan::{
+        Fault, FaultClass, FaultKind, Knobs, LinkFault, LockFault, LossFault, ProcessFault,
+        ServerFault, generator,
+    },
     record::replica_name,
 };
 
@@ -31,6 +39,9 @@ pub(crate) struct Nemesis {
     /// What a replica of Redis has when a fault leads to it, by the fault's place
     /// in the plan.
     replicated: BTreeMap<usize, Snapshot>,
+    keys: StoreKeys,
+    /// Pairs of primaries, until one of each is demoted.
+    split: Vec<TwoPrimaries>,
 }
 
 impl Nemesis {
@@ -50,6 +61,8 @@ impl Nemesis {
             lock_keys,
             crashed: BTreeMap::new(),
             replicated: BTreeMap::new(),
+            keys: StoreKeys::new(knobs),
+            split: Vec::new(),
         }
     }
 
@@ -109,7 +122,10 @@ impl Nemesis {
         let plan = self.plan.iter().enumerate().skip(self.next);
         for (index, fault) in plan {
             let since = fault.at.saturating_sub(fault.amount.unsigned_abs());
-            if fault.kind == LinkFault::LaggingReplica.into() && since <= now {
+            let kind = fault.kind;
+            let keeps =
+                kind == LinkFault::LaggingReplica.into() || kind.class() == FaultClass::DataLoss;
+            if keeps && since <= now {
                 let data = || world.with_redis(|redis| redis.snapshot());
                 self.replicated.entry(index).or_insert_with(data);
             }
@@ -131,7 +147,7 @@ impl Nemesis {
             // Counted when they strike a command.
             FaultKind::CommandFault(_) => false,
             FaultKind::ProcessFault(kind) => {
-                self.begin_process(sim, world, &host, kind, fault);
+                self.begin_process(sim, world, kind, fault);
                 true
             }
             FaultKind::LockFault(kind) => self.change_locks(world, kind),
@@ -140,6 +156,7 @@ impl Nemesis {
                 true
             }
             FaultKind::ServerFault(kind) => begin_server(world, kind, fault),
+            FaultKind::LossFault(kind) => self.begin_loss(world, kind, fault),
         };
         world.command_faults(|faults| faults.begin(fault));
         if strikes {
@@ -152,9 +169,14 @@ impl Nemesis {
         let host = fault.replica.map(replica_name).unwrap_or_default();
         match fault.kind {
             FaultKind::LinkFault(kind) => self.end_link(sim, world, &host, kind, fault),
-            FaultKind::ProcessFault(kind) => self.end_process(sim, world, &host, kind, fault),
+            FaultKind::ProcessFault(kind) => self.end_process(sim, world, kind, fault),
             FaultKind::ServerFault(kind) if !self.is_active(fault.kind) => {
                 set_mode(world, kind, None);
+            }
+            FaultKind::LossFault(_) => {
+                if let Some(place) = self.split.iter().position(|two| two.is_of(fault)) {
+                    self.keys.unite(world, &self.split.remove(place));
+                }
             }
             FaultKind::ServerFault(_) | FaultKind::CommandFault(_) | FaultKind::LockFault(_) => {}
         }
@@ -220,22 +242,11 @@ impl Nemesis {
         &mut self,
         sim: &mut Sim<'_>,
         world: &WorldHandle,
-        host: &str,
         kind: ProcessFault,
         fault: Fault,
     ) {
         match kind {
-            ProcessFault::Crash => {
-                let replica = fault.replica.unwrap_or_default();
-                let count = self.crashed.entry(replica).or_default();
-                *count += 1;
-                if *count == 1 {
-                    world.power(replica).cut();
-                    sim.crash(host);
-                    world.power(replica).restore();
-                    world.crashed(replica);
-                }
-            }
+            ProcessFault::Crash => self.crash(sim, world, fault.replica.unwrap_or_default()),
             ProcessFault::Pause => world.gate(fault.replica).pause(),
             ProcessFault::ClockJump => world.skew(fault.replica, fault.amount * 1000),
             // At every step.
@@ -253,19 +264,11 @@ impl Nemesis {
         &mut self,
         sim: &mut Sim<'_>,
         world: &WorldHandle,
-        host: &str,
         kind: ProcessFault,
         fault: Fault,
     ) {
         match kind {
-            ProcessFault::Crash => {
-                let replica = fault.replica.unwrap_or_default();
-                let count = self.crashed.entry(replica).or_default();
-                *count = count.saturating_sub(1);
-                if *count == 0 {
-                    sim.bounce(host);
-                }
-            }
+            ProcessFault::Crash => self.bounce(sim, fault.replica.unwrap_or_default()),
             ProcessFault::Pause => {
                 let again =
                     |other: &Fault| other.kind == fault.kind && other.replica == fault.replica;
@@ -277,6 +280,48 @@ impl Nemesis {
             ProcessFault::KeyStorageSlow => world.key_faults(fault.replica).delay(0),
             ProcessFault::ClockJump | ProcessFault::ClockDrift | ProcessFault::KeyRotation => {}
         }
+    }
+
+    /// A process loses power, unless it has none already.
+    pub(super) fn crash(&mut self, sim: &mut Sim<'_>, world: &WorldHandle, replica: usize) {
+        let count = self.crashed.entry(replica).or_default();
+        *count += 1;
+        if *count == 1 {
+            world.power(replica).cut();
+            sim.crash(replica_name(replica));
+            world.power(replica).restore();
+            world.crashed(replica);
+        }
+    }
+
+    /// A crash ends; the process starts when the last has.
+    pub(super) fn bounce(&mut self, sim: &mut Sim<'_>, replica: usize) {
+        let count = self.crashed.entry(replica).or_default();
+        *count = count.saturating_sub(1);
+        if *count == 0 {
+            sim.bounce(replica_name(replica));
+        }
+    }
+
+    /// Begins a fault that loses data; returns whether it has struck. What was kept of
+    /// before is not put in place later: a replica has it no more.
+    fn begin_loss(&mut self, world: &WorldHandle, kind: LossFault, fault: Fault) -> bool {
+        // What the others lose now, the demoted primary would still have.
+        for two in self.split.drain(..) {
+            self.keys.unite(world, &two);
+        }
+        if kind == LossFault::SplitBrain {
+            let two = self.keys.split(world, fault);
+            self.split.push(two);
+            return true;
+        }
+        let now = world.with_redis(|redis| redis.snapshot());
+        let older = self.replicated.remove(&(self.next - 1));
+        let strikes = self.keys.strike(world, kind, fault, &older.unwrap_or(now));
+        if strikes {
+            self.replicated.clear();
+        }
+        strikes
     }
 
     /// Applies a fault to every lock's key; returns whether that changed

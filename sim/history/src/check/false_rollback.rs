@@ -9,7 +9,8 @@ use super::verdict::Violation;
 use super::view::violation;
 
 /// O(n log n) in the final chain, the rollbacks and losses. A record is still there if
-/// the final chain holds it; a version, if no loss before the report took versions.
+/// the final chain holds it; a version, if no loss before the report took versions or
+/// receipts.
 /// A process is reported once for the chain and once for the vault, with the first
 /// operation that was open at that time.
 pub(super) fn check(history: &History, violations: &mut Vec<Violation>) {
@@ -34,9 +35,9 @@ pub(super) fn check(history: &History, violations: &mut Vec<Violation>) {
                 )
             }
             Seen::Version { version } => {
+                let takes = |loss: &crate::Loss| !loss.versions.is_empty() || loss.receipts;
                 let mut losses = history.losses().iter();
-                let is_there =
-                    !losses.any(|loss| loss.time <= rollback.time && !loss.versions.is_empty());
+                let is_there = !losses.any(|loss| loss.begins() <= rollback.time && takes(loss));
                 (
                     format!("version {version} of the vault"),
                     is_there,

@@ -1,6 +1,6 @@
 //! Which losses an acknowledgement's durability should have survived.
 
-use crate::{Durability, History, Loss};
+use crate::{Durability, History, Loss, Operation};
 
 /// Whether an acknowledgement of this durability covers this fault, so that the
 /// loss of what it acknowledged is not excused.
@@ -28,4 +28,26 @@ pub(super) fn covers(history: &History, loss: &Loss, durability: Durability) -> 
         }
         Durability::Replicas(count) => count > 0 && is(&["failover"]),
     }
+}
+
+/// When the first loss began to make a difference; foreign processes are judged until
+/// then.
+pub(super) fn first_begins(history: &History) -> Option<u64> {
+    history.losses().iter().map(Loss::begins).min()
+}
+
+/// The loss of a split in which this operation ran, at least in part, on the server
+/// whose writes were lost.
+pub(super) fn split_of<'h>(
+    history: &'h History,
+    operation: &Operation,
+) -> Option<(usize, &'h Loss)> {
+    let mut losses = history.losses().iter().enumerate();
+    losses.rfind(|(_, loss)| {
+        loss.split.as_ref().is_some_and(|split| {
+            split.processes.contains(&operation.process)
+                && operation.start <= loss.time
+                && operation.end >= split.since
+        })
+    })
 }

@@ -27,6 +27,10 @@
 //! - A record that attests a vault's operation belongs to that operation: it is no
 //!   phantom, though no append names it.
 //! - Operations of foreign processes are ignored if they ended after the first loss.
+//! - While two servers take writes (`split`), reads of those whose writes were lost are
+//!   not judged, and their writes have no place among the others'.
+//! - After a loss of keys one by one (`keyByKey`), the vault's versions count on from any
+//!   number, and only acknowledgements show what a process had seen.
 
 mod chain_integrity;
 mod duplicate_append;
@@ -34,6 +38,7 @@ mod early_purge;
 mod false_rollback;
 mod fork;
 mod invariant;
+mod loss_account;
 mod losses;
 mod lost_append;
 pub mod oracle;
@@ -55,6 +60,7 @@ use thiserror::Error;
 use crate::{Function, History};
 
 pub use invariant::{Half, Invariant};
+pub use loss_account::{LossAccount, account};
 pub use verdict::{Verdict, Violation};
 
 /// Why a history cannot be checked.

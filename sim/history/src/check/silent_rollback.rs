@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use crate::{Appended, OpId, Operation, Outcome, Symbol};
 
 use super::invariant::Invariant;
+use super::loss_account::{Sights, Told};
 use super::tree::Tree;
 use super::verdict::Violation;
 use super::view::{View, violation};
@@ -28,11 +29,33 @@ struct Sighting {
 /// rollback reported between the loss and the acknowledgement clears the process,
 /// of earlier losses too.
 pub(super) fn check(view: &View<'_>, tree: &Tree, violations: &mut Vec<Violation>) {
-    let losses = view.history.losses();
-    if losses.is_empty() {
-        return;
+    violations.extend(find(view, tree).into_iter().map(|(_, violation)| violation));
+}
+
+/// What became of each sight of something that a loss took.
+pub(super) fn sights(view: &View<'_>, tree: &Tree) -> Sights {
+    let reported = reported(view);
+    let said = |process: &Symbol, loss: usize| {
+        let after = |time: &u64| *time >= view.history.losses()[loss].time;
+        reported
+            .get(process)
+            .is_some_and(|times| times.iter().any(after))
+    };
+    let mut sights: Sights = sightings(view, tree)
+        .into_keys()
+        .map(|(process, loss)| match said(&process, loss) {
+            true => ((process, loss), Told::Said),
+            false => ((process, loss), Told::Idle),
+        })
+        .collect();
+    for (sight, _) in find(view, tree) {
+        sights.insert(sight, Told::Silent);
     }
-    let mut seen = sightings(view, tree);
+    sights
+}
+
+/// When each process reported a rollback of the chain.
+fn reported(view: &View<'_>) -> BTreeMap<Symbol, Vec<u64>> {
     let mut reported: BTreeMap<Symbol, Vec<u64>> = BTreeMap::new();
     for rollback in view.history.rollbacks() {
         if let crate::Seen::Record { .. } = rollback.seen {
@@ -42,6 +65,17 @@ pub(super) fn check(view: &View<'_>, tree: &Tree, violations: &mut Vec<Violation
                 .push(rollback.time);
         }
     }
+    reported
+}
+
+fn find(view: &View<'_>, tree: &Tree) -> Vec<((Symbol, usize), Violation)> {
+    let losses = view.history.losses();
+    let mut found = Vec::new();
+    if losses.is_empty() {
+        return found;
+    }
+    let mut seen = sightings(view, tree);
+    let reported = reported(view);
     for write in view.operations() {
         let Some(Appended {
             sequence,
@@ -77,13 +111,15 @@ pub(super) fn check(view: &View<'_>, tree: &Tree, violations: &mut Vec<Violation
                  acknowledged without a word about it",
                 loss.time
             );
-            violations.push(violation(Invariant::SilentRollback, [op, by], reason));
+            let violation = violation(Invariant::SilentRollback, [op, by], reason);
+            found.push(((process, number), violation));
             done.push((process, number));
         }
         for key in done {
             seen.remove(&key);
         }
     }
+    found
 }
 
 /// By process and loss, the first sight of something that the loss took. Foreign

@@ -12,6 +12,7 @@ use std::ops::Range;
 use crate::{Appended, LogEntry, Operation, Outcome, PathId};
 
 use super::invariant::Invariant;
+use super::losses;
 use super::tree::Tree;
 use super::verdict::Violation;
 use super::view::{View, violation};
@@ -86,6 +87,9 @@ impl<'v, 'h> Sweep<'v, 'h> {
         let most = view.operations().len() + view.chain.len();
         let cut = |loss: &crate::Loss| {
             let mut lowest = usize::MAX;
+            if loss.split.is_some() {
+                return lowest; // What others were told still stands.
+            }
             for hash in &loss.hashes {
                 let told = view.append_of(*hash);
                 let told = told.and_then(|append| view.operation(append).appended());
@@ -123,7 +127,7 @@ impl<'v, 'h> Sweep<'v, 'h> {
         let Outcome::Chain(path) = read.outcome else {
             return None;
         };
-        if !self.view.is_checked(read) {
+        if !self.is_judged(read) {
             return None;
         }
         let found = self.invents(read, path);
@@ -136,6 +140,12 @@ impl<'v, 'h> Sweep<'v, 'h> {
             ];
             violation(Invariant::StaleRead, ops.into_iter().flatten(), reason)
         })
+    }
+
+    /// Whether the whole history tells what a read has to show: not while two servers
+    /// took writes, of one whose were lost.
+    fn is_judged(&self, read: &Operation) -> bool {
+        self.view.is_checked(read) && losses::split_of(self.view.history, read).is_none()
     }
 
     /// It shows what was appended only after it ended, what a loss took before it
@@ -237,7 +247,7 @@ impl<'v, 'h> Sweep<'v, 'h> {
                 if self
                     .view
                     .taken_by(operation)
-                    .is_some_and(|loss| loss.time < operation.end)
+                    .is_some_and(|loss| loss.begins() < operation.end)
                 {
                     return;
                 }
@@ -249,7 +259,7 @@ impl<'v, 'h> Sweep<'v, 'h> {
                     self.top = self.top.max(at);
                 }
             }
-            Outcome::Chain(path) => {
+            Outcome::Chain(path) if self.is_judged(operation) => {
                 let path = self.cut_back(path, self.spanned(operation));
                 if self.tree.is_prefix(self.longest, path) && path != self.longest {
                     self.longest = path;

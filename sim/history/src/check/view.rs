@@ -217,11 +217,7 @@ impl<'h> View<'h> {
     /// ended after the first loss.
     pub(super) fn is_checked(&self, operation: &Operation) -> bool {
         !self.history.is_foreign(operation.process)
-            || self
-                .history
-                .losses()
-                .first()
-                .is_none_or(|loss| operation.end < loss.time)
+            || losses::first_begins(self.history).is_none_or(|begins| operation.end < begins)
     }
 
     pub(super) fn text(&self, symbol: Symbol) -> &'h str {

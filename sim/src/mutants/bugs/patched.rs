@@ -14,7 +14,7 @@ use haechi_store_redis::{
 
 use crate::mutants::{
     bug::{PlantedBug, RedisAudit, RedisVault},
-    patch::{StalePatch, patched},
+    patch::{StalePatch, patched, replaced},
 };
 
 /// Appends by a script with one passage replaced.
@@ -54,6 +54,12 @@ pub(in crate::mutants) struct PatchedApply(pub(super) Script);
 impl PatchedApply {
     pub(in crate::mutants) fn new(passage: &'static str, by: &str) -> Result<Self, StalePatch> {
         patched(VAULT_APPLY, passage, by).map(Self)
+    }
+
+    /// With two passages left out.
+    pub(in crate::mutants) fn without(passages: [&'static str; 2]) -> Result<Self, StalePatch> {
+        let [first, second] = passages;
+        patched(&replaced(VAULT_APPLY, first, "")?, second, "").map(Self)
     }
 
     async fn run<S: RedisVault>(

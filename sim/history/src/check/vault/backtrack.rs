@@ -50,6 +50,7 @@ impl Search<'_, '_> {
         } else {
             self.state.key()
         };
+        let sign = sign ^ self.kept_states();
         let remembers = self.heuristic || !self.state.fuzzy;
         if remembers && !self.known.insert((place, done, sign)) {
             return Err(Failure::Known);

@@ -52,12 +52,22 @@ use crate::{Function, History, Symbol};
 
 use self::search::Found;
 use super::CheckError;
+use super::loss_account::Sights;
 use super::verdict::Violation;
 
 /// Whether a history says anything of the vault.
 pub(super) fn concerns(history: &History) -> bool {
     let of_vault = |f| matches!(f, Function::Mutate | Function::Read);
     history.final_tokens().is_some() || history.operations().iter().any(|op| of_vault(op.f))
+}
+
+/// What became of each sight of something that a loss took; nothing if there is no
+/// final state.
+pub(super) fn sights(history: &History) -> Sights {
+    match history.final_tokens() {
+        Some(tokens) => silent_rollback::sights(&plan::Plan::new(history, tokens, &mut Vec::new())),
+        None => Sights::new(),
+    }
 }
 
 /// Checks the vault's half of a history.

@@ -3,6 +3,7 @@
 use super::ids::{MutateId, Pair, Token, Value};
 use std::collections::HashMap;
 
+use crate::check::losses;
 use crate::check::verdict::Violation;
 use crate::{Function, History, Loss, Mutation, Operation, Outcome, Symbol, VaultRead};
 
@@ -107,9 +108,9 @@ impl<'h> Plan<'h> {
             found: Vec::new(),
             closed: history.final_version().is_some(),
         };
-        let mut pinned = Vec::new();
+        let (mut pinned, mut split_off) = (Vec::new(), Vec::new());
         for (index, operation) in history.operations().iter().enumerate() {
-            plan.take(index, operation, &mut pinned);
+            plan.take(index, operation, &mut pinned, &mut split_off);
         }
         for (token, _) in tokens {
             plan.intern(*token);
@@ -120,6 +121,9 @@ impl<'h> Plan<'h> {
             plan.found[token] = Some(*value);
         }
         plan.lost = vec![None; plan.mutates.len()];
+        for (mutate, loss) in split_off {
+            plan.lost[mutate] = Some(loss);
+        }
         versions::lay_out(&mut plan, pinned, violations);
         let Plan {
             mutates,
@@ -142,9 +146,17 @@ impl<'h> Plan<'h> {
         plan
     }
 
-    /// One operation, if it is the vault's.
-    fn take(&mut self, index: usize, operation: &'h Operation, pinned: &mut Vec<(u64, MutateId)>) {
+    /// One operation, if it is the vault's. In a split, one that was applied on the
+    /// server whose writes were lost has no place among the versions.
+    fn take(
+        &mut self,
+        index: usize,
+        operation: &'h Operation,
+        pinned: &mut Vec<(u64, MutateId)>,
+        split_off: &mut Vec<(MutateId, usize)>,
+    ) {
         let checked = is_checked(self.history, operation);
+        let split = losses::split_of(self.history, operation);
         match &operation.outcome {
             Outcome::Mutated(kept) | Outcome::Unknown(Some(kept)) => {
                 for (token, _) in kept.reads.iter().chain(&kept.writes) {
@@ -153,11 +165,30 @@ impl<'h> Plan<'h> {
                 let ok = matches!(operation.outcome, Outcome::Mutated(_)) && checked;
                 if kept.writes.is_empty() {
                     // Without writes it was not sent, and has no version.
-                    if ok && !kept.reads.is_empty() {
+                    if ok && split.is_none() && !kept.reads.is_empty() {
                         self.observe(operation, Seen::Some(kept));
                     }
                     return;
                 }
+                let taken = split.filter(|(_, loss)| {
+                    let version = kept.version.filter(|_| ok);
+                    version.is_some_and(|version| loss.versions.contains(&version))
+                });
+                if let Some((index, loss)) = taken {
+                    let mutate = self.push(operation, Some(kept), u64::MAX, false);
+                    let is_lost = loss.ops.as_ref().map(|ops| ops.contains(&operation.id));
+                    if operation.end <= loss.time || is_lost == Some(true) {
+                        split_off.push((mutate, index));
+                    } else {
+                        // By either server: only the values tell.
+                        self.maybe_applied.push(mutate);
+                    }
+                    return;
+                }
+                let ok = ok
+                    || (matches!(operation.outcome, Outcome::Mutated(_))
+                        && split.is_none()
+                        && is_placed(self.history, operation));
                 let end = if ok { operation.end } else { u64::MAX };
                 let mutate = self.push(operation, Some(kept), end, checked);
                 match kept.version.filter(|_| ok) {
@@ -171,7 +202,9 @@ impl<'h> Plan<'h> {
                 self.unknown_effect.push(mutate);
             }
             Outcome::Failed(_) if operation.f == Function::Mutate => self.failed.push(index),
-            Outcome::Tokens(read) if checked && operation.f == Function::Read => {
+            Outcome::Tokens(read)
+                if checked && split.is_none() && operation.f == Function::Read =>
+            {
                 let mut sign = 0;
                 for (token, value) in &read.tokens {
                     let token = self.intern(*token);
@@ -275,8 +308,16 @@ impl<'h> Plan<'h> {
 /// Whether an operation is checked: not if it is foreign and
 /// ended after the first loss.
 pub(super) fn is_checked(history: &History, operation: &Operation) -> bool {
-    let first = history.losses().first();
-    !history.is_foreign(operation.process) || first.is_none_or(|loss| operation.end < loss.time)
+    !history.is_foreign(operation.process)
+        || losses::first_begins(history).is_none_or(|begins| operation.end < begins)
+}
+
+/// Whether the version of a foreign mutate that is not checked tells its place all the
+/// same: it ran between losses, and none has let the versions count on from any number.
+fn is_placed(history: &History, operation: &Operation) -> bool {
+    history.losses().iter().all(|loss| {
+        operation.end < loss.begins() || (operation.start > loss.time && !loss.key_by_key)
+    })
 }
 
 /// What a token's value adds to the signature of a state, by exclusive or; absent

@@ -74,8 +74,10 @@ pub(super) struct Search<'p, 'h> {
     pub(super) open: (usize, usize),
     pub(super) unversioned_from: usize,
     pub(super) frames: Vec<Frame>,
-    /// Whether a choice was made that cannot be taken back.
-    committed: bool,
+    /// For each version, the tokens' signature before it.
+    signs: Vec<u128>,
+    /// The places of losses that cut versions off, and of the states that they leave.
+    cuts: Vec<(usize, usize)>,
     pub(super) choices: bool,
     /// Merges equal states whatever mutates are left: fast, but only success is
     /// conclusive.
@@ -103,6 +105,12 @@ impl<'p, 'h> Search<'p, 'h> {
             };
             ends[index] = ends[index + 1].min(end);
         }
+        let cuts = plan.versions.iter().enumerate();
+        let cuts = cuts.filter_map(|(cut, (place, to))| match place {
+            Version::Cut { .. } => Some((cut, kept_at(plan, cut, *to)?)),
+            _ => None,
+        });
+        let cuts = cuts.collect();
         let excused = |(place, _): &(Version, u64)| {
             matches!(
                 place,
@@ -121,7 +129,8 @@ impl<'p, 'h> Search<'p, 'h> {
             open: (0, 0),
             unversioned_from: 0,
             frames: Vec::new(),
-            committed: false,
+            signs: vec![0; plan.versions.len() + 1],
+            cuts,
             choices: false,
             heuristic,
             known: HashSet::new(),
@@ -172,9 +181,6 @@ impl<'p, 'h> Search<'p, 'h> {
                 self.stuck = Some((self.at, self.explain(&failure)));
             }
             if !self.back_up() {
-                if self.committed {
-                    return Found::GaveUp;
-                }
                 out.extend(self.stuck.take().into_iter().flat_map(|(_, why)| why));
                 return Found::Nothing;
             }
@@ -186,6 +192,7 @@ impl<'p, 'h> Search<'p, 'h> {
     fn look_around(&mut self) -> u64 {
         if self.at <= self.plan.versions.len() {
             self.state.mark(self.at);
+            self.signs[self.at] = self.state.sign;
         }
         let mut horizon = self.ends[self.at.min(self.plan.versions.len())];
         while let Some(mutate) = self.plan.unversioned.get(self.unversioned_from)
@@ -314,28 +321,31 @@ impl<'p, 'h> Search<'p, 'h> {
         if let Some(failure) = self.overdue(horizon, loss.time) {
             return Some(failure);
         }
-        let here = self.at;
-        let kept = self.plan.versions[..here]
-            .iter()
-            .rposition(|(_, at)| *at == to);
-        let from = match (kept, to) {
-            (_, 0) => 0,
-            (Some(place), _) => self.state.marked(place + 1),
-            (None, _) => self.state.length(),
-        };
+        let kept = kept_at(self.plan, self.at, to);
+        let from = kept.map_or(self.state.length(), |place| self.state.marked(place));
         let writer_before: Vec<Option<MutateId>> =
             self.state.cells.iter().map(|cell| cell.writer).collect();
-        self.state.revert(from);
+        if !loss.key_by_key {
+            self.state.revert(from);
+        }
         for token in self.plan.tokens_of(loss) {
             // A cut restores the value before it; other tokens taken may have any.
             if writer_before[token] == self.state.cells[token].writer {
                 self.state.set_any(token);
             }
         }
-        self.committed |= self.choices;
-        self.frames.clear();
         self.at += 1;
         None
+    }
+
+    /// What the rest of a search depends on besides the state: the states that losses
+    /// will go back to.
+    pub(super) fn kept_states(&self) -> u128 {
+        let later = self.cuts.iter().filter(|(cut, _)| *cut >= self.at);
+        let kept = later.filter(|(_, kept)| *kept <= self.at);
+        kept.fold(0, |sum, (cut, kept)| {
+            sum ^ self.signs[*kept].rotate_left(1 + *cut as u32 % 127)
+        })
     }
 
     /// What a loss took without cutting versions off may be anything from here.
@@ -393,4 +403,14 @@ impl<'p, 'h> Search<'p, 'h> {
             Failure::Known => {}
         }
     }
+}
+
+/// The place before which the state is that a loss leaves, which cuts versions off after
+/// `to`; `None` if no place has it.
+fn kept_at(plan: &Plan<'_>, cut: usize, to: u64) -> Option<usize> {
+    if to == 0 {
+        return Some(0);
+    }
+    let kept = plan.versions[..cut].iter().rposition(|(_, at)| *at == to);
+    kept.map(|place| place + 1)
 }

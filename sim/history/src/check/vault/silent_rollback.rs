@@ -5,9 +5,10 @@ use super::ids::{MutateId, Pair};
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::check::invariant::Invariant;
+use crate::check::loss_account::{Sights, Told};
 use crate::check::verdict::Violation;
 use crate::check::view::violation;
-use crate::{OpId, Seen, Symbol};
+use crate::{History, OpId, Seen, Symbol};
 
 use super::plan::{self, Plan, Version};
 
@@ -15,13 +16,46 @@ use super::plan::{self, Plan, Version};
 /// a process has seen. A process is reported once for each loss.
 ///
 /// A process has seen what was lost if a mutate that the loss took was
-/// acknowledged to it, or a read showed it a value that only such mutates wrote.
+/// acknowledged to it, or a read showed it a value that only such mutates wrote; not
+/// where the receipts of them still stand, or were never written.
 /// The write is one acknowledged that came after the loss. A rollback of the vault
 /// reported between the loss and the acknowledgement clears the process, of earlier
 /// losses too.
 pub(super) fn check(plan: &Plan<'_>, violations: &mut Vec<Violation>) {
+    violations.extend(find(plan).into_iter().map(|(_, violation)| violation));
+}
+
+/// What became of each sight of something that a loss took.
+pub(super) fn sights(plan: &Plan<'_>) -> Sights {
+    let mut sights: Sights = sightings(plan)
+        .into_keys()
+        .map(
+            |(process, loss)| match said(plan.history, process, loss, u64::MAX) {
+                true => ((process, loss), Told::Said),
+                false => ((process, loss), Told::Idle),
+            },
+        )
+        .collect();
+    for (sight, _) in find(plan) {
+        sights.insert(sight, Told::Silent);
+    }
+    sights
+}
+
+/// Whether a process reported a rollback of the vault from a loss to a time.
+fn said(history: &History, process: Symbol, loss: usize, until: u64) -> bool {
+    let from = history.losses()[loss].time;
+    history.rollbacks().iter().any(|said| {
+        matches!(said.seen, Seen::Version { .. })
+            && said.process == process
+            && (from..=until).contains(&said.time)
+    })
+}
+
+fn find(plan: &Plan<'_>) -> Vec<((Symbol, usize), Violation)> {
+    let mut found = Vec::new();
     if plan.lost.iter().all(|loss| loss.is_none()) {
-        return;
+        return found;
     }
     let history = plan.history;
     let seen = sightings(plan);
@@ -37,15 +71,16 @@ pub(super) fn check(plan: &Plan<'_>, violations: &mut Vec<Violation>) {
             _ => continue,
         };
         let write = plan.operation(mutate);
-        let sights = seen.range((write.process, 0)..(write.process, era));
+        let sights = seen.range((write.process, 0)..=(write.process, usize::MAX));
         for (&(process, loss), &(time, by)) in sights {
             let lost = &history.losses()[loss];
-            let said = history.rollbacks().iter().any(|said| {
-                matches!(said.seen, Seen::Version { .. })
-                    && said.process == process
-                    && (lost.time..=write.end).contains(&said.time)
-            });
-            if said || time >= write.start || !done.insert((process, loss)) {
+            // A split cuts no versions off, so it has no place among them.
+            let is_after = match lost.split {
+                None => loss < era,
+                Some(_) => write.start > lost.time,
+            };
+            let told = said(history, process, loss, write.end);
+            if !is_after || told || time >= write.start || !done.insert((process, loss)) {
                 continue;
             }
             let (name, fault) = (history.text(process), history.text(lost.fault));
@@ -55,9 +90,11 @@ pub(super) fn check(plan: &Plan<'_>, violations: &mut Vec<Violation>) {
                  acknowledged without a word about it",
                 lost.time
             );
-            violations.push(violation(Invariant::SilentRollback, [op, by], reason));
+            let violation = violation(Invariant::SilentRollback, [op, by], reason);
+            found.push(((process, loss), violation));
         }
     }
+    found
 }
 
 /// By process and loss, when and by which operation it first saw what the loss
@@ -68,17 +105,23 @@ fn sightings(plan: &Plan<'_>) -> BTreeMap<(Symbol, usize), (u64, OpId)> {
     // The loss that took a value, none if some write of it was not taken.
     let mut values: BTreeMap<Pair, Option<usize>> = BTreeMap::new();
     for mutate in MutateId::range(0..plan.mutates.len()) {
-        let loss = plan.lost[mutate];
+        let operation = plan.operation(mutate);
+        // Where receipts stand, so does all by which the process would know; and a
+        // foreign process writes none.
+        let is_told = |loss: &usize| {
+            let loss = &history.losses()[*loss];
+            (!loss.key_by_key || loss.receipts) && !history.is_foreign(operation.process)
+        };
+        let loss = plan.lost[mutate].filter(is_told);
+        // Of keys that were lost one by one, the values may still be there.
+        let shown = loss.filter(|loss| !history.losses()[*loss].key_by_key);
         for (token, value) in plan.writes(mutate).filter(|(_, value)| value.is_some()) {
-            let known = values.entry((token, value)).or_insert(loss);
-            if *known != loss {
+            let known = values.entry((token, value)).or_insert(shown);
+            if *known != shown {
                 *known = None;
             }
         }
-        let operation = plan.operation(mutate);
-        if let Some(loss) = loss
-            && !history.is_foreign(operation.process)
-        {
+        if let Some(loss) = loss {
             see(
                 &mut seen,
                 (operation.process, loss),

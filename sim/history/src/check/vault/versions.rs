@@ -38,6 +38,8 @@ pub(super) fn lay_out(
     let mut fillers =
         (plan.maybe_applied.len() + plan.unversioned.len() + plan.unknown_effect.len()) as u64;
     let mut base = 0;
+    let lowest = |pinned: &Vec<(u64, MutateId)>| pinned.iter().map(|(version, _)| *version).min();
+    let firsts: Vec<Option<u64>> = eras.iter().map(lowest).collect();
     for (era, mut pinned) in eras.into_iter().enumerate() {
         let loss = cuts.get(era).copied();
         let taken: BTreeSet<u64> = loss.map_or_else(BTreeSet::new, |(_, loss)| {
@@ -51,9 +53,15 @@ pub(super) fn lay_out(
                 out.push(past_the_end(plan, mutate, version, end));
             }
         }
-        let end = match loss {
-            Some((_, loss)) => cut_to(loss),
-            None => plan.history.final_version().unwrap_or(0),
+        let (kept, end) = match loss {
+            Some((_, loss)) => (
+                cut_to(loss),
+                loss.versions.iter().copied().max().unwrap_or(0),
+            ),
+            None => {
+                let end = plan.history.final_version().unwrap_or(0);
+                (end, end)
+            }
         };
         let mut at = base;
         let mut before: Option<MutateId> = None;
@@ -66,6 +74,9 @@ pub(super) fn lay_out(
                     out.push(at_one_version(plan, op, before, version));
                 }
             } else {
+                if loss.is_some() {
+                    fill(plan, &mut at, kept.min(version - 1), &taken, &mut fillers);
+                }
                 fill(plan, &mut at, version - 1, &taken, &mut fillers);
                 at = version;
                 before = Some(mutate);
@@ -78,10 +89,22 @@ pub(super) fn lay_out(
                 out.extend(covered(plan, mutate, loss));
             }
         }
+        fill(plan, &mut at, kept, &taken, &mut fillers);
         fill(plan, &mut at, end, &taken, &mut fillers);
         if let Some((index, loss)) = loss {
             base = cut_to(loss).min(at);
             plan.versions.push((Version::Cut { loss: index }, base));
+            if loss.key_by_key {
+                // It counts on from any number, and whatever had not been acknowledged
+                // may be among what was kept.
+                let end = match cuts.get(era + 1) {
+                    Some((_, loss)) => Some(cut_to(loss)),
+                    None => plan.history.final_version(),
+                };
+                let first = firsts[era + 1].map(|first| first.saturating_sub(1));
+                base = first.or(end).unwrap_or(base);
+                plan.versions.push((Version::Gap { excused: true }, base));
+            }
         }
     }
     in_order(plan, out);
@@ -93,7 +116,7 @@ pub(super) fn lay_out(
 fn evict(plan: &mut Plan<'_>) {
     let mut evictions: Vec<(usize, usize)> = Vec::new();
     for (loss, index) in plan.history.losses().iter().zip(0..) {
-        if !loss.versions.is_empty() || loss.tokens.is_empty() {
+        if !loss.versions.is_empty() || loss.tokens.is_empty() || loss.split.is_some() {
             continue;
         }
         let before = |place: &(Version, u64)| match place.0 {
@@ -137,6 +160,7 @@ fn cuts<'h>(plan: &Plan<'h>) -> Vec<(usize, &'h Loss)> {
     let losses = plan.history.losses().iter().zip(0..);
     losses
         .filter(|(loss, _)| plan.unversioned.is_empty() && !loss.versions.is_empty())
+        .filter(|(loss, _)| loss.split.is_none())
         .map(|(loss, index)| (index, loss))
         .collect()
 }
@@ -176,8 +200,12 @@ fn assign(
             let later = &definite[era + 1];
             let needed = !later.contains(version) && later.last().is_some_and(|top| top > version);
             let free = !definite[era].contains(version);
-            let here =
-                *version <= cut_to(loss) || (loss.versions.contains(version) && free && !needed);
+            let here = match &loss.ops {
+                Some(ops) => *version <= cut_to(loss) || ops.contains(&plan.operation(*mutate).id),
+                None => {
+                    *version <= cut_to(loss) || (loss.versions.contains(version) && free && !needed)
+                }
+            };
             if here {
                 break;
             }
