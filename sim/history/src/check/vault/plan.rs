@@ -188,6 +188,7 @@ impl<'h> Plan<'h> {
                 let ok = ok
                     || (matches!(operation.outcome, Outcome::Mutated(_))
                         && split.is_none()
+                        && kept.version.is_some()
                         && is_placed(self.history, operation));
                 let end = if ok { operation.end } else { u64::MAX };
                 let mutate = self.push(operation, Some(kept), end, checked);
