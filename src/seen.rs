@@ -157,6 +157,12 @@ impl SeenFile {
         lock(&self.0.state).failures
     }
 
+    /// The positions seen of the chain whose keys have this prefix, in order.
+    #[must_use]
+    pub fn positions(&self, prefix: &str) -> Vec<Position> {
+        self.entry(prefix).chain()
+    }
+
     /// What it holds for the keys with this prefix.
     pub(crate) fn entry(&self, prefix: impl Into<String>) -> SeenEntry {
         SeenEntry {

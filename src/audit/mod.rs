@@ -23,7 +23,7 @@ pub use append_loop::AppendLoop;
 pub use checkpoints::Checkpoints;
 pub use follow::{Follow, FollowError};
 pub use read::Pages;
-pub use repair::{Evidence, Examination, Lost, Repair, RepairError};
+pub use repair::{Evidence, Examination, Repair, RepairError};
 pub use resolve::{IfOpen, Resolution, ResolveError, resolve};
 pub use rollback::{AcceptedLosses, LossKeys};
 pub(crate) use rollback::{check, standing};

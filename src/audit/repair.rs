@@ -5,7 +5,7 @@
 //! makes it the head, in one step that is fenced on everything that was examined:
 //! if a writer appends meanwhile, or a key changes, nothing is written.
 
-use std::{ops::RangeInclusive, time::Duration};
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -15,8 +15,8 @@ use super::{
 };
 use crate::{
     chain::{
-        Anchor, Anchors, AppendId, Event, EventHash, Fault, Head, Position, Reason, Record,
-        Sequence, StoredRecord, Verifier,
+        Anchor, Anchors, AppendId, Event, EventHash, Fault, Head, Loss, LostRange, Position,
+        REPAIRED, Reason, Record, Sequence, StoredRecord, Verifier,
     },
     clock::{Clock, iso8601},
     entropy::{Entropy, Jitter},
@@ -30,22 +30,11 @@ pub struct Evidence {
     pub anchors: Anchors,
     /// Positions that processes have seen.
     pub seen: Vec<Position>,
-    /// The sequences whose loss is accepted: exactly those that are
-    /// [`Lost`], or nothing is repaired.
-    pub accepted_loss: Option<RangeInclusive<Sequence>>,
-}
-
-/// Records that the head, an anchor or a seen position attests and the list does
-/// not hold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Lost {
-    /// The first sequence. The records before it are in the list, as far as
-    /// anything attests them.
-    pub from: Sequence,
-    /// The highest sequence attested; there may have been more.
-    pub to: Sequence,
-    /// The hash attested for it.
-    pub head_hash: EventHash,
+    /// The sequences whose loss is accepted: exactly those that the head, an anchor or
+    /// a seen position attests and the list does not hold, or nothing is repaired. The
+    /// records before the first are in the list, as far as anything attests them; there
+    /// may have been more after the last.
+    pub accepted_loss: Option<LostRange>,
 }
 
 /// The result of an examination.
@@ -65,7 +54,7 @@ pub struct Repair {
     last: Vec<u8>,
     head: Head,
     disagreement: String,
-    lost: Option<Lost>,
+    lost: Option<Loss>,
 }
 
 /// Why a chain was not repaired. Nothing was written, unless the outcome is
@@ -100,30 +89,30 @@ pub enum RepairError {
     /// Something attests more than the list holds.
     #[error(
         "the list holds {held} records, and lacks what is attested up to sequence {} with hash {}: \
-         restore the records, or accept that sequences {}..{} are lost (--accept-loss {}..{}); \
+         restore the records, or accept that sequences {range} are lost (--accept-loss {range}); \
          nothing was written",
-        lost.to, lost.head_hash, lost.from, lost.to, lost.from, lost.to
+        lost.range.last(), lost.head_hash, range = lost.range
     )]
     Loss {
         /// What is lost.
-        lost: Lost,
+        lost: Loss,
         /// Records in the list.
         held: u64,
     },
 
     /// The accepted loss is not what is lost.
     #[error(
-        "{}..{} was accepted as lost, but {}; nothing was written", accepted.0, accepted.1,
+        "{accepted} was accepted as lost, but {}; nothing was written",
         found.map_or_else(
             || "nothing is lost: repair without --accept-loss".to_owned(),
-            |lost| format!("what is lost is {}..{}", lost.from, lost.to),
+            |lost| format!("what is lost is {}", lost.range),
         )
     )]
     OtherLoss {
-        /// The first and last sequence accepted.
-        accepted: (Sequence, Sequence),
+        /// The sequences accepted.
+        accepted: LostRange,
         /// What is lost.
-        found: Option<Lost>,
+        found: Option<Loss>,
     },
 
     /// The keys agree, but the chain lacks what was attested.
@@ -131,9 +120,9 @@ pub enum RepairError {
         "the keys agree, so there is nothing to repair; but the chain lacks what is attested up to \
          sequence {} with hash {}: it was rolled back. Restore the records, or accept the loss of a \
          rollback (`haechi-store audit resume`)",
-        .0.to, .0.head_hash
+        .0.range.last(), .0.head_hash
     )]
-    RolledBack(Lost),
+    RolledBack(Loss),
 
     /// The keys changed since they were read.
     #[error(
@@ -194,23 +183,25 @@ impl Repair {
             .and_then(|text| EventHash::parse(std::str::from_utf8(text).ok()?));
         let (head, last) = verify(store, state.length, &mut attested).await?;
         let lost = attested.lost(head)?;
-        let (Some(disagreement), accepted) = (state.disagreement.clone(), &evidence.accepted_loss)
+        let (Some(disagreement), accepted) = (state.disagreement.clone(), evidence.accepted_loss)
         else {
-            return match (lost, &evidence.accepted_loss) {
+            return match (lost, evidence.accepted_loss) {
                 (Some(lost), _) => Err(RepairError::RolledBack(lost)),
-                (None, Some(accepted)) => Err(other_loss(accepted, None)),
+                (None, Some(accepted)) => Err(RepairError::OtherLoss {
+                    accepted,
+                    found: None,
+                }),
                 (None, None) => Ok(Examination::Whole(head)),
             };
         };
         match (lost, accepted) {
             (None, None) => {}
-            (Some(lost), Some(accepted))
-                if (lost.from, lost.to) == (*accepted.start(), *accepted.end()) => {}
+            (Some(lost), Some(accepted)) if lost.range == accepted => {}
             (Some(lost), None) => {
                 let held = state.length;
                 return Err(RepairError::Loss { lost, held });
             }
-            (lost, Some(accepted)) => return Err(other_loss(accepted, lost)),
+            (found, Some(accepted)) => return Err(RepairError::OtherLoss { accepted, found }),
         }
         Ok(Examination::Diverged(Self {
             state,
@@ -235,7 +226,7 @@ impl Repair {
 
     /// What is lost, and was accepted.
     #[must_use]
-    pub fn lost(&self) -> Option<Lost> {
+    pub fn lost(&self) -> Option<Loss> {
         self.lost
     }
 
@@ -310,25 +301,14 @@ impl Repair {
             /// Records in the list before this one.
             records: u64,
             #[serde(skip_serializing_if = "Option::is_none")]
-            lost: Option<LostText>,
-        }
-        #[derive(Serialize)]
-        #[serde(rename_all = "camelCase")]
-        struct LostText {
-            from: u64,
-            to: u64,
-            head_hash: String,
+            lost: Option<Loss>,
         }
         let text = Text {
             timestamp: iso8601(clock.wall()),
-            operation: "audit:repaired",
+            operation: REPAIRED,
             disagreement: &self.disagreement,
             records: self.state.length,
-            lost: self.lost.map(|lost| LostText {
-                from: lost.from.get(),
-                to: lost.to.get(),
-                head_hash: lost.head_hash.to_text(),
-            }),
+            lost: self.lost,
         };
         let mut id = [0; 16];
         entropy
@@ -347,11 +327,6 @@ impl Repair {
         };
         Ok((record, handle))
     }
-}
-
-fn other_loss(accepted: &RangeInclusive<Sequence>, found: Option<Lost>) -> RepairError {
-    let accepted = (*accepted.start(), *accepted.end());
-    RepairError::OtherLoss { accepted, found }
 }
 
 /// Verifies the first `length` elements; the last one's position and text.
@@ -453,7 +428,7 @@ impl Attested {
     }
 
     /// What a list that ends at `end` does not hold, after all comparisons.
-    fn lost(mut self, end: Head) -> Result<Option<Lost>, RepairError> {
+    fn lost(mut self, end: Head) -> Result<Option<Loss>, RepairError> {
         let next = end.next_sequence().ok_or(NotApplied::ChainFull)?;
         if let Some(last) = self.anchors.last_sequence().filter(|last| *last >= next)
             && let Some(event_hash) = self.anchors.get(last)
@@ -477,10 +452,11 @@ impl Attested {
                 event_hash,
             });
         }
-        Ok(self.missing.map(|(lowest, highest)| Lost {
-            from: lowest.sequence.min(next),
-            to: highest.sequence,
-            head_hash: highest.event_hash,
+        Ok(self.missing.and_then(|(lowest, highest)| {
+            Some(Loss {
+                range: LostRange::new(lowest.sequence.min(next), highest.sequence)?,
+                head_hash: highest.event_hash,
+            })
         }))
     }
 }

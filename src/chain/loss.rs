@@ -9,6 +9,8 @@ use super::{Event, EventHash, InvalidEvent, Position, Sequence, StoredRecord};
 
 /// The operation of a record that accepts a loss.
 pub const ROLLBACK_ACCEPTED: &str = "audit:rollback-accepted";
+/// The operation of a record of a repair, which may accept a loss.
+pub const REPAIRED: &str = "audit:repaired";
 
 /// The first and the last sequence whose records were lost. Its text form is
 /// `A..B`, both included.
@@ -61,8 +63,9 @@ impl FromStr for LostRange {
     }
 }
 
-/// What was lost, as an accepting record states it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What was lost, as an accepting record states it: {from, to, headHash}.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Lost", into = "Lost")]
 pub struct Loss {
     /// The lost sequences.
     pub range: LostRange,
@@ -87,11 +90,7 @@ impl Loss {
         Event::from_serialize(&Accepting {
             timestamp: timestamp.into(),
             operation: ROLLBACK_ACCEPTED.into(),
-            lost: Lost {
-                from: self.range.first.get(),
-                to: self.range.last.get(),
-                head_hash: self.head_hash.to_text(),
-            },
+            lost: *self,
             mac: mac.map(Into::into),
         })
     }
@@ -115,24 +114,17 @@ impl AcceptedLoss {
     pub fn of_record(text: &[u8]) -> Option<Self> {
         // Most records are others.
         let text = std::str::from_utf8(text).ok()?;
-        if !text.contains(ROLLBACK_ACCEPTED) {
+        let operations = [ROLLBACK_ACCEPTED, REPAIRED];
+        if !operations.iter().any(|operation| text.contains(operation)) {
             return None;
         }
         let accepting: Accepting = serde_json::from_str(text).ok()?;
-        let Lost {
-            from,
-            to,
-            head_hash,
-        } = accepting.lost;
-        if accepting.operation != ROLLBACK_ACCEPTED {
+        if !operations.contains(&accepting.operation.as_str()) {
             return None;
         }
         Some(Self {
             position: StoredRecord::parse(text.as_bytes()).ok()?.position,
-            loss: Loss {
-                range: LostRange::new(Sequence::new(from)?, Sequence::new(to)?)?,
-                head_hash: EventHash::parse(&head_hash)?,
-            },
+            loss: accepting.lost,
             mac: accepting.mac,
         })
     }
@@ -142,7 +134,7 @@ impl AcceptedLoss {
 struct Accepting {
     timestamp: String,
     operation: String,
-    lost: Lost,
+    lost: Loss,
     #[serde(skip_serializing_if = "Option::is_none")]
     mac: Option<String>,
 }
@@ -153,6 +145,31 @@ struct Lost {
     from: u64,
     to: u64,
     head_hash: String,
+}
+
+impl From<Loss> for Lost {
+    fn from(loss: Loss) -> Self {
+        Self {
+            from: loss.range.first.get(),
+            to: loss.range.last.get(),
+            head_hash: loss.head_hash.to_text(),
+        }
+    }
+}
+
+impl TryFrom<Lost> for Loss {
+    type Error = &'static str;
+
+    fn try_from(lost: Lost) -> Result<Self, Self::Error> {
+        let (first, last) = (Sequence::new(lost.from), Sequence::new(lost.to));
+        let range = first
+            .zip(last)
+            .and_then(|(first, last)| LostRange::new(first, last));
+        range
+            .zip(EventHash::parse(&lost.head_hash))
+            .map(|(range, head_hash)| Self { range, head_hash })
+            .ok_or("no range of sequences and a hash")
+    }
 }
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ mod verify;
 
 pub use anchor::{Anchor, Anchors};
 pub use event::{Event, InvalidEvent, Limits, SequenceExhausted};
-pub use loss::{AcceptedLoss, Loss, LostRange, ROLLBACK_ACCEPTED};
+pub use loss::{AcceptedLoss, Loss, LostRange, REPAIRED, ROLLBACK_ACCEPTED};
 pub use position::{AppendId, EventHash, Head, Position, Sequence};
 pub use record::{Malformed, Record, StoredRecord};
 pub use verdict::{AnchorSummary, Fault, InvalidLine, Reason, Verdict};

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use haechi_store_redis::{
     Builder, Corrupt, NotApplied, ReadError,
-    audit::{Evidence, Examination, Lost, Repair, RepairError, store::RepairStore},
-    chain::{Anchor, EventHash, Position, Sequence},
+    audit::{Evidence, Examination, Repair, RepairError, store::RepairStore},
+    chain::{Anchor, EventHash, Loss, LostRange, Position, Sequence},
     clock::SystemClock,
     entropy::SystemEntropy,
     redis::RedisAuditStore,
@@ -87,9 +87,13 @@ fn sequence(value: u64) -> Sequence {
     Sequence::new(value).unwrap()
 }
 
+fn range(from: u64, to: u64) -> LostRange {
+    LostRange::new(sequence(from), sequence(to)).unwrap()
+}
+
 fn accepting(from: u64, to: u64) -> Evidence {
     Evidence {
-        accepted_loss: Some(sequence(from)..=sequence(to)),
+        accepted_loss: Some(range(from, to)),
         ..Evidence::default()
     }
 }
@@ -176,9 +180,8 @@ async fn what_the_head_attests_is_lost_only_by_name() {
             run(&mut commands, command).await;
         }
         let before = keys(&mut commands).await;
-        let lost = Lost {
-            from: sequence(from),
-            to: sequence(to),
+        let lost = Loss {
+            range: range(from, to),
             head_hash: positions[4].event_hash,
         };
         let refused = examine(&server, &Evidence::default()).await.unwrap_err();
@@ -242,11 +245,11 @@ async fn what_is_attested_elsewhere_is_lost_only_by_name() {
             let refused = examine(&server, &evidence).await.unwrap_err();
             assert!(
                 matches!(refused, RepairError::Loss { lost, .. }
-                    if (lost.from, lost.to) == (sequence(from), sequence(to))
+                    if lost.range == range(from, to)
                         && lost.head_hash == position.event_hash),
                 "{refused:?}"
             );
-            evidence.accepted_loss = Some(sequence(from)..=sequence(to));
+            evidence.accepted_loss = Some(range(from, to));
             diverged(&server, &evidence).await;
         }
     }
@@ -279,7 +282,7 @@ async fn keys_that_agree_are_left_alone() {
     };
     let whole = examine(&server, &evidence).await.unwrap();
     assert!(matches!(whole, Examination::Whole(head) if head.position() == Some(positions[4])));
-    evidence.accepted_loss = Some(sequence(5)..=sequence(5));
+    evidence.accepted_loss = Some(range(5, 5));
     let refused = examine(&server, &evidence).await.unwrap_err();
     assert!(matches!(
         refused,
@@ -287,7 +290,7 @@ async fn keys_that_agree_are_left_alone() {
     ));
     evidence.seen = vec![beyond];
     let refused = examine(&server, &evidence).await.unwrap_err();
-    assert!(matches!(refused, RepairError::RolledBack(lost) if lost.to == sequence(6)));
+    assert!(matches!(refused, RepairError::RolledBack(lost) if lost.range.last() == sequence(6)));
     assert_eq!(keys(&mut commands).await, before);
     run(&mut commands, "FLUSHALL").await;
     let empty = examine(&server, &Evidence::default()).await.unwrap();

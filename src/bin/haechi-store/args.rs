@@ -1,9 +1,9 @@
 //! The command line as a whole; each command's own arguments are in its file.
 
-use std::{fmt, ops::RangeInclusive, path::PathBuf, time::Duration};
+use std::{fmt, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
-use haechi_store_redis::{Durability, chain::Sequence};
+use haechi_store_redis::Durability;
 
 use crate::{
     audit_append, audit_export, audit_follow, audit_head, audit_repair, audit_resolve,
@@ -217,13 +217,4 @@ pub(crate) fn seconds(text: &str) -> Result<Duration, &'static str> {
         .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
         .filter(|duration| !duration.is_zero())
         .ok_or("give a number of seconds above 0, fractions allowed")
-}
-
-/// Sequences as `FROM..TO`, both included.
-pub(crate) fn sequences(text: &str) -> Result<RangeInclusive<Sequence>, &'static str> {
-    let sequence = |text: &str| text.parse().ok().and_then(Sequence::new);
-    text.split_once("..")
-        .and_then(|(from, to)| Some(sequence(from)?..=sequence(to)?))
-        .filter(|range| !range.is_empty())
-        .ok_or("give the first and the last sequence, as in 1001..1003")
 }

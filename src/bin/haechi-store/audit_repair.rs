@@ -2,13 +2,12 @@
 
 use std::{
     io::{IsTerminal, Write, stdin},
-    ops::RangeInclusive,
     path::PathBuf,
 };
 
 use haechi_store_redis::{
-    audit::{Evidence, Examination, Lost, Repair, RepairError},
-    chain::{Head, Sequence},
+    audit::{Evidence, Examination, Repair, RepairError},
+    chain::{Head, Loss, LostRange},
     clock::SystemClock,
     entropy::SystemEntropy,
 };
@@ -16,7 +15,7 @@ use serde::Serialize;
 
 use crate::{
     anchor_files::read_anchors,
-    args::{Global, sequences},
+    args::Global,
     connection::read_failure,
     console::{self, Console},
     exit::{Exit, Failure},
@@ -42,8 +41,8 @@ pub(crate) struct Args {
     anchors: Vec<PathBuf>,
 
     /// Accept that these sequences are lost, both included
-    #[arg(long, value_name = "FROM..TO", value_parser = sequences)]
-    accept_loss: Option<RangeInclusive<Sequence>>,
+    #[arg(long, value_name = "FROM..TO")]
+    accept_loss: Option<LostRange>,
 
     /// Do not ask
     #[arg(long)]
@@ -63,31 +62,13 @@ struct Answer {
     #[serde(skip_serializing_if = "Option::is_none")]
     disagreement: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    lost: Option<LostSequences>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct LostSequences {
-    from: u64,
-    to: u64,
-    head_hash: String,
-}
-
-impl From<Lost> for LostSequences {
-    fn from(lost: Lost) -> Self {
-        Self {
-            from: lost.from.get(),
-            to: lost.to.get(),
-            head_hash: lost.head_hash.to_text(),
-        }
-    }
+    lost: Option<Loss>,
 }
 
 pub(crate) async fn run(args: Args, global: &Global, console: &Console) -> Result<Exit, Failure> {
     let evidence = Evidence {
         anchors: read_anchors(&args.anchors)?,
-        seen: Vec::new(),
+        seen: global.seen_positions()?,
         accepted_loss: args.accept_loss,
     };
     let client = global.client()?;
@@ -116,7 +97,7 @@ pub(crate) async fn run(args: Args, global: &Global, console: &Console) -> Resul
         event_hash: Some(position.event_hash.to_text()),
         records: position.sequence.get(),
         disagreement: Some(repair.disagreement().to_owned()),
-        lost: repair.lost().map(LostSequences::from),
+        lost: repair.lost(),
     };
     console::unless_closed(console::answer(&answer))?;
     console.note(&format!(
@@ -143,10 +124,7 @@ fn whole(head: Head, console: &Console) -> Result<Exit, Failure> {
 /// Asks on the terminal.
 fn agreed(repair: &Repair, console: &Console) -> Result<bool, Failure> {
     let loses = repair.lost().map_or_else(String::new, |lost| {
-        format!(
-            ", and records that sequences {}..{} are lost",
-            lost.from, lost.to
-        )
+        format!(", and records that sequences {} are lost", lost.range)
     });
     let what = format!(
         "{}. The list verifies, {} records. Repairing appends a record to it and makes that the \

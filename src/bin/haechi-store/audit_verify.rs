@@ -8,7 +8,7 @@ use std::{
 use haechi_store_redis::{
     Builder, Corrupt, ReadError,
     audit::{Pages, store::AuditStore},
-    chain::{AcceptedLoss, Fault, Head, LostRange, Verifier},
+    chain::{Fault, Head, Loss, LostRange, Verifier},
 };
 use redis::Client;
 use serde::Serialize;
@@ -83,21 +83,8 @@ struct Answer {
 #[serde(rename_all = "camelCase")]
 struct Accepted {
     sequence: u64,
-    from: u64,
-    to: u64,
-    head_hash: String,
-}
-
-impl From<&AcceptedLoss> for Accepted {
-    fn from(accepted: &AcceptedLoss) -> Self {
-        let AcceptedLoss { position, loss, .. } = accepted;
-        Self {
-            sequence: position.sequence.get(),
-            from: loss.range.first().get(),
-            to: loss.range.last().get(),
-            head_hash: loss.head_hash.to_text(),
-        }
-    }
+    #[serde(flatten)]
+    loss: Loss,
 }
 
 /// The location of a fault.
@@ -320,7 +307,14 @@ impl Verification {
                 torn: verdict.torn_anchors,
             }),
             read_from: self.read_from,
-            accepted_losses: verdict.accepted.iter().map(Accepted::from).collect(),
+            accepted_losses: verdict
+                .accepted
+                .iter()
+                .map(|accepted| Accepted {
+                    sequence: accepted.position.sequence.get(),
+                    loss: accepted.loss,
+                })
+                .collect(),
         };
         let written = console::json_line(&mut self.out, &answer).and_then(|()| self.out.flush());
         console::unless_closed(written)?;
@@ -346,8 +340,8 @@ impl Verification {
             console.note(&format!("valid: {} records{anchors}", answer.records));
             for lost in &answer.accepted_losses {
                 console.warn(&format!(
-                    "sequence {} accepts that the records {}..{} of another history were lost",
-                    lost.sequence, lost.from, lost.to
+                    "sequence {} accepts that the records {} of another history were lost",
+                    lost.sequence, lost.loss.range
                 ));
             }
             return Exit::Success;

@@ -4,6 +4,7 @@
 use haechi_store_redis::{
     Builder, Corrupt, ReadError, SeenFile,
     audit::store::Tail,
+    chain::Position,
     redis::{AuditPrefix, RedisAuditStore, Timeouts, VaultPrefix},
 };
 use redis::{Client, IntoConnectionInfo};
@@ -46,17 +47,29 @@ impl Global {
     /// A builder with the options, and what this process has seen.
     pub(crate) fn seeing_builder(&self) -> Result<Builder, Failure> {
         let builder = self.builder();
+        Ok(match self.seen_file()? {
+            Some(file) => builder.seen_file(file),
+            None => builder,
+        })
+    }
+
+    /// What this process has seen of the chain.
+    pub(crate) fn seen_positions(&self) -> Result<Vec<Position>, Failure> {
+        let file = self.seen_file()?;
+        Ok(file.map_or_else(Vec::new, |file| file.positions(&self.audit_prefix)))
+    }
+
+    fn seen_file(&self) -> Result<Option<SeenFile>, Failure> {
         let Some(path) = &self.seen else {
-            return Ok(builder);
+            return Ok(None);
         };
-        let file = SeenFile::open(path).map_err(|error| {
+        SeenFile::open(path).map(Some).map_err(|error| {
             Failure::error(format!(
                 "the file {} of what this process has seen cannot be used: {error}; nothing was \
                  done. Restore it, or move it away, if a rollback before now need not be found",
                 path.display()
             ))
-        })?;
-        Ok(builder.seen_file(file))
+        })
     }
 
     /// The end of the chain, if it has what this process has seen of it.

@@ -88,4 +88,37 @@ fn what_an_anchor_attests_is_lost_only_by_name() {
         invalid.answer()["reason"],
         "anchor hash mismatch at sequence 4"
     );
+    let accept = ["--anchors", path, "--accept", "4..5"];
+    let valid = on(&server, &[&["audit", "verify"], &accept[..]].concat(), b"").exits(0);
+    assert_eq!(valid.answer()["acceptedLosses"][0]["sequence"], 4);
+    // The process with these anchors goes on when the loss is accepted for it.
+    on(&server, &append, events(1).as_bytes()).exits(1);
+    let accepting = [&append[..], &["--accept", "4..5"]].concat();
+    on(&server, &accepting, events(1).as_bytes()).exits(0);
+    on(&server, &append, events(1).as_bytes()).exits(0);
+}
+
+/// Would catch a repair that forgets what a process has seen.
+#[test]
+fn what_a_process_has_seen_is_lost_only_by_name() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("seen.json");
+    let seen = ["--seen", path.to_str().unwrap()];
+    let server = crate::support::server();
+    let append = [&["audit", "append"], &seen[..]].concat();
+    on(&server, &append, events(5).as_bytes()).exits(0);
+    tell(&server, &["RPOP", "haechi:audit:chain"]);
+    tell(
+        &server,
+        &["DEL", "haechi:audit:head", "haechi:audit:head:hash"],
+    );
+    let repair = [&["audit", "repair", "--yes"], &seen[..]].concat();
+    let refused = on(&server, &repair, b"").exits(1);
+    assert!(refused.stderr.contains("--accept-loss 5..5"), "{refused:?}");
+    let named = [&repair[..], &["--accept-loss", "5..5"]].concat();
+    on(&server, &named, b"").exits(0);
+    on(&server, &append, events(1).as_bytes()).exits(1);
+    let accepting = [&append[..], &["--accept", "5..5"]].concat();
+    on(&server, &accepting, events(1).as_bytes()).exits(0);
+    on(&server, &append, events(1).as_bytes()).exits(0);
 }
