@@ -43,7 +43,7 @@ pub enum ResumeError {
     },
 
     /// The range begins with what still stands, or after what is gone, too.
-    #[error("{what}; accept from {first} on: --accept {first}..{seen}")]
+    #[error("{what}; accept from the first lost one on, as in --accept {first}..{seen}")]
     NotTheFirst {
         /// What is wrong.
         what: String,
@@ -169,7 +169,10 @@ async fn gone<S: AuditStore>(
         && gone.sequence < lost.first()
     {
         return Err(not_the_first(
-            format!("sequence {} is gone, too", gone.sequence),
+            format!(
+                "sequence {} is gone, too, and what is before it may be",
+                gone.sequence
+            ),
             gone.sequence,
         ));
     }

@@ -335,7 +335,11 @@ impl Verification {
                 .anchored
                 .as_ref()
                 .map_or_else(String::new, |anchored| {
-                    format!(", {} anchors agree", anchored.count)
+                    let but = match answer.accepted_losses.is_empty() {
+                        true => "",
+                        false => ", but for those of accepted losses",
+                    };
+                    format!(", {} anchors agree{but}", anchored.count)
                 });
             console.note(&format!("valid: {} records{anchors}", answer.records));
             for lost in &answer.accepted_losses {
