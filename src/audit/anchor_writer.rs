@@ -262,6 +262,10 @@ impl AnchorWriter {
             self.write(anchors, stats).await?;
             self.behind = Some(end);
         }
+        if is_linked && verifier.position() != tail.head {
+            let why = "earlier anchors are missing: the chain became shorter while it was read";
+            return Err(why.to_owned());
+        }
         self.behind = None;
         if !is_linked {
             stats.count(|stats| stats.anchor_failures += 1);

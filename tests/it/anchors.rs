@@ -114,10 +114,11 @@ async fn only_what_links_to_the_last_anchor_is_attested() {
     assert_eq!(sequences(&path, &chain), [1, 2, 4]);
 }
 
-/// For the anchors: the chain cannot be read, or is trimmed.
+/// For the anchors: the chain cannot be read, has lost its end, or is trimmed.
 #[derive(Clone, Default)]
 struct Unlinked {
     unreadable: Arc<AtomicBool>,
+    cut_short: Arc<AtomicBool>,
     trimmed: Arc<AtomicBool>,
 }
 
@@ -139,8 +140,36 @@ impl AuditHooks<MemoryChain> for Unlinked {
         if self.unreadable.load(Ordering::SeqCst) {
             return Err(ReadError::Unavailable(Cause::new("busy")));
         }
+        if self.cut_short.load(Ordering::SeqCst) {
+            return Ok(Vec::new());
+        }
         next.read(start, end).await
     }
+}
+
+/// Would catch anchors that are given up, and not counted, because the server
+/// that gave out the records lacked some that the end of the chain was read with.
+#[tokio::test]
+async fn earlier_anchors_are_not_given_up_when_the_records_end_early() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("anchors.jsonl");
+    let chain = MemoryChain::new();
+    let sink = anchored(&chain, FileAnchors::open(&path).unwrap(), 1);
+    append(&sink, 1).await;
+    end(sink).await;
+    append_unanchored(&chain, 2).await;
+    let unlinked = Unlinked::default();
+    unlinked.cut_short.store(true, Ordering::SeqCst);
+    let sink = Builder::new()
+        .anchors(FileAnchors::open(&path).unwrap(), NonZeroU64::MIN)
+        .audit_sink(Hooked::new(chain.clone(), unlinked.clone()));
+    let unread = sink.record(event("unread")).await.unwrap();
+    let why = "earlier anchors are missing: the chain became shorter while it was read";
+    assert_eq!(unread.anchor, AnchorStatus::Missing(why.to_owned()));
+    unlinked.cut_short.store(false, Ordering::SeqCst);
+    append(&sink, 1).await;
+    end(sink).await;
+    assert_eq!(sequences(&path, &chain), [1, 2, 3, 4, 5]);
 }
 
 /// Would catch anchors that are given up because Redis could not be read when
