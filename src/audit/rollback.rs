@@ -217,3 +217,46 @@ pub(crate) async fn standing<S: AuditStore>(
     }
     Ok((stand, stand.checked_sub(1).map(|last| positions[last])))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chain::{EventHash, Sequence};
+
+    fn position(sequence: u64, hash: u8) -> Position {
+        Position {
+            sequence: Sequence::new(sequence).unwrap(),
+            event_hash: EventHash::from_bytes([hash; 32]),
+        }
+    }
+
+    /// Would catch a loss that is taken for another one: of another history with the
+    /// same end, of what still stands, or of what was not seen.
+    #[tokio::test]
+    async fn a_loss_is_of_what_was_seen_and_is_gone() {
+        let losses = AcceptedLosses {
+            ranges: vec!["5..9".parse().unwrap()],
+            keys: None,
+        };
+        let accepted = AcceptedLoss {
+            position: position(5, 1),
+            loss: Loss {
+                range: "5..9".parse().unwrap(),
+                head_hash: position(9, 9).event_hash,
+            },
+            mac: None,
+        };
+        for (standing, seen, expected) in [
+            (Some(position(4, 4)), position(9, 9), true),
+            (None, position(9, 9), true),
+            (Some(position(4, 4)), position(7, 7), true),
+            (Some(position(4, 4)), position(9, 8), false),
+            (Some(position(5, 5)), position(9, 9), false),
+            (Some(position(4, 4)), position(10, 9), false),
+            (None, position(4, 4), false),
+        ] {
+            let included = losses.include(&accepted, standing, seen).await;
+            assert_eq!(included, expected, "{standing:?} {seen:?}");
+        }
+    }
+}

@@ -9,7 +9,7 @@ use haechi_store_redis::{
     clock::SystemClock,
     crypto::{Counting, LocalKeys, MemoryKeys, manage},
     entropy::SystemEntropy,
-    vault::{Details, TokenType, VaultPolicy, VaultResumeError, Version},
+    vault::{Details, TokenId, TokenType, VaultPolicy, VaultResumeError, Version, View},
 };
 use redis::aio::MultiplexedConnection;
 use redis_sim::server_process::RedisServer;
@@ -319,4 +319,38 @@ async fn a_vault_goes_on_when_its_loss_is_accepted() {
         .tokenize(&email, "on@example.com", Details::default())
         .await
         .unwrap();
+}
+
+/// Would catch what is read after a rollback and is kept as what was seen, so that a
+/// restart forgets the rollback.
+#[tokio::test]
+async fn reads_after_a_rollback_are_not_what_was_seen() {
+    let server = server();
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("seen.json");
+    let open = || {
+        let file = SeenFile::open(&path).unwrap();
+        let builder = Builder::new().seen_file(file.clone());
+        let store = builder.vault_store(client(&server));
+        (file, builder.token_store(store))
+    };
+    let token = TokenId::new("t").unwrap();
+    let set = |view: &mut View| view.set(&token, "1");
+    let (file, tokens) = open();
+    for _ in 0..3 {
+        tokens.transaction([], set).await.unwrap();
+    }
+    run(&mut raw(&server).await, "FLUSHALL").await;
+    let builder = Builder::new();
+    let other = builder.token_store(builder.vault_store(client(&server)));
+    for _ in 0..5 {
+        other.transaction([], set).await.unwrap();
+    }
+    let names = [token.clone()];
+    assert!(tokens.read_tokens(&names).await.is_err());
+    // From then on it is read as it is.
+    tokens.read_tokens(&names).await.unwrap();
+    file.save().unwrap();
+    let (_file, restarted) = open();
+    assert!(restarted.transaction([], set).await.is_err());
 }
