@@ -18,7 +18,7 @@ use super::{
     AcceptedLosses, Checkpoints,
     anchor_writer::{AnchorQueue, AnchorWriter},
     queue::{Applied, BatchLimits, Queue},
-    rollback::{self, Found, Search},
+    rollback::{self, Found},
     store::{AuditStore, Batch, Reply, Seen, Tail},
 };
 use crate::{
@@ -56,8 +56,8 @@ pub struct AppendLoop<S, C, E> {
     /// How long a confirmation is tried again.
     pub(super) deadline: Duration,
     pub(super) accepted: AcceptedLosses,
-    /// The search for the record that accepts the loss.
-    pub(super) search: Option<Search>,
+    /// How far the chain was searched for the record that accepts the loss.
+    pub(super) searched: Option<Position>,
     /// Where what this process has seen is kept.
     pub(super) kept: Option<SeenEntry>,
 }
@@ -229,8 +229,8 @@ impl<S: AuditStore, C: Clock, E: Entropy> AppendLoop<S, C, E> {
         let Err(rolled_back) = self.adopt(tail) else {
             return Ok(tail.head);
         };
-        let search = self.search.take();
-        let found = rollback::look(&*self.store, &self.accepted, &self.seen, tail, search).await;
+        let (accepted, seen) = (&self.accepted, &self.seen);
+        let found = rollback::look(&*self.store, accepted, seen, tail, self.searched).await;
         match found {
             Ok(Some(Found::Accepted(stand))) => {
                 self.seen = stand;
@@ -242,7 +242,7 @@ impl<S: AuditStore, C: Clock, E: Entropy> AppendLoop<S, C, E> {
                 self.head = Some(tail.head);
                 return Ok(tail.head);
             }
-            Ok(Some(Found::NotYet(search))) => self.search = Some(search),
+            Ok(Some(Found::NotYet(searched))) => self.searched = searched,
             Ok(None) | Err(_) => {}
         }
         Err(BatchOutcome::Fatal(rolled_back.into()))
@@ -398,7 +398,7 @@ impl<S: AuditStore, C: Clock, E: Entropy> AppendLoop<S, C, E> {
             self.confirmations = Confirmations::default();
             return Err(rolled_back);
         }
-        self.search = None;
+        self.searched = None;
         self.head = Some(tail.head);
         if let Head::At(met) = tail.head {
             self.saw(met);

@@ -19,7 +19,7 @@ use super::{
     store::{AuditStore, Seen, Tail},
 };
 use crate::{
-    chain::{AcceptedLoss, Loss, LostRange, Position},
+    chain::{AcceptedLoss, Loss, LostRange, Position, StoredRecord},
     error::{Corrupt, ReadError, RolledBack},
 };
 
@@ -95,33 +95,24 @@ const PAGES: usize = 64;
 /// Records in a page at most.
 const PAGE: u64 = 256;
 
-/// The search for the record that accepts a loss.
-#[derive(Debug)]
-pub(super) struct Search {
-    /// How many of the checkpoints stand, and the highest of them.
-    standing: usize,
-    after: Option<Position>,
-    /// The highest sequence that was read.
-    read: u64,
-}
-
 /// What was found.
 pub(super) enum Found {
     /// The loss is accepted: these checkpoints stand, the accepting record and
     /// the head among them.
     Accepted(Checkpoints),
-    NotYet(Search),
+    /// Not up to this record.
+    NotYet(Option<Position>),
 }
 
 /// Looks for a record of `tail`'s chain that accepts the loss of the highest of
-/// `checkpoints`; `before` is what an earlier look left. A look costs a few reads,
-/// at most [`PAGES`] pages.
+/// `checkpoints`; `searched` is how far an earlier look came. A look costs a few
+/// reads, at most [`PAGES`] pages.
 pub(super) async fn look<S: AuditStore>(
     store: &S,
     losses: &AcceptedLosses,
     checkpoints: &Checkpoints,
     tail: Tail,
-    before: Option<Search>,
+    searched: Option<Position>,
 ) -> Result<Option<Found>, ReadError> {
     let (false, Some(seen), Some(head)) =
         (losses.are_none(), checkpoints.last(), tail.head.position())
@@ -129,41 +120,38 @@ pub(super) async fn look<S: AuditStore>(
         return Ok(None);
     };
     let (standing, after) = standing(store, checkpoints).await?;
-    let trimmed = tail.head.len().saturating_sub(tail.length);
-    let mut search = Search {
-        standing,
-        after,
-        read: after.map_or(0, |after| after.sequence.get()).max(trimmed),
+    let mut searched = match searched {
+        // It may have been lost, too, and another record stands there.
+        Some(position) if store.tail(Some(position)).await?.seen == Seen::Stands => Some(position),
+        _ => after,
     };
-    if let Some(before) = before
-        && before.after == search.after
-        && before.read <= tail.head.len()
-    {
-        search.read = before.read.max(search.read);
-    }
+    let trimmed = tail.head.len().saturating_sub(tail.length);
+    let read = searched.map_or(0, |searched| searched.sequence.get());
+    let mut start = read.saturating_sub(trimmed);
     for _ in 0..PAGES {
-        let start = search.read - trimmed;
         let page = store
             .read(start, tail.length.min(start.saturating_add(PAGE)))
             .await?;
         if page.is_empty() {
             break;
         }
+        start += page.len() as u64;
         for record in page {
-            search.read += 1;
+            let stored = StoredRecord::parse(&record).ok();
+            searched = stored.map(|stored| stored.position).or(searched);
             let Some(accepted) = AcceptedLoss::of_record(&record) else {
                 continue;
             };
-            if losses.include(&accepted, search.after, seen).await {
+            if losses.include(&accepted, after, seen).await {
                 let mut stand = checkpoints.clone();
-                stand.truncate(search.standing);
+                stand.truncate(standing);
                 stand.add(accepted.position);
                 stand.add(head);
                 return Ok(Some(Found::Accepted(stand)));
             }
         }
     }
-    Ok(Some(Found::NotYet(search)))
+    Ok(Some(Found::NotYet(searched)))
 }
 
 /// The end of the chain, if it has the highest of `checkpoints`.

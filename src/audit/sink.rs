@@ -209,7 +209,7 @@ impl<C: Clock, E: Entropy> AuditSink<C, E> {
             confirmations: Confirmations::default(),
             deadline: config.deadline,
             accepted: config.accepted,
-            search: None,
+            searched: None,
             kept: config.kept,
         };
         (sink, append_loop)

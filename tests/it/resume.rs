@@ -255,6 +255,27 @@ async fn each_loss_is_accepted_by_itself() {
     assert!(is_rolled_back(&late.record(event("late")).await));
 }
 
+/// Would catch a record that is not found, because it stands where the process had
+/// searched before another rollback.
+#[tokio::test]
+async fn the_record_is_found_where_another_one_was_searched() {
+    let server = server();
+    let replica = Builder::new().accept(range("3..4"));
+    let replica = replica.open_audit(client(&server)).await.unwrap();
+    record(&replica, 2).await;
+    let mut snapshot = Snapshot::take(&server).await;
+    let seen = record(&replica, 2).await[1];
+    snapshot.restore().await;
+    record(&sink(&server).await, 6).await;
+    assert!(is_rolled_back(&replica.record(event("late")).await));
+    snapshot.restore().await;
+    let resume = Builder::new().seen(seen);
+    let resumed = resume.resume::<_, Keys>(client(&server), range("3..4"), None);
+    resumed.await.unwrap();
+    record(&sink(&server).await, 6).await;
+    replica.record(event("on")).await.unwrap();
+}
+
 /// Would catch a vault whose rollback is not noticed after a restart, one that goes
 /// on without an acceptance or with the wrong one, and an acceptance that is not
 /// audited.
