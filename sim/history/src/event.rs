@@ -358,10 +358,11 @@ pub struct Loss<T = Symbol> {
     /// values, and counts on from any number; tokens that are not named are as they were.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub key_by_key: bool,
-    /// The mutates under way that had been applied by then, where that is known; `None`:
-    /// their versions decide, as far as they do.
+    /// The mutates under way that had been applied by then, and at which versions, where
+    /// that is known; `None`: their versions decide, as far as they do. One may have been
+    /// applied again since.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub ops: Option<Vec<OpId>>,
+    pub ops: Option<Vec<(OpId, u64)>>,
     /// Whether receipts of the vault were lost, by which processes know what they
     /// have done.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]

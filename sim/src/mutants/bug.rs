@@ -8,7 +8,7 @@ use std::{
 use haechi_store_redis::{
     AppendError, AttemptError, ReadError,
     audit::{
-        Appended, AuditSink,
+        Appended, AuditSink, Resolution,
         store::{AuditStore, Batch, Reply, Tail},
     },
     chain::{AppendId, Event, Position},
@@ -130,6 +130,11 @@ pub(super) trait PlantedBug: Send + Sync + 'static {
         event: Event,
     ) -> impl Future<Output = Result<Appended, AppendError>> + Send {
         sink.record_as(append_id, event)
+    }
+
+    /// What a process is told that became of a write of unknown outcome.
+    fn resolution<T>(&self, found: Resolution<T>) -> Resolution<T> {
+        found
     }
 
     /// The identity of an append for which `drawn` was drawn.

@@ -8,10 +8,10 @@ use super::{
         AmbientRandomness, AuditElsewhere, BatchCutInTwo, CachedHeadKept, CopiedRecordBelieved,
         DiffInTwoScripts, EnvelopeEndKept, FenceInTwoCommands, FirstDiffKept, FirstPageKept,
         IdentityInherited, LockNotCompared, LockTrusted, LostReply, NoAdmission, NoAppendId,
-        NoTombstone, NothingObserved, OwnClockReveals, OwnClockRules, PatchedAppend, PatchedApply,
-        PlaintextInEnvelope, PurgeDropped, ReplacedNodeKept, ReplicaBelieved, ResentAsAnother,
-        RollbackAccepted, ScriptRunTwice, SnapshotBeforeVersion, UnfencedDeletes,
-        UnknownAcknowledged,
+        NoTombstone, NothingObserved, OpenNotApplied, OwnClockReveals, OwnClockRules,
+        PatchedAppend, PatchedApply, PlaintextInEnvelope, PurgeDropped, ReplacedNodeKept,
+        ReplicaBelieved, ResentAsAnother, RollbackAccepted, ScriptRunTwice, SnapshotBeforeVersion,
+        UnfencedDeletes, UnknownAcknowledged,
     },
     patch::StalePatch,
 };
@@ -134,6 +134,9 @@ planted_bugs! { $
         AUDIT => BatchCutInTwo = BatchCutInTwo;
     UnknownAcknowledged "unknown_acknowledged": "an append of unknown outcome is acknowledged at the position that it can have",
         AUDIT => UnknownAcknowledged = UnknownAcknowledged;
+    OpenNotApplied "open_not_applied": "a write that can still be applied is found to be not applied",
+        |options| options.faults = vec![CommandFault::LateCommand.into()]
+        => OpenNotApplied = OpenNotApplied;
     IdentityInherited "identity_inherited": "an append takes the identity of one that was given up, and with it that one's record",
         AUDIT => IdentityInherited = IdentityInherited::default();
     ReplicaBelieved "replica_believed": "what a replica of Redis answers to an append is believed, and so is its second look",

@@ -6,7 +6,7 @@ use std::{sync::Arc, time::SystemTime};
 use haechi_store_redis::{
     AppendError, AttemptError, Builder, OpenError, ReadError,
     audit::{
-        Appended, AuditSink,
+        Appended, AuditSink, Resolution,
         store::{Batch, Reply, Tail},
     },
     chain::{AppendId, Event, Position},
@@ -132,6 +132,11 @@ impl StoreUnderTest {
             task.abort();
         }
         goes_on
+    }
+
+    /// What a process is told that became of a write of unknown outcome.
+    pub(crate) fn resolution<T>(&self, found: Resolution<T>) -> Resolution<T> {
+        each!(&*self.0, bug => bug.resolution(found))
     }
 
     /// The identity of an append for which `drawn` was drawn.

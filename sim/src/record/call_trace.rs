@@ -1,10 +1,7 @@
 //! The trace of one call into the vault: the attempts it made, and which of
 //! them was applied.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::{collections::BTreeMap, time::Duration};
 
 use haechi_store_redis::vault::{
     MutationId, Stored,
@@ -240,10 +237,10 @@ impl CallTrace {
         attempts.any(|attempted| attempted.reply_lost)
     }
 
-    /// Whether one of these mutations is one of its attempts.
-    pub(super) fn has_made(&self, mutations: &BTreeSet<String>) -> bool {
+    /// The version of an attempt of it among these mutations.
+    pub(super) fn version_in(&self, mutations: &BTreeMap<String, u64>) -> Option<u64> {
         let mut attempts = self.attempts.iter();
-        attempts.any(|attempted| mutations.contains(&attempted.mutation.to_string()))
+        attempts.find_map(|attempted| mutations.get(&attempted.mutation.to_string()).copied())
     }
 
     /// What was attempted last.

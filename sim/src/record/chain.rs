@@ -80,9 +80,10 @@ impl RunRecorder {
                 self.append_refused(process, error);
                 let text = error.to_string();
                 if let AppendError::Unknown { handle, .. } = error {
-                    self.log()
-                        .handles
+                    let mut log = self.log();
+                    log.handles
                         .extend(handle.position.map(|position| (op, position)));
+                    log.unknown_appends.add(op, **handle);
                 }
                 let outcome = match error {
                     AppendError::Unknown { .. } => Outcome::Unknown(None),

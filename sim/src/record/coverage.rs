@@ -52,6 +52,12 @@ pub enum Situation {
     LateCommandWithoutReceipt,
     /// A mutation had nothing to do once an attempt of it could have been applied.
     NothingToDoAfterLostReply,
+    /// A write of unknown outcome was found out, by any process, to be applied.
+    FoundApplied,
+    /// A write of unknown outcome was found out to be not applied.
+    FoundNotApplied,
+    /// A write of unknown outcome was found to be still open.
+    FoundOpen,
     /// A mutation waited for the lock of a foreign writer.
     ForeignLockMet,
 }
@@ -129,7 +135,10 @@ impl Mark {
             }
             Situation::FenceRetriedThrice | Situation::NoscriptMet => true,
             Situation::LockGoneAtRelease => has(FaultClass::Lock),
-            Situation::LateCommandRefusedByFence => has(FaultClass::Network),
+            Situation::LateCommandRefusedByFence
+            | Situation::FoundApplied
+            | Situation::FoundNotApplied
+            | Situation::FoundOpen => has(FaultClass::Network),
             Situation::ForeignLockMet => options.workload.has_vault(),
         }
     }
@@ -214,7 +223,7 @@ impl CoverageRecorder {
         mut self,
         history: &History,
         called: &BTreeMap<OpId, Function>,
-        idle_after_lost_reply: u64,
+        situations: &[Situation],
         stats: &AuditStats,
         vault_stats: &VaultStats,
     ) -> Marks {
@@ -227,8 +236,8 @@ impl CoverageRecorder {
         if vault_stats.settled_by_receipt > 0 {
             self.met(Situation::ReceiptAnsweredSecondAttempt);
         }
-        for _ in 0..idle_after_lost_reply {
-            self.met(Situation::NothingToDoAfterLostReply);
+        for situation in situations {
+            self.met(*situation);
         }
         for operation in history.operations() {
             let ending = match operation.outcome {

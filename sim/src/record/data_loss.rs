@@ -1,7 +1,7 @@
 //! What a run records of lost data: the loss itself, and what processes say about the
 //! state that they find.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use haechi_history::{Loss, OpId, Seen, Text};
 use haechi_store_redis::{AppendError, Corrupt};
@@ -42,12 +42,13 @@ impl RunRecorder {
         log.event(|| line);
     }
 
-    /// The operations that are under way and made one of these mutations.
-    pub(crate) fn under_way(&self, mutations: &BTreeSet<String>) -> Vec<OpId> {
+    /// The operations that are under way and made one of these mutations, with its version.
+    pub(crate) fn under_way(&self, mutations: &BTreeMap<String, u64>) -> Vec<(OpId, u64)> {
         let log = self.log();
         let calls = log.calls.values();
-        let made = calls.filter(|call| call.has_made(mutations));
-        made.map(|call| call.op).collect()
+        calls
+            .filter_map(|call| Some((call.op, call.version_in(mutations)?)))
+            .collect()
     }
 
     /// The names under which a process, and its parts, are in the history.

@@ -93,6 +93,18 @@ pub(crate) fn evaluate(
         state.audits = recorder.audit_records();
         state.audits.append(&mut recorder.log().lost_audits);
     }
+    // What was found out held before the loss.
+    let has_lost = faults
+        .keys()
+        .any(|kind| matches!(kind, FaultKind::LossFault(_)));
+    if !has_lost {
+        let chain = state.chain.as_deref().unwrap_or_default();
+        violations.extend(recorder.check_resolved_appends(chain));
+        let receipts = VaultKeys::new(VaultPrefix::default()).receipts;
+        violations.extend(recorder.check_resolved_mutations(|mutation| {
+            text(query(&["HGET", &receipts, &mutation.to_string()]))
+        }));
+    }
     misused.extend(recorder.take_misused());
     recorder.final_state(state);
     let mut closed = recorder.close(knobs.seed, faults);

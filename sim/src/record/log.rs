@@ -7,15 +7,16 @@ use std::{
 
 use haechi_history::{Audit, Function, History, Malformed, OpId, Outcome, Recorder, Text};
 use haechi_store_redis::{
+    Handle,
     audit::AuditStats,
     chain::{AppendId, Position},
     test_util::MemoryChain,
-    vault::VaultStats,
+    vault::{ReceiptHandle, VaultStats, Version},
 };
 
 use super::{
-    RunReport, accesses::UnsettledPurge, call_trace::CallTrace, clocks::Clocks,
-    data_loss::Complaint, trace::Trace,
+    RunReport, Situation, accesses::UnsettledPurge, call_trace::CallTrace, clocks::Clocks,
+    data_loss::Complaint, resolved::Unknown, trace::Trace,
 };
 
 /// Returns the time since the run began.
@@ -37,12 +38,14 @@ pub(crate) struct Log {
     pub(super) appends: BTreeMap<AppendId, Vec<OpId>>,
     /// The only position that each append of unknown outcome can have.
     pub(super) handles: BTreeMap<OpId, Position>,
+    pub(super) unknown_appends: Unknown<Handle, u64>,
+    pub(super) unknown_mutations: Unknown<ReceiptHandle, Version>,
     /// The calls into the vault in progress, by their first operation.
     pub(super) calls: BTreeMap<OpId, CallTrace>,
     /// What callers asked for in operations that are mutations in the history.
     pub(super) called: BTreeMap<OpId, Function>,
-    /// Calls that had nothing to do once an attempt of them could have been applied.
-    pub(super) idle_after_lost_reply: u64,
+    /// Situations that calls met.
+    pub(super) situations: Vec<Situation>,
     /// Attempts at the vault outside of any recorded call.
     pub(super) stray_attempts: u64,
     /// Why mutations of processes that follow the reference's protocol failed.
@@ -124,9 +127,11 @@ impl Log {
             time: None,
             appends: BTreeMap::new(),
             handles: BTreeMap::new(),
+            unknown_appends: Unknown::default(),
+            unknown_mutations: Unknown::default(),
             calls: BTreeMap::new(),
             called: BTreeMap::new(),
-            idle_after_lost_reply: 0,
+            situations: Vec::new(),
             stray_attempts: 0,
             foreign_failures: Vec::new(),
             audits: Vec::new(),

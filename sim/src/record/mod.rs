@@ -16,6 +16,7 @@ mod quality;
 mod recorder;
 mod recording_store;
 mod report;
+mod resolved;
 #[cfg(test)]
 mod tests;
 mod trace;
@@ -35,4 +36,5 @@ pub(crate) use log::{Log, nanos};
 pub(crate) use quality::CANCELLED;
 pub(crate) use recorder::{RunRecorder, Source, replica_name};
 pub(crate) use recording_store::{CALL, RecordAttempts, RecordingStore};
+pub(crate) use resolved::UnknownWrite;
 pub(crate) use vault::Failure;

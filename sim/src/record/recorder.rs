@@ -6,7 +6,10 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use haechi_history::{Function, OpId};
 use parking_lot::{Mutex, MutexGuard};
 
-use super::log::{Log, Time};
+use super::{
+    Situation,
+    log::{Log, Time},
+};
 use crate::plan::Operation;
 
 /// How long a replica may make no progress after the last fault has healed, in
@@ -180,9 +183,9 @@ impl RunRecorder {
         std::mem::take(&mut self.log().called)
     }
 
-    /// How many calls had nothing to do once an attempt of them could have been applied.
-    pub(crate) fn idle_after_lost_reply(&self) -> u64 {
-        self.log().idle_after_lost_reply
+    /// The situations that calls met, as often as they did.
+    pub(crate) fn situations(&self) -> Vec<Situation> {
+        std::mem::take(&mut self.log().situations)
     }
 
     /// The replicas that have not proved progress, and completed no operation

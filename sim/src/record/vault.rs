@@ -9,6 +9,7 @@ use haechi_store_redis::{
 };
 
 use super::{
+    Situation,
     call_trace::{CallTrace, Values},
     log::nanos,
     quality::DIED,
@@ -129,7 +130,7 @@ impl RunRecorder {
         };
         log.unsettled(&trace);
         if matches!(ended, Ended::Idle(_)) && trace.has_lost_reply() {
-            log.idle_after_lost_reply += 1;
+            log.situations.push(Situation::NothingToDoAfterLostReply);
         }
         drop(log);
         let (replica, process, op) = (trace.replica, trace.process.as_str(), trace.op);
@@ -184,6 +185,9 @@ impl RunRecorder {
         };
         if let MutateError::Corrupt(corrupt) = &error {
             self.corrupt(process, corrupt);
+        }
+        if let MutateError::Unknown { handle, .. } = &error {
+            self.log().unknown_mutations.add(call, **handle);
         }
         let text = error.to_string();
         let ended = match error {

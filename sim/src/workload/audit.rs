@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 
-use super::{Actor, Host, Process, RETRY_DELAY};
+use super::{Actor, Host, Process, RETRY_DELAY, resolving::Resolving};
 use crate::{
     mutants::{AuditUnderTest, ConnectUnderTest},
     plan::AuditOperation,
@@ -25,6 +25,7 @@ pub(super) struct AuditActor<'a, H: Host> {
     process: &'a Process<'a, H>,
     sink: Mutex<Sink<H>>,
     reader: AuditUnderTest<ConnectUnderTest<H::Connect>, H::Clock, H::Entropy>,
+    resolving: Resolving<'a, H>,
 }
 
 /// A sink, and the name that it has in the history: what was seen goes with the sink.
@@ -52,6 +53,7 @@ impl<'a, H: Host> AuditActor<'a, H> {
                 number: 0,
             }),
             reader,
+            resolving: Resolving::over(process),
         })
     }
 
@@ -120,6 +122,9 @@ impl<'a, H: Host> AuditActor<'a, H> {
         process
             .recorder
             .end_append(process.number, &name, op, &outcome);
+        if let Err(AppendError::Unknown { .. }) = outcome {
+            self.resolving.resolve_append().await;
+        }
         outcome.is_ok()
     }
 
@@ -143,7 +148,10 @@ impl<H: Host> Actor for AuditActor<'_, H> {
             AuditOperation::Append { event } => {
                 self.append(*event).await;
             }
-            AuditOperation::ReadChain => self.read_chain().await,
+            AuditOperation::ReadChain => {
+                self.read_chain().await;
+                self.resolving.resolve_append().await;
+            }
             AuditOperation::Reopen { within } => self.reopen(*within).await,
         }
     }

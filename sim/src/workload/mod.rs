@@ -9,6 +9,7 @@ mod foreign;
 mod host;
 mod keys;
 mod process;
+mod resolving;
 mod token_store;
 mod token_vault;
 mod vault_client;

@@ -10,7 +10,7 @@ use haechi_store_redis::{
 use rand_chacha::ChaCha8Rng;
 use serde::Deserialize;
 
-use super::{Actor, Host, Process, vault_client::VaultClient};
+use super::{Actor, Host, Process, resolving::Resolving, vault_client::VaultClient};
 use crate::{
     mutants::{ConnectUnderTest, VaultUnderTest},
     plan::{Change, ChangeKind, TokenStoreOperation, VaultKnobs},
@@ -41,6 +41,7 @@ pub(super) struct TokenStoreActor<'a, H: Host> {
     tokens: Tokens<H>,
     /// The `TokenVault` over the same store.
     pub(super) client: Option<VaultClient<H>>,
+    resolving: Resolving<'a, H>,
 }
 
 impl<'a, H: Host> TokenStoreActor<'a, H> {
@@ -71,6 +72,7 @@ impl<'a, H: Host> TokenStoreActor<'a, H> {
             knobs,
             client: VaultClient::open(process, &tokens, knobs.retention).await,
             tokens,
+            resolving: Resolving::over(process),
         })
     }
 
@@ -159,7 +161,11 @@ impl<'a, H: Host> TokenStoreActor<'a, H> {
         };
         let outcome: Result<Done<Seen>, MutateError> = CALL.scope(op, call).await;
         let is_ok = outcome.is_ok();
+        let is_unknown = matches!(outcome, Err(MutateError::Unknown { .. }));
         recorder.end_mutate(&process.name, op, outcome);
+        if is_unknown {
+            self.resolving.resolve_mutation().await;
+        }
         is_ok
     }
 }
@@ -170,7 +176,10 @@ impl<H: Host> Actor for TokenStoreActor<'_, H> {
     async fn act(&self, caller: usize, operation: &TokenStoreOperation) {
         match operation {
             TokenStoreOperation::ReadAll => self.read_all().await,
-            TokenStoreOperation::ReadTokens { tokens } => self.read_tokens(tokens).await,
+            TokenStoreOperation::ReadTokens { tokens } => {
+                self.read_tokens(tokens).await;
+                self.resolving.resolve_mutation().await;
+            }
             TokenStoreOperation::Change(change) => {
                 self.change(caller, change).await;
             }

@@ -215,11 +215,16 @@ impl StoreKeys {
 }
 
 impl Contents<'_> {
-    /// The mutations that were applied, by their receipts.
-    fn applied(&self) -> BTreeSet<String> {
+    /// The mutations that were applied, and at which versions, by their receipts.
+    fn applied(&self) -> BTreeMap<String, u64> {
+        let version = |receipt: &Bytes| {
+            let mut words = std::str::from_utf8(receipt).ok()?.split(' ');
+            (words.next()? == "done").then(|| words.next()?.parse().ok())?
+        };
+        let name = |id: &Bytes| String::from_utf8_lossy(id).into_owned();
         let receipts = self.receipts.iter();
-        let done = receipts.filter(|(_, receipt)| receipt.starts_with(b"done "));
-        done.map(|(id, _)| String::from_utf8_lossy(id).into_owned())
+        receipts
+            .filter_map(|(id, receipt)| Some((name(id), version(receipt)?)))
             .collect()
     }
 }

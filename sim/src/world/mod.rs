@@ -175,7 +175,7 @@ pub fn carry_out(schedule: &Schedule, variant: Variant, capture: Capture) -> Wor
         marks: coverage.close(
             &run.history,
             &world.called(),
-            world.idle_after_lost_reply(),
+            &world.situations(),
             &run.stats,
             &run.vault_stats,
         ),

@@ -176,7 +176,8 @@ impl<'h> Plan<'h> {
                 });
                 if let Some((index, loss)) = taken {
                     let mutate = self.push(operation, Some(kept), u64::MAX, false);
-                    let is_lost = loss.ops.as_ref().map(|ops| ops.contains(&operation.id));
+                    let acknowledged = (operation.id, kept.version.unwrap_or_default());
+                    let is_lost = loss.ops.as_ref().map(|ops| ops.contains(&acknowledged));
                     if operation.end <= loss.time || is_lost == Some(true) {
                         split_off.push((mutate, index));
                     } else {

@@ -201,7 +201,10 @@ fn assign(
             let needed = !later.contains(version) && later.last().is_some_and(|top| top > version);
             let free = !definite[era].contains(version);
             let here = match &loss.ops {
-                Some(ops) => *version <= cut_to(loss) || ops.contains(&plan.operation(*mutate).id),
+                Some(ops) => {
+                    let acknowledged = (plan.operation(*mutate).id, *version);
+                    *version <= cut_to(loss) || ops.contains(&acknowledged)
+                }
                 None => {
                     *version <= cut_to(loss) || (loss.versions.contains(version) && free && !needed)
                 }

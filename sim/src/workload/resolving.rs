@@ -1,0 +1,121 @@
+//! Writes of unknown outcome, found out by the process that made them, a later life of it,
+//! or another one.
+
+use std::time::Duration;
+
+use haechi_history::OpId;
+use haechi_store_redis::{
+    AttemptError, Handle,
+    audit::{
+        IfOpen, resolve,
+        store::{AuditStore, Batch, Reply},
+    },
+    chain::StoredRecord,
+    test_util::{AuditHooks, Hooked},
+    vault::{self, ReceiptHandle},
+};
+use parking_lot::Mutex;
+use rand::{Rng, RngExt};
+use rand_chacha::ChaCha8Rng;
+
+use super::{Host, Process};
+use crate::{
+    mutants::{AuditUnderTest, ConnectUnderTest, VaultUnderTest},
+    record::{RunRecorder, UnknownWrite},
+};
+
+type ConnectOf<H> = ConnectUnderTest<<H as Host>::Connect>;
+type AuditOf<H> = AuditUnderTest<ConnectOf<H>, <H as Host>::Clock, <H as Host>::Entropy>;
+type VaultOf<H> = VaultUnderTest<ConnectOf<H>, <H as Host>::Clock, <H as Host>::Entropy>;
+
+/// Asks what became of writes.
+pub(super) struct Resolving<'a, H: Host> {
+    process: &'a Process<'a, H>,
+    audit: Hooked<AuditOf<H>, RecordFences>,
+    vault: VaultOf<H>,
+    rng: Mutex<ChaCha8Rng>,
+}
+
+impl<'a, H: Host> Resolving<'a, H> {
+    pub(super) fn over(process: &'a Process<'a, H>) -> Self {
+        let (builder, connect) = (process.builder(), process.connect.clone());
+        let fences = RecordFences {
+            recorder: process.recorder.clone(),
+            // No sink knows what it has seen.
+            name: format!("{}/resolver", process.name),
+        };
+        let audit = process.store.open_reader(&builder, connect.clone());
+        Self {
+            process,
+            audit: Hooked::new(audit, fences),
+            vault: process.store.open_vault(builder.vault_store(connect)),
+            rng: Mutex::new(process.generator("resolve")),
+        }
+    }
+
+    /// Asks for one append, if there is one, and records the answer.
+    pub(super) async fn resolve_append(&self) {
+        let Some((op, handle, if_open)) = self.draw() else {
+            return;
+        };
+        let process = self.process;
+        let (clock, entropy) = (&process.clock, &process.entropy);
+        let deadline = Duration::from_millis(process.knobs.deadline);
+        let found = resolve(&self.audit, clock, entropy, deadline, &handle, if_open).await;
+        let found = found.map(|found| found.map(|position| position.sequence.get()));
+        let told = found.map(|found| process.store.resolution(found));
+        process
+            .recorder
+            .resolved::<Handle>(&process.name, op, &told);
+    }
+
+    /// Asks for one mutation, if there is one, and records the answer.
+    pub(super) async fn resolve_mutation(&self) {
+        let Some((op, handle, if_open)) = self.draw() else {
+            return;
+        };
+        let process = self.process;
+        let (clock, entropy) = (&process.clock, &process.entropy);
+        let deadline = Duration::from_millis(process.knobs.deadline);
+        let found = vault::resolve(&self.vault, clock, entropy, deadline, &handle, if_open).await;
+        let told = found.map(|found| process.store.resolution(found));
+        process
+            .recorder
+            .resolved::<ReceiptHandle>(&process.name, op, &told);
+    }
+
+    /// A write of unknown outcome, and what is done if it is open.
+    fn draw<W: UnknownWrite>(&self) -> Option<(OpId, W, IfOpen)> {
+        let (settles, choice) = {
+            let mut rng = self.rng.lock();
+            (rng.random_bool(0.5), rng.next_u64())
+        };
+        let if_open = if settles {
+            IfOpen::Settle
+        } else {
+            IfOpen::Leave
+        };
+        let (op, handle) = self.process.recorder.unknown_write(choice)?;
+        Some((op, handle, if_open))
+    }
+}
+
+/// Records the fences as the appends that they are.
+struct RecordFences {
+    recorder: RunRecorder,
+    name: String,
+}
+
+impl<S: AuditStore> AuditHooks<S> for RecordFences {
+    async fn append(&self, next: &S, batch: &Batch<'_>) -> Result<Reply, AttemptError> {
+        let record = batch.records.first();
+        let fence = record.and_then(|record| StoredRecord::parse(record.text().as_bytes()).ok());
+        let op = fence.and_then(|fence| self.recorder.begin_fence(&self.name, fence.append_id?));
+        let reply = next.append(batch).await;
+        if let (Some(op), Some(fence)) = (op, fence) {
+            self.recorder
+                .end_fence(&self.name, op, fence.position, &reply);
+        }
+        reply
+    }
+}
