@@ -154,8 +154,18 @@ impl RedisServer {
     /// # Errors
     /// As [`RedisServer::start`].
     pub fn restart(&mut self) -> io::Result<()> {
+        self.restart_with(&[])
+    }
+
+    /// As [`RedisServer::restart`], with more arguments, this time only.
+    ///
+    /// # Errors
+    /// As [`RedisServer::start`].
+    pub fn restart_with(&mut self, args: &[&str]) -> io::Result<()> {
         self.kill()?;
-        self.child = spawn(&self.program, self.port, self.directory.path(), &self.args)?;
+        let more = args.iter().map(|arg| (*arg).to_owned());
+        let args: Vec<String> = self.args.iter().cloned().chain(more).collect();
+        self.child = spawn(&self.program, self.port, self.directory.path(), &args)?;
         self.watchdog = Watchdog::start(&self.child);
         self.wait_until_ready()
     }

@@ -1,10 +1,12 @@
 //! Reports of a run, as JSON and as text.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value, json};
 
 use crate::{
     plan::FaultKind,
-    record::{RunReport, Verdict},
+    record::{Losses, RunReport, Verdict},
 };
 
 /// The first members of every report of a run.
@@ -57,4 +59,51 @@ pub(super) fn explain(run: &RunReport) {
             violation.reason
         );
     }
+}
+
+/// What processes did that had seen what a fault took, by fault.
+pub(super) fn losses(losses: &Losses, faults: &BTreeMap<FaultKind, u64>) -> Map<String, Value> {
+    let losses = losses.iter().map(|(fault, account)| {
+        let value = json!({
+            "struck": struck(faults, fault),
+            "seen": account.seen(),
+            "said": account.said,
+            "idle": account.idle,
+            "silent": account.silent,
+        });
+        (fault.clone(), value)
+    });
+    losses.collect()
+}
+
+/// Prints what processes did that had seen what a fault took.
+pub(super) fn print_losses(losses: &Losses, faults: &BTreeMap<FaultKind, u64>) {
+    if losses.is_empty() {
+        return;
+    }
+    eprintln!(
+        "  {:<26}{:>8}{:>8}{:>8}{:>8}{:>8}",
+        "data lost by", "struck", "seen by", "said so", "idle", "silent"
+    );
+    for (fault, account) in losses {
+        eprintln!(
+            "  {fault:<26}{:>8}{:>8}{:>8}{:>8}{:>8}",
+            struck(faults, fault),
+            account.seen(),
+            account.said,
+            account.idle,
+            account.silent
+        );
+    }
+    eprintln!(
+        "  (seen by: processes that had seen what is lost; idle: those that wrote nothing afterwards)"
+    );
+}
+
+/// How often a fault struck, by its name.
+fn struck(faults: &BTreeMap<FaultKind, u64>, fault: &str) -> u64 {
+    let mut struck = faults.iter();
+    struck
+        .find(|(kind, _)| kind.name() == fault)
+        .map_or(0, |(_, count)| *count)
 }

@@ -200,7 +200,7 @@ fn summary_value(summary: &Summary, options: &WorldOptions, wall: Duration, jobs
         "vaultOps": summary.vault_outcomes,
         "faults": report::faults(&summary.faults),
         "faultsNotExercised": unexercised,
-        "losses": losses_value(summary),
+        "losses": report::losses(&summary.losses, &summary.faults),
         "marks": marks,
         "marksNotReached": unreached,
         "conflicts": summary.conflicts,
@@ -217,21 +217,6 @@ fn summary_value(summary: &Summary, options: &WorldOptions, wall: Duration, jobs
         value["harnessErrorSeeds"] = json!(summary.harness_errors);
     }
     value
-}
-
-/// What processes did that had seen what a fault took, by fault.
-fn losses_value(summary: &Summary) -> Map<String, Value> {
-    let losses = summary.losses.iter().map(|(fault, account)| {
-        let value = json!({
-            "struck": struck(summary, fault),
-            "seen": account.seen(),
-            "said": account.said,
-            "idle": account.idle,
-            "silent": account.silent,
-        });
-        (fault.clone(), value)
-    });
-    losses.collect()
 }
 
 /// Counters of the token stores.
@@ -307,7 +292,7 @@ fn print_summary(summary: &Summary, options: &WorldOptions, wall: Duration, jobs
     for kind in summary.unexercised(options) {
         eprintln!("  {kind:<24}   never (run more seeds)");
     }
-    print_losses(summary);
+    report::print_losses(&summary.losses, &summary.faults);
     let unreached = summary.unreached(options);
     let all = summary.marks.len() + unreached.len();
     eprintln!("{} of {all} situations met", summary.marks.len());
@@ -324,38 +309,6 @@ fn print_summary(summary: &Summary, options: &WorldOptions, wall: Duration, jobs
             summary.failed.len()
         ),
     }
-}
-
-/// Prints what processes did that had seen what a fault took.
-fn print_losses(summary: &Summary) {
-    if summary.losses.is_empty() {
-        return;
-    }
-    eprintln!(
-        "  {:<26}{:>8}{:>8}{:>8}{:>8}{:>8}",
-        "data lost by", "struck", "seen by", "said so", "idle", "silent"
-    );
-    for (fault, account) in &summary.losses {
-        eprintln!(
-            "  {fault:<26}{:>8}{:>8}{:>8}{:>8}{:>8}",
-            struck(summary, fault),
-            account.seen(),
-            account.said,
-            account.idle,
-            account.silent
-        );
-    }
-    eprintln!(
-        "  (seen by: processes that had seen what is lost; idle: those that wrote nothing afterwards)"
-    );
-}
-
-/// How often a fault struck, by its name.
-fn struck(summary: &Summary, fault: &str) -> u64 {
-    let mut struck = summary.faults.iter();
-    struck
-        .find(|(kind, _)| kind.name() == fault)
-        .map_or(0, |(_, count)| *count)
 }
 
 /// A progress bar on standard error, if that is a terminal and the run takes

@@ -17,7 +17,7 @@ use super::{Exit, Faults, faults, report, serve::ending};
 use crate::{
     mutants::Variant,
     plan::{FaultKind, Workload},
-    record::{Outcomes, RunReport, Verdict},
+    record::{Losses, Outcomes, RunReport, Verdict},
     torture::{Options, is_supported, torture as run},
 };
 
@@ -29,7 +29,14 @@ use crate::{
 /// before a command runs, after it and in the middle of its reply; replicas
 /// are paused and killed, or led to a replica of redis-server that lags.
 /// redis-server runs with appendfsync always, so it keeps what it has
-/// acknowledged, and everything that holds in a world has to hold. Time is cut into rounds of 5 s of faults, each with a seed and an
+/// acknowledged, and everything that holds in a world has to hold. As in worlds,
+/// one round in four loses data, once or twice, or each round if there are no
+/// other faults (--faults data_loss): a crash without an append-only file, or
+/// with one whose end was not synced; a replica that takes the place of the
+/// primary; an older snapshot; FLUSHALL; keys that are evicted, deleted, or as
+/// they were before. What is lost is in the history, processes that had seen it
+/// have to say so, and an operator accepts the loss, repairs the chain, and starts
+/// them again. Time is cut into rounds of 5 s of faults, each with a seed and an
 /// empty server. Operations and the plan of faults are drawn from the seed;
 /// what comes of them is not: two runs of one seed differ.
 ///
@@ -97,6 +104,7 @@ struct Total {
     faults: BTreeMap<FaultKind, u64>,
     stats: AuditStats,
     vault_stats: VaultStats,
+    losses: Losses,
     last: Option<RunReport>,
 }
 
@@ -112,6 +120,9 @@ impl Total {
         }
         self.stats.add(round.stats);
         self.vault_stats.add(round.vault_stats);
+        for (fault, account) in &round.losses {
+            self.losses.entry(fault.clone()).or_default().add(*account);
+        }
         self.last = Some(round);
     }
 
@@ -131,6 +142,7 @@ impl Total {
             "vaultOps": self.vault_outcomes,
             "faults": report::faults(&self.faults),
             "faultsNotSupported": unsupported(),
+            "losses": report::losses(&self.losses, &self.faults),
             "rounds": self.rounds,
             "conflicts": self.stats.conflicts + self.vault_stats.value_conflicts,
             "retries": self.stats.retries + self.vault_stats.retries,
@@ -247,6 +259,7 @@ fn print_summary(total: &Total, args: &TortureArgs) {
     for (kind, count) in &total.faults {
         eprintln!("  {kind:<24}{count:>8}");
     }
+    report::print_losses(&total.losses, &total.faults);
     eprintln!("only in simulated worlds: {}", unsupported().join(", "));
     let is_ok = total.verdict() == Verdict::Ok;
     let Some(round) = total.last.as_ref().filter(|_| !is_ok) else {

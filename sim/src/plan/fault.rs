@@ -234,6 +234,8 @@ pub enum Needs {
     ServerProcess,
     /// To put other data in the server's place.
     ServerData,
+    /// Two servers that take writes, each from some of the processes.
+    TwoPrimaries,
 }
 
 /// One kind of fault.
@@ -338,6 +340,7 @@ impl FaultKind {
                 | ServerFault::RedisStopped => Needs::ServerProcess,
                 ServerFault::ServerClockJump => Needs::WallClock,
             },
+            Self::LossFault(LossFault::SplitBrain) => Needs::TwoPrimaries,
             Self::LossFault(_) => Needs::ServerData,
         }
     }

@@ -3,31 +3,44 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use haechi_history::{Loss, OpId, Seen, Text};
-use haechi_store_redis::{AppendError, Corrupt};
+use haechi_history::{Appended, Function, Loss, OpId, Outcome, Seen, Text};
+use haechi_store_redis::{
+    AppendError, Corrupt,
+    chain::{AppendId, Position},
+};
 
 use super::{
     accesses::AuditEvent,
+    contents::Contents,
     log::nanos,
     recorder::{RunRecorder, number_of},
 };
 
 /// What a process says about the state of Redis that an operator has to see to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Complaint {
-    /// What this process had seen is gone: it does nothing until it is restarted.
-    RolledBack,
+    /// What this process had seen is gone: it does nothing until it is restarted. The
+    /// record that it names, unless it is one of the vault's.
+    RolledBack(Option<Position>),
     /// The keys of the chain disagree.
     ChainDiverged,
     /// A key of the vault has a value that the store cannot have written.
     VaultUnreadable,
 }
 
+/// How an operator's append ended.
+pub(crate) enum OperatorEnd {
+    Applied(Position),
+    NotApplied(String),
+    Unknown(String),
+}
+
 impl RunRecorder {
-    /// Redis has lost data, and these records with it.
-    pub(crate) fn lost<'a>(&self, loss: Loss<Text<'_>>, records: impl Iterator<Item = &'a [u8]>) {
+    /// Redis has lost this of what it had.
+    pub(crate) fn lost(&self, mut loss: Loss<Text<'_>>, had: &Contents) {
+        loss.ops = Some(self.under_way(&had.applied()));
         let mut log = self.log();
-        let audits = records.filter_map(AuditEvent::parse);
+        let audits = had.records(&loss.hashes).filter_map(AuditEvent::parse);
         log.lost_audits.extend(audits.map(AuditEvent::attested));
         let now = nanos(log.now());
         let (hashes, tokens) = (loss.hashes.len(), loss.tokens.len());
@@ -43,12 +56,52 @@ impl RunRecorder {
     }
 
     /// The operations that are under way and made one of these mutations, with its version.
-    pub(crate) fn under_way(&self, mutations: &BTreeMap<String, u64>) -> Vec<(OpId, u64)> {
+    fn under_way(&self, mutations: &BTreeMap<String, u64>) -> Vec<(OpId, u64)> {
         let log = self.log();
         let calls = log.calls.values();
         calls
             .filter_map(|call| Some((call.op, call.version_in(mutations)?)))
             .collect()
+    }
+
+    /// An operator begins to append a record: a process of its own, since it knows nothing
+    /// of what it did before.
+    pub(crate) fn operator_invokes(&self) -> Option<OpId> {
+        let mut log = self.log();
+        let (now, number) = (nanos(log.now()), log.operator_appends);
+        log.operator_appends += 1;
+        let name = format!("operator.{number}");
+        let invoked = log.recorder.invoke(now, &name, Function::Append, None);
+        let op = log.accept(invoked)?;
+        log.event(|| format!("{name} op {} invokes append", op.0));
+        Some(op)
+    }
+
+    /// The record of an operator's append may have this identity.
+    pub(crate) fn operator_appends_as(&self, op: OpId, append_id: AppendId) {
+        self.log().appends.entry(append_id).or_default().push(op);
+    }
+
+    /// An operator's append ends.
+    pub(crate) fn operator_ends(&self, op: OpId, outcome: OperatorEnd) {
+        let (outcome, error) = match outcome {
+            OperatorEnd::Applied(position) => {
+                let appended = Appended {
+                    sequence: position.sequence.get(),
+                    event_hash: position.event_hash.to_string().into(),
+                    durability: None,
+                };
+                (Outcome::Appended(appended), None)
+            }
+            OperatorEnd::NotApplied(why) => (Outcome::Failed(None), Some(why)),
+            OperatorEnd::Unknown(why) => (Outcome::Unknown(None), Some(why)),
+        };
+        let mut log = self.log();
+        let now = nanos(log.now());
+        let said = error.clone().unwrap_or_else(|| "ok".to_owned());
+        let ended = log.recorder.end(now, op, outcome, error.as_deref());
+        log.accept(ended);
+        log.event(|| format!("operator op {}: {said}", op.0));
     }
 
     /// The names under which a process, and its parts, are in the history.
@@ -91,11 +144,11 @@ impl RunRecorder {
                     sequence: rolled_back.seen.sequence.get(),
                     event_hash: rolled_back.seen.event_hash.to_string().into(),
                 };
-                (Some(seen), Complaint::RolledBack)
+                (Some(seen), Complaint::RolledBack(Some(rolled_back.seen)))
             }
             Corrupt::VaultRolledBack { seen, .. } => {
                 let seen = Seen::Version { version: *seen };
-                (Some(seen), Complaint::RolledBack)
+                (Some(seen), Complaint::RolledBack(None))
             }
             Corrupt::Diverged { .. } => (None, Complaint::ChainDiverged),
             Corrupt::Unreadable { .. } => (None, Complaint::VaultUnreadable),

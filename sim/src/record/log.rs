@@ -64,6 +64,8 @@ pub(crate) struct Log {
     pub(super) undecryptable: Vec<String>,
     /// What processes have said since an operator last looked.
     pub(super) complaints: Vec<(usize, Complaint)>,
+    /// How often an operator has begun to append a record.
+    pub(super) operator_appends: u64,
     /// What audit records attested that a fault took.
     pub(super) lost_audits: Vec<Audit<Text<'static>>>,
     /// Locks, ends of tokens and replies that are not as the store promises.
@@ -141,6 +143,7 @@ impl Log {
             unsettled_purges: Vec::new(),
             undecryptable: Vec::new(),
             complaints: Vec::new(),
+            operator_appends: 0,
             lost_audits: Vec::new(),
             misused: Vec::new(),
             stats: AuditStats::default(),

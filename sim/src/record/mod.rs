@@ -7,6 +7,7 @@ mod accesses;
 mod call_trace;
 mod chain;
 mod clocks;
+mod contents;
 mod coverage;
 mod data_loss;
 mod final_state;
@@ -29,8 +30,9 @@ pub use report::{Losses, RunReport, Verdict};
 
 pub(crate) use call_trace::{Values, text};
 pub(crate) use clocks::Clocks;
+pub(crate) use contents::{Contents, StoreKeys, has_taken};
 pub(crate) use coverage::CoverageRecorder;
-pub(crate) use data_loss::Complaint;
+pub(crate) use data_loss::{Complaint, OperatorEnd};
 pub(crate) use final_state::{PLAINTEXT, evaluate, violation};
 pub(crate) use log::{Log, nanos};
 pub(crate) use quality::CANCELLED;

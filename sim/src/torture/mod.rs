@@ -6,7 +6,9 @@
 //! replica has to make progress, and an evaluation.
 
 mod frame;
+mod loss;
 mod nemesis;
+mod operator;
 mod plan;
 mod proxy;
 mod replica;
@@ -30,16 +32,22 @@ use haechi_store_redis::{
     redis::{AuditKeys, AuditPrefix, VaultKeys, VaultPrefix},
 };
 use redis_sim::Reply;
-use tokio::{net::TcpListener, task::JoinSet};
+use tokio::{
+    net::TcpListener,
+    sync::{Mutex, watch},
+    task::JoinSet,
+};
 
 pub use plan::is_supported;
 
 use crate::{
     mutants::Variant,
-    plan::{FaultKind, Knobs, Workload, WorldOptions, drawn, generator},
-    record::{RunRecorder, RunReport, Source, evaluate},
+    plan::{FaultKind, Knobs, LossFault, Workload, WorldOptions, drawn, generator},
+    record::{RunRecorder, RunReport, Source, StoreKeys, evaluate},
 };
+use loss::Servers;
 use nemesis::{Nemesis, until};
+use operator::Operator;
 use plan::{Plan, Tally};
 use proxy::ProxyLink;
 use replica::{RealHost, Replica};
@@ -54,6 +62,9 @@ const MIN_ROUND: Duration = Duration::from_millis(500);
 /// The most operations of a replica in a round: the history is checked as a
 /// whole.
 const MAX_OPS: usize = 4_000;
+
+/// The operations of a replica in a round in which keys are lost one by one.
+const SPARING_OPS: usize = 40;
 
 /// How often the state of a round is polled.
 const POLL: Duration = Duration::from_millis(10);
@@ -143,9 +154,27 @@ async fn round(
     clock: &SystemClock,
 ) -> io::Result<RunReport> {
     knobs.quiet = false;
-    let mut server = Server::start(&options.redis_server)?;
-    let redis_replica = server.start_replica(&options.redis_server)?;
-    let (primary, lagging) = (server.port(), redis_replica.port());
+    let mut plan = Plan::draw(&knobs, &options.faults, length);
+    if let Some(vault) = knobs.vault.as_mut().filter(|_| plan.losses().count() > 0) {
+        vault.keep_all_receipts();
+    }
+    if plan.losses().any(|(kind, _)| kind.strikes_keys()) {
+        be_sparing(&mut knobs, length);
+    }
+    let server = Server::start(&options.redis_server)?;
+    let promotes = |(kind, _)| kind == LossFault::LaggingReplicaPromoted;
+    let mut standbys = Vec::new();
+    if plan.losses().any(promotes) {
+        standbys.push(server.start_standby(&options.redis_server)?);
+        // Who promotes counts on all replicas.
+        plan.lagging.clear();
+    }
+    let redis_replica = match plan.lagging[..] {
+        [] => None,
+        _ => Some(server.start_replica(&options.redis_server)?),
+    };
+    let primary = server.port();
+    let lagging = redis_replica.as_ref().map_or(0, Server::port);
     if let Some(vault) = &knobs.vault {
         let (keys, kept) = (
             VaultKeys::new(VaultPrefix::default()),
@@ -179,26 +208,47 @@ async fn round(
         .map(|process| Replica::start(host.clone(), knobs.clone(), process, store.clone()))
         .collect::<io::Result<Vec<_>>>()?;
 
-    let plan = Plan::draw(&knobs, &options.faults, length);
+    let mut servers = Servers {
+        primary: server,
+        standbys,
+    };
     let nemesis = Nemesis {
         locks: locks(options.workload),
+        keys: StoreKeys::new(&knobs),
+        links: &links,
+        recorder: &recorder,
         tally: &tally,
         clock,
+        primary: watch::channel(primary).0,
+        alone: Mutex::new(()),
     };
-    let (struck, disturbed, (), ()) = tokio::join!(
-        nemesis.strike_server(&mut server, &plan.server),
-        nemesis.strike_replicas(&replicas, &links, &plan.replicas),
-        nemesis.lead_to_replica(&redis_replica, primary, &links, &plan.lagging),
-        until(clock, began + length),
-    );
-    struck.and(disturbed)?;
-
-    goes_on.store(false, Ordering::Relaxed);
-    links.iter().for_each(ProxyLink::heal);
+    let operator = Operator {
+        nemesis: &nemesis,
+        replicas: &replicas,
+    };
+    let strike = async {
+        let (struck, disturbed, (), ()) = tokio::join!(
+            nemesis.strike_server(&mut servers, &plan.server),
+            nemesis.strike_replicas(&replicas, &plan.replicas),
+            nemesis.lead_to_replica(redis_replica.as_ref(), &plan.lagging),
+            until(clock, began + length),
+        );
+        struck.and(disturbed)?;
+        goes_on.store(false, Ordering::Relaxed);
+        links.iter().for_each(ProxyLink::heal);
+        servers.primary.heal(clock).await?;
+        servers.follow()?;
+        recorder.heal();
+        Ok(progress(&recorder, &knobs, clock).await)
+    };
+    let stuck = tokio::select! {
+        stuck = strike => stuck,
+        never = operator.run(knobs.seed) => match never {},
+    };
+    let stuck: Option<String> = stuck.map_err(|error: io::Error| error)?;
     drop(redis_replica);
-    server.heal(clock).await?;
-    recorder.heal();
-    let stuck = progress(&recorder, &knobs, clock).await;
+    servers.standbys.clear();
+    let server = servers.primary;
     for replica in replicas {
         replica.end()?;
     }
@@ -220,6 +270,17 @@ async fn round(
     match failed {
         Some(error) => Err(io::Error::other(error)),
         None => Ok(closed.report),
+    }
+}
+
+/// Has as many operations as a world, spread over the round: where versions do not go back
+/// together with the values, the order of more could not be decided.
+fn be_sparing(knobs: &mut Knobs, length: Duration) {
+    let length = u64::try_from(length.as_millis()).unwrap_or(u64::MAX);
+    knobs.ops = SPARING_OPS;
+    knobs.think = 2 * length * knobs.writers as u64 / SPARING_OPS as u64;
+    if let Some(vault) = &mut knobs.vault {
+        vault.foreign_ops = SPARING_OPS / 4;
     }
 }
 

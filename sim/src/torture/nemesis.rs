@@ -1,18 +1,23 @@
 //! Applies the faults of the plan to redis-server, the links to it, and the
 //! replicas.
 
-use std::{future::Future, io, sync::Arc, time::Duration};
+use std::{collections::VecDeque, future::Future, io, sync::Arc, time::Duration};
 
 use haechi_store_redis::clock::{Clock, SystemClock};
 use redis::{Connection, RedisResult, Value};
+use tokio::sync::{Mutex, watch};
 
 use super::{
+    loss::{Kept, Servers, lead_time},
     plan::Tally,
     proxy::ProxyLink,
     replica::{Order, Replica},
     server::{Server, query},
 };
-use crate::plan::{Fault, FaultKind, LinkFault, LockFault, ProcessFault, ServerFault};
+use crate::{
+    plan::{Fault, FaultKind, LinkFault, LockFault, LossFault, ProcessFault, ServerFault},
+    record::{RunRecorder, StoreKeys},
+};
 
 /// How long the server may take to answer the nemesis.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
@@ -26,7 +31,7 @@ const CATCHING_UP: Duration = Duration::from_secs(1);
 const CHECK: Duration = Duration::from_millis(20);
 
 /// A primary that does not exist: its replica keeps its data.
-const NO_PRIMARY: [&str; 3] = ["REPLICAOF", "127.0.0.1", "1"];
+pub(super) const NO_PRIMARY: [&str; 3] = ["REPLICAOF", "127.0.0.1", "1"];
 
 /// Blocks the server for about so many milliseconds: the clock of scripts
 /// stands still while they run.
@@ -35,20 +40,83 @@ const SPIN: &str = "for _ = 1, tonumber(ARGV[1]) * 100000 do end";
 /// What the nemesis uses in a round.
 pub(super) struct Nemesis<'a> {
     pub(super) locks: Arc<[String]>,
+    pub(super) keys: StoreKeys,
+    pub(super) links: &'a [ProxyLink],
+    pub(super) recorder: &'a RunRecorder,
     pub(super) tally: &'a Tally,
     pub(super) clock: &'a SystemClock,
+    /// The port of the primary.
+    pub(super) primary: watch::Sender<u16>,
+    /// Held by who changes the data of the server besides the replicas.
+    pub(super) alone: Mutex<()>,
+}
+
+/// What is to be kept for later faults of a plan, and what was.
+#[derive(Default)]
+struct Keeping {
+    /// When, for which fault.
+    due: VecDeque<(u64, LossFault, Fault)>,
+    kept: Vec<(Fault, Kept)>,
+}
+
+impl Keeping {
+    fn new(plan: &[Fault]) -> Self {
+        let due = plan.iter().filter_map(|fault| {
+            let FaultKind::LossFault(kind) = fault.kind else {
+                return None;
+            };
+            let at = fault.at.saturating_sub(lead_time(kind, fault)?);
+            Some((at, kind, *fault))
+        });
+        let mut due: Vec<_> = due.collect();
+        due.sort_by_key(|(at, ..)| *at);
+        Self {
+            due: due.into(),
+            kept: Vec::new(),
+        }
+    }
+
+    /// The next that is to be kept by this time.
+    fn next_until(&mut self, time: u64) -> Option<(u64, LossFault, Fault)> {
+        let is_due = self.due.front().is_some_and(|(at, ..)| *at <= time);
+        is_due.then(|| self.due.pop_front()).flatten()
+    }
+
+    /// What was kept for this fault.
+    fn take(&mut self, fault: &Fault) -> Option<Kept> {
+        let place = self.kept.iter().position(|(other, _)| other == fault)?;
+        Some(self.kept.swap_remove(place).1)
+    }
 }
 
 impl Nemesis<'_> {
     /// Applies the server's faults one after the other, until the plan is done.
     pub(super) async fn strike_server(
         &self,
-        server: &mut Server,
+        servers: &mut Servers,
         plan: &[Fault],
     ) -> io::Result<()> {
         let began = self.clock.now();
-        for fault in plan {
+        let mut keeping = Keeping::new(plan);
+        for (place, fault) in plan.iter().enumerate() {
+            while let Some((at, kind, loss)) = keeping.next_until(fault.at) {
+                until(self.clock, began + millis(at)).await;
+                let kept = self.keep(servers, kind, &loss).await;
+                keeping.kept.extend(kept.map(|kept| (loss, kept)));
+            }
             until(self.clock, began + millis(fault.at)).await;
+            if let FaultKind::LossFault(kind) = fault.kind {
+                let kept = keeping.take(fault);
+                if self.lose(servers, kind, fault, kept).await? {
+                    self.tally.struck(fault.kind);
+                    // What was kept of before is not put in place later: a replica does not
+                    // have it any more.
+                    servers.follow()?;
+                    keeping = Keeping::new(&plan[place + 1..]);
+                }
+                continue;
+            }
+            let server = &mut servers.primary;
             let lasts = millis(fault.lasts);
             match fault.kind {
                 FaultKind::ServerFault(ServerFault::RedisKilled) => {
@@ -185,9 +253,9 @@ impl Nemesis<'_> {
     pub(super) async fn strike_replicas(
         &self,
         replicas: &[Replica],
-        links: &[ProxyLink],
         plan: &[Fault],
     ) -> io::Result<()> {
+        let links = self.links;
         let began = self.clock.now();
         let mut open: Vec<Fault> = Vec::new();
         for fault in plan {
@@ -228,13 +296,11 @@ impl Nemesis<'_> {
 
     /// Lets links lead to a replica of the server that lags, one after the
     /// other, until the plan is done.
-    pub(super) async fn lead_to_replica(
-        &self,
-        redis_replica: &Server,
-        primary: u16,
-        links: &[ProxyLink],
-        plan: &[Fault],
-    ) {
+    pub(super) async fn lead_to_replica(&self, redis_replica: Option<&Server>, plan: &[Fault]) {
+        let Some(redis_replica) = redis_replica else {
+            return;
+        };
+        let (links, primary) = (self.links, *self.primary.borrow());
         let began = self.clock.now();
         for fault in plan {
             let lag = millis(fault.amount.unsigned_abs());
@@ -280,7 +346,7 @@ fn borrowed(words: &[String]) -> Vec<&str> {
 }
 
 /// An error for a fault in the wrong half of a plan.
-fn misplaced(fault: &Fault) -> io::Error {
+pub(super) fn misplaced(fault: &Fault) -> io::Error {
     io::Error::other(format!("torture cannot do this: {fault}"))
 }
 

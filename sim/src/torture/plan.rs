@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use parking_lot::Mutex;
 use rand::{Rng, RngExt};
 
-use crate::plan::{Fault, FaultKind, Knobs, Needs, Scale, generator};
+use crate::plan::{Fault, FaultClass, FaultKind, Knobs, LossFault, Needs, Scale, generator};
+
+/// The least time between two faults of the server, in milliseconds.
+const PAUSE_MS: u64 = 30;
 
 /// Whether torture can carry out this fault.
 pub fn is_supported(kind: FaultKind) -> bool {
@@ -16,15 +19,16 @@ pub fn is_supported(kind: FaultKind) -> bool {
         | Needs::LockKey
         | Needs::ReplicaServer
         | Needs::ServerCommands
-        | Needs::ServerProcess => true,
+        | Needs::ServerProcess
+        | Needs::ServerData => true,
         // A proxy cannot lose what TCP has acknowledged, all replicas share one
         // wall clock and keys in memory, and redis-server has no command for these
-        // states. Whether data is lost is not drawn yet.
+        // states. That two servers take writes is not built.
         Needs::LossyLink
         | Needs::WallClock
         | Needs::KeyStorage
         | Needs::ServerModes
-        | Needs::ServerData => false,
+        | Needs::TwoPrimaries => false,
     }
 }
 
@@ -43,7 +47,8 @@ impl Tally {
 }
 
 /// The faults: the server's one after the other, so those that need its
-/// replica, the other ones several at a time.
+/// replica, the other ones several at a time. As in worlds, Redis loses data at most twice,
+/// and only in one round of four if there are other faults.
 #[derive(Debug)]
 pub(super) struct Plan {
     pub(super) server: Vec<Fault>,
@@ -53,6 +58,14 @@ pub(super) struct Plan {
 }
 
 impl Plan {
+    /// The faults that lose data.
+    pub(super) fn losses(&self) -> impl Iterator<Item = (LossFault, &Fault)> {
+        self.server.iter().filter_map(|fault| match fault.kind {
+            FaultKind::LossFault(kind) => Some((kind, fault)),
+            _ => None,
+        })
+    }
+
     /// Draws a plan of these kinds for this long.
     pub(super) fn draw(knobs: &Knobs, kinds: &[FaultKind], length: Duration) -> Self {
         let length = u64::try_from(length.as_millis()).unwrap_or(u64::MAX);
@@ -72,7 +85,8 @@ impl Plan {
             ..Fault::draw(rng, kind, knobs.processes(), scale)
         };
         let rng = &mut generator(knobs.seed, "torture of the server");
-        let mut deck = Deck::new(kinds, |kind| !kind.strikes_one());
+        let is_loss = |kind: FaultKind| kind.class() == FaultClass::DataLoss;
+        let mut deck = Deck::new(kinds, |kind| !kind.strikes_one() && !is_loss(kind));
         let mut server = Vec::new();
         let mut at = rng.random_range(20..100);
         while at < length
@@ -81,6 +95,12 @@ impl Plan {
             let fault = draw(rng, kind, at, server_scale);
             at += fault.lasts + rng.random_range(30..180);
             server.push(fault);
+        }
+        let supported: Vec<_> = kinds.iter().copied().filter(|k| is_supported(*k)).collect();
+        let rng = &mut generator(knobs.seed, "torture by data loss");
+        let losses = Fault::draw_losses(rng, &supported, knobs.processes(), scale);
+        for loss in losses {
+            insert(&mut server, loss);
         }
         let rng = &mut generator(knobs.seed, "torture of replicas");
         let needs_replica = |kind: FaultKind| kind.needs() == Needs::ReplicaServer;
@@ -112,6 +132,19 @@ impl Plan {
             lagging,
         }
     }
+}
+
+/// Inserts a fault of the server; those after it are later by as much as it takes.
+fn insert(server: &mut Vec<Fault>, fault: Fault) {
+    let place = server.partition_point(|other| other.at <= fault.at);
+    let free = server[..place]
+        .last()
+        .map_or(0, |before| before.at + before.lasts + PAUSE_MS);
+    let at = fault.at.max(free);
+    for later in &mut server[place..] {
+        later.at += at - fault.at + fault.lasts + PAUSE_MS;
+    }
+    server.insert(place, Fault { at, ..fault });
 }
 
 /// The supported ones of the kinds in random order, redrawn once all are used, so that a

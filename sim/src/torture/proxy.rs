@@ -37,17 +37,37 @@ struct Inner {
     state: Mutex<State>,
     /// Whether nothing passes in either direction.
     paused: watch::Sender<bool>,
-    /// The ports of the server and of its replica.
-    primary: u16,
+    /// The port of a replica of the server.
     lagging: u16,
-    /// The one of them that it leads to.
-    leads_to: watch::Sender<u16>,
+    leads_to: watch::Sender<Lead>,
     clock: SystemClock,
     tally: Tally,
 }
 
+/// Where a link leads.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Lead {
+    /// The port; 0 for nowhere.
+    port: u16,
+    /// How often it was cut: of what came before, nothing is forwarded.
+    cuts: u64,
+}
+
+/// Whether a link is closed while data is lost.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Gate {
+    Open,
+    /// Nothing passes, and connections stay.
+    Held,
+    /// It leads nowhere.
+    Cut,
+}
+
 struct State {
     active: Vec<Active>,
+    /// The port of the server.
+    primary: u16,
+    gate: Gate,
     /// How many connections there were.
     connected: u64,
     /// The last node that was replaced, and its last connection.
@@ -92,14 +112,19 @@ impl ProxyLink {
         Self(Arc::new(Inner {
             state: Mutex::new(State {
                 active: Vec::new(),
+                primary,
+                gate: Gate::Open,
                 connected: 0,
                 replaced: None,
                 rng,
             }),
             paused: watch::channel(false).0,
-            primary,
             lagging,
-            leads_to: watch::channel(primary).0,
+            leads_to: watch::channel(Lead {
+                port: primary,
+                cuts: 0,
+            })
+            .0,
             clock,
             tally,
         }))
@@ -145,15 +170,45 @@ impl ProxyLink {
         active.find(|fault| fault.kind == kind.into())
     }
 
+    /// From now on nothing passes, until it is opened.
+    pub(super) fn hold(&self) {
+        self.0.state.lock().gate = Gate::Held;
+        self.update();
+    }
+
+    /// Cuts all connections; what was under way on them does not arrive any more. It leads
+    /// nowhere until it is opened.
+    pub(super) fn cut(&self) {
+        self.0.state.lock().gate = Gate::Cut;
+        self.0.leads_to.send_modify(|lead| lead.cuts += 1);
+        self.update();
+    }
+
+    /// Leads to the server at this port.
+    pub(super) fn open(&self, primary: u16) {
+        let state = &mut *self.0.state.lock();
+        (state.primary, state.gate) = (primary, Gate::Open);
+        self.update_by(state);
+    }
+
     /// Carries out the active faults of the link.
     fn update(&self) {
-        let is_paused = self.active(LinkFault::HeldLink).is_some();
-        self.0.paused.send_replace(is_paused);
-        let port = match self.active(LinkFault::LaggingReplica) {
-            Some(_) => self.0.lagging,
-            None => self.0.primary,
+        self.update_by(&self.0.state.lock());
+    }
+
+    fn update_by(&self, state: &State) {
+        let is_active = |kind: LinkFault| {
+            let mut active = state.active.iter();
+            active.any(|active| active.fault.kind == kind.into())
         };
-        self.0.leads_to.send_replace(port);
+        let is_paused = is_active(LinkFault::HeldLink) || state.gate == Gate::Held;
+        self.0.paused.send_replace(is_paused);
+        let port = match state.gate {
+            Gate::Cut => 0,
+            _ if is_active(LinkFault::LaggingReplica) => self.0.lagging,
+            _ => state.primary,
+        };
+        self.0.leads_to.send_modify(|lead| lead.port = port);
     }
 
     /// A fault of this kind has struck.
@@ -241,8 +296,8 @@ struct Connection {
     link: ProxyLink,
     /// Counted from 1.
     number: u64,
-    /// The port of the server at the other end.
-    port: u16,
+    /// Where it leads.
+    lead: Lead,
     /// The outcomes for the pending replies, in order.
     due: Mutex<VecDeque<Verdict>>,
     cut: watch::Sender<bool>,
@@ -258,16 +313,21 @@ impl Connection {
         let (mut cut, mut leads_to) = (self.cut.subscribe(), self.link.0.leads_to.subscribe());
         tokio::select! {
             _ = cut.wait_for(|cut| *cut) => {}
-            _ = leads_to.wait_for(|port| *port != self.port) => {}
+            _ = leads_to.wait_for(|lead| *lead != self.lead) => {}
         }
+    }
+
+    /// Whether nothing of it is forwarded any more.
+    fn is_over(&self) -> bool {
+        self.link.0.leads_to.borrow().cuts != self.lead.cuts
     }
 }
 
 async fn serve(client: TcpStream, link: ProxyLink) {
     // As over a network, a refused connection takes time.
     link.0.clock.sleep(CONNECTING).await;
-    let port = *link.0.leads_to.borrow();
-    let Ok(server) = connect(port).await else {
+    let lead = *link.0.leads_to.borrow();
+    let Ok(server) = connect(lead.port).await else {
         return;
     };
     let _ = client.set_nodelay(true);
@@ -281,7 +341,7 @@ async fn serve(client: TcpStream, link: ProxyLink) {
     let connection = Connection {
         link,
         number,
-        port,
+        lead,
         due: Mutex::default(),
         cut: watch::channel(false).0,
     };
@@ -321,6 +381,9 @@ async fn commands(mut client: OwnedReadHalf, mut server: OwnedWriteHalf, connect
                 // The error takes the place of a reply, after those before it.
                 Verdict::Refused(_) => command = BytesMut::from(&b"*1\r\n$4\r\nPING\r\n"[..]),
                 _ => {}
+            }
+            if connection.is_over() {
+                return connection.cut();
             }
             connection.due.lock().push_back(verdict);
             if server.write_all(&command).await.is_err() {
@@ -381,6 +444,9 @@ async fn replies(mut server: OwnedReadHalf, mut client: OwnedWriteHalf, connecti
                 _ => {}
             }
             connection.link.pass().await;
+            if connection.is_over() {
+                return;
+            }
             // Replies are read even after the client has gone: closing a socket
             // with unread data would reset it and discard forwarded commands.
             is_listened_to = is_listened_to && client.write_all(&reply).await.is_ok();

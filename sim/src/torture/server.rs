@@ -41,6 +41,19 @@ impl Server {
         Self::start_with(program, &[&persistence[..], &busy, &replication].concat())
     }
 
+    /// Starts a replica of this server that can take its place.
+    pub(super) fn start_standby(&self, program: &Path) -> io::Result<Self> {
+        let standby = Self::start(program)?;
+        standby.follow(self.port()).map_err(io::Error::other)?;
+        Ok(standby)
+    }
+
+    /// Makes it a replica of the server at this port.
+    pub(super) fn follow(&self, port: u16) -> RedisResult<()> {
+        self.run(&["REPLICAOF", "127.0.0.1", &port.to_string()])
+            .map(drop)
+    }
+
     /// Starts a replica of this server.
     pub(super) fn start_replica(&self, program: &Path) -> io::Result<Self> {
         let primary = self.port().to_string();
@@ -60,6 +73,11 @@ impl Server {
 
     pub(super) fn port(&self) -> u16 {
         self.process.port()
+    }
+
+    /// The directory of its files.
+    pub(super) fn directory(&self) -> &Path {
+        self.process.directory()
     }
 
     pub(super) fn kill(&mut self) -> io::Result<()> {
@@ -85,12 +103,17 @@ impl Server {
 
     /// Starts the server again if it is down.
     pub(super) fn restart(&mut self) -> io::Result<()> {
+        self.restart_with(&[])
+    }
+
+    /// Starts the server again if it is down, with more arguments this time.
+    pub(super) fn restart_with(&mut self, args: &[&str]) -> io::Result<()> {
         if !self.is_down {
             return Ok(());
         }
         let mut last = Ok(());
         for _ in 0..ATTEMPTS {
-            last = self.process.restart();
+            last = self.process.restart_with(args);
             if last.is_ok() {
                 self.is_down = false;
                 break;
@@ -135,6 +158,7 @@ impl Server {
             &["REPLICAOF", "NO", "ONE"][..],
             &["CONFIG", "SET", "maxmemory", "0"],
             &["CONFIG", "SET", "maxclients", "10000"],
+            &["CONFIG", "SET", "appendfsync", "always"],
         ] {
             query(&mut connection, words)?;
         }

@@ -1,9 +1,9 @@
 //! The proxy's faults, against the simulated Redis on a port.
 
-use std::{future::Future, net::Ipv4Addr, time::Duration};
+use std::{collections::BTreeSet, future::Future, net::Ipv4Addr, time::Duration};
 
 use haechi_store_redis::clock::{Clock, SystemClock, within};
-use redis::{Client, RedisResult, aio::MultiplexedConnection, cmd};
+use redis::{Client, ConnectionAddr, RedisResult, aio::MultiplexedConnection, cmd};
 use tokio::net::TcpListener;
 
 use super::{
@@ -11,7 +11,9 @@ use super::{
     plan::{Plan, Tally},
     proxy::{self, ProxyLink},
 };
-use crate::plan::{CommandFault, Fault, FaultKind, Knobs, LinkFault, WorldOptions, generator};
+use crate::plan::{
+    CommandFault, Fault, FaultClass, FaultKind, Knobs, LinkFault, WorldOptions, generator,
+};
 use redis_sim::{Config, tcp::TcpServer};
 
 const MOMENT: Duration = Duration::from_millis(200);
@@ -49,6 +51,13 @@ fn fault(kind: impl Into<FaultKind>) -> Fault {
         // Percent of a cut, milliseconds of a delay.
         amount: 200,
         once: false,
+    }
+}
+
+fn port(client: &Client) -> u16 {
+    match client.get_connection_info().addr() {
+        ConnectionAddr::Tcp(_, port) => *port,
+        other => panic!("{other:?}"),
     }
 }
 
@@ -187,6 +196,52 @@ fn a_plan_has_only_the_chosen_kinds() {
     assert!(nothing.replicas.is_empty() && nothing.lagging.is_empty());
 }
 
+/// Would catch a fault that loses data and is never drawn, and faults of the server that
+/// begin while data is lost.
+#[test]
+fn data_is_lost_by_every_supported_kind() {
+    let kinds: Vec<_> = FaultClass::DataLoss.kinds().collect();
+    let mut drawn = BTreeSet::new();
+    for seed in 0..100 {
+        let knobs = Knobs::draw(seed, &WorldOptions::default());
+        let plan = Plan::draw(&knobs, &kinds, Duration::from_secs(5));
+        assert!((1..=2).contains(&plan.losses().count()));
+        drawn.extend(plan.server.iter().map(|fault| fault.kind));
+    }
+    let supported = kinds.into_iter().filter(|kind| is_supported(*kind));
+    assert!(drawn.into_iter().eq(supported));
+}
+
+/// Would catch a reply that passes while data is lost, and a cut after which a command
+/// from before it runs.
+#[test]
+fn nothing_passes_a_closed_link() {
+    with_proxy(|link, client, direct, clock| async move {
+        let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+        assert_eq!(incr(&mut connection).await.unwrap(), 1);
+        link.hold();
+        let answer = incr(&mut connection);
+        assert!(within(&clock, MOMENT, answer).await.is_none());
+        link.open(port(&direct));
+        assert_eq!(count(&client).await, count(&direct).await);
+
+        link.begin(fault(CommandFault::LateCommand));
+        let before = count(&direct).await;
+        let late = incr(&mut connection);
+        assert!(within(&clock, MOMENT / 4, late).await.is_none());
+        link.cut();
+        let connect = client.get_multiplexed_async_connection();
+        assert!(
+            within(&clock, MOMENT, connect)
+                .await
+                .is_none_or(|it| it.is_err())
+        );
+        link.open(port(&direct));
+        clock.sleep(MOMENT * 2).await;
+        assert_eq!(count(&direct).await, before);
+    });
+}
+
 /// Would catch a kind of fault that no plan contains, and a plan that does not
 /// depend only on its seed.
 #[test]
@@ -206,9 +261,10 @@ fn a_plan_has_every_kind_and_depends_on_the_seed() {
             let mut faults = plan.server.iter().chain(one);
             faults.any(|fault| fault.kind == kind)
         };
-        for kind in FaultKind::all() {
+        for kind in FaultKind::all().filter(|kind| kind.class() != FaultClass::DataLoss) {
             assert_eq!(drawn(kind), is_supported(kind), "{kind:?}");
         }
+        assert!(plan.losses().count() <= 2);
         // They do not overlap: the end of one would undo the other.
         let overlap = |pair: &[Fault]| pair[0].at + pair[0].lasts > pair[1].at;
         assert!(!plan.server.windows(2).any(overlap));

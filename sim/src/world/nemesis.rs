@@ -8,17 +8,14 @@ use redis_sim::{Redis, Reply, Snapshot};
 use turmoil::Sim;
 
 use super::{
-    command_faults::CommandFaults,
-    data_loss::{StoreKeys, TwoPrimaries},
-    handle::WorldHandle,
-    net::REDIS_HOST,
+    command_faults::CommandFaults, data_loss::TwoPrimaries, handle::WorldHandle, net::REDIS_HOST,
 };
 use crate::{
     plan::{
         Fault, FaultClass, FaultKind, Knobs, LinkFault, LockFault, LossFault, ProcessFault,
         ServerFault, generator,
     },
-    record::replica_name,
+    record::{StoreKeys, replica_name},
 };
 
 /// TTL of a foreign lock where replicas wait for locks but take none.

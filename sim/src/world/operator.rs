@@ -54,7 +54,7 @@ impl Operator {
     ) {
         for (process, complaint) in world.take_complaints() {
             let task = match complaint {
-                Complaint::RolledBack => Task::Stop(process, world.incarnation(process)),
+                Complaint::RolledBack(_) => Task::Stop(process, world.incarnation(process)),
                 Complaint::ChainDiverged => Task::MendChain,
                 Complaint::VaultUnreadable => Task::MendVault,
             };
