@@ -8,6 +8,7 @@ use crate::{
         resolve,
         store::{AuditStore, Tail},
     },
+    blocking::RunBlocking,
     chain::{Head, LostRange, Position},
     clock::{Clock, SystemClock},
     crypto::CryptoProvider,
@@ -87,6 +88,7 @@ struct Parts {
     audit: AuditConfig,
     vault: VaultConfig,
     anchors: Option<(Box<dyn AnchorSink>, NonZeroU64)>,
+    blocking: Option<RunBlocking>,
     seen_file: Option<SeenFile>,
     tolerated: Vec<NotReady>,
 }
@@ -187,15 +189,25 @@ impl<C: Clock, E: Entropy> Builder<C, E> {
         self
     }
 
-    /// Anchors every record whose sequence is a multiple of `every`, also those
-    /// that were appended after the sink's last anchor while it was not in use.
+    /// Anchors every record that is appended here and whose sequence is a multiple of
+    /// `every`, and those that anybody appended after the sink's last anchor while it
+    /// was not in use.
     /// The last anchor counts as seen: a chain that lacks it is reported as
     /// rolled back, at every start with this sink.
     ///
-    /// The sink is used on a thread for blocking work. An append waits for its
-    /// anchor at most until its deadline.
+    /// The sink is used on a thread for blocking work, or as [`blocking`](Self::blocking)
+    /// says. An append waits for its anchor at most until its deadline.
     pub fn anchors(mut self, sink: impl AnchorSink + 'static, every: NonZeroU64) -> Self {
         self.parts.anchors = Some((Box::new(sink), every));
+        self
+    }
+
+    /// Uses the sink of [`anchors`](Self::anchors) by `run`, on threads of the caller's for
+    /// example, rather than on tokio's: a medium that hangs keeps the thread it is used on,
+    /// and a tokio runtime waits for its threads when it is dropped. If `run` drops its
+    /// work unused, the sink is dropped with it, and anchors are missing from then on.
+    pub fn blocking(mut self, run: RunBlocking) -> Self {
+        self.parts.blocking = Some(run);
         self
     }
 
@@ -390,12 +402,19 @@ impl<C: Clock, E: Entropy> Builder<C, E> {
     pub fn audit_sink<S: AuditStore>(mut self, store: S) -> AuditSink<C, E> {
         self.parts.audit.kept = self.seen_chain();
         let Parts {
-            mut audit, anchors, ..
+            mut audit,
+            anchors,
+            blocking,
+            ..
         } = self.parts;
         if let Some(last) = anchors.as_ref().and_then(|(anchors, _)| anchors.last()) {
             audit.seen.add(last);
         }
-        let (sink, append_loop) = AuditSink::new(store, self.clock, self.entropy, audit, anchors);
+        let (sink, mut append_loop) =
+            AuditSink::new(store, self.clock, self.entropy, audit, anchors);
+        if let Some(run) = blocking {
+            append_loop = append_loop.blocking(run);
+        }
         tokio::spawn(append_loop.run());
         sink
     }

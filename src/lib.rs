@@ -57,6 +57,7 @@
 #![forbid(unsafe_code)]
 
 pub mod audit;
+mod blocking;
 mod builder;
 pub mod chain;
 pub mod clock;
@@ -73,6 +74,7 @@ mod sync;
 pub mod test_util;
 pub mod vault;
 
+pub use blocking::{RunBlocking, Work, Working};
 pub use builder::{Builder, RedisTokenVault};
 pub use durability::{Durability, DurabilityStatus};
 pub use error::{

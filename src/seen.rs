@@ -11,9 +11,10 @@ use std::{
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
-use tokio::{runtime::Handle, sync::Notify};
+use tokio::sync::Notify;
 
 use crate::{
+    blocking::on_thread,
     chain::{EventHash, Position, Sequence},
     files::{self, open_regular, sync_directory},
     sync::{Arc, Mutex, lock},
@@ -192,19 +193,7 @@ impl SeenFile {
     /// runtime; waiting for it is optional. Failures are counted.
     pub(crate) fn save_last(&self) -> impl Future<Output = ()> + Send + use<> {
         let file = self.clone();
-        let work = move || drop(file.save());
-        let saving = match Handle::try_current() {
-            Ok(runtime) => Some(runtime.spawn_blocking(work)),
-            Err(_) => {
-                work();
-                None
-            }
-        };
-        async move {
-            if let Some(saving) = saving {
-                let _ = saving.await;
-            }
-        }
+        on_thread(Box::new(move || drop(file.save())))
     }
 }
 

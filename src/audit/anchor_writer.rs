@@ -5,12 +5,9 @@
 //! failed, the queue was full, or the chain grew while it was not in use) are
 //! read from the stored chain, link by link, before the next ones are written.
 
-use std::{io, num::NonZeroU64};
+use std::{io, num::NonZeroU64, sync::Arc};
 
-use tokio::{
-    runtime::Handle,
-    sync::{mpsc, oneshot},
-};
+use tokio::sync::{mpsc, oneshot};
 
 use super::{
     AnchorSink, AnchorStatus, Pages,
@@ -18,6 +15,7 @@ use super::{
     store::{AuditStore, Seen},
 };
 use crate::{
+    blocking::{RunBlocking, on_thread, returned},
     chain::{Anchor, Head, Position, Sequence, Verifier},
     clock::{Clock, iso8601},
     durability::{Confirming, Durability, DurabilityStatus},
@@ -66,6 +64,7 @@ pub(super) struct AnchorWriter {
     behind: Option<Head>,
     /// The first of them, if the sink refused it.
     refused: Option<Anchor>,
+    pub(super) run_blocking: RunBlocking,
 }
 
 pub(super) fn anchoring(
@@ -87,6 +86,7 @@ pub(super) fn anchoring(
         last: last.map(|last| last.sequence),
         behind: last.map(Head::At),
         refused: None,
+        run_blocking: Arc::new(on_thread),
     };
     (queue, writer)
 }
@@ -283,17 +283,13 @@ impl AnchorWriter {
         let Some(mut sink) = self.sink.take() else {
             return Err("the anchor sink has panicked".to_owned());
         };
-        let work = move || {
+        let done = returned(&self.run_blocking, move || {
             let (written, ended) = write_all(&mut *sink, &anchors);
             (sink, anchors, written, ended)
-        };
-        let done = match Handle::try_current() {
-            Ok(runtime) => runtime.spawn_blocking(work).await,
-            // No runtime's thread is held up.
-            Err(_) => Ok(work()),
-        };
-        let (sink, mut anchors, written, ended) =
-            done.map_err(|_| "the anchor sink has panicked, or the runtime ends".to_owned())?;
+        });
+        let (sink, mut anchors, written, ended) = done
+            .await
+            .ok_or("the anchor sink has panicked, or the runtime ends")?;
         self.sink = Some(sink);
         stats.count(|stats| stats.anchored += written as u64);
         self.refused = anchors.drain(written..).next();

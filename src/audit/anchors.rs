@@ -1,7 +1,7 @@
 //! Anchor sinks: a file, standard output, or one that the user supplies.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufRead, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
 use crate::{
@@ -60,14 +60,31 @@ impl AnchorSink for StdoutAnchors {
     }
 }
 
+/// Where [`FileAnchors`] are kept: a file, or what behaves like one. What is written
+/// goes to its end, wherever it is read.
+pub trait AnchorMedium: Read + Write + Seek + Send {
+    /// Makes durable what was written.
+    ///
+    /// # Errors
+    /// What was written since the last success may be lost.
+    fn sync(&mut self) -> io::Result<()>;
+}
+
+/// Opened for appending.
+impl AnchorMedium for File {
+    fn sync(&mut self) -> io::Result<()> {
+        self.sync_data()
+    }
+}
+
 /// Anchors appended to a file, one line of JSON each.
 ///
 /// What the chain holds after the last anchor of an existing file is anchored
 /// first; a new file begins at the next append. One writer per file;
 /// verification reads several files together.
 #[derive(Debug)]
-pub struct FileAnchors {
-    file: File,
+pub struct FileAnchors<M = File> {
+    file: M,
     last: Option<Anchor>,
     /// The file may end in the middle of a line.
     torn: bool,
@@ -87,17 +104,27 @@ impl FileAnchors {
         options.read(true).append(true).create(true);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let mut file = options.open(&path)?;
+        let file = options.open(&path)?;
         if file.metadata()?.len() == 0 {
             sync_directory(path.as_ref())?;
         }
+        FileAnchors::over(file)
+    }
+}
+
+impl<M: AnchorMedium> FileAnchors<M> {
+    /// Appends to `file`, which may have anchors.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn over(mut file: M) -> io::Result<FileAnchors<M>> {
         let torn = !ends_in_newline(&mut file)?;
         let last = last_anchor(&mut file)?;
         Ok(FileAnchors { file, last, torn })
     }
 }
 
-impl AnchorSink for FileAnchors {
+impl<M: AnchorMedium> AnchorSink for FileAnchors<M> {
     fn last(&self) -> Option<Position> {
         self.last.as_ref().map(|anchor| Position {
             sequence: anchor.sequence,
@@ -118,11 +145,11 @@ impl AnchorSink for FileAnchors {
     }
 
     fn sync(&mut self) -> io::Result<()> {
-        self.file.sync_data()
+        self.file.sync()
     }
 }
 
-fn ends_in_newline(file: &mut File) -> io::Result<bool> {
+fn ends_in_newline(file: &mut impl AnchorMedium) -> io::Result<bool> {
     if file.seek(SeekFrom::End(0))? == 0 {
         return Ok(true);
     }
@@ -134,14 +161,16 @@ fn ends_in_newline(file: &mut File) -> io::Result<bool> {
 
 /// Reads longer and longer ends of the file until one contains a complete
 /// anchor.
-fn last_anchor(file: &mut File) -> io::Result<Option<Anchor>> {
+fn last_anchor(file: &mut impl AnchorMedium) -> io::Result<Option<Anchor>> {
     let length = file.seek(SeekFrom::End(0))?;
     let mut window = 4096;
     loop {
         let start = length.saturating_sub(window);
         file.seek(SeekFrom::Start(start))?;
         let mut end = Vec::new();
-        file.take(length - start).read_to_end(&mut end)?;
+        Read::by_ref(file)
+            .take(length - start)
+            .read_to_end(&mut end)?;
         let mut lines = end.split(|byte| *byte == b'\n');
         if start > 0 {
             // The first line may begin before the window.

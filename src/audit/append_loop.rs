@@ -22,6 +22,7 @@ use super::{
     store::{AuditStore, Batch, Reply, Seen, Tail},
 };
 use crate::{
+    blocking::RunBlocking,
     chain::{Head, Position, Record},
     clock::Clock,
     durability::{Confirmations, Confirming, Durability, confirmed},
@@ -105,11 +106,21 @@ enum Retry {
 }
 
 impl<S: AuditStore, C: Clock, E: Entropy> AppendLoop<S, C, E> {
+    /// Uses the anchor sink by `run`.
+    #[must_use]
+    pub fn blocking(mut self, run: RunBlocking) -> Self {
+        if let Some(writer) = &mut self.anchor_writer {
+            writer.run_blocking = run;
+        }
+        self
+    }
+
     /// Appends until the sink is closed and the queue is empty, and writes the
     /// anchors and what was seen.
     ///
     /// Files are written on a thread for blocking work of the tokio runtime
-    /// that polls this, or, if there is none, on the polling thread.
+    /// that polls this, or, if there is none, on the polling thread; for anchors see
+    /// also [`blocking`](Self::blocking).
     pub async fn run(mut self) {
         let queue = self.queue.0.clone();
         let (store, clock) = (self.store.clone(), self.clock.clone());

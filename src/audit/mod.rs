@@ -18,7 +18,7 @@ mod rollback;
 mod sink;
 pub mod store;
 
-pub use anchors::{AnchorSink, FileAnchors, StdoutAnchors, read_anchor_file};
+pub use anchors::{AnchorMedium, AnchorSink, FileAnchors, StdoutAnchors, read_anchor_file};
 pub use append_loop::AppendLoop;
 pub use checkpoints::Checkpoints;
 pub use follow::{Follow, FollowError};

@@ -376,3 +376,35 @@ async fn anchors_that_do_not_fit_the_queue_are_written_later() {
     end(sink).await;
     assert!(anchors.iter().eq(1..=201));
 }
+
+/// Would catch a sink that is used elsewhere than where it was asked for, and an
+/// anchor that is lost with the work that was to write it.
+#[tokio::test]
+async fn the_sink_is_used_as_it_was_asked_for() {
+    let chain = MemoryChain::new();
+    let (used, fails) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicBool::new(true)));
+    let (counted, failing) = (used.clone(), fails.clone());
+    let sink = Builder::new()
+        .anchors(|_: &Anchor| Ok(()), NonZeroU64::MIN)
+        .blocking(Arc::new(move |work| {
+            counted.fetch_add(1, Ordering::SeqCst);
+            if failing.load(Ordering::SeqCst) {
+                drop(work);
+            } else {
+                work();
+            }
+            Box::pin(std::future::ready(()))
+        }))
+        .audit_sink(chain);
+    fails.store(false, Ordering::SeqCst);
+    let first = sink.record(event("e")).await.unwrap();
+    assert_eq!(first.anchor, AnchorStatus::Written);
+    fails.store(true, Ordering::SeqCst);
+    let second = sink.record(event("e")).await.unwrap();
+    assert!(
+        matches!(second.anchor, AnchorStatus::Missing(_)),
+        "{second:?}"
+    );
+    assert_eq!(used.load(Ordering::SeqCst), 2);
+    end(sink).await;
+}
