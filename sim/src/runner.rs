@@ -199,6 +199,7 @@ impl Summary {
     pub fn unexercised(&self, options: &WorldOptions) -> Vec<FaultKind> {
         FaultKind::all()
             .filter(|kind| options.faults.contains(kind))
+            .filter(|kind| options.workload.has_chain() || !kind.strikes_anchors())
             .filter(|kind| !self.faults.contains_key(kind))
             .collect()
     }

@@ -2,13 +2,14 @@
 
 use std::{
     future::Future,
+    io,
     time::{Duration, SystemTime},
 };
 
 use haechi_store_redis::{
     AppendError, AttemptError, ReadError,
     audit::{
-        Appended, AuditSink, Resolution,
+        AnchorSink, Appended, AuditSink, Resolution,
         store::{AuditStore, Batch, Reply, Tail},
     },
     chain::{AppendId, Event, Position},
@@ -140,6 +141,16 @@ pub(super) trait PlantedBug: Send + Sync + 'static {
     /// The identity of an append for which `drawn` was drawn.
     fn append_id(&self, drawn: AppendId) -> AppendId {
         drawn
+    }
+
+    /// Syncs anchors.
+    fn sync_anchors(&self, next: &mut impl AnchorSink) -> io::Result<()> {
+        next.sync()
+    }
+
+    /// The last anchor, from which the others are written.
+    fn last_anchor(&self, next: &impl AnchorSink) -> Option<Position> {
+        next.last()
     }
 
     /// When the locks are taken, if that is not left to the world.

@@ -5,13 +5,14 @@ use haechi_store_redis::AttemptError;
 use super::{
     bug::Correct,
     bugs::{
-        AmbientRandomness, AuditElsewhere, BatchCutInTwo, CachedHeadKept, CopiedRecordBelieved,
-        DiffInTwoScripts, EnvelopeEndKept, FenceInTwoCommands, FirstDiffKept, FirstPageKept,
-        IdentityInherited, LockNotCompared, LockTrusted, LostReply, NoAdmission, NoAppendId,
-        NoTombstone, NothingObserved, OpenNotApplied, OwnClockReveals, OwnClockRules,
-        PatchedAppend, PatchedApply, PlaintextInEnvelope, PurgeDropped, ReplacedNodeKept,
-        ReplicaBelieved, ResentAsAnother, RollbackAccepted, ScriptRunTwice, SnapshotBeforeVersion,
-        UnfencedDeletes, UnknownAcknowledged,
+        AmbientRandomness, AnchorsDoNotCatchUp, AnchorsUnsynced, AuditElsewhere, BatchCutInTwo,
+        CachedHeadKept, CopiedRecordBelieved, DiffInTwoScripts, EnvelopeEndKept,
+        FenceInTwoCommands, FirstDiffKept, FirstPageKept, IdentityInherited, LockNotCompared,
+        LockTrusted, LostReply, NoAdmission, NoAppendId, NoTombstone, NothingObserved,
+        OpenNotApplied, OwnClockReveals, OwnClockRules, PatchedAppend, PatchedApply,
+        PlaintextInEnvelope, PurgeDropped, ReplacedNodeKept, ReplicaBelieved, ResentAsAnother,
+        RollbackAccepted, ScriptRunTwice, SnapshotBeforeVersion, UnfencedDeletes,
+        UnknownAcknowledged,
     },
     patch::StalePatch,
 };
@@ -156,6 +157,13 @@ planted_bugs! { $
         AUDIT => FirstPageKept = FirstPageKept::default();
     AmbientRandomness "ambient_randomness": "whether a command more is sent depends on a hash that is seeded anew",
         AUDIT => AmbientRandomness = AmbientRandomness;
+    AnchorsDoNotCatchUp "anchors_do_not_catch_up": "a file of anchors is taken for a new one: what it lacks is not caught up with",
+        |options| {
+            AUDIT(options);
+            options.faults = FaultClass::Replica.kinds().collect();
+        } => AnchorsDoNotCatchUp = AnchorsDoNotCatchUp;
+    AnchorsUnsynced "anchors_unsynced": "anchors count as written once they were given to the medium, synced or not",
+        AUDIT => AnchorsUnsynced = AnchorsUnsynced;
 
     RollbackAccepted "rollback_accepted": "a rollback of the chain is accepted without a word",
         |options| {

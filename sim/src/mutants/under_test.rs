@@ -1,15 +1,15 @@
 //! The store that the processes of a world run: production, with a planted
 //! bug in between or none. Whoever uses it need not know which.
 
-use std::{sync::Arc, time::SystemTime};
+use std::{io, sync::Arc, time::SystemTime};
 
 use haechi_store_redis::{
     AppendError, AttemptError, Builder, OpenError, ReadError,
     audit::{
-        Appended, AuditSink, Resolution,
+        AnchorSink, Appended, AuditSink, Resolution,
         store::{Batch, Reply, Tail},
     },
-    chain::{AppendId, Event, Position},
+    chain::{Anchor, AppendId, Event, Position},
     clock::Clock,
     crypto::{
         Aad, CryptoProvider, DecryptError, EncryptError, Envelope, KeyedMac, MacError, Zeroizing,
@@ -109,6 +109,14 @@ impl StoreUnderTest {
     /// How many mutations a process has under way at a time, by what the world says.
     pub(crate) fn at_once(&self, given: usize) -> usize {
         each!(&*self.0, bug => bug.at_once(given))
+    }
+
+    /// The anchors of a process.
+    pub(crate) fn anchors<A: AnchorSink>(&self, sink: A) -> AnchorsUnderTest<A> {
+        AnchorsUnderTest {
+            sink,
+            store: self.clone(),
+        }
     }
 
     /// The keys of the vault.
@@ -238,6 +246,26 @@ impl<S: RedisVault> VaultHooks<S> for StoreUnderTest {
         } else {
             next.release(lease).await;
         }
+    }
+}
+
+/// The anchors of a process, with the store's bug in between.
+pub(crate) struct AnchorsUnderTest<A> {
+    sink: A,
+    store: StoreUnderTest,
+}
+
+impl<A: AnchorSink> AnchorSink for AnchorsUnderTest<A> {
+    fn write(&mut self, anchor: &Anchor) -> io::Result<()> {
+        self.sink.write(anchor)
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        each!(&*self.store.0, bug => bug.sync_anchors(&mut self.sink))
+    }
+
+    fn last(&self) -> Option<Position> {
+        each!(&*self.store.0, bug => bug.last_anchor(&self.sink))
     }
 }
 

@@ -125,6 +125,15 @@ group! {
         KeyStorageDown,
         /// Every access to the storage of the keys takes long.
         KeyStorageSlow,
+        /// Writing and syncing anchors takes long, or hangs.
+        AnchorMediumSlow,
+        /// The medium of the anchors takes a few bytes more, then none; half of the time
+        /// it does not sync either.
+        AnchorMediumFull,
+        /// The process loses power while an anchor is written: a part of its line is left.
+        AnchorTorn,
+        /// The process loses power before an anchor is synced: nothing of it is left.
+        AnchorUnsynced,
     }
 }
 
@@ -224,6 +233,8 @@ pub enum Needs {
     WallClock,
     /// To come between a replica and the storage of its keys.
     KeyStorage,
+    /// To come between a replica and the medium of its anchors.
+    AnchorMedium,
     /// To write the lock's key.
     LockKey,
     /// A command of the server, or to cut its connections.
@@ -296,7 +307,7 @@ impl FaultKind {
     pub(crate) fn can_lose_commands(self) -> bool {
         match self {
             Self::LinkFault(_) | Self::CommandFault(_) => true,
-            Self::ProcessFault(kind) => matches!(kind, ProcessFault::Crash | ProcessFault::Pause),
+            Self::ProcessFault(kind) => kind.crashes() || kind == ProcessFault::Pause,
             Self::LockFault(_) => false,
             Self::ServerFault(kind) => kind != ServerFault::ServerClockJump,
             Self::LossFault(_) => true,
@@ -322,6 +333,10 @@ impl FaultKind {
                 ProcessFault::KeyRotation
                 | ProcessFault::KeyStorageDown
                 | ProcessFault::KeyStorageSlow => Needs::KeyStorage,
+                ProcessFault::AnchorMediumSlow
+                | ProcessFault::AnchorMediumFull
+                | ProcessFault::AnchorTorn
+                | ProcessFault::AnchorUnsynced => Needs::AnchorMedium,
             },
             Self::LockFault(_) => Needs::LockKey,
             Self::ServerFault(kind) => match kind {
@@ -358,6 +373,12 @@ impl FaultKind {
     #[must_use]
     pub fn strikes_commands(self) -> bool {
         matches!(self, Self::CommandFault(_))
+    }
+
+    /// Whether it strikes the anchors of one replica.
+    #[must_use]
+    pub fn strikes_anchors(self) -> bool {
+        self.needs() == Needs::AnchorMedium
     }
 
     /// Whether it ends as soon as it has begun.
@@ -432,7 +453,10 @@ impl FaultKind {
             Self::ServerFault(ServerFault::Noperm) => rng.random_range(0..DENIED.len() as i64),
             Self::CommandFault(_)
             | Self::ServerFault(ServerFault::SlowScript)
-            | Self::ProcessFault(ProcessFault::KeyStorageSlow) => rng.random_range(delay),
+            | Self::ProcessFault(ProcessFault::KeyStorageSlow | ProcessFault::AnchorMediumSlow) => {
+                rng.random_range(delay)
+            }
+            Self::ProcessFault(ProcessFault::AnchorMediumFull) => rng.random_range(0..=LINES),
             Self::LinkFault(LinkFault::LatencySpike) => rng.random_range(10..=timeout / 2 + 10),
             Self::LinkFault(LinkFault::LaggingReplica) => rng.random_range(1..=timeout),
             Self::LinkFault(LinkFault::NodeReplaced) => rng.random_range(0..REFUSALS.len() as i64),
@@ -497,6 +521,16 @@ impl LossFault {
 }
 
 const DAY: i64 = 86_400;
+
+/// About as many bytes as three anchors have.
+const LINES: i64 = 400;
+
+impl ProcessFault {
+    /// Whether the process loses power.
+    pub(crate) fn crashes(self) -> bool {
+        matches!(self, Self::Crash | Self::AnchorTorn | Self::AnchorUnsynced)
+    }
+}
 
 /// Errors that do not promise that nothing was applied: of a proxy, and of Redis.
 const ERRORS: [&str; 5] = [
@@ -577,7 +611,8 @@ pub struct Fault {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replica: Option<usize>,
     /// How strong: a probability in percent for resets, milliseconds for
-    /// delays and lags, bytes a millisecond for bandwidths, seconds for jumps,
+    /// delays and lags, bytes a millisecond for bandwidths, bytes for room on a medium,
+    /// seconds for jumps,
     /// seconds a tick for drifts; for errors, refusals and denials, which ones. For lost
     /// data, how many milliseconds old what is left is, or which keys or, bit by bit,
     /// which processes.
@@ -642,7 +677,8 @@ impl Fault {
         scale: Scale,
     ) -> Vec<Self> {
         let weighted: Vec<(FaultKind, u32)> = FaultKind::all()
-            .filter(|kind| kinds.contains(kind) && kind.class() != FaultClass::DataLoss)
+            .filter(|kind| kinds.contains(kind) && !kind.strikes_anchors())
+            .filter(|kind| kind.class() != FaultClass::DataLoss)
             .map(|kind| (kind, [0, 0, 0, 1, 2, 8][rng.random_range(0..6)]))
             .collect();
         let total: u32 = weighted.iter().map(|(_, weight)| weight).sum();
@@ -666,6 +702,30 @@ impl Fault {
             .collect();
         faults.sort_by_key(|fault| fault.at);
         faults
+    }
+
+    /// Draws at most four faults of the anchors of these replicas, of the given kinds.
+    pub(crate) fn draw_of_anchors(
+        rng: &mut impl Rng,
+        kinds: &[FaultKind],
+        replicas: &[usize],
+        scale: Scale,
+    ) -> Vec<Self> {
+        let kinds = kinds.iter().copied();
+        let kinds: Vec<_> = kinds.filter(|kind| kind.strikes_anchors()).collect();
+        if kinds.is_empty() || replicas.is_empty() {
+            return Vec::new();
+        }
+        let count = [0, 1, 2, 4][rng.random_range(0..4)];
+        let draw = |_| {
+            let kind = kinds[rng.random_range(0..kinds.len())];
+            let replica = replicas[rng.random_range(0..replicas.len())];
+            Self {
+                replica: Some(replica),
+                ..Self::draw(rng, kind, 1, scale)
+            }
+        };
+        (0..count).map(draw).collect()
     }
 
     /// Draws at most two faults that lose data, of the given kinds: in one world of four,

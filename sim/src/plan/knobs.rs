@@ -1,6 +1,6 @@
 //! A world from a seed: every knob is drawn, and every knob is printed.
 
-use std::{fmt, time::Duration};
+use std::{fmt, num::NonZeroU64, time::Duration};
 
 use haechi_store_redis::redis::{LockPolicy, LockTimes, Timeouts};
 use rand::{Rng, RngExt};
@@ -109,6 +109,35 @@ pub struct Knobs {
     /// scripts take time.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub load: usize,
+    /// The anchors of the chain, if there are any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub anchors: Option<AnchorKnobs>,
+}
+
+/// Which replicas anchor the chain, each on a medium of its own, and how often.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AnchorKnobs {
+    /// Every record whose sequence is a multiple of this is anchored.
+    pub every: NonZeroU64,
+    /// The replicas.
+    pub replicas: Vec<usize>,
+}
+
+impl AnchorKnobs {
+    /// Draws the anchors of a world: in one of three there are some.
+    fn draw(rng: &mut impl Rng, replicas: usize) -> Option<Self> {
+        if !rng.random_ratio(1, 3) {
+            return None;
+        }
+        let every = [1, 1, 2, 3, 7][rng.random_range(0..5)];
+        let first = rng.random_range(0..replicas);
+        let is_anchoring = |replica: &usize| *replica == first || rng.random_bool(0.5);
+        Some(Self {
+            every: NonZeroU64::new(every)?,
+            replicas: (0..replicas).filter(is_anchoring).collect(),
+        })
+    }
 }
 
 fn is_zero(number: &usize) -> bool {
@@ -193,6 +222,14 @@ impl Knobs {
         if let Some(vault) = vault.as_mut().filter(|_| !losses.is_empty()) {
             vault.keep_all_receipts();
         }
+        let anchors = &mut generator(seed, "anchors");
+        let has_chain = options.workload.has_chain();
+        let drawn = has_chain.then(|| AnchorKnobs::draw(anchors, replicas));
+        let anchoring = drawn.flatten();
+        if let Some(anchoring) = &anchoring {
+            let of_anchors = Fault::draw_of_anchors(anchors, kinds, &anchoring.replicas, scale);
+            faults.extend(of_anchors);
+        }
         faults.extend(losses);
         faults.sort_by_key(|fault| fault.at);
         Self {
@@ -219,7 +256,15 @@ impl Knobs {
             chaos,
             faults,
             load,
+            anchors: anchoring,
         }
+    }
+
+    /// Of which records this process has anchors, if of any.
+    pub(crate) fn anchored_every(&self, process: usize) -> Option<NonZeroU64> {
+        let anchors = self.anchors.as_ref();
+        let anchors = anchors.filter(|anchors| anchors.replicas.contains(&process));
+        anchors.map(|anchors| anchors.every)
     }
 
     /// All processes: the replicas, and after them those that follow the
@@ -273,6 +318,10 @@ impl Knobs {
             (
                 vault.is_some_and(|vault| vault.receipts == 0),
                 "the vault keeps no receipts",
+            ),
+            (
+                self.anchors.is_some() && !self.workload.has_chain(),
+                "there are anchors, but no chain",
             ),
         ];
         if let Some((_, why)) = wrong.into_iter().find(|(is_wrong, _)| *is_wrong) {
@@ -396,6 +445,16 @@ impl fmt::Display for Knobs {
                 f,
                 "  {} callers of r0 at once, scripts take time",
                 self.load
+            )?;
+        }
+        if let Some(anchors) = &self.anchors {
+            let replicas = anchors.replicas.iter().map(|replica| format!("r{replica}"));
+            let replicas: Vec<_> = replicas.collect();
+            writeln!(
+                f,
+                "  anchors of {}, every {} records",
+                replicas.join(", "),
+                anchors.every
             )?;
         }
         if let Some(vault) = &self.vault {

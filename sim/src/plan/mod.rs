@@ -14,7 +14,7 @@ pub use fault::{
     CommandFault, Fault, FaultClass, FaultKind, LinkFault, LockFault, LossFault, Needs,
     ProcessFault, ServerFault,
 };
-pub use knobs::{Knobs, WorldOptions};
+pub use knobs::{AnchorKnobs, Knobs, WorldOptions};
 pub use operation::{
     Action, AuditOperation, CancelledOperation, Change, ChangeKind, ForeignOperation, Operation,
     TokenStoreOperation, TokenVaultOperation,

@@ -67,6 +67,7 @@ impl RunRecorder {
             Ok(appended) => {
                 let event_hash = appended.position.event_hash.to_string();
                 let sequence = appended.position.sequence.get();
+                self.log().anchors.acknowledged(sequence);
                 let appended = Outcome::Appended(AppendedAt {
                     sequence,
                     event_hash: event_hash.as_str().into(),

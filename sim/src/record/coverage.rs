@@ -60,6 +60,12 @@ pub enum Situation {
     FoundOpen,
     /// A mutation waited for the lock of a foreign writer.
     ForeignLockMet,
+    /// An append ended as applied, its anchor missing, while a fault held up the medium.
+    AppliedWhileMediumHeld,
+    /// An anchor that was said to be missing was written later.
+    MissingAnchorWrittenLater,
+    /// Anchors follow a line of which a crash or a full medium has left a part.
+    AnchorAfterTornLine,
 }
 
 /// A coverage mark.
@@ -98,7 +104,10 @@ impl Mark {
     pub fn is_reachable(self, options: &WorldOptions) -> bool {
         let has = |class: FaultClass| class.kinds().all(|kind| options.faults.contains(&kind));
         let situation = match self {
-            Self::During(kind, _) => return options.faults.contains(&kind),
+            Self::During(kind, _) => {
+                return options.faults.contains(&kind)
+                    && (options.workload.has_chain() || !kind.strikes_anchors());
+            }
             Self::Crossed(f, ending, class) => {
                 let (is_drawn, only_reads) = match f {
                     Function::Append => (options.workload.has_chain(), false),
@@ -140,6 +149,11 @@ impl Mark {
             | Situation::FoundNotApplied
             | Situation::FoundOpen => has(FaultClass::Network),
             Situation::ForeignLockMet => options.workload.has_vault(),
+            Situation::AppliedWhileMediumHeld
+            | Situation::MissingAnchorWrittenLater
+            | Situation::AnchorAfterTornLine => {
+                options.workload.has_chain() && has(FaultClass::Replica)
+            }
         }
     }
 }

@@ -8,7 +8,7 @@ use haechi_history::{
     check::{Invariant, Violation, check},
 };
 use haechi_store_redis::{
-    chain::{StoredRecord, Verifier},
+    chain::{Anchors, StoredRecord, Verifier},
     redis::{AuditKeys, AuditPrefix, VaultKeys, VaultPrefix},
 };
 use redis_sim::Reply;
@@ -21,7 +21,7 @@ use super::{
     recorder::RunRecorder,
     report::losses,
 };
-use crate::plan::{FaultKind, Knobs};
+use crate::plan::{FaultClass, FaultKind, Knobs};
 
 /// The prefix of every plaintext, to detect leaks.
 pub(crate) const PLAINTEXT: &str = "hush-";
@@ -47,7 +47,11 @@ pub(crate) fn evaluate(
     let mut state = FinalState::default();
     if knobs.workload.has_chain() {
         let keys = AuditKeys::new(AuditPrefix::default());
-        state.chain = Some(read_chain(recorder, query, &keys, &mut violations));
+        let loses = |kind: &FaultKind| kind.class() == FaultClass::DataLoss;
+        let is_whole = !faults.keys().any(loses);
+        let anchors = is_whole.then(|| recorder.all_anchors());
+        state.chain = Some(read_chain(recorder, query, &keys, anchors, &mut violations));
+        violations.extend(recorder.check_anchors(knobs, is_whole));
     }
     if knobs.workload.has_vault() {
         let keys = VaultKeys::new(VaultPrefix::default());
@@ -142,11 +146,13 @@ pub(crate) fn violation(invariant: Invariant, reason: String) -> Violation {
     }
 }
 
-/// Reads the chain for the history, and compares its keys with each other.
+/// Reads the chain for the history, and compares its keys with each other and with
+/// anchors.
 fn read_chain(
     recorder: &RunRecorder,
     query: Query<'_>,
     keys: &AuditKeys,
+    anchors: Option<Anchors>,
     violations: &mut Vec<Violation>,
 ) -> Vec<ChainEntry<Text<'static>>> {
     let mut broken = |reason| violations.push(violation(Invariant::ChainIntegrity, reason));
@@ -159,7 +165,7 @@ fn read_chain(
     };
 
     let (mut chain, mut elsewhere, mut events) = (Vec::new(), Vec::new(), BTreeSet::new());
-    let mut verifier = Verifier::new();
+    let mut verifier = Verifier::new().with_anchors(anchors.unwrap_or_default());
     let mut last: Option<String> = None;
     for record in &list {
         let Reply::Bulk(text) = record else { continue };

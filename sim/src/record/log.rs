@@ -15,8 +15,8 @@ use haechi_store_redis::{
 };
 
 use super::{
-    RunReport, Situation, accesses::UnsettledPurge, call_trace::CallTrace, clocks::Clocks,
-    data_loss::Complaint, resolved::Unknown, trace::Trace,
+    RunReport, Situation, accesses::UnsettledPurge, anchors::AnchorLog, call_trace::CallTrace,
+    clocks::Clocks, data_loss::Complaint, resolved::Unknown, trace::Trace,
 };
 
 /// Returns the time since the run began.
@@ -68,6 +68,7 @@ pub(crate) struct Log {
     pub(super) operator_appends: u64,
     /// What audit records attested that a fault took.
     pub(super) lost_audits: Vec<Audit<Text<'static>>>,
+    pub(super) anchors: AnchorLog,
     /// Locks, ends of tokens and replies that are not as the store promises.
     pub(super) misused: Vec<String>,
     pub(super) stats: AuditStats,
@@ -145,6 +146,7 @@ impl Log {
             complaints: Vec::new(),
             operator_appends: 0,
             lost_audits: Vec::new(),
+            anchors: AnchorLog::default(),
             misused: Vec::new(),
             stats: AuditStats::default(),
             vault_stats: VaultStats::default(),

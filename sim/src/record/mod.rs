@@ -4,6 +4,7 @@
 //! It does not depend on what the processes run on.
 
 mod accesses;
+mod anchors;
 mod call_trace;
 mod chain;
 mod clocks;

@@ -9,7 +9,7 @@ use haechi_history::{
 };
 
 use super::{RunReport, final_state::violation};
-use crate::plan::{FaultClass, Knobs, ServerFault, TICK_MS};
+use crate::plan::{FaultClass, Knobs, ProcessFault, ServerFault, TICK_MS};
 
 /// What a caller is told that dropped the future.
 pub(crate) const CANCELLED: &str = "the caller dropped the future";
@@ -54,6 +54,8 @@ pub(super) fn check(report: &RunReport, knobs: &Knobs) -> Vec<Violation> {
     passed.extend(check_unknown(report, knobs));
     if report.faults.is_empty() {
         passed.extend(check_overload(report, knobs));
+    } else {
+        passed.extend(check_deadlines(report, knobs));
     }
     let (stats, vault) = (&report.stats, &report.vault_stats);
     let vault_conflicts = vault.value_conflicts + vault.version_conflicts;
@@ -100,16 +102,37 @@ fn check_overload(report: &RunReport, knobs: &Knobs) -> Option<Violation> {
             format!("{lost} replies were given up without any fault"),
         );
     }
-    let limit = Duration::from_millis(knobs.deadline + 2 * TICK_MS);
-    let took = |operation: &&Operation| {
-        let took = operation.end.saturating_sub(operation.start);
-        operation.f == Function::Append && Duration::from_nanos(took) > limit
-    };
-    let late = report.history.operations().iter().find(took)?;
+    let late = late_append(report, knobs)?;
     overload(
         vec![late.id],
         "an append ended after its deadline without any fault".to_owned(),
     )
+}
+
+/// An append that ended after its deadline.
+fn late_append<'a>(report: &'a RunReport, knobs: &Knobs) -> Option<&'a Operation> {
+    let limit = Duration::from_millis(knobs.deadline + 2 * TICK_MS);
+    let is_late = |operation: &&Operation| {
+        let took = operation.end.saturating_sub(operation.start);
+        operation.f == Function::Append
+            && !operation.is_open()
+            && Duration::from_nanos(took) > limit
+    };
+    report.history.operations().iter().find(is_late)
+}
+
+/// Whatever is slow, an append ends by its deadline, its anchor missing perhaps, unless its
+/// process is paused.
+fn check_deadlines(report: &RunReport, knobs: &Knobs) -> Option<Violation> {
+    if report.faults.contains_key(&ProcessFault::Pause.into()) {
+        return None;
+    }
+    let late = late_append(report, knobs)?;
+    Some(Violation {
+        invariant: Invariant::QualityOfService,
+        ops: vec![late.id],
+        reason: "an append ended after its deadline".to_owned(),
+    })
 }
 
 fn check_unknown(report: &RunReport, knobs: &Knobs) -> Option<Violation> {

@@ -102,11 +102,12 @@ impl Shrink<'_> {
     }
 
     pub(super) fn simplify_knobs(&mut self) {
-        let simpler: [fn(&mut Schedule); 4] = [
+        let simpler: [fn(&mut Schedule); 5] = [
             |schedule| schedule.knobs.writers = 1,
             |schedule| schedule.knobs.latency.1 = schedule.knobs.latency.0,
             |schedule| schedule.knobs.lock = None,
             |schedule| schedule.knobs.batch_records = 256,
+            |schedule| schedule.knobs.anchors = None,
         ];
         for change in simpler {
             let mut candidate = self.best.clone();
@@ -145,6 +146,12 @@ fn without(schedule: &Schedule, process: usize) -> Option<Schedule> {
         knobs.replicas = knobs.replicas.checked_sub(1).filter(|left| *left > 0)?;
     } else {
         knobs.vault.as_mut()?.foreign -= 1;
+    }
+    if let Some(anchors) = &mut knobs.anchors {
+        anchors.replicas.retain(|replica| *replica != process);
+        for replica in &mut anchors.replicas {
+            *replica -= usize::from(*replica > process);
+        }
     }
     left.operations.remove(process);
     knobs.faults.retain(|fault| fault.replica != Some(process));

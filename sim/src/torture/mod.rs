@@ -154,6 +154,7 @@ async fn round(
     clock: &SystemClock,
 ) -> io::Result<RunReport> {
     knobs.quiet = false;
+    knobs.anchors = None;
     let mut plan = Plan::draw(&knobs, &options.faults, length);
     if let Some(vault) = knobs.vault.as_mut().filter(|_| plan.losses().count() > 0) {
         vault.keep_all_receipts();

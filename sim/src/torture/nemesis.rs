@@ -277,7 +277,11 @@ impl Nemesis<'_> {
                         | ProcessFault::ClockDrift
                         | ProcessFault::KeyRotation
                         | ProcessFault::KeyStorageDown
-                        | ProcessFault::KeyStorageSlow => return Err(misplaced(fault)),
+                        | ProcessFault::KeyStorageSlow
+                        | ProcessFault::AnchorMediumSlow
+                        | ProcessFault::AnchorMediumFull
+                        | ProcessFault::AnchorTorn
+                        | ProcessFault::AnchorUnsynced => return Err(misplaced(fault)),
                     });
                     self.tally.struck(fault.kind);
                 }

@@ -22,11 +22,12 @@ pub fn is_supported(kind: FaultKind) -> bool {
         | Needs::ServerProcess
         | Needs::ServerData => true,
         // A proxy cannot lose what TCP has acknowledged, all replicas share one
-        // wall clock and keys in memory, and redis-server has no command for these
-        // states. That two servers take writes is not built.
+        // wall clock and keys in memory and have no anchors, and redis-server has no command
+        // for these states. That two servers take writes is not built.
         Needs::LossyLink
         | Needs::WallClock
         | Needs::KeyStorage
+        | Needs::AnchorMedium
         | Needs::ServerModes
         | Needs::TwoPrimaries => false,
     }

@@ -12,9 +12,9 @@ use tokio::sync::mpsc;
 
 use crate::{
     mutants::StoreUnderTest,
-    plan::Knobs,
+    plan::{Knobs, generator},
     record::{RunRecorder, replica_name},
-    workload::{self, Host, KeyFaults, SharedKeys},
+    workload::{self, AnchorMedia, Host, KeyFaults, SharedKeys},
 };
 
 /// The environment of real replicas.
@@ -56,6 +56,11 @@ impl Host for RealHost {
 
     fn keys(&self, _: usize) -> (SharedKeys, KeyFaults) {
         (self.shared_keys.clone(), KeyFaults::default())
+    }
+
+    fn anchor_media(&self, process: usize) -> AnchorMedia {
+        // There are no anchors.
+        AnchorMedia::new(generator(0, &replica_name(process)))
     }
 
     fn clock(&self, _: usize) -> SystemClock {

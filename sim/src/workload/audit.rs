@@ -5,8 +5,10 @@ use std::{future::Future, time::Duration};
 use haechi_history::{Function, OpId};
 use haechi_store_redis::{
     AppendError,
-    audit::{Appended, AuditSink, Pages, store::AuditStore},
-    chain::{AppendId, Event, StoredRecord},
+    audit::{
+        AnchorSink as _, AnchorStatus, Appended, AuditSink, FileAnchors, Pages, store::AuditStore,
+    },
+    chain::{AppendId, Event, Position, StoredRecord},
     entropy::Entropy,
     redis::NotReady,
 };
@@ -26,6 +28,8 @@ pub(super) struct AuditActor<'a, H: Host> {
     sink: Mutex<Sink<H>>,
     reader: AuditUnderTest<ConnectUnderTest<H::Connect>, H::Clock, H::Entropy>,
     resolving: Resolving<'a, H>,
+    /// The last position whose anchor was due, and the file that it goes to.
+    last_due: Mutex<Option<(String, Position)>>,
 }
 
 /// A sink, and the name that it has in the history: what was seen goes with the sink.
@@ -48,21 +52,23 @@ impl<'a, H: Host> AuditActor<'a, H> {
         Some(Self {
             process,
             sink: Mutex::new(Sink {
-                sink: open_sink(process).await,
+                sink: open_sink(process, Some(&process.anchor_file(0))).await,
                 name: process.name.clone(),
                 number: 0,
             }),
             reader,
             resolving: Resolving::over(process),
+            last_due: Mutex::default(),
         })
     }
 
     /// Opens another sink, and closes the one before within so many milliseconds.
     async fn reopen(&self, within: u64) {
-        let sink = open_sink(self.process).await;
+        let number = self.sink.lock().number + 1;
+        let file = self.process.anchor_file(number);
+        let sink = open_sink(self.process, Some(&file)).await;
         let before = {
             let mut open = self.sink.lock();
-            let number = open.number + 1;
             let name = format!("{}/{number}", self.process.name);
             std::mem::replace(&mut *open, Sink { sink, name, number })
         };
@@ -100,16 +106,48 @@ impl<'a, H: Host> AuditActor<'a, H> {
         let mut id = [0; 16];
         process.entropy.fill(&mut id).ok()?;
         let append_id = process.store.append_id(AppendId::from_bytes(id));
-        let (sink, name) = {
+        let (sink, name, file) = {
             let open = self.sink.lock();
-            (open.sink.clone(), open.name.clone())
+            let file = process.anchor_file(open.number);
+            (open.sink.clone(), open.name.clone(), file)
         };
         let op =
             process
                 .recorder
                 .invoke(process.number, &name, Function::Append, Some(append_id))?;
-        let appending = async move { process.store.record(&sink, append_id, event).await };
+        let appending = async move {
+            let outcome = process.store.record(&sink, append_id, event).await;
+            if let Ok(appended) = &outcome {
+                self.applied(&file, appended);
+            }
+            outcome
+        };
         Some((op, name, appending))
+    }
+
+    /// An append was applied whose anchor goes to this file.
+    fn applied(&self, file: &str, appended: &Appended) {
+        let process = self.process;
+        if appended.anchor == AnchorStatus::NotDue {
+            return;
+        }
+        let media = process.host.anchor_media(process.number);
+        let is_durable = media.is_durable(file, appended.position);
+        let recorder = process.recorder;
+        recorder.anchor(file, appended, is_durable, media.is_held());
+        *self.last_due.lock() = Some((file.to_owned(), appended.position));
+    }
+
+    /// Whether the last anchor that was due is written, or there are none.
+    fn is_anchored(&self) -> bool {
+        let process = self.process;
+        if process.knobs.anchored_every(process.number).is_none() {
+            return true;
+        }
+        let media = process.host.anchor_media(process.number);
+        let last = self.last_due.lock();
+        last.as_ref()
+            .is_some_and(|(file, position)| media.is_durable(file, *position))
     }
 
     /// Records one event; returns whether it was applied.
@@ -157,7 +195,7 @@ impl<H: Host> Actor for AuditActor<'_, H> {
     }
 
     async fn make_progress(&self, rng: &mut ChaCha8Rng) -> bool {
-        self.append(Some(rng.next_u32())).await
+        self.append(Some(rng.next_u32())).await && self.is_anchored()
     }
 }
 
@@ -168,12 +206,28 @@ impl<H: Host> Drop for AuditActor<'_, H> {
     }
 }
 
-/// Opens a sink, retrying until it succeeds.
+/// Opens a sink, retrying until it succeeds. `anchors`: the name of the file of its
+/// anchors, if the process has any.
 pub(super) async fn open_sink<H: Host>(
     process: &Process<'_, H>,
+    anchors: Option<&str>,
 ) -> AuditSink<H::Clock, H::Entropy> {
     loop {
-        let (builder, connect) = (process.builder(), process.connect.clone());
+        let (mut builder, connect) = (process.builder(), process.connect.clone());
+        let every = process.knobs.anchored_every(process.number);
+        if let (Some(name), Some(every)) = (anchors, every) {
+            let media = process.host.anchor_media(process.number);
+            match FileAnchors::over(media.open(name)) {
+                Ok(file) => {
+                    let last = file.last().map(|last| last.sequence);
+                    process.recorder.opened_anchors(name, last);
+                    builder = builder
+                        .anchors(process.store.anchors(file), every)
+                        .blocking(media.run_blocking(process.clock.clone()));
+                }
+                Err(error) => process.recorder.misused(format!("{name}: {error}")),
+            }
+        }
         match process.store.open_audit(builder, connect).await {
             Ok(sink) => return sink,
             Err(error) => {

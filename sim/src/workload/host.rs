@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use haechi_store_redis::{clock::Clock, entropy::Entropy, redis::Connect};
 
-use super::{KeyFaults, SharedKeys};
+use super::{AnchorMedia, KeyFaults, SharedKeys};
 use crate::record::RunRecorder;
 
 /// The environment of the processes of one run.
@@ -23,6 +23,9 @@ pub(crate) trait Host: Clone + Send + Sync + 'static {
     /// The storage of the keys that all processes share, and what is wrong with
     /// the way of this process to it.
     fn keys(&self, process: usize) -> (SharedKeys, KeyFaults);
+
+    /// The medium on which this process keeps its anchors, whatever becomes of it.
+    fn anchor_media(&self, process: usize) -> AnchorMedia;
 
     /// The clock of this process.
     fn clock(&self, process: usize) -> Self::Clock;

@@ -3,6 +3,7 @@
 //!
 //! Workloads do not depend on faults, nor on the environment behind `Host`.
 
+mod anchors;
 mod audit;
 mod cancellation;
 mod foreign;
@@ -16,6 +17,7 @@ mod vault_client;
 
 use std::time::Duration;
 
+pub(crate) use anchors::{AnchorMedia, Left};
 pub(crate) use host::Host;
 pub(crate) use keys::{KeyFaults, SharedKeys};
 

@@ -72,6 +72,15 @@ impl<'a, H: Host> Process<'a, H> {
             .audit_config(config)
     }
 
+    /// The file of the anchors of this sink of the process; those of later incarnations go
+    /// on with it.
+    pub(super) fn anchor_file(&self, sink: u64) -> String {
+        match sink {
+            0 => format!("r{}", self.number),
+            _ => format!("r{}/{sink}", self.number),
+        }
+    }
+
     /// Records that the process made progress, and keeps its connections open
     /// until the run is over.
     pub(super) async fn stay(&self) {

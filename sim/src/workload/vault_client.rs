@@ -130,7 +130,7 @@ impl<H: Host> VaultClient<H> {
             }
         };
         let audit = if process.knobs.workload.has_chain() {
-            open_sink(process).await
+            open_sink(process, None).await
         } else {
             let chain = MemoryChain::new();
             process.recorder.audits(&process.name, chain.clone());

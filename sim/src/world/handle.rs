@@ -28,9 +28,9 @@ use super::{
     state,
 };
 use crate::{
-    plan::{FaultKind, Schedule, generator},
+    plan::{FaultKind, ProcessFault, Schedule, generator},
     record::{Clocks, Log, RunRecorder, Source},
-    workload::{Host, KeyFaults, SharedKeys},
+    workload::{AnchorMedia, Host, KeyFaults, SharedKeys},
 };
 
 /// The largest reply about the end of a chain: a few hashes and a head.
@@ -56,16 +56,31 @@ struct Inner {
 }
 
 /// What the nemesis can do to one process.
-#[derive(Default)]
 struct ProcessControl {
     gate: PauseGate,
     power: Power,
     skew: Arc<AtomicI64>,
     key_faults: KeyFaults,
+    anchor_media: AnchorMedia,
     /// The replica of Redis that answers it instead of the primary.
     lagging: Mutex<Option<SharedRedis>>,
     /// Where there are two primaries: the one that serves it and will be demoted.
     demoted: Mutex<Option<SharedRedis>>,
+}
+
+impl ProcessControl {
+    fn new(seed: u64, process: usize) -> Self {
+        let medium = generator(seed, &format!("anchor medium of r{process}"));
+        Self {
+            gate: PauseGate::default(),
+            power: Power::default(),
+            skew: Arc::default(),
+            key_faults: KeyFaults::default(),
+            anchor_media: AnchorMedia::new(medium),
+            lagging: Mutex::default(),
+            demoted: Mutex::default(),
+        }
+    }
 }
 
 impl WorldHandle {
@@ -96,10 +111,8 @@ impl WorldHandle {
             server_skew: AtomicI64::new(0),
             locks: Mutex::default(),
             replicas: schedule.knobs.replicas,
-            processes: schedule
-                .operations
-                .iter()
-                .map(|_| ProcessControl::default())
+            processes: (0..schedule.operations.len())
+                .map(|process| ProcessControl::new(seed, process))
                 .collect(),
         }))
     }
@@ -274,6 +287,20 @@ impl WorldHandle {
             .unwrap_or_default()
     }
 
+    /// The faults that the anchors of any process have met since this was last called.
+    pub(crate) fn take_met_by_anchors(&self) -> Vec<ProcessFault> {
+        let processes = self.0.processes.iter();
+        processes
+            .flat_map(|process| process.anchor_media.take_met())
+            .collect()
+    }
+
+    /// The anchors of all processes are as they would be after a loss of power.
+    pub(crate) fn keep_anchor_files(&self) {
+        let processes = self.0.processes.iter();
+        self.anchor_files(processes.flat_map(|process| process.anchor_media.durable()));
+    }
+
     /// Adds an active key, if there are keys; `number` distinguishes rotations.
     pub(crate) fn rotate_keys(&self, number: usize) {
         let entropy = self.entropy(&format!("rotation {number}"));
@@ -313,6 +340,10 @@ impl Host for WorldHandle {
     fn keys(&self, process: usize) -> (SharedKeys, KeyFaults) {
         let faults = &self.0.processes[process].key_faults;
         (self.0.shared_keys.clone(), faults.clone())
+    }
+
+    fn anchor_media(&self, process: usize) -> AnchorMedia {
+        self.0.processes[process].anchor_media.clone()
     }
 
     fn clock(&self, process: usize) -> SimClock {

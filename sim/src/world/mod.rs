@@ -162,6 +162,7 @@ pub fn carry_out(schedule: &Schedule, variant: Variant, capture: Capture) -> Wor
     // Dropped first: actors add their statistics when they are dropped.
     drop(sim);
     let coverage = world.command_faults(CommandFaults::take_coverage);
+    world.keep_anchor_files();
     let mut query = |words: &[&str]| {
         let words: Vec<&[u8]> = words.iter().map(|word| word.as_bytes()).collect();
         world.run(&words).unwrap_or(Reply::Nil)

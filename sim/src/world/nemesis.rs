@@ -16,6 +16,7 @@ use crate::{
         ServerFault, generator,
     },
     record::{StoreKeys, replica_name},
+    workload::{Host, Left},
 };
 
 /// TTL of a foreign lock where replicas wait for locks but take none.
@@ -33,6 +34,8 @@ pub(crate) struct Nemesis {
     lock_keys: Vec<String>,
     /// How many crashes of each replica are active.
     crashed: BTreeMap<usize, u64>,
+    /// Faults that lose power as soon as anchors are not synced, and have not yet.
+    armed: Vec<Fault>,
     /// What a replica of Redis has when a fault leads to it, by the fault's place
     /// in the plan.
     replicated: BTreeMap<usize, Snapshot>,
@@ -57,6 +60,7 @@ impl Nemesis {
             },
             lock_keys,
             crashed: BTreeMap::new(),
+            armed: Vec::new(),
             replicated: BTreeMap::new(),
             keys: StoreKeys::new(knobs),
             split: Vec::new(),
@@ -86,6 +90,7 @@ impl Nemesis {
         for fault in over {
             self.end(sim, world, fault);
         }
+        self.step_anchors(sim, world);
         if self.is_active(LockFault::LockNeverGranted.into()) {
             self.occupy_lock(world, 1000);
         }
@@ -93,6 +98,29 @@ impl Nemesis {
             if fault.kind == ProcessFault::ClockDrift.into() {
                 world.skew(fault.replica, fault.amount * 1000);
             }
+        }
+    }
+
+    /// Loses power where anchors are not synced, and counts what has met a fault of the
+    /// medium.
+    fn step_anchors(&mut self, sim: &mut Sim<'_>, world: &WorldHandle) {
+        let is_due = |fault: &Fault| {
+            let media = world.anchor_media(fault.replica.unwrap_or_default());
+            media.has_unsynced()
+        };
+        let (due, armed) = self.armed.drain(..).partition(is_due);
+        self.armed = armed;
+        let due: Vec<Fault> = due;
+        for fault in due {
+            let left = match fault.kind == ProcessFault::AnchorTorn.into() {
+                true => Left::TornLine,
+                false => Left::Nothing,
+            };
+            self.crash(sim, world, fault.replica.unwrap_or_default(), left);
+            world.struck(fault.kind);
+        }
+        for kind in world.take_met_by_anchors() {
+            world.struck(kind);
         }
     }
 
@@ -145,7 +173,8 @@ impl Nemesis {
             FaultKind::CommandFault(_) => false,
             FaultKind::ProcessFault(kind) => {
                 self.begin_process(sim, world, kind, fault);
-                true
+                // Counted when they meet an anchor.
+                !fault.kind.strikes_anchors()
             }
             FaultKind::LockFault(kind) => self.change_locks(world, kind),
             FaultKind::ServerFault(ServerFault::ServerClockJump) => {
@@ -242,18 +271,22 @@ impl Nemesis {
         kind: ProcessFault,
         fault: Fault,
     ) {
+        let media = world.anchor_media(fault.replica.unwrap_or_default());
+        let amount = fault.amount.unsigned_abs();
         match kind {
-            ProcessFault::Crash => self.crash(sim, world, fault.replica.unwrap_or_default()),
+            ProcessFault::Crash => {
+                self.crash(sim, world, fault.replica.unwrap_or_default(), Left::Any);
+            }
+            ProcessFault::AnchorTorn | ProcessFault::AnchorUnsynced => self.armed.push(fault),
+            ProcessFault::AnchorMediumSlow => media.delay(amount),
+            ProcessFault::AnchorMediumFull => media.fill(amount),
             ProcessFault::Pause => world.gate(fault.replica).pause(),
             ProcessFault::ClockJump => world.skew(fault.replica, fault.amount * 1000),
             // At every step.
             ProcessFault::ClockDrift => {}
             ProcessFault::KeyRotation => world.rotate_keys(self.next),
             ProcessFault::KeyStorageDown => world.key_faults(fault.replica).fail(),
-            ProcessFault::KeyStorageSlow => {
-                let delay = fault.amount.unsigned_abs();
-                world.key_faults(fault.replica).delay(delay);
-            }
+            ProcessFault::KeyStorageSlow => world.key_faults(fault.replica).delay(amount),
         }
     }
 
@@ -264,8 +297,17 @@ impl Nemesis {
         kind: ProcessFault,
         fault: Fault,
     ) {
+        let media = world.anchor_media(fault.replica.unwrap_or_default());
         match kind {
             ProcessFault::Crash => self.bounce(sim, fault.replica.unwrap_or_default()),
+            ProcessFault::AnchorTorn | ProcessFault::AnchorUnsynced => {
+                match self.armed.iter().position(|armed| *armed == fault) {
+                    Some(place) => drop(self.armed.remove(place)),
+                    None => self.bounce(sim, fault.replica.unwrap_or_default()),
+                }
+            }
+            ProcessFault::AnchorMediumSlow => media.delay(0),
+            ProcessFault::AnchorMediumFull => media.empty(),
             ProcessFault::Pause => {
                 let again =
                     |other: &Fault| other.kind == fault.kind && other.replica == fault.replica;
@@ -279,14 +321,21 @@ impl Nemesis {
         }
     }
 
-    /// A process loses power, unless it has none already.
-    pub(super) fn crash(&mut self, sim: &mut Sim<'_>, world: &WorldHandle, replica: usize) {
+    /// A process loses power, unless it has none already. `left`: of its anchors.
+    pub(super) fn crash(
+        &mut self,
+        sim: &mut Sim<'_>,
+        world: &WorldHandle,
+        replica: usize,
+        left: Left,
+    ) {
         let count = self.crashed.entry(replica).or_default();
         *count += 1;
         if *count == 1 {
             world.power(replica).cut();
             sim.crash(replica_name(replica));
             world.power(replica).restore();
+            world.anchor_media(replica).crash(left);
             world.crashed(replica);
         }
     }

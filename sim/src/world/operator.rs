@@ -1,7 +1,8 @@
 //! An operator, who reads what processes say about the state of Redis, and sees to it
 //! after a while, on the primary.
 //!
-//! A process that says *rolled back* is started again, without what it has seen. Keys of
+//! A process that says *rolled back* is started again, without what it has seen: its
+//! anchors are moved elsewhere. Keys of
 //! the chain that disagree are made from the list, as far as it goes, directly in Redis
 //! rather than by the store's `Repair`, which refuses when more is lost. A version that
 //! was lost alone is set to the number that receipts count.
@@ -13,7 +14,11 @@ use redis_sim::Reply;
 use turmoil::Sim;
 
 use super::{handle::WorldHandle, nemesis::Nemesis};
-use crate::{plan::generator, record::Complaint};
+use crate::{
+    plan::generator,
+    record::Complaint,
+    workload::{Host, Left},
+};
 
 /// How long an operator takes, and a process to start again, in milliseconds.
 const REACTION_MS: std::ops::RangeInclusive<u64> = 20..=200;
@@ -70,7 +75,9 @@ impl Operator {
             match task {
                 Task::Stop(process, incarnation) if world.incarnation(process) == incarnation => {
                     world.trace(|| format!("the operator restarts r{process}"));
-                    nemesis.crash(sim, world, process);
+                    nemesis.crash(sim, world, process, Left::Any);
+                    // The last anchor counts as seen.
+                    world.anchor_media(process).set_aside();
                     self.tasks.push((now + START_MS, Task::Start(process)));
                 }
                 Task::Stop(..) => {}

@@ -1,6 +1,7 @@
 //! The bugs that are behaviour: one file each, or one for a few of a kind.
 
 mod ambient_randomness;
+mod anchors;
 mod audit_elsewhere;
 mod batch_cut_in_two;
 mod cached_head_kept;
@@ -33,6 +34,7 @@ mod unfenced_deletes;
 mod unknown_acknowledged;
 
 pub(super) use ambient_randomness::AmbientRandomness;
+pub(super) use anchors::{AnchorsDoNotCatchUp, AnchorsUnsynced};
 pub(super) use audit_elsewhere::AuditElsewhere;
 pub(super) use batch_cut_in_two::BatchCutInTwo;
 pub(super) use cached_head_kept::CachedHeadKept;
