@@ -17,7 +17,7 @@ use super::{
     server::{Server, query},
 };
 use crate::{
-    plan::{Fault, FaultKind, LossFault},
+    plan::{Fault, FaultKind, LossFault, ServerFault},
     record::{Contents, StoreKeys, has_taken},
 };
 
@@ -32,7 +32,7 @@ const CHECK: Duration = Duration::from_millis(5);
 
 /// How often a tail is waited for that is not synced, and the longest, in milliseconds:
 /// the server syncs every second.
-const TAILS: usize = 5;
+const TAILS: u32 = 5;
 const TAIL_MS: u64 = 400;
 
 /// The key that the nemesis writes.
@@ -275,14 +275,15 @@ impl Nemesis<'_> {
         {
             return Ok(false);
         }
-        for _ in 0..TAILS {
+        for attempt in 0..TAILS {
             let mut connection = server.connect(ANSWER_TIMEOUT).map_err(io::Error::other)?;
             query(&mut connection, &["SET", PROBE, "1"]).map_err(io::Error::other)?;
             // What is before the probe may be synced later on, what is after it only with
             // the probe.
             let file = append_only_file(server.directory())?;
             let length = fs::metadata(&file)?.len();
-            self.clock.sleep(tail).await;
+            // The shorter, the likelier that it is not synced meanwhile.
+            self.clock.sleep(tail / 2u32.pow(attempt)).await;
             self.links.iter().for_each(ProxyLink::cut);
             if !is_synced(&mut connection) {
                 let Some(had) = self.cut_all(server).await? else {
@@ -301,6 +302,7 @@ impl Nemesis<'_> {
             for link in self.links {
                 link.open(server.port());
             }
+            self.tally.struck(ServerFault::ClientsKilled.into());
         }
         server
             .run(&["CONFIG", "SET", "appendfsync", "always"])
@@ -484,9 +486,11 @@ fn info(server: &Server) -> RedisResult<Info> {
 /// Whether the last write of this connection may be synced by now. A server without
 /// WAITAOF can tell nobody that it is.
 fn is_synced(connection: &mut Connection) -> bool {
-    match query(connection, &["WAITAOF", "1", "0", "1"]) {
-        Ok(Value::Array(counts)) => counts.first() != Some(&Value::Int(0)),
-        Ok(_) => true,
+    // In a transaction it is answered at once.
+    let mut transaction = redis::pipe();
+    transaction.atomic().cmd("WAITAOF").arg(1).arg(0).arg(0);
+    match transaction.query::<Vec<Vec<i64>>>(connection) {
+        Ok(counts) => counts.first().and_then(|counts| counts.first()) != Some(&0),
         Err(error) => error.is_io_error(),
     }
 }
