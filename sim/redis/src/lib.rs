@@ -7,6 +7,7 @@
 
 mod cmd;
 pub mod differential;
+mod durable;
 mod keyspace;
 mod modes;
 mod number;
@@ -23,6 +24,7 @@ pub mod tcp;
 pub mod turmoil;
 mod value;
 
+pub use durable::ServerKind;
 pub use keyspace::{Keyspace, Snapshot};
 pub use modes::Modes;
 pub use reply::{Outcome, Protocol, Reply};
@@ -44,6 +46,8 @@ pub struct Config {
     pub now: Option<Now>,
     /// The error conditions at the start, and who may log in.
     pub modes: Modes,
+    /// Which server it is.
+    pub kind: ServerKind,
 }
 
 impl Config {
@@ -100,6 +104,7 @@ impl Redis {
             now: config.now,
         };
         redis.state.modes = config.modes;
+        redis.state.kind = config.kind;
         redis.tick();
         redis.state.started_micros = redis.state.micros;
         redis.begin_life();
@@ -110,6 +115,7 @@ impl Redis {
     pub fn set_now(&mut self, unix_millis: u64) {
         self.state.micros = unix_millis.saturating_mul(1000);
         self.state.keyspace.set_now(unix_millis);
+        self.state.pass_on();
     }
 
     fn tick(&mut self) {
@@ -118,6 +124,7 @@ impl Redis {
             self.state.micros = micros;
             self.state.keyspace.set_now(micros / 1000);
         }
+        self.state.pass_on();
     }
 
     fn begin_life(&mut self) {
@@ -167,9 +174,45 @@ impl Redis {
     }
 
     /// Runs one command.
+    ///
+    /// The reply to WAIT and WAITAOF is what has been reached by now. If that is not enough,
+    /// [`Session::is_waiting`], and the reply for the client is what [`Redis::waited`] returns.
     pub fn execute(&mut self, session: &mut Session, command: &Command) -> Reply {
         self.tick();
-        cmd::execute(&mut self.state, session, command)
+        let reply = cmd::execute(&mut self.state, session, command);
+        self.state.pass_on();
+        reply
+    }
+
+    /// The reply to the WAIT or WAITAOF that this connection waits for: once it is reached, its time-out is over, or
+    /// the server has become a replica.
+    pub fn waited(&mut self, session: &mut Session) -> Option<Reply> {
+        self.tick();
+        self.state.waited(session)
+    }
+
+    /// Connects so many replicas, and no others; each acknowledges a write after this time. They have no data: WAIT
+    /// and INFO answer as if they had it.
+    pub fn set_replicas(&mut self, count: usize, delay: Duration) {
+        self.state.replicas = vec![durable::Place::new(delay); count];
+    }
+
+    /// How long the disk takes for a write (`appendonly yes`), as far as WAITAOF tells.
+    pub fn set_sync_delay(&mut self, delay: Duration) {
+        self.state.disk = durable::Place::new(delay);
+    }
+
+    /// Whether one of the replicas, counted from 0, gets nothing of what is written from now on. What it got before
+    /// it still acknowledges.
+    pub fn hold_replica(&mut self, number: usize, is_held: bool) {
+        if let Some(replica) = self.state.replicas.get_mut(number) {
+            replica.hold(is_held);
+        }
+    }
+
+    /// Whether the disk gets nothing of what is written from now on, likewise.
+    pub fn hold_disk(&mut self, is_held: bool) {
+        self.state.disk.hold(is_held);
     }
 
     /// The error conditions. They can be changed at any time.
@@ -183,6 +226,7 @@ impl Redis {
         self.state.keyspace.end_watches();
         self.tick();
         self.state.started_micros = self.state.micros;
+        self.state.reconnect_replicas();
         self.begin_life();
     }
 

@@ -13,6 +13,9 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::Notify;
 
+/// How often a connection that waits looks whether there is a reply.
+const WAIT_INTERVAL: Duration = Duration::from_millis(5);
+
 /// Locks, also after a panic of another thread: a test should report that panic, not a second one.
 pub(super) fn lock<T: ?Sized>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
@@ -168,7 +171,7 @@ where
                         return stream.shutdown().await;
                     }
                 };
-                if self.one(stream, &command, &mut output).await? == Next::Close {
+                if self.one(stream, &mut input, &command, &mut output).await? == Next::Close {
                     return Ok(());
                 }
             }
@@ -196,9 +199,10 @@ where
     }
 
     /// Runs a command, unless the gate decides otherwise.
-    async fn one<S: AsyncWrite + Unpin>(
+    async fn one<S: AsyncRead + AsyncWrite + Unpin>(
         &mut self,
         stream: &mut S,
+        input: &mut BytesMut,
         command: &Command,
         output: &mut BytesMut,
     ) -> io::Result<Next> {
@@ -218,6 +222,17 @@ where
                 return Ok(Next::Close);
             }
             redis.execute(&mut self.session, command)
+        };
+        let reply = if self.session.is_waiting() {
+            // Replies to earlier commands do not wait with it.
+            stream.write_all(output).await?;
+            output.clear();
+            match self.wait(stream, input).await? {
+                Some(reply) => reply,
+                None => return Ok(Next::Close),
+            }
+        } else {
+            reply
         };
         let after = lock(self.gate).after(self.conn, command, &reply);
         match after {
@@ -250,5 +265,35 @@ where
             return Ok(Next::Close);
         }
         Ok(Next::Continue)
+    }
+
+    /// Waits for the reply to a command that waits; `None` if the connection ends before that. What the client sends
+    /// meanwhile is kept.
+    async fn wait<S: AsyncRead + Unpin>(
+        &mut self,
+        stream: &mut S,
+        input: &mut BytesMut,
+    ) -> io::Result<Option<Reply>> {
+        let never = Arc::new(Notify::new());
+        let cut = self.cut.clone().unwrap_or(never);
+        loop {
+            tokio::select! {
+                biased;
+                () = cut.notified() => return Ok(None),
+                read = stream.read_buf(input) => {
+                    if read? == 0 {
+                        return Ok(None);
+                    }
+                }
+                () = (self.sleep)(WAIT_INTERVAL) => {}
+            }
+            let mut redis = lock(self.redis);
+            if !redis.is_current(&self.session) {
+                return Ok(None);
+            }
+            if let Some(reply) = redis.waited(&mut self.session) {
+                return Ok(Some(reply));
+            }
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! The state of a connection.
 
+use super::durable::Waiting;
 use super::reply::Protocol;
 use super::resp::Command;
 use bytes::Bytes;
@@ -21,6 +22,10 @@ pub struct Session {
     pub(super) protocol: Protocol,
     /// How often the server had started when this connection opened.
     pub(super) life: u64,
+    /// The last write that WAIT waits for.
+    pub(super) offset: u64,
+    /// What it waits for.
+    pub(super) waiting: Option<Waiting>,
 }
 
 impl Session {
@@ -32,6 +37,11 @@ impl Session {
     /// Whether the connection is to be closed after the last reply, as after QUIT.
     pub fn is_closing(&self) -> bool {
         self.closing
+    }
+
+    /// Whether it waits, as after WAIT: its next command runs once [`super::Redis::waited`] has returned a reply.
+    pub fn is_waiting(&self) -> bool {
+        self.waiting.is_some()
     }
 
     /// How its replies are encoded.

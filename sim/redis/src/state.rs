@@ -1,5 +1,6 @@
 //! The state of a server, without its connections.
 
+use super::durable::{Place, ServerKind};
 use super::keyspace::Keyspace;
 use super::modes::Modes;
 use super::script::Scripts;
@@ -22,6 +23,11 @@ pub(super) struct State {
     pub(super) next_id: u64,
     pub(super) life: u64,
     pub(super) run_id: String,
+    pub(super) kind: ServerKind,
+    /// The replicas that are online.
+    pub(super) replicas: Vec<Place>,
+    /// The append-only file, once synced.
+    pub(super) disk: Place,
 }
 
 /// The settings of CONFIG: name, default and, if not any, the valid values.

@@ -20,10 +20,10 @@ fn dry_run(ctx: &mut Ctx<'_>, args: &[Bytes]) -> Outcome {
         return Err(echoing("ERR User '", &args[2], "' not found"));
     }
     let words = &args[3..];
-    if super::lookup(&words[0]).is_none() {
+    if super::lookup(ctx.state.kind, &words[0]).is_none() {
         return Err(echoing("ERR Command '", &words[0], "' not found"));
     }
-    let spec = super::find(words)?;
+    let spec = super::find(ctx.state.kind, words)?;
     if ctx.state.modes.denies(spec.name) {
         return Ok(Reply::text(format!(
             "This user has no permissions to run the '{}' command",

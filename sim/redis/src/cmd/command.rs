@@ -1,7 +1,7 @@
 //! COMMAND [COUNT | INFO [name ...] | DOCS [name ...]]
 
 use super::prelude::*;
-use super::{TABLE, lookup};
+use super::{lookup, table};
 
 pub(super) const COMMAND: Spec = Spec {
     arity: -1,
@@ -17,12 +17,12 @@ pub(super) const COMMAND: Spec = Spec {
     )
 };
 
-fn all(_: &mut Ctx<'_>, _: &[Bytes]) -> Outcome {
-    Ok(Reply::Array(TABLE.iter().map(describe).collect()))
+fn all(ctx: &mut Ctx<'_>, _: &[Bytes]) -> Outcome {
+    Ok(Reply::Array(table(ctx.state.kind).map(describe).collect()))
 }
 
-fn count_all(_: &mut Ctx<'_>, _: &[Bytes]) -> Outcome {
-    Ok(Reply::count(TABLE.len()))
+fn count_all(ctx: &mut Ctx<'_>, _: &[Bytes]) -> Outcome {
+    Ok(Reply::count(table(ctx.state.kind).count()))
 }
 
 fn info(ctx: &mut Ctx<'_>, args: &[Bytes]) -> Outcome {
@@ -32,16 +32,19 @@ fn info(ctx: &mut Ctx<'_>, args: &[Bytes]) -> Outcome {
     Ok(Reply::Array(
         args[2..]
             .iter()
-            .map(|name| lookup(name).map_or(Reply::Nil, describe))
+            .map(|name| lookup(ctx.state.kind, name).map_or(Reply::Nil, describe))
             .collect(),
     ))
 }
 
 /// Only a summary of each command.
-fn docs(_: &mut Ctx<'_>, args: &[Bytes]) -> Outcome {
+fn docs(ctx: &mut Ctx<'_>, args: &[Bytes]) -> Outcome {
     let known: Vec<&Spec> = match &args[2..] {
-        [] => TABLE.iter().collect(),
-        names => names.iter().filter_map(|name| lookup(name)).collect(),
+        [] => table(ctx.state.kind).collect(),
+        names => names
+            .iter()
+            .filter_map(|name| lookup(ctx.state.kind, name))
+            .collect(),
     };
     let entry = |spec: &&Spec| {
         let summary = format!("Simulated {}", spec.name.to_ascii_uppercase());

@@ -5,6 +5,7 @@
 
 use super::lookup;
 use super::spec::{ALLOW_BUSY, DENYOOM, LOADING, NO_AUTH, NOSCRIPT, Spec, WRITE};
+use crate::durable::ServerKind;
 use crate::keyspace::Keyspace;
 use crate::modes::text;
 use crate::reply::{Protocol, Reply};
@@ -29,7 +30,7 @@ impl Ctx<'_> {
 /// Runs a command of a connection, or queues it, or refuses it.
 pub(crate) fn execute(state: &mut Box<State>, session: &mut Session, command: &Command) -> Reply {
     let words = command.words();
-    let admitted = find(words).and_then(|spec| match refusal(state, session, spec) {
+    let admitted = find(state.kind, words).and_then(|spec| match refusal(state, session, spec) {
         Some(refusal) => Err(refusal),
         None => Ok(spec),
     });
@@ -63,7 +64,10 @@ pub(crate) fn execute(state: &mut Box<State>, session: &mut Session, command: &C
         queue.push(command.clone());
         return Reply::Status(Bytes::from_static(b"QUEUED"));
     }
-    run(spec, &mut Ctx { state, session }, words)
+    let before = state.keyspace.changes();
+    let reply = run(spec, &mut Ctx { state, session }, words);
+    state.has_run(session, before);
+    reply
 }
 
 pub(super) fn run(spec: &Spec, ctx: &mut Ctx<'_>, words: &[Bytes]) -> Reply {
@@ -75,8 +79,8 @@ pub(super) fn run(spec: &Spec, ctx: &mut Ctx<'_>, words: &[Bytes]) -> Reply {
 }
 
 /// The command, or subcommand, of these words, if it takes so many.
-pub(super) fn find(words: &[Bytes]) -> Result<&'static Spec, Reply> {
-    let Some(spec) = words.first().and_then(|name| lookup(name)) else {
+pub(super) fn find(kind: ServerKind, words: &[Bytes]) -> Result<&'static Spec, Reply> {
+    let Some(spec) = words.first().and_then(|name| lookup(kind, name)) else {
         return Err(unknown(words));
     };
     if !spec.takes(words.len()) {
@@ -145,7 +149,7 @@ fn refusal(state: &State, session: &Session, spec: &Spec) -> Option<Reply> {
     let queued = match &session.queue {
         Some(queue) if spec.name == "exec" => queue
             .iter()
-            .filter_map(|command| find(command.words()).ok())
+            .filter_map(|command| find(state.kind, command.words()).ok())
             .fold(0, |flags, queued| flags | queued.flags),
         _ => 0,
     };
@@ -189,10 +193,10 @@ pub(crate) fn execute_in_script(
     caller: &mut ScriptCaller,
     words: &[Bytes],
 ) -> Reply {
-    let spec = match find(words) {
+    let spec = match find(state.kind, words) {
         Ok(spec) => spec,
         Err(_) => {
-            let known = words.first().and_then(|name| lookup(name));
+            let known = words.first().and_then(|name| lookup(state.kind, name));
             // Within scripts, an unknown subcommand is an unknown command.
             let arity = known.is_some_and(|spec| {
                 spec.subs.is_empty() || !spec.takes(words.len()) || sub(spec, words)
@@ -254,7 +258,7 @@ fn sub(spec: &Spec, words: &[Bytes]) -> bool {
 /// Whether the user who runs the script may run this command, with any number
 /// of arguments; `None` if there is none.
 pub(crate) fn may_run(state: &State, words: &[Bytes]) -> Option<bool> {
-    let spec = lookup(words.first()?)?;
+    let spec = lookup(state.kind, words.first()?)?;
     let spec = match words.get(1) {
         Some(word) if !spec.subs.is_empty() => spec
             .subs

@@ -22,7 +22,7 @@ fn run(ctx: &mut Ctx<'_>, _: &[Bytes]) -> Outcome {
         return Ok(Reply::NilArray);
     }
     // Permissions may have changed since the commands were queued.
-    let run_one = |command: &crate::Command| match super::find(command.words()) {
+    let run_one = |command: &crate::Command| match super::find(ctx.state.kind, command.words()) {
         Ok(spec) if ctx.state.modes.denies(spec.name) => Reply::fail(
             "NOPERM ACLs rules changed between the moment the transaction was accumulated and the EXEC call. \
              This command is no longer allowed for the following reason: no permission to execute the command or \
@@ -31,5 +31,8 @@ fn run(ctx: &mut Ctx<'_>, _: &[Bytes]) -> Outcome {
         Ok(spec) => super::run(spec, ctx, command.words()),
         Err(refusal) => refusal,
     };
-    Ok(Reply::Array(queue.iter().map(run_one).collect()))
+    let replies = queue.iter().map(run_one).collect();
+    // In a transaction nothing waits.
+    ctx.session.waiting = None;
+    Ok(Reply::Array(replies))
 }

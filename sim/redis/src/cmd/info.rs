@@ -76,10 +76,20 @@ fn replication(state: &State) -> String {
         text.push_str("master_link_status:up\r\nslave_read_only:1\r\n");
     }
     // Writing to a `String` does not fail.
+    let _ = write!(text, "connected_slaves:{}\r\n", state.replicas.len());
+    for (number, replica) in state.replicas.iter().enumerate() {
+        let _ = write!(
+            text,
+            "slave{number}:ip=127.0.0.1,port={},state=online,offset={},lag=0\r\n",
+            6380 + number,
+            replica.acknowledged()
+        );
+    }
     let _ = write!(
         text,
-        "connected_slaves:0\r\nmaster_replid:{}\r\n",
-        state.run_id
+        "master_replid:{}\r\nmaster_repl_offset:{}\r\n",
+        state.run_id,
+        state.keyspace.changes()
     );
     text
 }

@@ -99,6 +99,7 @@ mod prelude {
     pub(super) use bytes::Bytes;
 }
 
+use crate::durable::ServerKind;
 pub(super) use dispatch::{Ctx, ScriptCaller, execute, execute_in_script, may_run};
 use dispatch::{find, run};
 pub(super) use info::VERSION;
@@ -185,6 +186,7 @@ static TABLE: &[Spec] = &[
     del::UNLINK,
     watch::UNWATCH,
     wait::WAIT,
+    wait::WAITAOF,
     watch::WATCH,
     zadd::ZADD,
     zcard::ZCARD,
@@ -206,8 +208,13 @@ pub(super) fn names() -> impl Iterator<Item = String> {
     })
 }
 
+/// The commands of a server.
+fn table(kind: ServerKind) -> impl Iterator<Item = &'static Spec> {
+    TABLE.iter().filter(move |spec| spec.is_on(kind))
+}
+
 /// The command of this name, in either case. O(log n).
-fn lookup(name: &[u8]) -> Option<&'static Spec> {
+fn lookup(kind: ServerKind, name: &[u8]) -> Option<&'static Spec> {
     let mut lower = [0u8; 16];
     let lower = lower.get_mut(..name.len())?;
     lower.copy_from_slice(name);
@@ -215,7 +222,7 @@ fn lookup(name: &[u8]) -> Option<&'static Spec> {
     let found = TABLE
         .binary_search_by(|spec| spec.name.as_bytes().cmp(lower))
         .ok()?;
-    Some(&TABLE[found])
+    Some(&TABLE[found]).filter(|spec| spec.is_on(kind))
 }
 
 #[cfg(test)]
@@ -228,12 +235,13 @@ mod tests {
     fn every_command_is_found_in_either_case() {
         for spec in TABLE {
             for name in [spec.name.to_owned(), spec.name.to_ascii_uppercase()] {
-                let found = lookup(name.as_bytes()).map(|found| found.name);
+                let found = lookup(ServerKind::Valkey9, name.as_bytes()).map(|found| found.name);
                 assert_eq!(found, Some(spec.name));
             }
         }
-        assert!(lookup(b"").is_none());
-        assert!(lookup(b"a-name-longer-than-any").is_none());
+        assert!(lookup(ServerKind::Valkey9, b"").is_none());
+        assert!(lookup(ServerKind::Valkey9, b"a-name-longer-than-any").is_none());
+        assert!(lookup(ServerKind::Redis70, b"waitaof").is_none());
     }
 
     /// Would catch a command's file that is missing here.

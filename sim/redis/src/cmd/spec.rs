@@ -2,6 +2,7 @@
 //! [`super::dispatch`] decides by it.
 
 use super::Ctx;
+use crate::durable::ServerKind;
 use crate::reply::Outcome;
 use bytes::Bytes;
 
@@ -18,6 +19,8 @@ pub(super) struct Spec {
     /// The first and the last word that is a key, and the step between keys; zeros if there are none.
     pub(super) keys: (i32, i32, i32),
     pub(super) run: Run,
+    /// The only servers that have it, if not all do.
+    pub(super) only: Option<ServerKind>,
     /// The subcommands of a container, which does not run itself.
     pub(super) subs: &'static [Spec],
 }
@@ -66,6 +69,7 @@ impl Spec {
             flags,
             keys: (0, 0, 0),
             run,
+            only: None,
             subs: &[],
         }
     }
@@ -84,6 +88,19 @@ impl Spec {
             keys: (1, -1, step),
             ..self
         }
+    }
+
+    /// Not all servers have it.
+    pub(super) const fn only_on(self, kind: ServerKind) -> Spec {
+        Spec {
+            only: Some(kind),
+            ..self
+        }
+    }
+
+    /// Whether this server has it.
+    pub(super) fn is_on(&self, kind: ServerKind) -> bool {
+        self.only.is_none_or(|only| only == kind)
     }
 
     pub(super) const fn container(name: &'static str, subs: &'static [Spec]) -> Spec {

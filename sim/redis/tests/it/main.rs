@@ -6,3 +6,4 @@ mod in_memory;
 mod readme;
 mod real_client;
 mod speed;
+mod wait;
