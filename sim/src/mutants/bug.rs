@@ -163,6 +163,16 @@ pub(super) trait PlantedBug: Send + Sync + 'static {
         given
     }
 
+    /// How many bytes callers may bring while they wait, instead of `given`.
+    fn queue_bytes(&self, given: usize) -> usize {
+        given
+    }
+
+    /// Whether every command goes over a connection of its own.
+    fn dials_each(&self) -> bool {
+        false
+    }
+
     /// Whether a lock is released without comparing whose it is.
     fn releases_any(&self) -> bool {
         false

@@ -13,29 +13,35 @@ pub(crate) struct ConnectUnderTest<N> {
 }
 
 impl<N: Connect> Connect for ConnectUnderTest<N> {
-    type Connection = ConnectionUnderTest<N::Connection>;
+    type Connection = ConnectionUnderTest<N>;
 
     async fn connect(&self) -> RedisResult<Self::Connection> {
         Ok(ConnectionUnderTest {
             connection: self.connect.connect().await?,
-            store: self.store.clone(),
+            under_test: self.clone(),
         })
     }
 }
 
 /// One of them.
 #[derive(Clone)]
-pub(crate) struct ConnectionUnderTest<T> {
-    connection: T,
-    store: StoreUnderTest,
+pub(crate) struct ConnectionUnderTest<N: Connect> {
+    connection: N::Connection,
+    under_test: ConnectUnderTest<N>,
 }
 
-impl<T: ConnectionLike + Send> ConnectionLike for ConnectionUnderTest<T> {
+impl<N: Connect> ConnectionLike for ConnectionUnderTest<N> {
     fn req_packed_command<'a>(&'a mut self, cmd: &'a Cmd) -> RedisFuture<'a, Value> {
         Box::pin(async {
-            let replied = self.connection.req_packed_command(cmd).await;
+            let ConnectUnderTest { connect, store } = &self.under_test;
+            let replied = if store.dials_each() {
+                let mut connection = connect.connect().await?;
+                connection.req_packed_command(cmd).await
+            } else {
+                self.connection.req_packed_command(cmd).await
+            };
             let value = replied.and_then(Value::extract_error);
-            value.map_err(|error| self.store.error(error))
+            value.map_err(|error| store.error(error))
         })
     }
 

@@ -6,13 +6,13 @@ use super::{
     bug::Correct,
     bugs::{
         AmbientRandomness, AnchorsDoNotCatchUp, AnchorsUnsynced, AuditElsewhere, BatchCutInTwo,
-        CachedHeadKept, CopiedRecordBelieved, DiffInTwoScripts, EnvelopeEndKept,
+        CachedHeadKept, CopiedRecordBelieved, DialsEach, DiffInTwoScripts, EnvelopeEndKept,
         FenceInTwoCommands, FirstDiffKept, FirstPageKept, IdentityInherited, LockNotCompared,
-        LockTrusted, LostReply, NoAdmission, NoAppendId, NoTombstone, NothingObserved,
-        OpenNotApplied, OwnClockReveals, OwnClockRules, PatchedAppend, PatchedApply,
-        PlaintextInEnvelope, PurgeDropped, ReplacedNodeKept, ReplicaBelieved, ResentAsAnother,
-        RollbackAccepted, ScriptRunTwice, SnapshotBeforeVersion, UnfencedDeletes,
-        UnknownAcknowledged,
+        LockTrusted, LostReply, NewestFirst, NoAdmission, NoAppendId, NoQueueBytes, NoTombstone,
+        NothingObserved, OpenNotApplied, OwnClockReveals, OwnClockRules, PagesByCount,
+        PatchedAppend, PatchedApply, PlaintextInEnvelope, PurgeDropped, ReplacedNodeKept,
+        ReplicaBelieved, ResentAsAnother, RollbackAccepted, ScriptRunTwice, SnapshotBeforeVersion,
+        UnfencedDeletes, UnknownAcknowledged,
     },
     patch::StalePatch,
 };
@@ -181,6 +181,24 @@ planted_bugs! { $
             VAULT(options);
             options.load = Some(1000);
         } => NoAdmission = NoAdmission;
+    NoQueueBytes "no_queue_bytes": "callers may bring any number of bytes while they wait",
+        |options| options.load = Some(1000)
+        => NoQueueBytes = NoQueueBytes;
+    NewestFirst "newest_first": "of the callers that wait, the one that came last is served first",
+        |options| {
+            AUDIT(options);
+            options.load = Some(1000);
+        } => NewestFirst = NewestFirst::default();
+    DialsEach "dials_each": "every command dials, rather than wait for the connection of another one",
+        |options| {
+            VAULT(options);
+            options.load = Some(1000);
+        } => DialsEach = DialsEach;
+    PagesByCount "pages_by_count": "pages of the chain have a number of records, whatever their size",
+        |options| {
+            AUDIT(options);
+            options.ops = 100;
+        } => PagesByCount = PagesByCount;
     ReceiptsByNumber "receipts_by_number": "receipts are kept by their number only, however many come in little time",
         |options| {
             VAULT(options);

@@ -119,6 +119,16 @@ impl StoreUnderTest {
         }
     }
 
+    /// How many bytes callers may bring while they wait, by what the world says.
+    pub(crate) fn queue_bytes(&self, given: usize) -> usize {
+        each!(&*self.0, bug => bug.queue_bytes(given))
+    }
+
+    /// Whether every command goes over a connection of its own.
+    pub(super) fn dials_each(&self) -> bool {
+        each!(&*self.0, bug => bug.dials_each())
+    }
+
     /// The keys of the vault.
     pub(crate) fn keys<P: CryptoProvider>(&self, provider: P) -> KeysUnderTest<P> {
         KeysUnderTest {

@@ -43,8 +43,9 @@ pub(crate) const TICK_MS: u64 = 5;
 pub(crate) const LONGEST_MS: u64 = 86_400_000;
 /// The most processes, and the most writers in one.
 const MAX_PROCESSES: usize = 100;
-/// The most bytes by which events are larger.
+/// The most bytes by which events are larger, and by which they are in worlds.
 const MAX_PADDING: usize = 1 << 20;
+const LARGE_PADDING: usize = MAX_PADDING - 1000;
 /// The most callers at once.
 const MAX_LOAD: usize = 10_000;
 
@@ -112,6 +113,9 @@ pub struct Knobs {
     /// The anchors of the chain, if there are any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub anchors: Option<AnchorKnobs>,
+    /// Bytes that callers may bring while they wait; 0: as many as in production.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub queue_bytes: usize,
 }
 
 /// Which replicas anchor the chain, each on a medium of its own, and how often.
@@ -194,6 +198,17 @@ impl Knobs {
                 _ => 0,
             }
         });
+        let sizes = &mut generator(seed, "sizes");
+        let padding = match sizes.random_range(0..400) {
+            0..4 => sizes.random_range(300_000..=LARGE_PADDING),
+            _ => [0, 0, 0, 0, 0, 0, 5000, 20_000][generator(seed, "padding").random_range(0..8)],
+        };
+        // About as many callers as wait, or fewer.
+        let queue_bytes = match load {
+            0 => 0,
+            _ if sizes.random_bool(0.5) => sizes.random_range(1 << 16..=1 << 20),
+            _ => 0,
+        };
         let mut vault = options.workload.has_vault().then(|| {
             // Two rounds a mutation.
             chaos *= 2;
@@ -247,8 +262,11 @@ impl Knobs {
             timeouts: (reply_timeout, reply_timeout),
             batch_records: [1, 2, 8, 256][rng.random_range(0..4)],
             queue_capacity: [2, 64, 4096][rng.random_range(0..3)],
-            padding: [0, 0, 0, 0, 0, 0, 5000, 20_000]
-                [generator(seed, "padding").random_range(0..8)],
+            padding: if load > 0 {
+                padding.min(20_000)
+            } else {
+                padding
+            },
             workload: options.workload,
             vault,
             quiet: faults.is_empty(),
@@ -257,6 +275,7 @@ impl Knobs {
             faults,
             load,
             anchors: anchoring,
+            queue_bytes,
         }
     }
 
@@ -456,6 +475,9 @@ impl fmt::Display for Knobs {
                 replicas.join(", "),
                 anchors.every
             )?;
+        }
+        if self.queue_bytes > 0 {
+            writeln!(f, "  callers may wait with {} bytes", self.queue_bytes)?;
         }
         if let Some(vault) = &self.vault {
             writeln!(f, "  vault: {vault}")?;

@@ -1,10 +1,10 @@
 //! Quality of service: how often callers are told *unknown*, and how often the store
 //! tries and conflicts, stays below ceilings.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use haechi_history::{
-    Function, Operation, Outcome,
+    Function, OpId, Operation, Outcome,
     check::{Invariant, Violation},
 };
 
@@ -34,6 +34,14 @@ const ENOUGH: u64 = 50;
 /// clock by which they are kept jumps: there an outcome can be impossible to find out.
 const ROUND_TRIPS: u64 = 12;
 const RECEIPTS: u64 = 200;
+
+/// Mutations of one process that are under way at a time, and a batch of its appends.
+const AT_ONCE: usize = 256;
+
+/// What the caller of a mutation takes at least while it waits.
+const CALLER_BYTES: usize = 1 << 10;
+/// What is on its way, in one batch, besides what waits.
+const IN_FLIGHT_BYTES: usize = 1 << 20;
 
 /// How many in a hundred operations may end unknown because of such faults. About
 /// twice the most that 5,000 seeds of the correct store had.
@@ -102,11 +110,96 @@ fn check_overload(report: &RunReport, knobs: &Knobs) -> Option<Violation> {
             format!("{lost} replies were given up without any fault"),
         );
     }
-    let late = late_append(report, knobs)?;
-    overload(
-        vec![late.id],
-        "an append ended after its deadline without any fault".to_owned(),
-    )
+    if let Some(late) = late_append(report, knobs) {
+        return overload(
+            vec![late.id],
+            "an append ended after its deadline without any fault".to_owned(),
+        );
+    }
+    let operations = report.history.operations();
+    if let Some((starved, later)) = starved(operations) {
+        return overload(
+            vec![starved],
+            format!("it was not applied in time, and {later} that began later were"),
+        );
+    }
+    let bytes = most_bytes(operations, knobs);
+    if knobs.queue_bytes > 0 && bytes > knobs.queue_bytes {
+        return overload(
+            Vec::new(),
+            format!(
+                "callers waited with {bytes} bytes; at most {} may",
+                knobs.queue_bytes
+            ),
+        );
+    }
+    None
+}
+
+/// An append or mutation that failed, and how many of the same process that began after it
+/// were applied before, if that is more than those that can be under way with it.
+fn starved(operations: &[Operation]) -> Option<(OpId, usize)> {
+    let mut of_callers = BTreeMap::<_, Vec<&Operation>>::new();
+    for operation in operations {
+        let is_write = matches!(operation.f, Function::Append | Function::Mutate);
+        // Who is refused at once does not wait.
+        if is_write && operation.end > operation.start {
+            let callers = of_callers.entry((operation.process, operation.f));
+            callers.or_default().push(operation);
+        }
+    }
+    for callers in of_callers.values() {
+        // When each that began later was applied, from the last one back.
+        let mut applied: Vec<u64> = Vec::new();
+        for operation in callers.iter().rev() {
+            match operation.outcome {
+                Outcome::Appended(_) | Outcome::Mutated(_) => {
+                    let place = applied.partition_point(|end| *end < operation.end);
+                    applied.insert(place, operation.end);
+                }
+                Outcome::Failed(_) => {
+                    let later = applied.partition_point(|end| *end < operation.end);
+                    if later > AT_ONCE {
+                        return Some((operation.id, later));
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+    None
+}
+
+/// The most bytes with which the callers of one process waited for appends, the batch on
+/// its way apart, or for mutations.
+fn most_bytes(operations: &[Operation], knobs: &Knobs) -> usize {
+    let mut changes = BTreeMap::<_, Vec<(u64, bool)>>::new();
+    for operation in operations {
+        if operation.end > operation.start {
+            let callers = changes.entry((operation.process, operation.f)).or_default();
+            callers.extend([(operation.start, true), (operation.end, false)]);
+        }
+    }
+    let mut most = 0;
+    for ((_, f), mut changes) in changes {
+        let (each, besides) = match f {
+            Function::Append => (knobs.padding, IN_FLIGHT_BYTES),
+            Function::Mutate => (CALLER_BYTES, 0),
+            _ => continue,
+        };
+        // Whoever leaves makes room for whoever comes.
+        changes.sort_unstable();
+        let mut waiting = 0_usize;
+        for (_, comes) in changes {
+            waiting = if comes {
+                waiting + 1
+            } else {
+                waiting.saturating_sub(1)
+            };
+            most = most.max((waiting * each).saturating_sub(besides));
+        }
+    }
+    most
 }
 
 /// An append that ended after its deadline.

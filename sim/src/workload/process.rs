@@ -58,12 +58,22 @@ impl<'a, H: Host> Process<'a, H> {
         generator(self.knobs.seed, &format!("{purpose} {}", self.name))
     }
 
+    /// How many bytes callers may bring while they wait, or else `usual`.
+    pub(super) fn queue_bytes(&self, usual: usize) -> usize {
+        let drawn = match self.knobs.queue_bytes {
+            0 => usual,
+            drawn => drawn,
+        };
+        self.store.queue_bytes(drawn)
+    }
+
     /// A builder with this process's inputs.
     pub(super) fn builder(&self) -> Builder<H::Clock, H::Entropy> {
         let mut config = AuditConfig::default();
         config.deadline = Duration::from_millis(self.knobs.deadline);
         config.queue_capacity = self.knobs.queue_capacity;
         config.batch_records = self.knobs.batch_records;
+        config.queue_bytes = self.queue_bytes(config.queue_bytes);
         Builder::new()
             .clock(self.clock.clone())
             .entropy(self.entropy.clone())

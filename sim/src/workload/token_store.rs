@@ -60,6 +60,7 @@ impl<'a, H: Host> TokenStoreActor<'a, H> {
         if !process.knobs.production_times {
             config.at_once = process.store.at_once(AT_ONCE);
         }
+        config.queue_bytes = process.queue_bytes(config.queue_bytes);
         config.foreign_lock_wait = Duration::from_millis(knobs.foreign_lock_wait);
         let tokens = TokenStore::new(
             RecordingStore::new(store, RecordAttempts(process.recorder.clone())),

@@ -24,7 +24,7 @@ use super::{
     clock::{EPOCH, PauseGate, SeededEntropy, SimClock, sleep},
     command_faults::CommandFaults,
     lock_watch::LockWatch,
-    net::{Power, SimConnect},
+    net::{Connections, Power, SimConnect},
     state,
 };
 use crate::{
@@ -35,6 +35,11 @@ use crate::{
 
 /// The largest reply about the end of a chain: a few hashes and a head.
 const END_BYTES: usize = 2000;
+/// The most bytes of the records in a page, but for one.
+const PAGE_BYTES: usize = 1 << 20;
+/// The most connections of a process at a time: one for each store, and twice as many
+/// while sinks are opened again.
+const MOST_CONNECTIONS: usize = 12;
 
 /// A handle on the world, for every task in it.
 #[derive(Clone)]
@@ -59,6 +64,7 @@ struct Inner {
 struct ProcessControl {
     gate: PauseGate,
     power: Power,
+    connections: Connections,
     skew: Arc<AtomicI64>,
     key_faults: KeyFaults,
     anchor_media: AnchorMedia,
@@ -74,6 +80,7 @@ impl ProcessControl {
         Self {
             gate: PauseGate::default(),
             power: Power::default(),
+            connections: Connections::default(),
             skew: Arc::default(),
             key_faults: KeyFaults::default(),
             anchor_media: AnchorMedia::new(medium),
@@ -225,9 +232,28 @@ impl WorldHandle {
         }
     }
 
-    /// A reply about the end of the chain has no records, whose size is not bounded.
+    /// Callers share connections.
+    pub(super) fn check_connections(&self) {
+        for (number, process) in self.0.processes.iter().enumerate() {
+            let most = process.connections.most();
+            if most > MOST_CONNECTIONS {
+                self.misused(format!("r{number} had {most} connections at a time"));
+            }
+        }
+    }
+
+    /// A reply about the end of the chain has no records, whose size is not bounded; a
+    /// page has one, or so many as are not large together.
     pub(super) fn check_size(&self, command: &Command, reply: &Reply) {
         let Reply::Array(parts) = reply else { return };
+        let sizes = parts.iter().map(|part| match part {
+            Reply::Bulk(text) => text.len(),
+            _ => 0,
+        });
+        let (all, largest) = (sizes.clone().sum::<usize>(), sizes.max().unwrap_or(0));
+        if all - largest > PAGE_BYTES {
+            self.misused(format!("a reply has {} records, {all} bytes", parts.len()));
+        }
         let is_end = |kind: &&str| parts.first() == Some(&Reply::text(kind));
         let Some(kind) = ["conflict", "tail"].iter().find(|kind| is_end(kind)) else {
             return;
@@ -360,6 +386,7 @@ impl Host for WorldHandle {
         SimConnect {
             gate: process.gate.clone(),
             power: process.power.clone(),
+            connections: process.connections.clone(),
         }
     }
 

@@ -168,6 +168,7 @@ pub fn carry_out(schedule: &Schedule, variant: Variant, capture: Capture) -> Wor
         world.run(&words).unwrap_or(Reply::Nil)
     };
     let faults = world.command_faults(|faults| faults.counts().clone());
+    world.check_connections();
     let closed = evaluate(&world, &mut query, &knobs, faults, stuck);
     let mut run = closed.report;
     let stale = stale.map(|stale| HarnessError::PlantedBug(stale.to_string()));

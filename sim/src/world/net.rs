@@ -32,6 +32,33 @@ pub(crate) const REDIS_PORT: u16 = 6379;
 pub(crate) struct SimConnect {
     pub(crate) gate: PauseGate,
     pub(crate) power: Power,
+    pub(crate) connections: Connections,
+}
+
+/// How many connections a process has, and the most that it had, at a time.
+#[derive(Clone, Default)]
+pub(crate) struct Connections(Arc<Mutex<(usize, usize)>>);
+
+impl Connections {
+    pub(crate) fn most(&self) -> usize {
+        self.0.lock().1
+    }
+
+    /// One that begins to open.
+    fn dial(&self) -> OpenConnection {
+        let (open, most) = &mut *self.0.lock();
+        *open += 1;
+        *most = (*most).max(*open);
+        OpenConnection(self.clone())
+    }
+}
+
+struct OpenConnection(Connections);
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        self.0.0.lock().0 -= 1;
+    }
 }
 
 /// Simulates a loss of power: the sockets of the process close without sending
@@ -70,6 +97,7 @@ impl Connect for SimConnect {
     type Connection = SimConnection;
 
     async fn connect(&self) -> RedisResult<SimConnection> {
+        let open = self.connections.dial();
         let stream = match TcpStream::connect((REDIS_HOST, REDIS_PORT)).await {
             Ok(stream) => stream,
             // turmoil refuses at once across a partition; a real partition
@@ -95,6 +123,7 @@ impl Connect for SimConnect {
         Ok(SimConnection {
             connection,
             _driver: Arc::new(AbortOnDrop(driver)),
+            _open: Arc::new(open),
         })
     }
 }
@@ -104,6 +133,7 @@ impl Connect for SimConnect {
 pub(crate) struct SimConnection {
     connection: MultiplexedConnection,
     _driver: Arc<AbortOnDrop>,
+    _open: Arc<OpenConnection>,
 }
 
 struct AbortOnDrop(AbortHandle);
