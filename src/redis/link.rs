@@ -125,12 +125,14 @@ impl<N: Connect, C: Clock> Link<N, C> {
     }
 
     /// A link with a connection of its own, which refuses nothing.
-    pub(super) fn another(&self) -> Self {
+    #[must_use]
+    pub fn another(&self) -> Self {
         Self::new(self.connect.clone(), self.clock.clone(), self.timeouts)
     }
 
     /// The timeouts.
-    pub(super) fn timeouts(&self) -> Timeouts {
+    #[must_use]
+    pub fn timeouts(&self) -> Timeouts {
         self.timeouts
     }
 

@@ -128,6 +128,17 @@ pub enum Durability {
     Replicas(u32),
 }
 
+impl Durability {
+    /// Whether it promises all that `least` does.
+    pub fn includes(self, least: Self) -> bool {
+        match (least, self) {
+            (Self::Memory, _) | (Self::Fsync, Self::Fsync) => true,
+            (Self::Replicas(least), Self::Replicas(count)) => count >= least,
+            _ => false,
+        }
+    }
+}
+
 impl From<Durability> for String {
     fn from(durability: Durability) -> Self {
         match durability {

@@ -134,6 +134,7 @@ impl WorldArgs {
             workload: self.workload,
             faults: self.faults.0.clone(),
             load: self.load,
+            ..WorldOptions::default()
         }
     }
 

@@ -7,7 +7,7 @@ use std::{
 };
 
 use haechi_store_redis::{
-    AppendError, AttemptError, ReadError,
+    AppendError, AttemptError, DurabilityStatus, ReadError,
     audit::{
         AnchorSink, Appended, AuditSink, Resolution,
         store::{AuditStore, Batch, Reply, Tail},
@@ -34,6 +34,10 @@ use redis::{Cmd, RedisError, Value};
 pub(super) trait Sends: Sync {
     /// Sends one command.
     fn send(&self, call: &Cmd) -> impl Future<Output = Result<Value, AttemptError>> + Send;
+
+    /// Sends one command on a new connection, with the time that writes wait for
+    /// replicas and disk as its last argument.
+    fn send_anew(&self, wait: Cmd) -> impl Future<Output = Result<Value, AttemptError>> + Send;
 
     /// Runs a script, which is loaded first where it is not yet.
     fn run(
@@ -62,6 +66,13 @@ macro_rules! over_redis {
         impl<N: Connect, C: Clock, E: Entropy> Sends for $store<N, C, E> {
             fn send(&self, call: &Cmd) -> impl Future<Output = Result<Value, AttemptError>> + Send {
                 self.link().send(call)
+            }
+
+            async fn send_anew(&self, mut wait: Cmd) -> Result<Value, AttemptError> {
+                let link = self.link().another();
+                let patience = link.timeouts().durability.as_millis();
+                wait.arg(u64::try_from(patience).unwrap_or(u64::MAX));
+                link.send(&wait).await
             }
 
             fn run(
@@ -121,6 +132,15 @@ pub(super) trait PlantedBug: Send + Sync + 'static {
         end: u64,
     ) -> impl Future<Output = Result<Vec<Vec<u8>>, ReadError>> + Send {
         next.read(start, end)
+    }
+
+    /// Makes sure that a record is as durable as asked.
+    fn confirm<S: RedisAudit>(
+        &self,
+        next: &S,
+        position: Position,
+    ) -> impl Future<Output = Result<DurabilityStatus, AttemptError>> + Send {
+        next.confirm(position)
     }
 
     /// Records an event, on the callers' side of the sink.
@@ -232,6 +252,15 @@ pub(super) trait PlantedBug: Send + Sync + 'static {
         count: usize,
     ) -> impl Future<Output = Result<Page, AttemptError>> + Send {
         next.scan(cursor, count)
+    }
+
+    /// Makes sure that mutations are as durable as asked.
+    fn confirm_mutations<S: RedisVault>(
+        &self,
+        next: &S,
+        mutations: &[MutationId],
+    ) -> impl Future<Output = Result<Vec<DurabilityStatus>, AttemptError>> + Send {
+        next.confirm(mutations)
     }
 
     /// Whether what a caller has begun goes on when it has left.

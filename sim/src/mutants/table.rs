@@ -11,8 +11,8 @@ use super::{
         LockTrusted, LostReply, NewestFirst, NoAdmission, NoAppendId, NoQueueBytes, NoTombstone,
         NothingObserved, OpenNotApplied, OwnClockReveals, OwnClockRules, PagesByCount,
         PatchedAppend, PatchedApply, PlaintextInEnvelope, PurgeDropped, ReplacedNodeKept,
-        ReplicaBelieved, ResentAsAnother, RollbackAccepted, ScriptRunTwice, SnapshotBeforeVersion,
-        UnfencedDeletes, UnknownAcknowledged,
+        ReplicaBelieved, ResentAsAnother, RollbackAccepted, ScriptRunTwice, ShortfallIgnored,
+        SnapshotBeforeVersion, UnfencedDeletes, UnknownAcknowledged, WaitOnNewConnection,
     },
     patch::StalePatch,
 };
@@ -96,6 +96,14 @@ macro_rules! planted_bugs {
 
 const AUDIT: Worlds = |options| options.workload = Workload::Audit;
 const VAULT: Worlds = |options| options.workload = Workload::Vault;
+/// The faults that an acknowledgement can promise to survive.
+const DURABLE: Worlds = |options| {
+    options.faults = vec![
+        LossFault::UnsyncedTailLost.into(),
+        LossFault::LaggingReplicaPromoted.into(),
+        LossFault::SplitBrain.into(),
+    ];
+};
 
 /// Where a passage of the Lua is left out of what it decides.
 const NEVER: &str = "if false then";
@@ -175,6 +183,11 @@ planted_bugs! { $
             AUDIT(options);
             options.faults = FaultClass::DataLoss.kinds().collect();
         } => RollbackAccepted = RollbackAccepted::where_regrown();
+
+    WaitOnNewConnection "wait_on_new_connection": "WAIT and WAITAOF are sent on a connection that has written nothing",
+        DURABLE => WaitOnNewConnection = WaitOnNewConnection;
+    ShortfallIgnored "shortfall_ignored": "what WAIT and WAITAOF answer is not compared with what was asked for",
+        DURABLE => ShortfallIgnored = ShortfallIgnored;
 
     NoAdmission "no_admission": "a vault sends all that its callers ask for at once",
         |options| {

@@ -4,7 +4,7 @@
 use std::{io, sync::Arc, time::SystemTime};
 
 use haechi_store_redis::{
-    AppendError, AttemptError, Builder, OpenError, ReadError,
+    AppendError, AttemptError, Builder, DurabilityStatus, OpenError, ReadError,
     audit::{
         AnchorSink, Appended, AuditSink, Resolution,
         store::{Batch, Reply, Tail},
@@ -186,6 +186,14 @@ impl<S: RedisAudit> AuditHooks<S> for StoreUnderTest {
         each!(&*self.0, bug => bug.read(next, start, end).await)
     }
 
+    async fn confirm(
+        &self,
+        next: &S,
+        position: Position,
+    ) -> Result<DurabilityStatus, AttemptError> {
+        each!(&*self.0, bug => bug.confirm(next, position).await)
+    }
+
     async fn lease(&self, next: &S) -> S::Lease {
         loop {
             let lease = next.lease().await;
@@ -239,6 +247,14 @@ impl<S: RedisVault> VaultHooks<S> for StoreUnderTest {
 
     async fn scan(&self, next: &S, cursor: u64, count: usize) -> Result<Page, AttemptError> {
         each!(&*self.0, bug => bug.scan(next, cursor, count).await)
+    }
+
+    async fn confirm(
+        &self,
+        next: &S,
+        mutations: &[MutationId],
+    ) -> Result<Vec<DurabilityStatus>, AttemptError> {
+        each!(&*self.0, bug => bug.confirm_mutations(next, mutations).await)
     }
 
     async fn lease(&self, next: &S) -> S::Lease {

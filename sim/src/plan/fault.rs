@@ -752,14 +752,18 @@ impl Fault {
         drawn.sort_by_key(|fault| fault.at);
         // What is mended after such a fault could be lost in its turn, which no history
         // tells.
-        let strikes_keys = |fault: &Self| match fault.kind {
-            FaultKind::LossFault(kind) => kind.strikes_keys(),
-            _ => false,
-        };
-        if drawn.first().is_some_and(strikes_keys) {
+        if drawn.first().is_some_and(Self::strikes_keys) {
             drawn.truncate(1);
         }
         drawn
+    }
+
+    /// Whether it takes some of the keys, and leaves the others as they are.
+    pub(crate) fn strikes_keys(&self) -> bool {
+        match self.kind {
+            FaultKind::LossFault(kind) => kind.strikes_keys(),
+            _ => false,
+        }
     }
 
     /// How long so many bytes take through a limited bandwidth.

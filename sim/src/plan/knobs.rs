@@ -2,11 +2,14 @@
 
 use std::{fmt, num::NonZeroU64, time::Duration};
 
-use haechi_store_redis::redis::{LockPolicy, LockTimes, Timeouts};
+use haechi_store_redis::{
+    Durability,
+    redis::{LockPolicy, LockTimes, Timeouts},
+};
 use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
 
-use super::{Fault, FaultKind, Scale, VaultKnobs, Workload, generator};
+use super::{DurabilityKnobs, Fault, FaultKind, Scale, VaultKnobs, Workload, generator};
 
 /// What the caller decides; the seed decides the rest.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +24,8 @@ pub struct WorldOptions {
     pub faults: Vec<FaultKind>,
     /// Callers that the first replica has at once at its begin; drawn if not given.
     pub load: Option<usize>,
+    /// Whether some worlds ask for more durability than the primary's memory.
+    pub durability: bool,
 }
 
 impl Default for WorldOptions {
@@ -31,6 +36,7 @@ impl Default for WorldOptions {
             workload: Workload::default(),
             faults: FaultKind::all().collect(),
             load: None,
+            durability: true,
         }
     }
 }
@@ -95,6 +101,9 @@ pub struct Knobs {
     pub workload: Workload,
     /// The vault, if there is one.
     pub vault: Option<VaultKnobs>,
+    /// What acknowledgements promise, if more than the primary's memory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub durability: Option<DurabilityKnobs>,
     /// Whether there are no faults, so that foreign writers have to make
     /// progress.
     pub quiet: bool,
@@ -237,6 +246,11 @@ impl Knobs {
         if let Some(vault) = vault.as_mut().filter(|_| !losses.is_empty()) {
             vault.keep_all_receipts();
         }
+        // What waits for replicas is not load alone. No level survives the loss of single
+        // keys; and of writes that wait, more are under way then than a checker can order.
+        let can_wait = options.durability && load == 0 && !losses.iter().any(Fault::strikes_keys);
+        let durability =
+            DurabilityKnobs::draw(&mut rng_of("durability"), production_times).filter(|_| can_wait);
         let anchors = &mut generator(seed, "anchors");
         let has_chain = options.workload.has_chain();
         let drawn = has_chain.then(|| AnchorKnobs::draw(anchors, replicas));
@@ -269,6 +283,7 @@ impl Knobs {
             },
             workload: options.workload,
             vault,
+            durability,
             quiet: faults.is_empty(),
             settles: true,
             chaos,
@@ -346,6 +361,10 @@ impl Knobs {
         if let Some((_, why)) = wrong.into_iter().find(|(is_wrong, _)| *is_wrong) {
             return Err(why.to_owned());
         }
+        let durability = self.durability.as_ref();
+        if let Some(why) = durability.and_then(DurabilityKnobs::wrong) {
+            return Err(why.to_owned());
+        }
         let times = [
             self.deadline,
             self.latency.1,
@@ -354,10 +373,12 @@ impl Knobs {
         ];
         let lock = self.lock.map(|(ttl, wait, retry)| [ttl, wait, retry]);
         let vault_times = vault.map(|vault| [vault.deadline, vault.foreign_lock_wait]);
+        let durability_times = durability.map(|asked| [asked.delay, asked.patience]);
         let mut times = times
             .into_iter()
             .chain(lock.into_iter().flatten())
             .chain(vault_times.into_iter().flatten())
+            .chain(durability_times.into_iter().flatten())
             .chain(self.faults.iter().flat_map(|fault| [fault.at, fault.lasts]));
         let deadline = vault.map_or(self.deadline, |vault| vault.deadline.min(self.deadline));
         if deadline == 0 || self.timeouts.0 == 0 || self.timeouts.1 == 0 {
@@ -408,11 +429,22 @@ impl Knobs {
         LockPolicy::Always(times)
     }
 
+    /// The durability in the store's own terms, whose text is the same.
+    pub(crate) fn store_durability(&self) -> Durability {
+        let level = self.durability.map(|asked| asked.level.to_string());
+        level
+            .and_then(|level| level.parse().ok())
+            .unwrap_or_default()
+    }
+
     /// The timeouts in the store's own terms.
     pub(crate) fn store_timeouts(&self) -> Timeouts {
         let mut timeouts = Timeouts::default();
         timeouts.connect = Duration::from_millis(self.timeouts.0);
         timeouts.reply = Duration::from_millis(self.timeouts.1);
+        if let Some(asked) = &self.durability {
+            timeouts.durability = Duration::from_millis(asked.patience);
+        }
         timeouts
     }
 }
@@ -478,6 +510,9 @@ impl fmt::Display for Knobs {
         }
         if self.queue_bytes > 0 {
             writeln!(f, "  callers may wait with {} bytes", self.queue_bytes)?;
+        }
+        if let Some(durability) = &self.durability {
+            writeln!(f, "  durability {durability}")?;
         }
         if let Some(vault) = &self.vault {
             writeln!(f, "  vault: {vault}")?;

@@ -2,6 +2,7 @@
 //! every process, all drawn from a seed or read from a file.
 
 mod document;
+mod durability_knobs;
 mod fault;
 mod knobs;
 mod operation;
@@ -10,6 +11,7 @@ mod seeded;
 mod vault_knobs;
 
 pub use document::{Document, Unreadable};
+pub use durability_knobs::DurabilityKnobs;
 pub use fault::{
     CommandFault, Fault, FaultClass, FaultKind, LinkFault, LockFault, LossFault, Needs,
     ProcessFault, ServerFault,

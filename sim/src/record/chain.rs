@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use haechi_store_redis::{
-    AppendError,
+    AppendError, DurabilityStatus,
     audit::{Appended, AuditStats},
     chain::{AppendId, Position},
     vault::VaultStats,
@@ -18,7 +18,7 @@ use super::{
 };
 use crate::plan::FaultKind;
 use haechi_history::{
-    Appended as AppendedAt, ChainRead, FinalState, Function, OpId, Outcome, Text,
+    Appended as AppendedAt, ChainRead, Durability, FinalState, Function, OpId, Outcome, Text,
 };
 
 impl RunRecorder {
@@ -71,7 +71,7 @@ impl RunRecorder {
                 let appended = Outcome::Appended(AppendedAt {
                     sequence,
                     event_hash: event_hash.as_str().into(),
-                    durability: None,
+                    durability: self.promised(&appended.durability),
                 });
                 self.end(replica, op, appended, None, || {
                     format!("{process} op {op} ok at {sequence} {event_hash}")
@@ -95,6 +95,16 @@ impl RunRecorder {
                 });
             }
         }
+    }
+
+    /// What an acknowledgement with this status promises: what was asked for, or that it
+    /// is applied. `None` where nothing was asked for.
+    pub(crate) fn promised(&self, status: &DurabilityStatus) -> Option<Durability> {
+        let asked = self.log().durability?;
+        Some(match status {
+            DurabilityStatus::AsAsked => asked,
+            DurabilityStatus::NotYet(_) => Durability::Memory,
+        })
     }
 
     /// A read of the whole chain ends.

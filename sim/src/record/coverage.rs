@@ -7,16 +7,17 @@ use std::{
     sync::LazyLock,
 };
 
-use haechi_history::{Function, History, OpId, Outcome};
+use bytes::Bytes;
+use haechi_history::{Durability, Function, History, OpId, Outcome};
 use haechi_store_redis::{
     audit::AuditStats,
-    redis::script::{RELEASE, Script},
+    redis::script::{CONFIRM, RELEASE, Script, VAULT_CONFIRM},
     vault::VaultStats,
 };
 use redis_sim::{Command, Reply};
 use strum::{IntoStaticStr, VariantArray};
 
-use crate::plan::{FaultClass, FaultKind, WorldOptions};
+use crate::plan::{FaultClass, FaultKind, WorldOptions, fnv1a};
 
 /// How an operation ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, IntoStaticStr, VariantArray)]
@@ -66,6 +67,12 @@ pub enum Situation {
     MissingAnchorWrittenLater,
     /// Anchors follow a line of which a crash or a full medium has left a part.
     AnchorAfterTornLine,
+    /// A fault took data, and nothing whose acknowledgement promised more.
+    DurableWritesKept,
+    /// A write was acknowledged as applied, but not as durable as asked.
+    NotYetDurable,
+    /// A write was to be confirmed, and was asked for again on another connection.
+    ConfirmedAfterReconnect,
 }
 
 /// A coverage mark.
@@ -154,6 +161,9 @@ impl Mark {
             | Situation::AnchorAfterTornLine => {
                 options.workload.has_chain() && has(FaultClass::Replica)
             }
+            Situation::DurableWritesKept => options.durability && has(FaultClass::DataLoss),
+            Situation::NotYetDurable => options.durability && has(FaultClass::Network),
+            Situation::ConfirmedAfterReconnect => options.durability && has(FaultClass::Network),
         }
     }
 }
@@ -183,20 +193,40 @@ pub(crate) struct CoverageRecorder {
     marks: Marks,
     /// When each fault struck, in nanoseconds.
     strikes: BTreeMap<FaultKind, Vec<u64>>,
+    /// On which connection each replica confirmed which writes last.
+    confirmed: BTreeMap<(usize, u64), u64>,
 }
 
-static RELEASE_CALL: LazyLock<Vec<u8>> = LazyLock::new(|| {
-    let call = Script::new(RELEASE).call(&[]);
+static RELEASE_CALL: LazyLock<Vec<u8>> = LazyLock::new(|| sha1(RELEASE));
+static CONFIRM_CALLS: LazyLock<[Vec<u8>; 2]> = LazyLock::new(|| [CONFIRM, VAULT_CONFIRM].map(sha1));
+
+/// What EVALSHA names this script by.
+fn sha1(text: &'static str) -> Vec<u8> {
+    let call = Script::new(text).call(&[]);
     let sha1 = call.args_iter().nth(1);
     match sha1 {
         Some(redis::Arg::Simple(sha1)) => sha1.to_vec(),
         _ => Vec::new(),
     }
-});
+}
 
 impl CoverageRecorder {
     pub(crate) fn struck(&mut self, kind: FaultKind, now: u64) {
         self.strikes.entry(kind).or_default().push(now);
+    }
+
+    /// A command of a replica arrives on a connection.
+    pub(crate) fn arrives(&mut self, replica: usize, connection: u64, command: &Command) {
+        let words = command.words();
+        let is_confirm = |sha1: &Bytes| CONFIRM_CALLS.iter().any(|call| **sha1 == **call);
+        if !command.is("EVALSHA") || !words.get(1).is_some_and(is_confirm) {
+            return;
+        }
+        let writes = (replica, fnv1a(&words.concat()));
+        let before = self.confirmed.insert(writes, connection);
+        if before.is_some_and(|before| before != connection) {
+            self.met(Situation::ConfirmedAfterReconnect);
+        }
     }
 
     /// A command ran; `late` if it was delayed by a fault.
@@ -253,6 +283,12 @@ impl CoverageRecorder {
         for situation in situations {
             self.met(*situation);
         }
+        if stats.not_yet_durable + vault_stats.not_yet_durable > 0 {
+            self.met(Situation::NotYetDurable);
+        }
+        if keeps_durable_writes(history) {
+            self.met(Situation::DurableWritesKept);
+        }
         for operation in history.operations() {
             let ending = match operation.outcome {
                 Outcome::Unknown(_) => Ending::Unknown,
@@ -277,4 +313,24 @@ impl CoverageRecorder {
         }
         self.marks
     }
+}
+
+/// Whether a loss took something after an acknowledgement that promises to survive it;
+/// that it took what was acknowledged so would be a violation.
+fn keeps_durable_writes(history: &History) -> bool {
+    let acknowledged = |operation: &haechi_history::Operation| match &operation.outcome {
+        Outcome::Appended(appended) => appended.durability,
+        Outcome::Mutated(mutation) => mutation.durability,
+        _ => None,
+    };
+    history.losses().iter().any(|loss| {
+        let covers = |durability: Durability| {
+            let covered_by = loss.covered_by.iter().flatten();
+            durability != Durability::Memory
+                && covered_by.copied().any(|least| durability.includes(least))
+        };
+        history.operations().iter().any(|operation| {
+            operation.end <= loss.time && acknowledged(operation).is_some_and(covers)
+        })
+    })
 }

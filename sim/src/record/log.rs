@@ -5,7 +5,9 @@ use std::{
     time::Duration,
 };
 
-use haechi_history::{Audit, Function, History, Malformed, OpId, Outcome, Recorder, Text};
+use haechi_history::{
+    Audit, Durability, Function, History, Malformed, OpId, Outcome, Recorder, Text,
+};
 use haechi_store_redis::{
     Handle,
     audit::AuditStats,
@@ -76,6 +78,8 @@ pub(crate) struct Log {
     pub(super) outcomes: Outcomes,
     pub(super) vault_outcomes: Outcomes,
     pub(super) healed: bool,
+    /// What callers ask for, if it is more than the primary's memory.
+    pub(crate) durability: Option<Durability>,
     /// The first event that the history rejected.
     pub(super) malformed: Option<Malformed>,
     events: u64,
@@ -153,6 +157,7 @@ impl Log {
             outcomes: Outcomes::default(),
             vault_outcomes: Outcomes::default(),
             healed: false,
+            durability: None,
             malformed: None,
             events: 0,
             observer: None,

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use haechi_store_redis::{
-    Corrupt, ReadError,
+    Corrupt, DurabilityStatus, ReadError,
     test_util::MemoryChain,
     vault::{Done, MutateError, store::Attempt},
 };
@@ -16,12 +16,12 @@ use super::{
     recorder::RunRecorder,
 };
 use crate::plan::fnv1a;
-use haechi_history::{Function, Malformed, Mutation, OpId, Outcome, Text, VaultRead};
+use haechi_history::{Durability, Function, Malformed, Mutation, OpId, Outcome, Text, VaultRead};
 
 /// How a call that changes tokens ended.
 pub(crate) enum Ended<'a> {
-    /// Applied, and what made this version.
-    Done(u64),
+    /// Applied, and what made this version; what its acknowledgement promises.
+    Done(u64, Option<Durability>),
     /// Nothing was written, after this was read.
     Idle(Values),
     /// Not applied.
@@ -71,7 +71,8 @@ impl RunRecorder {
                 .map(|trace| (trace.replica, trace.process.clone()))
         };
         if let (Some(call), Some((replica, process))) = (call, next) {
-            self.end_applied(call, None);
+            // What it was told meanwhile is not known.
+            self.end_applied(call, None, None);
             if let Some(op) = self.invoke(replica, &process, Function::Mutate, None) {
                 let mut log = self.log();
                 if let Some(f) = log.called.get(&call).copied() {
@@ -86,7 +87,7 @@ impl RunRecorder {
 
     /// Ends the current operation of a call as applied, at the version returned
     /// to the caller or else the recorded one.
-    fn end_applied(&self, call: OpId, version: Option<u64>) {
+    fn end_applied(&self, call: OpId, version: Option<u64>, durability: Option<Durability>) {
         let mut log = self.log();
         let Some(trace) = log.calls.remove(&call) else {
             return;
@@ -101,6 +102,7 @@ impl RunRecorder {
         match applied {
             Some(mut mutation) => {
                 mutation.version = version.or(mutation.version);
+                mutation.durability = durability;
                 let line = format!(
                     "{process} op {op} ok at version {}:{}",
                     mutation.version.unwrap_or_default(),
@@ -119,8 +121,8 @@ impl RunRecorder {
 
     /// A call ends.
     pub(crate) fn end_call(&self, call: OpId, ended: Ended<'_>) {
-        if let Ended::Done(version) = ended {
-            self.end_applied(call, Some(version));
+        if let Ended::Done(version, durability) = ended {
+            self.end_applied(call, Some(version), durability);
             self.log().calls.remove(&call);
             return;
         }
@@ -135,7 +137,7 @@ impl RunRecorder {
         drop(log);
         let (replica, process, op) = (trace.replica, trace.process.as_str(), trace.op);
         match ended {
-            Ended::Done(_) => {}
+            Ended::Done(..) => {}
             Ended::Idle(seen) => {
                 let seen = Mutation {
                     reads: seen
@@ -176,7 +178,7 @@ impl RunRecorder {
         let error = match outcome {
             Ok(done) => {
                 let ended = match done.version {
-                    Some(version) => Ended::Done(version.get()),
+                    Some(version) => Ended::Done(version.get(), self.promised(&done.durability)),
                     None => Ended::Idle(done.output),
                 };
                 return self.end_call(call, ended);
@@ -199,7 +201,12 @@ impl RunRecorder {
 
     /// A call of the `TokenVault` ends, with the last mutation that it applied,
     /// if any.
-    pub(crate) fn end_vault_call(&self, process: &str, call: OpId, ended: Result<(), Failure>) {
+    pub(crate) fn end_vault_call(
+        &self,
+        process: &str,
+        call: OpId,
+        ended: Result<DurabilityStatus, Failure>,
+    ) {
         if let Err(Failure {
             corrupt: Some(corrupt),
             ..
@@ -217,11 +224,13 @@ impl RunRecorder {
             trace.is_some_and(|trace| trace.applied().is_some())
         };
         match ended {
-            _ if has_applied => {
-                self.end_applied(call, None);
+            ended if has_applied => {
+                let status = ended.ok();
+                let durability = status.and_then(|status| self.promised(&status));
+                self.end_applied(call, None, durability);
                 self.log().calls.remove(&call);
             }
-            Ok(()) => self.end_call(call, Ended::Idle(Vec::new())),
+            Ok(_) => self.end_call(call, Ended::Idle(Vec::new())),
             Err(failure) if failure.is_unknown => {
                 self.end_call(call, Ended::Unknown(&failure.error));
             }

@@ -133,6 +133,7 @@ fn world(options: &Options) -> WorldOptions {
         ops: MAX_OPS,
         workload: options.workload,
         load: Some(0),
+        durability: false,
         ..WorldOptions::default()
     }
 }

@@ -79,6 +79,7 @@ impl<'a, H: Host> Process<'a, H> {
             .entropy(self.entropy.clone())
             .lock(self.knobs.lock_policy())
             .timeouts(self.knobs.store_timeouts())
+            .durability(self.knobs.store_durability())
             .audit_config(config)
     }
 

@@ -3,7 +3,7 @@
 
 use haechi_history::{Function, OpId};
 use haechi_store_redis::{
-    AppendError, Corrupt, ReadError,
+    AppendError, Corrupt, DurabilityStatus, ReadError,
     crypto::DecryptError,
     vault::{
         Details, DetokenizeError, MutateError, PurgeError, Refusal, RevealError, TokenizeError,
@@ -42,14 +42,14 @@ impl<'a, H: Host> TokenVaultActor<'a, H> {
         call: OpId,
         is_random: bool,
         number: usize,
-    ) -> Result<(), Failure> {
+    ) -> Result<DurabilityStatus, Failure> {
         let (token_type, plaintext) = if is_random {
             (random(), format!("{PLAINTEXT}{call}"))
         } else {
             (deterministic(), format!("{PLAINTEXT}{number}@example.org"))
         };
         let Some(token_type) = token_type else {
-            return Ok(());
+            return Ok(DurabilityStatus::AsAsked);
         };
         let vault = self.client.vault();
         let made = vault.tokenize(&token_type, &plaintext, Details::default());
@@ -59,7 +59,7 @@ impl<'a, H: Host> TokenVaultActor<'a, H> {
                 let recorder = self.process.recorder;
                 recorder.accessed(call, Function::Tokenize, vec![value]);
                 self.client.learn(made.token);
-                Ok(())
+                Ok(made.durability)
             }
             Err(error) => Err(Failure {
                 is_unknown: matches!(error, TokenizeError::Unknown(_)),
@@ -73,16 +73,20 @@ impl<'a, H: Host> TokenVaultActor<'a, H> {
     }
 
     /// Reveals a token that this process created.
-    pub(super) async fn reveal(&self, call: OpId, number: usize) -> Result<(), Failure> {
+    pub(super) async fn reveal(
+        &self,
+        call: OpId,
+        number: usize,
+    ) -> Result<DurabilityStatus, Failure> {
         let Some(token) = self.client.known(1 + number).pop() else {
-            return Ok(());
+            return Ok(DurabilityStatus::AsAsked);
         };
         let recorder = self.process.recorder;
         match self.client.vault().reveal(token.as_str(), None).await {
             Ok(revealed) => {
                 let value = (token.to_string(), hash(revealed.expose()));
                 recorder.accessed(call, Function::Reveal, vec![value]);
-                Ok(())
+                Ok(DurabilityStatus::AsAsked)
             }
             Err(error) => {
                 let is_down = matches!(
@@ -112,7 +116,7 @@ impl<'a, H: Host> TokenVaultActor<'a, H> {
     }
 
     /// Restores the latest tokens that this process created.
-    pub(super) async fn detokenize(&self, call: OpId) -> Result<(), Failure> {
+    pub(super) async fn detokenize(&self, call: OpId) -> Result<DurabilityStatus, Failure> {
         let known = self.client.known(40);
         let names: Vec<String> = known.iter().map(ToString::to_string).collect();
         match self.client.vault().detokenize(&names).await {
@@ -123,7 +127,7 @@ impl<'a, H: Host> TokenVaultActor<'a, H> {
                 });
                 let recorder = self.process.recorder;
                 recorder.accessed(call, Function::Detokenize, values.collect());
-                Ok(())
+                Ok(DurabilityStatus::AsAsked)
             }
             Err(error) => Err(Failure {
                 is_unknown: false,
@@ -147,18 +151,24 @@ impl<'a, H: Host> TokenVaultActor<'a, H> {
     }
 
     /// Purges a token that this process created.
-    pub(super) async fn purge(&self, call: OpId, number: usize) -> Result<(), Failure> {
+    pub(super) async fn purge(
+        &self,
+        call: OpId,
+        number: usize,
+    ) -> Result<DurabilityStatus, Failure> {
         let Some(token) = self.client.known(1 + number).pop() else {
-            return Ok(());
+            return Ok(DurabilityStatus::AsAsked);
         };
         self.process.recorder.purges(call, Function::Purge);
-        purged(self.client.vault().purge(token.as_str()).await)
+        let purged = self.client.vault().purge(token.as_str()).await;
+        ended(purged.map(|purged| purged.durability))
     }
 
     /// Purges all expired tokens.
-    pub(super) async fn purge_expired(&self, call: OpId) -> Result<(), Failure> {
+    pub(super) async fn purge_expired(&self, call: OpId) -> Result<DurabilityStatus, Failure> {
         self.process.recorder.purges(call, Function::PurgeExpired);
-        purged(self.client.vault().purge_expired().await)
+        let purged = self.client.vault().purge_expired().await;
+        ended(purged.map(|purged| purged.durability))
     }
 }
 
@@ -220,7 +230,7 @@ impl<H: Host> TokenVaultActor<'_, H> {
                 TokenVaultOperation::Detokenize => self.detokenize(call).await,
                 TokenVaultOperation::Purge { number } => self.purge(call, *number).await,
                 TokenVaultOperation::PurgeExpired => self.purge_expired(call).await,
-                TokenVaultOperation::Reopen { .. } => Ok(()),
+                TokenVaultOperation::Reopen { .. } => Ok(DurabilityStatus::AsAsked),
             }
         };
         let ended = CALL.scope(call, Box::pin(act)).await;
@@ -231,9 +241,9 @@ impl<H: Host> TokenVaultActor<'_, H> {
     }
 }
 
-fn purged<T>(outcome: Result<T, PurgeError>) -> Result<(), Failure> {
+fn ended(outcome: Result<DurabilityStatus, PurgeError>) -> Result<DurabilityStatus, Failure> {
     match outcome {
-        Ok(_) => Ok(()),
+        Ok(durability) => Ok(durability),
         Err(error) => Err(Failure {
             is_unknown: matches!(
                 error,

@@ -78,9 +78,11 @@ impl Gate for FaultGate {
 
     fn before(&mut self, _: ConnId, command: &Command) -> Before {
         let now = u64::try_from(self.world.now().as_millis()).unwrap_or(u64::MAX);
-        let verdict = self
-            .world
-            .command_faults(|faults| faults.arrival(self.replica, self.connection, command, now));
+        let (replica, connection) = (self.replica, self.connection);
+        let verdict = self.world.command_faults(|faults| {
+            faults.coverage.arrives(replica, connection, command);
+            faults.arrival(replica, connection, command, now)
+        });
         self.late = matches!(verdict, Before::Delay(_));
         if verdict != Before::Run {
             self.trace(command, &format!("{verdict:?}"));

@@ -40,7 +40,8 @@ impl StoreKeys {
             | LossFault::CrashWithoutAof
             | LossFault::SnapshotRestored
             | LossFault::LaggingReplicaPromoted => {
-                redis.restore(if amount == 0 { &empty } else { older });
+                let has_none = kind == LossFault::CrashWithoutAof && amount == 0;
+                redis.restore(if has_none { &empty } else { older });
                 redis.restart();
             }
             LossFault::Flushall => redis.restore(&empty),
@@ -74,7 +75,11 @@ impl StoreKeys {
         loss.fault = fault.kind.name().into();
         loss.key_by_key = kind.strikes_keys();
         // Of no other fault an acknowledgement can promise that it is survived.
-        let covered_by = (kind == LossFault::UnsyncedTailLost).then_some(Durability::Fsync);
+        let covered_by = match kind {
+            LossFault::UnsyncedTailLost => Some(Durability::Fsync),
+            LossFault::LaggingReplicaPromoted => all_replicas(world),
+            _ => None,
+        };
         loss.covered_by = Some(covered_by.into_iter().collect());
         if has_taken(&loss) {
             world.lost(loss, &had);
@@ -92,6 +97,11 @@ impl StoreKeys {
         // Commands under way have gone to the one that will be demoted: they are lost,
         // and do not run at the promoted one.
         world.with_redis(redis_sim::Redis::restart);
+        // One replica was promoted; the others stay with the one that will be demoted.
+        if let Some(replicas) = world.redis_replicas() {
+            world.with_redis(|redis| world.set_replicas(redis, 0));
+            world.set_replicas(&mut lock(&demoted), replicas.saturating_sub(1));
+        }
         world.command_faults(CommandFaults::cut_all);
         for process in &processes {
             world.connect_to_demoted(*process, Some(demoted.clone()));
@@ -107,6 +117,11 @@ impl StoreKeys {
 
     /// One of two primaries is demoted: what it was given alone is lost.
     pub(super) fn unite(&self, world: &WorldHandle, two: &TwoPrimaries) {
+        // What waits there is told.
+        lock(&two.demoted).modes().readonly = true;
+        if let Some(replicas) = world.redis_replicas() {
+            world.with_redis(|redis| world.set_replicas(redis, replicas));
+        }
         for process in &two.processes {
             world.connect_to_demoted(*process, None);
         }
@@ -115,7 +130,7 @@ impl StoreKeys {
         let mut loss = had.lost(&has);
         loss.tokens.clear();
         loss.fault = two.fault.kind.name().into();
-        loss.covered_by = Some(Vec::new());
+        loss.covered_by = Some(all_replicas(world).into_iter().collect());
         let names = two
             .processes
             .iter()
@@ -154,4 +169,10 @@ impl TwoPrimaries {
     pub(super) fn is_of(&self, fault: Fault) -> bool {
         self.fault == fault
     }
+}
+
+/// What survives the loss of the primary, whichever of its replicas is promoted.
+fn all_replicas(world: &WorldHandle) -> Option<Durability> {
+    let count = u32::try_from(world.redis_replicas()?).ok()?;
+    (count > 0).then_some(Durability::Replicas(count))
 }

@@ -17,7 +17,7 @@ use haechi_store_redis::{
     redis::{AuditKeys, AuditPrefix},
 };
 use parking_lot::Mutex;
-use redis_sim::{Command, Config, Redis, Reply, SharedRedis, Snapshot};
+use redis_sim::{Command, Config, Redis, Reply, ServerKind, SharedRedis, Snapshot};
 
 use super::{
     Capture,
@@ -28,7 +28,7 @@ use super::{
     state,
 };
 use crate::{
-    plan::{FaultKind, ProcessFault, Schedule, generator},
+    plan::{DurabilityKnobs, FaultKind, ProcessFault, Schedule, generator},
     record::{Clocks, Log, RunRecorder, Source},
     workload::{AnchorMedia, Host, KeyFaults, SharedKeys},
 };
@@ -57,6 +57,7 @@ struct Inner {
     locks: Mutex<Vec<LockWatch>>,
     /// How many processes are replicas.
     replicas: usize,
+    durability: Option<DurabilityKnobs>,
     processes: Vec<ProcessControl>,
 }
 
@@ -91,10 +92,12 @@ impl ProcessControl {
 }
 
 impl WorldHandle {
-    pub(crate) fn new(schedule: &Schedule, redis: Redis, capture: Capture) -> Self {
+    pub(crate) fn new(schedule: &Schedule, capture: Capture) -> Self {
         let seed = schedule.knobs.seed;
-        let redis = Arc::new(StdMutex::new(redis));
+        let durability = schedule.knobs.durability;
+        let redis = Arc::new(StdMutex::new(server(durability)));
         let mut log = Log::new(capture.trace);
+        log.durability = durability.map(|asked| asked.level);
         log.clocks = Clocks::from(EPOCH);
         if let Some(event) = capture.state_after {
             let redis = redis.clone();
@@ -118,6 +121,7 @@ impl WorldHandle {
             server_skew: AtomicI64::new(0),
             locks: Mutex::default(),
             replicas: schedule.knobs.replicas,
+            durability,
             processes: (0..schedule.operations.len())
                 .map(|process| ProcessControl::new(seed, process))
                 .collect(),
@@ -147,6 +151,7 @@ impl WorldHandle {
         let replica = data.map(|data| {
             let replica = self.copy(data);
             lock(&replica).modes().readonly = true;
+            lock(&replica).set_replicas(0, Duration::ZERO);
             replica
         });
         *self.0.processes[process].lagging.lock() = replica;
@@ -155,10 +160,23 @@ impl WorldHandle {
 
     /// Another server, with this data.
     pub(super) fn copy(&self, data: &Snapshot) -> SharedRedis {
-        let mut redis = Redis::new(Config::default());
+        let mut redis = server(self.0.durability);
         redis.restore(data);
         redis.set_now(self.millis());
         Arc::new(StdMutex::new(redis))
+    }
+
+    /// How many replicas the primary has at most; `None` in a world that asks for no
+    /// durability.
+    pub(super) fn redis_replicas(&self) -> Option<usize> {
+        self.0.durability.map(|asked| asked.replicas)
+    }
+
+    /// Connects so many replicas to a primary.
+    pub(super) fn set_replicas(&self, redis: &mut Redis, count: usize) {
+        if let Some(asked) = self.0.durability {
+            redis.set_replicas(count, Duration::from_millis(asked.delay));
+        }
     }
 
     /// Connects a process to a primary that will be demoted, or back to the other.
@@ -393,6 +411,23 @@ impl Host for WorldHandle {
     async fn sleep(&self, duration: Duration) {
         sleep(duration).await;
     }
+}
+
+/// A server of a world, with all its replicas.
+fn server(durability: Option<DurabilityKnobs>) -> Redis {
+    let mut config = Config::default();
+    let Some(asked) = durability else {
+        return Redis::new(config);
+    };
+    if asked.valkey {
+        config.kind = ServerKind::Valkey9;
+    }
+    let delay = Duration::from_millis(asked.delay);
+    let mut redis = Redis::new(config);
+    redis.configure("appendonly", "yes");
+    redis.set_replicas(asked.replicas, delay);
+    redis.set_sync_delay(delay);
+    redis
 }
 
 /// A server, to be looked at or changed.

@@ -18,7 +18,7 @@ mod state;
 use std::time::{Duration, UNIX_EPOCH};
 
 use haechi_store_redis::redis::{AuditKeys, AuditPrefix, VaultKeys, VaultPrefix};
-use redis_sim::{Redis, Reply};
+use redis_sim::Reply;
 
 use crate::{
     mutants::{StoreUnderTest, Variant},
@@ -78,7 +78,7 @@ pub fn carry_out(schedule: &Schedule, variant: Variant, capture: Capture) -> Wor
         Ok(store) => (store, None),
         Err(stale) => (StoreUnderTest::default(), Some(stale)),
     };
-    let world = WorldHandle::new(schedule, Redis::new(redis_sim::Config::default()), capture);
+    let world = WorldHandle::new(schedule, capture);
     let mut sim = turmoil::Builder::new()
         .epoch(UNIX_EPOCH + Duration::from_secs(1_760_000_000))
         .rng_seed(knobs.seed)

@@ -75,6 +75,7 @@ impl Nemesis {
     /// Begins and ends what is due at `now`.
     pub(crate) fn step(&mut self, sim: &mut Sim<'_>, world: &WorldHandle, now: u64) {
         self.replicate(world, now);
+        self.hold(world);
         while let Some(fault) = self.plan.get(self.next).copied().filter(|f| f.at <= now) {
             self.next += 1;
             self.begin(sim, world, fault);
@@ -90,6 +91,7 @@ impl Nemesis {
         for fault in over {
             self.end(sim, world, fault);
         }
+        self.hold(world);
         self.step_anchors(sim, world);
         if self.is_active(LockFault::LockNeverGranted.into()) {
             self.occupy_lock(world, 1000);
@@ -130,6 +132,8 @@ impl Nemesis {
         for fault in std::mem::take(&mut self.active) {
             self.end(sim, world, fault);
         }
+        self.replicated.clear();
+        self.hold(world);
         self.set_server_clock(world, 0);
     }
 
@@ -155,6 +159,22 @@ impl Nemesis {
                 self.replicated.entry(index).or_insert_with(data);
             }
         }
+    }
+
+    /// From the moment on whose data a fault will leave, the disk or the replica that has
+    /// it gets no more.
+    fn hold(&self, world: &WorldHandle) {
+        let kept = |kind: LossFault| {
+            let mut places = self
+                .replicated
+                .keys()
+                .filter_map(|place| self.plan.get(*place));
+            places.any(|fault| fault.kind == kind.into())
+        };
+        world.with_redis(|redis| {
+            redis.hold_disk(kept(LossFault::UnsyncedTailLost));
+            redis.hold_replica(0, kept(LossFault::LaggingReplicaPromoted));
+        });
     }
 
     fn is_active(&self, kind: FaultKind) -> bool {
@@ -202,6 +222,7 @@ impl Nemesis {
             FaultKind::LossFault(_) => {
                 if let Some(place) = self.split.iter().position(|two| two.is_of(fault)) {
                     self.keys.unite(world, &self.split.remove(place));
+                    self.hold(world);
                 }
             }
             FaultKind::ServerFault(_) | FaultKind::CommandFault(_) | FaultKind::LockFault(_) => {}
@@ -353,8 +374,9 @@ impl Nemesis {
     /// before is not put in place later: a replica has it no more.
     fn begin_loss(&mut self, world: &WorldHandle, kind: LossFault, fault: Fault) -> bool {
         // What the others lose now, the demoted primary would still have.
-        for two in self.split.drain(..) {
+        for two in std::mem::take(&mut self.split) {
             self.keys.unite(world, &two);
+            self.hold(world);
         }
         if kind == LossFault::SplitBrain {
             let two = self.keys.split(world, fault);

@@ -12,12 +12,7 @@ use crate::{Durability, History, Loss, Operation};
 /// anything: a checker that is unsure does not accuse.
 pub(super) fn covers(history: &History, loss: &Loss, durability: Durability) -> bool {
     if let Some(covered_by) = &loss.covered_by {
-        return covered_by.iter().any(|least| match (least, durability) {
-            (Durability::Memory, _) => true,
-            (Durability::Fsync, Durability::Fsync) => true,
-            (Durability::Replicas(least), Durability::Replicas(count)) => count >= *least,
-            _ => false,
-        });
+        return covered_by.iter().any(|least| durability.includes(*least));
     }
     let fault = history.text(loss.fault).to_ascii_lowercase();
     let is = |names: &[&str]| names.iter().any(|name| fault.contains(name));

@@ -32,9 +32,11 @@ mod replica_believed;
 mod resent_as_another;
 mod rollback_accepted;
 mod script_run_twice;
+mod shortfall_ignored;
 mod snapshot_before_version;
 mod unfenced_deletes;
 mod unknown_acknowledged;
+mod wait_on_new_connection;
 
 pub(super) use ambient_randomness::AmbientRandomness;
 pub(super) use anchors::{AnchorsDoNotCatchUp, AnchorsUnsynced};
@@ -68,9 +70,11 @@ pub(super) use replica_believed::ReplicaBelieved;
 pub(super) use resent_as_another::ResentAsAnother;
 pub(super) use rollback_accepted::RollbackAccepted;
 pub(super) use script_run_twice::ScriptRunTwice;
+pub(super) use shortfall_ignored::ShortfallIgnored;
 pub(super) use snapshot_before_version::SnapshotBeforeVersion;
 pub(super) use unfenced_deletes::UnfencedDeletes;
 pub(super) use unknown_acknowledged::UnknownAcknowledged;
+pub(super) use wait_on_new_connection::WaitOnNewConnection;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
