@@ -266,6 +266,17 @@ impl AnchorWriter {
             let why = "earlier anchors are missing: the chain became shorter while it was read";
             return Err(why.to_owned());
         }
+        if start < tail.length && !is_linked {
+            let last_linked = self.behind.and_then(|end| end.position());
+            let now = store.tail(last_linked).await;
+            let now = now.map_err(|error| unread(error.into()))?;
+            let has_moved = now.head.len().saturating_sub(now.length) != trimmed;
+            if has_moved || matches!(now.seen, Seen::Gone { .. }) {
+                return Err(
+                    "earlier anchors are missing: the list moved while it was read".to_owned(),
+                );
+            }
+        }
         self.behind = None;
         if !is_linked {
             stats.count(|stats| stats.anchor_failures += 1);

@@ -6,7 +6,7 @@ use std::{
     path::Path,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU32, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
         mpsc,
     },
     time::Duration,
@@ -114,12 +114,15 @@ async fn only_what_links_to_the_last_anchor_is_attested() {
     assert_eq!(sequences(&path, &chain), [1, 2, 4]);
 }
 
-/// For the anchors: the chain cannot be read, has lost its end, or is trimmed.
+/// For the anchors: the chain cannot be read, has lost its end, is trimmed, or loses its
+/// first record when it is read next.
 #[derive(Clone, Default)]
 struct Unlinked {
     unreadable: Arc<AtomicBool>,
     cut_short: Arc<AtomicBool>,
     trimmed: Arc<AtomicBool>,
+    loses_first: Arc<AtomicBool>,
+    lost: Arc<AtomicU64>,
 }
 
 impl AuditHooks<MemoryChain> for Unlinked {
@@ -128,6 +131,7 @@ impl AuditHooks<MemoryChain> for Unlinked {
         if self.trimmed.load(Ordering::SeqCst) {
             (tail.seen, tail.length) = (Seen::Trimmed, 1);
         }
+        tail.length -= self.lost.load(Ordering::SeqCst);
         Ok(tail)
     }
 
@@ -143,7 +147,11 @@ impl AuditHooks<MemoryChain> for Unlinked {
         if self.cut_short.load(Ordering::SeqCst) {
             return Ok(Vec::new());
         }
-        next.read(start, end).await
+        if self.loses_first.swap(false, Ordering::SeqCst) {
+            self.lost.store(1, Ordering::SeqCst);
+        }
+        let lost = self.lost.load(Ordering::SeqCst);
+        next.read(start + lost, end + lost).await
     }
 }
 
@@ -170,6 +178,28 @@ async fn earlier_anchors_are_not_given_up_when_the_records_end_early() {
     append(&sink, 1).await;
     end(sink).await;
     assert_eq!(sequences(&path, &chain), [1, 2, 3, 4, 5]);
+}
+
+/// Would catch anchors that are given up, for good, because the list was trimmed between
+/// the look at its end and the read of its records.
+#[tokio::test]
+async fn earlier_anchors_are_not_given_up_when_the_list_moves() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("anchors.jsonl");
+    let chain = MemoryChain::new();
+    let sink = anchored(&chain, FileAnchors::open(&path).unwrap(), 1);
+    append(&sink, 2).await;
+    end(sink).await;
+    append_unanchored(&chain, 2).await;
+    let unlinked = Unlinked::default();
+    unlinked.loses_first.store(true, Ordering::SeqCst);
+    let sink = Builder::new()
+        .anchors(FileAnchors::open(&path).unwrap(), NonZeroU64::MIN)
+        .audit_sink(Hooked::new(chain.clone(), unlinked.clone()));
+    append(&sink, 2).await;
+    end(sink).await;
+    assert_eq!(unlinked.lost.load(Ordering::SeqCst), 1);
+    assert_eq!(sequences(&path, &chain), [1, 2, 3, 4, 5, 6]);
 }
 
 /// Would catch anchors that are given up because Redis could not be read when
