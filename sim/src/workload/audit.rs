@@ -1,6 +1,10 @@
 //! Callers that append events to the chain, and read it as an auditor would.
 
-use std::{future::Future, time::Duration};
+use std::{
+    future::Future,
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
 
 use haechi_history::{Function, OpId};
 use haechi_store_redis::{
@@ -26,6 +30,8 @@ use crate::{
 pub(super) struct AuditActor<'a, H: Host> {
     process: &'a Process<'a, H>,
     sink: Mutex<Sink<H>>,
+    /// How many sinks were opened after the first.
+    opened: AtomicU64,
     reader: AuditUnderTest<ConnectUnderTest<H::Connect>, H::Clock, H::Entropy>,
     resolving: Resolving<'a, H>,
     /// The last position whose anchor was due, and the file that it goes to.
@@ -36,7 +42,7 @@ pub(super) struct AuditActor<'a, H: Host> {
 struct Sink<H: Host> {
     sink: AuditSink<H::Clock, H::Entropy>,
     name: String,
-    /// How many the process has opened before.
+    /// Of those that the process opened after its first.
     number: u64,
 }
 
@@ -56,6 +62,7 @@ impl<'a, H: Host> AuditActor<'a, H> {
                 name: process.name.clone(),
                 number: 0,
             }),
+            opened: AtomicU64::new(0),
             reader,
             resolving: Resolving::over(process),
             last_due: Mutex::default(),
@@ -64,7 +71,8 @@ impl<'a, H: Host> AuditActor<'a, H> {
 
     /// Opens another sink, and closes the one before within so many milliseconds.
     async fn reopen(&self, within: u64) {
-        let number = self.sink.lock().number + 1;
+        // Callers may open sinks at the same time.
+        let number = self.opened.fetch_add(1, Ordering::Relaxed) + 1;
         let file = self.process.anchor_file(number);
         let sink = open_sink(self.process, Some(&file)).await;
         let before = {
