@@ -64,7 +64,7 @@ invariants! {
     SilentRollback     Either "a process that had seen what is gone goes on writing without saying so",
     WrongOutcome       Either "an error said \"not applied\" of what was applied",
     QualityOfService   Either "callers are told unknown, or attempts, conflicts or locks are more than faults explain",
-    Overload           Either "nothing but load, and a caller is told unknown, waits past its deadline, or its reply is given up",
+    Overload           Either "nothing but load, and a caller is told unknown, waits past its deadline, is starved while later ones are served, waits with more bytes than the bound, or its reply is given up",
     Leak               Vault  "plaintext outside an envelope",
     Nondeterminism     Either "one seed, two traces",
 }

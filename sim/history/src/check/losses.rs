@@ -31,14 +31,14 @@ pub(super) fn first_begins(history: &History) -> Option<u64> {
     history.losses().iter().map(Loss::begins).min()
 }
 
-/// The loss of a split in which this operation ran, at least in part, on the server
-/// whose writes were lost.
-pub(super) fn split_of<'h>(
+/// The losses of splits in which this operation ran, at least in part, on the server
+/// whose writes were lost, the last first: one can end when another begins.
+pub(super) fn splits_of<'h>(
     history: &'h History,
     operation: &Operation,
-) -> Option<(usize, &'h Loss)> {
-    let mut losses = history.losses().iter().enumerate();
-    losses.rfind(|(_, loss)| {
+) -> impl Iterator<Item = (usize, &'h Loss)> {
+    let losses = history.losses().iter().enumerate().rev();
+    losses.filter(|(_, loss)| {
         loss.split.as_ref().is_some_and(|split| {
             split.processes.contains(&operation.process)
                 && operation.start <= loss.time

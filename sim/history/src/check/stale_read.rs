@@ -145,7 +145,7 @@ impl<'v, 'h> Sweep<'v, 'h> {
     /// Whether the whole history tells what a read has to show: not while two servers
     /// took writes, of one whose were lost.
     fn is_judged(&self, read: &Operation) -> bool {
-        self.view.is_checked(read) && losses::split_of(self.view.history, read).is_none()
+        self.view.is_checked(read) && losses::splits_of(self.view.history, read).next().is_none()
     }
 
     /// It shows what was appended only after it ended, what a loss took before it

@@ -156,7 +156,8 @@ impl<'h> Plan<'h> {
         split_off: &mut Vec<(MutateId, usize)>,
     ) {
         let checked = is_checked(self.history, operation);
-        let split = losses::split_of(self.history, operation);
+        let mut splits = losses::splits_of(self.history, operation).peekable();
+        let is_split = splits.peek().is_some();
         match &operation.outcome {
             Outcome::Mutated(kept) | Outcome::Unknown(Some(kept)) => {
                 for (token, _) in kept.reads.iter().chain(&kept.writes) {
@@ -165,12 +166,12 @@ impl<'h> Plan<'h> {
                 let ok = matches!(operation.outcome, Outcome::Mutated(_)) && checked;
                 if kept.writes.is_empty() {
                     // Without writes it was not sent, and has no version.
-                    if ok && split.is_none() && !kept.reads.is_empty() {
+                    if ok && !is_split && !kept.reads.is_empty() {
                         self.observe(operation, Seen::Some(kept));
                     }
                     return;
                 }
-                let taken = split.filter(|(_, loss)| {
+                let taken = splits.find(|(_, loss)| {
                     let version = kept.version.filter(|_| ok);
                     version.is_some_and(|version| loss.versions.contains(&version))
                 });
@@ -188,7 +189,7 @@ impl<'h> Plan<'h> {
                 }
                 let ok = ok
                     || (matches!(operation.outcome, Outcome::Mutated(_))
-                        && split.is_none()
+                        && !is_split
                         && kept.version.is_some()
                         && is_placed(self.history, operation));
                 let end = if ok { operation.end } else { u64::MAX };
@@ -204,9 +205,7 @@ impl<'h> Plan<'h> {
                 self.unknown_effect.push(mutate);
             }
             Outcome::Failed(_) if operation.f == Function::Mutate => self.failed.push(index),
-            Outcome::Tokens(read)
-                if checked && split.is_none() && operation.f == Function::Read =>
-            {
+            Outcome::Tokens(read) if checked && !is_split && operation.f == Function::Read => {
                 let mut sign = 0;
                 for (token, value) in &read.tokens {
                     let token = self.intern(*token);
