@@ -317,7 +317,9 @@ impl VaultModel {
     fn check_observed(&self, observed: &Observed) -> Result<(), AttemptError> {
         let lacks = observed.receipt.is_some_and(|(mutation, seq)| {
             let is_kept = seq >= self.oldest_receipt();
-            seq >= self.next_receipt() || (is_kept && !self.receipts.contains_key(&mutation))
+            let stands = self.receipts.get(&mutation).map(|receipt| receipt.seq());
+            let stands = stands.is_some_and(|stands| ReceiptSeq::new(stands) >= seq);
+            seq >= self.next_receipt() || (is_kept && !stands)
         });
         if lacks || self.version() < observed.version {
             return Err(self.rolled_back(observed));
@@ -351,22 +353,22 @@ impl VaultModel {
     }
 
     /// Writes a receipt and returns its number; it replaces the oldest one that
-    /// is kept, unless the mutation has a receipt already.
-    fn write_receipt(&mut self, mutation: MutationId, receipt: impl FnOnce(u64) -> Receipt) -> u64 {
-        let seq = match self.receipts.get(&mutation) {
-            Some(open) => open.seq(),
-            None => {
-                let seq = self.next;
-                let oldest = seq.checked_sub(self.kept);
-                if let Some(oldest) = oldest.and_then(|oldest| self.numbers.remove(&oldest)) {
-                    self.receipts.remove(&oldest);
-                }
-                self.numbers.insert(seq, mutation);
-                self.newest = Some(mutation);
-                self.next += 1;
-                seq
+    /// is kept. The receipt of a mutation that ends gets a new number.
+    fn write_receipt(&mut self, mutation: MutationId, receipt: impl Fn(u64) -> Receipt) -> u64 {
+        let open = self.receipts.get(&mutation).map(|open| open.seq());
+        if let (Some(seq), Receipt::Open { .. }) = (open, receipt(0)) {
+            self.receipts.insert(mutation, receipt(seq));
+            return seq;
+        }
+        let seq = self.next;
+        for gone in [open, seq.checked_sub(self.kept)].into_iter().flatten() {
+            if let Some(gone) = self.numbers.remove(&gone) {
+                self.receipts.remove(&gone);
             }
-        };
+        }
+        self.numbers.insert(seq, mutation);
+        self.newest = Some(mutation);
+        self.next += 1;
         self.receipts.insert(mutation, receipt(seq));
         seq
     }

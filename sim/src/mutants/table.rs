@@ -320,7 +320,7 @@ all(redis.call, 'HSET', KEYS[1], sets)
             ];
             options.replicas = Some(5);
         } => PatchedApply = PatchedApply::without([
-            "lost = lost or next_mark <= mark or (not kept[2] and mark >= first)",
+            "lost = lost or next_mark <= mark or (stands < mark and mark >= first)",
             " or string.match(state.receipt or '', '^open (%d+) ') ~= ARGV[9]",
         ])?;
     // It takes a command that is late, of a token that nobody changes in the

@@ -86,7 +86,12 @@ impl Contents {
         let hashes = self.records.iter().map(|(hash, _)| hash);
         let tokens: BTreeSet<&Bytes> = self.tokens.keys().chain(then.tokens.keys()).collect();
         let differs = |token: &&Bytes| self.tokens.get(*token) != then.tokens.get(*token);
-        let is_gone = |id: &Bytes| !then.receipts.contains_key(id);
+        // Or it is open again.
+        let is_open = |receipt: &Bytes| receipt.starts_with(b"open ");
+        let is_gone = |(id, receipt): (&Bytes, &Bytes)| match then.receipts.get(id) {
+            None => true,
+            Some(before) => is_open(before) && !is_open(receipt),
+        };
         Loss {
             hashes: hashes
                 .filter(|hash| !kept.contains(hash.as_str()))
@@ -98,7 +103,7 @@ impl Contents {
                 .map(|token| String::from_utf8_lossy(token).into_owned().into())
                 .collect(),
             versions: (then.version + 1..=self.version).collect(),
-            receipts: self.receipts.keys().any(is_gone),
+            receipts: self.receipts.iter().any(is_gone),
             ..Loss::default()
         }
     }

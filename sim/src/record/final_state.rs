@@ -43,6 +43,9 @@ pub(crate) fn evaluate(
     faults: BTreeMap<FaultKind, u64>,
     stuck: Option<String>,
 ) -> Closed {
+    let has_lost = faults
+        .keys()
+        .any(|kind| matches!(kind, FaultKind::LossFault(_)));
     let (mut violations, mut misused) = (Vec::new(), Vec::new());
     let mut state = FinalState::default();
     if knobs.workload.has_chain() {
@@ -63,12 +66,8 @@ pub(crate) fn evaluate(
             }
         }
         let has_foreign = knobs.vault.as_ref().is_some_and(|vault| vault.foreign > 0);
-        // The index was right for the keys that a fault struck alone.
-        let strikes_keys = |kind: &FaultKind| match kind {
-            FaultKind::LossFault(kind) => kind.strikes_keys(),
-            _ => false,
-        };
-        if !faults.keys().any(strikes_keys) {
+        // A rebuild of the index that spans a loss is of what there was before.
+        if !has_lost {
             misused = check_index(query, &keys, &tokens, has_foreign);
         }
         let tokens = tokens.into_iter();
@@ -97,10 +96,7 @@ pub(crate) fn evaluate(
         state.audits = recorder.audit_records();
         state.audits.append(&mut recorder.log().lost_audits);
     }
-    // What was found out held before the loss.
-    let has_lost = faults
-        .keys()
-        .any(|kind| matches!(kind, FaultKind::LossFault(_)));
+    // What was found out held before a loss.
     if !has_lost {
         let chain = state.chain.as_deref().unwrap_or_default();
         violations.extend(recorder.check_resolved_appends(chain));

@@ -225,6 +225,34 @@ async fn a_rolled_back_vault_is_refused() {
     }
 }
 
+/// Would catch a rollback to the open receipt of a mutation, taken for that of its end.
+#[tokio::test]
+async fn a_rollback_to_an_open_receipt_is_detected() {
+    let server = server();
+    let builder = Builder::new();
+    let mut connection = raw(&server).await;
+    let store = builder.token_store(builder.vault_store(client(&server)));
+    let set = |view: &mut View| view.set(&token("a"), "1");
+    store.mutate(set).await.unwrap();
+    let last: String = ask(&mut connection, "HGET haechi:tv:receipts #last").await;
+    // The open receipt was the first; another mutation followed the loss.
+    let open = ["haechi:tv:receipts", &last, "open 0 0"];
+    let _: i64 = redis::cmd("HSET")
+        .arg(&open)
+        .query_async(&mut connection)
+        .await
+        .unwrap();
+    run(&mut connection, "SET haechi:tv:version 50").await;
+    let read = store.read_tokens(&[token("a")]).await;
+    assert!(
+        matches!(
+            read,
+            Err(ReadError::Corrupt(Corrupt::VaultRolledBack { .. }))
+        ),
+        "{read:?}"
+    );
+}
+
 /// Would catch a stale mutation of the whole vault that is applied because the
 /// version is the same again after a failover.
 #[tokio::test]

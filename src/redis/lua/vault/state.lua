@@ -46,6 +46,9 @@ local function concluded(reply) return on_primary(reply, 'HDEL', KEYS[4], '') en
 
 local function unreadable(key, what) return {'unreadable', key, what} end
 
+-- The mark that a receipt's text ends with.
+local function mark_of(receipt) return tonumber(string.match(receipt, '(%d+)$')) end
+
 -- The time of the server's clock in milliseconds, or nil and a fault to reply.
 local function server_time()
   local time, fault = read('TIME')
@@ -85,7 +88,8 @@ local function vault_state(id, observed)
   local mark = tonumber(observed[3])
   local lost = version < tonumber(observed[1])
   if observed[2] ~= '' then
-    lost = lost or next_mark <= mark or (not kept[2] and mark >= first)
+    local stands = kept[2] and mark_of(kept[2]) or -1
+    lost = lost or next_mark <= mark or (stands < mark and mark >= first)
   end
   if own > version and not lost then
     return nil, unreadable(KEYS[2], 'a version below the number of mutations that receipts count (' .. decimal(own)
@@ -103,9 +107,6 @@ end
 local function settled(state)
   return state.receipt and string.sub(state.receipt, 1, 5) ~= 'open '
 end
-
--- The mark that a receipt's text ends with.
-local function mark_of(receipt) return tonumber(string.match(receipt, '(%d+)$')) end
 
 local function lost(state) return concluded({'lost', state.version}) end
 
@@ -142,13 +143,14 @@ local function forget_old(state)
   return first
 end
 
--- Writes the receipt of `id` together with `fields`, and returns its mark. An
--- open receipt keeps its place. Called last, after permissions were checked.
+-- Writes the receipt of `id` together with `fields`, and returns its mark: a new one,
+-- unless an open receipt is opened again. So whoever has seen that a mutation ended knows
+-- another mark than of the open receipt, to which a rollback can lead back. Called last,
+-- after permissions were checked.
 local function note(state, id, text, fields)
-  local mark
-  if state.receipt then
-    mark = mark_of(state.receipt)
-  else
+  local mark = state.receipt and mark_of(state.receipt)
+  if not mark or string.sub(text, 1, 5) ~= 'open ' then
+    if mark then redis.call('HDEL', KEYS[4], '#' .. decimal(mark)) end
     mark = state.next_mark
     local next_mark, first = decimal(mark + 1), forget_old(state)
     for _, word in ipairs({
