@@ -29,6 +29,8 @@ pub enum Durability {
     /// The primary's disk (`WAITAOF`): survives the end of its process and a loss
     /// of power, not a failover. Needs an append-only file, and a server with the
     /// command: redis 7.2 or later, or valkey.
+    /// With `appendfsync everysec`, redis 7.4 and valkey 9.1.2 confirm a write before
+    /// they sync it: set `always` there.
     Fsync,
     /// The memory of so many replicas (`WAIT`): survives the end of the primary if
     /// one of those that acknowledged is promoted.
