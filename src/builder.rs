@@ -336,7 +336,7 @@ impl<C: Clock, E: Entropy> Builder<C, E> {
         sink.close(deadline).await;
         let (appended, stand) = accepted?;
         if let Some(kept) = kept {
-            kept.set_chain(stand.positions());
+            kept.set_chain(&stand);
             kept.file.save_last().await;
         }
         Ok(appended)
@@ -356,7 +356,7 @@ impl<C: Clock, E: Entropy> Builder<C, E> {
         let tail = audit::check(store, &seen).await?;
         if let (Some(kept), Head::At(met)) = (kept, tail.head) {
             seen.add(met);
-            kept.set_chain(seen.positions());
+            kept.set_chain(&seen);
             kept.file.save_last().await;
         }
         Ok(tail)
@@ -366,8 +366,9 @@ impl<C: Clock, E: Entropy> Builder<C, E> {
     fn seen_chain(&mut self) -> Option<SeenEntry> {
         let file = self.parts.seen_file.as_ref()?;
         let entry = file.entry(self.parts.audit_prefix.to_string());
-        for seen in entry.chain() {
-            self.parts.audit.seen.add(seen);
+        let given = std::mem::replace(&mut self.parts.audit.seen, entry.chain());
+        for seen in given.positions() {
+            self.parts.audit.seen.add(*seen);
         }
         Some(entry)
     }

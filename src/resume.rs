@@ -3,8 +3,8 @@
 use std::{future::Future, pin::Pin};
 
 use crate::{
-    audit::{Appended, AuditSink, Checkpoints, LossKeys, standing, store::AuditStore, store::Seen},
-    chain::{Loss, LostRange, Position, Sequence},
+    audit::{Appended, AuditSink, LossKeys, standing, store::AuditStore, store::Seen},
+    chain::{Checkpoints, Loss, LostRange, Position, Sequence},
     clock::{Clock, iso8601},
     crypto::{CryptoProvider, MacError},
     entropy::Entropy,
@@ -128,7 +128,9 @@ pub(crate) async fn accept<S: AuditStore, P: CryptoProvider, C: Clock, E: Entrop
     let event = loss.accepted(&iso8601(clock.wall()), mac.as_deref());
     let appended = sink.record(event.map_err(AppendError::from)?).await?;
     let standing = standing(store, seen).await?.0;
-    let mut stand: Checkpoints = seen.positions()[..standing].iter().copied().collect();
+    let mut stand = seen.clone();
+    stand.truncate(standing);
+    stand.went_on(loss);
     stand.add(appended.position);
     Ok((appended, stand))
 }
@@ -151,6 +153,7 @@ async fn gone<S: AuditStore>(
         });
     }
     let (stand, standing) = standing(store, seen).await?;
+    let end = tail.head.len();
     let not_the_first = |what: String, first| ResumeError::NotTheFirst {
         what,
         first,
@@ -175,6 +178,12 @@ async fn gone<S: AuditStore>(
             ),
             gone.sequence,
         ));
+    }
+    if let Some(first_gone) = Sequence::new(end + 1)
+        && first_gone < lost.first()
+    {
+        let what = format!("the chain ends at sequence {end}");
+        return Err(not_the_first(what, first_gone));
     }
     Ok(Loss {
         range: lost,

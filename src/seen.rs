@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 
 use crate::{
     blocking::on_thread,
-    chain::{EventHash, Position, Sequence},
+    chain::{Checkpoints, EventHash, Loss, Position, Sequence},
     files::{self, open_regular, sync_directory},
     sync::{Arc, Mutex, lock},
 };
@@ -48,6 +48,9 @@ struct State {
 #[derive(Clone, Default, Serialize, Deserialize)]
 struct Content {
     chains: BTreeMap<String, Vec<Place>>,
+    /// The losses of each chain from which the process went on.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    losses: BTreeMap<String, Vec<Loss>>,
     vaults: BTreeMap<String, SeenVault>,
 }
 
@@ -126,6 +129,17 @@ impl SeenFile {
         })))
     }
 
+    /// Writes the file, changed or not, and so finds out whether that is possible. Blocks
+    /// for as long as the medium does.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be written.
+    pub fn rewrite(&self) -> io::Result<()> {
+        lock(&self.0.state).is_saved = false;
+        self.save()
+    }
+
     /// Writes what has changed. Blocks for as long as the medium does.
     ///
     /// # Errors
@@ -161,7 +175,7 @@ impl SeenFile {
     /// The positions seen of the chain whose keys have this prefix, in order.
     #[must_use]
     pub fn positions(&self, prefix: &str) -> Vec<Position> {
-        self.entry(prefix).chain()
+        self.entry(prefix).chain().positions().to_vec()
     }
 
     /// What it holds for the keys with this prefix.
@@ -205,21 +219,28 @@ pub(crate) struct SeenEntry {
 }
 
 impl SeenEntry {
-    /// The positions seen of the chain, in order.
-    pub(crate) fn chain(&self) -> Vec<Position> {
+    /// What was seen of the chain.
+    pub(crate) fn chain(&self) -> Checkpoints {
         let state = lock(&self.file.0.state);
         let places = state.content.chains.get(&self.prefix);
-        places
-            .into_iter()
-            .flatten()
-            .filter_map(Place::position)
-            .collect()
+        let places = places.into_iter().flatten();
+        let mut seen: Checkpoints = places.filter_map(Place::position).collect();
+        let losses = state.content.losses.get(&self.prefix);
+        for loss in losses.into_iter().flatten() {
+            seen.went_on(*loss);
+        }
+        seen
     }
 
-    pub(crate) fn set_chain(&self, seen: &[Position]) {
-        let (prefix, places) = (self.prefix.clone(), seen.iter().map(Place::of).collect());
-        self.file
-            .change(|content| content.chains.insert(prefix, places));
+    pub(crate) fn set_chain(&self, seen: &Checkpoints) {
+        let places = seen.positions().iter().map(Place::of).collect();
+        self.file.change(|content| {
+            content.chains.insert(self.prefix.clone(), places);
+            if !seen.losses().is_empty() {
+                let losses = seen.losses().to_vec();
+                content.losses.insert(self.prefix.clone(), losses);
+            }
+        });
     }
 
     /// What was seen of the vault.
@@ -268,7 +289,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("seen.json");
         let file = SeenFile::open(&path).unwrap();
-        assert_eq!(file.entry("a:").chain(), []);
+        assert_eq!(file.entry("a:").chain(), Checkpoints::default());
         let position = |sequence| Position {
             sequence: Sequence::new(sequence).unwrap(),
             event_hash: EventHash::from_bytes([7; 32]),
@@ -277,12 +298,17 @@ mod tests {
             version: 7,
             receipt: Some((Id([1; 16]), 9)),
         };
-        file.entry("a:").set_chain(&[position(1), position(3)]);
+        let mut chain: Checkpoints = [position(1), position(3)].into_iter().collect();
+        chain.went_on(Loss {
+            range: "2..9".parse().unwrap(),
+            head_hash: EventHash::from_bytes([9; 32]),
+        });
+        file.entry("a:").set_chain(&chain);
         file.entry("v:").set_vault(seen);
         file.save().unwrap();
         let again = SeenFile::open(&path).unwrap();
-        assert_eq!(again.entry("a:").chain(), [position(1), position(3)]);
-        assert_eq!(again.entry("b:").chain(), []);
+        assert_eq!(again.entry("a:").chain(), chain);
+        assert_eq!(again.entry("b:").chain(), Checkpoints::default());
         assert_eq!(again.entry("v:").vault(), Some(seen));
         #[cfg(unix)]
         {
@@ -333,7 +359,7 @@ mod tests {
         let path = directory.path().join("later").join("seen.json");
         let file = SeenFile::open(&path).unwrap();
         file.save().unwrap();
-        file.entry("a:").set_chain(&[]);
+        file.entry("a:").set_chain(&Checkpoints::default());
         assert!(file.save().is_err());
         assert_eq!(file.failures(), 1);
         fs::create_dir(directory.path().join("later")).unwrap();

@@ -15,7 +15,7 @@ use std::{
 };
 
 use super::{
-    AcceptedLosses, Checkpoints,
+    AcceptedLosses,
     anchor_writer::{AnchorQueue, AnchorWriter},
     queue::{Applied, BatchLimits, Queue},
     rollback::{self, Found},
@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     blocking::RunBlocking,
-    chain::{Head, Position, Record},
+    chain::{Checkpoints, Head, Position, Record},
     clock::Clock,
     durability::{Confirmations, Confirming, Durability, confirmed},
     entropy::{Entropy, Jitter},
@@ -449,7 +449,7 @@ impl<S: AuditStore, C: Clock, E: Entropy> AppendLoop<S, C, E> {
 
     fn keep_seen(&self) {
         if let Some(kept) = &self.kept {
-            kept.set_chain(self.seen.positions());
+            kept.set_chain(&self.seen);
         }
     }
 

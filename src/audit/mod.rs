@@ -8,7 +8,6 @@
 mod anchor_writer;
 mod anchors;
 mod append_loop;
-mod checkpoints;
 mod follow;
 mod queue;
 mod read;
@@ -20,7 +19,6 @@ pub mod store;
 
 pub use anchors::{AnchorMedium, AnchorSink, FileAnchors, StdoutAnchors, read_anchor_file};
 pub use append_loop::AppendLoop;
-pub use checkpoints::Checkpoints;
 pub use follow::{Follow, FollowError};
 pub use read::Pages;
 pub use repair::{Evidence, Examination, Repair, RepairError};

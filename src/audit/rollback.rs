@@ -14,12 +14,9 @@ use std::{
     sync::Arc,
 };
 
-use super::{
-    Checkpoints,
-    store::{AuditStore, Seen, Tail},
-};
+use super::store::{AuditStore, Seen, Tail};
 use crate::{
-    chain::{AcceptedLoss, Loss, LostRange, Position, StoredRecord},
+    chain::{AcceptedLoss, Checkpoints, Loss, LostRange, Position, StoredRecord},
     error::{Corrupt, ReadError, RolledBack},
 };
 
@@ -142,9 +139,14 @@ pub(super) async fn look<S: AuditStore>(
             let Some(accepted) = AcceptedLoss::of_record(&record) else {
                 continue;
             };
+            // Of what was lost since, it tells nothing.
+            if checkpoints.losses().contains(&accepted.loss) {
+                continue;
+            }
             if losses.include(&accepted, after, seen).await {
                 let mut stand = checkpoints.clone();
                 stand.truncate(standing);
+                stand.went_on(accepted.loss);
                 stand.add(accepted.position);
                 stand.add(head);
                 return Ok(Some(Found::Accepted(stand)));

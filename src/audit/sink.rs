@@ -3,14 +3,14 @@
 use std::{future::Future, time::Duration};
 
 use super::{
-    AcceptedLosses, AppendLoop, Checkpoints,
+    AcceptedLosses, AppendLoop,
     anchor_writer::anchoring,
     append_loop::QueueEnd,
     queue::{Applied, BatchLimits, Queue, Ticket},
     store::AuditStore,
 };
 use crate::{
-    chain::{AppendId, Event, Head, Position},
+    chain::{AppendId, Checkpoints, Event, Head, Position},
     clock::{Clock, SystemClock, within},
     durability::{Confirmations, DurabilityStatus},
     entropy::{Entropy, SystemEntropy},

@@ -5,6 +5,7 @@
 
 mod anchor;
 pub(crate) mod canonical;
+mod checkpoints;
 mod event;
 pub(crate) mod json;
 mod loss;
@@ -20,6 +21,7 @@ mod verdict;
 mod verify;
 
 pub use anchor::{Anchor, Anchors};
+pub use checkpoints::Checkpoints;
 pub use event::{Event, InvalidEvent, Limits, SequenceExhausted};
 pub use loss::{AcceptedLoss, Loss, LostRange, REPAIRED, ROLLBACK_ACCEPTED};
 pub use position::{AppendId, EventHash, Head, Position, Sequence};

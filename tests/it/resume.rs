@@ -375,3 +375,24 @@ async fn reads_after_a_rollback_are_not_what_was_seen() {
     let (_file, restarted) = open();
     assert!(restarted.transaction([], set).await.is_err());
 }
+
+/// Would catch a second loss that is taken for the first one, from whose record the process
+/// went on, though it has seen what is gone since.
+#[tokio::test]
+async fn no_loss_is_accepted_twice() {
+    let server = server();
+    let keys = keys().await;
+    let open = Builder::new().open(client(&server), keys.clone(), VaultPolicy::default());
+    let replica = open.await.unwrap().0;
+    record(&replica, 2).await;
+    let mut snapshot = Snapshot::take(&server).await;
+    let seen = record(&replica, 8).await[7];
+    snapshot.restore().await;
+    let resume = Builder::new().seen(seen);
+    let resumed = resume.resume(client(&server), range("3..10"), Some(keys.clone()));
+    resumed.await.unwrap();
+    let mut snapshot = Snapshot::take(&server).await;
+    record(&replica, 4).await;
+    snapshot.restore().await;
+    assert!(is_rolled_back(&replica.record(event("late")).await));
+}

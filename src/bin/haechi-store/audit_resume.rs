@@ -42,7 +42,7 @@ pub(crate) struct Args {
     anchors: Vec<PathBuf>,
 
     /// The hash of the last lost record
-    #[arg(long, value_name = "HASH", value_parser = hash)]
+    #[arg(long, value_name = "HASH", value_parser = hash, allow_hyphen_values = true)]
     head_hash: Option<EventHash>,
 
     #[command(flatten)]

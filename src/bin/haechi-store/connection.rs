@@ -53,6 +53,11 @@ impl Global {
         })
     }
 
+    /// Whether there is a file of what this process has seen.
+    pub(crate) fn keeps_seen(&self) -> bool {
+        self.seen.is_some()
+    }
+
     /// What this process has seen of the chain.
     pub(crate) fn seen_positions(&self) -> Result<Vec<Position>, Failure> {
         let file = self.seen_file()?;
@@ -63,7 +68,9 @@ impl Global {
         let Some(path) = &self.seen else {
             return Ok(None);
         };
-        SeenFile::open(path).map(Some).map_err(|error| {
+        // One that cannot be written would find no later rollback.
+        let opened = SeenFile::open(path).and_then(|file| file.rewrite().map(|()| file));
+        opened.map(Some).map_err(|error| {
             Failure::error(format!(
                 "the file {} of what this process has seen cannot be used: {error}; nothing was \
                  done. Restore it, or move it away, if a rollback before now need not be found",

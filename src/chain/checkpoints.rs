@@ -1,41 +1,57 @@
 //! Positions of the chain that a process has seen.
 
-use crate::chain::Position;
+use super::{Loss, Position};
 
 /// Some of the positions that a process has seen, in order: the highest, and
 /// fewer and fewer before it. After a rollback they show what still stands. At
-/// most about 54, whatever the chain's length.
+/// most about 54, whatever the chain's length. And the losses from which it went on:
+/// none is accepted a second time.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Checkpoints(Vec<Position>);
+pub struct Checkpoints {
+    positions: Vec<Position>,
+    losses: Vec<Loss>,
+}
 
 impl Checkpoints {
     /// The highest position.
     #[must_use]
     pub fn last(&self) -> Option<Position> {
-        self.0.last().copied()
+        self.positions.last().copied()
     }
 
     /// All of them, in order.
     #[must_use]
     pub fn positions(&self) -> &[Position] {
-        &self.0
+        &self.positions
+    }
+
+    /// The losses from which the process went on.
+    #[must_use]
+    pub fn losses(&self) -> &[Loss] {
+        &self.losses
+    }
+
+    /// The process went on from `loss`.
+    pub(crate) fn went_on(&mut self, loss: Loss) {
+        if !self.losses.contains(&loss) {
+            self.losses.push(loss);
+        }
     }
 
     /// Adds a position of the same chain. One that is not higher than the last
     /// changes nothing.
     pub fn add(&mut self, position: Position) {
         if self
-            .0
             .last()
             .is_some_and(|last| last.sequence >= position.sequence)
         {
             return;
         }
-        self.0.push(position);
+        self.positions.push(position);
         // The oldest of those whose distance from the highest is between two
         // powers of two.
         let mut kept = None;
-        self.0.retain(|earlier| {
+        self.positions.retain(|earlier| {
             let distance = position.sequence.get() - earlier.sequence.get();
             let class = distance.checked_ilog2();
             let is_first = kept != Some(class);
@@ -45,8 +61,8 @@ impl Checkpoints {
     }
 
     /// Keeps the first `count`.
-    pub(super) fn truncate(&mut self, count: usize) {
-        self.0.truncate(count);
+    pub(crate) fn truncate(&mut self, count: usize) {
+        self.positions.truncate(count);
     }
 }
 
@@ -62,7 +78,7 @@ impl FromIterator<Position> for Checkpoints {
 
 impl From<Position> for Checkpoints {
     fn from(position: Position) -> Self {
-        Self(vec![position])
+        Self::from_iter([position])
     }
 }
 
