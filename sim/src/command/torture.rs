@@ -10,6 +10,7 @@ use std::{
 };
 
 use clap::Args;
+use haechi_history::{Durability, Outcome};
 use haechi_store_redis::{audit::AuditStats, vault::VaultStats};
 use serde_json::{Value, json};
 
@@ -20,6 +21,9 @@ use crate::{
     record::{Losses, Outcomes, RunReport, Verdict},
     torture::{Options, is_supported, torture as run},
 };
+
+/// One more than the most replicas.
+const MAX_REPLICAS: u32 = 5;
 
 /// Runs the workloads of the simulated worlds against real redis-server
 /// processes, and checks what comes of them
@@ -78,6 +82,12 @@ pub struct TortureArgs {
     /// out
     #[arg(long, value_name = "none|all|CLASS,…", default_value = "all", value_parser = faults)]
     pub faults: Faults,
+    /// How durable an append or a mutation must be before it counts: in the memory of the
+    /// primary, on its disk (fsync: a server with WAITAOF, that is redis 7.2 or later, or
+    /// valkey), or in the memory of N replicas, which are started. What was acknowledged so
+    /// must survive a loss of power, or the promotion of a replica
+    #[arg(long, value_name = "memory|fsync|replicas:N", default_value = "memory", value_parser = durability)]
+    pub durability: Durability,
     /// The seed of the first round; the others have the next ones
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub seed: u64,
@@ -93,6 +103,16 @@ pub struct TortureArgs {
     pub store: Variant,
 }
 
+fn durability(text: &str) -> Result<Durability, String> {
+    match text.parse()? {
+        Durability::Replicas(0) | Durability::Replicas(MAX_REPLICAS..) => Err(format!(
+            "replicas:N takes a number from 1 to {}",
+            MAX_REPLICAS - 1
+        )),
+        durability => Ok(durability),
+    }
+}
+
 /// The sum of all rounds.
 #[derive(Default)]
 struct Total {
@@ -105,6 +125,8 @@ struct Total {
     stats: AuditStats,
     vault_stats: VaultStats,
     losses: Losses,
+    /// What acknowledgements of appends and mutations promised.
+    acknowledged: BTreeMap<String, u64>,
     last: Option<RunReport>,
 }
 
@@ -117,6 +139,16 @@ impl Total {
         self.vault_outcomes.add(round.vault_outcomes);
         for (kind, count) in &round.faults {
             *self.faults.entry(*kind).or_default() += count;
+        }
+        for operation in round.history.operations() {
+            let promised = match &operation.outcome {
+                Outcome::Appended(appended) => appended.durability,
+                Outcome::Mutated(mutation) => mutation.durability,
+                _ => None,
+            };
+            if let Some(promised) = promised {
+                *self.acknowledged.entry(promised.to_string()).or_default() += 1;
+            }
         }
         self.stats.add(round.stats);
         self.vault_stats.add(round.vault_stats);
@@ -142,6 +174,7 @@ impl Total {
             "vaultOps": self.vault_outcomes,
             "faults": report::faults(&self.faults),
             "faultsNotSupported": unsupported(),
+            "acknowledged": self.acknowledged,
             "losses": report::losses(&self.losses, &self.faults),
             "rounds": self.rounds,
             "conflicts": self.stats.conflicts + self.vault_stats.value_conflicts,
@@ -183,6 +216,7 @@ pub fn torture(args: &TortureArgs) -> io::Result<Exit> {
         replicas: args.replicas.map(usize::from),
         workload: args.workload,
         faults: args.faults.0.clone(),
+        durability: (args.durability != Durability::Memory).then_some(args.durability),
         variant: args.store,
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -256,6 +290,9 @@ fn print_summary(total: &Total, args: &TortureArgs) {
         total.stats.settled_by_reading,
         total.vault_stats.settled_by_receipt
     );
+    for (durability, count) in &total.acknowledged {
+        eprintln!("{count} acknowledged with durability {durability}");
+    }
     for (kind, count) in &total.faults {
         eprintln!("  {kind:<24}{count:>8}");
     }
@@ -272,6 +309,9 @@ fn print_summary(total: &Total, args: &TortureArgs) {
         words += &format!(" --replicas {replicas}");
     }
     words += &args.faults.words();
+    if args.durability != Durability::Memory {
+        words += &format!(" --durability {}", args.durability);
+    }
     if args.store != Variant::Correct {
         words += &format!(" --store {}", args.store);
     }

@@ -27,6 +27,7 @@ use std::{
     time::Duration,
 };
 
+use haechi_history::Durability;
 use haechi_store_redis::{
     clock::{Clock, SystemClock},
     redis::{AuditKeys, AuditPrefix, VaultKeys, VaultPrefix},
@@ -42,7 +43,9 @@ pub use plan::is_supported;
 
 use crate::{
     mutants::Variant,
-    plan::{FaultKind, Knobs, LossFault, Workload, WorldOptions, drawn, generator},
+    plan::{
+        DurabilityKnobs, FaultKind, Knobs, LossFault, Workload, WorldOptions, drawn, generator,
+    },
     record::{RunRecorder, RunReport, Source, StoreKeys, evaluate},
 };
 use loss::Servers;
@@ -66,6 +69,13 @@ const MAX_OPS: usize = 4_000;
 /// The operations of a replica in a round in which keys are lost one by one.
 const SPARING_OPS: usize = 40;
 
+/// How long a write waits for replicas or the disk, in milliseconds.
+const PATIENCE_MS: u64 = 300;
+
+/// Why nothing can be as durable as fsync.
+const NO_WAITAOF: &str = "the server has no WAITAOF, so nothing can be asked to be on its disk; give \
+                          redis 7.2 or later, or valkey, as --redis-server";
+
 /// How often the state of a round is polled.
 const POLL: Duration = Duration::from_millis(10);
 
@@ -85,6 +95,8 @@ pub struct Options {
     /// Faults that may strike; those that torture cannot carry out are left
     /// out.
     pub faults: Vec<FaultKind>,
+    /// How durable an append or a mutation must be, if more than the primary's memory.
+    pub durability: Option<Durability>,
     /// The store that is tested.
     pub variant: Variant,
 }
@@ -165,9 +177,25 @@ async fn round(
     }
     let server = Server::start(&options.redis_server)?;
     let promotes = |(kind, _)| kind == LossFault::LaggingReplicaPromoted;
+    let count = match options.durability {
+        Some(Durability::Replicas(count)) => count as usize,
+        _ => usize::from(plan.losses().any(promotes)),
+    };
+    if options.durability == Some(Durability::Fsync) && !server.has_waitaof()? {
+        return Err(io::Error::new(io::ErrorKind::Unsupported, NO_WAITAOF));
+    }
+    knobs.durability = options.durability.map(|level| DurabilityKnobs {
+        level,
+        valkey: level == Durability::Fsync,
+        replicas: count,
+        delay: 0,
+        patience: PATIENCE_MS,
+    });
     let mut standbys = Vec::new();
-    if plan.losses().any(promotes) {
+    for _ in 0..count {
         standbys.push(server.start_standby(&options.redis_server)?);
+    }
+    if count > 0 {
         // Who promotes counts on all replicas.
         plan.lagging.clear();
     }
@@ -193,6 +221,7 @@ async fn round(
         Box::new(move || clock.now() - began)
     };
     let recorder = RunRecorder::in_time(time, sources(&knobs, &goes_on));
+    recorder.log().durability = options.durability;
 
     let mut proxies = JoinSet::new();
     let (mut links, mut ports) = (Vec::new(), Vec::new());

@@ -135,6 +135,13 @@ impl Server {
         query(&mut self.connect(ANSWER_TIMEOUT)?, words)
     }
 
+    /// Whether it can tell what its disk has.
+    pub(super) fn has_waitaof(&self) -> io::Result<bool> {
+        let known = self.run(&["COMMAND", "INFO", "WAITAOF"]);
+        let known = known.map_err(io::Error::other)?;
+        Ok(matches!(known, Value::Array(known) if known != [Value::Nil]))
+    }
+
     /// Undoes all faults.
     pub(super) async fn heal(&mut self, clock: &SystemClock) -> io::Result<()> {
         if self.is_stopped {

