@@ -122,6 +122,9 @@ pub struct Knobs {
     /// The anchors of the chain, if there are any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub anchors: Option<AnchorKnobs>,
+    /// Whether times are real: then the machine decides when an operation ends.
+    #[serde(skip)]
+    pub real_time: bool,
     /// Bytes that callers may bring while they wait; 0: as many as in production.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub queue_bytes: usize,
@@ -291,6 +294,7 @@ impl Knobs {
             load,
             anchors: anchoring,
             queue_bytes,
+            real_time: false,
         }
     }
 

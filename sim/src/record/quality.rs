@@ -202,8 +202,11 @@ fn most_bytes(operations: &[Operation], knobs: &Knobs) -> usize {
     most
 }
 
-/// An append that ended after its deadline.
+/// An append that ended after its deadline, in simulated time.
 fn late_append<'a>(report: &'a RunReport, knobs: &Knobs) -> Option<&'a Operation> {
+    if knobs.real_time {
+        return None;
+    }
     let limit = Duration::from_millis(knobs.deadline + 2 * TICK_MS);
     let is_late = |operation: &&Operation| {
         let took = operation.end.saturating_sub(operation.start);

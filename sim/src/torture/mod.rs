@@ -168,6 +168,7 @@ async fn round(
 ) -> io::Result<RunReport> {
     knobs.quiet = false;
     knobs.anchors = None;
+    knobs.real_time = true;
     let mut plan = Plan::draw(&knobs, &options.faults, length);
     if let Some(vault) = knobs.vault.as_mut().filter(|_| plan.losses().count() > 0) {
         vault.keep_all_receipts();
