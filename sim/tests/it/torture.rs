@@ -1,7 +1,6 @@
 //! Torture: the program against a real redis-server, for some seconds.
 
 use std::{
-    collections::BTreeMap,
     net::{Ipv4Addr, TcpStream},
     path::Path,
     process::{Command, Output, Stdio},
@@ -41,34 +40,34 @@ const RARE: [&str; 5] = [
     "lock_stolen",
 ];
 
-/// Runs a workload for 5 s, and checks its history again.
+/// Runs a workload for 5 s, and checks its history again; up to three times, until every
+/// fault has struck: on a busy machine one may find no command to strike.
 fn holds(workload: &str, seed: u64) {
-    let directory = tempfile::tempdir().unwrap();
-    let history = directory.path().join("history.jsonl");
-    let words = format!(
-        "--seconds 5 --seed {seed} --workload {workload} --history {}",
-        history.display()
-    );
-    let output = torture(&words);
-    let verdict = verdict(&output);
-    assert_eq!(output.status.code(), Some(0), "{verdict}");
-    assert_eq!(verdict["verdict"], "ok", "{verdict}");
-    let faults: BTreeMap<String, u64> = serde_json::from_value(verdict["faults"].clone()).unwrap();
     let expected = FaultKind::all().filter(|kind| is_supported(*kind));
     // One round in four loses data.
     let expected = expected.filter(|kind| kind.class() != FaultClass::DataLoss);
-    for fault in expected
-        .map(FaultKind::name)
-        .filter(|name| !RARE.contains(name))
-    {
-        assert!(
-            faults.contains_key(fault),
-            "{fault} never struck: {verdict}"
+    let names = expected.map(FaultKind::name);
+    let mut missed: Vec<&str> = names.filter(|name| !RARE.contains(name)).collect();
+    for seed in seed..seed + 3 {
+        let directory = tempfile::tempdir().unwrap();
+        let history = directory.path().join("history.jsonl");
+        let words = format!(
+            "--seconds 5 --seed {seed} --workload {workload} --history {}",
+            history.display()
         );
+        let output = torture(&words);
+        let verdict = verdict(&output);
+        assert_eq!(output.status.code(), Some(0), "{verdict}");
+        assert_eq!(verdict["verdict"], "ok", "{verdict}");
+        assert!(verdict["ops"]["ok"].as_u64() > Some(30), "{verdict}");
+        assert!(verdict["lostReplies"].as_u64() > Some(0), "{verdict}");
+        assert_eq!(check(&history), Some(0), "the history that was written");
+        missed.retain(|fault| verdict["faults"].get(fault).is_none());
+        if missed.is_empty() {
+            return;
+        }
     }
-    assert!(verdict["ops"]["ok"].as_u64() > Some(30), "{verdict}");
-    assert!(verdict["lostReplies"].as_u64() > Some(0), "{verdict}");
-    assert_eq!(check(&history), Some(0), "the history that was written");
+    panic!("{missed:?} never struck");
 }
 
 fn check(history: &Path) -> Option<i32> {
