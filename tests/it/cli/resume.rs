@@ -95,3 +95,33 @@ fn a_damaged_file_is_refused() {
     assert!(ran.stderr.contains("nothing was done"), "{ran:?}");
     assert_eq!(tell(&server, &["DBSIZE"]), redis::Value::Int(0));
 }
+
+/// Would catch what was seen hidden by the head that tickets begin from, a file that cannot
+/// be written and so finds no rollback, a hash taken for an option,
+/// and a range that leaves out what is gone, too.
+#[test]
+fn what_was_seen_is_neither_hidden_nor_lost() {
+    let server = crate::support::server();
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
+    let (seen, tickets, absent) = (path("seen"), path("tickets"), path("absent/seen"));
+    let event = b"{\"id\":\"1\"}\n";
+    let append = |more: &[&str]| on(&server, &[&["audit", "append"], more].concat(), event);
+    append(&["--seen", &seen]).exits(0);
+    tell(&server, &["FLUSHALL"]);
+    append(&[]).exits(0);
+    append(&[]).exits(0);
+    let hidden = append(&["--seen", &seen, "--tickets", &tickets]).exits(1);
+    assert!(hidden.stderr.contains("rolled back"), "{hidden:?}");
+
+    let unwritable = append(&["--seen", &absent]).exits(2);
+    assert!(
+        unwritable.stderr.contains("cannot be used"),
+        "{unwritable:?}"
+    );
+
+    let hash = format!("-{}", "A".repeat(42));
+    let resume = ["audit", "resume", "--accept", "5..9", "--head-hash", &hash];
+    let taken = on(&server, &resume, b"").exits(1);
+    assert!(taken.stderr.contains("--accept 3..9"), "{taken:?}");
+}
