@@ -203,7 +203,8 @@ fn assign(
             let here = match &loss.ops {
                 Some(ops) => {
                     let acknowledged = (plan.operation(*mutate).id, *version);
-                    *version <= cut_to(loss) || ops.contains(&acknowledged)
+                    // Or it was applied again, at the same version.
+                    *version <= cut_to(loss) || (ops.contains(&acknowledged) && !needed)
                 }
                 None => {
                     *version <= cut_to(loss) || (loss.versions.contains(version) && free && !needed)
