@@ -203,8 +203,7 @@ fn assign(
             let here = match &loss.ops {
                 Some(ops) => {
                     let acknowledged = (plan.operation(*mutate).id, *version);
-                    // Or it was applied again, at the same version.
-                    *version <= cut_to(loss) || (ops.contains(&acknowledged) && !needed)
+                    *version <= cut_to(loss) || ops.contains(&acknowledged)
                 }
                 None => {
                     *version <= cut_to(loss) || (loss.versions.contains(version) && free && !needed)
