@@ -370,6 +370,9 @@ impl<C: Clock, E: Entropy> Builder<C, E> {
         for seen in given.positions() {
             self.parts.audit.seen.add(*seen);
         }
+        for loss in given.losses() {
+            self.parts.audit.seen.went_on(*loss);
+        }
         Some(entry)
     }
 
