@@ -31,6 +31,13 @@ pub(super) fn first_begins(history: &History) -> Option<u64> {
     history.losses().iter().map(Loss::begins).min()
 }
 
+/// Whether the receipt that kept a late copy of a failed mutate from being applied may
+/// be lost.
+pub(super) fn is_failure_forgotten(history: &History, operation: &Operation) -> bool {
+    let mut losses = history.losses().iter();
+    losses.any(|loss| loss.receipts && operation.start < loss.time)
+}
+
 /// The losses of splits in which this operation ran, at least in part, on the server
 /// whose writes were lost, the last first: one can end when another begins.
 pub(super) fn splits_of<'h>(

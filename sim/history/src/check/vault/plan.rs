@@ -159,7 +159,10 @@ impl<'h> Plan<'h> {
         let mut splits = losses::splits_of(self.history, operation).peekable();
         let is_split = splits.peek().is_some();
         match &operation.outcome {
-            Outcome::Mutated(kept) | Outcome::Unknown(Some(kept)) => {
+            Outcome::Mutated(kept) | Outcome::Unknown(Some(kept)) | Outcome::Failed(Some(kept))
+                if !matches!(operation.outcome, Outcome::Failed(_))
+                    || losses::is_failure_forgotten(self.history, operation) =>
+            {
                 for (token, _) in kept.reads.iter().chain(&kept.writes) {
                     self.intern(*token);
                 }

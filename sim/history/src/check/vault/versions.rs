@@ -8,7 +8,7 @@
 //! and a later era has no use for it, or else to the latest.
 
 use super::ids::MutateId;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::check::invariant::Invariant;
 use crate::check::losses;
@@ -28,15 +28,21 @@ pub(super) fn lay_out(
     let mut eras: Vec<Vec<(u64, MutateId)>> = vec![Vec::new(); cuts.len() + 1];
     pinned
         .sort_unstable_by_key(|(version, mutate)| (*version, plan.mutates[*mutate].start, *mutate));
+    // No more unacknowledged versions than that can be explained.
+    let mut fillers = plan.unversioned.len() + plan.unknown_effect.len();
     if cuts.is_empty() {
         eras[0] = pinned;
     } else {
-        assign(plan, &cuts, &pinned, &mut eras);
+        for mutate in assign(plan, &cuts, &pinned, &mut eras) {
+            plan.mutates[mutate].end = u64::MAX;
+            plan.mutates[mutate].trusted = false;
+            plan.maybe_applied.push(mutate);
+            // It had a version before the loss, too.
+            fillers += 1;
+        }
     }
+    let mut fillers = (fillers + plan.maybe_applied.len()) as u64;
     let last = eras.len() - 1;
-    // No more unacknowledged versions than that can be explained.
-    let mut fillers =
-        (plan.maybe_applied.len() + plan.unversioned.len() + plan.unknown_effect.len()) as u64;
     let mut base = 0;
     let lowest = |pinned: &Vec<(u64, MutateId)>| pinned.iter().map(|(version, _)| *version).min();
     let firsts: Vec<Option<u64>> = eras.iter().map(lowest).collect();
@@ -170,41 +176,60 @@ fn cut_to(loss: &Loss) -> u64 {
     least.map_or(0, |least| least.saturating_sub(1))
 }
 
+/// Sorts the mutates by eras, but for those that are returned: a loss took each of them,
+/// and it may have been applied again, at the same version, so that only its values tell.
 fn assign(
     plan: &Plan<'_>,
     cuts: &[(usize, &Loss)],
     pinned: &[(u64, MutateId)],
     eras: &mut [Vec<(u64, MutateId)>],
-) {
+) -> Vec<MutateId> {
+    let mut either = Vec::new();
     let era_at = |time: u64| cuts.partition_point(|(_, loss)| loss.time < time);
-    let mut definite: Vec<BTreeSet<u64>> = vec![BTreeSet::new(); eras.len()];
-    let span = |mutate: MutateId| {
-        let mutate = &plan.mutates[mutate];
-        era_at(mutate.start)..=era_at(mutate.end)
+    // The versions of each era that are known to be its own, with the start of each.
+    let mut definite: Vec<BTreeMap<u64, u64>> = vec![BTreeMap::new(); eras.len()];
+    let was_in = |version: u64, mutate: MutateId, loss: &Loss| {
+        let acknowledged = (plan.operation(mutate).id, version);
+        let ops = loss.ops.as_ref();
+        ops.map(|ops| version <= cut_to(loss) || ops.contains(&acknowledged))
+    };
+    let span = |version: u64, mutate: MutateId| {
+        let (start, end) = (plan.mutates[mutate].start, plan.mutates[mutate].end);
+        let mut eras = era_at(start)..=era_at(end);
+        while eras.start() < eras.end()
+            && was_in(version, mutate, cuts[*eras.start()].1) == Some(false)
+        {
+            eras = *eras.start() + 1..=*eras.end();
+        }
+        eras
     };
     for (version, mutate) in pinned {
-        let span = span(*mutate);
+        let span = span(*version, *mutate);
         if span.start() == span.end() {
-            definite[*span.start()].insert(*version);
+            definite[*span.start()].insert(*version, plan.mutates[*mutate].start);
         }
     }
     if let (Some(last), Some(end)) = (definite.last_mut(), plan.history.final_version()) {
         // Whatever era the last one is, its versions up to the end are needed.
-        last.insert(end + 1);
+        last.insert(end + 1, u64::MAX);
     }
-    for (version, mutate) in pinned {
-        let span = span(*mutate);
+    'mutates: for (version, mutate) in pinned {
+        let span = span(*version, *mutate);
         let mut era = *span.start();
         while era < *span.end() {
             let (_, loss) = cuts[era];
             let later = &definite[era + 1];
-            let needed = !later.contains(version) && later.last().is_some_and(|top| top > version);
-            let free = !definite[era].contains(version);
-            let here = match &loss.ops {
-                Some(ops) => {
-                    let acknowledged = (plan.operation(*mutate).id, *version);
-                    *version <= cut_to(loss) || ops.contains(&acknowledged)
+            let end = plan.mutates[*mutate].end;
+            let needed = !later.contains_key(version)
+                && later.keys().next_back().is_some_and(|top| top > version)
+                && later.range(..version).all(|(_, start)| *start <= end);
+            let free = !definite[era].contains_key(version);
+            let here = match was_in(*version, *mutate, loss) {
+                Some(true) if needed && *version > cut_to(loss) => {
+                    either.push(*mutate);
+                    continue 'mutates;
                 }
+                Some(was_in) => was_in,
                 None => {
                     *version <= cut_to(loss) || (loss.versions.contains(version) && free && !needed)
                 }
@@ -214,9 +239,10 @@ fn assign(
             }
             era += 1;
         }
-        definite[era].insert(*version);
+        definite[era].insert(*version, plan.mutates[*mutate].start);
         eras[era].push((*version, *mutate));
     }
+    either
 }
 
 /// Unacknowledged versions up to a version.
