@@ -176,8 +176,9 @@ fn cut_to(loss: &Loss) -> u64 {
     least.map_or(0, |least| least.saturating_sub(1))
 }
 
-/// Sorts the mutates by eras, but for those that are returned: a loss took each of them,
-/// and it may have been applied again, at the same version, so that only its values tell.
+/// Sorts the mutates by eras, but for those that are returned: a loss took each of them
+/// and its receipt, and it may have been applied again, at the same version, so that only
+/// its values tell.
 fn assign(
     plan: &Plan<'_>,
     cuts: &[(usize, &Loss)],
@@ -225,7 +226,7 @@ fn assign(
                 && later.range(..version).all(|(_, start)| *start <= end);
             let free = !definite[era].contains_key(version);
             let here = match was_in(*version, *mutate, loss) {
-                Some(true) if needed && *version > cut_to(loss) => {
+                Some(true) if needed && loss.receipts && *version > cut_to(loss) => {
                     either.push(*mutate);
                     continue 'mutates;
                 }
