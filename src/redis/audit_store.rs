@@ -57,6 +57,7 @@ pub(super) const PAGE_BYTES: usize = 1 << 20;
 impl<N: Connect, C: Clock, E: Entropy> RedisAuditStore<N, C, E> {
     /// A store that connects at its first use.
     pub fn new(connect: N, config: RedisAuditConfig, clock: C, entropy: E) -> Self {
+        let connect = connect.serving(&AuditKeys::new(config.prefix.clone()).head);
         let link = Link::new(connect, clock.clone(), config.timeouts);
         Self::over(link, config, clock, entropy)
     }

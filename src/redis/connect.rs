@@ -15,6 +15,15 @@ pub trait Connect: Clone + Send + Sync + 'static {
     /// taken for another command's.
     type Connection: ConnectionLike + Clone + Send + Sync + 'static;
 
+    /// The same, for a store that has this key; a store calls it before it connects.
+    /// Where keys are on different servers, `connect` must open a connection to this
+    /// key's.
+    #[must_use]
+    fn serving(self, key: &str) -> Self {
+        let _ = key;
+        self
+    }
+
     /// Opens a connection. The store limits the time; an implementation needs
     /// no timeout.
     fn connect(&self) -> impl Future<Output = RedisResult<Self::Connection>> + Send;
@@ -28,6 +37,10 @@ impl Connect for Client {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(None)
             .set_response_timeout(None);
+        // Without a default provider of cryptography the TLS library panics; one that is
+        // installed already is used.
+        #[cfg(feature = "tls")]
+        let _ = rustls::crypto::ring::default_provider().install_default();
         self.get_multiplexed_async_connection_with_config(&config)
             .await
     }

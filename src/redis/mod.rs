@@ -8,6 +8,7 @@
 mod audit_store;
 mod connect;
 mod durable;
+mod endpoint;
 mod keys;
 mod link;
 mod lock;
@@ -26,6 +27,10 @@ pub use redis as client;
 
 pub use audit_store::{RedisAuditConfig, RedisAuditStore};
 pub use connect::Connect;
+pub use endpoint::{
+    Cluster, Credentials, Endpoint, Guarded, NodeAddress, Nodes, Sentinel, SentinelTimes,
+    ServerNodes,
+};
 pub use keys::{AuditKeys, AuditPrefix, VaultKeys, VaultPrefix};
 pub use link::{Link, Timeouts};
 pub use lock::{Lease, LockPolicy, LockTimes, LockWaits};

@@ -75,6 +75,7 @@ pub struct RedisVaultStore<N: Connect = Client, C = SystemClock, E = SystemEntro
 impl<N: Connect, C: Clock, E: Entropy> RedisVaultStore<N, C, E> {
     /// A vault that connects at its first use.
     pub fn new(connect: N, config: RedisVaultConfig, clock: C, entropy: E) -> Self {
+        let connect = connect.serving(&VaultKeys::new(config.prefix.clone()).version);
         let link = Link::new(connect, clock.clone(), config.timeouts);
         Self::over(link, config, clock, entropy)
     }

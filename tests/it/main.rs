@@ -7,6 +7,7 @@ mod cli;
 mod contract;
 mod corrupt;
 mod crypto;
+mod deployments;
 mod durability;
 mod exactly_once;
 mod follow;

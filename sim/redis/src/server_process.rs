@@ -38,9 +38,7 @@ impl RedisServer {
     /// # Errors
     /// As [`RedisServer::start`].
     pub fn start_with(args: &[&str]) -> io::Result<RedisServer> {
-        let program = std::env::var_os("REDIS_SERVER")
-            .map_or_else(|| PathBuf::from("redis-server"), PathBuf::from);
-        RedisServer::start_program(&program, args)
+        RedisServer::start_program(&program(), args)
     }
 
     /// Starts valkey-server with more arguments; `None` if there is none. `VALKEY_SERVER`
@@ -75,7 +73,7 @@ impl RedisServer {
         for _ in 0..ATTEMPTS {
             let port = free_port()?;
             let directory = TempDir::with_prefix("redis-server-")?;
-            let child = spawn(program, port, directory.path(), &args)?;
+            let child = spawn(program, &[], port, directory.path(), &args)?;
             let mut server = RedisServer {
                 watchdog: Watchdog::start(&child),
                 child,
@@ -91,6 +89,30 @@ impl RedisServer {
             }
         }
         Err(last)
+    }
+
+    /// Starts a Redis Sentinel with these lines in its configuration.
+    ///
+    /// # Errors
+    /// As [`RedisServer::start`].
+    pub fn start_sentinel(configuration: &str) -> io::Result<RedisServer> {
+        let directory = TempDir::with_prefix("redis-sentinel-")?;
+        let file = directory.path().join("sentinel.conf");
+        std::fs::write(&file, configuration)?;
+        // A configuration file comes before all options.
+        let args = [file.to_string_lossy().as_ref(), "--sentinel"].map(str::to_owned);
+        let (program, port) = (program(), free_port()?);
+        let child = spawn(&program, &args, port, directory.path(), &[])?;
+        let mut server = RedisServer {
+            watchdog: Watchdog::start(&child),
+            child,
+            port,
+            directory,
+            program,
+            args: Vec::new(),
+        };
+        server.wait_until_ready()?;
+        Ok(server)
     }
 
     /// The port it listens on, on 127.0.0.1.
@@ -165,7 +187,7 @@ impl RedisServer {
         self.kill()?;
         let more = args.iter().map(|arg| (*arg).to_owned());
         let args: Vec<String> = self.args.iter().cloned().chain(more).collect();
-        self.child = spawn(&self.program, self.port, self.directory.path(), &args)?;
+        self.child = spawn(&self.program, &[], self.port, self.directory.path(), &args)?;
         self.watchdog = Watchdog::start(&self.child);
         self.wait_until_ready()
     }
@@ -255,20 +277,32 @@ fn signal(_: &Child, _: Signal) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
+fn program() -> PathBuf {
+    std::env::var_os("REDIS_SERVER").map_or_else(|| PathBuf::from("redis-server"), PathBuf::from)
+}
+
 fn free_port() -> io::Result<u16> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
         .local_addr()?
         .port())
 }
 
-fn spawn(program: &Path, port: u16, directory: &Path, args: &[String]) -> io::Result<Child> {
+fn spawn(
+    program: &Path,
+    first: &[String],
+    port: u16,
+    directory: &Path,
+    args: &[String],
+) -> io::Result<Child> {
     let mut command = Command::new(program);
     command
+        .args(first)
         .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--dir"])
         .arg(directory);
-    command
-        .args(["--save", "", "--appendonly", "no", "--daemonize", "no"])
-        .args(args);
+    if first.is_empty() {
+        command.args(["--save", "", "--appendonly", "no", "--daemonize", "no"]);
+    }
+    command.args(args);
     command
         .stdin(Stdio::null())
         .stdout(Stdio::null())

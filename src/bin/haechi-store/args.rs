@@ -37,8 +37,9 @@ pub(crate) struct Cli {
 #[command(next_help_heading = "Options of every command")]
 pub(crate) struct Global {
     /// Where Redis is, by default redis://127.0.0.1:6379; rediss:// for TLS, trusting the system's
-    /// authorities or those in $SSL_CERT_FILE; user and password in the URL, or in $REDIS_USERNAME
-    /// and $REDIS_PASSWORD
+    /// authorities or those in $SSL_CERT_FILE; redis+sentinel://HOST:PORT,…/NAME for the primary
+    /// that Sentinels name, redis+cluster://HOST:PORT,… for a cluster; user and password in the
+    /// URL, or in $REDIS_USERNAME and $REDIS_PASSWORD
     #[arg(
         long,
         global = true,
@@ -47,6 +48,18 @@ pub(crate) struct Global {
         value_name = "URL"
     )]
     pub(crate) redis: Option<RedisUrl>,
+
+    /// For TLS, trust only the authority of this file, in PEM; read at each connection
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) tls_ca: Option<PathBuf>,
+
+    /// For TLS, this process's certificate, in PEM; read at each connection
+    #[arg(long, global = true, value_name = "FILE", requires = "tls_key")]
+    pub(crate) tls_cert: Option<PathBuf>,
+
+    /// For TLS, the key of that certificate, in PEM
+    #[arg(long, global = true, value_name = "FILE", requires = "tls_cert")]
+    pub(crate) tls_key: Option<PathBuf>,
 
     /// What the names of the audit chain's keys begin with
     #[arg(

@@ -11,12 +11,12 @@ use std::{
     task::Poll,
 };
 
+use haechi_store_redis::redis::Endpoint;
 use haechi_store_redis::{
     AppendError, NotApplied, OpenError, ReadError,
     audit::{Appended, AuditSink, FileAnchors, store::AuditStore},
     chain::{Event, Head, LostRange},
 };
-use redis::Client;
 
 use crate::{
     append_report::{Report, Stop},
@@ -145,7 +145,7 @@ pub(crate) async fn run(args: Args, global: &Global, console: &Console) -> Resul
     report.finish(&stop.unwrap_or(Stop::End), console).await
 }
 
-async fn start(args: &Args, global: &Global, client: Client) -> Result<AuditSink, Failure> {
+async fn start(args: &Args, global: &Global, client: Endpoint) -> Result<AuditSink, Failure> {
     let accepted = args.accept.iter();
     let builder = global.seeing_builder()?;
     let mut builder = accepted.fold(builder, |builder, lost| builder.accept(*lost));

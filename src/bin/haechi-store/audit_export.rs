@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+use haechi_store_redis::redis::Endpoint;
 use haechi_store_redis::{
     Builder, Corrupt, ReadError,
     audit::{
@@ -9,7 +10,6 @@ use haechi_store_redis::{
         store::{AuditStore, Seen, Tail},
     },
 };
-use redis::Client;
 
 use crate::{
     args::Global,
@@ -73,7 +73,7 @@ async fn export(
     args: &Args,
     store: &impl AuditStore,
     seeing: Builder,
-    client: &Client,
+    client: &Endpoint,
     console: &Console,
 ) -> Result<u64, Failure> {
     let before = match seeing.check_seen(store).await {
@@ -125,7 +125,7 @@ fn elements(args: &Args, tail: &Tail) -> Result<(u64, u64), Failure> {
 async fn print(
     mut pages: Pages<'_, impl AuditStore>,
     all: Option<u64>,
-    client: &Client,
+    client: &Endpoint,
     console: &Console,
 ) -> Result<u64, Failure> {
     let mut out = console::stdout();
@@ -154,7 +154,7 @@ async fn print(
 /// wrong records were printed.
 async fn check_unmoved(
     store: &impl AuditStore,
-    client: &Client,
+    client: &Endpoint,
     before: &Tail,
     complete: bool,
 ) -> Result<(), Failure> {

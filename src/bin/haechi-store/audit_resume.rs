@@ -2,13 +2,13 @@
 
 use std::path::PathBuf;
 
+use haechi_store_redis::redis::Endpoint;
 use haechi_store_redis::{
     AppendError, ReadError, ResumeError,
     audit::read_anchor_file,
     chain::{Anchors, EventHash, LostRange, Position},
     crypto::LocalKeys,
 };
-use redis::Client;
 use serde::Serialize;
 
 use crate::{
@@ -104,7 +104,7 @@ pub(crate) async fn run(args: Args, global: &Global, console: &Console) -> Resul
     Ok(Exit::Success)
 }
 
-fn failure(client: &Client, error: &ResumeError) -> Failure {
+fn failure(client: &Endpoint, error: &ResumeError) -> Failure {
     match error {
         ResumeError::Read(error @ ReadError::Unavailable(_)) => read_failure(client, error),
         ResumeError::Append(error @ AppendError::Unknown { .. }) => {

@@ -5,12 +5,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use haechi_store_redis::redis::Endpoint;
 use haechi_store_redis::{
     Builder, Corrupt, ReadError,
     audit::{Pages, store::AuditStore},
     chain::{Fault, Head, Loss, LostRange, Verifier},
 };
-use redis::Client;
 use serde::Serialize;
 
 use crate::{
@@ -210,7 +210,7 @@ impl Verification {
         store: &impl AuditStore,
         list: &str,
         seeing: Builder,
-        client: &Client,
+        client: &Endpoint,
         console: &Console,
     ) -> Result<(), Failure> {
         // The list is verified even if the head disagrees, to show how far it

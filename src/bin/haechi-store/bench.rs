@@ -15,13 +15,13 @@ use std::{
 };
 
 use clap::ValueEnum;
+use haechi_store_redis::redis::Endpoint;
 use haechi_store_redis::{
     Builder, Durability,
     clock::{Clock, SystemClock},
     entropy::{Entropy, SystemEntropy},
     redis::{AuditPrefix, LockPolicy, LockTimes, VaultPrefix},
 };
-use redis::Client;
 use serde::Serialize;
 use tokio::task::JoinSet;
 
@@ -97,7 +97,7 @@ pub(crate) struct Counts {
 pub(crate) struct Bench<'a> {
     pub(crate) global: &'a Global,
     pub(crate) console: &'a Console,
-    pub(crate) client: Client,
+    pub(crate) client: Endpoint,
     pub(crate) options: &'a Options,
     durability: Durability,
     prefix: String,

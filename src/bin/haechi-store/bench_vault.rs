@@ -8,6 +8,7 @@ use haechi_store_redis::{
     clock::SystemClock,
     crypto::{Counting, LocalKeys, MemoryKeys, manage},
     entropy::SystemEntropy,
+    redis::Endpoint,
     redis::{LockWaits, NotReady},
     vault::{
         Details, Deterministic, TokenId, TokenType, TokenizeError, VaultPolicy,
@@ -56,7 +57,7 @@ const WORDS: Words = Words {
 
 #[derive(Clone)]
 struct Tokenizer {
-    vault: RedisTokenVault<LocalKeys<MemoryKeys>>,
+    vault: RedisTokenVault<LocalKeys<MemoryKeys>, Endpoint>,
     waits: LockWaits,
     token_type: TokenType,
 }

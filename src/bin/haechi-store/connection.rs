@@ -1,13 +1,16 @@
 //! Connects to Redis by options and environment. No message contains a
 //! password.
 
+use std::path::PathBuf;
+
 use haechi_store_redis::{
     Builder, Corrupt, ReadError, SeenFile,
     audit::store::Tail,
     chain::Position,
-    redis::{AuditPrefix, RedisAuditStore, Timeouts, VaultPrefix},
+    redis::{AuditPrefix, Credentials, Endpoint, RedisAuditStore, Timeouts, VaultPrefix},
 };
-use redis::{Client, IntoConnectionInfo};
+
+use redis::{ClientTlsConfig, ErrorKind, RedisError, RedisResult, TlsCertificates};
 
 use crate::{args::Global, exit::Failure};
 
@@ -15,17 +18,57 @@ const DEFAULT_URL: &str = "redis://127.0.0.1:6379";
 
 impl Global {
     /// The client; nothing is sent yet.
-    pub(crate) fn client(&self) -> Result<Client, Failure> {
+    pub(crate) fn client(&self) -> Result<Endpoint, Failure> {
         let url = self.redis.as_ref().map(|url| url.0.as_str());
         // Some supervisors set an omitted variable to the empty string.
         let url = url.filter(|url| !url.is_empty()).unwrap_or(DEFAULT_URL);
-        open(url).map_err(|error| {
+        let endpoint: Endpoint = url.parse().map_err(|error| {
             // The client's messages for a bad URL do not repeat it.
             Failure::error(format!(
                 "the URL of Redis cannot be used: {error}; give --redis or $REDIS_URL as \
-                 redis://USER:PASSWORD@HOST:PORT/DB, or rediss:// for TLS"
+                 redis://USER:PASSWORD@HOST:PORT/DB, rediss:// for TLS, \
+                 redis+sentinel://HOST:PORT,HOST:PORT/NAME or redis+cluster://HOST:PORT,HOST:PORT"
             ))
-        })
+        })?;
+        let credentials = Credentials {
+            username: variable("REDIS_USERNAME").filter(|_| endpoint.username().is_none()),
+            password: variable("REDIS_PASSWORD").filter(|_| !endpoint.has_password()),
+        };
+        let endpoint = endpoint.credentials(move || credentials.clone());
+        if self.tls_ca.is_none() && self.tls_cert.is_none() {
+            return Ok(endpoint);
+        }
+        let certificates = self.certificates();
+        certificates().map_err(|error| Failure::error(error.to_string()))?;
+        Ok(endpoint.certificates(certificates))
+    }
+
+    /// Reads the certificates, at each dial: they may be renewed while the process runs.
+    fn certificates(&self) -> impl Fn() -> RedisResult<TlsCertificates> + Send + Sync + 'static {
+        let (ca, cert, key) = (
+            self.tls_ca.clone(),
+            self.tls_cert.clone(),
+            self.tls_key.clone(),
+        );
+        let read = |path: &Option<PathBuf>| {
+            let read = |path: &PathBuf| {
+                std::fs::read(path).map_err(|error| {
+                    let said = format!("{} cannot be read: {error}", path.display());
+                    RedisError::from((ErrorKind::InvalidClientConfig, "certificates", said))
+                })
+            };
+            path.as_ref().map(read).transpose()
+        };
+        move || {
+            let client_tls = read(&cert)?.zip(read(&key)?);
+            Ok(TlsCertificates {
+                client_tls: client_tls.map(|(client_cert, client_key)| ClientTlsConfig {
+                    client_cert,
+                    client_key,
+                }),
+                root_cert: read(&ca)?,
+            })
+        }
     }
 
     /// A builder with the options.
@@ -82,36 +125,17 @@ impl Global {
     /// The end of the chain, if it has what this process has seen of it.
     pub(crate) async fn seen_tail(
         &self,
-        client: &Client,
-        store: &RedisAuditStore,
+        client: &Endpoint,
+        store: &RedisAuditStore<Endpoint>,
     ) -> Result<Tail, Failure> {
         let tail = self.seeing_builder()?.check_seen(store).await;
         tail.map_err(|error| read_failure(client, &error))
     }
 
     /// The chain, for reading.
-    pub(crate) fn store(&self, client: &Client) -> RedisAuditStore {
+    pub(crate) fn store(&self, client: &Endpoint) -> RedisAuditStore<Endpoint> {
         self.builder().audit_store(client.clone())
     }
-}
-
-fn open(url: &str) -> redis::RedisResult<Client> {
-    let info = url.into_connection_info()?;
-    let mut settings = info.redis_settings().clone();
-    if settings.username().is_none()
-        && let Some(username) = variable("REDIS_USERNAME")
-    {
-        settings = settings.set_username(username);
-    }
-    if settings.password().is_none()
-        && let Some(password) = variable("REDIS_PASSWORD")
-    {
-        settings = settings.set_password(password);
-    }
-    // Without a default provider the TLS library panics; one that is already
-    // installed is used.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    Client::open(info.set_redis_settings(settings))
 }
 
 fn variable(name: &str) -> Option<String> {
@@ -119,12 +143,12 @@ fn variable(name: &str) -> Option<String> {
 }
 
 /// The address of Redis: host and port, without the rest of the URL.
-pub(crate) fn place(client: &Client) -> String {
-    client.get_connection_info().addr().to_string()
+pub(crate) fn place(client: &Endpoint) -> String {
+    client.to_string()
 }
 
 /// The failure of a command whose read failed.
-pub(crate) fn read_failure(client: &Client, error: &ReadError) -> Failure {
+pub(crate) fn read_failure(client: &Endpoint, error: &ReadError) -> Failure {
     match error {
         ReadError::Unavailable(cause) => Failure::error(format!(
             "Redis at {} could not be read: {cause}",

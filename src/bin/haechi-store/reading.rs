@@ -1,20 +1,20 @@
 //! A chain for reading, from whatever server the URL leads to.
 
+use haechi_store_redis::redis::Endpoint;
 use haechi_store_redis::{
     AttemptError,
     audit::store::AuditStore,
     redis::{ChainReader, RedisAuditStore, ServerRole},
 };
-use redis::Client;
 
 use crate::{args::Global, connection::read_failure, console::Console, exit::Failure};
 
 /// Where a chain is read.
 pub(crate) enum Reading {
     /// By scripts, which find out that this is a primary.
-    Scripts(RedisAuditStore),
+    Scripts(RedisAuditStore<Endpoint>),
     /// By plain commands: on a replica, or under a permission to read only.
-    Plain(ChainReader),
+    Plain(ChainReader<Endpoint>),
 }
 
 /// A label for output: where it was read, unless from a primary.
@@ -23,7 +23,7 @@ pub(crate) type ReadFrom = Option<&'static str>;
 /// Finds out what the server is. A replica is read, but labelled.
 pub(crate) async fn open(
     global: &Global,
-    client: &Client,
+    client: &Endpoint,
     console: &Console,
 ) -> Result<(Reading, ReadFrom), Failure> {
     let store = global.store(client);

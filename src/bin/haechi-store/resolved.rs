@@ -3,7 +3,7 @@
 use std::{fmt::Display, io::Write};
 
 use haechi_store_redis::audit::{IfOpen, Resolution, ResolveError};
-use redis::Client;
+use haechi_store_redis::redis::Endpoint;
 use serde_json::{Value, json};
 
 use crate::{
@@ -61,7 +61,7 @@ pub(crate) fn tell(
 
 /// The failure if it was not found out. Where it cannot be any more, stdout says so.
 pub(crate) fn resolve_failure(
-    client: &Client,
+    client: &Endpoint,
     handle: &impl Display,
     error: &ResolveError,
 ) -> Failure {

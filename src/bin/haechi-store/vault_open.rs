@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use haechi_store_redis::redis::Endpoint;
 use haechi_store_redis::{
     AppendError, OpenError, RedisTokenVault,
     audit::AuditSink,
@@ -12,7 +13,6 @@ use haechi_store_redis::{
     redis::RedisVaultStore,
     vault::{JsonObject, MutateError, VaultPolicy},
 };
-use redis::Client;
 
 use crate::{
     args::Global,
@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// The vault in Redis, with the keys of a file.
-pub(crate) type Vault = RedisTokenVault<LocalKeys>;
+pub(crate) type Vault = RedisTokenVault<LocalKeys, Endpoint>;
 
 /// The object in an option's value. It may be secret, so errors do not repeat
 /// it.
@@ -37,7 +37,7 @@ pub(crate) fn object(option: &str, text: Option<&str>) -> Result<JsonObject, Fai
 
 /// An open vault, which has to be closed.
 pub(crate) struct Open {
-    pub(crate) client: Client,
+    pub(crate) client: Endpoint,
     pub(crate) vault: Vault,
     keys: Arc<LocalKeys>,
     audit: AuditSink,
@@ -86,13 +86,13 @@ pub(crate) async fn open_keys(file: KeyFile) -> Result<Arc<LocalKeys>, Failure> 
 }
 
 /// The vault's store without keys.
-pub(crate) fn store(global: &Global, client: &Client) -> RedisVaultStore {
+pub(crate) fn store(global: &Global, client: &Endpoint) -> RedisVaultStore<Endpoint> {
     global.builder().vault_store(client.clone())
 }
 
 /// The failure of a mutation. If its outcome is unknown, the handle is printed
 /// on stdout.
-pub(crate) fn mutate_failure(client: &Client, error: &MutateError) -> Failure {
+pub(crate) fn mutate_failure(client: &Endpoint, error: &MutateError) -> Failure {
     match error {
         MutateError::Unknown { handle, .. } => console::unknown(handle.to_string(), error),
         MutateError::NotApplied(_) => {
@@ -103,7 +103,7 @@ pub(crate) fn mutate_failure(client: &Client, error: &MutateError) -> Failure {
 }
 
 /// As [`mutate_failure`], for an audit event that is not known to be applied.
-pub(crate) fn append_failure(client: &Client, error: &AppendError, what: &str) -> Failure {
+pub(crate) fn append_failure(client: &Endpoint, error: &AppendError, what: &str) -> Failure {
     match error {
         AppendError::Unknown { handle, .. } => console::unknown(handle.to_string(), what),
         _ => Failure::negative(format!("Redis at {}: {what}", place(client))),

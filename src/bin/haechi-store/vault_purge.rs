@@ -1,10 +1,10 @@
 //! `vault purge` and `vault purge-expired`: delete tokens, audited.
 
+use haechi_store_redis::redis::Endpoint;
 use haechi_store_redis::{
     DurabilityStatus,
     vault::{PurgeError, Purged, PurgedToken, VaultPolicy},
 };
-use redis::Client;
 
 use crate::{
     args::Global,
@@ -107,7 +107,7 @@ async fn end<T>(
     purged.map_err(|error| failure(&client, &error))
 }
 
-fn failure(client: &Client, error: &PurgeError) -> Failure {
+fn failure(client: &Endpoint, error: &PurgeError) -> Failure {
     match error {
         PurgeError::Mutate(error) => mutate_failure(client, error),
         PurgeError::Read(error) => read_failure(client, error),

@@ -2,8 +2,8 @@
 
 use std::{ops::RangeInclusive, str::FromStr};
 
+use haechi_store_redis::redis::Endpoint;
 use haechi_store_redis::vault::{VaultPolicy, VaultResumeError, Version};
-use redis::Client;
 
 use crate::{
     args::Global,
@@ -65,7 +65,7 @@ pub(crate) async fn run(args: Args, global: &Global, console: &Console) -> Resul
     Ok(Exit::Success)
 }
 
-fn failure(client: &Client, error: &VaultResumeError) -> Failure {
+fn failure(client: &Endpoint, error: &VaultResumeError) -> Failure {
     match error {
         VaultResumeError::Read(error) => read_failure(client, error),
         VaultResumeError::NotAudited(cause) => append_failure(client, cause, &error.to_string()),

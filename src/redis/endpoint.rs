@@ -1,0 +1,280 @@
+//! Where Redis is, by a URL: one server, the primary of a Sentinel group, or the node of
+//! a cluster that serves the store's keys.
+//!
+//! The store above it knows only [`Connect`].
+
+mod cluster;
+mod guarded;
+mod nodes;
+mod sentinel;
+
+use std::{fmt, str::FromStr, sync::Arc};
+
+use redis::{ErrorKind, IntoConnectionInfo, RedisError, RedisResult, aio::MultiplexedConnection};
+
+use super::connect::Connect;
+use crate::clock::SystemClock;
+
+pub use cluster::Cluster;
+pub use guarded::Guarded;
+pub use nodes::{Credentials, NodeAddress, Nodes, ServerNodes};
+pub use sentinel::{Sentinel, SentinelTimes};
+
+/// What is asked for certificates at each dial.
+#[cfg(feature = "tls")]
+type AskCertificates = Arc<dyn Fn() -> RedisResult<redis::TlsCertificates> + Send + Sync>;
+
+/// Where Redis is.
+///
+/// | URL | What is connected to |
+/// |---|---|
+/// | `redis://host:port/db` | one server |
+/// | `redis+unix:///path` | one server, by a socket |
+/// | `redis+sentinel://host:port,host:port/name/db` | the primary of the group `name`, watched for ([`Sentinel`]) |
+/// | `redis+cluster://host:port,host:port` | the node that serves the slot of the store's keys ([`Cluster`]) |
+///
+/// `rediss` in place of `redis` is TLS, with the feature `tls`. A user and a password
+/// stand before the hosts: `redis://user:password@…`; they are for the data nodes, not
+/// for Sentinels.
+///
+/// ```
+/// # fn main() -> Result<(), redis::RedisError> {
+/// use haechi_store_redis::redis::Endpoint;
+///
+/// let endpoint: Endpoint = "redis+sentinel://a:26379,b:26379,c:26379/mymaster".parse()?;
+/// assert_eq!(endpoint.to_string(), "mymaster of Sentinels at a:26379,b:26379,c:26379");
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Endpoint(Way);
+
+#[derive(Clone)]
+enum Way {
+    Server(ServerNodes),
+    Sentinel(Box<Sentinel<ServerNodes, SystemClock>>),
+    Cluster(Cluster<ServerNodes, SystemClock>),
+}
+
+impl Endpoint {
+    /// Asks `ask` for the user and the password at each dial, in place of those in the
+    /// URL: for passwords that are rotated while the process runs.
+    #[must_use]
+    pub fn credentials(mut self, ask: impl Fn() -> Credentials + Send + Sync + 'static) -> Self {
+        self.nodes_mut().credentials = Some(Arc::new(ask));
+        self
+    }
+
+    /// The user and the password for Sentinels. Default: none.
+    #[must_use]
+    pub fn sentinel_credentials(mut self, credentials: Credentials) -> Self {
+        if let Way::Sentinel(sentinel) = &mut self.0 {
+            sentinel.sentinels.credentials = Some(Arc::new(move || credentials.clone()));
+        }
+        self
+    }
+
+    /// When Sentinels are asked.
+    #[must_use]
+    pub fn sentinel_times(mut self, times: SentinelTimes) -> Self {
+        if let Way::Sentinel(sentinel) = &mut self.0 {
+            sentinel.times = times;
+        }
+        self
+    }
+
+    /// Asks `ask` for the certificates at each dial, in place of the system's
+    /// authorities: an authority of one's own, a certificate of the client, both as PEM.
+    ///
+    /// `ask` must not block for long: it is called on the runtime's thread.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn certificates(
+        mut self,
+        ask: impl Fn() -> RedisResult<redis::TlsCertificates> + Send + Sync + 'static,
+    ) -> Self {
+        let ask: AskCertificates = Arc::new(ask);
+        if let Way::Sentinel(sentinel) = &mut self.0 {
+            sentinel.sentinels.certificates = Some(ask.clone());
+        }
+        self.nodes_mut().certificates = Some(ask);
+        self
+    }
+
+    /// The user in the URL, if there is one.
+    #[must_use]
+    pub fn username(&self) -> Option<&str> {
+        self.nodes().info.redis_settings().username()
+    }
+
+    /// Whether the URL has a password.
+    #[must_use]
+    pub fn has_password(&self) -> bool {
+        self.nodes().info.redis_settings().password().is_some()
+    }
+
+    fn nodes(&self) -> &ServerNodes {
+        match &self.0 {
+            Way::Server(nodes) => nodes,
+            Way::Sentinel(sentinel) => &sentinel.nodes,
+            Way::Cluster(cluster) => &cluster.nodes,
+        }
+    }
+
+    fn nodes_mut(&mut self) -> &mut ServerNodes {
+        match &mut self.0 {
+            Way::Server(nodes) => nodes,
+            Way::Sentinel(sentinel) => &mut sentinel.nodes,
+            Way::Cluster(cluster) => &mut cluster.nodes,
+        }
+    }
+}
+
+impl FromStr for Endpoint {
+    type Err = RedisError;
+
+    /// Parses a URL. No message repeats it: it may contain a password.
+    fn from_str(url: &str) -> RedisResult<Self> {
+        let (scheme, rest) = url.split_once("://").unwrap_or((url, ""));
+        let (tls, way) = match scheme.split_once('+') {
+            Some((tls @ ("redis" | "rediss"), way @ ("sentinel" | "cluster"))) => (tls, way),
+            _ => {
+                return Ok(Self(Way::Server(ServerNodes::new(
+                    url.into_connection_info()?,
+                ))));
+            }
+        };
+        let wrong = |what| RedisError::from((ErrorKind::InvalidClientConfig, what));
+        let (user, rest) = match rest.rsplit_once('@') {
+            Some((user, rest)) => (format!("{user}@"), rest),
+            None => (String::new(), rest),
+        };
+        let (hosts, path) = rest.split_once('/').unwrap_or((rest, ""));
+        let default_port = if way == "sentinel" { 26379 } else { 6379 };
+        let addresses: Option<Vec<NodeAddress>> = hosts
+            .split(',')
+            .map(|host| NodeAddress::parse(host, default_port))
+            .collect();
+        let addresses = addresses.ok_or_else(|| wrong("a host or port cannot be used"))?;
+        let (name, database) = match way {
+            "sentinel" => path.split_once('/').unwrap_or((path, "")),
+            _ => ("", path),
+        };
+        // The client parses what remains; the host stands for any node's.
+        let info = |user: &str| {
+            let url = format!("{tls}://{user}localhost/{database}");
+            url.as_str().into_connection_info().map(ServerNodes::new)
+        };
+        let nodes = info(&user)?;
+        Ok(Self(match way {
+            "sentinel" if name.is_empty() => {
+                return Err(wrong(
+                    "the name of the group is missing after the Sentinels",
+                ));
+            }
+            "sentinel" => Way::Sentinel(Box::new(Sentinel::new(
+                nodes,
+                ServerNodes::new(
+                    format!("{tls}://localhost")
+                        .as_str()
+                        .into_connection_info()?,
+                ),
+                addresses,
+                name,
+                SystemClock::new(),
+            ))),
+            _ if !matches!(database, "" | "0") => {
+                return Err(wrong("a cluster has only database 0"));
+            }
+            _ => Way::Cluster(Cluster::new(nodes, addresses, SystemClock::new())),
+        }))
+    }
+}
+
+/// Hosts and ports, without a user or a password.
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Way::Server(nodes) => nodes.info.addr().fmt(f),
+            Way::Sentinel(sentinel) => sentinel.fmt(f),
+            Way::Cluster(cluster) => cluster.fmt(f),
+        }
+    }
+}
+
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Endpoint({self})")
+    }
+}
+
+impl Connect for Endpoint {
+    type Connection = Guarded<MultiplexedConnection>;
+
+    fn serving(self, key: &str) -> Self {
+        Self(match self.0 {
+            Way::Cluster(cluster) => Way::Cluster(cluster.serving(key)),
+            way => way,
+        })
+    }
+
+    async fn connect(&self) -> RedisResult<Self::Connection> {
+        match &self.0 {
+            Way::Server(nodes) => {
+                let connection = nodes.open(nodes.info.addr().clone()).await?;
+                Ok(Guarded::plain(connection))
+            }
+            Way::Sentinel(sentinel) => sentinel.connect().await,
+            Way::Cluster(cluster) => cluster.connect().await,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Would catch a URL that means another server, or is refused without a reason.
+    #[test]
+    fn urls_are_parsed() {
+        for (url, printed) in [
+            ("redis://u:p@h:7/2", "h:7"),
+            ("redis+unix:///run/redis.sock?db=1", "/run/redis.sock"),
+            (
+                "redis+sentinel://u:p@a,b:7,[::1]:8/m/3",
+                "m of Sentinels at a:26379,b:7,[::1]:8",
+            ),
+            ("redis+cluster://a,b:7", "cluster of a:6379,b:7"),
+        ] {
+            assert_eq!(
+                url.parse::<Endpoint>().unwrap().to_string(),
+                printed,
+                "{url}"
+            );
+        }
+        for (url, why) in [
+            ("redis+sentinel://a:1", "name of the group"),
+            ("redis+sentinel://a:x/m", "host or port"),
+            ("redis+cluster://", "host or port"),
+            ("redis+cluster://a/2", "database 0"),
+            ("http://a", "URL"),
+        ] {
+            let error = url.parse::<Endpoint>().unwrap_err().to_string();
+            assert!(error.contains(why), "{url}: {error}");
+        }
+    }
+
+    /// Would catch a password in a log.
+    #[test]
+    fn no_password_is_printed() {
+        for url in [
+            "redis://u:geheim@h",
+            "redis+sentinel://:geheim@a/m",
+            "redis+cluster://:geheim@a",
+        ] {
+            let endpoint = url.parse::<Endpoint>().unwrap();
+            assert!(endpoint.has_password());
+            assert!(!format!("{endpoint} {endpoint:?}").contains("geheim"));
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! The node of a Redis Cluster that serves the slot of a store's keys.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use redis::{ErrorKind, RedisResult, ServerErrorKind, Value, cmd};
+
+use super::{
+    guarded::Guarded,
+    nodes::{NodeAddress, Nodes, list},
+};
+use crate::{
+    clock::{Clock, within},
+    redis::connect::Connect,
+    sync::{Mutex, lock},
+};
+
+/// How many redirections are followed at one dial.
+const REDIRECTIONS: usize = 5;
+
+/// How many nodes are remembered beside those that were given.
+const REMEMBERED: usize = 16;
+
+/// The node that serves the slot of a store's keys.
+///
+/// The slot is found by asking for a key of the store, and following MOVED and ASK. A
+/// connection to a node that the slot is being moved to sends `ASKING` before each
+/// command. When the slot has moved on, the node says so, and the next dial finds the
+/// new one.
+#[derive(Clone)]
+pub struct Cluster<N, C> {
+    pub(super) nodes: N,
+    seeds: Arc<[NodeAddress]>,
+    key: Arc<str>,
+    /// Nodes that others have named, the last one first.
+    met: Arc<Mutex<Vec<NodeAddress>>>,
+    clock: C,
+}
+
+impl<N: Nodes, C: Clock> Cluster<N, C> {
+    /// The cluster that these nodes belong to.
+    pub fn new(nodes: N, seeds: Vec<NodeAddress>, clock: C) -> Self {
+        Self {
+            nodes,
+            seeds: seeds.into(),
+            key: "".into(),
+            met: Arc::new(Mutex::new(Vec::new())),
+            clock,
+        }
+    }
+
+    /// The node that serves the slot, asking `node` first.
+    async fn follow(&self, mut node: NodeAddress) -> RedisResult<Guarded<N::Connection>> {
+        let mut asking = false;
+        for _ in 0..=REDIRECTIONS {
+            let connection = self.nodes.connect_to(&node).await?;
+            let mut connection = if asking {
+                Guarded::asking(connection)
+            } else {
+                Guarded::plain(connection)
+            };
+            let reply: RedisResult<Value> = cmd("GET")
+                .arg(&*self.key)
+                .query_async(&mut connection)
+                .await;
+            let Err(error) = reply else {
+                self.remember(node);
+                return Ok(connection);
+            };
+            let Some((to, _)) = error.redirect_node() else {
+                return match error.kind() {
+                    ErrorKind::Server(
+                        ServerErrorKind::ClusterDown | ServerErrorKind::BusyLoading,
+                    ) => Err(error),
+                    // The store's own commands meet it too, and tell the next step.
+                    ErrorKind::Server(_) | ErrorKind::Extension => Ok(connection),
+                    _ => Err(error),
+                };
+            };
+            asking = error.kind() == ErrorKind::Server(ServerErrorKind::Ask);
+            // Without a host: the one that says so.
+            let to = match to.strip_prefix(':') {
+                Some(port) => NodeAddress::parse(&format!("{}:{port}", node.host), node.port),
+                None => NodeAddress::parse(to, node.port),
+            };
+            node = to.ok_or((ErrorKind::UnexpectedReturnType, "a redirection to nowhere"))?;
+        }
+        Err((
+            ErrorKind::Io,
+            "the nodes of the cluster refer to each other",
+        )
+            .into())
+    }
+
+    fn remember(&self, node: NodeAddress) {
+        let mut met = lock(&self.met);
+        met.retain(|known| *known != node);
+        met.insert(0, node);
+        met.truncate(REMEMBERED);
+    }
+
+    /// The nodes to ask, the last one that served the slot first.
+    fn candidates(&self) -> Vec<NodeAddress> {
+        let mut all = lock(&self.met).clone();
+        for seed in self.seeds.iter() {
+            if !all.contains(seed) {
+                all.push(seed.clone());
+            }
+        }
+        all
+    }
+}
+
+impl<N, C> fmt::Display for Cluster<N, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cluster of {}", list(&self.seeds))
+    }
+}
+
+/// How long one node may take before the next one is asked.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+impl<N: Nodes, C: Clock> Connect for Cluster<N, C> {
+    type Connection = Guarded<N::Connection>;
+
+    fn serving(mut self, key: &str) -> Self {
+        self.key = key.into();
+        self
+    }
+
+    async fn connect(&self) -> RedisResult<Self::Connection> {
+        let mut failed = None;
+        for node in self.candidates() {
+            match within(&self.clock, PATIENCE, self.follow(node)).await {
+                Some(Ok(connection)) => return Ok(connection),
+                Some(Err(error)) => failed = Some(error),
+                None => {}
+            }
+        }
+        let silent = || (ErrorKind::Io, "no node of the cluster answers in time").into();
+        Err(failed.unwrap_or_else(silent))
+    }
+}

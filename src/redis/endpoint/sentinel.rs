@@ -1,0 +1,199 @@
+//! The primary that Redis Sentinel names, watched for as long as it is written to.
+
+use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
+
+use futures_util::future::join_all;
+use redis::{ErrorKind, RedisResult, Value, cmd};
+use tokio::sync::watch;
+
+use super::{
+    guarded::{Cut, Guarded},
+    nodes::{NodeAddress, Nodes, list},
+};
+use crate::{
+    clock::{Clock, within},
+    redis::connect::Connect,
+};
+
+/// When Sentinels are asked.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct SentinelTimes {
+    /// How often they are asked for the primary while it is written to. Default: 1 s.
+    pub every: Duration,
+    /// How long one of them may take to answer. Default: 500 ms.
+    pub answer: Duration,
+    /// After which time without any answer the connection to the primary is cut, so that
+    /// nothing is written to one that may have been deposed. Default: never.
+    pub stop_after: Option<Duration>,
+}
+
+impl Default for SentinelTimes {
+    fn default() -> Self {
+        Self {
+            every: Duration::from_secs(1),
+            answer: Duration::from_millis(500),
+            stop_after: None,
+        }
+    }
+}
+
+/// The primary of a group that Redis Sentinel watches.
+///
+/// All Sentinels are asked at each dial, and every second while a connection is open.
+/// The answer of the highest configuration epoch counts: a Sentinel that has not heard of
+/// a failover yet is overruled by one that has. When one names another primary, the
+/// connection is cut.
+#[derive(Clone)]
+pub struct Sentinel<N, C> {
+    /// The data nodes.
+    pub(super) nodes: N,
+    /// The Sentinels, who have users of their own.
+    pub(super) sentinels: N,
+    addresses: Arc<[NodeAddress]>,
+    name: Arc<str>,
+    pub(super) times: SentinelTimes,
+    clock: C,
+}
+
+/// What a Sentinel says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Primary {
+    /// Counts failovers.
+    epoch: u64,
+    node: NodeAddress,
+}
+
+impl<N: Nodes, C: Clock> Sentinel<N, C> {
+    /// The group `name`, as the Sentinels at `addresses` know it.
+    pub fn new(
+        nodes: N,
+        sentinels: N,
+        addresses: Vec<NodeAddress>,
+        name: impl Into<Arc<str>>,
+        clock: C,
+    ) -> Self {
+        Self {
+            nodes,
+            sentinels,
+            addresses: addresses.into(),
+            name: name.into(),
+            times: SentinelTimes::default(),
+            clock,
+        }
+    }
+
+    /// When they are asked.
+    #[must_use]
+    pub fn times(mut self, times: SentinelTimes) -> Self {
+        self.times = times;
+        self
+    }
+
+    /// Asks one Sentinel, over `known` if that is open.
+    async fn ask(
+        &self,
+        address: &NodeAddress,
+        known: &mut Option<N::Connection>,
+    ) -> RedisResult<Primary> {
+        let mut connection = match known.take() {
+            Some(connection) => connection,
+            None => self.sentinels.connect_to(address).await?,
+        };
+        let mut question = cmd("SENTINEL");
+        question.arg("MASTER").arg(&*self.name);
+        let answer: Value = question.query_async(&mut connection).await?;
+        let fields: HashMap<String, String> = redis::from_redis_value(answer)?;
+        let primary = || {
+            Some(Primary {
+                epoch: fields.get("config-epoch")?.parse().ok()?,
+                node: NodeAddress {
+                    host: fields.get("ip")?.clone(),
+                    port: fields.get("port")?.parse().ok()?,
+                },
+            })
+        };
+        let nameless = (
+            ErrorKind::UnexpectedReturnType,
+            "SENTINEL MASTER names no node",
+        );
+        let primary = primary().ok_or(nameless)?;
+        *known = Some(connection);
+        Ok(primary)
+    }
+
+    /// Asks all Sentinels at once; the last word of those that answer in time.
+    async fn ask_all(&self, known: &mut [Option<N::Connection>]) -> RedisResult<Primary> {
+        let asked = self.addresses.iter().zip(known).map(|(address, known)| {
+            within(&self.clock, self.times.answer, self.ask(address, known))
+        });
+        let mut last: Option<Primary> = None;
+        let mut failed = None;
+        for answer in join_all(asked).await.into_iter().flatten() {
+            match answer {
+                Ok(primary) => {
+                    let later = last.take().filter(|last| last.epoch >= primary.epoch);
+                    last = Some(later.unwrap_or(primary));
+                }
+                Err(error) => failed = Some(error),
+            }
+        }
+        let silent = || (ErrorKind::Io, "no Sentinel answers in time").into();
+        last.ok_or_else(|| failed.unwrap_or_else(silent))
+    }
+
+    /// Asks from time to time, and says why the connection to `primary` must be cut.
+    async fn watch(
+        self,
+        primary: Primary,
+        mut known: Vec<Option<N::Connection>>,
+        cut: watch::Sender<Cut>,
+    ) {
+        let mut answered = self.clock.now();
+        let why = loop {
+            tokio::select! {
+                () = cut.closed() => return,
+                () = self.clock.sleep(self.times.every) => {}
+            }
+            match self.ask_all(&mut known).await {
+                Ok(now) if now.epoch > primary.epoch && now.node != primary.node => {
+                    break format!(
+                        "Sentinel names {} as the primary now, not {}",
+                        now.node, primary.node
+                    );
+                }
+                Ok(_) => answered = self.clock.now(),
+                Err(error) => {
+                    let silence = self.clock.now().saturating_sub(answered);
+                    if self.times.stop_after.is_some_and(|most| silence >= most) {
+                        break format!(
+                            "no Sentinel has answered for {} s: {error}",
+                            silence.as_secs()
+                        );
+                    }
+                }
+            }
+        };
+        let _ = cut.send(Some(why.into()));
+    }
+}
+
+impl<N, C> fmt::Display for Sentinel<N, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of Sentinels at {}", self.name, list(&self.addresses))
+    }
+}
+
+impl<N: Nodes, C: Clock> Connect for Sentinel<N, C> {
+    type Connection = Guarded<N::Connection>;
+
+    async fn connect(&self) -> RedisResult<Self::Connection> {
+        let mut known = vec![None; self.addresses.len()];
+        let primary = self.ask_all(&mut known).await?;
+        let connection = self.nodes.connect_to(&primary.node).await?;
+        let (cut, is_cut) = watch::channel(None);
+        // Ends when the connection is dropped.
+        tokio::spawn(self.clone().watch(primary, known, cut));
+        Ok(Guarded::until(connection, is_cut))
+    }
+}

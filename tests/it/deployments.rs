@@ -1,0 +1,6 @@
+//! Ways to Redis on real servers: Sentinel, Cluster, TLS.
+
+mod cluster;
+mod sentinel;
+#[cfg(feature = "tls")]
+mod tls;
