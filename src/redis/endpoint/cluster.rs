@@ -132,7 +132,7 @@ impl<N: Nodes, C: Clock> Connect for Cluster<N, C> {
         for node in self.candidates() {
             match within(&self.clock, PATIENCE, self.follow(node)).await {
                 Some(Ok(connection)) => return Ok(connection),
-                Some(Err(error)) => failed = Some(error),
+                Some(Err(error)) => failed = failed.or(Some(error)),
                 None => {}
             }
         }

@@ -1,0 +1,279 @@
+//! URLs; and Sentinels and nodes that say what a test lets them say.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use redis::{Cmd, ErrorKind, Pipeline, RedisFuture, RedisResult, Value, aio::ConnectionLike, cmd};
+
+use super::{Cluster, Endpoint, NodeAddress, Nodes, Sentinel, SentinelTimes};
+use crate::{clock::SystemClock, redis::connect::Connect};
+
+/// What the server at a port answers to the words of a command, of which those before
+/// it in a pipeline are a part.
+type Answer = Arc<dyn Fn(&str) -> RedisResult<Value> + Send + Sync>;
+
+#[derive(Clone, Default)]
+struct Servers(Arc<Mutex<BTreeMap<u16, Answer>>>);
+
+impl Servers {
+    fn set(&self, port: u16, answer: impl Fn(&str) -> RedisResult<Value> + Send + Sync + 'static) {
+        self.0.lock().unwrap().insert(port, Arc::new(answer));
+    }
+
+    /// A Sentinel that names the node at `primary`.
+    fn sentinel(&self, port: u16, epoch: u64, primary: u16) {
+        self.set(port, move |_| {
+            let fields = [
+                "ip",
+                "h",
+                "port",
+                &primary.to_string(),
+                "config-epoch",
+                &epoch.to_string(),
+            ];
+            let field = |field: &str| Value::BulkString(field.as_bytes().to_vec());
+            Ok(Value::Array(fields.map(field).to_vec()))
+        });
+    }
+
+    /// A node that answers with its port.
+    fn node(&self, port: u16) {
+        self.set(port, move |_| Ok(Value::Int(port.into())));
+    }
+
+    fn down(&self, port: u16) {
+        self.0.lock().unwrap().remove(&port);
+    }
+}
+
+#[derive(Clone)]
+struct Connection(Servers, u16);
+
+fn words(command: &Cmd) -> String {
+    let text = String::from_utf8(command.get_packed_command()).unwrap();
+    let words = text
+        .split("\r\n")
+        .filter(|word| !word.starts_with(['*', '$']));
+    words.collect::<Vec<_>>().join(" ").trim_end().to_owned()
+}
+
+impl Connection {
+    fn answer(&self, words: &str) -> RedisResult<Value> {
+        let answer = self.0.0.lock().unwrap().get(&self.1).cloned();
+        answer.ok_or((ErrorKind::Io, "down"))?(words)
+    }
+}
+
+impl ConnectionLike for Connection {
+    fn req_packed_command<'a>(&'a mut self, command: &'a Cmd) -> RedisFuture<'a, Value> {
+        let answer = self.answer(&words(command));
+        Box::pin(async { answer })
+    }
+
+    fn req_packed_commands<'a>(
+        &'a mut self,
+        pipeline: &'a Pipeline,
+        _: usize,
+        _: usize,
+    ) -> RedisFuture<'a, Vec<Value>> {
+        let all: Vec<String> = pipeline.cmd_iter().map(words).collect();
+        let answer = self.answer(&all.join("; "));
+        Box::pin(async { Ok(vec![answer?]) })
+    }
+
+    fn get_db(&self) -> i64 {
+        0
+    }
+}
+
+impl Nodes for Servers {
+    type Connection = Connection;
+
+    async fn connect_to(&self, node: &NodeAddress) -> RedisResult<Connection> {
+        let is_up = self.0.lock().unwrap().contains_key(&node.port);
+        let down = (ErrorKind::Io, "connection refused").into();
+        is_up
+            .then(|| Connection(self.clone(), node.port))
+            .ok_or(down)
+    }
+}
+
+fn at(ports: &[u16]) -> Vec<NodeAddress> {
+    let address = |port: &u16| NodeAddress {
+        host: "h".to_owned(),
+        port: *port,
+    };
+    ports.iter().map(address).collect()
+}
+
+fn group(servers: &Servers, sentinels: &[u16]) -> Sentinel<Servers, SystemClock> {
+    let times = SentinelTimes {
+        every: Duration::from_millis(1),
+        ..SentinelTimes::default()
+    };
+    let clock = SystemClock::new();
+    Sentinel::new(servers.clone(), servers.clone(), at(sentinels), "m", clock).times(times)
+}
+
+/// What the server says, which is its port.
+async fn who<C: ConnectionLike + Send>(connection: &mut C) -> RedisResult<u16> {
+    cmd("WHO").query_async(connection).await
+}
+
+/// Asks until the connection is cut; why.
+async fn cut<C: ConnectionLike + Send>(connection: &mut C) -> String {
+    loop {
+        match who(connection).await {
+            Ok(_) => tokio::task::yield_now().await,
+            Err(error) => return error.to_string(),
+        }
+    }
+}
+
+/// Would catch the first answer being believed, or one Sentinel's silence ending it: one
+/// that has not heard of the failover names the deposed primary.
+#[tokio::test]
+async fn a_sentinel_that_has_not_heard_of_a_failover_is_overruled() {
+    let servers = Servers::default();
+    servers.node(7);
+    servers.node(8);
+    for later in [1, 2, 3] {
+        for sentinel in [1, 2, 3] {
+            servers.sentinel(sentinel, 5, 7);
+        }
+        servers.sentinel(later, 6, 8);
+        servers.down(later % 3 + 1);
+        let mut connection = group(&servers, &[1, 2, 3]).connect().await.unwrap();
+        assert_eq!(who(&mut connection).await.unwrap(), 8, "{later}");
+    }
+}
+
+/// Would catch a primary that is written to after it was deposed.
+#[tokio::test]
+async fn the_connection_to_a_deposed_primary_is_cut() {
+    let servers = Servers::default();
+    servers.node(7);
+    servers.node(8);
+    servers.sentinel(1, 5, 7);
+    servers.sentinel(2, 5, 7);
+    let group = group(&servers, &[1, 2]);
+    let mut connection = group.connect().await.unwrap();
+    assert_eq!(who(&mut connection).await.unwrap(), 7);
+    servers.sentinel(2, 6, 8);
+    let why = cut(&mut connection).await;
+    assert!(
+        why.contains("Sentinel names h:8 as the primary now, not h:7"),
+        "{why}"
+    );
+    assert!(who(&mut connection.clone()).await.is_err(), "it stays cut");
+    let mut connection = group.connect().await.unwrap();
+    assert_eq!(who(&mut connection).await.unwrap(), 8);
+}
+
+/// Would catch writes that go on while nobody can tell whether the primary was deposed,
+/// though that was asked for; and writes that stop although it was not.
+#[tokio::test]
+async fn writes_stop_without_sentinels_if_that_is_asked_for() {
+    let servers = Servers::default();
+    servers.node(7);
+    servers.sentinel(1, 5, 7);
+    let group = group(&servers, &[1]);
+    let mut goes_on = group.connect().await.unwrap();
+    let mut times = group.times;
+    times.stop_after = Some(Duration::from_millis(20));
+    let mut stops = group.times(times).connect().await.unwrap();
+    servers.down(1);
+    let why = cut(&mut stops).await;
+    assert!(why.contains("no Sentinel has answered"), "{why}");
+    assert_eq!(who(&mut goes_on).await.unwrap(), 7);
+}
+
+fn redirected(code: &str, to: u16) -> RedisResult<Value> {
+    let line = format!("-{code} 7 h:{to}\r\n");
+    redis::parse_redis_value(line.as_bytes())?.extract_error()
+}
+
+/// Would catch a redirection that is not followed, `ASKING` that is not sent before each
+/// command, and a cluster that is lost with the only node that was given.
+#[tokio::test]
+async fn a_slot_is_followed() {
+    let servers = Servers::default();
+    let cluster = Cluster::new(servers.clone(), at(&[1]), SystemClock::new()).serving("{s}:head");
+    servers.set(1, |words| {
+        assert_eq!(words, "GET {s}:head");
+        redirected("MOVED", 2)
+    });
+    servers.node(2);
+    let mut connection = cluster.connect().await.unwrap();
+    assert_eq!(who(&mut connection).await.unwrap(), 2);
+
+    // It is being moved.
+    servers.set(2, |_| redirected("ASK", 3));
+    servers.set(3, |words| match words.strip_prefix("ASKING; ") {
+        Some(_) => Ok(Value::Int(3)),
+        None => redirected("MOVED", 2),
+    });
+    let mut connection = cluster.connect().await.unwrap();
+    for _ in 0..2 {
+        assert_eq!(who(&mut connection).await.unwrap(), 3);
+    }
+
+    // It has been moved; the node that was given is gone.
+    servers.node(3);
+    servers.set(2, |_| redirected("MOVED", 3));
+    servers.down(1);
+    let mut connection = cluster.connect().await.unwrap();
+    assert_eq!(who(&mut connection).await.unwrap(), 3);
+
+    // Two nodes that refer to each other.
+    servers.set(3, |_| redirected("MOVED", 2));
+    let error = cluster.connect().await.err().unwrap().to_string();
+    assert!(error.contains("refer to each other"), "{error}");
+}
+
+/// Would catch a URL that means another server, or is refused without a reason.
+#[test]
+fn urls_are_parsed() {
+    for (url, printed) in [
+        ("redis://u:p@h:7/2", "h:7"),
+        ("redis+unix:///run/redis.sock?db=1", "/run/redis.sock"),
+        (
+            "redis+sentinel://u:p@a,b:7,[::1]:8/m/3",
+            "m of Sentinels at a:26379,b:7,[::1]:8",
+        ),
+        ("redis+cluster://a,b:7", "cluster of a:6379,b:7"),
+    ] {
+        assert_eq!(
+            url.parse::<Endpoint>().unwrap().to_string(),
+            printed,
+            "{url}"
+        );
+    }
+    for (url, why) in [
+        ("redis+sentinel://a:1", "name of the group"),
+        ("redis+sentinel://a:x/m", "host or port"),
+        ("redis+cluster://", "host or port"),
+        ("redis+cluster://a/2", "database 0"),
+        ("http://a", "URL"),
+    ] {
+        let error = url.parse::<Endpoint>().unwrap_err().to_string();
+        assert!(error.contains(why), "{url}: {error}");
+    }
+}
+
+/// Would catch a password in a log.
+#[test]
+fn no_password_is_printed() {
+    for url in [
+        "redis://u:geheim@h",
+        "redis+sentinel://:geheim@a/m",
+        "redis+cluster://:geheim@a",
+    ] {
+        let endpoint = url.parse::<Endpoint>().unwrap();
+        assert!(endpoint.has_password());
+        assert!(!format!("{endpoint} {endpoint:?}").contains("geheim"));
+    }
+}
