@@ -15,14 +15,15 @@ fn run(ctx: &mut Ctx<'_>, args: &[Bytes]) -> Outcome {
                 .as_ref()
                 .is_none_or(|kind| is(kind, value.type_name()))
     });
-    Ok(page(
-        keys.map(|(key, _)| Reply::Bulk(key.clone())).collect(),
-    ))
+    let keys = keys.map(|(key, _)| Reply::Bulk(key.clone())).collect();
+    Ok(page(0, keys))
 }
 
 pub(super) struct Options {
     pattern: Option<Bytes>,
     kind: Option<Bytes>,
+    /// How many items a page has.
+    pub(super) count: usize,
 }
 
 impl Options {
@@ -30,14 +31,17 @@ impl Options {
         let mut options = Options {
             pattern: None,
             kind: None,
+            count: 10,
         };
         while let [option, value, rest @ ..] = words {
             if is(option, "match") {
                 options.pattern = Some(value.clone());
             } else if is(option, "count") {
-                if integer(value)? < 1 {
+                let count = integer(value)?;
+                if count < 1 {
                     return Err(SYNTAX);
                 }
+                options.count = usize::try_from(count).unwrap_or(usize::MAX);
             } else if typed && is(option, "type") {
                 options.kind = Some(value.clone());
             } else {
@@ -59,7 +63,7 @@ impl Options {
     }
 }
 
-/// A cursor as C's `strtoul` reads it, with its sign. Its value is not used, because every reply is complete.
+/// A cursor as C's `strtoul` reads it, with its sign.
 pub(super) fn cursor(word: &[u8]) -> Result<u64, Reply> {
     const INVALID: Reply = Reply::fail("ERR invalid cursor");
     let word = echo(word);
@@ -89,7 +93,7 @@ pub(super) fn cursor(word: &[u8]) -> Result<u64, Reply> {
     })
 }
 
-/// The last page of a scan.
-pub(super) fn page(items: Vec<Reply>) -> Reply {
-    Reply::Array(vec![Reply::text("0"), Reply::Array(items)])
+/// A page of a scan, after which so many items are left.
+pub(super) fn page(left: usize, items: Vec<Reply>) -> Reply {
+    Reply::Array(vec![Reply::text(left.to_string()), Reply::Array(items)])
 }

@@ -112,7 +112,7 @@ pub(super) const KNOWN: &[Known] = &[
     },
     Known {
         server: "*",
-        why: "the simulated server returns everything in one reply to a scan, whatever the cursor",
+        why: "a scan is resumed at another place: cursors are each server's own",
         effect: Effect::ReplyOnly,
         applies: |exchange| resumes_scan(exchange.words) && !exchange.any_error(),
     },
