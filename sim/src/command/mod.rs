@@ -70,6 +70,11 @@ pub struct WorldArgs {
     /// time; such a world has no faults. Drawn if not given, in one world of 40
     #[arg(long, value_name = "N")]
     pub load: Option<usize>,
+    /// Tokens that a vault has before its world begins, at most 99000, in worlds without
+    /// --load; no data is lost in such a world, and no process follows the reference's
+    /// protocol. Drawn if not given: in one world of 300 a large vault, of 10000 or more
+    #[arg(long, value_name = "N")]
+    pub loaded: Option<usize>,
     /// The store that is tested: correct, or one with a planted bug (see mutants)
     #[arg(long, value_name = "correct|VARIANT", default_value = "correct")]
     pub store: Variant,
@@ -134,6 +139,7 @@ impl WorldArgs {
             workload: self.workload,
             faults: self.faults.0.clone(),
             load: self.load,
+            loaded: self.loaded,
             ..WorldOptions::default()
         }
     }
@@ -153,6 +159,9 @@ impl WorldArgs {
         }
         words += &format!(" --ops {} --workload {}", self.ops, self.workload);
         words += &self.faults.words();
+        if let Some(loaded) = self.loaded {
+            words += &format!(" --loaded {loaded}");
+        }
         if let Some(load) = self.load {
             words += &format!(" --load {load}");
         }

@@ -7,12 +7,13 @@ use super::{
     bugs::{
         AmbientRandomness, AnchorsDoNotCatchUp, AnchorsUnsynced, AuditElsewhere, BatchCutInTwo,
         CachedHeadKept, CopiedRecordBelieved, DialsEach, DiffInTwoScripts, EnvelopeEndKept,
-        FenceInTwoCommands, FirstDiffKept, FirstPageKept, IdentityInherited, LockNotCompared,
-        LockTrusted, LostReply, NewestFirst, NoAdmission, NoAppendId, NoQueueBytes, NoTombstone,
-        NothingObserved, OpenNotApplied, OwnClockReveals, OwnClockRules, PagesByCount,
-        PatchedAppend, PatchedApply, PlaintextInEnvelope, PurgeDropped, ReplacedNodeKept,
-        ReplicaBelieved, ResentAsAnother, RollbackAccepted, ScriptRunTwice, ShortfallIgnored,
-        SnapshotBeforeVersion, UnfencedDeletes, UnknownAcknowledged, WaitOnNewConnection,
+        FenceInTwoCommands, FirstDiffKept, FirstPageKept, FirstSliceOnly, IdentityInherited,
+        LockNotCompared, LockTrusted, LostReply, NewestFirst, NoAdmission, NoAppendId,
+        NoQueueBytes, NoTombstone, NothingObserved, OpenNotApplied, OwnClockReveals, OwnClockRules,
+        PagesByCount, PatchedAppend, PatchedApply, PlaintextInEnvelope, PurgeDropped,
+        ReplacedNodeKept, ReplicaBelieved, ResentAsAnother, RollbackAccepted, ScriptRunTwice,
+        ShortfallIgnored, SnapshotBeforeVersion, UnfencedDeletes, UnknownAcknowledged,
+        WaitOnNewConnection,
     },
     patch::StalePatch,
 };
@@ -323,6 +324,11 @@ all(redis.call, 'HSET', KEYS[1], sets)
             "lost = lost or next_mark <= mark or (stands < mark and mark >= first)",
             " or string.match(state.receipt or '', '^open (%d+) ') ~= ARGV[9]",
         ])?;
+    FirstSliceOnly "first_slice_only": "a scan of the vault takes its first slice for the last one",
+        |options| {
+            VAULT(options);
+            options.loaded = Some(1000);
+        } => FirstSliceOnly = FirstSliceOnly;
     // It takes a command that is late, of a token that nobody changes in the
     // meantime.
     NoTombstone "no_tombstone": "a mutation whose reply was lost is given up without a receipt that stops its late attempts",

@@ -9,7 +9,10 @@ use haechi_store_redis::{
 use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
 
-use super::{DurabilityKnobs, Fault, FaultKind, Scale, VaultKnobs, Workload, generator};
+use super::{
+    DurabilityKnobs, Fault, FaultKind, Scale, VaultKnobs, Workload, generator,
+    vault_knobs::MOST_LOADED,
+};
 
 /// What the caller decides; the seed decides the rest.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +27,8 @@ pub struct WorldOptions {
     pub faults: Vec<FaultKind>,
     /// Callers that the first replica has at once at its begin; drawn if not given.
     pub load: Option<usize>,
+    /// Tokens that the vault has before the world begins; drawn if not given.
+    pub loaded: Option<usize>,
     /// Whether some worlds ask for more durability than the primary's memory.
     pub durability: bool,
 }
@@ -36,6 +41,7 @@ impl Default for WorldOptions {
             workload: Workload::default(),
             faults: FaultKind::all().collect(),
             load: None,
+            loaded: None,
             durability: true,
         }
     }
@@ -227,8 +233,13 @@ impl Knobs {
             let rng = &mut generator(seed, "vault knobs");
             let quiet = options.faults.is_empty() || load > 0;
             // With less, most mutations would end as unknown, and their order too.
-            VaultKnobs::draw(rng, options.ops, quiet, deadline.max(6 * latency.1))
+            let mut vault = VaultKnobs::draw(rng, options.ops, quiet, deadline.max(6 * latency.1));
+            if load == 0 {
+                vault.load(&mut generator(seed, "loaded"), options.loaded);
+            }
+            vault
         });
+        let is_loaded = vault.as_ref().is_some_and(|vault| vault.loaded > 0);
         let chaos = chaos.clamp(100, 20_000);
         let foreign = vault.as_ref().map_or(0, |vault| vault.foreign);
         let scale = Scale {
@@ -243,7 +254,10 @@ impl Knobs {
         let kinds = if load > 0 { &[][..] } else { &options.faults };
         let rng_of = |purpose| generator(seed, purpose);
         let mut faults = Fault::draw_some(&mut rng_of("faults"), kinds, replicas + foreign, scale);
-        let losses = Fault::draw_losses(&mut rng_of("data loss"), kinds, replicas + foreign, scale);
+        let mut losses =
+            Fault::draw_losses(&mut rng_of("data loss"), kinds, replicas + foreign, scale);
+        // A loss names every token.
+        losses.retain(|_| !is_loaded);
         // A process whose last receipt would be gone anyway does not know whether it was
         // lost.
         if let Some(vault) = vault.as_mut().filter(|_| !losses.is_empty()) {
@@ -352,6 +366,10 @@ impl Knobs {
             (
                 vault.is_some_and(|vault| !(1..=MAX_PROCESSES).contains(&vault.tokens)),
                 "the vault has no contended tokens, or more than a hundred",
+            ),
+            (
+                vault.is_some_and(|vault| vault.loaded > MOST_LOADED),
+                "more tokens are loaded than a vault has that is read at once",
             ),
             (
                 vault.is_some_and(|vault| vault.receipts == 0),

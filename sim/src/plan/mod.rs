@@ -28,3 +28,4 @@ pub(crate) use fault::Scale;
 pub(crate) use knobs::{LONGEST_MS, TICK_MS};
 pub(crate) use schedule::drawn;
 pub(crate) use seeded::{Fnv1a, fnv1a, generator};
+pub(crate) use vault_knobs::LARGE;

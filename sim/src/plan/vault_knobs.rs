@@ -63,6 +63,11 @@ pub enum VaultAction {
 /// A dozen round trips between hosts whose clocks tick every 5 ms.
 const MIN_DEADLINE_MS: u64 = 120;
 
+/// What a loaded vault has at least to be a large one.
+pub(crate) const LARGE: usize = 10_000;
+/// With what a world adds, a vault that is still read at once.
+pub(super) const MOST_LOADED: usize = 99_000;
+
 /// Everything about a vault that is fixed before its world starts.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -85,9 +90,17 @@ pub struct VaultKnobs {
     /// How long a mutation waits for foreign locks, in milliseconds.
     #[serde(rename = "patience")]
     pub foreign_lock_wait: u64,
+    /// Tokens that are there before the world begins.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub loaded: usize,
     /// The weight of each action when operations are drawn.
     #[serde(skip)]
     pub mix: Vec<u32>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
+fn is_zero(number: &usize) -> bool {
+    *number == 0
 }
 
 /// As many as production keeps.
@@ -104,6 +117,39 @@ impl VaultKnobs {
     /// No receipt goes while the world lasts.
     pub(crate) fn keep_all_receipts(&mut self) {
         self.receipts = all_receipts();
+    }
+
+    /// Draws how many tokens are there before, if that is not `given`: in one world of
+    /// three hundred a large vault, in one of forty some hundreds.
+    pub(crate) fn load(&mut self, rng: &mut impl Rng, given: Option<usize>) {
+        self.loaded = given.unwrap_or_else(|| match rng.random_range(0..1200) {
+            0..2 => rng.random_range(30_000..=MOST_LOADED),
+            2..4 => rng.random_range(LARGE..=30_000),
+            4..34 => rng.random_range(100..=2000),
+            _ => 0,
+        });
+        self.loaded = self.loaded.min(MOST_LOADED);
+        if self.loaded == 0 {
+            return;
+        }
+        // They read the whole vault at each mutation.
+        self.foreign = 0;
+        if self.loaded < LARGE {
+            return;
+        }
+        // What reads the whole vault becomes rare.
+        for (action, weight) in VaultAction::VARIANTS.iter().zip(&mut self.mix) {
+            let reads_all = [
+                VaultAction::Sweep,
+                VaultAction::Read,
+                VaultAction::PurgeExpired,
+            ];
+            *weight = if reads_all.contains(action) {
+                1
+            } else {
+                *weight * 20
+            };
+        }
     }
 
     /// Draws a vault. `quiet`: no fault will strike; `deadline`: the world's.
@@ -128,6 +174,7 @@ impl VaultKnobs {
             receipts: [8, 8, 20, 50, 200, all_receipts()][rng.random_range(0..6)],
             // The promise to foreign writers is for the default wait.
             foreign_lock_wait: if quiet { 250 } else { foreign_lock_wait },
+            loaded: 0,
             mix,
         }
     }
@@ -149,7 +196,7 @@ impl fmt::Display for VaultKnobs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} contended tokens, {} foreign writers x {} mutations, deadline {} ms, waits {} ms for foreign locks, retention {:.2} days, {} receipts, mix",
+            "{} contended tokens, {} foreign writers x {} mutations, deadline {} ms, waits {} ms for foreign locks, retention {:.2} days, {} receipts",
             self.tokens,
             self.foreign,
             self.foreign_ops,
@@ -158,6 +205,10 @@ impl fmt::Display for VaultKnobs {
             self.retention,
             self.receipts
         )?;
+        if self.loaded > 0 {
+            write!(f, ", {} tokens loaded before", self.loaded)?;
+        }
+        write!(f, ", mix")?;
         for (action, weight) in VaultAction::VARIANTS.iter().zip(&self.mix) {
             write!(f, " {action:?} {weight}")?;
         }

@@ -4,13 +4,16 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use haechi_store_redis::vault::{
-    MutationId, Stored,
+    MutationId, Stored, TokenId,
     store::{Applied, Attempt, Change, Fate, Loaded},
 };
 
 use haechi_history::{Mutation, OpId, Text};
 
-use super::accesses::Purge;
+use super::{
+    accesses::Purge,
+    loaded::{is_unused, listed},
+};
 
 /// Tokens and values as a history has them; `None`: absent, or deleted.
 pub(crate) type Values = Vec<(String, Option<String>)>;
@@ -78,18 +81,15 @@ impl CallTrace {
     /// Tokens were read.
     pub(super) fn loaded(&mut self, loaded: &Loaded) {
         let tokens = loaded.tokens.iter();
-        let found =
-            tokens.filter_map(|(t, value)| Some((t.as_str().to_owned(), text(value.as_ref()?))));
+        let found = tokens
+            .filter(|(token, _)| !is_unused(token.as_str()))
+            .filter_map(|(t, value)| Some((t.as_str().to_owned(), text(value.as_ref()?))));
         self.loaded.extend(found);
     }
 
     /// The whole vault was read.
     pub(crate) fn read_snapshot(&mut self, loaded: &Loaded) {
-        self.snapshot = loaded
-            .tokens
-            .iter()
-            .map(|(token, value)| (token.as_str().to_owned(), value.as_ref().map(text)))
-            .collect();
+        self.snapshot = read(&loaded.tokens);
     }
 
     /// Whether this attempt is of another mutation than the one that was
@@ -116,11 +116,7 @@ impl CallTrace {
         let reads = if attempt.read.is_empty() {
             self.snapshot.clone()
         } else {
-            attempt
-                .read
-                .iter()
-                .map(|(token, value)| (token.as_str().to_owned(), value.as_ref().map(text)))
-                .collect()
+            read(attempt.read)
         };
         let writes = attempt
             .diff
@@ -264,6 +260,12 @@ impl RecordedAttempt {
             durability: None,
         }
     }
+}
+
+/// Tokens that were read, as a history has them.
+fn read(tokens: &BTreeMap<TokenId, Option<Stored>>) -> Values {
+    let tokens = tokens.iter();
+    listed(tokens.map(|(token, value)| (token.as_str(), value.as_ref().map(Stored::bytes))))
 }
 
 /// A stored value as a history has it.

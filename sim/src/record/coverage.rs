@@ -73,6 +73,10 @@ pub enum Situation {
     NotYetDurable,
     /// A write was to be confirmed, and was asked for again on another connection.
     ConfirmedAfterReconnect,
+    /// A vault of ten thousand tokens or more was read at one moment.
+    LargeVaultRead,
+    /// A scan of a vault went on after its first slice.
+    ScanContinued,
 }
 
 /// A coverage mark.
@@ -155,7 +159,9 @@ impl Mark {
             | Situation::FoundApplied
             | Situation::FoundNotApplied
             | Situation::FoundOpen => has(FaultClass::Network),
-            Situation::ForeignLockMet => options.workload.has_vault(),
+            Situation::ForeignLockMet | Situation::LargeVaultRead | Situation::ScanContinued => {
+                options.workload.has_vault()
+            }
             Situation::AppliedWhileMediumHeld
             | Situation::MissingAnchorWrittenLater
             | Situation::AnchorAfterTornLine => {
@@ -199,6 +205,14 @@ pub(crate) struct CoverageRecorder {
 
 static RELEASE_CALL: LazyLock<Vec<u8>> = LazyLock::new(|| sha1(RELEASE));
 static CONFIRM_CALLS: LazyLock<[Vec<u8>; 2]> = LazyLock::new(|| [CONFIRM, VAULT_CONFIRM].map(sha1));
+
+/// Whether a page of a scan is the last one.
+fn says_end(page: &Reply) -> bool {
+    let Reply::Array(parts) = page else {
+        return false;
+    };
+    parts.get(1) == Some(&Reply::text("0"))
+}
 
 /// What EVALSHA names this script by.
 fn sha1(text: &'static str) -> Vec<u8> {
@@ -249,6 +263,7 @@ impl CoverageRecorder {
             {
                 Situation::LockGoneAtRelease
             }
+            _ if says("page") && !says_end(reply) => Situation::ScanContinued,
             _ if says("held") => Situation::ForeignLockMet,
             _ if late && says("conflict") => Situation::LateCommandRefusedByFence,
             _ if late && says("settled") => Situation::LateCommandSettledByReceipt,

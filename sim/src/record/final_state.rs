@@ -16,6 +16,7 @@ use redis_sim::Reply;
 use super::{
     HarnessError,
     accesses::{AuditEvent, token_end},
+    loaded::listed,
     log::Closed,
     quality,
     recorder::RunRecorder,
@@ -70,8 +71,9 @@ pub(crate) fn evaluate(
         if !has_lost {
             misused = check_index(query, &keys, &tokens, has_foreign);
         }
-        let tokens = tokens.into_iter();
-        let tokens = tokens.map(|(token, value)| (token.into(), value.into()));
+        let found = tokens.iter().map(|(token, value)| (&**token, Some(value)));
+        let tokens = listed(found).into_iter();
+        let tokens = tokens.filter_map(|(token, value)| Some((token.into(), value?.into())));
         state.tokens = Some(tokens.collect());
         let version = text(query(&["GET", &keys.version]));
         let version = version.and_then(|version| version.parse().ok());

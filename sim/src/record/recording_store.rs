@@ -11,7 +11,8 @@ use haechi_store_redis::{
     },
 };
 
-use super::recorder::RunRecorder;
+use super::{Situation, recorder::RunRecorder};
+use crate::plan::LARGE;
 
 tokio::task_local! {
     /// The task's current call, by its first operation.
@@ -38,6 +39,11 @@ impl<S: VaultStore> VaultHooks<S> for RecordAttempts {
         observed: &Observed,
     ) -> Result<Loaded, AttemptError> {
         let loaded = next.load(what, observed).await;
+        if let (Load::All { .. }, Ok(loaded)) = (what, &loaded)
+            && loaded.tokens.len() >= LARGE
+        {
+            self.0.met(Situation::LargeVaultRead);
+        }
         if let (Load::All { intent: Some(_) }, Ok(loaded)) = (what, &loaded) {
             self.0
                 .in_call(Self::call(), |trace| trace.read_snapshot(loaded));

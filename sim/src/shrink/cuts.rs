@@ -114,6 +114,21 @@ impl Shrink<'_> {
             change(&mut candidate);
             self.offer(candidate);
         }
+        while self
+            .best
+            .knobs
+            .vault
+            .as_ref()
+            .is_some_and(|vault| vault.loaded > 0)
+        {
+            let mut candidate = self.best.clone();
+            if let Some(vault) = &mut candidate.knobs.vault {
+                vault.loaded /= 2;
+            }
+            if !self.offer(candidate) {
+                break;
+            }
+        }
         while self.best.knobs.load > 0 {
             let mut candidate = self.best.clone();
             candidate.knobs.load /= 2;

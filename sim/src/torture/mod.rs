@@ -168,6 +168,9 @@ async fn round(
 ) -> io::Result<RunReport> {
     knobs.quiet = false;
     knobs.anchors = None;
+    if let Some(vault) = &mut knobs.vault {
+        vault.loaded = 0;
+    }
     knobs.real_time = true;
     let mut plan = Plan::draw(&knobs, &options.faults, length);
     if let Some(vault) = knobs.vault.as_mut().filter(|_| plan.losses().count() > 0) {

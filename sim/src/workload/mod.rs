@@ -20,6 +20,8 @@ use std::time::Duration;
 pub(crate) use anchors::{AnchorMedia, Left};
 pub(crate) use host::Host;
 pub(crate) use keys::{KeyFaults, SharedKeys};
+pub(crate) use token_vault::plaintext_hash;
+pub(crate) use vault_client::{LOADED_TOKENS, loaded_token};
 
 use crate::{
     mutants::StoreUnderTest,

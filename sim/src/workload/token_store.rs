@@ -14,7 +14,7 @@ use super::{Actor, Host, Process, resolving::Resolving, vault_client::VaultClien
 use crate::{
     mutants::{ConnectUnderTest, VaultUnderTest},
     plan::{Change, ChangeKind, TokenStoreOperation, VaultKnobs},
-    record::{CALL, RecordAttempts, RecordingStore, Values as Seen, text},
+    record::{CALL, RecordAttempts, RecordingStore, Values as Seen, in_metadata, listed, text},
 };
 
 /// How many mutations a process has under way at a time: as the times, fewer than in
@@ -89,15 +89,29 @@ impl<'a, H: Host> TokenStoreActor<'a, H> {
                     Some(client) => client.undecryptable(&entries).await,
                     None => Vec::new(),
                 };
-                let tokens = entries
-                    .iter()
-                    .map(|(token, value)| (token.as_str().to_owned(), Some(text(value))))
-                    .collect();
-                Ok((tokens, undecryptable))
+                let tokens = entries.iter();
+                let tokens = tokens.map(|(token, value)| (token.as_str(), Some(value.bytes())));
+                Ok((listed(tokens), undecryptable))
             }
             Err(error) => Err(error),
         };
         recorder.end_vault_read(number, name, op, outcome);
+        if self.knobs.loaded > 0 {
+            self.list().await;
+        }
+    }
+
+    /// Lists the vault, slice by slice: of its tokens, those that nothing changes are in
+    /// every list.
+    async fn list(&self) {
+        let recorder = self.process.recorder;
+        let Some(op) = recorder.call(self.process.number, &self.process.name, Function::Read)
+        else {
+            return;
+        };
+        let listed = self.tokens.export_metadata(None).await;
+        let outcome = listed.map(|listing| in_metadata(&listing.tokens));
+        recorder.end_read_tokens(&self.process.name, op, outcome);
     }
 
     /// Reads some tokens: in the history, a mutate without writes.
@@ -256,12 +270,15 @@ fn token(name: &str) -> Vec<TokenId> {
 
 /// Deletes what has expired; adds what it has read to `seen`.
 fn sweep(view: &mut View, now: &str, seen: &mut Seen) {
-    for (token, value) in view.entries() {
-        if kept(&value).is_some_and(|kept| kept.expires_at.as_str() <= now) {
-            view.delete(&token);
+    let entries = view.entries();
+    for (token, value) in &entries {
+        if kept(value).is_some_and(|kept| kept.expires_at.as_str() <= now) {
+            view.delete(token);
         }
-        seen.push((token.as_str().to_owned(), Some(text(&value))));
     }
+    let entries = entries.iter();
+    let read = entries.map(|(token, value)| (token.as_str(), Some(value.bytes())));
+    seen.extend(listed(read));
 }
 
 /// Changes one token as `kind` says; adds what it has read to `seen`.

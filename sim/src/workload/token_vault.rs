@@ -55,7 +55,7 @@ impl<'a, H: Host> TokenVaultActor<'a, H> {
         let made = vault.tokenize(&token_type, &plaintext, Details::default());
         match made.await {
             Ok(made) => {
-                let value = (made.token.to_string(), hash(&plaintext));
+                let value = (made.token.to_string(), plaintext_hash(&plaintext));
                 let recorder = self.process.recorder;
                 recorder.accessed(call, Function::Tokenize, vec![value]);
                 self.client.learn(made.token);
@@ -84,7 +84,7 @@ impl<'a, H: Host> TokenVaultActor<'a, H> {
         let recorder = self.process.recorder;
         match self.client.vault().reveal(token.as_str(), None).await {
             Ok(revealed) => {
-                let value = (token.to_string(), hash(revealed.expose()));
+                let value = (token.to_string(), plaintext_hash(revealed.expose()));
                 recorder.accessed(call, Function::Reveal, vec![value]);
                 Ok(DurabilityStatus::AsAsked)
             }
@@ -123,7 +123,7 @@ impl<'a, H: Host> TokenVaultActor<'a, H> {
             Ok(restored) => {
                 let values = restored.into_iter().filter_map(|restored| {
                     let plaintext = restored.plaintext?;
-                    Some((restored.token, hash(plaintext.expose())))
+                    Some((restored.token, plaintext_hash(plaintext.expose())))
                 });
                 let recorder = self.process.recorder;
                 recorder.accessed(call, Function::Detokenize, values.collect());
@@ -173,7 +173,7 @@ impl<'a, H: Host> TokenVaultActor<'a, H> {
 }
 
 /// Stands in for a plaintext.
-fn hash(plaintext: &str) -> String {
+pub(crate) fn plaintext_hash(plaintext: &str) -> String {
     format!("{:016x}", fnv1a(plaintext.as_bytes()))
 }
 

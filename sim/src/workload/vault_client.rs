@@ -36,7 +36,7 @@ use super::{
 };
 use crate::{
     mutants::KeysUnderTest,
-    record::{CALL, RecordingStore},
+    record::{CALL, RecordingStore, is_unused},
 };
 
 type Vault<H> = TokenVault<
@@ -88,6 +88,14 @@ pub(super) fn deterministic() -> Option<TokenType> {
 /// The type whose tokens are random.
 pub(super) fn random() -> Option<TokenType> {
     TokenType::new("note").ok()
+}
+
+/// How many tokens of a loaded vault every process knows.
+pub(crate) const LOADED_TOKENS: usize = 8;
+
+/// One of them.
+pub(crate) fn loaded_token(number: usize) -> String {
+    format!("tok_note_{number:032x}")
 }
 
 /// Opens the keys of a process, and makes the first one where there is none.
@@ -145,6 +153,13 @@ impl<H: Host> VaultClient<H> {
         if !process.generator("policy").random_ratio(1, 8) {
             policy.reveal = RevealPolicy::Allowed("simulation".to_owned());
         }
+        let loaded = process.knobs.vault.as_ref().map_or(0, |vault| vault.loaded);
+        let known = match loaded {
+            0 => Vec::new(),
+            _ => (0..LOADED_TOKENS)
+                .filter_map(|number| TokenId::new(&loaded_token(number)).ok())
+                .collect(),
+        };
         let tasks = CallTasks::default();
         let vault = TokenVault::new(
             tokens.clone(),
@@ -160,7 +175,7 @@ impl<H: Host> VaultClient<H> {
             policy,
             keys,
             clock,
-            known: Mutex::default(),
+            known: Mutex::new(known),
             tasks,
             audit,
         })
@@ -215,7 +230,8 @@ impl<H: Host> VaultClient<H> {
             aad: Box<RawValue>,
         }
         let mut undecryptable = Vec::new();
-        for (token, stored) in entries {
+        let entries = entries.iter();
+        for (token, stored) in entries.filter(|(token, _)| !is_unused(token.as_str())) {
             let Ok(record) = serde_json::from_slice::<Record>(stored.bytes()) else {
                 continue;
             };

@@ -8,6 +8,7 @@ mod clock;
 mod command_faults;
 mod data_loss;
 mod handle;
+mod loader;
 mod lock_watch;
 mod nemesis;
 mod net;
@@ -122,6 +123,7 @@ pub fn carry_out(schedule: &Schedule, variant: Variant, capture: Capture) -> Wor
             vault.receipts.to_string(),
         );
         world.run(&[b"HSET", keys.receipts.as_bytes(), b"#kept", kept.as_bytes()]);
+        loader::load(&world, vault);
     }
     let mut nemesis = Nemesis::new(&knobs, locks);
     let mut operator = Operator::new(knobs.seed);

@@ -4,7 +4,7 @@ use haechi_history::{History, Operation, Outcome};
 use haechi_sim::{
     mutants::Variant,
     plan::{FaultClass, Workload, WorldOptions},
-    record::RunReport,
+    record::{Mark, RunReport, Situation},
     world::{self, Capture},
 };
 use strum::VariantArray;
@@ -104,4 +104,47 @@ fn every_outcome_of_a_mutation_is_recorded() {
         ok > 1000 && idle > 100 && unknown > 10 && open > 5,
         "{ok} applied, {idle} without changes, {unknown} of known and {open} of unknown intent"
     );
+}
+
+/// Would catch loaded tokens that the history, the checkers or the store do not know: a
+/// vault of which nothing is read, listed in slices, or purged.
+#[test]
+fn a_loaded_vault_is_read_listed_and_purged() {
+    let options = WorldOptions {
+        workload: Workload::Vault,
+        faults: Vec::new(),
+        load: Some(0),
+        loaded: Some(11_000),
+        ..WorldOptions::default()
+    };
+    let world = world::run(0, &options, Variant::Correct, Capture::default());
+    let run = world.run;
+    assert!(
+        run.violations.is_empty() && run.harness_errors.is_empty(),
+        "{:?} {:?}",
+        run.violations,
+        run.harness_errors
+    );
+    for situation in [Situation::LargeVaultRead, Situation::ScanContinued] {
+        let mark = Mark::Met(situation);
+        assert!(world.marks.contains_key(&mark), "{situation:?}");
+    }
+    let history = &run.history;
+    let (mut unused, mut reads, mut purged) = (0, 0, 0);
+    for operation in history.operations() {
+        let (read, written) = match &operation.outcome {
+            Outcome::Mutated(mutation) => (&mutation.reads[..], &mutation.writes[..]),
+            _ => continue,
+        };
+        reads += read.len();
+        for (token, _) in read {
+            unused += usize::from(history.text(*token) == "unused");
+        }
+        for (token, value) in written {
+            let is_due = history.text(*token).starts_with("tok_due_");
+            purged += usize::from(is_due && value.is_none());
+        }
+    }
+    assert!(unused > 2 && reads < 20_000, "{unused} of {reads} reads");
+    assert_eq!(purged, 300);
 }
