@@ -274,12 +274,7 @@ impl<C: Clock, E: Entropy> Builder<C, E> {
             .accepted
             .keys
             .get_or_insert(std::sync::Arc::new(keyed));
-        let tokens = self.token_store(RedisVaultStore::over(
-            self.checked(store.link()),
-            self.vault_redis_config(),
-            self.clock.clone(),
-            self.entropy.clone(),
-        ));
+        let tokens = self.token_store(self.checked_vault(&store));
         let (clock, entropy) = (self.clock.clone(), self.entropy.clone());
         let audit = self.checked_sink(&chain);
         let vault = TokenVault::new(
@@ -379,13 +374,27 @@ impl<C: Clock, E: Entropy> Builder<C, E> {
     /// A sink over the connection of `store`, and over those that follow it if
     /// they are suitable.
     fn checked_sink<N: Connect>(self, store: &RedisAuditStore<N, C, E>) -> AuditSink<C, E> {
-        let store = RedisAuditStore::over(
-            self.checked(store.link()),
-            self.audit_redis_config(),
-            self.clock.clone(),
-            self.entropy.clone(),
-        );
+        let store = self.checked_audit(store);
         self.audit_sink(store)
+    }
+
+    /// The same chain over the same connection, and over those that follow it if they are
+    /// suitable.
+    fn checked_audit<N: Connect>(
+        &self,
+        store: &RedisAuditStore<N, C, E>,
+    ) -> RedisAuditStore<N, C, E> {
+        let (link, config) = (self.checked(store.link()), self.audit_redis_config());
+        RedisAuditStore::over(link, config, self.clock.clone(), self.entropy.clone())
+    }
+
+    /// The same, of the vault.
+    fn checked_vault<N: Connect>(
+        &self,
+        store: &RedisVaultStore<N, C, E>,
+    ) -> RedisVaultStore<N, C, E> {
+        let (link, config) = (self.checked(store.link()), self.vault_redis_config());
+        RedisVaultStore::over(link, config, self.clock.clone(), self.entropy.clone())
     }
 
     fn checked<N: Connect>(&self, link: &Link<N, C>) -> Link<N, C> {
@@ -447,7 +456,8 @@ impl<C: Clock, E: Entropy> Builder<C, E> {
     }
 
     /// Finds out what became of an append, within the deadline and over a connection of its
-    /// own; see [`resolve`].
+    /// own; see [`resolve`]. With [`IfOpen::Settle`], which writes, a Redis that is
+    /// unsuitable is refused, as in [`open_audit`](Self::open_audit).
     ///
     /// # Errors
     ///
@@ -458,7 +468,10 @@ impl<C: Clock, E: Entropy> Builder<C, E> {
         handle: &Handle,
         if_open: IfOpen,
     ) -> Result<Resolution<Position>, ResolveError> {
-        let store = self.audit_store(connect);
+        let mut store = self.audit_store(connect);
+        if if_open == IfOpen::Settle {
+            store = self.checked_audit(&store);
+        }
         let (clock, entropy) = (&self.clock, &self.entropy);
         resolve(
             &store,
@@ -482,7 +495,10 @@ impl<C: Clock, E: Entropy> Builder<C, E> {
         handle: &ReceiptHandle,
         if_open: IfOpen,
     ) -> Result<Resolution<Version>, ResolveError> {
-        let store = self.vault_store(connect);
+        let mut store = self.vault_store(connect);
+        if if_open == IfOpen::Settle {
+            store = self.checked_vault(&store);
+        }
         let (clock, entropy) = (&self.clock, &self.entropy);
         let deadline = self.parts.vault.deadline;
         resolve_mutation(&store, clock, entropy, deadline, handle, if_open).await

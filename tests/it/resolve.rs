@@ -97,6 +97,28 @@ async fn what_was_applied_is_found_where_it_stands() {
     }
 }
 
+/// Would catch a record of its own that a resolution writes to a Redis which evicts it: "not
+/// applied" would rest on what is gone tomorrow. To look is allowed.
+#[tokio::test]
+async fn an_evicting_redis_settles_nothing() {
+    let server = server();
+    others_append(&server, 2).await;
+    let faults = Faults::new([Fault::RequestLost], Fault::RequestLost);
+    let handles = lost_batch(&server, &faults, &["a"]).await;
+    let mut commands = raw(&server).await;
+    run(&mut commands, "CONFIG SET maxmemory-policy allkeys-lru").await;
+    assert_eq!(look(&server, &handles[0]).await, Resolution::Open);
+    match ask_for(&server, &handles[0], IfOpen::Settle).await {
+        Err(ResolveError::Unavailable(cause)) => {
+            assert!(cause.to_string().contains("allkeys-lru"), "{cause}");
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(verified(&chain(&server)).await.len(), 2);
+    run(&mut commands, "CONFIG SET maxmemory-policy noeviction").await;
+    assert_eq!(settle(&server, &handles[0]).await, Resolution::NotApplied);
+}
+
 /// Would catch "not applied" said of a batch that is still under way, and one
 /// that is said to be open although it can no longer arrive.
 #[tokio::test]

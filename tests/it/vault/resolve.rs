@@ -73,6 +73,28 @@ async fn lost(server: &RedisServer, faults: &Faults, whole_vault: bool) -> Recei
     }
 }
 
+/// Would catch a tombstone that a resolution writes to a Redis which evicts it: a late
+/// attempt would be applied after "not applied". To look is allowed.
+#[tokio::test]
+async fn an_evicting_redis_settles_nothing() {
+    let server = server();
+    count(&server).await;
+    let faults = Faults::new([Fault::None, Fault::Late], Fault::RequestLost);
+    let handle = lost(&server, &faults, false).await;
+    let mut commands = raw(&server).await;
+    run(&mut commands, "CONFIG SET maxmemory-policy allkeys-lru").await;
+    assert_eq!(look(&server, &handle).await, Resolution::Open);
+    match ask_for(&server, &handle, IfOpen::Settle).await {
+        Err(ResolveError::Unavailable(cause)) => {
+            assert!(cause.to_string().contains("allkeys-lru"), "{cause}");
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(look(&server, &handle).await, Resolution::Open);
+    run(&mut commands, "CONFIG SET maxmemory-policy noeviction").await;
+    assert_eq!(settle(&server, &handle).await, Resolution::NotApplied);
+}
+
 /// Would catch a wrong answer in any of the three cases, for a mutation of some tokens
 /// and for one of the whole vault, whose receipt is there before it is applied.
 #[tokio::test]
