@@ -66,6 +66,7 @@ mod durability;
 pub mod entropy;
 mod error;
 mod files;
+mod health;
 pub mod redis;
 mod resume;
 mod seen;
@@ -81,6 +82,7 @@ pub use error::{
     AppendError, AttemptError, Cause, Corrupt, Handle, InvalidHandle, NotApplied, ReadError,
     RolledBack,
 };
+pub use health::Health;
 pub use redis::OpenError;
 pub use resume::ResumeError;
 pub use seen::SeenFile;

@@ -181,6 +181,7 @@ impl<S: AuditStore, C: Clock, E: Entropy> AppendLoop<S, C, E> {
                     if queue.take(self.limits).is_empty() {
                         return;
                     }
+                    self.note(&outcome);
                     outcome
                 }
                 Ok(head) => {
@@ -190,6 +191,7 @@ impl<S: AuditStore, C: Clock, E: Entropy> AppendLoop<S, C, E> {
                     }
                     attempts += 1;
                     let outcome = self.attempt(head, &records).await;
+                    self.note(&outcome);
                     if let BatchOutcome::Applied = outcome {
                         queue.set_last_cause(None);
                         queue.count(|stats| {
@@ -224,6 +226,24 @@ impl<S: AuditStore, C: Clock, E: Entropy> AppendLoop<S, C, E> {
                 BatchOutcome::Fatal(error) => return queue.settle(|_| Err(error.clone())),
             }
         }
+    }
+
+    /// Keeps what an attempt shows of the health.
+    fn note(&self, outcome: &BatchOutcome) {
+        let now = self.clock.now();
+        self.queue.0.attempted(|last| {
+            if let Some(rolled_back) = &self.rolled_back {
+                return last.refused(now, rolled_back.to_string());
+            }
+            match outcome {
+                BatchOutcome::Applied | BatchOutcome::NotApplied(Retry::AfterConflict) => {
+                    last.answered();
+                }
+                BatchOutcome::NotApplied(Retry::AfterFailure(cause))
+                | BatchOutcome::Unknown(cause) => last.failed(now, cause.clone()),
+                BatchOutcome::Fatal(error) => last.refused(now, error.to_string()),
+            }
+        });
     }
 
     /// The cached head, or else the one that is read.
@@ -360,6 +380,8 @@ impl<S: AuditStore, C: Clock, E: Entropy> AppendLoop<S, C, E> {
                     cause
                 }
             };
+            let now = self.clock.now();
+            queue.attempted(|last| last.failed(now, cause.clone()));
             queue.set_last_cause(Some(cause));
             queue.count(|stats| stats.retries += 1);
             self.clock.sleep(failures.next(&self.entropy)).await;

@@ -22,6 +22,7 @@ use std::{
     collections::VecDeque,
     future::poll_fn,
     task::{Context, Poll, Waker},
+    time::Duration,
 };
 
 use tokio::sync::oneshot;
@@ -31,6 +32,7 @@ use crate::{
     chain::{AppendId, Event, Head, Position},
     durability::Confirming,
     error::{AppendError, Cause, Handle, NotApplied},
+    health::{Health, LastAttempt},
     sync::{Arc, Mutex, lock},
 };
 
@@ -160,6 +162,7 @@ struct State {
     /// after it.
     base: Head,
     stats: AuditStats,
+    last_attempt: LastAttempt,
     closing: bool,
     abandoned: bool,
     ended: Option<Vec<Handle>>,
@@ -365,6 +368,19 @@ impl Queue {
 
     pub(crate) fn count(&self, update: impl FnOnce(&mut AuditStats)) {
         update(&mut lock(&self.state).stats);
+    }
+
+    /// What an attempt has shown.
+    pub(crate) fn attempted(&self, show: impl FnOnce(&mut LastAttempt)) {
+        show(&mut lock(&self.state).last_attempt);
+    }
+
+    pub(crate) fn health(&self, now: Duration) -> Health {
+        let state = lock(&self.state);
+        match state.closing {
+            true => Health::Closed,
+            false => state.last_attempt.health(now),
+        }
     }
 
     pub(crate) fn stats(&self) -> AuditStats {

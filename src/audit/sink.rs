@@ -15,6 +15,7 @@ use crate::{
     durability::{Confirmations, DurabilityStatus},
     entropy::{Entropy, SystemEntropy},
     error::{AppendError, Handle, NotApplied},
+    health::Health,
     seen::SeenEntry,
     sync::Arc,
 };
@@ -343,6 +344,12 @@ impl<C: Clock, E: Entropy> AuditSink<C, E> {
     #[must_use]
     pub fn stats(&self) -> AuditStats {
         self.shared.queue.stats()
+    }
+
+    /// Whether it serves, as its last attempts show.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        self.shared.queue.health(self.clock.now())
     }
 
     /// Refuses new events, and waits at most `deadline` until the queued ones

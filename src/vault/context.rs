@@ -12,6 +12,7 @@ use crate::{
     durability::{Confirmations, Confirming, confirmed},
     entropy::Entropy,
     error::{Corrupt, NotApplied},
+    health::LastAttempt,
     seen::{Id, SeenEntry, SeenVault},
     sync::{Arc, Mutex, lock},
 };
@@ -169,6 +170,7 @@ pub(super) struct Memory {
     /// After a rollback was detected, nothing is changed any more.
     pub(super) rolled_back: Option<Corrupt>,
     pub(super) stats: VaultStats,
+    pub(super) last_attempt: LastAttempt,
     /// Where what was observed is kept.
     kept: Option<SeenEntry>,
 }

@@ -7,7 +7,10 @@ use super::{
     clocks::Clocks,
     context::{Context, FAILURE_WAIT, Memory, VaultConfig, VaultStats},
     mutation::{self, Done, MutateError, Mutation, Scope},
-    store::{Due, Indexed, Load, Loaded, Observed, Page, ReceiptHandle, ServerTime, VaultStore},
+    store::{
+        Due, Indexed, Load, Loaded, MutationId, Observed, Page, ReceiptHandle, ServerTime,
+        VaultStore,
+    },
     token::TokenId,
     view::View,
 };
@@ -16,6 +19,7 @@ use crate::{
     durability::Confirmations,
     entropy::{Entropy, Jitter, SystemEntropy},
     error::{AttemptError, Cause, NotApplied, ReadError},
+    health::Health,
     sync::{Arc, Mutex, lock},
 };
 
@@ -66,6 +70,40 @@ impl<S: VaultStore, C: Clock, E: Entropy> TokenStore<S, C, E> {
         lock(&self.context.memory).stats
     }
 
+    /// Whether it serves, as its last mutations show.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        let now = self.context.clock.now();
+        lock(&self.context.memory).last_attempt.health(now)
+    }
+
+    async fn run<M: Mutation>(
+        &self,
+        scope: Scope,
+        name: Option<MutationId>,
+        mutation: M,
+    ) -> Result<Done<M::Output>, MutateError> {
+        let done = mutation::run(&self.context, scope, name, mutation).await;
+        let now = self.context.clock.now();
+        let last = &mut lock(&self.context.memory).last_attempt;
+        match &done {
+            Ok(_) => last.answered(),
+            Err(
+                MutateError::NotApplied(NotApplied::Deadline(cause))
+                | MutateError::Unknown { cause, .. },
+            ) => last.failed(now, cause.clone()),
+            Err(error @ MutateError::Corrupt(_)) => last.refused(now, error.to_string()),
+            // By Redis; one that is too large is refused without a code.
+            Err(error @ MutateError::NotApplied(NotApplied::Refused(cause)))
+                if cause.code().is_some() =>
+            {
+                last.refused(now, error.to_string());
+            }
+            Err(MutateError::NotApplied(_)) => {}
+        }
+        done
+    }
+
     /// Runs `mutation` over the whole vault and applies its changes exactly
     /// once.
     ///
@@ -77,7 +115,7 @@ impl<S: VaultStore, C: Clock, E: Entropy> TokenStore<S, C, E> {
     ///
     /// [`MutateError`]: its variant tells whether it may be retried.
     pub async fn mutate<M: Mutation>(&self, mutation: M) -> Result<Done<M::Output>, MutateError> {
-        mutation::run(&self.context, Scope::Everything, None, mutation).await
+        self.run(Scope::Everything, None, mutation).await
     }
 
     /// Runs `mutation` over `tokens` and applies its changes exactly once. The
@@ -94,7 +132,7 @@ impl<S: VaultStore, C: Clock, E: Entropy> TokenStore<S, C, E> {
         mutation: M,
     ) -> Result<Done<M::Output>, MutateError> {
         let tokens = tokens.into_iter().collect();
-        mutation::run(&self.context, Scope::Tokens(tokens), None, mutation).await
+        self.run(Scope::Tokens(tokens), None, mutation).await
     }
 
     /// A handle for a mutation that is still to be made, by
@@ -132,7 +170,7 @@ impl<S: VaultStore, C: Clock, E: Entropy> TokenStore<S, C, E> {
         mutation: M,
     ) -> Result<Done<M::Output>, MutateError> {
         let (tokens, name) = (tokens.into_iter().collect(), Some(ticket.mutation));
-        mutation::run(&self.context, Scope::Tokens(tokens), name, mutation).await
+        self.run(Scope::Tokens(tokens), name, mutation).await
     }
 
     /// The whole vault at one moment. O(tokens), also in Redis, which a vault of more

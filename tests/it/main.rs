@@ -12,6 +12,7 @@ mod durability;
 mod exactly_once;
 mod follow;
 mod foreign;
+mod health;
 mod layout;
 mod load;
 mod redirected;

@@ -1,0 +1,83 @@
+//! What a sink and a vault say of their health.
+
+use std::time::Duration;
+
+use haechi_store_redis::{
+    Builder, Health,
+    redis::Timeouts,
+    vault::{Stored, TokenId, View},
+};
+
+use crate::support::{client, event, raw, run, server};
+
+fn builder() -> Builder {
+    let mut timeouts = Timeouts::default();
+    timeouts.reply = Duration::from_millis(300);
+    Builder::new()
+        .deadline(Duration::from_secs(1))
+        .timeouts(timeouts)
+}
+
+/// Would catch a health that stays "serving" while every call fails, "waiting" after
+/// Redis is back, or a rollback that is taken for an outage.
+#[tokio::test]
+async fn health_follows_what_the_calls_meet() {
+    let mut server = server();
+    let sink = builder().open_audit(client(&server)).await.unwrap();
+    let tokens = builder().token_store(builder().vault_store(client(&server)));
+    let token = TokenId::new(&format!("tok_email_{:032x}", 1)).unwrap();
+    let set = async || {
+        let write = |view: &mut View| view.set(&token, Stored::from(b"{}".to_vec()));
+        let done = tokens.transaction([token.clone()], write).await;
+        done.map(drop).map_err(|error| error.to_string())
+    };
+    assert_eq!(sink.health(), Health::Serving);
+    sink.record(event("1")).await.unwrap();
+    set().await.unwrap();
+    assert_eq!(
+        (sink.health(), tokens.health()),
+        (Health::Serving, Health::Serving)
+    );
+
+    server.kill().unwrap();
+    sink.record(event("2")).await.unwrap_err();
+    set().await.unwrap_err();
+    for health in [sink.health(), tokens.health()] {
+        let Health::Waiting { cause, .. } = &health else {
+            panic!("{health:?}");
+        };
+        assert!(cause.to_string().contains("Redis"), "{cause}");
+    }
+
+    // It comes up empty.
+    server.restart().unwrap();
+    sink.record(event("3")).await.unwrap_err();
+    set().await.unwrap_err();
+    for health in [sink.health(), tokens.health()] {
+        let Health::Refusing { reason, .. } = &health else {
+            panic!("{health:?}");
+        };
+        assert!(reason.contains("rolled back"), "{reason}");
+    }
+
+    sink.close(Duration::from_secs(1)).await;
+    assert_eq!(sink.health(), Health::Closed);
+}
+
+/// Would catch a refusal of Redis that is told as an outage, which passes by itself.
+#[tokio::test]
+async fn a_missing_permission_is_a_refusal() {
+    let server = server();
+    let sink = builder().open_audit(client(&server)).await.unwrap();
+    sink.record(event("1")).await.unwrap();
+    let mut commands = raw(&server).await;
+    run(&mut commands, "ACL SETUSER default -evalsha").await;
+    sink.record(event("2")).await.unwrap_err();
+    let Health::Refusing { reason, .. } = sink.health() else {
+        panic!("{:?}", sink.health());
+    };
+    assert!(reason.contains("NOPERM"), "{reason}");
+    run(&mut commands, "ACL SETUSER default +evalsha").await;
+    sink.record(event("3")).await.unwrap();
+    assert!(sink.health().is_serving());
+}
