@@ -1,6 +1,6 @@
 //! Three primaries of a Redis Cluster.
 
-use std::{net::TcpListener, time::Duration};
+use std::{collections::BTreeSet, net::TcpListener, time::Duration};
 
 use haechi_store_redis::{
     Builder,
@@ -15,6 +15,16 @@ use crate::support::{ask, event, raw, run, verified};
 struct Cluster {
     nodes: Vec<RedisServer>,
     commands: Vec<MultiplexedConnection>,
+    ids: Vec<String>,
+}
+
+/// Whether a line of CLUSTER NODES has this slot.
+fn serves(line: &str, slot: u16) -> bool {
+    let mut ranges = line.split(' ').skip(8);
+    ranges.any(|range| {
+        let (from, to) = range.split_once('-').unwrap_or((range, range));
+        matches!((from.parse(), to.parse()), (Ok(from), Ok(to)) if (from..=to).contains(&slot))
+    })
 }
 
 impl Cluster {
@@ -42,6 +52,9 @@ impl Cluster {
                 &format!("CLUSTER ADDSLOTSRANGE {slots}"),
             )
             .await;
+            // Distinct, as redis-cli does: an earlier owner must not overrule a later one.
+            let epoch = format!("CLUSTER SET-CONFIG-EPOCH {}", number + 1);
+            run(&mut commands[number], &epoch).await;
             let config: (String, String) =
                 ask(&mut commands[number], "CONFIG GET cluster-port").await;
             let meet = format!(
@@ -59,7 +72,15 @@ impl Cluster {
                 tokio::task::yield_now().await;
             }
         }
-        Self { nodes, commands }
+        let mut ids = Vec::new();
+        for commands in &mut commands {
+            ids.push(ask(commands, "CLUSTER MYID").await);
+        }
+        Self {
+            nodes,
+            commands,
+            ids,
+        }
     }
 
     fn endpoint(&self, seed: usize) -> Endpoint {
@@ -67,31 +88,27 @@ impl Cluster {
         url.parse().unwrap()
     }
 
-    /// The node that serves a slot, by its own account.
+    /// The node that serves a slot, once all nodes say the same.
     async fn owner(&mut self, slot: u16) -> usize {
-        for (number, commands) in self.commands.iter_mut().enumerate() {
-            let nodes: String = ask(commands, "CLUSTER NODES").await;
-            let own = nodes.lines().find(|line| line.contains("myself")).unwrap();
-            let mut ranges = own.split(' ').skip(8);
-            let owns = ranges.any(|range| {
-                let (from, to) = range.split_once('-').unwrap_or((range, range));
-                matches!((from.parse(), to.parse()), (Ok(from), Ok(to)) if (from..=to).contains(&slot))
-            });
-            if owns {
-                return number;
+        loop {
+            let mut owners = BTreeSet::new();
+            for commands in &mut self.commands {
+                let nodes: String = ask(commands, "CLUSTER NODES").await;
+                let owner = nodes.lines().find(|line| serves(line, slot));
+                owners.insert(owner.and_then(|line| line.split(' ').next()?.to_owned().into()));
             }
+            if let [Some(id)] = &owners.into_iter().collect::<Vec<Option<String>>>()[..] {
+                return self.ids.iter().position(|known| known == id).unwrap();
+            }
+            tokio::task::yield_now().await;
         }
-        panic!("no node serves {slot}");
     }
 
     /// Moves a slot with all its keys to the next node, key by key.
     async fn migrate(&mut self, slot: u16) {
         let from = self.owner(slot).await;
         let to = (from + 1) % self.nodes.len();
-        let (from_id, to_id): (String, String) = (
-            ask(&mut self.commands[from], "CLUSTER MYID").await,
-            ask(&mut self.commands[to], "CLUSTER MYID").await,
-        );
+        let (from_id, to_id) = (self.ids[from].clone(), self.ids[to].clone());
         let importing = format!("CLUSTER SETSLOT {slot} IMPORTING {from_id}");
         run(&mut self.commands[to], &importing).await;
         let migrating = format!("CLUSTER SETSLOT {slot} MIGRATING {to_id}");
@@ -107,7 +124,9 @@ impl Cluster {
             run(&mut self.commands[from], &migrate).await;
         }
         let node = format!("CLUSTER SETSLOT {slot} NODE {to_id}");
-        for number in [to, from] {
+        // The new node first, as redis-cli does.
+        let others = (0..self.nodes.len()).filter(|number| *number != to);
+        for number in [to].into_iter().chain(others) {
             run(&mut self.commands[number], &node).await;
         }
     }
