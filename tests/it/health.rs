@@ -4,18 +4,13 @@ use std::time::Duration;
 
 use haechi_store_redis::{
     Builder, Health,
-    redis::Timeouts,
     vault::{Stored, TokenId, View},
 };
 
 use crate::support::{client, event, raw, run, server};
 
 fn builder() -> Builder {
-    let mut timeouts = Timeouts::default();
-    timeouts.reply = Duration::from_millis(300);
-    Builder::new()
-        .deadline(Duration::from_secs(1))
-        .timeouts(timeouts)
+    Builder::new().deadline(Duration::from_secs(3))
 }
 
 /// Would catch a health that stays "serving" while every call fails, "waiting" after
@@ -51,13 +46,17 @@ async fn health_follows_what_the_calls_meet() {
 
     // It comes up empty.
     server.restart().unwrap();
-    sink.record(event("3")).await.unwrap_err();
-    set().await.unwrap_err();
-    for health in [sink.health(), tokens.health()] {
-        let Health::Refusing { reason, .. } = &health else {
-            panic!("{health:?}");
-        };
-        assert!(reason.contains("rolled back"), "{reason}");
+    let refuses = |health: &Health| match health {
+        Health::Refusing { reason, .. } => {
+            assert!(reason.contains("rolled back"), "{reason}");
+            true
+        }
+        _ => false,
+    };
+    // On a busy machine the first may end at its deadline.
+    while !refuses(&sink.health()) || !refuses(&tokens.health()) {
+        sink.record(event("3")).await.unwrap_err();
+        set().await.unwrap_err();
     }
 
     sink.close(Duration::from_secs(1)).await;

@@ -88,17 +88,23 @@ impl Cluster {
         url.parse().unwrap()
     }
 
-    /// The node that serves a slot, once all nodes say the same.
+    /// The node that serves a slot, once all nodes say the same of it and of their epochs:
+    /// one that has not heard of the highest would be overruled when it gets the slot.
     async fn owner(&mut self, slot: u16) -> usize {
         loop {
-            let mut owners = BTreeSet::new();
+            let mut views = BTreeSet::new();
             for commands in &mut self.commands {
                 let nodes: String = ask(commands, "CLUSTER NODES").await;
-                let owner = nodes.lines().find(|line| serves(line, slot));
-                owners.insert(owner.and_then(|line| line.split(' ').next()?.to_owned().into()));
+                let view = nodes.lines().map(|line| {
+                    let mut words = line.split(' ').map(str::to_owned);
+                    (words.next(), words.nth(5), serves(line, slot))
+                });
+                views.insert(view.collect::<BTreeSet<_>>());
             }
-            if let [Some(id)] = &owners.into_iter().collect::<Vec<Option<String>>>()[..] {
-                return self.ids.iter().position(|known| known == id).unwrap();
+            let view = views.pop_first().unwrap();
+            let owner = view.into_iter().find(|(_, _, serves)| *serves);
+            if let (Some((Some(owner), _, _)), true) = (owner, views.is_empty()) {
+                return self.ids.iter().position(|id| *id == owner).unwrap();
             }
             tokio::task::yield_now().await;
         }
