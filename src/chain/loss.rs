@@ -74,6 +74,14 @@ pub struct Loss {
 }
 
 impl Loss {
+    /// Whether `position` can be one of the lost records. The last one is known by
+    /// its hash.
+    #[must_use]
+    pub fn covers(&self, position: Position) -> bool {
+        self.range.contains(position.sequence)
+            && (position.sequence < self.range.last || position.event_hash == self.head_hash)
+    }
+
     /// What the code of an accepting record authenticates.
     #[must_use]
     pub fn authenticated(&self) -> String {
