@@ -213,3 +213,52 @@ fn a_file_in_use_is_compared_and_not_written() {
     let busy = on(&server, &["audit", "append", "--seen", seen], b"{}\n").exits(1);
     assert!(busy.stderr.contains("rolled back"), "{busy:?}");
 }
+
+/// Would catch a repair that takes what was lost, and accepted, before for lost now; one that
+/// needs no record of that; and a resume that picks one of two conflicting anchors.
+#[test]
+fn what_was_accepted_before_is_not_missed() {
+    let server = super::with_chain(2);
+    let directory = tempfile::tempdir().unwrap();
+    let anchors = directory.path().join("anchors.jsonl");
+    let anchors = anchors.to_str().unwrap();
+    let append = |accept: &[&str]| {
+        let args = ["audit", "append", "--anchor", anchors];
+        on(&server, &[&args, accept].concat(), b"{}\n{}\n{}\n{}\n").exits(0)
+    };
+    append(&[]);
+    tell(&server, &["FLUSHALL"]);
+    on(&server, &["audit", "append"], b"{}\n{}\n").exits(0);
+    let accept = ["--accept", "1..6"];
+    let resume = ["audit", "resume", "--anchors", anchors];
+    let resume = |accept: &[&str]| on(&server, &[&resume, accept].concat(), b"");
+    resume(&accept).exits(0);
+    append(&accept);
+    // The anchors of 4 to 6 are in conflict now.
+    let ambiguous = resume(&["--accept", "4..6"]).exits(1);
+    assert!(ambiguous.stderr.contains("--head-hash"), "{ambiguous:?}");
+    let verify = |accept: &[&str]| {
+        let args = ["audit", "verify", "--anchors", anchors];
+        on(&server, &[&args, accept].concat(), b"")
+    };
+    verify(&accept).exits(0);
+    verify(&[]).exits(1);
+    tell(&server, &["DEL", "haechi:audit:head"]);
+    let repair = |accept: &[&str]| {
+        let args = ["audit", "repair", "--yes", "--anchors", anchors];
+        on(&server, &[&args, accept].concat(), b"")
+    };
+    for missed in [&[][..], &["--accept", "1..5"], &["--accept-loss", "1..6"]] {
+        repair(missed).exits(1);
+    }
+    let repaired = repair(&accept).exits(0).answer();
+    assert_eq!(
+        (&repaired["repaired"], &repaired["lost"]),
+        (&json!(true), &json!(null))
+    );
+    verify(&accept).exits(0);
+    // What has been lost since is missed.
+    on(&server, &["audit", "append"], b"{}\n").exits(0);
+    tell(&server, &["RPOP", "haechi:audit:chain"]);
+    repair(&accept).exits(1);
+}
