@@ -18,16 +18,16 @@ use super::{
     AcceptedLosses,
     anchor_writer::{AnchorQueue, AnchorWriter},
     queue::{Applied, BatchLimits, Queue},
-    rollback::{self, Found, Searched},
+    rollback::{self, Found},
     store::{AuditStore, Batch, Reply, Seen, Tail},
 };
 use crate::{
     blocking::RunBlocking,
-    chain::{Checkpoints, Head, Loss, Position, Record},
+    chain::{Checkpoints, Head, Position, Record},
     clock::Clock,
     durability::{Confirmations, Confirming, Durability, confirmed},
     entropy::{Entropy, Jitter},
-    error::{AppendError, AttemptError, Cause, Corrupt, Handle, NotApplied, RolledBack},
+    error::{AppendError, AttemptError, Cause, Corrupt, Handle, NotApplied},
     seen::SeenEntry,
     sync::Arc,
 };
@@ -48,37 +48,19 @@ pub struct AppendLoop<S, C, E> {
     /// doubt.
     pub(super) head: Option<Head>,
     /// What this process has seen.
-    pub(super) known: Known,
-    /// The same from other sources, until the chain was compared with each: a higher
-    /// position of one must not hide what another one knows.
-    pub(super) others: Vec<Known>,
+    pub(super) seen: Checkpoints,
     /// The rollback that was found, until what was seen is there again or its
     /// loss is accepted.
-    pub(super) rolled_back: Option<Box<RolledBack>>,
+    pub(super) rolled_back: Option<Corrupt>,
     /// The last positions of batches that were applied.
     pub(super) confirmations: Confirmations<Position>,
     /// How long a confirmation is tried again.
     pub(super) deadline: Duration,
     pub(super) accepted: AcceptedLosses,
+    /// How far the chain was searched for the record that accepts the loss.
+    pub(super) searched: Option<Position>,
     /// Where what this process has seen is kept.
     pub(super) kept: Option<SeenEntry>,
-}
-
-/// What is known of the chain from one source.
-#[derive(Default)]
-pub(super) struct Known {
-    pub(super) seen: Checkpoints,
-    /// How far the chain was searched for the record that accepts its loss.
-    searched: Searched,
-}
-
-impl From<Checkpoints> for Known {
-    fn from(seen: Checkpoints) -> Self {
-        Self {
-            seen,
-            searched: Searched::default(),
-        }
-    }
 }
 
 /// Ends the queue when the loop is dropped.
@@ -264,86 +246,41 @@ impl<S: AuditStore, C: Clock, E: Entropy> AppendLoop<S, C, E> {
         });
     }
 
-    /// The cached head, or else the one that is read, if the chain has what is known
-    /// of it.
+    /// The cached head, or else the one that is read.
     async fn find_head(&mut self) -> Result<Head, BatchOutcome> {
         if let Some(head) = self.head {
             return Ok(head);
         }
-        let mut head = self.compare(&[]).await?;
-        while !self.others.is_empty() {
-            let went_on = self.known.seen.losses().to_vec();
-            self.swap_known();
-            let compared = self.compare(&went_on).await;
-            self.swap_known();
-            if compared.is_err() {
-                self.head = None;
-            }
-            head = compared?;
-            if let Some(other) = self.others.pop() {
-                self.known.seen.merge(&other.seen);
-            }
-            self.keep_seen();
-        }
-        Ok(head)
-    }
-
-    /// Exchanges what is compared with the chain for the last of the others.
-    fn swap_known(&mut self) {
-        if let Some(other) = self.others.last_mut() {
-            std::mem::swap(&mut self.known, other);
-        }
-    }
-
-    /// The chain's end, if it has what is known, or accepts the loss of it; or if it is
-    /// of a loss from which this process `went_on` already.
-    async fn compare(&mut self, went_on: &[Loss]) -> Result<Head, BatchOutcome> {
         let tail = self.read_tail().await?;
         if self.adopt(tail).is_ok() {
             return Ok(tail.head);
         }
         // A rollback is looked at again before it is told.
         let tail = self.read_tail().await?;
-        let Err(mut rolled_back) = self.adopt(tail) else {
+        let Err(rolled_back) = self.adopt(tail) else {
             return Ok(tail.head);
         };
-        let is_known = went_on.iter().any(|loss| loss.covers(rolled_back.seen));
-        let going_on = match is_known {
-            true => Some(tail.head.position().into_iter().collect()),
-            false => self.accepted(tail, &mut rolled_back).await,
-        };
-        let Some(going_on) = going_on else {
-            self.rolled_back = Some(rolled_back.clone());
-            return Err(BatchOutcome::Fatal(Corrupt::RolledBack(rolled_back).into()));
-        };
-        self.known = going_on.into();
-        self.keep_seen();
-        if let Some(anchors) = &mut self.anchors {
-            anchors.begin_anew();
+        let (accepted, seen) = (&self.accepted, &self.seen);
+        let found = rollback::look(&*self.store, accepted, seen, tail, self.searched).await;
+        match found {
+            Ok(Some(Found::Accepted(stand))) => {
+                self.seen = stand;
+                self.keep_seen();
+                if let Some(anchors) = &mut self.anchors {
+                    anchors.begin_anew();
+                }
+                self.rolled_back = None;
+                self.head = Some(tail.head);
+                return Ok(tail.head);
+            }
+            Ok(Some(Found::NotYet(searched))) => self.searched = searched,
+            Ok(None) | Err(_) => {}
         }
-        self.rolled_back = None;
-        self.head = Some(tail.head);
-        Ok(tail.head)
-    }
-
-    /// What is known from then on, if a record of `tail`'s chain accepts the loss.
-    async fn accepted(&mut self, tail: Tail, rolled_back: &mut RolledBack) -> Option<Checkpoints> {
-        let seen = &self.known.seen;
-        let stand = rollback::standing(&*self.store, seen).await.ok()?;
-        rolled_back.standing = stand.1;
-        let searched = std::mem::take(&mut self.known.searched);
-        let (store, accepted) = (&*self.store, &self.accepted);
-        let found = rollback::look(store, accepted, seen, stand, tail, searched.clone()).await;
-        self.known.searched = match found {
-            Ok(Some(Found::Accepted(going_on))) => return Some(going_on),
-            Ok(Some(Found::NotYet(searched))) => searched,
-            Ok(None) | Err(_) => searched,
-        };
-        None
+        Err(BatchOutcome::Fatal(rolled_back.into()))
     }
 
     async fn read_tail(&mut self) -> Result<Tail, BatchOutcome> {
-        match self.store.tail(self.known.seen.last()).await {
+        match self.store.tail(self.seen.last()).await {
             Ok(tail) => Ok(tail),
             Err(AttemptError::Refused(cause) | AttemptError::Ambiguous(cause)) => {
                 Err(BatchOutcome::NotApplied(Retry::AfterFailure(cause)))
@@ -399,7 +336,7 @@ impl<S: AuditStore, C: Clock, E: Entropy> AppendLoop<S, C, E> {
                 .append(&Batch {
                     base,
                     records,
-                    seen: self.known.seen.last(),
+                    seen: self.seen.last(),
                     resent,
                 })
                 .await;
@@ -482,10 +419,10 @@ impl<S: AuditStore, C: Clock, E: Entropy> AppendLoop<S, C, E> {
     }
 
     /// Adopts the chain's end, unless the chain was rolled back.
-    fn adopt(&mut self, tail: Tail) -> Result<(), Box<RolledBack>> {
+    fn adopt(&mut self, tail: Tail) -> Result<(), Corrupt> {
         // What was trimmed cannot be compared: no answer ends a rollback.
         if tail.seen != Seen::Trimmed {
-            self.rolled_back = rollback::rolled_back(tail, self.known.seen.last());
+            self.rolled_back = rollback::rolled_back(tail, self.seen.last());
         }
         if let Some(rolled_back) = self.rolled_back.clone() {
             // Compared again at the next append: an operator may restore the data.
@@ -494,7 +431,7 @@ impl<S: AuditStore, C: Clock, E: Entropy> AppendLoop<S, C, E> {
             self.confirmations = Confirmations::default();
             return Err(rolled_back);
         }
-        self.known.searched = Searched::default();
+        self.searched = None;
         self.head = Some(tail.head);
         if let Head::At(met) = tail.head {
             self.saw(met);
@@ -526,16 +463,15 @@ impl<S: AuditStore, C: Clock, E: Entropy> AppendLoop<S, C, E> {
     /// The chain ends at `position` now.
     fn saw(&mut self, position: Position) {
         self.head = Some(Head::At(position));
-        if self.known.seen.last() != Some(position) {
-            self.known.seen.add(position);
+        if self.seen.last() != Some(position) {
+            self.seen.add(position);
             self.keep_seen();
         }
     }
 
-    /// Keeps what is known, once all of it was compared.
     fn keep_seen(&self) {
-        if let Some(kept) = self.kept.as_ref().filter(|_| self.others.is_empty()) {
-            kept.set_chain(&self.known.seen);
+        if let Some(kept) = &self.kept {
+            kept.set_chain(&self.seen);
         }
     }
 

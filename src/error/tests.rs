@@ -49,14 +49,7 @@ fn only_a_handle_parses_as_one() {
 fn a_rollback_message_has_the_current_state() {
     let told = |found: Option<EventHash>, met: Head| {
         let seen = at(9, 2);
-        let standing = None;
-        RolledBack {
-            seen,
-            found,
-            met,
-            standing,
-        }
-        .to_string()
+        RolledBack { seen, found, met }.to_string()
     };
     let other = told(Some(hash(5)), Head::At(at(9, 5)));
     assert!(

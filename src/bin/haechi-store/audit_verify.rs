@@ -192,12 +192,13 @@ impl Verification {
         match reading {
             Reading::Scripts(store) => {
                 let key = &store.keys().chain;
-                let seeing = global.reading_builder()?;
+                let seeing = global.seeing_builder()?;
                 self.stored(&store, key, seeing, &client, console).await
             }
             Reading::Plain(store) => {
                 let key = &store.keys().chain;
-                let seeing = global.plain_builder(read_from)?;
+                // What is seen here may be behind.
+                let seeing = global.builder();
                 self.stored(&store, key, seeing, &client, console).await
             }
         }
