@@ -1,7 +1,7 @@
 //! Whether a sink or a vault serves, as its last attempts show. It asks nothing of
 //! Redis: [`ready`](crate::redis::RedisAuditStore::ready) does.
 
-use std::time::Duration;
+use std::{mem::discriminant, time::Duration};
 
 use crate::error::Cause;
 
@@ -41,18 +41,13 @@ impl Health {
     }
 }
 
-/// What the last attempt showed; `None` if it was answered.
+/// What the last attempt met, and since when attempts meet such; `None` if it was
+/// answered.
 #[derive(Debug, Default)]
-pub(crate) struct LastAttempt(Option<Trouble>);
+pub(crate) struct LastAttempt(Option<(Duration, Trouble)>);
 
 #[derive(Debug)]
-struct Trouble {
-    since: Duration,
-    kind: Kind,
-}
-
-#[derive(Debug)]
-enum Kind {
+enum Trouble {
     Waits(Cause),
     Refuses(String),
 }
@@ -63,43 +58,62 @@ impl LastAttempt {
     }
 
     pub(crate) fn failed(&mut self, now: Duration, cause: Cause) {
-        let since = match &self.0 {
-            Some(Trouble {
-                since,
-                kind: Kind::Waits(_),
-            }) => *since,
-            _ => now,
-        };
-        let kind = Kind::Waits(cause);
-        self.0 = Some(Trouble { since, kind });
+        self.met(now, Trouble::Waits(cause));
     }
 
     pub(crate) fn refused(&mut self, now: Duration, reason: String) {
+        self.met(now, Trouble::Refuses(reason));
+    }
+
+    fn met(&mut self, now: Duration, trouble: Trouble) {
         let since = match &self.0 {
-            Some(Trouble {
-                since,
-                kind: Kind::Refuses(_),
-            }) => *since,
+            Some((since, earlier)) if discriminant(earlier) == discriminant(&trouble) => *since,
             _ => now,
         };
-        let kind = Kind::Refuses(reason);
-        self.0 = Some(Trouble { since, kind });
+        self.0 = Some((since, trouble));
     }
 
     pub(crate) fn health(&self, now: Duration) -> Health {
-        let Some(Trouble { since, kind }) = &self.0 else {
+        let Some((since, trouble)) = &self.0 else {
             return Health::Serving;
         };
         let lasting = now.saturating_sub(*since);
-        match kind {
-            Kind::Waits(cause) => Health::Waiting {
+        match trouble {
+            Trouble::Waits(cause) => Health::Waiting {
                 lasting,
                 cause: cause.clone(),
             },
-            Kind::Refuses(reason) => Health::Refusing {
+            Trouble::Refuses(reason) => Health::Refusing {
                 lasting,
                 reason: reason.clone(),
             },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Would catch an outage whose length begins anew at each attempt, and a refusal
+    /// that takes over the length of the outage before it.
+    #[test]
+    fn it_lasts_from_the_first_attempt_of_its_kind() {
+        let at = Duration::from_secs;
+        let lasting = |last: &LastAttempt| match last.health(at(100)) {
+            Health::Waiting { lasting, .. } | Health::Refusing { lasting, .. } => lasting,
+            health => panic!("{health:?}"),
+        };
+        let mut last = LastAttempt::default();
+        last.failed(at(10), Cause::new("a"));
+        last.failed(at(20), Cause::new("b"));
+        assert_eq!(lasting(&last), at(90));
+        last.refused(at(30), "c".to_owned());
+        last.refused(at(40), "d".to_owned());
+        assert_eq!(lasting(&last), at(70));
+        last.answered();
+        assert_eq!(last.health(at(100)), Health::Serving);
+        last.failed(at(50), Cause::new("e"));
+        assert_eq!(lasting(&last), at(50));
     }
 }

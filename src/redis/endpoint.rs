@@ -17,7 +17,8 @@ use crate::clock::SystemClock;
 
 pub use cluster::Cluster;
 pub use guarded::Guarded;
-pub use nodes::{Credentials, NodeAddress, Nodes, ServerNodes};
+use nodes::ServerNodes;
+pub use nodes::{Credentials, NodeAddress, Nodes};
 pub use sentinel::{Sentinel, SentinelTimes};
 
 /// What is asked for certificates at each dial.

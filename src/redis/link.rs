@@ -100,7 +100,8 @@ struct Open<T> {
 }
 
 impl<N: Connect, C: Clock> Link<N, C> {
-    /// A link that connects at its first use.
+    /// A link that connects at its first use. Where keys are on different servers,
+    /// `connect` has to know one ([`Connect::serving`]).
     pub fn new(connect: N, clock: C, timeouts: Timeouts) -> Self {
         Self {
             connect,

@@ -29,7 +29,6 @@ pub use audit_store::{RedisAuditConfig, RedisAuditStore};
 pub use connect::Connect;
 pub use endpoint::{
     Cluster, Credentials, Endpoint, Guarded, NodeAddress, Nodes, Sentinel, SentinelTimes,
-    ServerNodes,
 };
 pub use keys::{AuditKeys, AuditPrefix, VaultKeys, VaultPrefix};
 pub use link::{Link, Timeouts};

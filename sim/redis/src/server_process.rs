@@ -21,7 +21,13 @@ pub struct RedisServer {
     port: u16,
     directory: TempDir,
     program: PathBuf,
-    args: Vec<String>,
+    mode: Mode,
+}
+
+#[derive(Clone, Debug)]
+enum Mode {
+    Data { args: Vec<String> },
+    Sentinel { configuration: String },
 }
 
 impl RedisServer {
@@ -68,19 +74,32 @@ impl RedisServer {
     /// # Errors
     /// As [`RedisServer::start`].
     pub fn start_program(program: &Path, args: &[&str]) -> io::Result<RedisServer> {
-        let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
+        let args = args.iter().map(|arg| (*arg).to_owned()).collect();
+        RedisServer::launch(program, Mode::Data { args })
+    }
+
+    /// Starts a Redis Sentinel with these lines in its configuration.
+    ///
+    /// # Errors
+    /// As [`RedisServer::start`].
+    pub fn start_sentinel(configuration: &str) -> io::Result<RedisServer> {
+        let configuration = configuration.to_owned();
+        RedisServer::launch(&program(), Mode::Sentinel { configuration })
+    }
+
+    fn launch(program: &Path, mode: Mode) -> io::Result<RedisServer> {
         let mut last = io::Error::other("no attempt was made");
         for _ in 0..ATTEMPTS {
             let port = free_port()?;
             let directory = TempDir::with_prefix("redis-server-")?;
-            let child = spawn(program, &[], port, directory.path(), &args)?;
+            let child = spawn(program, port, directory.path(), &mode, &[])?;
             let mut server = RedisServer {
                 watchdog: Watchdog::start(&child),
                 child,
                 port,
                 directory,
                 program: program.to_owned(),
-                args: args.clone(),
+                mode: mode.clone(),
             };
             match server.wait_until_ready() {
                 Ok(()) => return Ok(server),
@@ -89,30 +108,6 @@ impl RedisServer {
             }
         }
         Err(last)
-    }
-
-    /// Starts a Redis Sentinel with these lines in its configuration.
-    ///
-    /// # Errors
-    /// As [`RedisServer::start`].
-    pub fn start_sentinel(configuration: &str) -> io::Result<RedisServer> {
-        let directory = TempDir::with_prefix("redis-sentinel-")?;
-        let file = directory.path().join("sentinel.conf");
-        std::fs::write(&file, configuration)?;
-        // A configuration file comes before all options.
-        let args = [file.to_string_lossy().as_ref(), "--sentinel"].map(str::to_owned);
-        let (program, port) = (program(), free_port()?);
-        let child = spawn(&program, &args, port, directory.path(), &[])?;
-        let mut server = RedisServer {
-            watchdog: Watchdog::start(&child),
-            child,
-            port,
-            directory,
-            program,
-            args: Vec::new(),
-        };
-        server.wait_until_ready()?;
-        Ok(server)
     }
 
     /// The port it listens on, on 127.0.0.1.
@@ -185,9 +180,13 @@ impl RedisServer {
     /// As [`RedisServer::start`].
     pub fn restart_with(&mut self, args: &[&str]) -> io::Result<()> {
         self.kill()?;
-        let more = args.iter().map(|arg| (*arg).to_owned());
-        let args: Vec<String> = self.args.iter().cloned().chain(more).collect();
-        self.child = spawn(&self.program, &[], self.port, self.directory.path(), &args)?;
+        self.child = spawn(
+            &self.program,
+            self.port,
+            self.directory.path(),
+            &self.mode,
+            args,
+        )?;
         self.watchdog = Watchdog::start(&self.child);
         self.wait_until_ready()
     }
@@ -287,22 +286,30 @@ fn free_port() -> io::Result<u16> {
         .port())
 }
 
+/// Starts it with `more` arguments.
 fn spawn(
     program: &Path,
-    first: &[String],
     port: u16,
     directory: &Path,
-    args: &[String],
+    mode: &Mode,
+    more: &[&str],
 ) -> io::Result<Child> {
     let mut command = Command::new(program);
+    if let Mode::Sentinel { configuration } = mode {
+        let file = directory.join("sentinel.conf");
+        std::fs::write(&file, configuration)?;
+        // A configuration file comes before all options.
+        command.arg(file).arg("--sentinel");
+    }
     command
-        .args(first)
         .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--dir"])
         .arg(directory);
-    if first.is_empty() {
-        command.args(["--save", "", "--appendonly", "no", "--daemonize", "no"]);
+    if let Mode::Data { args } = mode {
+        command
+            .args(["--save", "", "--appendonly", "no", "--daemonize", "no"])
+            .args(args);
     }
-    command.args(args);
+    command.args(more);
     command
         .stdin(Stdio::null())
         .stdout(Stdio::null())

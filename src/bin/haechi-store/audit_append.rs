@@ -11,11 +11,11 @@ use std::{
     task::Poll,
 };
 
-use haechi_store_redis::redis::Endpoint;
 use haechi_store_redis::{
     AppendError, NotApplied, OpenError, ReadError,
     audit::{Appended, AuditSink, FileAnchors, store::AuditStore},
     chain::{Event, Head, LostRange},
+    redis::Endpoint,
 };
 
 use crate::{

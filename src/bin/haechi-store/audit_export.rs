@@ -2,13 +2,13 @@
 
 use std::io::Write;
 
-use haechi_store_redis::redis::Endpoint;
 use haechi_store_redis::{
     Builder, Corrupt, ReadError,
     audit::{
         Pages,
         store::{AuditStore, Seen, Tail},
     },
+    redis::Endpoint,
 };
 
 use crate::{

@@ -2,12 +2,12 @@
 
 use std::path::PathBuf;
 
-use haechi_store_redis::redis::Endpoint;
 use haechi_store_redis::{
     AppendError, ReadError, ResumeError,
     audit::read_anchor_file,
     chain::{Anchors, EventHash, LostRange, Position},
     crypto::LocalKeys,
+    redis::Endpoint,
 };
 use serde::Serialize;
 

@@ -5,11 +5,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use haechi_store_redis::redis::Endpoint;
 use haechi_store_redis::{
     Builder, Corrupt, ReadError,
     audit::{Pages, store::AuditStore},
     chain::{Fault, Head, Loss, LostRange, Verifier},
+    redis::Endpoint,
 };
 use serde::Serialize;
 

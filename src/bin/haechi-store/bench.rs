@@ -15,12 +15,11 @@ use std::{
 };
 
 use clap::ValueEnum;
-use haechi_store_redis::redis::Endpoint;
 use haechi_store_redis::{
     Builder, Durability,
     clock::{Clock, SystemClock},
     entropy::{Entropy, SystemEntropy},
-    redis::{AuditPrefix, LockPolicy, LockTimes, VaultPrefix},
+    redis::{AuditPrefix, Endpoint, LockPolicy, LockTimes, VaultPrefix},
 };
 use serde::Serialize;
 use tokio::task::JoinSet;

@@ -9,7 +9,6 @@ use haechi_store_redis::{
     chain::Position,
     redis::{AuditPrefix, Credentials, Endpoint, RedisAuditStore, Timeouts, VaultPrefix},
 };
-
 use redis::{ClientTlsConfig, ErrorKind, RedisError, RedisResult, TlsCertificates};
 
 use crate::{args::Global, exit::Failure};

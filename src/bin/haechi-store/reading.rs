@@ -1,10 +1,9 @@
 //! A chain for reading, from whatever server the URL leads to.
 
-use haechi_store_redis::redis::Endpoint;
 use haechi_store_redis::{
     AttemptError,
     audit::store::AuditStore,
-    redis::{ChainReader, RedisAuditStore, ServerRole},
+    redis::{ChainReader, Endpoint, RedisAuditStore, ServerRole},
 };
 
 use crate::{args::Global, connection::read_failure, console::Console, exit::Failure};

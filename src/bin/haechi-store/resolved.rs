@@ -2,8 +2,10 @@
 
 use std::{fmt::Display, io::Write};
 
-use haechi_store_redis::audit::{IfOpen, Resolution, ResolveError};
-use haechi_store_redis::redis::Endpoint;
+use haechi_store_redis::{
+    audit::{IfOpen, Resolution, ResolveError},
+    redis::Endpoint,
+};
 use serde_json::{Value, json};
 
 use crate::{

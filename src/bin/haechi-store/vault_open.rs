@@ -3,14 +3,13 @@
 
 use std::sync::Arc;
 
-use haechi_store_redis::redis::Endpoint;
 use haechi_store_redis::{
     AppendError, OpenError, RedisTokenVault,
     audit::AuditSink,
     clock::SystemClock,
     crypto::{Counting, KeyFile, LocalKeys},
     entropy::SystemEntropy,
-    redis::RedisVaultStore,
+    redis::{Endpoint, RedisVaultStore},
     vault::{JsonObject, MutateError, VaultPolicy},
 };
 

@@ -1,8 +1,8 @@
 //! `vault purge` and `vault purge-expired`: delete tokens, audited.
 
-use haechi_store_redis::redis::Endpoint;
 use haechi_store_redis::{
     DurabilityStatus,
+    redis::Endpoint,
     vault::{PurgeError, Purged, PurgedToken, VaultPolicy},
 };
 

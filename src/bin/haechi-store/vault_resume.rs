@@ -2,8 +2,10 @@
 
 use std::{ops::RangeInclusive, str::FromStr};
 
-use haechi_store_redis::redis::Endpoint;
-use haechi_store_redis::vault::{VaultPolicy, VaultResumeError, Version};
+use haechi_store_redis::{
+    redis::Endpoint,
+    vault::{VaultPolicy, VaultResumeError, Version},
+};
 
 use crate::{
     args::Global,

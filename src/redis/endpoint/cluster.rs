@@ -17,7 +17,7 @@ use crate::{
 /// How many redirections are followed at one dial.
 const REDIRECTIONS: usize = 5;
 
-/// How many nodes are remembered beside those that were given.
+/// How many of the nodes that served the slot are remembered.
 const REMEMBERED: usize = 16;
 
 /// The node that serves the slot of a store's keys.
@@ -30,9 +30,10 @@ const REMEMBERED: usize = 16;
 pub struct Cluster<N, C> {
     pub(super) nodes: N,
     seeds: Arc<[NodeAddress]>,
-    key: Arc<str>,
-    /// Nodes that others have named, the last one first.
-    met: Arc<Mutex<Vec<NodeAddress>>>,
+    /// A key of the store, once there is one.
+    key: Option<Arc<str>>,
+    /// Nodes that have served the slot, the last one first.
+    served: Arc<Mutex<Vec<NodeAddress>>>,
     clock: C,
 }
 
@@ -42,14 +43,18 @@ impl<N: Nodes, C: Clock> Cluster<N, C> {
         Self {
             nodes,
             seeds: seeds.into(),
-            key: "".into(),
-            met: Arc::new(Mutex::new(Vec::new())),
+            key: None,
+            served: Arc::new(Mutex::new(Vec::new())),
             clock,
         }
     }
 
     /// The node that serves the slot, asking `node` first.
-    async fn follow(&self, mut node: NodeAddress) -> RedisResult<Guarded<N::Connection>> {
+    async fn follow(
+        &self,
+        key: &str,
+        mut node: NodeAddress,
+    ) -> RedisResult<Guarded<N::Connection>> {
         let mut asking = false;
         for _ in 0..=REDIRECTIONS {
             let connection = self.nodes.connect_to(&node).await?;
@@ -58,10 +63,7 @@ impl<N: Nodes, C: Clock> Cluster<N, C> {
             } else {
                 Guarded::plain(connection)
             };
-            let reply: RedisResult<Value> = cmd("GET")
-                .arg(&*self.key)
-                .query_async(&mut connection)
-                .await;
+            let reply: RedisResult<Value> = cmd("GET").arg(key).query_async(&mut connection).await;
             let Err(error) = reply else {
                 self.remember(node);
                 return Ok(connection);
@@ -92,15 +94,15 @@ impl<N: Nodes, C: Clock> Cluster<N, C> {
     }
 
     fn remember(&self, node: NodeAddress) {
-        let mut met = lock(&self.met);
-        met.retain(|known| *known != node);
-        met.insert(0, node);
-        met.truncate(REMEMBERED);
+        let mut served = lock(&self.served);
+        served.retain(|known| *known != node);
+        served.insert(0, node);
+        served.truncate(REMEMBERED);
     }
 
     /// The nodes to ask, the last one that served the slot first.
     fn candidates(&self) -> Vec<NodeAddress> {
-        let mut all = lock(&self.met).clone();
+        let mut all = lock(&self.served).clone();
         for seed in self.seeds.iter() {
             if !all.contains(seed) {
                 all.push(seed.clone());
@@ -123,14 +125,19 @@ impl<N: Nodes, C: Clock> Connect for Cluster<N, C> {
     type Connection = Guarded<N::Connection>;
 
     fn serving(mut self, key: &str) -> Self {
-        self.key = key.into();
+        self.key = Some(key.into());
         self
     }
 
     async fn connect(&self) -> RedisResult<Self::Connection> {
+        let keyless = (
+            ErrorKind::InvalidClientConfig,
+            "a slot needs a key; see Connect::serving",
+        );
+        let key = self.key.as_deref().ok_or(keyless)?;
         let mut failed = None;
         for node in self.candidates() {
-            match within(&self.clock, PATIENCE, self.follow(node)).await {
+            match within(&self.clock, PATIENCE, self.follow(key, node)).await {
                 Some(Ok(connection)) => return Ok(connection),
                 Some(Err(error)) => failed = failed.or(Some(error)),
                 None => {}

@@ -15,45 +15,43 @@ pub(super) type Cut = Option<Arc<str>>;
 #[derive(Clone)]
 pub struct Guarded<T> {
     connection: T,
-    cut: Option<watch::Receiver<Cut>>,
-    asking: bool,
+    guard: Guard,
+}
+
+#[derive(Clone)]
+enum Guard {
+    /// As it is.
+    Plain,
+    /// Commands fail once it is cut.
+    Until(watch::Receiver<Cut>),
+    /// `ASKING` is sent before each command.
+    Asking,
 }
 
 impl<T> Guarded<T> {
-    /// A connection as it is.
     pub(super) fn plain(connection: T) -> Self {
-        Self {
-            connection,
-            cut: None,
-            asking: false,
-        }
+        let guard = Guard::Plain;
+        Self { connection, guard }
     }
 
     /// One that fails once it is cut.
     pub(super) fn until(connection: T, cut: watch::Receiver<Cut>) -> Self {
-        Self {
-            cut: Some(cut),
-            ..Self::plain(connection)
-        }
+        let guard = Guard::Until(cut);
+        Self { connection, guard }
     }
 
     /// One that sends `ASKING` before each command.
     pub(super) fn asking(connection: T) -> Self {
-        Self {
-            asking: true,
-            ..Self::plain(connection)
-        }
+        let guard = Guard::Asking;
+        Self { connection, guard }
     }
 }
 
 /// The reply, unless the connection is cut first.
 async fn unless_cut<R>(
-    cut: &mut Option<watch::Receiver<Cut>>,
+    cut: &mut watch::Receiver<Cut>,
     reply: RedisFuture<'_, R>,
 ) -> RedisResult<R> {
-    let Some(cut) = cut else {
-        return reply.await;
-    };
     tokio::select! {
         biased;
         cut = cut.wait_for(Option::is_some) => {
@@ -67,19 +65,22 @@ async fn unless_cut<R>(
 
 impl<T: ConnectionLike + Send> ConnectionLike for Guarded<T> {
     fn req_packed_command<'a>(&'a mut self, command: &'a Cmd) -> RedisFuture<'a, Value> {
-        if self.asking {
-            return Box::pin(async move {
+        let connection = &mut self.connection;
+        match &mut self.guard {
+            Guard::Plain => connection.req_packed_command(command),
+            Guard::Until(cut) => Box::pin(unless_cut(cut, connection.req_packed_command(command))),
+            // In a pipeline, so that no other command comes in between.
+            Guard::Asking => Box::pin(async move {
                 let mut pair = redis::pipe();
                 pair.cmd("ASKING").add_command(command.clone());
-                let mut replies = self.connection.req_packed_commands(&pair, 1, 1).await?;
+                let mut replies = connection.req_packed_commands(&pair, 1, 1).await?;
                 let reply = replies.pop().ok_or((ErrorKind::Parse, "no reply"))?;
                 reply.extract_error()
-            });
+            }),
         }
-        let reply = self.connection.req_packed_command(command);
-        Box::pin(unless_cut(&mut self.cut, reply))
     }
 
+    /// The store sends no pipelines: `ASKING` is not put into one.
     fn req_packed_commands<'a>(
         &'a mut self,
         pipeline: &'a Pipeline,
@@ -87,7 +88,10 @@ impl<T: ConnectionLike + Send> ConnectionLike for Guarded<T> {
         count: usize,
     ) -> RedisFuture<'a, Vec<Value>> {
         let replies = self.connection.req_packed_commands(pipeline, offset, count);
-        Box::pin(unless_cut(&mut self.cut, replies))
+        match &mut self.guard {
+            Guard::Plain | Guard::Asking => replies,
+            Guard::Until(cut) => Box::pin(unless_cut(cut, replies)),
+        }
     }
 
     fn get_db(&self) -> i64 {

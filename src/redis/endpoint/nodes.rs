@@ -88,7 +88,7 @@ pub(super) type AskCredentials = Arc<dyn Fn() -> Credentials + Send + Sync>;
 
 /// Servers that are reached alike: by TCP or TLS, as the same user.
 #[derive(Clone)]
-pub struct ServerNodes {
+pub(super) struct ServerNodes {
     pub(super) info: ConnectionInfo,
     pub(super) credentials: Option<AskCredentials>,
     #[cfg(feature = "tls")]

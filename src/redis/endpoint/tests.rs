@@ -9,7 +9,10 @@ use std::{
 use redis::{Cmd, ErrorKind, Pipeline, RedisFuture, RedisResult, Value, aio::ConnectionLike, cmd};
 
 use super::{Cluster, Endpoint, NodeAddress, Nodes, Sentinel, SentinelTimes};
-use crate::{clock::SystemClock, redis::connect::Connect};
+use crate::{
+    clock::{Clock, SystemClock},
+    redis::connect::Connect,
+};
 
 /// What the server at a port answers to the words of a command, of which those before
 /// it in a pipeline are a part.
@@ -125,12 +128,14 @@ async fn who<C: ConnectionLike + Send>(connection: &mut C) -> RedisResult<u16> {
 
 /// Asks until the connection is cut; why.
 async fn cut<C: ConnectionLike + Send>(connection: &mut C) -> String {
-    loop {
+    // Far longer than it takes.
+    for _ in 0..10_000 {
         match who(connection).await {
-            Ok(_) => tokio::task::yield_now().await,
+            Ok(_) => SystemClock::new().sleep(Duration::from_millis(1)).await,
             Err(error) => return error.to_string(),
         }
     }
+    panic!("it was not cut");
 }
 
 /// Would catch the first answer being believed, or one Sentinel's silence ending it: one
@@ -227,6 +232,10 @@ async fn a_slot_is_followed() {
     servers.down(1);
     let mut connection = cluster.connect().await.unwrap();
     assert_eq!(who(&mut connection).await.unwrap(), 3);
+
+    // A store that has not said what its keys are.
+    let keyless = Cluster::new(servers.clone(), at(&[3]), SystemClock::new());
+    assert!(keyless.connect().await.is_err());
 
     // Two nodes that refer to each other.
     servers.set(3, |_| redirected("MOVED", 2));

@@ -113,3 +113,31 @@ async fn certificates_are_checked_and_can_change() {
     run(&mut commands, "CLIENT KILL TYPE normal").await;
     sink.record(event("second")).await.unwrap();
 }
+
+/// Would catch options of the program that are not used, and a file that cannot be read
+/// and is told as an outage.
+#[cfg(feature = "cli")]
+#[test]
+fn the_program_reads_certificates_from_files() {
+    use crate::cli::{program, run};
+
+    let directory = tempfile::tempdir().unwrap();
+    Authority::new().write(directory.path());
+    let (_server, port) = start(directory.path());
+    let file = |name| directory.path().join(name).to_string_lossy().into_owned();
+    let (ca, cert, key) = (file("ca"), file("cert"), file("key"));
+    let ready = |options: &[&str]| {
+        let url = format!("rediss://127.0.0.1:{port}");
+        let words = [&["ready", "--deadline", "2", "--redis", &url], options].concat();
+        run(program(&words), b"")
+    };
+    let all = ["--tls-ca", &ca, "--tls-cert", &cert, "--tls-key", &key];
+    ready(&all).exits(0);
+    // The server asks for a certificate of the client.
+    ready(&all[..2]).exits(1);
+    let missing = ready(&["--tls-ca", "/nowhere"]).exits(2);
+    assert!(
+        missing.stderr.contains("/nowhere cannot be read"),
+        "{missing:#?}"
+    );
+}

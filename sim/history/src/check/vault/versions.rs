@@ -5,7 +5,9 @@
 //! them, and what is written later counts on from there; each stretch between two
 //! such losses is an *era*. An acknowledgement that spans a loss belongs to the
 //! earliest era that does not have its version already, if that version was taken
-//! and a later era has no use for it, or else to the latest.
+//! and a later era has no use for it, or else to the latest. If it is known to have been
+//! taken, and a later era has use for its version too, it has no place: only its values
+//! tell.
 
 use super::ids::MutateId;
 use std::collections::{BTreeMap, BTreeSet};
