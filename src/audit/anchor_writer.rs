@@ -59,7 +59,7 @@ pub(super) struct AnchorWriter {
     every: NonZeroU64,
     batches: mpsc::Receiver<DueBatch>,
     /// The last anchor in the sink.
-    last: Option<Sequence>,
+    last: Option<Position>,
     /// Anchors after this position are missing.
     behind: Option<Head>,
     /// The first of them, if the sink refused it.
@@ -83,7 +83,7 @@ pub(super) fn anchoring(
         sink: Some(sink),
         every,
         batches: receiver,
-        last: last.map(|last| last.sequence),
+        last,
         behind: last.map(Head::At),
         refused: None,
         run_blocking: Arc::new(on_thread),
@@ -168,6 +168,15 @@ impl AnchorWriter {
             if batch.has_gap {
                 self.behind.get_or_insert(batch.base);
             }
+            let had = self.last;
+            if let Some(last) = had
+                && let Some((first, _)) = batch.due.first()
+                && self.has(first.sequence)
+            {
+                // What was read may have been lost before these records were appended:
+                // they are anchored if the record of the last anchor still stands.
+                self.behind = Some(Head::At(last));
+            }
             let durability = match batch.confirming {
                 Some(confirming) => confirming.status().await,
                 None => DurabilityStatus::AsAsked,
@@ -187,15 +196,18 @@ impl AnchorWriter {
                 self.behind.get_or_insert(batch.base);
                 stats.count(|stats| stats.anchor_failures += 1);
             }
+            let is_new = |anchor: &Anchor| had.is_none_or(|had| had.sequence < anchor.sequence);
             tell(batch.due, |anchor| match &written {
-                Err(why) if !self.has(anchor.sequence) => AnchorStatus::Missing(why.clone()),
+                Err(why) if !is_new(anchor) || !self.has(anchor.sequence) => {
+                    AnchorStatus::Missing(why.clone())
+                }
                 _ => AnchorStatus::Written,
             });
         }
     }
 
     fn has(&self, sequence: Sequence) -> bool {
-        self.last >= Some(sequence)
+        self.last.is_some_and(|last| sequence <= last.sequence)
     }
 
     /// Writes the anchors after `behind`, as far as the stored records link to
@@ -305,7 +317,7 @@ impl AnchorWriter {
         stats.count(|stats| stats.anchored += written as u64);
         self.refused = anchors.drain(written..).next();
         if let Some(last) = anchors.last() {
-            self.last = Some(last.sequence);
+            self.last = Some(last.position());
         }
         ended.map_err(|error| error.to_string())
     }

@@ -126,10 +126,7 @@ impl<M: AnchorMedium> FileAnchors<M> {
 
 impl<M: AnchorMedium> AnchorSink for FileAnchors<M> {
     fn last(&self) -> Option<Position> {
-        self.last.as_ref().map(|anchor| Position {
-            sequence: anchor.sequence,
-            event_hash: anchor.event_hash,
-        })
+        self.last.as_ref().map(Anchor::position)
     }
 
     fn write(&mut self, anchor: &Anchor) -> io::Result<()> {
@@ -205,11 +202,7 @@ mod tests {
     use crate::chain::{EventHash, Sequence};
 
     fn place(sequence: u64) -> Position {
-        let anchor = anchor(sequence);
-        Position {
-            sequence: anchor.sequence,
-            event_hash: anchor.event_hash,
-        }
+        anchor(sequence).position()
     }
 
     fn anchor(sequence: u64) -> Anchor {

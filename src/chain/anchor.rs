@@ -26,6 +26,15 @@ pub struct Anchor {
 }
 
 impl Anchor {
+    /// The place that it attests.
+    #[must_use]
+    pub fn position(&self) -> Position {
+        Position {
+            sequence: self.sequence,
+            event_hash: self.event_hash,
+        }
+    }
+
     /// Reads an anchor from one line of JSON. `None` when the line is torn:
     /// not JSON, or without a readable sequence and hash.
     pub fn parse(line: &[u8]) -> Option<Anchor> {

@@ -19,7 +19,7 @@ use haechi_store_redis::{
         store::{AuditStore, Seen, Tail},
     },
     chain::{Anchor, Anchors, Event, Head, Position, Sequence},
-    test_util::{AuditHooks, Hooked, MemoryChain},
+    test_util::{AuditHooks, ChainModel, Hooked, MemoryChain},
 };
 
 use crate::support::event;
@@ -239,6 +239,44 @@ async fn earlier_anchors_are_written_once_the_chain_can_be_read() {
     assert_eq!(sink.stats().anchor_failures, 1);
     end(sink).await;
     assert_eq!(sequences(&path, &chain), [1, 2, 3, 4, 5, 8]);
+}
+
+/// Would catch an anchor that counts as written because a higher one is, of records that
+/// were lost after they had been read for missing anchors.
+#[tokio::test]
+async fn an_anchor_of_what_was_lost_does_not_stand_for_the_new_record() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("anchors.jsonl");
+    let chain = MemoryChain::new();
+    let sink = anchored(&chain, FileAnchors::open(&path).unwrap(), 1);
+    append(&sink, 1).await;
+    end(sink).await;
+    append_unanchored(&chain, 4).await;
+    let sink = anchored(&chain, FileAnchors::open(&path).unwrap(), 1);
+    while sequences(&path, &chain).len() < 5 {
+        tokio::task::yield_now().await;
+    }
+    let whole = chain.with(|chain| chain.clone());
+    let lose_all_but = |kept: usize| {
+        chain.with(|chain| {
+            *chain = ChainModel::default();
+            chain.append_unfenced(&whole.records()[..kept]);
+        });
+    };
+    lose_all_but(2);
+    let missing = "the chain lacks the record of the last anchor".to_owned();
+    for sequence in 3..8 {
+        let appended = sink.record(event("new")).await.unwrap();
+        assert_eq!(appended.position.sequence.get(), sequence);
+        assert_eq!(appended.anchor, AnchorStatus::Missing(missing.clone()));
+    }
+    end(sink).await;
+    lose_all_but(5);
+    assert_eq!(
+        sequences(&path, &chain),
+        [1, 2, 3, 4, 5],
+        "nothing else was written"
+    );
 }
 
 /// Would catch an anchor that counts as written before it is durable: what is
