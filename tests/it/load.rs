@@ -9,20 +9,24 @@ use std::{
     time::Duration,
 };
 
+use redis::aio::MultiplexedConnection;
+use tokio::task::JoinHandle;
+
 use haechi_store_redis::{
     AppendError, AttemptError, Builder, NotApplied,
     chain::Event,
     clock::{Clock, SystemClock},
+    crypto::{Counting, LocalKeys, MemoryKeys, manage},
     entropy::SystemEntropy,
     redis::Timeouts,
-    test_util::{AutoClock, Hooked, MemoryVault, VaultHooks},
+    test_util::{AutoClock, Hooked, MemoryChain, MemoryVault, VaultHooks},
     vault::{
-        MutateError, TokenId, TokenStore, VaultConfig, View,
+        Details, MutateError, TokenId, TokenStore, TokenType, VaultConfig, VaultPolicy, View,
         store::{Load, Loaded, Observed, VaultStore},
     },
 };
 
-use crate::support::{client, raw, run, server};
+use crate::support::{ask, client, raw, run, server, store, verified};
 
 /// Counts the requests that are under way.
 #[derive(Default)]
@@ -177,11 +181,9 @@ async fn a_large_vault_is_not_read_as_a_whole() {
 async fn callers_beyond_the_bytes_of_the_queue_are_refused_at_once() {
     let server = server();
     let sink = Builder::new().open_audit(client(&server)).await.unwrap();
-    let text = "x".repeat(100_000);
     let mut tasks = Vec::new();
     for caller in 0..5000 {
-        let event = Event::from_json(&format!(r#"{{"id":"e{caller}","operation":"{text}"}}"#));
-        let (sink, event) = (sink.clone(), event.unwrap());
+        let (sink, event) = (sink.clone(), large_event(caller, 100_000));
         tasks.push(tokio::spawn(async move { sink.record(event).await }));
     }
     let mut told = BTreeMap::<_, u64>::new();
@@ -195,4 +197,107 @@ async fn callers_beyond_the_bytes_of_the_queue_are_refused_at_once() {
     }
     println!("of 5000 callers with 100 kB each: {told:?}");
     assert!(told["appended"] >= 600, "{told:?}");
+}
+
+fn large_event(number: u32, size: usize) -> Event {
+    let text = "x".repeat(size);
+    Event::from_json(&format!(r#"{{"id":"e{number}","operation":"{text}"}}"#)).unwrap()
+}
+
+/// Memory of this process in MB, where the system tells: now, and its peak since the last
+/// call.
+fn memory() -> Option<String> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let megabytes = |name: &str| {
+        let line = status.lines().find(|line| line.starts_with(name))?;
+        let kilobytes: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
+        Some(kilobytes / 1024)
+    };
+    std::fs::write("/proc/self/clear_refs", "5").ok()?;
+    let (now, peak) = (megabytes("VmRSS:")?, megabytes("VmHWM:")?);
+    Some(format!("memory {now} MB, at its peak {peak} MB"))
+}
+
+/// How long PINGs take while `busy` goes on.
+async fn pings<T>(connection: &mut MultiplexedConnection, busy: &JoinHandle<T>) -> String {
+    let (clock, mut pings) = (SystemClock::new(), Vec::new());
+    while !busy.is_finished() {
+        let sent = clock.now();
+        run(connection, "PING").await;
+        pings.push(clock.now() - sent);
+        clock.sleep(Duration::from_millis(1)).await;
+    }
+    pings.sort();
+    let [median, p99, longest] = [50, 99, 100].map(|part| pings[(pings.len() - 1) * part / 100]);
+    let count = pings.len();
+    format!("{count} PINGs: median {median:?}, p99 {p99:?}, longest {longest:?}")
+}
+
+/// Would catch a caller that is told *unknown* by a Redis that answers, however many
+/// call at once, and a verification that holds up the other clients of Redis:
+/// `cargo test --release --all-features --test it -- --ignored --nocapture heavy_load`.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes a minute"]
+async fn nothing_is_unknown_under_a_heavy_load() {
+    let server = server();
+    let storage = MemoryKeys::new();
+    let (clock, entropy) = (SystemClock::new(), SystemEntropy);
+    manage::init(&storage, &clock, &entropy).await.unwrap();
+    let keys = LocalKeys::open(storage, clock, entropy, Counting::PerProcess);
+    let builder = || Builder::new().deadline(Duration::from_secs(60));
+    let vault = builder().token_vault(
+        builder().vault_store(client(&server)),
+        keys.await.unwrap().into(),
+        builder().audit_sink(MemoryChain::new()),
+        VaultPolicy::default(),
+    );
+    println!("before: {:?}", memory());
+    let (vault, email) = (Arc::new(vault), TokenType::new("email").unwrap());
+    let callers = (0..30_000).map(|caller| {
+        let (vault, email) = (vault.clone(), email.clone());
+        tokio::spawn(async move {
+            let plaintext = format!("{caller}@example.com");
+            vault.tokenize(&email, &plaintext, Details::default()).await
+        })
+    });
+    for caller in callers.collect::<Vec<_>>() {
+        caller.await.unwrap().unwrap();
+    }
+    let mut connection = raw(&server).await;
+    let stored: u64 = ask(&mut connection, "HLEN haechi:tv:tokens").await;
+    assert_eq!(stored, 30_000);
+    println!("30000 tokenize at once: all applied; {:?}", memory());
+
+    let sink = builder().open_audit(client(&server)).await.unwrap();
+    let callers = (0..5_000).map(|caller| {
+        let sink = sink.clone();
+        tokio::spawn(async move { sink.record(large_event(caller, 100_000)).await })
+    });
+    let mut told = BTreeMap::<_, u64>::new();
+    for caller in callers.collect::<Vec<_>>() {
+        let what = match caller.await.unwrap() {
+            Ok(_) => "appended",
+            Err(AppendError::NotApplied(NotApplied::Overloaded)) => "overloaded",
+            Err(error) => panic!("{error}"),
+        };
+        *told.entry(what).or_default() += 1;
+    }
+    println!("5000 appends of 100 kB at once: {told:?}; {:?}", memory());
+
+    run(&mut connection, "FLUSHALL").await;
+    let sink = builder().open_audit(client(&server)).await.unwrap();
+    for record in 0..200 {
+        sink.record(large_event(record, 1_000_000)).await.unwrap();
+    }
+    println!("before: {:?}", memory());
+    let idle = tokio::spawn(async { SystemClock::new().sleep(Duration::from_secs(2)).await });
+    println!("idle: {}", pings(&mut connection, &idle).await);
+    let chain = store(&server);
+    let verifying = tokio::spawn(async move { verified(&chain).await.len() });
+    println!(
+        "while 200 records of 1 MB are verified: {}",
+        pings(&mut connection, &verifying).await
+    );
+    assert_eq!(verifying.await.unwrap(), 200);
+    println!("verified; {:?}", memory());
 }
