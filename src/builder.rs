@@ -9,7 +9,7 @@ use crate::{
         store::{AuditStore, Tail},
     },
     blocking::RunBlocking,
-    chain::{Head, LostRange, Position},
+    chain::{Checkpoints, Head, LostRange, Position},
     clock::{Clock, SystemClock},
     crypto::CryptoProvider,
     durability::Durability,
@@ -320,8 +320,13 @@ impl<C: Clock, E: Entropy> Builder<C, E> {
         lost: LostRange,
         keys: Option<Arc<P>>,
     ) -> Result<Appended, ResumeError> {
-        let kept = self.seen_chain();
-        let seen = std::mem::take(&mut self.parts.audit.seen);
+        let kept = self.kept_chain();
+        let mut sources = self.seen_sources();
+        sources.sort_by_key(|seen| std::cmp::Reverse(seen.last().map(|last| last.sequence)));
+        let mut sources = sources.into_iter();
+        let mut seen = sources.next().unwrap_or_default();
+        sources.for_each(|other| seen.merge(&other));
+        self.parts.audit.seen = Checkpoints::default();
         self.parts.seen_file = None;
         let (store, clock) = (self.audit_store(connect), self.clock.clone());
         let keys = keys.map(SharedKeys);
@@ -345,11 +350,15 @@ impl<C: Clock, E: Entropy> Builder<C, E> {
     ///
     /// [`ReadError::Corrupt`] with [`Corrupt::RolledBack`](crate::Corrupt::RolledBack)
     /// after a rollback.
-    pub async fn check_seen<S: AuditStore>(mut self, store: &S) -> Result<Tail, ReadError> {
-        let kept = self.seen_chain();
-        let mut seen = self.parts.audit.seen;
-        let tail = audit::check(store, &seen).await?;
-        if let (Some(kept), Head::At(met)) = (kept, tail.head) {
+    pub async fn check_seen<S: AuditStore>(&self, store: &S) -> Result<Tail, ReadError> {
+        let mut sources = self.seen_sources().into_iter();
+        let mut seen = sources.next().unwrap_or_default();
+        let mut tail = audit::check(store, &seen).await?;
+        for other in sources {
+            tail = audit::check(store, &other).await?;
+            seen.merge(&other);
+        }
+        if let (Some(kept), Head::At(met)) = (self.kept_chain(), tail.head) {
             seen.add(met);
             kept.set_chain(&seen);
             kept.file.save_last().await;
@@ -357,18 +366,18 @@ impl<C: Clock, E: Entropy> Builder<C, E> {
         Ok(tail)
     }
 
-    /// Adds what the file holds of the chain to what was seen.
-    fn seen_chain(&mut self) -> Option<SeenEntry> {
+    /// What the file holds of the chain.
+    fn kept_chain(&self) -> Option<SeenEntry> {
         let file = self.parts.seen_file.as_ref()?;
-        let entry = file.entry(self.parts.audit_prefix.to_string());
-        let given = std::mem::replace(&mut self.parts.audit.seen, entry.chain());
-        for seen in given.positions() {
-            self.parts.audit.seen.add(*seen);
-        }
-        for loss in given.losses() {
-            self.parts.audit.seen.went_on(*loss);
-        }
-        Some(entry)
+        Some(file.entry(self.parts.audit_prefix.to_string()))
+    }
+
+    /// What was seen of the chain, by the file and as given.
+    fn seen_sources(&self) -> Vec<Checkpoints> {
+        let kept = self.kept_chain().map(|kept| kept.chain());
+        let sources = [kept.unwrap_or_default(), self.parts.audit.seen.clone()];
+        let known = sources.into_iter().filter(|seen| seen.last().is_some());
+        known.collect()
     }
 
     /// A sink over the connection of `store`, and over those that follow it if
@@ -413,16 +422,13 @@ impl<C: Clock, E: Entropy> Builder<C, E> {
     /// A sink over any store, without checks. Must be called within a tokio
     /// runtime, which then runs the append loop.
     pub fn audit_sink<S: AuditStore>(mut self, store: S) -> AuditSink<C, E> {
-        self.parts.audit.kept = self.seen_chain();
+        self.parts.audit.kept = self.kept_chain();
         let Parts {
-            mut audit,
+            audit,
             anchors,
             blocking,
             ..
         } = self.parts;
-        if let Some(last) = anchors.as_ref().and_then(|(anchors, _)| anchors.last()) {
-            audit.seen.add(last);
-        }
         let (sink, mut append_loop) =
             AuditSink::new(store, self.clock, self.entropy, audit, anchors);
         if let Some(run) = blocking {
@@ -457,7 +463,9 @@ impl<C: Clock, E: Entropy> Builder<C, E> {
 
     /// Finds out what became of an append, within the deadline and over a connection of its
     /// own; see [`resolve`]. With [`IfOpen::Settle`], which writes, a Redis that is
-    /// unsuitable is refused, as in [`open_audit`](Self::open_audit).
+    /// unsuitable is refused, as in [`open_audit`](Self::open_audit). A chain that lacks what
+    /// was [`seen`](Self::seen), or what the [file](Self::seen_file) holds, tells of no append
+    /// that is not in it, and nothing is written to it.
     ///
     /// # Errors
     ///
@@ -473,15 +481,23 @@ impl<C: Clock, E: Entropy> Builder<C, E> {
             store = self.checked_audit(&store);
         }
         let (clock, entropy) = (&self.clock, &self.entropy);
-        resolve(
-            &store,
-            clock,
-            entropy,
-            self.parts.audit.deadline,
-            handle,
-            if_open,
-        )
-        .await
+        let deadline = self.parts.audit.deadline;
+        let resolved =
+            async |if_open| resolve(&store, clock, entropy, deadline, handle, if_open).await;
+        if !self.seen_sources().is_empty() {
+            match self.check_seen(&store).await {
+                Err(ReadError::Corrupt(corrupt)) => {
+                    // A record that is there was applied, whatever is gone.
+                    return match resolved(IfOpen::Leave).await {
+                        Ok(resolution @ Resolution::Applied(_)) => Ok(resolution),
+                        _ => Err(ResolveError::Corrupt(corrupt)),
+                    };
+                }
+                Err(ReadError::Unavailable(cause)) => return Err(ResolveError::Unavailable(cause)),
+                Ok(_) => {}
+            }
+        }
+        resolved(if_open).await
     }
 
     /// Finds out what became of a mutation; as [`resolve_append`](Self::resolve_append).
@@ -499,9 +515,16 @@ impl<C: Clock, E: Entropy> Builder<C, E> {
         if if_open == IfOpen::Settle {
             store = self.checked_vault(&store);
         }
+        let tokens = self.token_store(store);
+        if self.parts.seen_file.is_some() {
+            tokens.read_tokens(&[]).await.map_err(|error| match error {
+                ReadError::Corrupt(corrupt) => ResolveError::Corrupt(corrupt),
+                ReadError::Unavailable(cause) => ResolveError::Unavailable(cause),
+            })?;
+        }
         let (clock, entropy) = (&self.clock, &self.entropy);
         let deadline = self.parts.vault.deadline;
-        resolve_mutation(&store, clock, entropy, deadline, handle, if_open).await
+        resolve_mutation(tokens.store(), clock, entropy, deadline, handle, if_open).await
     }
 
     /// Only the chain in Redis: to read, verify, or check readiness.

@@ -230,11 +230,14 @@ pub enum Corrupt {
 /// The chain is not the one that this process has seen.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "rolled back: this process has seen sequence {} with hash {}, but {}: acknowledged records \
-     are lost. Verify the chain against its anchors. To go on, restore the records; or accept the \
-     loss: `haechi-store audit resume --accept FIRST..{0} --head-hash {1}` (FIRST is the first \
-     lost sequence) leaves a record of it, after which the processes that it concerns go on",
-    seen.sequence, seen.event_hash, describe_found(found.as_ref(), met)
+    "rolled back: this process has seen sequence {seq} with hash {hash}, but {found}: acknowledged \
+     records are lost. To go on, restore the records; or accept the loss, which leaves a record of \
+     it: `haechi-store audit resume --accept {first}..{seq} --head-hash {hash}`{how}. Add `--seen FILE` \
+     if this process keeps what it has seen in a file, and has ended, and `--key-file FILE` if the \
+     replicas share keys: those that have seen what was lost then go on. Any other one goes on once \
+     it is given `--accept {first}..{seq}`, too",
+    seq = seen.sequence, hash = seen.event_hash, found = describe_found(found.as_ref(), met),
+    first = describe_first(self).0, how = describe_first(self).1
 )]
 pub struct RolledBack {
     /// The highest position this process had seen.
@@ -243,6 +246,29 @@ pub struct RolledBack {
     pub found: Option<EventHash>,
     /// The current head.
     pub met: Head,
+    /// The highest position seen that still stands, as far as it was looked for.
+    pub standing: Option<Position>,
+}
+
+/// The first lost sequence, or its placeholder and how it is found.
+fn describe_first(rolled_back: &RolledBack) -> (String, String) {
+    let RolledBack {
+        seen,
+        met,
+        standing,
+        ..
+    } = rolled_back;
+    let earliest = standing.map_or(1, |standing| standing.sequence.get() + 1);
+    let latest = seen.sequence.get().min(met.len() + 1);
+    if earliest >= latest {
+        return (latest.to_string(), String::new());
+    }
+    let how = format!(
+        " (FIRST is the first lost sequence, from {earliest} to {latest}: {latest} if nothing was \
+         appended since; otherwise the first at which the chain is not what anchors or an earlier \
+         export say)"
+    );
+    ("FIRST".to_owned(), how)
 }
 
 fn describe_found(found: Option<&EventHash>, met: &Head) -> String {

@@ -1,7 +1,7 @@
 //! What files need besides `std`.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, File, OpenOptions, TryLockError},
     io::{self, Write as _},
     path::{Path, PathBuf},
 };
@@ -76,6 +76,49 @@ pub(crate) fn make_private(path: &Path, owner: Option<&fs::Metadata>) -> io::Res
     {
         let _ = owner;
         options.open(path)
+    }
+}
+
+/// `path` with links resolved, so that what is replaced is the file and not a link
+/// to it. The file may be absent.
+pub(crate) fn resolved(path: &Path) -> io::Result<PathBuf> {
+    match fs::canonicalize(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(match fs::read_link(path) {
+            Ok(target) => path.parent().unwrap_or(Path::new("")).join(target),
+            Err(_) => path.to_owned(),
+        }),
+        resolved => resolved,
+    }
+}
+
+/// A locked file. Dropping it unlocks it; that the file is closed is not enough as long as a
+/// child process, just forked, has it, too.
+#[derive(Debug)]
+pub(crate) struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        let _ = self.0.unlock();
+    }
+}
+
+/// The lock on the file at `path`, or its path if another process has it. It is on a file
+/// beside it, `{name}.lock`, which is never removed: the file itself is replaced.
+pub(crate) fn try_lock(path: &Path) -> io::Result<Result<Lock, PathBuf>> {
+    let lock = beside(path, ".lock");
+    let failed = |error: io::Error| io::Error::other(format!("{}: {error}", lock.display()));
+    let owner = fs::metadata(path).ok();
+    let file = match make_private(&lock, owner.as_ref()) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            open_regular(OpenOptions::new().write(true), &lock)
+        }
+        made => made,
+    };
+    let file = file.map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => Ok(Ok(Lock(file))),
+        Err(TryLockError::WouldBlock) => Ok(Err(lock)),
+        Err(TryLockError::Error(error)) => Err(failed(error)),
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::{future::Future, pin::Pin};
 
+use subtle::ConstantTimeEq as _;
+
 use crate::{
     audit::{Appended, AuditSink, LossKeys, standing, store::AuditStore, store::Seen},
     chain::{Checkpoints, Loss, LostRange, Position, Sequence},
@@ -25,6 +27,12 @@ pub enum ResumeError {
         "nothing to accept: sequence {0} is as it was seen, or was trimmed away; appending goes on"
     )]
     NothingLost(Sequence),
+
+    /// This process went on from that loss already.
+    #[error(
+        "nothing to accept: this process has gone on from the loss of {0} already; appending goes on"
+    )]
+    AlreadyAccepted(LostRange),
 
     /// It is not known what was seen.
     #[error(
@@ -92,19 +100,9 @@ impl<P: CryptoProvider> LossKeys for SharedKeys<P> {
             let codes = self.codes(loss).await.unwrap_or_default();
             codes
                 .iter()
-                .any(|code| equal(code.as_bytes(), mac.as_bytes()))
+                .any(|code| bool::from(code.as_bytes().ct_eq(mac.as_bytes())))
         })
     }
-}
-
-/// Compares in a time that does not depend on where they differ.
-fn equal(one: &[u8], other: &[u8]) -> bool {
-    one.len() == other.len()
-        && one
-            .iter()
-            .zip(other)
-            .fold(0, |differ, (a, b)| differ | (a ^ b))
-            == 0
 }
 
 /// Appends, through `sink`, the record that accepts the loss of `lost`, of which
@@ -120,6 +118,9 @@ pub(crate) async fn accept<S: AuditStore, P: CryptoProvider, C: Clock, E: Entrop
     keys: Option<&SharedKeys<P>>,
 ) -> Result<(Appended, Checkpoints), ResumeError> {
     let last = seen.last().ok_or(ResumeError::NothingSeen)?;
+    if let Some(known) = seen.losses().iter().find(|loss| loss.covers(last)) {
+        return Err(ResumeError::AlreadyAccepted(known.range));
+    }
     let loss = gone(store, seen, last, lost).await?;
     let mac = match keys {
         Some(keys) => keys.codes(&loss).await?.into_iter().next(),

@@ -16,7 +16,7 @@ use tokio::sync::Notify;
 use crate::{
     blocking::on_thread,
     chain::{Checkpoints, EventHash, Loss, Position, Sequence},
-    files::{self, open_regular, sync_directory},
+    files::{self, Lock, open_regular, sync_directory},
     sync::{Arc, Mutex, lock},
 };
 
@@ -25,13 +25,18 @@ use crate::{
 /// Changes are written in the background, the newest whenever the write before
 /// has ended: a crash loses those of a few milliseconds, and a rollback of just
 /// these is then not found. The file is replaced as a whole, and fsynced. One file
-/// may hold several chains and vaults, by their prefixes; each process needs a
-/// file of its own.
+/// may hold several chains and vaults, by their prefixes. Each process needs a
+/// file of its own: it is locked, by a file `{name}.lock` beside it.
 #[derive(Clone)]
-pub struct SeenFile(Arc<Shared>);
+pub struct SeenFile {
+    shared: Arc<Shared>,
+    /// Held as long as this is.
+    _lock: Option<Arc<Lock>>,
+}
 
 struct Shared {
     path: PathBuf,
+    is_only_read: bool,
     state: Mutex<State>,
     /// Locked before the state, during a write: what was changed before a call of
     /// `save` is in the file when it returns.
@@ -92,41 +97,57 @@ impl TryFrom<String> for Id {
 }
 
 impl SeenFile {
-    /// Reads the file at `path`; an absent one is made at the first change, with
-    /// mode 0600. Blocks for as long as the medium does.
+    /// Locks and reads the file at `path`, or the one that a link there leads to; an
+    /// absent one is made at the first change, with mode 0600. Blocks for as long as
+    /// the medium does.
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::ResourceBusy`] when the file is open already, in this process or
+    /// another one. When it cannot be read, or is not one of this kind, or its lock cannot
+    /// be made.
+    pub fn open(path: impl AsRef<Path>) -> io::Result<Self> {
+        let path = files::resolved(path.as_ref())?;
+        let locked = files::try_lock(&path)?.map_err(|lock| {
+            let why = format!("a running process keeps it locked ({})", lock.display());
+            io::Error::new(io::ErrorKind::ResourceBusy, why)
+        });
+        let lock = Some(locked?);
+        let content = read(&path)?;
+        Ok(Self::over(path, lock, content))
+    }
+
+    /// Reads the file at `path`, also one that a running process has
+    /// [opened](Self::open), and never writes it: what is met is compared with what it
+    /// holds now, and then forgotten. An absent one holds nothing. Blocks for as long as
+    /// the medium does.
     ///
     /// # Errors
     ///
     /// When the file cannot be read, or is not one of this kind.
-    pub fn open(path: impl AsRef<Path>) -> io::Result<Self> {
+    pub fn read(path: impl AsRef<Path>) -> io::Result<Self> {
         let path = path.as_ref().to_owned();
-        let mut options = fs::OpenOptions::new();
-        let content = match open_regular(options.read(true), &path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Content::default(),
-            opened => {
-                let content: Content = serde_json::from_reader(io::BufReader::new(opened?))?;
-                if !content
-                    .chains
-                    .values()
-                    .flatten()
-                    .all(|place| place.position().is_some())
-                {
-                    return Err(io::Error::other("it holds a position that is none"));
-                }
-                content
-            }
-        };
+        let content = read(&path)?;
+        Ok(Self::over(path, None, content))
+    }
+
+    fn over(path: PathBuf, lock: Option<Lock>, content: Content) -> Self {
         let state = State {
             content,
             is_saved: true,
             failures: 0,
         };
-        Ok(Self(Arc::new(Shared {
+        let shared = Arc::new(Shared {
             path,
+            is_only_read: lock.is_none(),
             state: Mutex::new(state),
             writing: Mutex::new(()),
             changed: Notify::new(),
-        })))
+        });
+        Self {
+            shared,
+            _lock: lock.map(Arc::new),
+        }
     }
 
     /// Writes the file, changed or not, and so finds out whether that is possible. Blocks
@@ -136,7 +157,7 @@ impl SeenFile {
     ///
     /// When the file cannot be written.
     pub fn rewrite(&self) -> io::Result<()> {
-        lock(&self.0.state).is_saved = false;
+        lock(&self.shared.state).is_saved = false;
         self.save()
     }
 
@@ -146,20 +167,20 @@ impl SeenFile {
     ///
     /// When the file cannot be written; the change is written again next time.
     pub fn save(&self) -> io::Result<()> {
-        let _writing = lock(&self.0.writing);
+        let _writing = lock(&self.shared.writing);
         let text = {
-            let mut state = lock(&self.0.state);
-            if state.is_saved {
+            let mut state = lock(&self.shared.state);
+            if state.is_saved || self.shared.is_only_read {
                 return Ok(());
             }
             state.is_saved = true;
             serde_json::to_string(&state.content)?
         };
-        let path = &self.0.path;
+        let path = &self.shared.path;
         let owner = fs::metadata(path).ok();
         let saved = files::replace(path, &text, owner.as_ref()).and_then(|()| sync_directory(path));
         if saved.is_err() {
-            let mut state = lock(&self.0.state);
+            let mut state = lock(&self.shared.state);
             state.is_saved = false;
             state.failures += 1;
         }
@@ -169,7 +190,7 @@ impl SeenFile {
     /// How often the file could not be written.
     #[must_use]
     pub fn failures(&self) -> u64 {
-        lock(&self.0.state).failures
+        lock(&self.shared.state).failures
     }
 
     /// The positions seen of the chain whose keys have this prefix, in order.
@@ -187,19 +208,24 @@ impl SeenFile {
     }
 
     fn change<T>(&self, change: impl FnOnce(&mut Content) -> T) {
-        let mut state = lock(&self.0.state);
+        let mut state = lock(&self.shared.state);
         change(&mut state.content);
         state.is_saved = false;
         drop(state);
-        self.0.changed.notify_one();
+        self.shared.changed.notify_one();
     }
 
     /// Writes changes until it is dropped; an unwritten one is retried at the next
     /// change.
     pub(crate) async fn keep(&self) {
         loop {
-            self.0.changed.notified().await;
-            self.save_last().await;
+            self.shared.changed.notified().await;
+            // One that is still under way when this is dropped does not hold the lock.
+            let unlocked = Self {
+                shared: self.shared.clone(),
+                _lock: None,
+            };
+            unlocked.save_last().await;
         }
     }
 
@@ -208,6 +234,19 @@ impl SeenFile {
     pub(crate) fn save_last(&self) -> impl Future<Output = ()> + Send + use<> {
         let file = self.clone();
         on_thread(Box::new(move || drop(file.save())))
+    }
+}
+
+fn read(path: &Path) -> io::Result<Content> {
+    let file = match open_regular(fs::OpenOptions::new().read(true), path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Content::default()),
+        opened => opened?,
+    };
+    let content: Content = serde_json::from_reader(io::BufReader::new(file))?;
+    let mut places = content.chains.values().flatten();
+    match places.all(|place| place.position().is_some()) {
+        true => Ok(content),
+        false => Err(io::Error::other("it holds a position that is none")),
     }
 }
 
@@ -221,7 +260,7 @@ pub(crate) struct SeenEntry {
 impl SeenEntry {
     /// What was seen of the chain.
     pub(crate) fn chain(&self) -> Checkpoints {
-        let state = lock(&self.file.0.state);
+        let state = lock(&self.file.shared.state);
         let places = state.content.chains.get(&self.prefix);
         let places = places.into_iter().flatten();
         let mut seen: Checkpoints = places.filter_map(Place::position).collect();
@@ -245,7 +284,7 @@ impl SeenEntry {
 
     /// What was seen of the vault.
     pub(crate) fn vault(&self) -> Option<SeenVault> {
-        let state = lock(&self.file.0.state);
+        let state = lock(&self.file.shared.state);
         state.content.vaults.get(&self.prefix).copied()
     }
 
@@ -258,7 +297,7 @@ impl SeenEntry {
 
 impl std::fmt::Debug for SeenFile {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("SeenFile").field(&self.0.path).finish()
+        f.debug_tuple("SeenFile").field(&self.shared.path).finish()
     }
 }
 
@@ -306,7 +345,8 @@ mod tests {
         file.entry("a:").set_chain(&chain);
         file.entry("v:").set_vault(seen);
         file.save().unwrap();
-        let again = SeenFile::open(&path).unwrap();
+        let again = SeenFile::read(&path).unwrap();
+        drop(file);
         assert_eq!(again.entry("a:").chain(), chain);
         assert_eq!(again.entry("b:").chain(), Checkpoints::default());
         assert_eq!(again.entry("v:").vault(), Some(seen));
@@ -344,7 +384,7 @@ mod tests {
                         };
                         file.entry(prefix).set_vault(seen);
                         file.save().unwrap();
-                        let read = SeenFile::open(path).unwrap();
+                        let read = SeenFile::read(path).unwrap();
                         assert_eq!(read.entry(prefix).vault(), Some(seen));
                     }
                 });
@@ -356,14 +396,48 @@ mod tests {
     #[test]
     fn a_change_is_written_once_it_can_be() {
         let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("later").join("seen.json");
+        let path = directory.path().join("seen.json");
         let file = SeenFile::open(&path).unwrap();
         file.save().unwrap();
         file.entry("a:").set_chain(&Checkpoints::default());
+        let in_the_way = directory.path().join("seen.json.tmp");
+        fs::create_dir(&in_the_way).unwrap();
         assert!(file.save().is_err());
         assert_eq!(file.failures(), 1);
-        fs::create_dir(directory.path().join("later")).unwrap();
+        fs::remove_dir(&in_the_way).unwrap();
         file.save().unwrap();
         assert!(path.exists());
+    }
+
+    /// Would catch two processes that write over each other's file, also by a link, a
+    /// link that is replaced by a file, and a reader that waits, or writes.
+    #[cfg(unix)]
+    #[test]
+    fn a_file_is_for_one_process() {
+        let directory = tempfile::tempdir().unwrap();
+        let (path, link) = (directory.path().join("seen"), directory.path().join("link"));
+        std::os::unix::fs::symlink("seen", &link).unwrap();
+        let file = SeenFile::open(&link).unwrap();
+        let seen = SeenVault {
+            version: 1,
+            receipt: None,
+        };
+        file.entry("v:").set_vault(seen);
+        file.save().unwrap();
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        assert!(fs::symlink_metadata(&path).unwrap().is_file());
+        for name in [&path, &link] {
+            let error = SeenFile::open(name).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::ResourceBusy);
+            let reader = SeenFile::read(name).unwrap();
+            assert_eq!(reader.entry("v:").vault(), Some(seen));
+            reader
+                .entry("v:")
+                .set_vault(SeenVault { version: 9, ..seen });
+            reader.save().unwrap();
+        }
+        drop(file);
+        let file = SeenFile::open(&path).unwrap();
+        assert_eq!(file.entry("v:").vault(), Some(seen));
     }
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::{
     chain::{Anchor, Anchors, Position},
-    files::sync_directory,
+    files::{open_regular, sync_directory},
 };
 
 /// Takes anchors, one at a time and in order, each after its record was
@@ -185,9 +185,10 @@ fn last_anchor(file: &mut impl AnchorMedium) -> io::Result<Option<Anchor>> {
 /// and counted there.
 ///
 /// # Errors
-/// When the file is absent or cannot be read.
+/// When the file is absent, is not a regular file, or cannot be read.
 pub fn read_anchor_file(path: impl AsRef<Path>, anchors: &mut Anchors) -> io::Result<()> {
-    let mut file = BufReader::new(File::open(path)?);
+    let file = open_regular(OpenOptions::new().read(true), path.as_ref())?;
+    let mut file = BufReader::new(file);
     let mut line = Vec::new();
     while file.read_until(b'\n', &mut line)? > 0 {
         anchors.read_line(&line);

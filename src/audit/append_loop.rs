@@ -18,16 +18,16 @@ use super::{
     AcceptedLosses,
     anchor_writer::{AnchorQueue, AnchorWriter},
     queue::{Applied, BatchLimits, Queue},
-    rollback::{self, Found},
+    rollback::{self, Found, Searched},
     store::{AuditStore, Batch, Reply, Seen, Tail},
 };
 use crate::{
     blocking::RunBlocking,
-    chain::{Checkpoints, Head, Position, Record},
+    chain::{Checkpoints, Head, Loss, Position, Record},
     clock::Clock,
     durability::{Confirmations, Confirming, Durability, confirmed},
     entropy::{Entropy, Jitter},
-    error::{AppendError, AttemptError, Cause, Corrupt, Handle, NotApplied},
+    error::{AppendError, AttemptError, Cause, Corrupt, Handle, NotApplied, RolledBack},
     seen::SeenEntry,
     sync::Arc,
 };
@@ -48,19 +48,37 @@ pub struct AppendLoop<S, C, E> {
     /// doubt.
     pub(super) head: Option<Head>,
     /// What this process has seen.
-    pub(super) seen: Checkpoints,
-    /// The rollback that was found, until what was seen is there again or its
-    /// loss is accepted.
-    pub(super) rolled_back: Option<Corrupt>,
+    pub(super) known: Known,
+    /// The same from other sources, until the chain was compared with each: a higher
+    /// position of one must not hide what another one knows.
+    pub(super) others: Vec<Known>,
     /// The last positions of batches that were applied.
     pub(super) confirmations: Confirmations<Position>,
     /// How long a confirmation is tried again.
     pub(super) deadline: Duration,
     pub(super) accepted: AcceptedLosses,
-    /// How far the chain was searched for the record that accepts the loss.
-    pub(super) searched: Option<Position>,
     /// Where what this process has seen is kept.
     pub(super) kept: Option<SeenEntry>,
+}
+
+/// What is known of the chain from one source.
+#[derive(Default)]
+pub(super) struct Known {
+    pub(super) seen: Checkpoints,
+    /// The rollback that was found, until what was seen is there again or its
+    /// loss is accepted.
+    rolled_back: Option<Box<RolledBack>>,
+    /// How far the chain was searched for the record that accepts its loss.
+    searched: Searched,
+}
+
+impl From<Checkpoints> for Known {
+    fn from(seen: Checkpoints) -> Self {
+        Self {
+            seen,
+            ..Self::default()
+        }
+    }
 }
 
 /// Ends the queue when the loop is dropped.
@@ -174,14 +192,16 @@ impl<S: AuditStore, C: Clock, E: Entropy> AppendLoop<S, C, E> {
         let mut failures = Jitter::new(FAILURE_WAIT.0, FAILURE_WAIT.1);
         let mut attempts = 0_u64;
         loop {
-            let outcome = match self.find_head().await {
+            let found = self.find_head().await;
+            queue.set_refusal(None);
+            let outcome = match found {
                 Err(outcome) => {
+                    self.note(&outcome);
                     // Only events in hand can be settled; none may be left
                     // behind.
                     if queue.take(self.limits).is_empty() {
                         return;
                     }
-                    self.note(&outcome);
                     outcome
                 }
                 Ok(head) => {
@@ -232,7 +252,8 @@ impl<S: AuditStore, C: Clock, E: Entropy> AppendLoop<S, C, E> {
     fn note(&self, outcome: &BatchOutcome) {
         let now = self.clock.now();
         self.queue.0.attempted(|last| {
-            if let Some(rolled_back) = &self.rolled_back {
+            let mut known = [&self.known].into_iter().chain(&self.others);
+            if let Some(rolled_back) = known.find_map(|known| known.rolled_back.as_ref()) {
                 return last.refused(now, rolled_back.to_string());
             }
             match outcome {
@@ -246,41 +267,91 @@ impl<S: AuditStore, C: Clock, E: Entropy> AppendLoop<S, C, E> {
         });
     }
 
-    /// The cached head, or else the one that is read.
+    /// The cached head, or else the one that is read, if the chain has what is known
+    /// of it.
     async fn find_head(&mut self) -> Result<Head, BatchOutcome> {
         if let Some(head) = self.head {
             return Ok(head);
         }
-        let tail = self.read_tail().await?;
-        if self.adopt(tail).is_ok() {
-            return Ok(tail.head);
-        }
-        // A rollback is looked at again before it is told.
-        let tail = self.read_tail().await?;
-        let Err(rolled_back) = self.adopt(tail) else {
-            return Ok(tail.head);
-        };
-        let (accepted, seen) = (&self.accepted, &self.seen);
-        let found = rollback::look(&*self.store, accepted, seen, tail, self.searched).await;
-        match found {
-            Ok(Some(Found::Accepted(stand))) => {
-                self.seen = stand;
-                self.keep_seen();
-                if let Some(anchors) = &mut self.anchors {
-                    anchors.begin_anew();
-                }
-                self.rolled_back = None;
-                self.head = Some(tail.head);
-                return Ok(tail.head);
+        let mut head = self.compare(&[]).await?;
+        while !self.others.is_empty() {
+            let went_on = self.known.seen.losses().to_vec();
+            self.swap_known();
+            let compared = self.compare(&went_on).await;
+            self.swap_known();
+            if compared.is_err() {
+                self.head = None;
             }
-            Ok(Some(Found::NotYet(searched))) => self.searched = searched,
-            Ok(None) | Err(_) => {}
+            head = compared?;
+            if let Some(other) = self.others.pop() {
+                self.known.seen.merge(&other.seen);
+            }
+            self.keep_seen();
         }
-        Err(BatchOutcome::Fatal(rolled_back.into()))
+        Ok(head)
+    }
+
+    /// Exchanges what is compared with the chain for the last of the others.
+    fn swap_known(&mut self) {
+        if let Some(other) = self.others.last_mut() {
+            std::mem::swap(&mut self.known, other);
+        }
+    }
+
+    /// The chain's end, if it has what is known, or accepts the loss of it; or if it is
+    /// of a loss from which this process `went_on` already.
+    async fn compare(&mut self, went_on: &[Loss]) -> Result<Head, BatchOutcome> {
+        // A rollback is looked at again before it is told; this look may be the second.
+        let mut looked = self.known.rolled_back.is_some();
+        let (tail, mut rolled_back) = loop {
+            let tail = self.read_tail().await?;
+            match self.adopt(tail) {
+                Ok(()) => return Ok(tail.head),
+                Err(rolled_back) if looked => break (tail, rolled_back),
+                Err(_) => looked = true,
+            }
+        };
+        let is_known = went_on.iter().any(|loss| loss.covers(rolled_back.seen));
+        if !is_known {
+            // The search for the record that accepts it may take longer than callers wait.
+            let refusal = Corrupt::RolledBack(rolled_back.clone());
+            self.queue.0.set_refusal(Some(refusal));
+        }
+        let going_on = match is_known {
+            true => Some(tail.head.position().into_iter().collect()),
+            false => self.accepted(tail, &mut rolled_back).await,
+        };
+        let Some(going_on) = going_on else {
+            self.known.rolled_back = Some(rolled_back.clone());
+            return Err(BatchOutcome::Fatal(Corrupt::RolledBack(rolled_back).into()));
+        };
+        self.known = going_on.into();
+        self.keep_seen();
+        if let Some(anchors) = &mut self.anchors {
+            anchors.begin_anew();
+        }
+        self.head = Some(tail.head);
+        Ok(tail.head)
+    }
+
+    /// What is known from then on, if a record of `tail`'s chain accepts the loss.
+    async fn accepted(&mut self, tail: Tail, rolled_back: &mut RolledBack) -> Option<Checkpoints> {
+        let seen = &self.known.seen;
+        let stand = rollback::standing(&*self.store, seen).await.ok()?;
+        rolled_back.standing = stand.1;
+        let searched = std::mem::take(&mut self.known.searched);
+        let (store, accepted) = (&*self.store, &self.accepted);
+        let found = rollback::look(store, accepted, seen, stand, tail, searched.clone()).await;
+        self.known.searched = match found {
+            Ok(Some(Found::Accepted(going_on))) => return Some(going_on),
+            Ok(Some(Found::NotYet(searched))) => searched,
+            Ok(None) | Err(_) => searched,
+        };
+        None
     }
 
     async fn read_tail(&mut self) -> Result<Tail, BatchOutcome> {
-        match self.store.tail(self.seen.last()).await {
+        match self.store.tail(self.known.seen.last()).await {
             Ok(tail) => Ok(tail),
             Err(AttemptError::Refused(cause) | AttemptError::Ambiguous(cause)) => {
                 Err(BatchOutcome::NotApplied(Retry::AfterFailure(cause)))
@@ -336,7 +407,7 @@ impl<S: AuditStore, C: Clock, E: Entropy> AppendLoop<S, C, E> {
                 .append(&Batch {
                     base,
                     records,
-                    seen: self.seen.last(),
+                    seen: self.known.seen.last(),
                     resent,
                 })
                 .await;
@@ -419,19 +490,19 @@ impl<S: AuditStore, C: Clock, E: Entropy> AppendLoop<S, C, E> {
     }
 
     /// Adopts the chain's end, unless the chain was rolled back.
-    fn adopt(&mut self, tail: Tail) -> Result<(), Corrupt> {
+    fn adopt(&mut self, tail: Tail) -> Result<(), Box<RolledBack>> {
         // What was trimmed cannot be compared: no answer ends a rollback.
         if tail.seen != Seen::Trimmed {
-            self.rolled_back = rollback::rolled_back(tail, self.seen.last());
+            self.known.rolled_back = rollback::rolled_back(tail, self.known.seen.last());
         }
-        if let Some(rolled_back) = self.rolled_back.clone() {
+        if let Some(rolled_back) = self.known.rolled_back.clone() {
             // Compared again at the next append: an operator may restore the data.
             self.head = None;
             // What is appended from then on need not be linked to what was.
             self.confirmations = Confirmations::default();
             return Err(rolled_back);
         }
-        self.searched = None;
+        self.known.searched = Searched::default();
         self.head = Some(tail.head);
         if let Head::At(met) = tail.head {
             self.saw(met);
@@ -463,15 +534,16 @@ impl<S: AuditStore, C: Clock, E: Entropy> AppendLoop<S, C, E> {
     /// The chain ends at `position` now.
     fn saw(&mut self, position: Position) {
         self.head = Some(Head::At(position));
-        if self.seen.last() != Some(position) {
-            self.seen.add(position);
+        if self.known.seen.last() != Some(position) {
+            self.known.seen.add(position);
             self.keep_seen();
         }
     }
 
+    /// Keeps what is known, once all of it was compared.
     fn keep_seen(&self) {
-        if let Some(kept) = &self.kept {
-            kept.set_chain(&self.seen);
+        if let Some(kept) = self.kept.as_ref().filter(|_| self.others.is_empty()) {
+            kept.set_chain(&self.known.seen);
         }
     }
 

@@ -126,7 +126,12 @@ impl<'a, S: AuditStore> Follow<'a, S> {
             match (tail.seen, self.seen) {
                 (Seen::Gone { found }, Some(seen)) if is_second => {
                     let met = tail.head;
-                    let rolled_back = RolledBack { seen, found, met };
+                    let rolled_back = RolledBack {
+                        seen,
+                        found,
+                        met,
+                        standing: None,
+                    };
                     return Err(FollowError::RolledBack(Box::new(rolled_back)));
                 }
                 (Seen::Gone { .. }, Some(_)) => is_second = true,

@@ -31,7 +31,7 @@ use super::sink::{AnchorStatus, AuditStats};
 use crate::{
     chain::{AppendId, Event, Head, Position},
     durability::Confirming,
-    error::{AppendError, Cause, Handle, NotApplied},
+    error::{AppendError, Cause, Corrupt, Handle, NotApplied},
     health::{Health, LastAttempt},
     sync::{Arc, Mutex, lock},
 };
@@ -158,6 +158,8 @@ struct State {
     /// The entries that the loop has taken, in order.
     taken: Vec<Arc<Entry>>,
     last_cause: Option<Cause>,
+    /// Why nothing is sent now, told to callers whose deadlines pass meanwhile.
+    refusal: Option<Corrupt>,
     /// The head that the last batch was sealed onto: what is sealed later stands
     /// after it.
     base: Head,
@@ -366,6 +368,12 @@ impl Queue {
         lock(&self.state).last_cause = cause;
     }
 
+    /// What a caller whose deadline passes before its event is sent is told, rather
+    /// than the last cause.
+    pub(crate) fn set_refusal(&self, refusal: Option<Corrupt>) {
+        lock(&self.state).refusal = refusal;
+    }
+
     pub(crate) fn count(&self, update: impl FnOnce(&mut AuditStats)) {
         update(&mut lock(&self.state).stats);
     }
@@ -519,12 +527,11 @@ impl Ticket {
                     queue.withdrawn += 1;
                     queue.compact();
                 }
-                let why = if self.entry.ticket < room {
-                    NotApplied::Deadline(last_cause)
-                } else {
-                    NotApplied::QueueFull
-                };
-                Some(Err(why.into()))
+                Some(Err(match queue.refusal.clone() {
+                    Some(corrupt) => corrupt.into(),
+                    None if self.entry.ticket < room => NotApplied::Deadline(last_cause).into(),
+                    None => NotApplied::QueueFull.into(),
+                }))
             }
         }
     }

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     chain::{
         Anchor, Anchors, AppendId, Event, EventHash, Fault, Head, Loss, LostRange, Position,
-        REPAIRED, Reason, Record, Sequence, StoredRecord, Verifier,
+        REPAIRED, Reason, Record, Sequence, StoredRecord, Verifier, explain,
     },
     clock::{Clock, iso8601},
     entropy::{Entropy, Jitter},
@@ -30,6 +30,9 @@ pub struct Evidence {
     pub anchors: Anchors,
     /// Positions that processes have seen.
     pub seen: Vec<Position>,
+    /// Losses that are not missed: those of these sequences that a record of the list
+    /// accepts, as in [`Verifier::accepting`].
+    pub accepted: Vec<LostRange>,
     /// The sequences whose loss is accepted: exactly those that the head, an anchor or
     /// a seen position attests and the list does not hold, or nothing is repaired. The
     /// records before the first are in the list, as far as anything attests them; there
@@ -89,8 +92,9 @@ pub enum RepairError {
     /// Something attests more than the list holds.
     #[error(
         "the list holds {held} records, and lacks what is attested up to sequence {} with hash {}: \
-         restore the records, or accept that sequences {range} are lost (--accept-loss {range}); \
-         nothing was written",
+         restore the records, or accept that sequences {range} are lost (--accept-loss {range}), or \
+         name the loss that a record of the list accepts already (--accept FROM..TO); nothing was \
+         written",
         lost.range.last(), lost.head_hash, range = lost.range
     )]
     Loss {
@@ -181,8 +185,10 @@ impl Repair {
             .head_hash
             .as_deref()
             .and_then(|text| EventHash::parse(std::str::from_utf8(text).ok()?));
-        let (head, last) = verify(store, state.length, &mut attested).await?;
-        let lost = attested.lost(head)?;
+        let verifier = Verifier::new().accepting(evidence.accepted.iter().copied());
+        let (verifier, last) = verify(store, state.length, &mut attested, verifier).await?;
+        let head = verifier.position();
+        let lost = attested.lost(head, &verifier.accepted_losses())?;
         let (Some(disagreement), accepted) = (state.disagreement.clone(), evidence.accepted_loss)
         else {
             return match (lost, evidence.accepted_loss) {
@@ -329,14 +335,15 @@ impl Repair {
     }
 }
 
-/// Verifies the first `length` elements; the last one's position and text.
+/// Verifies the first `length` elements; the verifier after it, and the last one's text.
 async fn verify<S: RepairStore>(
     store: &S,
     length: u64,
     attested: &mut Attested,
-) -> Result<(Head, Vec<u8>), RepairError> {
+    mut verifier: Verifier,
+) -> Result<(Verifier, Vec<u8>), RepairError> {
     let mut pages = Pages::over(store, 0, length);
-    let (mut verifier, mut last) = (Verifier::new(), Vec::new());
+    let mut last = Vec::new();
     loop {
         let page = pages.next().await?;
         if page.is_empty() {
@@ -363,7 +370,7 @@ async fn verify<S: RepairStore>(
         }
     }
     match verifier.lines() == length {
-        true => Ok((verifier.position(), last)),
+        true => Ok((verifier, last)),
         false => Err(RepairError::Changed),
     }
 }
@@ -376,8 +383,8 @@ struct Attested {
     head: Option<Position>,
     /// What `head:hash` names, likewise.
     head_hash: Option<EventHash>,
-    /// The lowest and the highest position that the list does not hold.
-    missing: Option<(Position, Position)>,
+    /// What the list does not hold.
+    missing: Vec<Position>,
 }
 
 impl Attested {
@@ -389,14 +396,14 @@ impl Attested {
             timestamp: String::new(),
         }));
         let conflict = anchors.conflicts().next();
-        if let Some(sequence) = conflict {
+        if let Some(sequence) = conflict.filter(|_| evidence.accepted.is_empty()) {
             return Err(RepairError::AnchorConflict(sequence));
         }
         Ok(Self {
             anchors,
             head: None,
             head_hash: None,
-            missing: None,
+            missing: Vec::new(),
         })
     }
 
@@ -407,54 +414,52 @@ impl Attested {
             .take_if(|head| head.event_hash == position.event_hash);
         self.head_hash.take_if(|hash| *hash == position.event_hash);
         let sequence = position.sequence;
-        if let Some(event_hash) = self.anchors.get(sequence)
-            && event_hash != position.event_hash
-        {
-            self.miss(Position {
-                sequence,
-                event_hash,
-            });
-        }
+        let attested = self.anchors.hashes(sequence);
+        let missing = attested.filter(|hash| *hash != position.event_hash);
+        self.missing.extend(missing.map(|event_hash| Position {
+            sequence,
+            event_hash,
+        }));
     }
 
-    fn miss(&mut self, position: Position) {
-        let (lowest, highest) = self.missing.get_or_insert((position, position));
-        if position.sequence < lowest.sequence {
-            *lowest = position;
-        }
-        if position.sequence > highest.sequence {
-            *highest = position;
-        }
-    }
-
-    /// What a list that ends at `end` does not hold, after all comparisons.
-    fn lost(mut self, end: Head) -> Result<Option<Loss>, RepairError> {
+    /// What a list that ends at `end` does not hold, after all comparisons, but for what
+    /// `accepted` losses explain.
+    fn lost(mut self, end: Head, accepted: &[Loss]) -> Result<Option<Loss>, RepairError> {
         let next = end.next_sequence().ok_or(NotApplied::ChainFull)?;
-        if let Some(last) = self.anchors.last_sequence().filter(|last| *last >= next)
-            && let Some(event_hash) = self.anchors.get(last)
-        {
-            self.miss(Position {
-                sequence: last,
-                event_hash,
-            });
+        let beyond = self.anchors.positions();
+        self.missing
+            .extend(beyond.filter(|position| position.sequence >= next));
+        let of_one = |one: &Position, other: &Position| one.sequence == other.sequence;
+        let mut missing = Vec::new();
+        for positions in self.missing.chunk_by(of_one) {
+            let hashes = positions.iter().map(|position| position.event_hash);
+            let sequence = positions[0].sequence;
+            if explain(accepted, sequence, hashes) {
+                continue;
+            }
+            if positions.len() > 1 {
+                return Err(RepairError::AnchorConflict(sequence));
+            }
+            missing.extend(positions);
         }
-        if let Some(head) = self.head {
-            self.miss(head);
-        }
+        missing.extend(self.head);
+        let highest = |missing: &[Position]| {
+            let by_sequence = |position: &&Position| position.sequence;
+            missing.iter().max_by_key(by_sequence).copied()
+        };
         // It names a record without its sequence: at least one record is lost.
         if let Some(event_hash) = self.head_hash
-            && self
-                .missing
-                .is_none_or(|(_, highest)| highest.event_hash != event_hash)
+            && highest(&missing).is_none_or(|highest| highest.event_hash != event_hash)
         {
-            self.miss(Position {
+            missing.push(Position {
                 sequence: next,
                 event_hash,
             });
         }
-        Ok(self.missing.and_then(|(lowest, highest)| {
+        let lowest = missing.iter().map(|position| position.sequence).min();
+        Ok(lowest.zip(highest(&missing)).and_then(|(lowest, highest)| {
             Some(Loss {
-                range: LostRange::new(lowest.sequence.min(next), highest.sequence)?,
+                range: LostRange::new(lowest.min(next), highest.sequence)?,
                 head_hash: highest.event_hash,
             })
         }))

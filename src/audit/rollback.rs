@@ -50,6 +50,15 @@ impl fmt::Debug for AcceptedLosses {
     }
 }
 
+/// Whether a process goes on from a record that accepts a loss.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    Accepted,
+    /// It would, but for the record's code, which is of no key that is known now.
+    Unverified,
+    Other,
+}
+
 impl AcceptedLosses {
     fn are_none(&self) -> bool {
         self.ranges.is_empty() && self.keys.is_none()
@@ -62,26 +71,28 @@ impl AcceptedLosses {
         accepted: &AcceptedLoss,
         standing: Option<Position>,
         seen: Position,
-    ) -> bool {
+    ) -> Verdict {
         let AcceptedLoss { loss, mac, .. } = accepted;
-        let names_seen = loss.range.last() == seen.sequence && loss.head_hash == seen.event_hash;
-        if !loss.range.contains(seen.sequence)
-            || loss.range.last() == seen.sequence && !names_seen
+        if !loss.covers(seen)
             || standing.is_some_and(|standing| loss.range.first() <= standing.sequence)
         {
-            return false;
+            return Verdict::Other;
         }
         if self.ranges.contains(&loss.range) {
-            return true;
+            return Verdict::Accepted;
         }
+        let names_seen = loss.range.last() == seen.sequence;
         // Without anything that stands, it may be the record of an earlier loss,
         // which this process has seen, unless it names what is gone now.
         if standing.is_none() && !names_seen {
-            return false;
+            return Verdict::Other;
         }
         match (&self.keys, mac) {
-            (Some(keys), Some(mac)) => keys.verifies(loss, mac).await,
-            _ => false,
+            (Some(keys), Some(mac)) => match keys.verifies(loss, mac).await {
+                true => Verdict::Accepted,
+                false => Verdict::Unverified,
+            },
+            _ => Verdict::Other,
         }
     }
 }
@@ -91,39 +102,65 @@ impl AcceptedLosses {
 const PAGES: usize = 64;
 /// Records in a page at most.
 const PAGE: u64 = 256;
+/// Records whose code is checked again at each look.
+const UNVERIFIED: usize = 64;
+
+/// How far the chain was searched for the record that accepts a loss.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Searched {
+    up_to: Option<Position>,
+    /// The newest that would accept it, but for their code: the key may come later.
+    unverified: Vec<AcceptedLoss>,
+}
 
 /// What was found.
 pub(super) enum Found {
     /// The loss is accepted: these checkpoints stand, the accepting record and
     /// the head among them.
     Accepted(Checkpoints),
-    /// Not up to this record.
-    NotYet(Option<Position>),
+    /// Not as far as this.
+    NotYet(Searched),
 }
 
 /// Looks for a record of `tail`'s chain that accepts the loss of the highest of
-/// `checkpoints`; `searched` is how far an earlier look came. A look costs a few
-/// reads, at most [`PAGES`] pages.
+/// `checkpoints`, of which `stand` [stand](standing); `searched` is how far an earlier
+/// look came. A look costs a few reads, at most [`PAGES`] pages.
 pub(super) async fn look<S: AuditStore>(
     store: &S,
     losses: &AcceptedLosses,
     checkpoints: &Checkpoints,
+    (stand, after): (usize, Option<Position>),
     tail: Tail,
-    searched: Option<Position>,
+    searched: Searched,
 ) -> Result<Option<Found>, ReadError> {
     let (false, Some(seen), Some(head)) =
         (losses.are_none(), checkpoints.last(), tail.head.position())
     else {
         return Ok(None);
     };
-    let (standing, after) = standing(store, checkpoints).await?;
-    let mut searched = match searched {
-        // It may have been lost, too, and another record stands there.
-        Some(position) if store.tail(Some(position)).await?.seen == Seen::Stands => Some(position),
-        _ => after,
+    let go_on = |accepted: &AcceptedLoss| {
+        let mut going_on = checkpoints.clone();
+        going_on.truncate(stand);
+        going_on.went_on(accepted.loss);
+        going_on.add(accepted.position);
+        going_on.add(head);
+        Ok(Some(Found::Accepted(going_on)))
     };
+    let mut searched = match searched.up_to {
+        // It may have been lost, too, and another record stands there.
+        Some(position) if store.tail(Some(position)).await?.seen == Seen::Stands => searched,
+        _ => Searched {
+            up_to: after,
+            unverified: Vec::new(),
+        },
+    };
+    for accepted in &searched.unverified {
+        if losses.include(accepted, after, seen).await == Verdict::Accepted {
+            return go_on(accepted);
+        }
+    }
     let trimmed = tail.head.len().saturating_sub(tail.length);
-    let read = searched.map_or(0, |searched| searched.sequence.get());
+    let read = searched.up_to.map_or(0, |up_to| up_to.sequence.get());
     let mut start = read.saturating_sub(trimmed);
     for _ in 0..PAGES {
         let page = store
@@ -135,7 +172,7 @@ pub(super) async fn look<S: AuditStore>(
         start += page.len() as u64;
         for record in page {
             let stored = StoredRecord::parse(&record).ok();
-            searched = stored.map(|stored| stored.position).or(searched);
+            searched.up_to = stored.map(|stored| stored.position).or(searched.up_to);
             let Some(accepted) = AcceptedLoss::of_record(&record) else {
                 continue;
             };
@@ -143,13 +180,15 @@ pub(super) async fn look<S: AuditStore>(
             if checkpoints.losses().contains(&accepted.loss) {
                 continue;
             }
-            if losses.include(&accepted, after, seen).await {
-                let mut stand = checkpoints.clone();
-                stand.truncate(standing);
-                stand.went_on(accepted.loss);
-                stand.add(accepted.position);
-                stand.add(head);
-                return Ok(Some(Found::Accepted(stand)));
+            match losses.include(&accepted, after, seen).await {
+                Verdict::Accepted => return go_on(&accepted),
+                Verdict::Unverified => {
+                    if searched.unverified.len() == UNVERIFIED {
+                        searched.unverified.remove(0);
+                    }
+                    searched.unverified.push(accepted);
+                }
+                Verdict::Other => {}
             }
         }
     }
@@ -171,21 +210,25 @@ pub(crate) async fn check<S: AuditStore>(
         tail = store.tail(seen).await?;
     }
     match rolled_back(tail, seen) {
-        Some(corrupt) => Err(corrupt.into()),
+        Some(mut rolled_back) => {
+            rolled_back.standing = standing(store, checkpoints).await?.1;
+            Err(Corrupt::RolledBack(rolled_back).into())
+        }
         None => Ok(tail),
     }
 }
 
 /// The rollback that `tail` tells of to a process that has seen `seen`.
-pub(super) fn rolled_back(tail: Tail, seen: Option<Position>) -> Option<Corrupt> {
+pub(super) fn rolled_back(tail: Tail, seen: Option<Position>) -> Option<Box<RolledBack>> {
     let (Seen::Gone { found }, Some(seen)) = (tail.seen, seen) else {
         return None;
     };
-    Some(Corrupt::RolledBack(Box::new(RolledBack {
+    Some(Box::new(RolledBack {
         seen,
         found,
         met: tail.head,
-    })))
+        standing: None,
+    }))
 }
 
 /// How many of the checkpoints stand, and the highest of them. One that stands
@@ -246,7 +289,8 @@ mod tests {
             (None, position(4, 4), false),
         ] {
             let included = losses.include(&accepted, standing, seen).await;
-            assert_eq!(included, expected, "{standing:?} {seen:?}");
+            let is_accepted = included == Verdict::Accepted;
+            assert_eq!(is_accepted, expected, "{standing:?} {seen:?}");
         }
     }
 }

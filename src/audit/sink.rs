@@ -5,7 +5,7 @@ use std::{future::Future, time::Duration};
 use super::{
     AcceptedLosses, AppendLoop,
     anchor_writer::anchoring,
-    append_loop::QueueEnd,
+    append_loop::{Known, QueueEnd},
     queue::{Applied, BatchLimits, Queue, Ticket},
     store::AuditStore,
 };
@@ -182,7 +182,21 @@ impl<C: Clock, E: Entropy> AuditSink<C, E> {
         config: AuditConfig,
         anchors: Option<(Box<dyn super::AnchorSink>, std::num::NonZeroU64)>,
     ) -> (Self, AppendLoop<S, C, E>) {
-        let base = config.seen.last().map_or(Head::Empty, Head::At);
+        let anchored = anchors.as_ref().and_then(|(anchors, _)| anchors.last());
+        let kept = config.kept.as_ref().map(SeenEntry::chain);
+        let mut sources = [
+            kept.unwrap_or_default(),
+            config.seen,
+            anchored.into_iter().collect(),
+        ]
+        .into_iter()
+        .filter(|seen| seen.last().is_some());
+        let seen: Checkpoints = sources.next().unwrap_or_default();
+        let others: Vec<Checkpoints> = sources.collect();
+        let highest = others.iter().chain([&seen]).filter_map(Checkpoints::last);
+        let base = highest
+            .max_by_key(|position| position.sequence)
+            .map_or(Head::Empty, Head::At);
         let queue = Arc::new(Queue::new(config.queue_capacity, config.queue_bytes, base));
         let sink = Self {
             clock: clock.clone(),
@@ -205,12 +219,11 @@ impl<C: Clock, E: Entropy> AuditSink<C, E> {
             anchors,
             anchor_writer,
             head: None,
-            seen: config.seen,
-            rolled_back: None,
+            known: seen.into(),
+            others: others.into_iter().map(Known::from).collect(),
             confirmations: Confirmations::default(),
             deadline: config.deadline,
             accepted: config.accepted,
-            searched: None,
             kept: config.kept,
         };
         (sink, append_loop)

@@ -84,18 +84,28 @@ impl Anchor {
     }
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Attested {
-    pub(crate) event_hash: EventHash,
-    /// A second, different hash attested for the same sequence.
-    pub(crate) other: Option<EventHash>,
+/// The hashes of one sequence, in their order.
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Attested {
+    event_hash: EventHash,
+    /// Different ones for the same sequence.
+    others: Vec<EventHash>,
+}
+
+impl Attested {
+    fn hashes(&self) -> impl Iterator<Item = EventHash> {
+        [self.event_hash]
+            .into_iter()
+            .chain(self.others.iter().copied())
+    }
 }
 
 /// The combined content of several anchor files.
 ///
 /// Equal duplicates count once. Different hashes for one sequence are kept as a
-/// conflict, which no chain satisfies: it proves a rewritten history. O(1)
-/// memory per anchored sequence.
+/// conflict, which no chain satisfies unless it accepts the loss of one: it proves a
+/// rewritten history. In which order anchors are read does not matter. O(1) memory per
+/// attested hash.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Anchors {
     attested: BTreeMap<Sequence, Attested>,
@@ -113,11 +123,19 @@ impl Anchors {
         let event_hash = anchor.event_hash;
         let attested = self.attested.entry(anchor.sequence).or_insert(Attested {
             event_hash,
-            other: None,
+            others: Vec::new(),
         });
-        if attested.event_hash != event_hash {
-            attested.other.get_or_insert(event_hash);
+        if attested.hashes().any(|hash| hash == event_hash) {
+            return;
         }
+        attested.others.push(event_hash);
+        if event_hash < attested.event_hash {
+            attested.others.pop();
+            attested
+                .others
+                .insert(0, std::mem::replace(&mut attested.event_hash, event_hash));
+        }
+        attested.others.sort_unstable();
     }
 
     /// Adds one line of an anchor file, with or without its newline. A blank
@@ -167,16 +185,25 @@ impl Anchors {
         self.attested.keys().rev().find(is_outside).copied()
     }
 
-    /// The hash attested for `sequence`; in a conflict, the first one read.
+    /// The hash attested for `sequence`; `None` also in a conflict.
     pub fn get(&self, sequence: Sequence) -> Option<EventHash> {
-        self.attested(sequence).map(|attested| attested.event_hash)
+        let attested = self.attested.get(&sequence)?;
+        attested.others.is_empty().then_some(attested.event_hash)
     }
 
-    /// The anchored positions up to `last`, in order; in a conflict, the first one
-    /// read.
+    /// The hashes attested for `sequence`, more than one in a conflict, in their order.
+    pub fn hashes(&self, sequence: Sequence) -> impl Iterator<Item = EventHash> {
+        self.attested
+            .get(&sequence)
+            .into_iter()
+            .flat_map(Attested::hashes)
+    }
+
+    /// The anchored positions up to `last`, in order, without those in a conflict.
     pub fn positions_up_to(&self, last: Sequence) -> impl Iterator<Item = Position> {
         self.attested
             .range(..=last)
+            .filter(|(_, attested)| attested.others.is_empty())
             .map(|(sequence, attested)| Position {
                 sequence: *sequence,
                 event_hash: attested.event_hash,
@@ -187,12 +214,18 @@ impl Anchors {
     pub fn conflicts(&self) -> impl Iterator<Item = Sequence> {
         self.attested
             .iter()
-            .filter(|(_, attested)| attested.other.is_some())
+            .filter(|(_, attested)| !attested.others.is_empty())
             .map(|(sequence, _)| *sequence)
     }
 
-    pub(crate) fn attested(&self, sequence: Sequence) -> Option<Attested> {
-        self.attested.get(&sequence).copied()
+    /// All attested positions, in order.
+    pub(crate) fn positions(&self) -> impl Iterator<Item = Position> {
+        self.attested.iter().flat_map(|(sequence, attested)| {
+            attested.hashes().map(|event_hash| Position {
+                sequence: *sequence,
+                event_hash,
+            })
+        })
     }
 }
 
@@ -245,6 +278,36 @@ mod tests {
         anchors.extend([other, anchor.clone()]);
         assert_eq!(anchors.conflicts().collect::<Vec<_>>(), [anchor.sequence]);
         assert_eq!(anchors.len(), 1);
+    }
+
+    /// Would catch anchors that attest something else when their files are read in another
+    /// order, and a third hash that is forgotten.
+    #[test]
+    fn the_order_of_conflicting_anchors_does_not_matter() {
+        let anchor = |sequence, hash| Anchor {
+            sequence: Sequence::new(sequence).unwrap(),
+            event_hash: EventHash::from_bytes([hash; 32]),
+            timestamp: String::new(),
+        };
+        let read = [
+            anchor(4, 2),
+            anchor(4, 3),
+            anchor(4, 1),
+            anchor(4, 2),
+            anchor(3, 9),
+        ];
+        let (mut one, mut other) = (Anchors::new(), Anchors::new());
+        one.extend(read.clone());
+        other.extend(read.into_iter().rev());
+        assert_eq!(one, other);
+        let at = Sequence::new(4).unwrap();
+        let hashes: Vec<_> = one.hashes(at).map(|hash| hash.as_bytes()[0]).collect();
+        assert_eq!((hashes, one.get(at)), (vec![1, 2, 3], None));
+        let positions: Vec<_> = one
+            .positions_up_to(at)
+            .map(|at| at.sequence.get())
+            .collect();
+        assert_eq!(positions, [3]);
     }
 
     /// Would catch another writer's member that is read as the sequence, the

@@ -60,6 +60,19 @@ impl Checkpoints {
         });
     }
 
+    /// Adds what `other` has of the same chain; where the two differ, this one counts.
+    pub(crate) fn merge(&mut self, other: &Self) {
+        let mut positions = self.positions.clone();
+        positions.extend(&other.positions);
+        // Stable: of one sequence, this one's comes first.
+        positions.sort_by_key(|position| position.sequence);
+        let losses = std::mem::take(&mut self.losses);
+        *self = Self::from_iter(positions);
+        for loss in losses.into_iter().chain(other.losses.iter().copied()) {
+            self.went_on(loss);
+        }
+    }
+
     /// Keeps the first `count`.
     pub(crate) fn truncate(&mut self, count: usize) {
         self.positions.truncate(count);

@@ -74,6 +74,14 @@ pub struct Loss {
 }
 
 impl Loss {
+    /// Whether `position` can be one of the lost records. The last one is known by
+    /// its hash.
+    #[must_use]
+    pub fn covers(&self, position: Position) -> bool {
+        self.range.contains(position.sequence)
+            && (position.sequence < self.range.last || position.event_hash == self.head_hash)
+    }
+
     /// What the code of an accepting record authenticates.
     #[must_use]
     pub fn authenticated(&self) -> String {
@@ -94,6 +102,24 @@ impl Loss {
             mac: mac.map(Into::into),
         })
     }
+}
+
+/// Whether `losses` explain that a chain lacks these records of one sequence: each loss
+/// at most one of them, and its last one by the hash. A loss is known by its last hash,
+/// however often it was accepted.
+pub(crate) fn explain(
+    losses: &[Loss],
+    sequence: Sequence,
+    missing: impl IntoIterator<Item = EventHash>,
+) -> bool {
+    let mut missing: Vec<_> = missing.into_iter().collect();
+    let covering = losses.iter().filter(|loss| loss.range.contains(sequence));
+    let (last, mut inside): (Vec<&Loss>, Vec<&Loss>) =
+        covering.partition(|loss| loss.range.last == sequence);
+    missing.retain(|hash| !last.iter().any(|loss| loss.head_hash == *hash));
+    inside.sort_by_key(|loss| loss.head_hash);
+    inside.dedup_by_key(|loss| loss.head_hash);
+    missing.len() <= inside.len()
 }
 
 /// A stored record that accepts a loss. Its hash is not verified.

@@ -23,6 +23,7 @@ mod verify;
 pub use anchor::{Anchor, Anchors};
 pub use checkpoints::Checkpoints;
 pub use event::{Event, InvalidEvent, Limits, SequenceExhausted};
+pub(crate) use loss::explain;
 pub use loss::{AcceptedLoss, Loss, LostRange, REPAIRED, ROLLBACK_ACCEPTED};
 pub use position::{AppendId, EventHash, Head, Position, Sequence};
 pub use record::{Malformed, Record, StoredRecord};

@@ -6,7 +6,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::anchor::Anchors;
 use super::canonical::{Members, Renderer};
-use super::loss::{AcceptedLoss, LostRange};
+use super::loss::{AcceptedLoss, Loss, LostRange, explain};
 use super::position::{EventHash, Head, Position, Sequence};
 use super::record::{INTEGRITY, Links, Previous};
 use super::verdict::{AnchorSummary, Fault, InvalidLine, Reason, Verdict};
@@ -52,15 +52,24 @@ pub struct Verifier {
     good: u64,
     faults: u64,
     first: Option<Fault>,
-    /// Conflicts reported so far; kept only when going on past the first fault.
+    /// Conflicts reported so far.
     conflicts_met: BTreeSet<Sequence>,
     /// Losses that the caller accepts.
     accepts: Vec<LostRange>,
     /// Losses that the chain accepts.
     accepted: Vec<AcceptedLoss>,
-    /// Faults of anchors that count unless the chain accepts the loss, and how many
-    /// records were good before them.
-    excused: Vec<(LostRange, Fault, u64)>,
+    /// Faults of anchors that count unless the chain accepts the loss.
+    excused: Vec<Excused>,
+}
+
+/// A fault of an anchor that an accepted loss may explain.
+struct Excused {
+    sequence: Sequence,
+    /// The hash of the chain's record there.
+    stored: Option<EventHash>,
+    fault: Fault,
+    /// How many records were good before it.
+    good: u64,
 }
 
 impl Default for Verifier {
@@ -107,7 +116,8 @@ impl Verifier {
     }
 
     /// Accepts that anchors of these records attest others, or more than there are, if
-    /// the chain has a record that accepts just this loss.
+    /// the chain has a record that accepts just this loss. For each loss that is one other
+    /// record of a sequence; of the last one, the one with the hash that the record names.
     pub fn accepting(mut self, lost: impl IntoIterator<Item = LostRange>) -> Verifier {
         self.accepts.extend(lost);
         self
@@ -144,12 +154,14 @@ impl Verifier {
             Ok(None) => (None, self.unreadable(Reason::MissingIntegrity)),
             Err(reason) => (None, self.unreadable(reason)),
         };
+        let at = Some(self.lines);
         let faults = reasons.drain(..).map(|reason| Fault {
-            line: Some(self.lines),
+            line: at,
             sequence,
             reason,
         });
-        let mut faults = self.unexcused(faults.collect());
+        let stored = self.head.event_hash();
+        let mut faults = self.unexcused(faults.collect(), stored);
         if faults.is_empty() {
             self.accepted.extend(AcceptedLoss::of_record(line));
         }
@@ -184,29 +196,33 @@ impl Verifier {
         let mut closing = Vec::new();
         if !self.is_settled() {
             closing = self.closing();
-            closing = self.unexcused(closing);
+            closing = self.unexcused(closing, None);
         }
         if !self.keep_going {
             closing.truncate(1);
         }
         self.count(&closing);
-        let is_accepted = |range: &LostRange| {
-            let mut accepted = self.accepted.iter();
-            accepted.any(|accepted| accepted.loss.range == *range)
-        };
+        let losses = self.accepted_losses();
         let mut excused = std::mem::take(&mut self.excused);
-        excused.retain(|(range, ..)| !is_accepted(range));
+        excused.retain(|excused| {
+            let attested = self.anchors.iter();
+            let attested = attested.flat_map(|anchors| anchors.hashes(excused.sequence));
+            let missing = attested.filter(|hash| excused.stored != Some(*hash));
+            !explain(&losses, excused.sequence, missing)
+        });
         if !self.keep_going {
             excused.truncate(1);
         }
         let place = |fault: &Fault| fault.line.unwrap_or(u64::MAX);
-        if let Some((_, fault, good)) = excused.first()
-            && self.first.is_none_or(|first| place(fault) < place(&first))
+        if let Some(excused) = excused.first()
+            && self
+                .first
+                .is_none_or(|first| place(&excused.fault) < place(&first))
         {
-            (self.first, self.good) = (Some(*fault), *good);
+            (self.first, self.good) = (Some(excused.fault), excused.good);
         }
         self.faults += excused.len() as u64;
-        closing.extend(excused.iter().map(|(_, fault, _)| *fault));
+        closing.extend(excused.iter().map(|excused| excused.fault));
         let anchored = self.anchors.as_ref().map(|anchors| AnchorSummary {
             count: anchors.len() as u64,
             last_sequence: anchors.last_sequence(),
@@ -225,20 +241,33 @@ impl Verifier {
         }
     }
 
+    /// The losses that both the chain and the caller accept.
+    pub(crate) fn accepted_losses(&self) -> Vec<Loss> {
+        let losses = self.accepted.iter().map(|accepted| accepted.loss);
+        losses
+            .filter(|loss| self.accepts.contains(&loss.range))
+            .collect()
+    }
+
     /// Those of `faults` that no accepted loss explains; the others are kept until
-    /// the chain is known to accept it.
-    fn unexcused(&mut self, mut faults: Vec<Fault>) -> Vec<Fault> {
+    /// the chain is known to accept it. `stored` is the hash of the chain's record.
+    fn unexcused(&mut self, mut faults: Vec<Fault>, stored: Option<EventHash>) -> Vec<Fault> {
         faults.retain(|fault| {
             let sequence = match fault.reason {
                 Reason::AnchorHashMismatch(sequence) | Reason::AnchorConflict(sequence) => sequence,
                 Reason::TailTruncation { attested, .. } => attested,
                 _ => return true,
             };
-            let range = self.accepts.iter().find(|range| range.contains(sequence));
-            if let Some(range) = range {
-                self.excused.push((*range, *fault, self.good));
+            let may_be_lost = self.accepts.iter().any(|range| range.contains(sequence));
+            if may_be_lost {
+                self.excused.push(Excused {
+                    sequence,
+                    stored,
+                    fault: *fault,
+                    good: self.good,
+                });
             }
-            range.is_none()
+            !may_be_lost
         });
         faults
     }
@@ -303,14 +332,13 @@ impl Verifier {
     }
 
     fn check_anchor(&mut self, sequence: Sequence, stored: Option<EventHash>) -> Option<Reason> {
-        let attested = self.anchors.as_ref()?.attested(sequence)?;
-        if attested.other.is_some() {
-            if self.keep_going {
-                self.conflicts_met.insert(sequence);
-            }
+        let mut attested = self.anchors.as_ref()?.hashes(sequence);
+        let event_hash = attested.next()?;
+        if attested.next().is_some() {
+            self.conflicts_met.insert(sequence);
             return Some(Reason::AnchorConflict(sequence));
         }
-        (stored != Some(attested.event_hash)).then_some(Reason::AnchorHashMismatch(sequence))
+        (stored != Some(event_hash)).then_some(Reason::AnchorHashMismatch(sequence))
     }
 
     fn unreadable(&mut self, reason: Reason) -> Vec<Reason> {

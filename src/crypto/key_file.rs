@@ -6,7 +6,7 @@
 //! over the key file, and the directory is synced.
 
 use std::{
-    fs::{self, File, OpenOptions, TryLockError},
+    fs::{self, OpenOptions},
     io::{self, Read as _},
     path::{Path, PathBuf},
     time::Duration,
@@ -16,7 +16,7 @@ use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::{
     clock::{Clock as _, SystemClock},
-    files::{self, beside, make_private, open_regular, sync_directory},
+    files::{self, Lock, open_regular, sync_directory},
 };
 
 use super::{KeyStorage, KeysError, storage::Changed};
@@ -76,7 +76,6 @@ impl KeyStorage for KeyFile {
         };
         tokio::task::spawn_blocking(move || {
             let answer = replace(&path, &place, change);
-            // Closing the file releases the lock.
             drop(lock);
             answer
         })
@@ -87,7 +86,7 @@ impl KeyStorage for KeyFile {
 
 impl KeyFile {
     /// The file with links resolved, and the lock beside it.
-    async fn lock(&self) -> Result<(PathBuf, File), KeysError> {
+    async fn lock(&self) -> Result<(PathBuf, Lock), KeysError> {
         let clock = SystemClock::new();
         loop {
             let (path, place) = (self.path.clone(), self.place());
@@ -115,30 +114,11 @@ impl KeyFile {
 
 /// The file with links resolved, and the lock, or the lock's path if another
 /// process has it.
-fn try_lock(path: &Path, place: &str) -> Result<(PathBuf, Result<File, String>), KeysError> {
+fn try_lock(path: &Path, place: &str) -> Result<(PathBuf, Result<Lock, String>), KeysError> {
     // Processes that use different names for the file share one lock.
-    let path = match fs::canonicalize(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => path.to_owned(),
-        resolved => resolved.map_err(|error| unreadable(place, &error))?,
-    };
-    let owner = fs::metadata(&path).ok();
-    let lock = beside(&path, ".lock");
-    let failed = |error: io::Error| {
-        let error = io::Error::other(format!("{}: {error}", lock.display()));
-        not_writable(place, &error)
-    };
-    let file = match make_private(&lock, owner.as_ref()) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            open_regular(OpenOptions::new().write(true), &lock)
-        }
-        made => made,
-    };
-    let file = file.map_err(failed)?;
-    match file.try_lock() {
-        Ok(()) => Ok((path, Ok(file))),
-        Err(TryLockError::WouldBlock) => Ok((path, Err(lock.display().to_string()))),
-        Err(TryLockError::Error(error)) => Err(failed(error)),
-    }
+    let path = files::resolved(path).map_err(|error| unreadable(place, &error))?;
+    let lock = files::try_lock(&path).map_err(|error| not_writable(place, &error))?;
+    Ok((path, lock.map_err(|lock| lock.display().to_string())))
 }
 
 /// Changes the file; the caller has the lock.

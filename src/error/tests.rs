@@ -49,7 +49,14 @@ fn only_a_handle_parses_as_one() {
 fn a_rollback_message_has_the_current_state() {
     let told = |found: Option<EventHash>, met: Head| {
         let seen = at(9, 2);
-        RolledBack { seen, found, met }.to_string()
+        let standing = None;
+        RolledBack {
+            seen,
+            found,
+            met,
+            standing,
+        }
+        .to_string()
     };
     let other = told(Some(hash(5)), Head::At(at(9, 5)));
     assert!(

@@ -334,7 +334,10 @@ async fn cannot_wait_for_disk<N: Connect, C: Clock>(
     config.arg("GET").arg("appendfsync");
     let policy = policy(&link.send(&config).await.unwrap_or(Value::Nil));
     (policy.as_deref() == Some("no")).then(|| {
-        no_fsync("appendfsync is no: set it to everysec or always, or ask for less durability")
+        no_fsync(
+            "appendfsync is no: set it to always, or to everysec where WAITAOF waits for its sync \
+             (redis 8; valkey and redis 7 answer before it), or ask for less durability",
+        )
     })
 }
 

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use haechi_store_redis::{
     AppendError, Builder, Corrupt, ResumeError, SeenFile,
-    audit::{Appended, AuditSink},
-    chain::{AcceptedLoss, LostRange, Position},
+    audit::{Appended, AuditSink, FileAnchors, LossKeys},
+    chain::{AcceptedLoss, Loss, LostRange, Position},
     clock::SystemClock,
     crypto::{Counting, LocalKeys, MemoryKeys, manage},
     entropy::SystemEntropy,
@@ -42,6 +42,11 @@ async fn record(sink: &AuditSink, count: usize) -> Vec<Position> {
         positions.push(end.position);
     }
     positions
+}
+
+/// Closes the sink, and with it its file.
+async fn close(sink: AuditSink) {
+    sink.close(std::time::Duration::from_secs(5)).await;
 }
 
 fn is_rolled_back(end: &Result<Appended, AppendError>) -> bool {
@@ -87,12 +92,13 @@ async fn what_was_seen_outlives_the_process() {
     let mut snapshot = Snapshot::take(&server).await;
     let seen = open().open_audit(client(&server)).await.unwrap();
     record(&seen, 2).await;
-    seen.close(std::time::Duration::from_secs(5)).await;
+    close(seen).await;
     snapshot.restore().await;
     record(&sink(&server).await, 4).await;
 
     let restarted = open().open_audit(client(&server)).await.unwrap();
     assert!(is_rolled_back(&restarted.record(event("late")).await));
+    close(restarted).await;
     let reader = Builder::new().audit_store(client(&server));
     assert!(open().check_seen(&reader).await.is_err());
     // Without the file nothing tells of it.
@@ -145,7 +151,7 @@ async fn only_what_was_lost_is_accepted() {
     record(&first, 3).await;
     let mut snapshot = Snapshot::take(&server).await;
     let lost = record(&first, 2).await;
-    first.close(std::time::Duration::from_secs(5)).await;
+    close(first).await;
     assert!(matches!(
         resume("4..5").await,
         Err(ResumeError::NothingLost(_))
@@ -305,7 +311,8 @@ async fn a_vault_goes_on_when_its_loss_is_accepted() {
         matches!(nothing, Err(VaultResumeError::NothingLost(_))),
         "{nothing:?}"
     );
-    audit.close(std::time::Duration::from_secs(5)).await;
+    drop(vault);
+    close(audit).await;
     for key in ["tokens", "version", "receipts", "expiry"] {
         run(&mut connection, &format!("DEL haechi:tv:{key}")).await;
     }
@@ -332,7 +339,8 @@ async fn a_vault_goes_on_when_its_loss_is_accepted() {
         .tokenize(&email, "on@example.com", Details::default())
         .await
         .unwrap();
-    audit.close(std::time::Duration::from_secs(5)).await;
+    drop(vault);
+    close(audit).await;
 
     // The file begins with what there is.
     let (_audit, vault) = open().await;
@@ -372,6 +380,7 @@ async fn reads_after_a_rollback_are_not_what_was_seen() {
     // From then on it is read as it is.
     tokens.read_tokens(&names).await.unwrap();
     file.save().unwrap();
+    drop((file, tokens));
     let (_file, restarted) = open();
     assert!(restarted.transaction([], set).await.is_err());
 }
@@ -395,4 +404,167 @@ async fn no_loss_is_accepted_twice() {
     record(&replica, 4).await;
     snapshot.restore().await;
     assert!(is_rolled_back(&replica.record(event("late")).await));
+}
+
+/// Would catch a seen file whose rollback is not noticed because a higher position is
+/// given, too: from another chain that has regrown.
+#[tokio::test]
+async fn a_higher_position_does_not_hide_the_file() {
+    let server = server();
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("seen.json");
+    let open = || Builder::new().seen_file(SeenFile::open(&path).unwrap());
+    let mut snapshot = Snapshot::take(&server).await;
+    let first = open().open_audit(client(&server)).await.unwrap();
+    record(&first, 5).await;
+    close(first).await;
+    snapshot.restore().await;
+    let head = record(&sink(&server).await, 9).await[8];
+    let again = open().seen(head).open_audit(client(&server)).await.unwrap();
+    assert!(is_rolled_back(&again.record(event("late")).await));
+    close(again).await;
+    let reader = Builder::new().audit_store(client(&server));
+    assert!(open().seen(head).check_seen(&reader).await.is_err());
+    // Nor does it overwrite what the file holds.
+    assert!(open().check_seen(&reader).await.is_err());
+}
+
+/// Would catch a service that cannot start after a loss from which it went on, or which
+/// was accepted with its file, as long as its anchors end with a lost record.
+#[tokio::test]
+async fn a_service_with_file_and_anchors_starts_after_an_accepted_loss() {
+    for goes_on_itself in [true, false] {
+        let server = server();
+        let directory = tempfile::tempdir().unwrap();
+        let (path, anchors) = (
+            directory.path().join("seen.json"),
+            directory.path().join("anchors.jsonl"),
+        );
+        let file = || SeenFile::open(&path).unwrap();
+        let start = async |accepts: bool| {
+            let every = std::num::NonZeroU64::new(9).unwrap();
+            let anchors = FileAnchors::open(&anchors).unwrap();
+            let builder = Builder::new().seen_file(file()).anchors(anchors, every);
+            let builder = match accepts {
+                true => builder.accept(range("5..9")),
+                false => builder,
+            };
+            builder.open_audit(client(&server)).await.unwrap()
+        };
+        let replica = start(goes_on_itself).await;
+        record(&replica, 4).await;
+        let mut snapshot = Snapshot::take(&server).await;
+        let seen = record(&replica, 5).await[4];
+        snapshot.restore().await;
+        let resume = async |builder: Builder| {
+            let resumed = builder.resume::<_, Keys>(client(&server), range("5..9"), None);
+            resumed.await.unwrap();
+        };
+        if goes_on_itself {
+            resume(Builder::new().seen(seen)).await;
+            replica.record(event("on")).await.unwrap();
+            close(replica).await;
+        } else {
+            close(replica).await;
+            resume(Builder::new().seen_file(file())).await;
+        }
+        for _ in 0..2 {
+            let replica = start(false).await;
+            replica.record(event("on")).await.unwrap();
+            close(replica).await;
+        }
+        let again = Builder::new().seen_file(file()).seen(seen);
+        let again = again.resume::<_, Keys>(client(&server), range("5..9"), None);
+        let again = again.await;
+        assert!(
+            matches!(again, Err(ResumeError::AlreadyAccepted(_))),
+            "{again:?}"
+        );
+        // Another loss is none of the accepted one.
+        snapshot.restore().await;
+        let replica = start(true).await;
+        assert!(is_rolled_back(&replica.record(event("late")).await));
+    }
+}
+
+/// A key that its process is given late.
+#[derive(Default)]
+struct LateKey(std::sync::atomic::AtomicBool);
+
+impl LossKeys for LateKey {
+    fn verifies<'a>(
+        &'a self,
+        _: &'a Loss,
+        _: &'a str,
+    ) -> std::pin::Pin<Box<dyn Future<Output = bool> + Send + 'a>> {
+        Box::pin(async { self.0.load(std::sync::atomic::Ordering::SeqCst) })
+    }
+}
+
+/// Would catch a process that never goes on because it met the record before it knew the
+/// key: after a rotation, or while the key file could not be read.
+#[tokio::test]
+async fn a_key_may_come_after_the_record() {
+    let server = server();
+    let key = Arc::new(LateKey::default());
+    let mut config = haechi_store_redis::audit::AuditConfig::default();
+    config.accepted.keys = Some(key.clone());
+    let open = Builder::new().audit_config(config);
+    let replica = open.open_audit(client(&server)).await.unwrap();
+    record(&replica, 2).await;
+    let mut snapshot = Snapshot::take(&server).await;
+    let seen = record(&replica, 2).await[1];
+    snapshot.restore().await;
+    let resume = Builder::new().seen(seen);
+    let resumed = resume.resume(client(&server), range("3..4"), Some(keys().await));
+    resumed.await.unwrap();
+    for _ in 0..2 {
+        record(&sink(&server).await, 3).await;
+        assert!(is_rolled_back(&replica.record(event("late")).await));
+    }
+    key.0.store(true, std::sync::atomic::Ordering::SeqCst);
+    replica.record(event("on")).await.unwrap();
+}
+
+/// Would catch a running service that does not go on when it meets the record, and a
+/// resume that writes over its file.
+#[tokio::test]
+async fn a_running_service_goes_on_and_keeps_its_file() {
+    let server = server();
+    let keys = keys().await;
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("seen.json");
+    let builder = Builder::new().seen_file(SeenFile::open(&path).unwrap());
+    let open = builder.open(client(&server), keys.clone(), VaultPolicy::default());
+    let (service, vault) = open.await.unwrap();
+    record(&service, 2).await;
+    let mut snapshot = Snapshot::take(&server).await;
+    record(&service, 2).await;
+    snapshot.restore().await;
+    let refused = service.record(event("late")).await.unwrap_err();
+    let message = refused.to_string();
+    let next = "--accept FIRST..4 --head-hash ";
+    assert!(
+        message.contains(next) && message.contains("from 2 to 3: 3 if"),
+        "{message}"
+    );
+    let busy = SeenFile::open(&path).unwrap_err();
+    assert_eq!(busy.kind(), std::io::ErrorKind::ResourceBusy);
+    let resume = async || {
+        let file = Builder::new().seen_file(SeenFile::read(&path).unwrap());
+        let resumed = file.resume(client(&server), range("3..4"), Some(keys.clone()));
+        resumed.await
+    };
+    // It is written in the background.
+    let written = || std::fs::read_to_string(&path).unwrap_or_default();
+    while !written().contains(":4,") {
+        tokio::task::yield_now().await;
+    }
+    resume().await.unwrap();
+    service.record(event("on")).await.unwrap();
+    drop(vault);
+    close(service).await;
+    let again = Builder::new().seen_file(SeenFile::open(&path).unwrap());
+    let again = again.open_audit(client(&server)).await.unwrap();
+    record(&again, 1).await;
 }

@@ -4,13 +4,13 @@ use std::{
     num::NonZeroU64,
     sync::{
         Arc,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicU32, AtomicU64, Ordering},
     },
     time::Duration,
 };
 
 use haechi_store_redis::{
-    AppendError, AttemptError, Builder, Cause, Corrupt, Handle, NotApplied,
+    AppendError, AttemptError, Builder, Cause, Corrupt, Handle, Health, NotApplied,
     audit::{
         AnchorSink, AnchorStatus, Appended, AuditConfig, AuditSink,
         store::{AuditStore, Batch, Reply, Tail},
@@ -237,6 +237,73 @@ fn nothing_is_sent_in_the_last_quarter() {
         "{refused:?}"
     );
     assert!(chain.with(|chain| chain.head().is_empty()));
+}
+
+/// Every read takes a number of seconds.
+struct SlowReads(AutoClock, Arc<AtomicU64>);
+
+impl<S: AuditStore> AuditHooks<S> for SlowReads {
+    async fn tail(&self, next: &S, seen: Option<Position>) -> Result<Tail, AttemptError> {
+        let seconds = self.1.load(Ordering::SeqCst);
+        self.0.sleep(Duration::from_secs(seconds)).await;
+        next.tail(seen).await
+    }
+}
+
+/// Would catch a rollback that is never told, because the looks, or the search for the
+/// record that accepts it, take longer than the 7.5 s in which an event can be sent; a
+/// sink that looks healthy meanwhile; and one that tells what it found before the data
+/// was restored.
+#[test]
+fn a_rollback_is_told_within_the_deadline() {
+    for seconds in [2, 3, 4, 7] {
+        let clock = AutoClock::default();
+        let before = MemoryChain::new();
+        let seen = alone(
+            &clock,
+            before.clone(),
+            AuditConfig::default(),
+            async |sink| {
+                let mut positions = Vec::new();
+                for _ in 0..9 {
+                    positions.push(sink.record(event("seen")).await.unwrap().position);
+                }
+                positions
+            },
+        );
+        let mut config = AuditConfig::default();
+        config.seen = seen.into_iter().collect();
+        let chain = MemoryChain::new();
+        let reads = Arc::new(AtomicU64::new(seconds));
+        let store = Hooked::new(chain.clone(), SlowReads(clock.clone(), reads.clone()));
+        alone(&clock, store, config, async |sink| {
+            let first = sink.record(event("refused")).await;
+            let told = |end: &Result<Appended, AppendError>| {
+                matches!(end, Err(AppendError::Corrupt(Corrupt::RolledBack(_))))
+            };
+            // Two looks, which are not done in time if one takes 4 s.
+            assert_eq!(told(&first), seconds < 4, "{seconds}: {first:?}");
+            // Until the search has ended, which goes on without a caller.
+            clock.sleep(Duration::from_secs(100)).await;
+            let health = sink.health();
+            assert!(matches!(health, Health::Refusing { .. }), "{health:?}");
+            let second = sink.record(event("refused")).await;
+            assert!(told(&second), "{seconds}: {second:?}");
+            clock.sleep(Duration::from_secs(100)).await;
+
+            let lost = before.with(|chain| chain.records().to_vec());
+            chain.with(|chain| chain.append_unfenced(&lost));
+            reads.store(8, Ordering::SeqCst);
+            let late = sink.record(event("late")).await;
+            assert!(
+                matches!(late, Err(AppendError::NotApplied(NotApplied::Deadline(_)))),
+                "{seconds}: {late:?}"
+            );
+            clock.sleep(Duration::from_secs(100)).await;
+            let restored = sink.record(event("restored")).await.unwrap();
+            assert_eq!(restored.position.sequence.get(), 10);
+        });
+    }
 }
 
 /// Would catch callers that left and whose events, removed from the queue, still

@@ -12,7 +12,7 @@ pub(crate) fn read_anchors(paths: &[PathBuf]) -> Result<Anchors, Failure> {
     for path in paths {
         read_anchor_file(path, &mut anchors).map_err(|error| {
             Failure::error(format!(
-                "the anchor file {} cannot be read: {error}; nothing was verified",
+                "the anchor file {} cannot be read: {error}; nothing was done",
                 path.display()
             ))
         })?;

@@ -149,9 +149,8 @@ async fn start(args: &Args, global: &Global, client: Endpoint) -> Result<AuditSi
     let accepted = args.accept.iter();
     let builder = global.seeing_builder()?;
     let mut builder = accepted.fold(builder, |builder, lost| builder.accept(*lost));
-    if args.tickets.is_some() && args.anchor.is_none() && !global.keeps_seen() {
-        // What is resolved later is searched from here on. What was seen before is not
-        // hidden by it.
+    if args.tickets.is_some() {
+        // What is resolved later is searched from here on.
         let tail = global.store(&client).tail(None).await;
         let tail = tail.map_err(|error| read_failure(&client, &ReadError::from(error)))?;
         if let Head::At(head) = tail.head {

@@ -52,11 +52,13 @@ pub(crate) async fn run(args: Args, global: &Global, console: &Console) -> Resul
     let (reading, read_from) = reading::open(global, &client, console).await?;
     let printed = match reading {
         Reading::Scripts(store) => {
-            let seeing = global.seeing_builder()?;
+            let seeing = global.reading_builder()?;
             export(&args, &store, seeing, &client, console).await?
         }
-        // What is seen here may be behind.
-        Reading::Plain(store) => export(&args, &store, global.builder(), &client, console).await?,
+        Reading::Plain(store) => {
+            let seeing = global.plain_builder(read_from)?;
+            export(&args, &store, seeing, &client, console).await?
+        }
     };
     if console.json() {
         let mut summary = serde_json::json!({ "records": printed });

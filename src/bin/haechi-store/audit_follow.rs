@@ -49,6 +49,10 @@ pub(crate) async fn run(args: Args, global: &Global, console: &Console) -> Resul
 async fn print_all(args: Args, global: &Global, console: &Console) -> Result<Exit, Failure> {
     let client = global.client()?;
     let store = global.store(&client);
+    if global.seen.is_some() {
+        let seen = global.comparing_builder()?.check_seen(&store).await;
+        seen.map_err(|error| read_failure(&client, &error))?;
+    }
     let clock = SystemClock::new();
     let mut follow = match args.from.and_then(Sequence::new) {
         Some(first) => Follow::from(&store, first),

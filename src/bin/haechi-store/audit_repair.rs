@@ -44,6 +44,11 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FROM..TO")]
     accept_loss: Option<LostRange>,
 
+    /// Do not miss what was lost before, if the list has a record that accepts just this loss;
+    /// both included, may be given several times
+    #[arg(long, value_name = "FROM..TO")]
+    accept: Vec<LostRange>,
+
     /// Do not ask
     #[arg(long)]
     yes: bool,
@@ -69,6 +74,7 @@ pub(crate) async fn run(args: Args, global: &Global, console: &Console) -> Resul
     let evidence = Evidence {
         anchors: read_anchors(&args.anchors)?,
         seen: global.seen_positions()?,
+        accepted: args.accept,
         accepted_loss: args.accept_loss,
     };
     let client = global.client()?;

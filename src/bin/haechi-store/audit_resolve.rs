@@ -1,6 +1,6 @@
 //! `audit resolve`: what became of an append whose outcome was unknown.
 
-use haechi_store_redis::Handle;
+use haechi_store_redis::{Handle, audit::store::AuditStore as _};
 use serde_json::json;
 
 use crate::{
@@ -44,8 +44,12 @@ pub(crate) async fn run(args: Args, global: &Global, console: &Console) -> Resul
         ))
     })?;
     let client = global.client()?;
-    let resolved = global
-        .builder()
+    let builder = global.comparing_builder()?;
+    let tail = global.store(&client).tail(handle.base.position()).await;
+    let is_empty = tail.is_ok_and(|tail| tail.head.is_empty()) && handle.base.is_empty();
+    args.if_open
+        .unless_empty(is_empty, &global.audit_prefix, &handle)?;
+    let resolved = builder
         .resolve_append(client.clone(), &handle, args.if_open.into())
         .await
         .map_err(|error| resolve_failure(&client, &handle, &error))?;

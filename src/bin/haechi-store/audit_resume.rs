@@ -4,14 +4,14 @@ use std::path::PathBuf;
 
 use haechi_store_redis::{
     AppendError, ReadError, ResumeError,
-    audit::read_anchor_file,
-    chain::{Anchors, EventHash, LostRange, Position},
+    chain::{EventHash, LostRange, Position},
     crypto::LocalKeys,
     redis::Endpoint,
 };
 use serde::Serialize;
 
 use crate::{
+    anchor_files::read_anchors,
     args::Global,
     connection::{place, read_failure},
     console::{self, Console},
@@ -64,14 +64,14 @@ fn hash(text: &str) -> Result<EventHash, &'static str> {
 pub(crate) async fn run(args: Args, global: &Global, console: &Console) -> Result<Exit, Failure> {
     let client = global.client()?;
     let mut builder = global.seeing_builder()?;
-    let mut anchors = Anchors::new();
-    for path in &args.anchors {
-        read_anchor_file(path, &mut anchors).map_err(|error| {
-            Failure::error(format!(
-                "the anchor file {} cannot be read: {error}; nothing was done",
-                path.display()
-            ))
-        })?;
+    let anchors = read_anchors(&args.anchors)?;
+    let last: Vec<_> = anchors.hashes(args.accept.last()).collect();
+    if let ([one, other, ..], None) = (&last[..], args.head_hash) {
+        return Err(Failure::negative(format!(
+            "the anchors attest several records of sequence {}, {one} and {other} among them; \
+             nothing was done: give the one that was lost as --head-hash",
+            args.accept.last()
+        )));
     }
     for seen in anchors.positions_up_to(args.accept.last()) {
         builder = builder.seen(seen);

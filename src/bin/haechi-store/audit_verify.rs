@@ -192,13 +192,12 @@ impl Verification {
         match reading {
             Reading::Scripts(store) => {
                 let key = &store.keys().chain;
-                let seeing = global.seeing_builder()?;
+                let seeing = global.reading_builder()?;
                 self.stored(&store, key, seeing, &client, console).await
             }
             Reading::Plain(store) => {
                 let key = &store.keys().chain;
-                // What is seen here may be behind.
-                let seeing = global.builder();
+                let seeing = global.plain_builder(read_from)?;
                 self.stored(&store, key, seeing, &client, console).await
             }
         }

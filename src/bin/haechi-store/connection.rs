@@ -1,7 +1,10 @@
 //! Connects to Redis by options and environment. No message contains a
 //! password.
 
-use std::path::PathBuf;
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 use haechi_store_redis::{
     Builder, Corrupt, ReadError, SeenFile,
@@ -11,7 +14,7 @@ use haechi_store_redis::{
 };
 use redis::{ClientTlsConfig, ErrorKind, RedisError, RedisResult, TlsCertificates};
 
-use crate::{args::Global, exit::Failure};
+use crate::{args::Global, exit::Failure, reading::ReadFrom};
 
 const DEFAULT_URL: &str = "redis://127.0.0.1:6379";
 
@@ -95,15 +98,52 @@ impl Global {
         })
     }
 
-    /// Whether there is a file of what this process has seen.
-    pub(crate) fn keeps_seen(&self) -> bool {
-        self.seen.is_some()
+    /// As [`seeing_builder`](Self::seeing_builder), for a command that only reads: while
+    /// another process has the file, what is read is compared with it, and not kept.
+    pub(crate) fn reading_builder(&self) -> Result<Builder, Failure> {
+        let Some(path) = &self.seen else {
+            return Ok(self.builder());
+        };
+        let opened = SeenFile::open(path).err();
+        match opened.map(|error| error.kind()) {
+            Some(io::ErrorKind::ResourceBusy) => self.comparing_builder(),
+            _ => self.seeing_builder(),
+        }
+    }
+
+    /// A builder with the options, which compares with what this process has seen, and
+    /// keeps nothing.
+    pub(crate) fn comparing_builder(&self) -> Result<Builder, Failure> {
+        let builder = self.builder();
+        Ok(match &self.seen {
+            Some(path) => {
+                let read = SeenFile::read(path);
+                builder.seen_file(read.map_err(|error| unusable(path, &error))?)
+            }
+            None => builder,
+        })
+    }
+
+    /// As [`comparing_builder`](Self::comparing_builder), for a chain that is read by
+    /// plain commands from there.
+    pub(crate) fn plain_builder(&self, read_from: ReadFrom) -> Result<Builder, Failure> {
+        match (read_from, &self.seen) {
+            // It may be behind.
+            (Some(_), Some(_)) => Err(Failure::error(
+                "--seen is not compared with what may be a replica of Redis, which may be behind: \
+                 read the primary, with permission to use INFO, or leave out --seen",
+            )),
+            _ => self.comparing_builder(),
+        }
     }
 
     /// What this process has seen of the chain.
     pub(crate) fn seen_positions(&self) -> Result<Vec<Position>, Failure> {
-        let file = self.seen_file()?;
-        Ok(file.map_or_else(Vec::new, |file| file.positions(&self.audit_prefix)))
+        let Some(path) = &self.seen else {
+            return Ok(Vec::new());
+        };
+        let file = SeenFile::read(path).map_err(|error| unusable(path, &error))?;
+        Ok(file.positions(&self.audit_prefix))
     }
 
     fn seen_file(&self) -> Result<Option<SeenFile>, Failure> {
@@ -112,13 +152,7 @@ impl Global {
         };
         // One that cannot be written would find no later rollback.
         let opened = SeenFile::open(path).and_then(|file| file.rewrite().map(|()| file));
-        opened.map(Some).map_err(|error| {
-            Failure::error(format!(
-                "the file {} of what this process has seen cannot be used: {error}; nothing was \
-                 done. Restore it, or move it away, if a rollback before now need not be found",
-                path.display()
-            ))
-        })
+        opened.map(Some).map_err(|error| unusable(path, &error))
     }
 
     /// The end of the chain, if it has what this process has seen of it.
@@ -127,7 +161,7 @@ impl Global {
         client: &Endpoint,
         store: &RedisAuditStore<Endpoint>,
     ) -> Result<Tail, Failure> {
-        let tail = self.seeing_builder()?.check_seen(store).await;
+        let tail = self.reading_builder()?.check_seen(store).await;
         tail.map_err(|error| read_failure(client, &error))
     }
 
@@ -135,6 +169,21 @@ impl Global {
     pub(crate) fn store(&self, client: &Endpoint) -> RedisAuditStore<Endpoint> {
         self.builder().audit_store(client.clone())
     }
+}
+
+fn unusable(path: &Path, error: &std::io::Error) -> Failure {
+    let next = match error.kind() {
+        io::ErrorKind::ResourceBusy => {
+            "Give each process a file of its own. To accept a loss (`audit resume`, `vault resume`), \
+             end that process first; or leave out --seen and give --head-hash: a running process \
+             goes on when it meets the record, and keeps its file itself"
+        }
+        _ => "Restore it, or move it away, if a rollback before now need not be found",
+    };
+    Failure::error(format!(
+        "the file {} of what this process has seen cannot be used: {error}; nothing was done. {next}",
+        path.display()
+    ))
 }
 
 fn variable(name: &str) -> Option<String> {

@@ -1,11 +1,14 @@
 //! `ready`: whether this Redis is suitable for the store.
 
-use haechi_store_redis::redis::Eviction;
+use haechi_store_redis::{
+    ReadError,
+    redis::{Endpoint, Eviction},
+};
 use serde::Serialize;
 
 use crate::{
     args::Global,
-    connection::place,
+    connection::{place, read_failure},
     console::{self, Console},
     exit::{Exit, Failure},
     vault_open,
@@ -16,7 +19,8 @@ use crate::{
 #[command(after_help = "\
 Prints {\"ok\":true}, or {\"ok\":false,\"reason\",\"detail\"} and exits 1. Reasons: redis_unreachable
 redis_not_writable wrong_type diverged cross_slot evicting, and for --durability
-insufficient_replicas fsync_unavailable. Neither chain nor vault is changed.
+insufficient_replicas fsync_unavailable, and with --seen rolled_back. Neither chain nor vault is
+changed, nor the file of --seen.
 
 Example, as a readiness probe:
   haechi-store ready --deadline 2")]
@@ -49,6 +53,21 @@ pub(crate) async fn run(args: Args, global: &Global, console: &Console) -> Resul
             }
         }
     }
+    let lost = match readiness.is_ready() {
+        true => lost(&args, global, &client).await?,
+        false => None,
+    };
+    if let Some(lost) = lost {
+        let answer = Answer {
+            ok: false,
+            reason: Some("rolled_back"),
+            detail: Some(lost.clone()),
+            also: Vec::new(),
+        };
+        console::unless_closed(console::answer(&answer))?;
+        console.error(&format!("Redis at {} is not ready: {lost}", place(&client)));
+        return Ok(Exit::Negative);
+    }
     let first = readiness.faults.first();
     let answer = Answer {
         ok: readiness.is_ready(),
@@ -78,4 +97,22 @@ pub(crate) async fn run(args: Args, global: &Global, console: &Console) -> Resul
         true => Exit::Success,
         false => Exit::Negative,
     })
+}
+
+/// What was seen of chain and vault, and is gone.
+async fn lost(args: &Args, global: &Global, client: &Endpoint) -> Result<Option<String>, Failure> {
+    if global.seen.is_none() {
+        return Ok(None);
+    }
+    let builder = global.comparing_builder()?;
+    let mut seen = builder.check_seen(&global.store(client)).await.map(drop);
+    if seen.is_ok() && args.vault {
+        let tokens = builder.token_store(vault_open::store(global, client));
+        seen = tokens.read_tokens(&[]).await.map(drop);
+    }
+    match seen {
+        Ok(()) => Ok(None),
+        Err(ReadError::Corrupt(corrupt)) => Ok(Some(corrupt.to_string())),
+        Err(error) => Err(read_failure(client, &error)),
+    }
 }

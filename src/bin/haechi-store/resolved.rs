@@ -3,6 +3,7 @@
 use std::{fmt::Display, io::Write};
 
 use haechi_store_redis::{
+    Corrupt,
     audit::{IfOpen, Resolution, ResolveError},
     redis::Endpoint,
 };
@@ -20,6 +21,29 @@ pub(crate) struct IfOpenArg {
     /// If it is still open, write what stops it, and tell then
     #[arg(long)]
     settle: bool,
+}
+
+impl IfOpenArg {
+    /// Refuses to begin a chain or vault by settling a write to it: nothing tells whether
+    /// the prefix is the one that the write was for.
+    pub(crate) fn unless_empty(
+        self,
+        is_empty: bool,
+        prefix: &str,
+        handle: &impl Display,
+    ) -> Result<(), Failure> {
+        match self.settle && is_empty {
+            true => Err(console::unknown(
+                handle.to_string(),
+                format!(
+                    "nothing was written: there is nothing under {prefix}, and settling would begin \
+                     it. Give the prefix that the write was for; if it is this one, write to it \
+                     first, and then ask again"
+                ),
+            )),
+            false => Ok(()),
+        }
+    }
 }
 
 impl From<IfOpenArg> for IfOpen {
@@ -70,6 +94,9 @@ pub(crate) fn resolve_failure(
     match error {
         ResolveError::Unavailable(_) => {
             Failure::error(format!("Redis at {}: {error}", place(client)))
+        }
+        ResolveError::Corrupt(Corrupt::RolledBack(_) | Corrupt::VaultRolledBack { .. }) => {
+            console::unknown(handle.to_string(), error)
         }
         ResolveError::Corrupt(_) => Failure::negative(error.to_string()),
         _ => console::unknown(handle.to_string(), error),

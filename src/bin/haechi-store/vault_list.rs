@@ -28,7 +28,12 @@ pub(crate) struct Args {
 
 pub(crate) async fn run(args: Args, global: &Global, console: &Console) -> Result<Exit, Failure> {
     let client = global.client()?;
-    let tokens = global.seeing_builder()?.token_store(store(global, &client));
+    let builder = global.comparing_builder()?;
+    let tokens = builder.token_store(store(global, &client));
+    if global.seen.is_some() {
+        let seen = tokens.read_tokens(&[]).await;
+        seen.map_err(|error| read_failure(&client, &error))?;
+    }
     let listing = tokens.export_metadata(args.token_type.as_ref()).await;
     let listing = listing.map_err(|error| read_failure(&client, &error))?;
     let mut out = console::stdout();

@@ -1,6 +1,9 @@
 //! `vault resolve`: what became of a mutation whose outcome was unknown.
 
-use haechi_store_redis::vault::{ReceiptHandle, Version};
+use haechi_store_redis::vault::{
+    ReceiptHandle, Version,
+    store::{Load, VaultStore as _},
+};
 use serde_json::json;
 
 use crate::{
@@ -8,6 +11,7 @@ use crate::{
     console::Console,
     exit::{Exit, Failure},
     resolved::{IfOpenArg, resolve_failure, tell},
+    vault_open::store,
 };
 
 /// Tell what became of a mutation whose outcome was unknown
@@ -41,8 +45,14 @@ pub(crate) async fn run(args: Args, global: &Global, console: &Console) -> Resul
         .parse()
         .map_err(|error| Failure::error(format!("{error}; give what was printed as \"handle\"")))?;
     let client = global.client()?;
-    let resolved = global
-        .builder()
+    let builder = global.comparing_builder()?;
+    let seen = &handle.observed;
+    let loaded = store(global, &client).load(Load::Some(&[]), seen).await;
+    let is_empty =
+        loaded.is_ok_and(|loaded| loaded.newest.is_none() && loaded.version == Version::default());
+    args.if_open
+        .unless_empty(is_empty, &global.vault_prefix, &handle)?;
+    let resolved = builder
         .resolve_mutation(client.clone(), &handle, args.if_open.into())
         .await
         .map_err(|error| resolve_failure(&client, &handle, &error))?

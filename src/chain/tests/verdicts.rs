@@ -354,6 +354,26 @@ fn anchors_of_an_accepted_loss_are_excused() {
         told("3..6", beyond, &records).0,
         "tail truncation: chain has 4 records but anchor attests sequence 9"
     );
+    // One loss explains one other record of a sequence; the last one by its hash.
+    let second = Some((4, hash(&lost[0])));
+    assert_eq!(
+        told("3..6", second, &records).0,
+        "anchor conflict at sequence 4"
+    );
+    let second = Some((5, hash(&lost[0])));
+    assert_eq!(
+        told("3..6", second, &records).0,
+        "anchor conflict at sequence 5"
+    );
+    let rewritten = anchors([(6, hash(&lost[0]))]);
+    let verifier = Verifier::new()
+        .with_anchors(rewritten)
+        .accepting([loss.range]);
+    let fault = run(verifier, &lines(&records)).1.fault.unwrap();
+    assert_eq!(
+        fault.reason.to_string(),
+        "tail truncation: chain has 4 records but anchor attests sequence 6"
+    );
     let standing = Some((1, hash(&lost[5])));
     assert_eq!(
         told("3..6", standing, &records).0,

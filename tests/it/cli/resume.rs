@@ -29,7 +29,7 @@ fn a_rolled_back_chain_is_resumed() {
         ran
     };
     let refused = says(append(&["--seen", &seen]), "rolled back");
-    let next = "haechi-store audit resume --accept FIRST..4 --head-hash ";
+    let next = "haechi-store audit resume --accept 1..4 --head-hash ";
     assert!(refused.stderr.contains(next), "{refused:?}");
     says(append(anchored), "rolled back");
     for command in ["head", "export", "verify"] {
@@ -49,6 +49,8 @@ fn a_rolled_back_chain_is_resumed() {
     );
 
     append(&["--seen", &seen]).exits(0);
+    let again = resume(&["--accept", "1..4", "--seen", &seen, "--anchors", &anchors]);
+    says(again, "has gone on from the loss of 1..4 already");
     // It has no file of its own, so the loss is accepted for it, too.
     says(append(anchored), "rolled back");
     append(&[anchored, &["--accept", "1..4"]].concat()).exits(0);
@@ -124,4 +126,139 @@ fn what_was_seen_is_neither_hidden_nor_lost() {
     let resume = ["audit", "resume", "--accept", "5..9", "--head-hash", &hash];
     let taken = on(&server, &resume, b"").exits(1);
     assert!(taken.stderr.contains("--accept 3..9"), "{taken:?}");
+}
+
+/// Would catch a command that ignores --seen: one that reads what is gone as if nothing
+/// were, or settles a write by beginning another chain or vault; and one that only reads and
+/// writes the file.
+#[test]
+fn every_command_compares_with_what_was_seen() {
+    let server = crate::support::server();
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
+    let (seen, keys, tickets) = (path("seen"), path("keys"), path("tickets"));
+    let on = |args: &[&str], input: &[u8]| on(&server, args, input);
+    on(&["keys", "init", "--key-file", &keys], b"").exits(0);
+    let handle = || {
+        let lines = std::fs::read_to_string(&tickets).unwrap();
+        let ticket: serde_json::Value =
+            serde_json::from_str(lines.lines().last().unwrap()).unwrap();
+        ticket["handle"].as_str().unwrap().to_owned()
+    };
+    let append = ["audit", "append", "--seen", &seen, "--tickets", &tickets];
+    on(&append, b"{}\n").exits(0);
+    let appended = handle();
+    let tokenize = ["vault", "tokenize", "--type", "email", "--key-file", &keys];
+    let tokenize = [&tokenize[..], &["--seen", &seen, "--tickets", &tickets]].concat();
+    on(&tokenize, b"a@example.com\n").exits(0);
+    let tokenized = handle();
+    let before = std::fs::read(&seen).unwrap();
+    let all: [(&[&str], i32); 8] = [
+        (&["ready", "--vault"], 1),
+        (&["audit", "follow"], 1),
+        (&["audit", "verify"], 1),
+        (&["audit", "export"], 1),
+        (&["vault", "list"], 1),
+        (&["audit", "resolve", &appended], 3),
+        (&["audit", "resolve", &appended, "--settle"], 3),
+        (&["vault", "resolve", &tokenized, "--settle"], 3),
+    ];
+    on(&["ready", "--vault", "--seen", &seen], b"").exits(0);
+    on(&["vault", "list", "--seen", &seen], b"").exits(0);
+    let resolve = ["audit", "resolve", &appended, "--seen", &seen];
+    assert_eq!(on(&resolve, b"").exits(0).stdout, "applied at 1\n");
+    // Another prefix, of which nothing tells.
+    let other = ["--audit-prefix", "b:", "--vault-prefix", "c:"];
+    for resolve in &all[6..] {
+        let empty = on(&[resolve.0, &other].concat(), b"").exits(3);
+        assert!(empty.stderr.contains("nothing under"), "{empty:?}");
+    }
+    tell(&server, &["FLUSHALL"]);
+    for (args, code) in all {
+        let ran = on(&[args, &["--seen", &seen]].concat(), b"").exits(code);
+        let says = |what| ran.stderr.contains(what) || ran.stdout.contains(what);
+        assert!(says("rolled back") || says("nothing under"), "{ran:?}");
+    }
+    let written = ["EXISTS", "haechi:audit:chain", "haechi:tv:receipts"];
+    assert_eq!(tell(&server, &written), redis::Value::Int(0));
+    assert_eq!(std::fs::read(&seen).unwrap(), before);
+}
+
+/// Would catch two processes that write one file, a reader that is refused meanwhile, and
+/// one that writes.
+#[test]
+fn a_file_in_use_is_compared_and_not_written() {
+    let server = super::with_chain(2);
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("seen");
+    let seen = path.to_str().unwrap();
+    on(&server, &["audit", "head", "--seen", seen], b"").exits(0);
+    let before = std::fs::read(&path).unwrap();
+    on(&server, &["audit", "append"], b"{}\n").exits(0);
+    let running = haechi_store_redis::SeenFile::open(&path).unwrap();
+    for command in ["head", "verify", "export"] {
+        on(&server, &["audit", command, "--seen", seen], b"").exits(0);
+    }
+    let resume = ["audit", "resume", "--accept", "1..2", "--seen", seen];
+    for args in [&["audit", "append", "--seen", seen][..], &resume] {
+        let busy = on(&server, args, b"{}\n").exits(2);
+        assert!(busy.stderr.contains("keeps it locked"), "{busy:?}");
+    }
+    tell(&server, &["FLUSHALL"]);
+    for command in ["head", "verify", "export"] {
+        on(&server, &["audit", command, "--seen", seen], b"").exits(1);
+    }
+    assert_eq!(std::fs::read(&path).unwrap(), before);
+    drop(running);
+    let busy = on(&server, &["audit", "append", "--seen", seen], b"{}\n").exits(1);
+    assert!(busy.stderr.contains("rolled back"), "{busy:?}");
+}
+
+/// Would catch a repair that takes what was lost, and accepted, before for lost now; one that
+/// needs no record of that; and a resume that picks one of two conflicting anchors.
+#[test]
+fn what_was_accepted_before_is_not_missed() {
+    let server = super::with_chain(2);
+    let directory = tempfile::tempdir().unwrap();
+    let anchors = directory.path().join("anchors.jsonl");
+    let anchors = anchors.to_str().unwrap();
+    let append = |accept: &[&str]| {
+        let args = ["audit", "append", "--anchor", anchors];
+        on(&server, &[&args, accept].concat(), b"{}\n{}\n{}\n{}\n").exits(0)
+    };
+    append(&[]);
+    tell(&server, &["FLUSHALL"]);
+    on(&server, &["audit", "append"], b"{}\n{}\n").exits(0);
+    let accept = ["--accept", "1..6"];
+    let resume = ["audit", "resume", "--anchors", anchors];
+    let resume = |accept: &[&str]| on(&server, &[&resume, accept].concat(), b"");
+    resume(&accept).exits(0);
+    append(&accept);
+    // The anchors of 4 to 6 are in conflict now.
+    let ambiguous = resume(&["--accept", "4..6"]).exits(1);
+    assert!(ambiguous.stderr.contains("--head-hash"), "{ambiguous:?}");
+    let verify = |accept: &[&str]| {
+        let args = ["audit", "verify", "--anchors", anchors];
+        on(&server, &[&args, accept].concat(), b"")
+    };
+    verify(&accept).exits(0);
+    verify(&[]).exits(1);
+    tell(&server, &["DEL", "haechi:audit:head"]);
+    let repair = |accept: &[&str]| {
+        let args = ["audit", "repair", "--yes", "--anchors", anchors];
+        on(&server, &[&args, accept].concat(), b"")
+    };
+    for missed in [&[][..], &["--accept", "1..5"], &["--accept-loss", "1..6"]] {
+        repair(missed).exits(1);
+    }
+    let repaired = repair(&accept).exits(0).answer();
+    assert_eq!(
+        (&repaired["repaired"], &repaired["lost"]),
+        (&json!(true), &json!(null))
+    );
+    verify(&accept).exits(0);
+    // What has been lost since is missed.
+    on(&server, &["audit", "append"], b"{}\n").exits(0);
+    tell(&server, &["RPOP", "haechi:audit:chain"]);
+    repair(&accept).exits(1);
 }

@@ -197,3 +197,17 @@ fn anchor_files_that_contradict_each_other_are_a_conflict() {
     let answer = on(&server, &args, b"").exits(0).answer();
     assert_eq!(answer["anchored"]["count"], 3, "a duplicate counts once");
 }
+
+/// Would catch a verification that waits for ever for the other end of a FIFO.
+#[test]
+fn anchors_in_a_fifo_are_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let fifo = directory.path().join("fifo");
+    let made = std::process::Command::new("mkfifo").arg(&fifo).status();
+    assert!(made.unwrap().success());
+    let mut limited = std::process::Command::new("timeout");
+    limited.args(["20", env!("CARGO_BIN_EXE_haechi-store"), "audit", "verify"]);
+    limited.args(["--file", "-", "--anchors"]).arg(&fifo);
+    let ran = super::run(limited, b"").exits(2);
+    assert!(ran.stderr.contains("not a regular file"), "{ran:?}");
+}
