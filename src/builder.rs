@@ -311,6 +311,8 @@ impl<C: Clock, E: Entropy> Builder<C, E> {
     /// process that met a second rollback of the same sequences just before may take
     /// the first one's record for it.
     ///
+    /// Refused, as [`open_audit`](Self::open_audit) is, on a Redis that is unsuitable.
+    ///
     /// # Errors
     ///
     /// [`ResumeError`]. After an unknown outcome this can be called again.
@@ -328,8 +330,8 @@ impl<C: Clock, E: Entropy> Builder<C, E> {
         sources.for_each(|other| seen.merge(&other));
         self.parts.audit.seen = Checkpoints::default();
         self.parts.seen_file = None;
-        let (store, clock) = (self.audit_store(connect), self.clock.clone());
-        let keys = keys.map(SharedKeys);
+        let store = self.checked_audit(&self.audit_store(connect));
+        let (keys, clock) = (keys.map(SharedKeys), self.clock.clone());
         let deadline = self.parts.audit.deadline;
         let sink = self.checked_sink(&store);
         let accepted = resume::accept(&store, &sink, &clock, &seen, lost, keys.as_ref()).await;
@@ -387,9 +389,25 @@ impl<C: Clock, E: Entropy> Builder<C, E> {
         self.audit_sink(store)
     }
 
-    /// The same chain over the same connection, and over those that follow it if they are
-    /// suitable.
-    fn checked_audit<N: Connect>(
+    /// `store`, with the connection that it has open, and with later ones only if their
+    /// Redis is suitable, as with [`open_audit`](Self::open_audit): for those who wrap a
+    /// store before they give it to [`audit_sink`](Self::audit_sink). Sends nothing.
+    ///
+    /// ```no_run
+    /// use haechi_store_redis::{Builder, redis::Endpoint};
+    ///
+    /// async fn start() -> Result<(), Box<dyn std::error::Error>> {
+    ///     let endpoint: Endpoint = "redis://127.0.0.1:6379".parse()?;
+    ///     let builder = Builder::new();
+    ///     let store = builder.audit_store(endpoint);
+    ///     store.ready().await.require(&[])?;
+    ///     // Here with a wrapper of your own around it.
+    ///     let store = builder.checked_audit(&store);
+    ///     let sink = builder.audit_sink(store);
+    ///     Ok(())
+    /// }
+    /// ```
+    pub fn checked_audit<N: Connect>(
         &self,
         store: &RedisAuditStore<N, C, E>,
     ) -> RedisAuditStore<N, C, E> {
@@ -397,8 +415,9 @@ impl<C: Clock, E: Entropy> Builder<C, E> {
         RedisAuditStore::over(link, config, self.clock.clone(), self.entropy.clone())
     }
 
-    /// The same, of the vault.
-    fn checked_vault<N: Connect>(
+    /// As [`checked_audit`](Self::checked_audit), for
+    /// [`token_vault`](Self::token_vault) and [`token_store`](Self::token_store).
+    pub fn checked_vault<N: Connect>(
         &self,
         store: &RedisVaultStore<N, C, E>,
     ) -> RedisVaultStore<N, C, E> {

@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use super::{
     read::Pages,
+    sink::{AnchorStatus, Appended},
     store::{ChainState, RepairReply, RepairStore, VerifiedList},
 };
 use crate::{
@@ -19,6 +20,7 @@ use crate::{
         REPAIRED, Reason, Record, Sequence, StoredRecord, Verifier, explain,
     },
     clock::{Clock, iso8601},
+    durability::{Durability, DurabilityStatus, confirmed},
     entropy::{Entropy, Jitter},
     error::{AttemptError, Cause, Handle, NotApplied, ReadError, from_cause},
 };
@@ -236,9 +238,10 @@ impl Repair {
         self.lost
     }
 
-    /// Appends the record of the repair, makes it the head, and returns its position. Sends the same
-    /// record again after a lost reply, for at most `deadline`. Dropping the
-    /// future leaves the outcome open; another examination finds it out.
+    /// Appends the record of the repair, makes it the head, and returns its position and
+    /// whether it is as durable as asked. Sends the same record again after a lost reply, for
+    /// at most `deadline`; then it may be confirmed for as long again. Dropping the future
+    /// leaves the outcome open; another examination finds it out.
     ///
     /// # Errors
     ///
@@ -249,7 +252,7 @@ impl Repair {
         clock: &impl Clock,
         entropy: &impl Entropy,
         deadline: Duration,
-    ) -> Result<Position, RepairError> {
+    ) -> Result<Appended, RepairError> {
         let (record, handle) = self.record(clock, entropy)?;
         let verified = VerifiedList {
             state: &self.state,
@@ -261,7 +264,21 @@ impl Repair {
         let mut open = false;
         loop {
             let (cause, permanent) = match store.repair(&verified, &record).await {
-                Ok(RepairReply::Repaired) => return Ok(record.position()),
+                Ok(RepairReply::Repaired) => {
+                    let position = record.position();
+                    let confirming = confirmed(clock, entropy, deadline, 1, || async {
+                        Ok(vec![store.confirm(position).await?])
+                    });
+                    let durability = match store.durability() {
+                        Durability::Memory => None,
+                        Durability::Fsync | Durability::Replicas(_) => confirming.await.pop(),
+                    };
+                    return Ok(Appended {
+                        position,
+                        durability: durability.unwrap_or(DurabilityStatus::AsAsked),
+                        anchor: AnchorStatus::NotDue,
+                    });
+                }
                 // It tells that no copy was applied; and none can be, since the
                 // list only grows.
                 Ok(RepairReply::Changed) => return Err(RepairError::Changed),

@@ -12,6 +12,7 @@ use super::{
 use crate::{
     chain::{Event, Head, Position, StoredRecord},
     clock::{Clock, iso8601, within},
+    durability::{Durability, DurabilityStatus},
     entropy::{Entropy, Jitter},
     error::{AttemptError, Cause, Corrupt, Handle, ReadError},
 };
@@ -150,6 +151,7 @@ fn describe(met: Head) -> String {
 /// With [`IfOpen::Settle`], a record `{"operation":"audit:fence"}` is appended where an append
 /// is open, which no copy that was sent survives: the answer is *applied* or *not applied*.
 /// For a ticket it is final only if its process has ended, or does not append the event any more.
+/// It is told once the chain's end is as durable as asked.
 ///
 /// Takes at most `deadline`. Dropping the future leaves at most the fence's record behind.
 ///
@@ -238,6 +240,9 @@ impl<S: AuditStore> Resolver<'_, S> {
         let is_past = tail.head.len() > last_base.len();
         match fence {
             _ if is_past && (fence.is_some() || self.handle.position.is_some()) => {
+                if let (Some(_), Head::At(met)) = (fence, tail.head) {
+                    self.confirm(met).await?;
+                }
                 Ok(Step::Resolved(Resolution::NotApplied))
             }
             None => Ok(Step::Resolved(Resolution::Open)),
@@ -246,6 +251,17 @@ impl<S: AuditStore> Resolver<'_, S> {
                 fence.append(self.store, tail.head).await?;
                 Ok(Step::Again)
             }
+        }
+    }
+
+    /// What was settled stays so only as long as the record that settled it.
+    async fn confirm(&self, met: Position) -> Result<(), Failed> {
+        if self.store.durability() == Durability::Memory {
+            return Ok(());
+        }
+        match self.store.confirm(met).await? {
+            DurabilityStatus::AsAsked => Ok(()),
+            DurabilityStatus::NotYet(why) => Err(Failed::Temporarily(Cause::new(why))),
         }
     }
 

@@ -5,8 +5,14 @@ use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
 use futures_util::future::{join_all, poll_immediate};
 use haechi_store_redis::{
-    AppendError, Builder, Durability, DurabilityStatus, NotApplied,
-    audit::{AnchorStatus, AuditSink, FileAnchors, store::AuditStore},
+    AppendError, Builder, Durability, DurabilityStatus, Handle, NotApplied,
+    audit::{
+        AnchorStatus, AuditSink, Evidence, Examination, FileAnchors, IfOpen, Repair, Resolution,
+        store::AuditStore,
+    },
+    chain::{AppendId, Head},
+    clock::SystemClock,
+    entropy::SystemEntropy,
     redis::{NotReady, Timeouts},
     vault::{Stored, TokenId, TokenStore, View, store::VaultStore},
 };
@@ -91,6 +97,42 @@ async fn a_write_that_no_replica_has_is_applied_and_says_so() {
     let appended = sink.record(event("replicated again")).await.unwrap();
     assert_eq!(appended.durability, DurabilityStatus::AsAsked);
     assert_eq!(set(&tokens, 3).await, DurabilityStatus::AsAsked);
+}
+
+/// Would catch "not applied" that rests on a write which a failover loses, and a repair that
+/// does not say that it could be lost.
+#[tokio::test]
+async fn settling_and_repairing_wait_for_the_replica_too() {
+    let primary = server();
+    let replica = replica(&primary).await;
+    let builder = || replicas_1(SHORT).deadline(4 * SHORT);
+    replica.stop().unwrap();
+    let ticket = Handle {
+        append_id: AppendId::from_bytes([7; 16]),
+        base: Head::Empty,
+        position: None,
+    };
+    let settle = async || {
+        let (builder, redis) = (builder(), client(&primary));
+        builder.resolve_append(redis, &ticket, IfOpen::Settle).await
+    };
+    let why = settle().await.unwrap_err().to_string();
+    assert!(why.contains("0 of 1 replicas had it"), "{why}");
+    let mut commands = raw(&primary).await;
+    run(&mut commands, "DEL haechi:audit:head").await;
+    let chain = builder().audit_store(client(&primary));
+    let examined = Repair::examine(&chain, &Evidence::default()).await;
+    let Ok(Examination::Diverged(repair)) = examined else {
+        panic!("{examined:?}");
+    };
+    let clock = SystemClock::new();
+    let repaired = repair.carry_out(&chain, &clock, &SystemEntropy, SHORT);
+    let repaired = repaired.await.unwrap();
+    assert!(!repaired.durability.is_as_asked(), "{repaired:?}");
+    assert_eq!(repaired.position.sequence.get(), 2);
+
+    replica.resume().unwrap();
+    assert_eq!(settle().await.unwrap(), Resolution::NotApplied);
 }
 
 /// Would catch WAIT on the connection of appends and reads: all of them would wait

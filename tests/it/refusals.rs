@@ -69,7 +69,7 @@ async fn the_permissions_in_the_readme_are_enough_to_repair() {
     };
     let (clock, deadline) = (SystemClock::new(), Duration::from_secs(60));
     let done = repair.carry_out(&limited, &clock, &SystemEntropy, deadline);
-    assert_eq!(done.await.unwrap().sequence.get(), 2);
+    assert_eq!(done.await.unwrap().position.sequence.get(), 2);
     assert_eq!(verified(&store(&server)).await.len(), 2);
 }
 

@@ -51,9 +51,10 @@ async fn diverged(server: &RedisServer, evidence: &Evidence) -> Repair {
 
 async fn carry_out(repair: &Repair, store: &impl RepairStore) -> Result<Position, RepairError> {
     let (clock, deadline) = (SystemClock::new(), Duration::from_secs(60));
-    repair
+    let repaired = repair
         .carry_out(store, &clock, &SystemEntropy, deadline)
-        .await
+        .await;
+    repaired.map(|repaired| repaired.position)
 }
 
 /// The text of the three keys.

@@ -185,7 +185,7 @@ impl Operator<'_> {
                     let entropy = KnownEntropy { recorder, op };
                     let carried_out =
                         repair.carry_out(&store, self.nemesis.clock, &entropy, DEADLINE);
-                    return carried_out.await.map(Some);
+                    return carried_out.await.map(|repaired| Some(repaired.position));
                 }
                 Err(RepairError::Loss { lost, .. }) if evidence.accepted_loss.is_none() => {
                     evidence.accepted_loss = Some(lost.range);

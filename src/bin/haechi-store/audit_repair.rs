@@ -6,7 +6,7 @@ use std::{
 };
 
 use haechi_store_redis::{
-    audit::{Evidence, Examination, Repair, RepairError},
+    audit::{Appended, Evidence, Examination, Repair, RepairError},
     chain::{Head, Loss, LostRange},
     clock::SystemClock,
     entropy::SystemEntropy,
@@ -78,7 +78,7 @@ pub(crate) async fn run(args: Args, global: &Global, console: &Console) -> Resul
         accepted_loss: args.accept_loss,
     };
     let client = global.client()?;
-    let store = global.store(&client);
+    let store = global.builder().checked_audit(&global.store(&client));
     let failure = |error: RepairError| match &error {
         RepairError::Read(error) => read_failure(&client, error),
         RepairError::Unknown { handle, .. } => console::unknown(handle.to_string(), &error),
@@ -93,10 +93,11 @@ pub(crate) async fn run(args: Args, global: &Global, console: &Console) -> Resul
     }
     let (clock, entropy) = (SystemClock::new(), SystemEntropy);
     let done = repair.carry_out(&store, &clock, &entropy, global.deadline);
-    let position = match done.await {
-        Ok(position) => position,
-        Err(error) => return Err(failure(error)),
-    };
+    let Appended {
+        position,
+        durability,
+        ..
+    } = done.await.map_err(failure)?;
     let answer = Answer {
         repaired: true,
         sequence: Some(position.sequence.get()),
@@ -110,6 +111,7 @@ pub(crate) async fn run(args: Args, global: &Global, console: &Console) -> Resul
         "repaired: sequence {} says so in the chain, and is its head",
         position.sequence
     ));
+    console.warn_unless_durable(&durability);
     Ok(Exit::Success)
 }
 

@@ -101,6 +101,7 @@ pub(crate) async fn run(args: Args, global: &Global, console: &Console) -> Resul
         event_hash: appended.position.event_hash.to_text(),
         lost: args.accept.to_string(),
     })?;
+    console.warn_unless_durable(&appended.durability);
     Ok(Exit::Success)
 }
 

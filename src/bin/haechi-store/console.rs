@@ -6,7 +6,10 @@ use std::{
 };
 
 use clap::error::ErrorKind;
-use haechi_store_redis::clock::{Clock, SystemClock};
+use haechi_store_redis::{
+    DurabilityStatus,
+    clock::{Clock, SystemClock},
+};
 use serde::Serialize;
 
 use crate::exit::{Exit, Failure};
@@ -44,6 +47,13 @@ impl Console {
     /// Prints a warning.
     pub(crate) fn warn(&self, message: &str) {
         self.say("warning:", "33", message);
+    }
+
+    /// Warns of a write that is applied and not as durable as asked.
+    pub(crate) fn warn_unless_durable(&self, status: &DurabilityStatus) {
+        if let DurabilityStatus::NotYet(why) = status {
+            self.warn(&format!("applied, and not yet as durable as asked: {why}"));
+        }
     }
 
     /// Prints text on stderr.

@@ -146,6 +146,24 @@ fn evicting_policy() {
     on(&server, &["audit", "append"], events(3).as_bytes()).exits(1);
     assert_eq!(length(&server), redis::Value::Int(0));
     on(&server, &["audit", "head"], b"").exits(0);
+    // A chain that was begun before, and has lost its last record and its head.
+    let policy = |policy| tell(&server, &["CONFIG", "SET", "maxmemory-policy", policy]);
+    policy("noeviction");
+    let appended = on(&server, &["audit", "append"], events(2).as_bytes()).exits(0);
+    let hash = appended.json()[1]["eventHash"].as_str().unwrap().to_owned();
+    tell(&server, &["DEL", "haechi:audit:head"]);
+    policy("allkeys-lru");
+    let repair = ["audit", "repair", "--yes"];
+    let resume = ["audit", "resume", "--accept", "1..2", "--head-hash", &hash];
+    let refused = on(&server, &repair, b"").exits(2);
+    assert!(refused.stderr.contains("allkeys-lru"), "{}", refused.stderr);
+    assert_eq!(length(&server), redis::Value::Int(2));
+    tell(&server, &["FLUSHALL"]);
+    let refused = on(&server, &resume, b"").exits(2);
+    assert!(refused.stderr.contains("allkeys-lru"), "{}", refused.stderr);
+    assert_eq!(length(&server), redis::Value::Int(0));
+    policy("noeviction");
+    on(&server, &resume, b"").exits(0);
 }
 
 /// Would catch a probe of the vault that looks only at the chain, and one of the
