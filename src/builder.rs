@@ -23,6 +23,7 @@ use crate::{
     resume::{self, ResumeError, SharedKeys},
     seen::{SeenEntry, SeenFile},
     sync::Arc,
+    telemetry::Telemetry,
     vault::{
         ReceiptHandle, Spawn, TokenStore, TokenVault, VaultConfig, VaultPolicy, Version,
         resolve as resolve_mutation, store::VaultStore,
@@ -442,6 +443,7 @@ impl<C: Clock, E: Entropy> Builder<C, E> {
     /// runtime, which then runs the append loop.
     pub fn audit_sink<S: AuditStore>(mut self, store: S) -> AuditSink<C, E> {
         self.parts.audit.kept = self.kept_chain();
+        self.parts.audit.telemetry = Telemetry::of(&self.parts.audit_prefix.to_string());
         let Parts {
             audit,
             anchors,
@@ -477,6 +479,7 @@ impl<C: Clock, E: Entropy> Builder<C, E> {
         let mut config = self.parts.vault.clone();
         let file = self.parts.seen_file.as_ref();
         config.kept = file.map(|file| file.entry(self.parts.vault_prefix.to_string()));
+        config.telemetry = Telemetry::of(&self.parts.vault_prefix.to_string());
         TokenStore::new(store, clock, entropy, config)
     }
 

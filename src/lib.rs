@@ -53,7 +53,10 @@
 //!   [ready](redis::RedisAuditStore::ready) for them, and the client crate,
 //!   re-exported as [`redis::client`].
 //! - [`clock`] and [`entropy`]: the two inputs that a simulation replaces.
-//! - `test_util`, with the feature of that name: stores with hooks, for tests.
+//!
+//! Features: `tls`; `tracing` and `metrics`, which tell of appends, batches, mutations and
+//! dials, and never of their contents; `cli`, the program; and `test-util`: the module
+//! `test_util`, stores with hooks, for tests.
 #![forbid(unsafe_code)]
 
 pub mod audit;
@@ -71,6 +74,7 @@ pub mod redis;
 mod resume;
 mod seen;
 mod sync;
+mod telemetry;
 #[cfg(any(test, feature = "test-util"))]
 pub mod test_util;
 pub mod vault;
@@ -86,3 +90,5 @@ pub use health::Health;
 pub use redis::OpenError;
 pub use resume::ResumeError;
 pub use seen::SeenFile;
+#[cfg(feature = "metrics")]
+pub use telemetry::{METRICS, Metric, MetricKind, describe_metrics};

@@ -20,6 +20,7 @@ use crate::{
     clock::{Clock, iso8601},
     durability::{Confirming, Durability, DurabilityStatus},
     error::ReadError,
+    telemetry::Telemetry,
 };
 
 /// Batches whose anchors may wait; those of further ones are missing until the
@@ -64,12 +65,14 @@ pub(super) struct AnchorWriter {
     behind: Option<Head>,
     /// The first of them, if the sink refused it.
     refused: Option<Anchor>,
+    telemetry: Telemetry,
     pub(super) run_blocking: RunBlocking,
 }
 
 pub(super) fn anchoring(
     sink: Box<dyn AnchorSink>,
     every: NonZeroU64,
+    telemetry: Telemetry,
 ) -> (AnchorQueue, AnchorWriter) {
     let (sender, receiver) = mpsc::channel(WAITING);
     let last = sink.last();
@@ -86,6 +89,7 @@ pub(super) fn anchoring(
         last,
         behind: last.map(Head::At),
         refused: None,
+        telemetry,
         run_blocking: Arc::new(on_thread),
     };
     (queue, writer)
@@ -158,8 +162,8 @@ impl AnchorWriter {
     /// Writes what is missing, then what is passed on, until the queue's other
     /// end is dropped. Counts in `stats`.
     pub(super) async fn run(mut self, store: &impl AuditStore, clock: &impl Clock, stats: &Queue) {
-        if self.catch_up(store, clock, stats).await.is_err() {
-            stats.count(|stats| stats.anchor_failures += 1);
+        if let Err(why) = self.catch_up(store, clock, stats).await {
+            self.failed(stats, &why);
         }
         while let Some(batch) = self.batches.recv().await {
             if batch.begins_anew {
@@ -192,9 +196,9 @@ impl AnchorWriter {
                 }
                 Err(why) => Err(why),
             };
-            if written.is_err() {
+            if let Err(why) = &written {
                 self.behind.get_or_insert(batch.base);
-                stats.count(|stats| stats.anchor_failures += 1);
+                self.failed(stats, why);
             }
             let is_new = |anchor: &Anchor| had.is_none_or(|had| had.sequence < anchor.sequence);
             tell(batch.due, |anchor| match &written {
@@ -204,6 +208,11 @@ impl AnchorWriter {
                 _ => AnchorStatus::Written,
             });
         }
+    }
+
+    fn failed(&self, stats: &Queue, why: &str) {
+        stats.count(|stats| stats.anchor_failures += 1);
+        self.telemetry.anchors_missing(why);
     }
 
     fn has(&self, sequence: Sequence) -> bool {
@@ -291,7 +300,10 @@ impl AnchorWriter {
         }
         self.behind = None;
         if !is_linked {
-            stats.count(|stats| stats.anchor_failures += 1);
+            self.failed(
+                stats,
+                "earlier records do not link to the last anchor, or were trimmed",
+            );
         }
         Ok(())
     }
@@ -317,6 +329,7 @@ impl AnchorWriter {
         stats.count(|stats| stats.anchored += written as u64);
         self.refused = anchors.drain(written..).next();
         if let Some(last) = anchors.last() {
+            self.telemetry.anchored(last.sequence.get());
             self.last = Some(last.position());
         }
         ended.map_err(|error| error.to_string())

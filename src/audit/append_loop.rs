@@ -30,6 +30,7 @@ use crate::{
     error::{AppendError, AttemptError, Cause, Corrupt, Handle, NotApplied, RolledBack},
     seen::SeenEntry,
     sync::Arc,
+    telemetry::{BatchApplied, Telemetry},
 };
 
 /// Drives one [`AuditSink`](super::AuditSink): run it as a task of its own.
@@ -59,6 +60,7 @@ pub struct AppendLoop<S, C, E> {
     pub(super) accepted: AcceptedLosses,
     /// Where what this process has seen is kept.
     pub(super) kept: Option<SeenEntry>,
+    pub(super) telemetry: Telemetry,
 }
 
 /// What is known of the chain from one source.
@@ -180,7 +182,8 @@ impl<S: AuditStore, C: Clock, E: Entropy> AppendLoop<S, C, E> {
     async fn append_all(&mut self) {
         while self.queue.0.work().await {
             let lease = self.store.lease().await;
-            self.append_some().await;
+            let batch = self.telemetry.batch();
+            batch.around(self.append_some()).await;
             self.store.release(lease).await;
         }
     }
@@ -191,7 +194,9 @@ impl<S: AuditStore, C: Clock, E: Entropy> AppendLoop<S, C, E> {
         let mut conflicts = Jitter::new(CONFLICT_WAIT.0, CONFLICT_WAIT.1);
         let mut failures = Jitter::new(FAILURE_WAIT.0, FAILURE_WAIT.1);
         let mut attempts = 0_u64;
+        let began = self.clock.now();
         loop {
+            self.telemetry.queue(|| queue.depth());
             let found = self.find_head().await;
             queue.set_refusal(None);
             let outcome = match found {
@@ -210,6 +215,7 @@ impl<S: AuditStore, C: Clock, E: Entropy> AppendLoop<S, C, E> {
                         return;
                     }
                     attempts += 1;
+                    self.telemetry.queue(|| queue.depth());
                     let outcome = self.attempt(head, &records).await;
                     self.note(&outcome);
                     if let BatchOutcome::Applied = outcome {
@@ -219,7 +225,13 @@ impl<S: AuditStore, C: Clock, E: Entropy> AppendLoop<S, C, E> {
                             stats.appended += records.len() as u64;
                             stats.most_attempts = stats.most_attempts.max(attempts);
                         });
+                        self.telemetry.batch_applied(BatchApplied {
+                            records: records.len(),
+                            attempts,
+                            took: self.clock.now().saturating_sub(began),
+                        });
                         self.acknowledge(head, &records);
+                        self.telemetry.queue(|| queue.depth());
                         return;
                     }
                     outcome
@@ -230,6 +242,7 @@ impl<S: AuditStore, C: Clock, E: Entropy> AppendLoop<S, C, E> {
                 BatchOutcome::NotApplied(Retry::AfterConflict) => {
                     queue.take_back(None);
                     queue.count(|stats| stats.conflicts += 1);
+                    self.telemetry.conflict("head");
                     // The conflict returned the new head, so the next attempts
                     // follow at once. Only several conflicts in a row show
                     // contention.
@@ -254,6 +267,7 @@ impl<S: AuditStore, C: Clock, E: Entropy> AppendLoop<S, C, E> {
         self.queue.0.attempted(|last| {
             let mut known = [&self.known].into_iter().chain(&self.others);
             if let Some(rolled_back) = known.find_map(|known| known.rolled_back.as_ref()) {
+                self.telemetry.rolled_back(&rolled_back);
                 return last.refused(now, rolled_back.to_string());
             }
             match outcome {
@@ -448,6 +462,7 @@ impl<S: AuditStore, C: Clock, E: Entropy> AppendLoop<S, C, E> {
                 (Err(AttemptError::Ambiguous(cause)), _) => {
                     resent = true;
                     queue.count(|stats| stats.lost_replies += 1);
+                    self.telemetry.lost_reply(&cause);
                     cause
                 }
             };
@@ -504,6 +519,7 @@ impl<S: AuditStore, C: Clock, E: Entropy> AppendLoop<S, C, E> {
         }
         self.known.searched = Searched::default();
         self.head = Some(tail.head);
+        self.telemetry.records(tail.length);
         if let Head::At(met) = tail.head {
             self.saw(met);
         }
@@ -534,6 +550,7 @@ impl<S: AuditStore, C: Clock, E: Entropy> AppendLoop<S, C, E> {
     /// The chain ends at `position` now.
     fn saw(&mut self, position: Position) {
         self.head = Some(Head::At(position));
+        self.telemetry.head(position.sequence.get());
         if self.known.seen.last() != Some(position) {
             self.known.seen.add(position);
             self.keep_seen();

@@ -34,6 +34,7 @@ use crate::{
     error::{AppendError, Cause, Corrupt, Handle, NotApplied},
     health::{Health, LastAttempt},
     sync::{Arc, Mutex, lock},
+    telemetry::Depth,
 };
 
 /// How an append ended.
@@ -363,6 +364,16 @@ impl Queue {
         });
     }
 
+    /// How much waits, and is in flight.
+    pub(crate) fn depth(&self) -> Depth {
+        let state = lock(&self.state);
+        Depth {
+            events: state.waiting.len() - state.withdrawn,
+            bytes: state.bytes,
+            in_flight: state.taken.len(),
+        }
+    }
+
     /// Stores the cause of the last failure, for callers whose deadline passes.
     pub(crate) fn set_last_cause(&self, cause: Option<Cause>) {
         lock(&self.state).last_cause = cause;
@@ -467,6 +478,10 @@ pub(crate) struct Ticket {
 }
 
 impl Ticket {
+    pub(crate) fn append_id(&self) -> &AppendId {
+        &self.entry.append_id
+    }
+
     /// Waits for the outcome.
     pub(crate) fn poll_settled(&self, cx: &mut Context<'_>) -> Poll<Outcome> {
         let mut state = lock(&self.entry.state);

@@ -18,6 +18,7 @@ use crate::{
     health::Health,
     seen::SeenEntry,
     sync::Arc,
+    telemetry::{CallOutcome, Telemetry},
 };
 
 /// An event's position in the chain, how durable it is, and the state of its anchor.
@@ -70,6 +71,7 @@ pub struct AuditConfig {
     /// The losses after which appending goes on, once the chain has a record that
     /// accepts them.
     pub accepted: AcceptedLosses,
+    pub(crate) telemetry: Telemetry,
     /// Where what is seen is kept; see [`Builder::seen_file`](crate::Builder::seen_file).
     pub(crate) kept: Option<SeenEntry>,
 }
@@ -88,6 +90,7 @@ impl Default for AuditConfig {
             batch_records: 256,
             batch_bytes: 1 << 20,
             seen: Checkpoints::default(),
+            telemetry: Telemetry::default(),
             accepted: AcceptedLosses::default(),
             kept: None,
         }
@@ -158,6 +161,7 @@ pub struct AuditSink<C = SystemClock, E = SystemEntropy> {
     clock: C,
     entropy: E,
     deadline: Duration,
+    telemetry: Telemetry,
     shared: Arc<CloseOnDrop>,
 }
 
@@ -202,11 +206,14 @@ impl<C: Clock, E: Entropy> AuditSink<C, E> {
             clock: clock.clone(),
             entropy: entropy.clone(),
             deadline: config.deadline,
+            telemetry: config.telemetry.clone(),
             shared: Arc::new(CloseOnDrop {
                 queue: queue.clone(),
             }),
         };
-        let (anchors, anchor_writer) = anchors.map(|(sink, every)| anchoring(sink, every)).unzip();
+        let (anchors, anchor_writer) = anchors
+            .map(|(sink, every)| anchoring(sink, every, config.telemetry.clone()))
+            .unzip();
         let append_loop = AppendLoop {
             store: std::sync::Arc::new(store),
             clock,
@@ -225,6 +232,7 @@ impl<C: Clock, E: Entropy> AuditSink<C, E> {
             deadline: config.deadline,
             accepted: config.accepted,
             kept: config.kept,
+            telemetry: config.telemetry,
         };
         (sink, append_loop)
     }
@@ -247,7 +255,7 @@ impl<C: Clock, E: Entropy> AuditSink<C, E> {
         let entered = new_append(&self.entropy)
             .map_err(AppendError::from)
             .and_then(|append_id| self.enter(event, append_id));
-        self.settled(entered)
+        self.told(entered)
     }
 
     /// A handle for an append that is still to be made, by
@@ -285,11 +293,34 @@ impl<C: Clock, E: Entropy> AuditSink<C, E> {
         event: Event,
     ) -> impl Future<Output = Result<Appended, AppendError>> + Send + use<C, E> {
         let entered = self.enter(event, append_id);
-        self.settled(entered)
+        self.told(entered)
     }
 
     fn enter(&self, event: Event, append_id: AppendId) -> Result<Ticket, AppendError> {
         Queue::enter(&self.shared.queue, event, append_id)
+    }
+
+    /// The append's end, told to telemetry.
+    fn told(
+        &self,
+        entered: Result<Ticket, AppendError>,
+    ) -> impl Future<Output = Result<Appended, AppendError>> + Send + use<C, E> {
+        let (clock, telemetry) = (self.clock.clone(), self.telemetry.clone());
+        let began = clock.now();
+        let span = telemetry.append(entered.as_ref().ok().map(Ticket::append_id));
+        let settled = self.settled(entered);
+        span.around(async move {
+            let ended = settled.await;
+            let outcome = match &ended {
+                Ok(_) => CallOutcome::Applied,
+                Err(AppendError::NotApplied(_)) => CallOutcome::NotApplied,
+                Err(AppendError::Unknown { .. }) => CallOutcome::Unknown,
+                Err(AppendError::Invalid(_)) => CallOutcome::Invalid,
+                Err(AppendError::Corrupt(_)) => CallOutcome::Corrupt,
+            };
+            telemetry.append_ended(outcome, clock.now().saturating_sub(began));
+            ended
+        })
     }
 
     fn settled(
@@ -300,7 +331,7 @@ impl<C: Clock, E: Entropy> AuditSink<C, E> {
         let began = clock.now();
         let deadline = began.saturating_add(self.deadline);
         let attempts_until = began.saturating_add(self.deadline / 4 * 3);
-        let queue = self.shared.queue.clone();
+        let (queue, telemetry) = (self.shared.queue.clone(), self.telemetry.clone());
         async move {
             let ticket = entered?;
             let settled = async |until: Duration| {
@@ -332,6 +363,7 @@ impl<C: Clock, E: Entropy> AuditSink<C, E> {
             };
             if !durability.is_as_asked() {
                 queue.count(|stats| stats.not_yet_durable += 1);
+                telemetry.not_yet_durable();
             }
             let missing = |why: &str| AnchorStatus::Missing(why.to_owned());
             let anchor = match (anchor, &durability) {

@@ -19,6 +19,7 @@ use crate::{
     clock::{Clock, within},
     error::{AttemptError, Cause},
     sync::{Arc, Mutex, lock},
+    telemetry,
 };
 
 /// The timeouts of a link.
@@ -292,16 +293,18 @@ impl<N: Connect, C: Clock> Link<N, C> {
                 refuses.check(&mut connection).await?;
                 Ok(connection)
             };
-            let dialled = within(&clock, timeouts.connect, dialled).await;
-            let mut slot = lock(&slot);
-            slot.dial = None;
-            match dialled {
-                Some(dialled) => dialled.map(|connection| slot.opened(connection)),
-                None => Err(AttemptError::Refused(Cause::new(format!(
+            let began = clock.now();
+            let dialled = within(&clock, timeouts.connect, telemetry::dial().around(dialled)).await;
+            let dialled = dialled.unwrap_or_else(|| {
+                Err(AttemptError::Refused(Cause::new(format!(
                     "no connection within {} ms (check that Redis runs there and can be reached)",
                     timeouts.connect.as_millis()
-                )))),
-            }
+                ))))
+            });
+            telemetry::dialled(&dialled, clock.now().saturating_sub(began));
+            let mut slot = lock(&slot);
+            slot.dial = None;
+            dialled.map(|connection| slot.opened(connection))
         });
         dial.shared()
     }

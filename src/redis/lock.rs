@@ -16,6 +16,7 @@ use crate::{
     clock::Clock,
     entropy::{Entropy, Jitter},
     sync::{Arc, Mutex, lock},
+    telemetry,
 };
 
 /// When to take the lock before writing.
@@ -119,6 +120,19 @@ impl ContentionLock {
         let LockPolicy::Always(times) = self.policy else {
             return None;
         };
+        let began = clock.now();
+        let lease = self.wait_for(times, link, clock, entropy).await;
+        telemetry::waited_for_lock(lease.is_some(), clock.now().saturating_sub(began));
+        lease
+    }
+
+    async fn wait_for<N: Connect, C: Clock, E: Entropy>(
+        &self,
+        times: LockTimes,
+        link: &Link<N, C>,
+        clock: &C,
+        entropy: &E,
+    ) -> Option<Lease> {
         let mut token = [0; 16];
         entropy.fill(&mut token).ok()?;
         let token = format!("{}{}", self.prefix, URL_SAFE_NO_PAD.encode(token));

@@ -15,6 +15,7 @@ use crate::{
     health::LastAttempt,
     seen::{Id, SeenEntry, SeenVault},
     sync::{Arc, Mutex, lock},
+    telemetry::Telemetry,
 };
 
 /// Waits after a failure.
@@ -42,6 +43,7 @@ pub struct VaultConfig {
     /// Each counts as 1 KiB and what [`Mutation::bytes`](super::Mutation::bytes) says.
     /// Default: 64 MiB.
     pub queue_bytes: usize,
+    pub(crate) telemetry: Telemetry,
     /// Where what is seen is kept; see [`Builder::seen_file`](crate::Builder::seen_file).
     pub(crate) kept: Option<SeenEntry>,
 }
@@ -53,6 +55,7 @@ impl Default for VaultConfig {
             foreign_lock_wait: Duration::from_millis(250),
             at_once: 256,
             queue_bytes: 64 << 20,
+            telemetry: Telemetry::default(),
             kept: None,
         }
     }

@@ -176,6 +176,7 @@ pub(super) async fn run<S: VaultStore, C: Clock, E: Entropy, M: Mutation>(
             .unwrap_or_else(DurabilityStatus::deadline);
         if !done.durability.is_as_asked() {
             lock(&context.memory).stats.not_yet_durable += 1;
+            context.config.telemetry.not_yet_durable();
         }
     }
     Ok(done)
@@ -398,10 +399,10 @@ impl<S: VaultStore, C: Clock, E: Entropy, T: Send> MutationDriver<'_, S, C, E, T
                 }
                 Ok(Applied::ForeignLocked { holder }) => self.wait_for(holder, &mut retries).await,
                 Err(error) => {
-                    let is_open = matches!(error, AttemptError::Ambiguous(_));
-                    reply_lost |= is_open;
-                    if is_open {
+                    if let AttemptError::Ambiguous(cause) = &error {
+                        reply_lost = true;
                         lock(&self.context.memory).stats.lost_replies += 1;
+                        self.context.config.telemetry.lost_reply(cause);
                     }
                     if let Err(given_up) = self.failed(error).await {
                         if !reply_lost {
@@ -417,15 +418,18 @@ impl<S: VaultStore, C: Clock, E: Entropy, T: Send> MutationDriver<'_, S, C, E, T
     fn conflicted(&self, moved: Moved, now: &Loaded) {
         let mut memory = lock(&self.context.memory);
         memory.saw(now.version, now.newest);
-        match moved {
-            Moved::Value => memory.stats.value_conflicts += 1,
-            Moved::Version => memory.stats.version_conflicts += 1,
-        }
+        let (count, kind) = match moved {
+            Moved::Value => (&mut memory.stats.value_conflicts, "value"),
+            Moved::Version => (&mut memory.stats.version_conflicts, "version"),
+        };
+        *count += 1;
+        self.context.config.telemetry.conflict(kind);
     }
 
     /// Waits before the next attempt after a foreign lock; counts the wait against `foreign_lock_wait`.
     async fn wait_for(&mut self, holder: Vec<u8>, retries: &mut Jitter) {
         lock(&self.context.memory).stats.foreign_locked += 1;
+        self.context.config.telemetry.conflict("foreign_lock");
         let began = self.context.clock.now();
         let wait = retries
             .next(&self.context.entropy)

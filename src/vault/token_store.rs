@@ -18,9 +18,10 @@ use crate::{
     clock::{Clock, SystemClock, within},
     durability::Confirmations,
     entropy::{Entropy, Jitter, SystemEntropy},
-    error::{AttemptError, Cause, NotApplied, ReadError},
+    error::{AttemptError, Cause, Corrupt, NotApplied, ReadError},
     health::Health,
     sync::{Arc, Mutex, lock},
+    telemetry::CallOutcome,
 };
 
 /// Changes and reads a vault that other processes change too. Cheap to clone;
@@ -83,8 +84,24 @@ impl<S: VaultStore, C: Clock, E: Entropy> TokenStore<S, C, E> {
         name: Option<MutationId>,
         mutation: M,
     ) -> Result<Done<M::Output>, MutateError> {
-        let done = mutation::run(&self.context, scope, name, mutation).await;
+        let telemetry = &self.context.config.telemetry;
+        let began = self.context.clock.now();
+        let running = mutation::run(&self.context, scope, name, mutation);
+        let done = telemetry.mutation().around(running).await;
         let now = self.context.clock.now();
+        let outcome = match &done {
+            Ok(done) if done.version.is_none() => CallOutcome::Unchanged,
+            Ok(_) => CallOutcome::Applied,
+            Err(MutateError::NotApplied(_)) => CallOutcome::NotApplied,
+            Err(MutateError::Unknown { .. }) => CallOutcome::Unknown,
+            Err(MutateError::Corrupt(corrupt)) => {
+                if let Corrupt::VaultRolledBack { .. } = corrupt {
+                    telemetry.rolled_back(corrupt);
+                }
+                CallOutcome::Corrupt
+            }
+        };
+        telemetry.mutation_ended(outcome, now.saturating_sub(began));
         let last = &mut lock(&self.context.memory).last_attempt;
         match &done {
             Ok(_) => last.answered(),

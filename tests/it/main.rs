@@ -23,4 +23,6 @@ mod resolve;
 mod resume;
 mod sink;
 mod support;
+#[cfg(all(feature = "metrics", feature = "tracing"))]
+mod telemetry;
 mod vault;

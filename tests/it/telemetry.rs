@@ -1,0 +1,226 @@
+//! What the store tells `tracing` and `metrics`: everything it says it does, and no secret.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+    num::{NonZeroU32, NonZeroU64},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use haechi_store_redis::{
+    AppendError, Builder, Durability, METRICS, MetricKind, NotApplied,
+    audit::FileAnchors,
+    chain::{Anchor, Event},
+    clock::SystemClock,
+    crypto::{Counting, LocalKeys, MemoryKeys, manage},
+    describe_metrics,
+    entropy::SystemEntropy,
+    redis::{self, LockPolicy, LockTimes, NotReady, Timeouts},
+    test_util::{Fault, Faults, Hooked},
+    vault::{Details, TokenId, TokenType, VaultPolicy, View},
+};
+use metrics_util::{
+    MetricKind as EmittedKind,
+    debugging::{DebuggingRecorder, Snapshotter},
+};
+use redis_sim::server_process::RedisServer;
+use tracing::{
+    dispatcher::{self, Dispatch},
+    subscriber::NoSubscriber,
+};
+use tracing_subscriber::fmt::format::FmtSpan;
+
+use crate::support::{client, raw, run, server};
+
+const SECRETS: [&str; 3] = ["anna@example.com", "the-operation", "tok_email_"];
+const PASSWORD: &str = "correct-horse";
+
+/// Everything that telemetry tells of happens here, to a chain and a vault.
+async fn everything_happens(server: &RedisServer) {
+    let directory = tempfile::tempdir().unwrap();
+    let event = || Event::from_json(r#"{"id":"e","operation":"the-operation"}"#).unwrap();
+    let mut timeouts = Timeouts::default();
+    timeouts.durability = Duration::from_millis(10);
+    let builder = || {
+        Builder::new()
+            .lock(LockPolicy::Always(LockTimes::default()))
+            .timeouts(timeouts)
+    };
+    let faults = Faults::new([Fault::ReplyLost], Fault::None);
+    let anchors = FileAnchors::open(directory.path().join("anchors")).unwrap();
+    let losing = builder()
+        .anchors(anchors, NonZeroU64::MIN)
+        .audit_sink(Hooked::new(
+            builder().audit_store(client(server)),
+            faults.clone(),
+        ));
+    losing.record(event()).await.unwrap();
+
+    let full = |_: &Anchor| Err(io::Error::other("the disk is full"));
+    let other = builder()
+        .durability(Durability::Replicas(NonZeroU32::MIN))
+        .tolerate(NotReady::InsufficientReplicas)
+        .anchors(full, NonZeroU64::MIN)
+        .open_audit(client(server))
+        .await
+        .unwrap();
+    other.record(event()).await.unwrap();
+    let conflicting = losing.record(event()).await.unwrap();
+    assert_eq!(conflicting.position.sequence.get(), 3);
+    drop(other);
+
+    let (storage, clock, entropy) = (MemoryKeys::new(), SystemClock::new(), SystemEntropy);
+    manage::init(&storage, &clock, &entropy).await.unwrap();
+    let keys = LocalKeys::open(storage, clock, entropy, Counting::PerProcess);
+    let vault = builder().token_vault(
+        builder().vault_store(client(server)),
+        keys.await.unwrap().into(),
+        losing.clone(),
+        VaultPolicy::default(),
+    );
+    let email = TokenType::new("email").unwrap();
+    let made = vault.tokenize(&email, SECRETS[0], Details::default()).await;
+    assert!(made.unwrap().token.as_str().starts_with(SECRETS[2]));
+    let tokens = builder().token_store(builder().vault_store(client(server)));
+    let token = TokenId::new("tok_email_x").unwrap();
+    let mut commands = raw(server).await;
+    let mutated = tokens.mutate(|view: &mut View| view.set(&token, "1")).await;
+    mutated.unwrap();
+
+    run(&mut commands, "FLUSHALL").await;
+    let refused = losing.record(event()).await;
+    assert!(
+        matches!(refused, Err(AppendError::Corrupt(_))),
+        "{refused:?}"
+    );
+
+    let nobody = redis::client::Client::open(format!("redis://:{PASSWORD}@127.0.0.1:1")).unwrap();
+    let unreachable = Builder::new().deadline(Duration::from_millis(100));
+    let store = unreachable.audit_store(nobody);
+    let refused = unreachable.audit_sink(store).record(event()).await;
+    let expected = matches!(
+        refused,
+        Err(AppendError::NotApplied(NotApplied::Deadline(_)))
+    );
+    assert!(expected, "{refused:?}");
+}
+
+type Emitted = BTreeMap<String, (EmittedKind, BTreeSet<String>)>;
+
+fn emitted(snapshotter: &Snapshotter) -> Emitted {
+    let snapshot = snapshotter.snapshot().into_vec();
+    let metrics = snapshot.into_iter().map(|(composite, ..)| {
+        let labels = composite.key().labels().map(|label| label.key().to_owned());
+        let name = composite.key().name().to_owned();
+        (name, (composite.kind(), labels.collect()))
+    });
+    metrics.collect()
+}
+
+/// Would catch a metric that is documented and not emitted, one that is emitted and not
+/// documented, and one of another kind or with other labels.
+#[tokio::test]
+async fn the_metrics_are_those_in_the_list() {
+    let server = server();
+    let recorder = DebuggingRecorder::new();
+    let snapshotter = recorder.snapshotter();
+    let recording = metrics::set_default_local_recorder(&recorder);
+    describe_metrics();
+    everything_happens(&server).await;
+    drop(recording);
+    let expected: Emitted = METRICS
+        .iter()
+        .map(|metric| {
+            let kind = match metric.kind {
+                MetricKind::Counter => EmittedKind::Counter,
+                MetricKind::Gauge => EmittedKind::Gauge,
+                MetricKind::Histogram => EmittedKind::Histogram,
+            };
+            let labels = metric.labels.iter().map(|label| (*label).to_owned());
+            (metric.name.to_owned(), (kind, labels.collect()))
+        })
+        .collect();
+    assert_eq!(emitted(&snapshotter), expected);
+}
+
+/// Would catch a panel of the dashboard that shows nothing, since no metric has that name,
+/// and a metric that no panel shows.
+#[test]
+fn the_dashboard_shows_these_metrics() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/grafana-dashboard.json");
+    let text = std::fs::read_to_string(path).unwrap();
+    let dashboard: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let mut shown = BTreeSet::new();
+    for panel in dashboard["panels"].as_array().unwrap() {
+        for target in panel["targets"].as_array().unwrap() {
+            let query = target["expr"].as_str().unwrap();
+            let words = query.split(|letter: char| !(letter.is_alphanumeric() || letter == '_'));
+            for word in words.filter(|word| word.starts_with("haechi_")) {
+                let histogram = word.strip_suffix("_bucket").unwrap_or(word);
+                shown.insert(histogram.to_owned());
+            }
+        }
+    }
+    let emitted: BTreeSet<String> = METRICS
+        .iter()
+        .map(|metric| metric.name.to_owned())
+        .collect();
+    assert_eq!(shown, emitted);
+}
+
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Would catch a token, a plaintext, a password or an event's content in a span or an event,
+/// and a failure of which nothing is said.
+#[tokio::test]
+async fn the_trace_tells_what_happened_and_no_secret() {
+    let server = server();
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_span_events(FmtSpan::FULL)
+        .with_ansi(false)
+        .with_writer(move || writer.clone())
+        .finish();
+    let subscriber = Dispatch::new(subscriber);
+    // As long as there is only one, what another test's thread meets first is disabled for
+    // this one, too.
+    let _second = Dispatch::new(NoSubscriber::new());
+    let subscribed = dispatcher::set_default(&subscriber);
+    everything_happens(&server).await;
+    drop(subscribed);
+    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    for secret in SECRETS.iter().chain([&PASSWORD]) {
+        let line = log.lines().find(|line| line.contains(secret));
+        assert_eq!(line, None, "{secret} was told");
+    }
+    for told in [
+        "append{store=haechi:audit: append_id=",
+        "batch{store=haechi:audit:",
+        "mutation{store=haechi:tv:",
+        "dial",
+        "append ended outcome=applied",
+        "conflict store=haechi:audit: kind=",
+        "a reply was lost; asking again store=haechi:audit:",
+        "anchors are missing store=haechi:audit: why=",
+        "applied, and not yet as durable as asked",
+        "rolled back store=haechi:audit: what=",
+        "no connection to Redis why=",
+    ] {
+        assert!(log.contains(told), "not told: {told}");
+    }
+}
