@@ -193,6 +193,11 @@ pub(super) trait PlantedBug: Send + Sync + 'static {
         false
     }
 
+    /// Whether it is asked at every new connection if its Redis evicts.
+    fn checks_connections(&self) -> bool {
+        true
+    }
+
     /// Whether a lock is released without comparing whose it is.
     fn releases_any(&self) -> bool {
         false

@@ -1,5 +1,10 @@
 //! The connections beneath a store, with its bug in between.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
 use haechi_store_redis::redis::Connect;
 use redis::{Cmd, Pipeline, RedisFuture, RedisResult, Value, aio::ConnectionLike};
 
@@ -19,6 +24,7 @@ impl<N: Connect> Connect for ConnectUnderTest<N> {
         Ok(ConnectionUnderTest {
             connection: self.connect.connect().await?,
             under_test: self.clone(),
+            is_used: Arc::default(),
         })
     }
 }
@@ -28,12 +34,19 @@ impl<N: Connect> Connect for ConnectUnderTest<N> {
 pub(crate) struct ConnectionUnderTest<N: Connect> {
     connection: N::Connection,
     under_test: ConnectUnderTest<N>,
+    /// Whether a command was sent on it.
+    is_used: Arc<AtomicBool>,
 }
 
 impl<N: Connect> ConnectionLike for ConnectionUnderTest<N> {
     fn req_packed_command<'a>(&'a mut self, cmd: &'a Cmd) -> RedisFuture<'a, Value> {
         Box::pin(async {
             let ConnectUnderTest { connect, store } = &self.under_test;
+            let is_first = !self.is_used.swap(true, Ordering::Relaxed);
+            let asks = cmd.args_iter().next() == Some(redis::Arg::Simple(b"INFO"));
+            if is_first && asks && !store.checks_connections() {
+                return Ok(Value::BulkString(b"maxmemory_policy:noeviction".to_vec()));
+            }
             let replied = if store.dials_each() {
                 let mut connection = connect.connect().await?;
                 connection.req_packed_command(cmd).await

@@ -6,14 +6,14 @@ use super::{
     bug::Correct,
     bugs::{
         AmbientRandomness, AnchorsDoNotCatchUp, AnchorsUnsynced, AuditElsewhere, BatchCutInTwo,
-        CachedHeadKept, CopiedRecordBelieved, DialsEach, DiffInTwoScripts, EnvelopeEndKept,
-        FenceInTwoCommands, FirstDiffKept, FirstPageKept, FirstSliceOnly, IdentityInherited,
-        LockNotCompared, LockTrusted, LostReply, NewestFirst, NoAdmission, NoAppendId,
-        NoQueueBytes, NoTombstone, NothingObserved, OpenNotApplied, OwnClockReveals, OwnClockRules,
-        PagesByCount, PatchedAppend, PatchedApply, PlaintextInEnvelope, PurgeDropped,
-        ReplacedNodeKept, ReplicaBelieved, ResentAsAnother, RollbackAccepted, ScriptRunTwice,
-        ShortfallIgnored, SnapshotBeforeVersion, UnfencedDeletes, UnknownAcknowledged,
-        WaitOnNewConnection,
+        CachedHeadKept, CheckedAtStartOnly, CopiedRecordBelieved, DialsEach, DiffInTwoScripts,
+        EnvelopeEndKept, FenceInTwoCommands, FirstDiffKept, FirstPageKept, FirstSliceOnly,
+        IdentityInherited, LockNotCompared, LockTrusted, LostReply, NewestFirst, NoAdmission,
+        NoAppendId, NoQueueBytes, NoTombstone, NothingObserved, OpenNotApplied, OwnClockReveals,
+        OwnClockRules, PagesByCount, PatchedAppend, PatchedApply, PlaintextInEnvelope,
+        PurgeDropped, ReplacedNodeKept, ReplicaBelieved, ResentAsAnother, RollbackAccepted,
+        ScriptRunTwice, ShortfallIgnored, SnapshotBeforeVersion, UnfencedDeletes,
+        UnknownAcknowledged, WaitOnNewConnection,
     },
     patch::StalePatch,
 };
@@ -190,6 +190,11 @@ planted_bugs! { $
     ShortfallIgnored "shortfall_ignored": "what WAIT and WAITAOF answer is not compared with what was asked for",
         DURABLE => ShortfallIgnored = ShortfallIgnored;
 
+    CheckedAtStartOnly "checked_at_start_only": "whether Redis evicts is asked when a store starts, and not at later connections",
+        |options| {
+            AUDIT(options);
+            options.faults = vec![LossFault::EvictingRestart.into()];
+        } => CheckedAtStartOnly = CheckedAtStartOnly;
     NoAdmission "no_admission": "a vault sends all that its callers ask for at once",
         |options| {
             VAULT(options);

@@ -77,10 +77,11 @@ impl StoreUnderTest {
             Some(lock) => builder.lock(lock),
             None => builder,
         };
-        let store = self.open_reader(&builder, connect);
+        let store = builder.audit_store(connect);
         // As the production store starts, so that the worlds of the two part
         // where the bug is.
-        store.store().ready().await.require(&[])?;
+        store.ready().await.require(&[])?;
+        let store = Hooked::new(builder.checked_audit(&store), self.clone());
         Ok(builder.audit_sink(store))
     }
 
@@ -93,12 +94,33 @@ impl StoreUnderTest {
         Hooked::new(builder.audit_store(connect), self.clone())
     }
 
-    /// The vault's store.
+    /// The chain's store by itself, to write: over connections that are suitable.
+    pub(crate) fn open_writer<N: Connect, C: Clock, E: Entropy>(
+        &self,
+        builder: &Builder<C, E>,
+        connect: N,
+    ) -> AuditUnderTest<N, C, E> {
+        let store = builder.audit_store(connect);
+        Hooked::new(builder.checked_audit(&store), self.clone())
+    }
+
+    /// The vault's store, to write: over connections that are suitable.
     pub(crate) fn open_vault<N: Connect, C: Clock, E: Entropy>(
         &self,
-        store: RedisVaultStore<N, C, E>,
+        builder: &Builder<C, E>,
+        connect: N,
     ) -> VaultUnderTest<N, C, E> {
-        Hooked::new(store, self.clone())
+        let store = builder.vault_store(connect);
+        Hooked::new(builder.checked_vault(&store), self.clone())
+    }
+
+    /// The vault's store, to read.
+    pub(crate) fn open_vault_reader<N: Connect, C: Clock, E: Entropy>(
+        &self,
+        builder: &Builder<C, E>,
+        connect: N,
+    ) -> VaultUnderTest<N, C, E> {
+        Hooked::new(builder.vault_store(connect), self.clone())
     }
 
     /// When the vault's lock is taken, by what the world has drawn.
@@ -127,6 +149,11 @@ impl StoreUnderTest {
     /// Whether every command goes over a connection of its own.
     pub(super) fn dials_each(&self) -> bool {
         each!(&*self.0, bug => bug.dials_each())
+    }
+
+    /// Whether it is asked at every new connection if its Redis evicts.
+    pub(super) fn checks_connections(&self) -> bool {
+        each!(&*self.0, bug => bug.checks_connections())
     }
 
     /// The keys of the vault.

@@ -209,6 +209,9 @@ group! {
         Flushall,
         /// A full Redis evicts some of the keys.
         KeysEvicted,
+        /// Redis restarts with a maxmemory-policy by which it evicts, until it restarts with
+        /// the one before; then some of the keys are evicted.
+        EvictingRestart,
         /// One of the keys is deleted.
         KeyDeleted,
         /// One of the keys is taken back to what it was.
@@ -356,6 +359,7 @@ impl FaultKind {
                 ServerFault::ServerClockJump => Needs::WallClock,
             },
             Self::LossFault(LossFault::SplitBrain) => Needs::TwoPrimaries,
+            Self::LossFault(LossFault::EvictingRestart) => Needs::ServerModes,
             Self::LossFault(_) => Needs::ServerData,
         }
     }
@@ -403,7 +407,8 @@ impl FaultKind {
                 LossFault::UnsyncedTailLost
                 | LossFault::CrashWithoutAof
                 | LossFault::SnapshotRestored
-                | LossFault::SplitBrain => false,
+                | LossFault::SplitBrain
+                | LossFault::EvictingRestart => false,
                 LossFault::LaggingReplicaPromoted
                 | LossFault::Flushall
                 | LossFault::KeysEvicted
@@ -445,10 +450,10 @@ impl FaultKind {
             Self::CommandFault(CommandFault::ErrorAfterExecution) => {
                 rng.random_range(0..ERRORS.len() as i64)
             }
-            // One in three can arrive after its sender's deadline.
-            Self::CommandFault(CommandFault::LateCommand) if rng.random_ratio(1, 3) => {
+            // One in two can arrive after its sender's deadline.
+            Self::CommandFault(CommandFault::LateCommand) if rng.random_ratio(1, 2) => {
                 let deadline = i64::try_from(scale.deadline).unwrap_or(i64::MAX / 8);
-                rng.random_range(deadline / 2..=2 * deadline)
+                rng.random_range(deadline / 2..=3 * deadline)
             }
             Self::ServerFault(ServerFault::Noperm) => rng.random_range(0..DENIED.len() as i64),
             Self::CommandFault(_)
@@ -498,7 +503,7 @@ impl LossFault {
     pub(crate) fn strikes_keys(self) -> bool {
         matches!(
             self,
-            Self::KeysEvicted | Self::KeyDeleted | Self::KeyRestored
+            Self::KeysEvicted | Self::EvictingRestart | Self::KeyDeleted | Self::KeyRestored
         )
     }
 
@@ -514,7 +519,9 @@ impl LossFault {
             }
             // Neither none nor all of three processes.
             Self::SplitBrain => rng.random_range(0..1024) << 3 | rng.random_range(1..7),
-            Self::KeysEvicted | Self::KeyDeleted => rng.random_range(1..1024),
+            Self::KeysEvicted | Self::EvictingRestart | Self::KeyDeleted => {
+                rng.random_range(1..1024)
+            }
             Self::Flushall => 0,
         }
     }
@@ -728,8 +735,27 @@ impl Fault {
         (0..count).map(draw).collect()
     }
 
-    /// Draws at most two faults that lose data, of the given kinds: in one world of four,
-    /// or, where there are no other faults, in each.
+    /// Draws a restart after which Redis evicts, if it is of the given kinds: about as often
+    /// as any other fault that loses data.
+    pub(crate) fn draw_evicting_restart(
+        rng: &mut impl Rng,
+        kinds: &[FaultKind],
+        replicas: usize,
+        scale: Scale,
+    ) -> Option<Self> {
+        let kind = LossFault::EvictingRestart.into();
+        let is_loss = |kind: &FaultKind| kind.class() == FaultClass::DataLoss;
+        let worlds = match kinds {
+            [only] if *only == kind => 1,
+            losses if losses.iter().all(is_loss) => 10,
+            _ => 40,
+        };
+        let is_drawn = kinds.contains(&kind) && rng.random_ratio(1, worlds);
+        is_drawn.then(|| Self::draw(rng, kind, replicas, scale))
+    }
+
+    /// Draws at most two other faults that lose data, of the given kinds: in one world of
+    /// four, or, where there are no other faults, in each.
     pub(crate) fn draw_losses(
         rng: &mut impl Rng,
         kinds: &[FaultKind],
@@ -737,8 +763,9 @@ impl Fault {
         scale: Scale,
     ) -> Vec<Self> {
         let is_loss = |kind: &FaultKind| kind.class() == FaultClass::DataLoss;
-        let losses: Vec<_> = kinds.iter().copied().filter(is_loss).collect();
-        let is_alone = losses.len() == kinds.len();
+        let is_alone = kinds.iter().all(is_loss);
+        let mut losses: Vec<_> = kinds.iter().copied().filter(is_loss).collect();
+        losses.retain(|kind| *kind != LossFault::EvictingRestart.into());
         if losses.is_empty() || !(is_alone || rng.random_ratio(1, 4)) {
             return Vec::new();
         }

@@ -254,8 +254,10 @@ impl Knobs {
         let kinds = if load > 0 { &[][..] } else { &options.faults };
         let rng_of = |purpose| generator(seed, purpose);
         let mut faults = Fault::draw_some(&mut rng_of("faults"), kinds, replicas + foreign, scale);
-        let mut losses =
-            Fault::draw_losses(&mut rng_of("data loss"), kinds, replicas + foreign, scale);
+        let evicting = &mut rng_of("evicting restart");
+        let evicting = Fault::draw_evicting_restart(evicting, kinds, replicas + foreign, scale);
+        let drawn = Fault::draw_losses(&mut rng_of("data loss"), kinds, replicas + foreign, scale);
+        let mut losses = evicting.map_or(drawn, |fault| vec![fault]);
         // A loss names every token.
         losses.retain(|_| !is_loaded);
         // A process whose last receipt would be gone anyway does not know whether it was

@@ -171,7 +171,7 @@ impl VaultKnobs {
             // less, every mutation would end as unknown.
             deadline: deadline.max(MIN_DEADLINE_MS),
             tokens: [1, 2, 4, 8][rng.random_range(0..4)],
-            receipts: [8, 8, 20, 50, 200, all_receipts()][rng.random_range(0..6)],
+            receipts: [1, 8, 20, 50, 200, all_receipts()][rng.random_range(0..6)],
             // The promise to foreign writers is for the default wait.
             foreign_lock_wait: if quiet { 250 } else { foreign_lock_wait },
             loaded: 0,

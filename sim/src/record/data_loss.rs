@@ -1,9 +1,15 @@
 //! What a run records of lost data: the loss itself, and what processes say about the
 //! state that they find.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
-use haechi_history::{Appended, Function, Loss, OpId, Outcome, Seen, Text};
+use haechi_history::{
+    Appended, Function, Loss, OpId, Operation, Outcome, Seen, Text,
+    check::{Invariant, Violation},
+};
 use haechi_store_redis::{
     AppendError, Corrupt,
     chain::{AppendId, Position},
@@ -53,6 +59,46 @@ impl RunRecorder {
         let lost = log.recorder.loss(now, loss);
         log.accept(lost);
         log.event(|| line);
+    }
+
+    /// Redis evicts since then, and what it has just lost it evicted: nothing that a caller
+    /// has begun since may have been acknowledged, but by who does not ask.
+    pub(crate) fn evicted_since(&self, since: Duration) {
+        let (since, mut log) = (nanos(since), self.log());
+        let now = nanos(log.now());
+        let history = log.recorder.history();
+        let Some(loss) = history.losses().last().filter(|loss| loss.time == now) else {
+            return;
+        };
+        let hashes: BTreeSet<_> = loss.hashes.iter().collect();
+        let tokens: BTreeSet<_> = loss.tokens.iter().collect();
+        let evicted = |operation: &Operation| match &operation.outcome {
+            Outcome::Appended(appended) if hashes.contains(&appended.event_hash) => {
+                Some(Invariant::LostAppend)
+            }
+            Outcome::Mutated(mutation) if !history.is_foreign(operation.process) => {
+                let mut written = mutation.writes.iter().map(|(token, _)| token);
+                let is_lost = written.any(|token| tokens.contains(token));
+                is_lost.then_some(Invariant::LostToken)
+            }
+            _ => None,
+        };
+        let began_since = |operation: &&Operation| operation.start > since;
+        let operations = history.operations().iter().filter(began_since);
+        let lost: Vec<Violation> = operations
+            .filter_map(|operation| {
+                let op = operation.id;
+                let reason = format!(
+                    "{op} was acknowledged by a Redis that evicted before it began, and did evict"
+                );
+                Some(Violation {
+                    invariant: evicted(operation)?,
+                    ops: vec![op],
+                    reason,
+                })
+            })
+            .collect();
+        log.evicted.extend(lost);
     }
 
     /// The operations that are under way and made one of these mutations, with its version.

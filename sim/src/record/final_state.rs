@@ -108,6 +108,7 @@ pub(crate) fn evaluate(
         }));
     }
     misused.extend(recorder.take_misused());
+    violations.append(&mut recorder.log().evicted);
     recorder.final_state(state);
     let mut closed = recorder.close(knobs.seed, faults);
     closed.report.losses = losses(&closed.report.history);

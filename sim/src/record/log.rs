@@ -7,6 +7,7 @@ use std::{
 
 use haechi_history::{
     Audit, Durability, Function, History, Malformed, OpId, Outcome, Recorder, Text,
+    check::Violation,
 };
 use haechi_store_redis::{
     Handle,
@@ -70,6 +71,8 @@ pub(crate) struct Log {
     pub(super) operator_appends: u64,
     /// What audit records attested that a fault took.
     pub(super) lost_audits: Vec<Audit<Text<'static>>>,
+    /// What was acknowledged by a Redis that a store has to refuse, and evicted.
+    pub(super) evicted: Vec<Violation>,
     pub(super) anchors: AnchorLog,
     /// Locks, ends of tokens and replies that are not as the store promises.
     pub(super) misused: Vec<String>,
@@ -151,6 +154,7 @@ impl Log {
             operator_appends: 0,
             lost_audits: Vec::new(),
             anchors: AnchorLog::default(),
+            evicted: Vec::new(),
             misused: Vec::new(),
             stats: AuditStats::default(),
             vault_stats: VaultStats::default(),

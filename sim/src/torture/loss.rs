@@ -68,6 +68,7 @@ pub(super) fn lead_time(kind: LossFault, fault: &Fault) -> Option<u64> {
         | LossFault::SplitBrain
         | LossFault::Flushall
         | LossFault::KeysEvicted
+        | LossFault::EvictingRestart
         | LossFault::KeyDeleted => false,
     };
     keeps.then_some(amount)
@@ -149,7 +150,7 @@ impl Nemesis<'_> {
             }
             // What was to be kept could not be.
             (LossFault::KeyRestored | LossFault::SnapshotRestored, _) => Ok(false),
-            (LossFault::SplitBrain, _) => Err(misplaced(fault)),
+            (LossFault::SplitBrain | LossFault::EvictingRestart, _) => Err(misplaced(fault)),
         };
         for link in self.links {
             link.open(servers.primary.port());

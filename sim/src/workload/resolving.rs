@@ -31,24 +31,49 @@ type VaultOf<H> = VaultUnderTest<ConnectOf<H>, <H as Host>::Clock, <H as Host>::
 /// Asks what became of writes.
 pub(super) struct Resolving<'a, H: Host> {
     process: &'a Process<'a, H>,
-    audit: Hooked<AuditOf<H>, RecordFences>,
-    vault: VaultOf<H>,
+    audit: ByIfOpen<Hooked<AuditOf<H>, RecordFences>>,
+    vault: ByIfOpen<VaultOf<H>>,
     rng: Mutex<ChaCha8Rng>,
+}
+
+/// The stores for each [`IfOpen`]: as in production, only to settle, which writes, is an
+/// unsuitable Redis refused.
+struct ByIfOpen<S> {
+    leave: S,
+    settle: S,
+}
+
+impl<S> ByIfOpen<S> {
+    fn get(&self, if_open: IfOpen) -> &S {
+        match if_open {
+            IfOpen::Leave => &self.leave,
+            IfOpen::Settle => &self.settle,
+        }
+    }
 }
 
 impl<'a, H: Host> Resolving<'a, H> {
     pub(super) fn over(process: &'a Process<'a, H>) -> Self {
-        let (builder, connect) = (process.builder(), process.connect.clone());
-        let fences = RecordFences {
-            recorder: process.recorder.clone(),
-            // No sink knows what it has seen.
-            name: format!("{}/resolver", process.name),
+        let (builder, connect) = (process.builder(), &process.connect);
+        let hooked = |audit| {
+            let fences = RecordFences {
+                recorder: process.recorder.clone(),
+                // No sink knows what it has seen.
+                name: format!("{}/resolver", process.name),
+            };
+            Hooked::new(audit, fences)
         };
-        let audit = process.store.open_reader(&builder, connect.clone());
+        let store = &process.store;
         Self {
             process,
-            audit: Hooked::new(audit, fences),
-            vault: process.store.open_vault(builder.vault_store(connect)),
+            audit: ByIfOpen {
+                leave: hooked(store.open_reader(&builder, connect.clone())),
+                settle: hooked(store.open_writer(&builder, connect.clone())),
+            },
+            vault: ByIfOpen {
+                leave: store.open_vault_reader(&builder, connect.clone()),
+                settle: store.open_vault(&builder, connect.clone()),
+            },
             rng: Mutex::new(process.generator("resolve")),
         }
     }
@@ -61,7 +86,8 @@ impl<'a, H: Host> Resolving<'a, H> {
         let process = self.process;
         let (clock, entropy) = (&process.clock, &process.entropy);
         let deadline = Duration::from_millis(process.knobs.deadline);
-        let found = resolve(&self.audit, clock, entropy, deadline, &handle, if_open).await;
+        let audit = self.audit.get(if_open);
+        let found = resolve(audit, clock, entropy, deadline, &handle, if_open).await;
         let found = found.map(|found| found.map(|position| position.sequence.get()));
         let told = found.map(|found| process.store.resolution(found));
         process
@@ -77,7 +103,8 @@ impl<'a, H: Host> Resolving<'a, H> {
         let process = self.process;
         let (clock, entropy) = (&process.clock, &process.entropy);
         let deadline = Duration::from_millis(process.knobs.deadline);
-        let found = vault::resolve(&self.vault, clock, entropy, deadline, &handle, if_open).await;
+        let vault = self.vault.get(if_open);
+        let found = vault::resolve(vault, clock, entropy, deadline, &handle, if_open).await;
         let told = found.map(|found| process.store.resolution(found));
         process
             .recorder

@@ -52,9 +52,7 @@ impl<'a, H: Host> TokenStoreActor<'a, H> {
         let lock = process.store.vault_lock(process.knobs.lock_policy());
         let deadline = Duration::from_millis(knobs.deadline);
         let redis = process.builder().lock(lock).deadline(deadline);
-        let store = process
-            .store
-            .open_vault(redis.vault_store(process.connect.clone()));
+        let store = process.store.open_vault(&redis, process.connect.clone());
         let mut config = VaultConfig::default();
         config.deadline = deadline;
         if !process.knobs.production_times {

@@ -1,6 +1,8 @@
 //! Faults that lose data: other data is put in the place of what the server has, and
 //! the two are compared to record what is lost.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use haechi_history::{Durability, Split};
 use redis_sim::{SharedRedis, Snapshot, Value};
@@ -45,7 +47,7 @@ impl StoreKeys {
                 redis.restart();
             }
             LossFault::Flushall => redis.restore(&empty),
-            LossFault::KeysEvicted => {
+            LossFault::KeysEvicted | LossFault::EvictingRestart => {
                 let is_evicted = |number: usize| amount >> (number % 10) & 1 == 1;
                 let keys = self.all.iter().enumerate();
                 for (_, key) in keys.filter(|(number, _)| is_evicted(*number)) {
@@ -85,6 +87,13 @@ impl StoreKeys {
             world.lost(loss, &had);
         }
         kind.restarts() || kind == LossFault::LaggingReplicaPromoted || before != after
+    }
+
+    /// Takes data from a primary that evicts since then.
+    pub(super) fn evict(&self, world: &WorldHandle, fault: Fault, since: Duration) {
+        let older = world.with_redis(|redis| redis.snapshot());
+        self.strike(world, LossFault::EvictingRestart, fault, &older);
+        world.evicted_since(since);
     }
 
     /// Begins a fault of two primaries: some processes stay with the one that will be

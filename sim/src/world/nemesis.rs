@@ -42,6 +42,8 @@ pub(crate) struct Nemesis {
     keys: StoreKeys,
     /// Pairs of primaries, until one of each is demoted.
     split: Vec<TwoPrimaries>,
+    /// Since when Redis evicts, if it does.
+    evicting: Option<Duration>,
 }
 
 impl Nemesis {
@@ -64,6 +66,7 @@ impl Nemesis {
             replicated: BTreeMap::new(),
             keys: StoreKeys::new(knobs),
             split: Vec::new(),
+            evicting: None,
         }
     }
 
@@ -218,6 +221,13 @@ impl Nemesis {
             FaultKind::ProcessFault(kind) => self.end_process(sim, world, kind, fault),
             FaultKind::ServerFault(kind) if !self.is_active(fault.kind) => {
                 set_mode(world, kind, None);
+            }
+            FaultKind::LossFault(LossFault::EvictingRestart) => {
+                if let Some(since) = self.evicting.take() {
+                    self.keys.evict(world, fault, since);
+                    self.replicated.clear();
+                    restart_with(world, "noeviction");
+                }
             }
             FaultKind::LossFault(_) => {
                 if let Some(place) = self.split.iter().position(|two| two.is_of(fault)) {
@@ -383,6 +393,11 @@ impl Nemesis {
             self.split.push(two);
             return true;
         }
+        if kind == LossFault::EvictingRestart {
+            restart_with(world, "allkeys-lru");
+            self.evicting = Some(world.now());
+            return true;
+        }
         let now = world.with_redis(|redis| redis.snapshot());
         let older = self.replicated.remove(&(self.next - 1));
         let strikes = self.keys.strike(world, kind, fault, &older.unwrap_or(now));
@@ -443,6 +458,16 @@ impl Nemesis {
     fn token(&mut self) -> String {
         format!("foreign-{:016x}", self.rng.next_u64())
     }
+}
+
+/// Redis restarts with this maxmemory-policy.
+fn restart_with(world: &WorldHandle, policy: &str) {
+    world.with_redis(|redis| {
+        // Not by CONFIG SET, which a fault may refuse.
+        redis.configure("maxmemory-policy", policy);
+        redis.restart();
+    });
+    world.command_faults(CommandFaults::cut_all);
 }
 
 /// Begins a fault of the server; returns whether it has struck already.
