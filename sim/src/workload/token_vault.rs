@@ -78,7 +78,7 @@ impl<'a, H: Host> TokenVaultActor<'a, H> {
         call: OpId,
         number: usize,
     ) -> Result<DurabilityStatus, Failure> {
-        let Some(token) = self.client.known(1 + number).pop() else {
+        let Some(token) = self.client.known(number.saturating_add(1)).pop() else {
             return Ok(DurabilityStatus::AsAsked);
         };
         let recorder = self.process.recorder;
@@ -156,7 +156,7 @@ impl<'a, H: Host> TokenVaultActor<'a, H> {
         call: OpId,
         number: usize,
     ) -> Result<DurabilityStatus, Failure> {
-        let Some(token) = self.client.known(1 + number).pop() else {
+        let Some(token) = self.client.known(number.saturating_add(1)).pop() else {
             return Ok(DurabilityStatus::AsAsked);
         };
         self.process.recorder.purges(call, Function::Purge);
