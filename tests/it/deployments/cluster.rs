@@ -1,16 +1,31 @@
-//! Three primaries of a Redis Cluster.
+//! Three primaries of a Redis Cluster, and a replica of the one that serves the store.
 
-use std::{collections::BTreeSet, net::TcpListener, time::Duration};
+use std::{
+    collections::BTreeSet,
+    net::TcpListener,
+    num::NonZeroU32,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use haechi_store_redis::{
-    Builder,
+    Builder, Durability,
+    audit::{AuditSink, Pages},
+    clock::{Clock, SystemClock},
     redis::{AuditPrefix, Endpoint, VaultPrefix},
-    vault::{Stored, TokenId, View},
+    vault::{Stored, TokenId, TokenStore, View, store::VaultStore},
 };
 use redis::aio::MultiplexedConnection;
 use redis_sim::server_process::RedisServer;
+use tokio::task::JoinHandle;
 
 use crate::support::{ask, event, raw, run, verified};
+
+/// The hash tag of the store's prefixes.
+const SLOT: &str = "{haechi}";
 
 struct Cluster {
     nodes: Vec<RedisServer>,
@@ -27,60 +42,125 @@ fn serves(line: &str, slot: u16) -> bool {
     })
 }
 
+/// Between two questions.
+async fn pause() {
+    SystemClock::new().sleep(Duration::from_millis(5)).await;
+}
+
+/// A node that belongs to no cluster yet, and its port for the others.
+fn start_node(timeout: Duration) -> RedisServer {
+    let bus = TcpListener::bind("127.0.0.1:0").unwrap().local_addr();
+    let (bus, timeout) = (bus.unwrap().port().to_string(), timeout.as_millis());
+    let timeout = timeout.to_string();
+    let args = [
+        "--cluster-enabled",
+        "yes",
+        "--cluster-port",
+        &bus,
+        "--cluster-node-timeout",
+        &timeout,
+        "--repl-diskless-sync-delay",
+        "0",
+    ];
+    RedisServer::start_with(&args).unwrap()
+}
+
 impl Cluster {
-    async fn start() -> Self {
-        let bus = || {
-            let port = TcpListener::bind("127.0.0.1:0")
-                .unwrap()
-                .local_addr()
-                .unwrap();
-            port.port().to_string()
+    /// `timeout`: after how long a node that does not answer is replaced.
+    async fn start(timeout: Duration) -> Self {
+        let mut cluster = Self {
+            nodes: Vec::new(),
+            commands: Vec::new(),
+            ids: Vec::new(),
         };
-        let start = |_| {
-            let bus = bus();
-            let args = ["--cluster-enabled", "yes", "--cluster-port", &bus];
-            RedisServer::start_with(&args).unwrap()
-        };
-        let nodes: Vec<RedisServer> = (0..3).map(start).collect();
-        let mut commands = Vec::new();
-        for node in &nodes {
-            commands.push(raw(node).await);
-        }
-        for (number, slots) in ["0 5460", "5461 10922", "10923 16383"].iter().enumerate() {
-            run(
-                &mut commands[number],
-                &format!("CLUSTER ADDSLOTSRANGE {slots}"),
-            )
-            .await;
+        for slots in ["0 5460", "5461 10922", "10923 16383"] {
+            let number = cluster.add(timeout).await;
+            let commands = &mut cluster.commands[number];
+            run(commands, &format!("CLUSTER ADDSLOTSRANGE {slots}")).await;
             // Distinct, as redis-cli does: an earlier owner must not overrule a later one.
             let epoch = format!("CLUSTER SET-CONFIG-EPOCH {}", number + 1);
-            run(&mut commands[number], &epoch).await;
-            let config: (String, String) =
-                ask(&mut commands[number], "CONFIG GET cluster-port").await;
-            let meet = format!(
-                "CLUSTER MEET 127.0.0.1 {} {}",
-                nodes[number].port(),
-                config.1
-            );
-            run(&mut commands[0], &meet).await;
+            run(commands, &epoch).await;
         }
-        for commands in &mut commands {
-            while !ask::<String>(commands, "CLUSTER INFO")
-                .await
-                .contains("cluster_state:ok")
-            {
-                tokio::task::yield_now().await;
+        for number in 0..cluster.nodes.len() {
+            cluster.meet(number).await;
+        }
+        cluster.until_all_say("cluster_state:ok").await;
+        cluster
+    }
+
+    /// Starts a node; its number.
+    async fn add(&mut self, timeout: Duration) -> usize {
+        let node = start_node(timeout);
+        let mut commands = raw(&node).await;
+        self.ids.push(ask(&mut commands, "CLUSTER MYID").await);
+        self.commands.push(commands);
+        self.nodes.push(node);
+        self.nodes.len() - 1
+    }
+
+    /// Introduces a node to the first one.
+    async fn meet(&mut self, number: usize) {
+        let config = "CONFIG GET cluster-port";
+        let (_, bus): (String, String) = ask(&mut self.commands[number], config).await;
+        let port = self.nodes[number].port();
+        let meet = format!("CLUSTER MEET 127.0.0.1 {port} {bus}");
+        run(&mut self.commands[0], &meet).await;
+    }
+
+    async fn until_all_say(&mut self, what: &str) {
+        for commands in &mut self.commands {
+            while !ask::<String>(commands, "CLUSTER INFO").await.contains(what) {
+                pause().await;
             }
         }
-        let mut ids = Vec::new();
-        for commands in &mut commands {
-            ids.push(ask(commands, "CLUSTER MYID").await);
+    }
+
+    /// Adds a replica of a node, with all its data.
+    async fn add_replica(&mut self, primary: usize, timeout: Duration) -> usize {
+        let replica = self.add(timeout).await;
+        self.meet(replica).await;
+        self.until_all_say("cluster_known_nodes:4").await;
+        let replicate = format!("CLUSTER REPLICATE {}", self.ids[primary]);
+        run(&mut self.commands[replica], &replicate).await;
+        self.replicates(replica).await;
+        // Those who have not heard of it would not vote for it.
+        let is_known = format!("slave {}", self.ids[primary]);
+        for commands in &mut self.commands {
+            while !ask::<String>(commands, "CLUSTER NODES")
+                .await
+                .contains(&is_known)
+            {
+                pause().await;
+            }
         }
-        Self {
-            nodes,
-            commands,
-            ids,
+        replica
+    }
+
+    /// Waits until a node has all data of its primary.
+    async fn replicates(&mut self, replica: usize) {
+        let commands = &mut self.commands[replica];
+        while !ask::<String>(commands, "INFO replication")
+            .await
+            .contains("master_link_status:up")
+        {
+            pause().await;
         }
+    }
+
+    /// Waits until a replica has become the primary.
+    async fn is_promoted(&mut self, replica: usize) {
+        let commands = &mut self.commands[replica];
+        while !ask::<String>(commands, "INFO replication")
+            .await
+            .contains("role:master")
+        {
+            pause().await;
+        }
+    }
+
+    /// The number of the store's slot.
+    async fn slot(&mut self) -> u16 {
+        ask(&mut self.commands[0], &format!("CLUSTER KEYSLOT {SLOT}")).await
     }
 
     fn endpoint(&self, seed: usize) -> Endpoint {
@@ -106,7 +186,7 @@ impl Cluster {
             if let (Some((Some(owner), _, _)), true) = (owner, views.is_empty()) {
                 return self.ids.iter().position(|id| *id == owner).unwrap();
             }
-            tokio::task::yield_now().await;
+            pause().await;
         }
     }
 
@@ -138,50 +218,295 @@ impl Cluster {
     }
 }
 
+fn builder() -> Builder {
+    Builder::new()
+        .audit_prefix(AuditPrefix::new(format!("{SLOT}:audit:")))
+        .vault_prefix(VaultPrefix::new(format!("{SLOT}:tv:")))
+        .deadline(Duration::from_secs(20))
+}
+
+fn token(name: usize) -> TokenId {
+    TokenId::new(&format!("tok_email_{name:032x}")).unwrap()
+}
+
+/// Counts the mutations that are applied.
+fn counter() -> TokenId {
+    TokenId::new("counter").unwrap()
+}
+
+fn counted(value: Option<&Stored>) -> usize {
+    value.map_or(0, |value| {
+        std::str::from_utf8(value.bytes()).unwrap().parse().unwrap()
+    })
+}
+
+/// A mutation that would show if it was applied twice.
+fn write(name: usize) -> impl Fn(&mut View) + Clone + Send + Sync + 'static {
+    move |view| {
+        view.set(&token(name), Stored::from(b"{}".to_vec()));
+        let count = counted(view.get(&counter()).as_ref()) + 1;
+        view.set(&counter(), Stored::from(count.to_string().into_bytes()));
+    }
+}
+
+/// What is in chain and vault, or what a writer was told is there, by its names.
+#[derive(Debug, Default, PartialEq)]
+struct Names {
+    events: BTreeSet<usize>,
+    tokens: BTreeSet<usize>,
+}
+
+impl Names {
+    fn is_subset(&self, of: &Self) -> bool {
+        self.events.is_subset(&of.events) && self.tokens.is_subset(&of.tokens)
+    }
+}
+
+/// What is there; nothing is repeated.
+async fn kept(endpoint: &Endpoint) -> Names {
+    let store = builder().audit_store(endpoint.clone());
+    verified(&store).await;
+    let mut kept = Names::default();
+    let mut pages = Pages::open(&store).await.unwrap().0;
+    loop {
+        let page = pages.next().await.unwrap();
+        if page.is_empty() {
+            break;
+        }
+        for record in page {
+            let record: serde_json::Value = serde_json::from_slice(&record).unwrap();
+            let name = record["id"].as_str().unwrap().parse().unwrap();
+            assert!(kept.events.insert(name), "{name} is repeated");
+        }
+    }
+    let tokens = builder().token_store(builder().vault_store(endpoint.clone()));
+    let entries = tokens.read(View::entries).await.unwrap();
+    let mut count = 0;
+    for (token, value) in entries {
+        match token.as_str().strip_prefix("tok_email_") {
+            Some(name) => drop(kept.tokens.insert(usize::from_str_radix(name, 16).unwrap())),
+            None => count = counted(Some(&value)),
+        }
+    }
+    assert_eq!(kept.tokens.len(), count, "a mutation is repeated");
+    kept
+}
+
+fn is_rollback(error: &impl ToString) -> bool {
+    error.to_string().contains("rolled back")
+}
+
+/// One writer of chain and vault, until it is stopped or learns of a rollback. What it
+/// was told is as durable as asked, and whether it was rolled back.
+async fn write_until(
+    (stop, done): (Arc<AtomicBool>, Arc<AtomicUsize>),
+    writer: usize,
+    sink: AuditSink,
+    tokens: TokenStore<impl VaultStore>,
+) -> (Names, bool) {
+    let mut durable = Names::default();
+    for number in 0.. {
+        if stop.load(Ordering::Relaxed) {
+            break;
+        }
+        let name = writer * 1_000_000 + number;
+        match sink.record(event(&name.to_string())).await {
+            Ok(appended) if appended.durability.is_as_asked() => {
+                durable.events.insert(name);
+            }
+            Ok(_) => {}
+            Err(error) if is_rollback(&error) => return (durable, true),
+            Err(error) => panic!("{error}"),
+        }
+        let reads = [token(name), counter()];
+        match tokens.transaction(reads, write(name)).await {
+            Ok(done) if done.durability.is_as_asked() => {
+                durable.tokens.insert(name);
+            }
+            Ok(_) => {}
+            Err(error) if is_rollback(&error) => return (durable, true),
+            Err(error) => panic!("{error}"),
+        }
+        done.fetch_add(1, Ordering::Relaxed);
+    }
+    (durable, false)
+}
+
+/// Three writers, each of which is told of another node only.
+struct Writers {
+    tasks: Vec<JoinHandle<(Names, bool)>>,
+    done: Arc<AtomicUsize>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Writers {
+    async fn start(cluster: &Cluster, durability: Durability) -> Self {
+        let (stop, done) = (Arc::<AtomicBool>::default(), Arc::<AtomicUsize>::default());
+        let mut tasks = Vec::new();
+        for writer in 0..3 {
+            let endpoint = cluster.endpoint(writer);
+            let sink = builder()
+                .durability(durability)
+                .open_audit(endpoint.clone())
+                .await
+                .unwrap();
+            let builder = builder().durability(durability);
+            let tokens = builder.token_store(builder.vault_store(endpoint));
+            let shared = (stop.clone(), done.clone());
+            tasks.push(tokio::spawn(write_until(shared, writer, sink, tokens)));
+        }
+        Self { tasks, done, stop }
+    }
+
+    /// Waits until they have written so much more, or have ended.
+    async fn go_on(&mut self, more: usize) {
+        let until = self.done.load(Ordering::Relaxed) + more;
+        while self.done.load(Ordering::Relaxed) < until
+            && !self.tasks.iter().all(JoinHandle::is_finished)
+        {
+            pause().await;
+        }
+    }
+
+    /// What they were told is durable, and how many were rolled back.
+    async fn end(self) -> (Names, usize) {
+        self.stop.store(true, Ordering::Relaxed);
+        let (mut all, mut rolled_back) = (Names::default(), 0);
+        for task in self.tasks {
+            let (mut durable, was_rolled_back) = task.await.unwrap();
+            all.events.append(&mut durable.events);
+            all.tokens.append(&mut durable.tokens);
+            rolled_back += usize::from(was_rolled_back);
+        }
+        (all, rolled_back)
+    }
+
+    /// All that they have written is there, and once.
+    async fn lose_nothing(self, endpoint: &Endpoint) {
+        let (written, rolled_back) = self.end().await;
+        assert_eq!(rolled_back, 0);
+        assert_eq!(written, kept(endpoint).await);
+    }
+}
+
+/// Longer than the pauses of a busy machine.
+const LATE: Duration = Duration::from_secs(15);
+
 /// Would catch a node that does not serve the keys being used, an append that is sent
 /// twice because of MOVED, and one that is lost while its slot moves.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_lost_or_repeated_while_a_slot_moves() {
-    let mut cluster = Cluster::start().await;
-    let slot: u16 = ask(&mut cluster.commands[0], "CLUSTER KEYSLOT {haechi}").await;
-    let builder = || {
-        Builder::new()
-            .audit_prefix(AuditPrefix::new("{haechi}:audit:"))
-            .vault_prefix(VaultPrefix::new("{haechi}:tv:"))
-            .deadline(Duration::from_secs(20))
-    };
-    // From each node as the only one that is known.
-    let mut writers = tokio::task::JoinSet::new();
-    for writer in 0..3 {
-        let endpoint = cluster.endpoint(writer);
-        let sink = builder().open_audit(endpoint.clone()).await.unwrap();
-        let tokens = builder().token_store(builder().vault_store(endpoint));
-        writers.spawn(async move {
-            let mut done = 0;
-            for number in 0..200 {
-                sink.record(event(&format!("{writer} {number}")))
-                    .await
-                    .unwrap();
-                let token = TokenId::new(&format!("tok_email_{:032x}", writer * 1000 + number));
-                let token = token.unwrap();
-                let write = |view: &mut View| view.set(&token, Stored::from(b"{}".to_vec()));
-                tokens.transaction([token.clone()], write).await.unwrap();
-                done += 1;
-            }
-            done
-        });
-    }
+    let mut cluster = Cluster::start(LATE).await;
+    let slot = cluster.slot().await;
+    let mut writers = Writers::start(&cluster, Durability::Memory).await;
     // Thrice around.
     for _ in 0..9 {
         cluster.migrate(slot).await;
-        tokio::task::yield_now().await;
+        writers.go_on(20).await;
     }
-    while let Some(done) = writers.join_next().await {
-        assert_eq!(done.unwrap(), 200);
+    writers.lose_nothing(&cluster.endpoint(0)).await;
+}
+
+/// Would catch an append or a mutation that ends, or is sent twice, because its node
+/// became a replica while it ran.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_lost_or_repeated_by_a_coordinated_failover() {
+    let mut cluster = Cluster::start(LATE).await;
+    let slot = cluster.slot().await;
+    let mut primary = cluster.owner(slot).await;
+    let mut replica = cluster.add_replica(primary, LATE).await;
+    let mut writers = Writers::start(&cluster, Durability::Memory).await;
+    // There and back: the nodes vote for a second replica of one primary only later.
+    for _ in 0..2 {
+        writers.go_on(20).await;
+        run(&mut cluster.commands[replica], "CLUSTER FAILOVER").await;
+        cluster.is_promoted(replica).await;
+        (primary, replica) = (replica, primary);
+        cluster.replicates(replica).await;
+        assert_eq!(cluster.owner(slot).await, primary);
+        writers.go_on(20).await;
     }
-    let endpoint = cluster.endpoint(0);
-    let records = verified(&builder().audit_store(endpoint.clone())).await;
-    assert_eq!(records.len(), 600);
-    let tokens = builder().token_store(builder().vault_store(endpoint));
-    assert_eq!(tokens.read(|view| view.entries().len()).await.unwrap(), 600);
+    writers.lose_nothing(&cluster.endpoint(0)).await;
+}
+
+/// After which time a node that was killed is replaced.
+const SOON: Duration = Duration::from_secs(2);
+
+/// Would catch a store that stays without the node that was promoted, one that repeats
+/// what the old one had applied, and durability that is told of what is lost with it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_replica_has_survives_kill_9_of_the_node() {
+    let mut cluster = Cluster::start(SOON).await;
+    let slot = cluster.slot().await;
+    let primary = cluster.owner(slot).await;
+    let replica = cluster.add_replica(primary, SOON).await;
+    let replicated = Durability::Replicas(NonZeroU32::MIN);
+    let mut writers = Writers::start(&cluster, replicated).await;
+    writers.go_on(30).await;
+    cluster.nodes[primary].kill().unwrap();
+    cluster.is_promoted(replica).await;
+    // It comes back as a replica; without one nothing is so durable.
+    cluster.nodes[primary].restart().unwrap();
+    writers.go_on(30).await;
+    let (durable, rolled_back) = writers.end().await;
+    let kept = kept(&cluster.endpoint(replica)).await;
+    println!(
+        "{} and {} durable, {} and {} kept, {rolled_back} of 3 rolled back",
+        durable.events.len(),
+        durable.tokens.len(),
+        kept.events.len(),
+        kept.tokens.len()
+    );
+    assert!(durable.is_subset(&kept), "{durable:?} {kept:?}");
+    assert!(durable.events.len() > 30 && durable.tokens.len() > 30);
+}
+
+/// Would catch a process that goes on as if nothing was lost.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_kill_9_of_the_node_loses_is_told() {
+    let mut cluster = Cluster::start(SOON).await;
+    let slot = cluster.slot().await;
+    let primary = cluster.owner(slot).await;
+    let replica = cluster.add_replica(primary, SOON).await;
+    let endpoint = cluster.endpoint((primary + 1) % 3);
+    let open = async || {
+        let tokens = builder().token_store(builder().vault_store(endpoint.clone()));
+        (
+            builder().open_audit(endpoint.clone()).await.unwrap(),
+            tokens,
+        )
+    };
+    let (sink, tokens) = open().await;
+    let change = async |tokens: &TokenStore<_>, name| {
+        let reads = [token(name), counter()];
+        tokens.transaction(reads, write(name)).await
+    };
+    sink.record(event("0")).await.unwrap();
+    change(&tokens, 0).await.unwrap();
+    while ask::<i64>(&mut cluster.commands[primary], "WAIT 1 100").await == 0 {}
+    // More than the connection to the replica holds, so that nothing after it is sent.
+    cluster.nodes[replica].stop().unwrap();
+    let filler = format!("SET {SLOT}filler {}", "x".repeat(64 << 20));
+    run(&mut cluster.commands[primary], &filler).await;
+    sink.record(event("1")).await.unwrap();
+    change(&tokens, 1).await.unwrap();
+    cluster.nodes[primary].kill().unwrap();
+    cluster.nodes[replica].resume().unwrap();
+
+    // What was sent to the node that was killed is unknown; all that follow are refused.
+    for name in 2..4 {
+        let lost = sink.record(event(&name.to_string())).await;
+        assert!(lost.as_ref().is_err_and(is_rollback), "{lost:?}");
+        let lost = change(&tokens, name).await.map(drop);
+        assert!(lost.as_ref().is_err_and(is_rollback), "{lost:?}");
+    }
+    // One that has seen nothing of it goes on.
+    let (sink, tokens) = open().await;
+    sink.record(event("4")).await.unwrap();
+    change(&tokens, 4).await.unwrap();
+    let expected = Names {
+        events: [0, 4].into(),
+        tokens: [0, 4].into(),
+    };
+    assert_eq!(kept(&endpoint).await, expected);
 }
