@@ -21,6 +21,14 @@ use nodes::ServerNodes;
 pub use nodes::{Credentials, NodeAddress, Nodes};
 pub use sentinel::{Sentinel, SentinelTimes};
 
+/// The URL unless another is given.
+const DEFAULT_URL: &str = "redis://127.0.0.1:6379";
+
+/// A variable of the environment. Some supervisors set an omitted one to the empty string.
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
 /// What is asked for certificates at each dial.
 #[cfg(feature = "tls")]
 type AskCertificates = Arc<dyn Fn() -> RedisResult<redis::TlsCertificates> + Send + Sync>;
@@ -64,6 +72,28 @@ impl Endpoint {
     pub fn credentials(mut self, ask: impl Fn() -> Credentials + Send + Sync + 'static) -> Self {
         self.nodes_mut().credentials = Some(Arc::new(ask));
         self
+    }
+
+    /// The server at the URL in `$REDIS_URL`, or at `redis://127.0.0.1:6379`, with
+    /// [`credentials_from_env`](Self::credentials_from_env).
+    ///
+    /// # Errors
+    ///
+    /// If the URL cannot be used.
+    pub fn from_env() -> RedisResult<Self> {
+        let url = variable("REDIS_URL").unwrap_or_else(|| DEFAULT_URL.to_owned());
+        Ok(url.parse::<Self>()?.credentials_from_env())
+    }
+
+    /// Takes the user and the password that the URL lacks from `$REDIS_USERNAME` and
+    /// `$REDIS_PASSWORD`, once.
+    #[must_use]
+    pub fn credentials_from_env(self) -> Self {
+        let credentials = Credentials {
+            username: variable("REDIS_USERNAME").filter(|_| self.username().is_none()),
+            password: variable("REDIS_PASSWORD").filter(|_| !self.has_password()),
+        };
+        self.credentials(move || credentials.clone())
     }
 
     /// The user and the password for Sentinels. Default: none.

@@ -10,6 +10,8 @@ mod crypto;
 mod deployments;
 mod durability;
 mod exactly_once;
+#[cfg(all(feature = "metrics", feature = "tls", feature = "tracing"))]
+mod examples;
 mod follow;
 mod foreign;
 mod health;

@@ -10,7 +10,7 @@ use haechi_store_redis::{
     Builder, Corrupt, ReadError, SeenFile,
     audit::store::Tail,
     chain::Position,
-    redis::{AuditPrefix, Credentials, Endpoint, RedisAuditStore, Timeouts, VaultPrefix},
+    redis::{AuditPrefix, Endpoint, RedisAuditStore, Timeouts, VaultPrefix},
 };
 use redis::{ClientTlsConfig, ErrorKind, RedisError, RedisResult, TlsCertificates};
 
@@ -32,11 +32,7 @@ impl Global {
                  redis+sentinel://HOST:PORT,HOST:PORT/NAME or redis+cluster://HOST:PORT,HOST:PORT"
             ))
         })?;
-        let credentials = Credentials {
-            username: variable("REDIS_USERNAME").filter(|_| endpoint.username().is_none()),
-            password: variable("REDIS_PASSWORD").filter(|_| !endpoint.has_password()),
-        };
-        let endpoint = endpoint.credentials(move || credentials.clone());
+        let endpoint = endpoint.credentials_from_env();
         if self.tls_ca.is_none() && self.tls_cert.is_none() {
             return Ok(endpoint);
         }
@@ -184,10 +180,6 @@ fn unusable(path: &Path, error: &std::io::Error) -> Failure {
         "the file {} of what this process has seen cannot be used: {error}; nothing was done. {next}",
         path.display()
     ))
-}
-
-fn variable(name: &str) -> Option<String> {
-    std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
 /// The address of Redis: host and port, without the rest of the URL.

@@ -1,0 +1,334 @@
+//! A service over HTTP that keeps e-mail addresses as tokens, and audits every request.
+//!
+//! ```console
+//! $ haechi-store keys init --key-file vault.keys
+//! $ REDIS_URL=redis://127.0.0.1:6379 KEY_FILE=vault.keys \
+//!     cargo run --features metrics,tls,tracing --example axum_service
+//! $ curl -d '{"email":"anna@example.com"}' -H 'content-type: application/json' \
+//!     http://127.0.0.1:8080/customers
+//! {"token":"tok_email_…"}
+//! ```
+//!
+//! A request is answered with success only once its token is in the vault and its record
+//! in the chain. `tests/it/examples.rs` kills its Redis under load, and then the service.
+
+use std::{env, error::Error, sync::Arc, time::Duration};
+
+use axum::{
+    Extension, Json, Router,
+    extract::{MatchedPath, Path, Request, State},
+    http::{HeaderValue, StatusCode, header::RETRY_AFTER},
+    middleware::{Next, from_fn_with_state},
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use haechi_store_redis::{
+    AppendError, Builder, Durability, DurabilityStatus,
+    audit::AuditSink,
+    chain::Event,
+    clock::{Clock, SystemClock, within},
+    crypto::{Counting, KeyFile, LocalKeys},
+    describe_metrics,
+    entropy::{Entropy, SystemEntropy},
+    redis::{Endpoint, RedisAuditStore, RedisVaultStore},
+    vault::{
+        Details, Deterministic, Refusal, RevealError, RevealPolicy, TokenType, TokenVault,
+        TokenizeError, VaultPolicy,
+    },
+};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use serde::Deserialize;
+use serde_json::json;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+type Vault = TokenVault<RedisVaultStore<Endpoint>, LocalKeys>;
+
+/// How long requests may still run after SIGTERM, and what they began after them.
+const GRACE: Duration = Duration::from_secs(10);
+
+#[tokio::main]
+pub(crate) async fn main() -> Result<(), Box<dyn Error>> {
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .init();
+    // Buckets, rather than quantiles, are what docs/grafana-dashboard.json shows.
+    let seconds = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0];
+    let metrics = PrometheusBuilder::new()
+        .set_buckets(&seconds)?
+        .install_recorder()?;
+    describe_metrics();
+
+    let service = Service::open(metrics).await?;
+    let listen = env::var("LISTEN").unwrap_or_else(|_| "127.0.0.1:8080".to_owned());
+    let listener = tokio::net::TcpListener::bind(listen).await?;
+    tracing::info!("listening on {}", listener.local_addr()?);
+
+    let (stop, mut terminate) = (CancellationToken::new(), signal(SignalKind::terminate())?);
+    let stopping = stop.clone();
+    tokio::spawn(async move {
+        terminate.recv().await;
+        stopping.cancel();
+    });
+    // From SIGTERM on nothing is accepted, and what was accepted is answered.
+    let served = axum::serve(listener, service.clone().router())
+        .with_graceful_shutdown(stop.clone().cancelled_owned());
+    let clock = SystemClock::new();
+    tokio::select! {
+        ended = served.into_future() => ended?,
+        () = async { stop.cancelled().await; clock.sleep(GRACE).await } => {
+            tracing::warn!("some clients have not read their answers");
+        }
+    }
+    service.close().await;
+    Ok(())
+}
+
+/// What the requests share. Cheap to clone: so are a sink and a vault.
+#[derive(Clone)]
+struct Service {
+    audit: AuditSink,
+    /// Only asked whether it is ready.
+    chain: Arc<RedisAuditStore<Endpoint>>,
+    vault: Arc<Vault>,
+    keys: Arc<LocalKeys>,
+    email: TokenType,
+    requests: TaskTracker,
+    metrics: PrometheusHandle,
+}
+
+impl Service {
+    /// As the environment says.
+    async fn open(metrics: PrometheusHandle) -> Result<Self, Box<dyn Error>> {
+        let endpoint = Endpoint::from_env()?;
+        let durability: Durability = match env::var("DURABILITY") {
+            Ok(durability) => durability.parse()?,
+            Err(_) => Durability::default(),
+        };
+        let deadline = match env::var("DEADLINE_MS") {
+            Ok(millis) => Duration::from_millis(millis.parse()?),
+            Err(_) => Duration::from_secs(5),
+        };
+        let mut policy = VaultPolicy::default();
+        // A request that is sent again gets the same token.
+        policy.deterministic = Deterministic::All;
+        if let Ok(reason) = env::var("REVEAL") {
+            policy.reveal = RevealPolicy::Allowed(reason);
+        }
+        let file = KeyFile::new(env::var("KEY_FILE")?);
+        let (clock, entropy) = (SystemClock::new(), SystemEntropy);
+        let keys = LocalKeys::open(file, clock, entropy, Counting::Persisted).await?;
+        let keys = Arc::new(keys);
+
+        let builder = Builder::new().durability(durability).deadline(deadline);
+        let chain = builder.audit_store(endpoint.clone());
+        let (audit, vault) = builder.open(endpoint, keys.clone(), policy).await?;
+        Ok(Self {
+            audit,
+            chain: Arc::new(chain),
+            vault: Arc::new(vault),
+            keys,
+            email: TokenType::new("email")?,
+            requests: TaskTracker::new(),
+            metrics,
+        })
+    }
+
+    fn router(self) -> Router {
+        Router::new()
+            .route("/customers", post(add))
+            .route("/customers/{token}", get(show))
+            .fallback(async || Failure(StatusCode::NOT_FOUND, "no such resource"))
+            // What is added below is not audited.
+            .layer(from_fn_with_state(self.clone(), audited))
+            .route("/health", get(health))
+            .route("/ready", get(ready))
+            .route("/metrics", get(metrics))
+            .with_state(self)
+    }
+
+    /// Each step makes sure that what the next one closes is no longer needed: requests use
+    /// the vault and the sink, purges and restores of the vault the sink, and both the keys.
+    async fn close(self) {
+        self.requests.close();
+        let waited = within(&SystemClock::new(), GRACE, self.requests.wait()).await;
+        if waited.is_none() || !self.vault.close(GRACE).await {
+            tracing::warn!("closing while requests still run");
+        }
+        for handle in self.audit.close(GRACE).await.unknown {
+            tracing::error!("closed before the outcome of {handle} was known");
+        }
+        if let Err(error) = self.keys.close().await {
+            tracing::warn!("the rest of a window of encryptions counts as used: {error}");
+        }
+    }
+}
+
+/// Answers a request once it is recorded. If it cannot be, the answer says so, and what the
+/// request has read stays here.
+async fn audited(
+    State(service): State<Service>,
+    path: Option<Extension<MatchedPath>>,
+    request: Request,
+    next: Next,
+) -> Result<Response, Failure> {
+    // The route, not the path: that has a token in it.
+    let path = path.as_ref().map_or("unknown", |path| path.as_str());
+    let operation = format!("{} {path}", request.method());
+    let mut id = [0; 16];
+    let drawn = SystemEntropy.fill(&mut id);
+    drawn.map_err(|_| Failure(StatusCode::SERVICE_UNAVAILABLE, "no randomness"))?;
+    let id = format!("{:032x}", u128::from_be_bytes(id));
+    let requests = service.requests.clone();
+    // If the client leaves, this future is dropped. The task goes on: whatever was done for
+    // the client is recorded, and shutting down waits for it.
+    let answered = requests.spawn(async move {
+        let mut response = next.run(request).await;
+        let is_allowed = response.status().is_success();
+        let event = json!({
+            "id": id,
+            "operation": operation,
+            "decision": if is_allowed { "allow" } else { "deny" },
+            "status": response.status().as_u16(),
+        });
+        let event = Event::from_serialize(&event).map_err(AppendError::Invalid)?;
+        let appended = service.audit.record(event).await?;
+        durable(&appended.durability)?;
+        if let Ok(id) = HeaderValue::from_str(&id) {
+            response.headers_mut().insert("x-request-id", id);
+        }
+        Ok(response)
+    });
+    answered
+        .await
+        .unwrap_or(Err(Failure(StatusCode::INTERNAL_SERVER_ERROR, "failed")))
+}
+
+#[derive(Deserialize)]
+struct Customer {
+    email: String,
+}
+
+/// Puts an address into the vault.
+async fn add(
+    State(service): State<Service>,
+    Json(customer): Json<Customer>,
+) -> Result<Response, Failure> {
+    let vault = &service.vault;
+    let tokenize = vault.tokenize(&service.email, &customer.email, Details::default());
+    let made = tokenize.await?;
+    durable(&made.durability)?;
+    let answer = Json(json!({ "token": made.token.as_str() }));
+    Ok((StatusCode::CREATED, answer).into_response())
+}
+
+/// The address of a token, if the policy allows it; the vault records it before it returns.
+async fn show(
+    State(service): State<Service>,
+    Path(token): Path<String>,
+) -> Result<Response, Failure> {
+    let plaintext = service.vault.reveal(&token, None).await?;
+    Ok(Json(json!({ "email": plaintext.expose() })).into_response())
+}
+
+/// For an operator or an alert: what the last attempts have shown. Not for a probe that
+/// decides about traffic: without traffic there are no attempts, and it stays as it is.
+async fn health(State(service): State<Service>) -> Response {
+    let (audit, vault) = (service.audit.health(), service.vault.tokens().health());
+    let status = match audit.is_serving() && vault.is_serving() {
+        true => StatusCode::OK,
+        false => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    (status, format!("audit: {audit:?}\nvault: {vault:?}\n")).into_response()
+}
+
+/// For a readiness probe: asks Redis.
+async fn ready(State(service): State<Service>) -> Response {
+    let vault = service.vault.tokens().store();
+    let (chain, vault) = tokio::join!(service.chain.ready(), vault.ready());
+    let faults = chain.faults.into_iter().chain(vault.faults);
+    let faults: String = faults
+        .map(|(fault, cause)| format!("{}: {cause}\n", fault.name()))
+        .collect();
+    match faults.is_empty() {
+        true => StatusCode::OK.into_response(),
+        false => (StatusCode::SERVICE_UNAVAILABLE, faults).into_response(),
+    }
+}
+
+async fn metrics(State(service): State<Service>) -> String {
+    service.metrics.run_upkeep();
+    service.metrics.render()
+}
+
+/// A status, and what the client is told; the log has the reason.
+#[derive(Clone, Copy)]
+struct Failure(StatusCode, &'static str);
+
+impl Failure {
+    /// It was not done, or may be done again; the client should do so.
+    fn passing(why: &impl std::fmt::Display) -> Self {
+        tracing::warn!("{why}");
+        Self(StatusCode::SERVICE_UNAVAILABLE, "not done; try again")
+    }
+
+    /// Nobody knows whether it was done, or someone has to act: the log has the handle, or
+    /// the next step.
+    fn lasting(why: &impl std::fmt::Display) -> Self {
+        tracing::error!("{why}");
+        Self(StatusCode::INTERNAL_SERVER_ERROR, "failed")
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        let mut response = (self.0, self.1).into_response();
+        if self.0 == StatusCode::SERVICE_UNAVAILABLE {
+            let seconds = HeaderValue::from_static("1");
+            response.headers_mut().insert(RETRY_AFTER, seconds);
+        }
+        response
+    }
+}
+
+/// What was done counts only once it is as durable as asked.
+fn durable(status: &DurabilityStatus) -> Result<(), Failure> {
+    match status {
+        DurabilityStatus::AsAsked => Ok(()),
+        DurabilityStatus::NotYet(why) => Err(Failure::lasting(&why)),
+    }
+}
+
+impl From<TokenizeError> for Failure {
+    fn from(error: TokenizeError) -> Self {
+        match &error {
+            TokenizeError::Invalid(_) => Self(StatusCode::BAD_REQUEST, "no such address"),
+            TokenizeError::NotApplied(_) | TokenizeError::Corrupt(_) => Self::passing(&error),
+            TokenizeError::Encrypt(_) | TokenizeError::Name(_) => Self::passing(&error),
+            TokenizeError::Unknown(_) => Self::lasting(&error),
+        }
+    }
+}
+
+impl From<RevealError> for Failure {
+    fn from(error: RevealError) -> Self {
+        match error {
+            RevealError::NotAudited(error) => error.into(),
+            RevealError::Refused(Refusal::PolicyDisabled) => Self(StatusCode::FORBIDDEN, "denied"),
+            RevealError::Refused(Refusal::UnknownToken | Refusal::Expired) => {
+                Self(StatusCode::NOT_FOUND, "no such customer")
+            }
+            RevealError::Refused(Refusal::Unavailable(error)) => Self::passing(&error),
+            RevealError::Refused(refusal) => Self::lasting(&refusal),
+        }
+    }
+}
+
+impl From<AppendError> for Failure {
+    fn from(error: AppendError) -> Self {
+        match &error {
+            AppendError::NotApplied(_) | AppendError::Corrupt(_) => Self::passing(&error),
+            AppendError::Unknown { .. } | AppendError::Invalid(_) => Self::lasting(&error),
+        }
+    }
+}

@@ -1,0 +1,270 @@
+//! The examples, run as they are: the service over HTTP as a process of its own.
+
+use std::{
+    collections::BTreeMap,
+    io::{BufRead, BufReader},
+    process::{Child, Command, Stdio},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use haechi_store_redis::clock::{Clock, SystemClock};
+use redis_sim::server_process::RedisServer;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    task::JoinSet,
+};
+
+use crate::support::{ask, raw, store, verified};
+
+#[path = "../../examples/axum_service.rs"]
+mod axum_service;
+
+/// The service: the tests below start this program again, with this test alone.
+#[test]
+#[ignore = "runs until it is told to end"]
+fn the_service() {
+    axum_service::main().unwrap();
+}
+
+/// The service as a process.
+struct Service {
+    process: Child,
+    address: String,
+    log: Arc<Mutex<String>>,
+    _keys: tempfile::TempDir,
+}
+
+impl Service {
+    fn start(server: &RedisServer) -> Self {
+        let keys = tempfile::tempdir().unwrap();
+        let file = keys.path().join("vault.keys");
+        let made = Command::new(env!("CARGO_BIN_EXE_haechi-store"))
+            .args(["keys", "init", "--key-file"])
+            .arg(&file)
+            .output();
+        assert!(made.unwrap().status.success());
+        let mut process = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "--ignored", "examples::the_service"])
+            .env("REDIS_URL", server.url())
+            .env("KEY_FILE", file)
+            .env("LISTEN", "127.0.0.1:0")
+            .env("DEADLINE_MS", "1000")
+            .env("REVEAL", "test")
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(process.stderr.take().unwrap()).lines();
+        let address = loop {
+            let line = lines.next().unwrap().unwrap();
+            if let Some((_, address)) = line.split_once("listening on ") {
+                break address.to_owned();
+            }
+        };
+        let log = Arc::new(Mutex::new(String::new()));
+        let writer = log.clone();
+        #[allow(clippy::disallowed_methods, reason = "a pipe of a real process")]
+        std::thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                writer.lock().unwrap().push_str(&(line + "\n"));
+            }
+        });
+        Self {
+            process,
+            address,
+            log,
+            _keys: keys,
+        }
+    }
+
+    /// SIGTERM, as by an orchestrator.
+    fn terminate(&self) {
+        let mut kill = Command::new("kill");
+        let killed = kill.arg(self.process.id().to_string()).status();
+        assert!(killed.unwrap().success());
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        // It may have ended.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+#[derive(Debug)]
+struct Answer {
+    status: u16,
+    /// The id of its record, if it has one.
+    id: Option<String>,
+    body: String,
+}
+
+/// One request, on a connection of its own; `None` if it was not answered.
+async fn send(address: &str, line: &str, body: &str) -> Option<Answer> {
+    let length = body.len();
+    let request = format!(
+        "{line} HTTP/1.1\r\nhost: test\r\nconnection: close\r\ncontent-type: application/json\r\n\
+         content-length: {length}\r\n\r\n{body}"
+    );
+    let mut stream = TcpStream::connect(address).await.ok()?;
+    stream.write_all(request.as_bytes()).await.ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.ok()?;
+    let (head, body) = answer.split_once("\r\n\r\n")?;
+    let header = |name| head.lines().find_map(|line| line.strip_prefix(name));
+    Some(Answer {
+        status: head.split(' ').nth(1)?.parse().ok()?,
+        id: header("x-request-id: ").map(str::to_owned),
+        body: body.to_owned(),
+    })
+}
+
+async fn pass(millis: u64) {
+    SystemClock::new()
+        .sleep(Duration::from_millis(millis))
+        .await;
+}
+
+/// Sixteen clients, each of which sends one request after the other, as long as they are
+/// answered and until it is told to stop.
+struct Load {
+    clients: JoinSet<Vec<Answer>>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Load {
+    fn on(service: &Service) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let mut clients = JoinSet::new();
+        for client in 0..16 {
+            let (address, stop) = (service.address.clone(), stop.clone());
+            clients.spawn(async move {
+                let mut answers = Vec::new();
+                while !stop.load(Ordering::Relaxed) {
+                    let number = answers.len();
+                    let body = format!(r#"{{"email":"user{number}@client{client}.example"}}"#);
+                    match send(&address, "POST /customers", &body).await {
+                        Some(answer) => answers.push(answer),
+                        None => break,
+                    }
+                }
+                answers
+            });
+        }
+        Self { clients, stop }
+    }
+
+    /// The answers, once every client has stopped.
+    async fn ended(self) -> Vec<Answer> {
+        self.clients
+            .join_all()
+            .await
+            .into_iter()
+            .flatten()
+            .collect()
+    }
+}
+
+/// Compares the answers with the chain, which must verify: what is answered as recorded is
+/// there once, with this status, and what is not there was not answered so. Returns how many
+/// succeeded.
+async fn compare(server: &RedisServer, answers: &[Answer]) -> usize {
+    let mut records = BTreeMap::new();
+    let verified = verified(&store(server)).await.len();
+    let all = "LRANGE haechi:audit:chain 0 -1";
+    for record in ask::<Vec<String>>(&mut raw(server).await, all).await {
+        let record: serde_json::Value = serde_json::from_str(&record).unwrap();
+        let status = record["status"].as_u64().unwrap();
+        let id = record["id"].as_str().unwrap().to_owned();
+        let earlier = records.insert(id, status);
+        assert_eq!(earlier, None, "two records of one request: {record}");
+    }
+    assert_eq!(records.len(), verified);
+    let (mut succeeded, mut unknown) = (0, 0);
+    for answer in answers {
+        match &answer.id {
+            Some(id) => assert_eq!(records.remove(id), Some(answer.status.into())),
+            None => unknown += usize::from(answer.status == 500),
+        }
+        assert!(matches!(answer.status, 201 | 500 | 503), "{answer:?}");
+        assert!(answer.status != 201 || answer.id.is_some(), "{answer:?}");
+        succeeded += usize::from(answer.status == 201);
+    }
+    let answered = answers.len();
+    println!("{answered} answers, {succeeded} of them 201, {unknown} unknown; {verified} records");
+    assert!(records.len() <= unknown, "{records:?}");
+    succeeded
+}
+
+/// Would catch an answer that came before its record, a record that is written twice because
+/// its reply was lost, and a service that does not go on when its Redis is there again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_service_loses_nothing_when_its_redis_is_killed() {
+    let args = ["--appendonly", "yes", "--appendfsync", "always"];
+    let mut server = RedisServer::start_with(&args).unwrap();
+    let service = Service::start(&server);
+    let load = Load::on(&service);
+    pass(1000).await;
+    server.kill().unwrap();
+    // Longer than the deadline: some requests fail.
+    pass(1500).await;
+    let down = send(&service.address, "GET /health", "").await.unwrap();
+    assert_eq!(down.status, 503, "{down:?}");
+    assert!(down.body.contains("Waiting"), "{down:?}");
+    let down = send(&service.address, "GET /ready", "").await.unwrap();
+    assert_eq!(down.status, 503, "{down:?}");
+    assert!(down.body.contains("unreachable"), "{down:?}");
+    server.restart().unwrap();
+    let mut healthy = false;
+    while !healthy {
+        healthy = send(&service.address, "GET /health", "")
+            .await
+            .unwrap()
+            .status
+            == 200;
+    }
+    pass(500).await;
+    load.stop.store(true, Ordering::Relaxed);
+    let answers = load.ended().await;
+    let succeeded = compare(&server, &answers).await;
+    assert!(succeeded > 100 && succeeded < answers.len());
+    let body = r#"{"email":"user0@client0.example"}"#;
+    let made = send(&service.address, "POST /customers", body)
+        .await
+        .unwrap();
+    let made: serde_json::Value = serde_json::from_str(&made.body).unwrap();
+    let show = format!("GET /customers/{}", made["token"].as_str().unwrap());
+    let shown = send(&service.address, &show, "").await.unwrap();
+    assert_eq!((shown.status, shown.body.as_str()), (200, body));
+    let metrics = send(&service.address, "GET /metrics", "").await.unwrap();
+    for metric in ["haechi_appends_total", "haechi_append_seconds_bucket"] {
+        assert!(metrics.body.contains(metric), "{}", metrics.body);
+    }
+    let log = service.log.lock().unwrap().clone();
+    assert!(log.contains("WARN"), "{log}");
+    assert!(!log.contains(".example") && !log.contains("tok_"), "{log}");
+}
+
+/// Would catch a request that was carried out and whose answer or record is lost at the end
+/// of the process, and a process that does not end.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_service_ends_in_order_under_load() {
+    let server = crate::support::server();
+    let mut service = Service::start(&server);
+    let load = Load::on(&service);
+    pass(500).await;
+    service.terminate();
+    let answers = load.ended().await;
+    let ended = tokio::task::spawn_blocking(move || service.process.wait());
+    assert!(ended.await.unwrap().unwrap().success());
+    let succeeded = compare(&server, &answers).await;
+    assert_eq!(succeeded, answers.len());
+    assert!(succeeded > 0);
+}
