@@ -254,11 +254,16 @@ impl<C: Clock, E: Entropy> Builder<C, E> {
     ///
     /// Must be called within a tokio runtime, which then runs the append loop,
     /// and what of the vault goes on when its caller has left.
-    /// Dropping the future has no effects.
+    /// Dropping the future has no effects. At the end, close the vault, then the sink, then
+    /// the keys.
     ///
     /// # Errors
     ///
     /// [`OpenError`] if data would be lost or forked.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
     pub async fn open<N: Connect, P: CryptoProvider>(
         mut self,
         connect: N,
@@ -441,6 +446,10 @@ impl<C: Clock, E: Entropy> Builder<C, E> {
 
     /// A sink over any store, without checks. Must be called within a tokio
     /// runtime, which then runs the append loop.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
     pub fn audit_sink<S: AuditStore>(mut self, store: S) -> AuditSink<C, E> {
         self.parts.audit.kept = self.kept_chain();
         self.parts.audit.telemetry = Telemetry::of(&self.parts.audit_prefix.to_string());
@@ -461,6 +470,10 @@ impl<C: Clock, E: Entropy> Builder<C, E> {
 
     /// A vault over any store, audited by `audit`. Must be called within a tokio
     /// runtime, which then runs what goes on when its caller has left.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
     pub fn token_vault<S: VaultStore, P: CryptoProvider>(
         &self,
         store: S,

@@ -20,7 +20,8 @@ use crate::{
 /// Each level narrows the window in which an acknowledged write can be lost; none
 /// makes Redis consistent: a failover may promote a replica that has not
 /// acknowledged, and two primaries may take writes at one time.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(try_from = "String")]
 pub enum Durability {
     /// The primary's memory: an acknowledged write is lost if that process ends
     /// before it has saved or replicated it.
@@ -50,6 +51,14 @@ impl FromStr for Durability {
                 .map_err(|_| "replicas: takes a number above 0, as in replicas:2"),
             _ => Err("give memory, fsync or replicas:N"),
         }
+    }
+}
+
+impl TryFrom<String> for Durability {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
     }
 }
 

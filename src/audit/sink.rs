@@ -151,7 +151,8 @@ pub struct CloseReport {
 /// Appends events to a chain that other processes append to as well.
 ///
 /// Cheap to clone; all clones share one queue and one [`AppendLoop`]. When the
-/// last clone is dropped, the loop finishes what is queued and ends.
+/// last clone is dropped, the loop finishes what is queued and ends. A runtime that ends does
+/// not wait for it: [`close`](Self::close) first.
 ///
 /// Concurrent calls share batches: while one batch is in flight, the next one
 /// forms. A caller's events are appended in the order in which it called

@@ -55,7 +55,31 @@ type AskCertificates = Arc<dyn Fn() -> RedisResult<redis::TlsCertificates> + Sen
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Clone)]
+///
+/// It is deserialized from the URL:
+///
+/// ```
+/// use haechi_store_redis::{
+///     Durability,
+///     redis::{AuditPrefix, Endpoint},
+/// };
+///
+/// #[derive(serde::Deserialize)]
+/// struct Config {
+///     redis: Endpoint,
+///     prefix: AuditPrefix,
+///     durability: Durability,
+/// }
+///
+/// let text = r#"{"redis": "redis://h:6380", "prefix": "{shop}:audit:", "durability": "fsync"}"#;
+/// let config: Config = serde_json::from_str(text)?;
+/// assert_eq!(config.redis.to_string(), "h:6380");
+/// assert_eq!(config.prefix, AuditPrefix::new("{shop}:audit:"));
+/// assert_eq!(config.durability, Durability::Fsync);
+/// # Ok::<(), serde_json::Error>(())
+/// ```
+#[derive(Clone, serde::Deserialize)]
+#[serde(try_from = "String")]
 pub struct Endpoint(Way);
 
 #[derive(Clone)]
@@ -219,6 +243,14 @@ impl FromStr for Endpoint {
             }
             _ => Way::Cluster(Cluster::new(nodes, addresses, SystemClock::new())),
         }))
+    }
+}
+
+impl TryFrom<String> for Endpoint {
+    type Error = RedisError;
+
+    fn try_from(url: String) -> RedisResult<Self> {
+        url.parse()
     }
 }
 

@@ -5,7 +5,7 @@ use std::fmt;
 macro_rules! prefix {
     ($name:ident, $default:literal, $what:literal) => {
         #[doc = concat!("The prefix of the keys of one ", $what, ".")]
-        #[derive(Clone, Debug, PartialEq, Eq)]
+        #[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize)]
         pub struct $name(String);
 
         impl $name {

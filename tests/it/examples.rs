@@ -11,7 +11,10 @@ use std::{
     time::Duration,
 };
 
-use haechi_store_redis::clock::{Clock, SystemClock};
+use haechi_store_redis::{
+    Builder,
+    clock::{Clock, SystemClock},
+};
 use redis_sim::server_process::RedisServer;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -19,10 +22,16 @@ use tokio::{
     task::JoinSet,
 };
 
-use crate::support::{ask, raw, store, verified};
+use crate::support::{ask, event, raw, run, server, store, verified};
 
 #[path = "../../examples/axum_service.rs"]
 mod axum_service;
+#[allow(dead_code, reason = "its main")]
+#[path = "../../examples/custom_connect.rs"]
+mod custom_connect;
+#[allow(dead_code, reason = "its main")]
+#[path = "../../examples/tenants.rs"]
+mod tenants;
 
 /// The service: the tests below start this program again, with this test alone.
 #[test]
@@ -256,7 +265,7 @@ async fn the_service_loses_nothing_when_its_redis_is_killed() {
 /// of the process, and a process that does not end.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_service_ends_in_order_under_load() {
-    let server = crate::support::server();
+    let server = server();
     let mut service = Service::start(&server);
     let load = Load::on(&service);
     pass(500).await;
@@ -267,4 +276,51 @@ async fn the_service_ends_in_order_under_load() {
     let succeeded = compare(&server, &answers).await;
     assert_eq!(succeeded, answers.len());
     assert!(succeeded > 0);
+}
+
+/// Would catch an address that is asked for only once, and a chain that is begun anew at
+/// another server instead of continued.
+#[tokio::test]
+async fn a_connect_of_ones_own_leads_to_the_server_of_today() {
+    let (mut first, second) = (server(), server());
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("redis.url");
+    std::fs::write(&path, first.url()).unwrap();
+    let connect = custom_connect::UrlInFile::new(&path);
+    let sink = Builder::new().open_audit(connect).await.unwrap();
+    sink.record(event("1")).await.unwrap();
+
+    let mut commands = raw(&second).await;
+    let follow = format!("REPLICAOF 127.0.0.1 {}", first.port());
+    run(&mut commands, &follow).await;
+    while ask::<u64>(&mut commands, "LLEN haechi:audit:chain").await < 1 {
+        pass(10).await;
+    }
+    run(&mut commands, "REPLICAOF NO ONE").await;
+    first.kill().unwrap();
+    std::fs::write(&path, second.url()).unwrap();
+    let appended = sink.record(event("2")).await.unwrap();
+    assert_eq!(appended.position.sequence.get(), 2);
+}
+
+/// Would catch chains that get into each other's way in one process, and a cluster of which
+/// only some nodes are used.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_chains_of_many_tenants_are_on_all_primaries() {
+    let (servers, endpoint) = tenants::start_cluster(3).await.unwrap();
+    let mut tenants = tenants::Tenants::default();
+    assert_eq!(tenants.open(&endpoint, 12).await.unwrap(), 12);
+    let loaded = tenants.load(24, Duration::from_millis(300)).await.unwrap();
+    tenants.close().await;
+    let mut records = 0;
+    for tenant in 0..12 {
+        let builder = Builder::new().audit_prefix(tenants::prefix(tenant));
+        let store = builder.audit_store(endpoint.clone());
+        records += verified(&store).await.len();
+    }
+    assert_eq!(records, loaded + 12);
+    for server in &servers {
+        let keys: u64 = ask(&mut raw(server).await, "DBSIZE").await;
+        assert!(keys > 0, "nothing is on {}", server.url());
+    }
 }

@@ -10,7 +10,7 @@ mod crypto;
 mod deployments;
 mod durability;
 mod exactly_once;
-#[cfg(all(feature = "metrics", feature = "tls", feature = "tracing"))]
+#[cfg(all(feature = "cli", feature = "metrics", feature = "tracing"))]
 mod examples;
 mod follow;
 mod foreign;
@@ -23,6 +23,7 @@ mod repair;
 mod replica;
 mod resolve;
 mod resume;
+mod runtime;
 mod sink;
 mod support;
 #[cfg(all(feature = "metrics", feature = "tracing"))]

@@ -285,4 +285,7 @@ fn no_password_is_printed() {
         assert!(endpoint.has_password());
         assert!(!format!("{endpoint} {endpoint:?}").contains("geheim"));
     }
+    let refused = serde_json::from_str::<Endpoint>(r#""redis+cluster://:geheim@a/2""#);
+    let refused = refused.unwrap_err().to_string();
+    assert!(refused.contains("database 0") && !refused.contains("geheim"));
 }
