@@ -3,7 +3,7 @@
 use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
-use redis::{ErrorKind, RedisResult, Value, cmd};
+use redis::{ErrorKind, RedisResult, Value, aio::ConnectionLike, cmd};
 use tokio::sync::watch;
 
 use super::{
@@ -43,7 +43,8 @@ impl Default for SentinelTimes {
 /// All Sentinels are asked at each dial, and every second while a connection is open.
 /// The answer of the highest configuration epoch counts: a Sentinel that has not heard of
 /// a failover yet is overruled by one that has. When one names another primary, the
-/// connection is cut.
+/// connection is cut. A node that they name and that says that it is a replica is left for
+/// its primary, if `INFO` is permitted.
 #[derive(Clone)]
 pub struct Sentinel<N, C> {
     /// The data nodes.
@@ -142,6 +143,20 @@ impl<N: Nodes, C: Clock> Sentinel<N, C> {
         last.ok_or_else(|| failed.unwrap_or_else(silent))
     }
 
+    /// A connection to the node that Sentinels name, or to its primary if it is a replica:
+    /// `FAILOVER` was used, of which Sentinels learn half a minute later.
+    async fn follow(&self, named: &mut NodeAddress) -> RedisResult<N::Connection> {
+        let mut connection = self.nodes.connect_to(named).await?;
+        if let Some(primary) = primary_of(&mut connection).await
+            && let Ok(mut followed) = self.nodes.connect_to(&primary).await
+            && primary_of(&mut followed).await.is_none()
+        {
+            *named = primary;
+            return Ok(followed);
+        }
+        Ok(connection)
+    }
+
     /// Asks from time to time, and says why the connection to `primary` must be cut.
     async fn watch(
         self,
@@ -178,6 +193,20 @@ impl<N: Nodes, C: Clock> Sentinel<N, C> {
     }
 }
 
+/// The primary of a node that says that it is a replica.
+async fn primary_of(connection: &mut impl ConnectionLike) -> Option<NodeAddress> {
+    let mut question = cmd("INFO");
+    question.arg("replication");
+    // Where INFO is denied, the store's own commands find out.
+    let info: String = question.query_async(connection).await.ok()?;
+    let field = |name| info.lines().find_map(|line| line.strip_prefix(name));
+    (field("role:") == Some("slave")).then_some(())?;
+    Some(NodeAddress {
+        host: field("master_host:")?.to_owned(),
+        port: field("master_port:")?.parse().ok()?,
+    })
+}
+
 impl<N, C> fmt::Display for Sentinel<N, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} of Sentinels at {}", self.name, list(&self.addresses))
@@ -189,8 +218,8 @@ impl<N: Nodes, C: Clock> Connect for Sentinel<N, C> {
 
     async fn connect(&self) -> RedisResult<Self::Connection> {
         let mut known = vec![None; self.addresses.len()];
-        let primary = self.ask_all(&mut known).await?;
-        let connection = self.nodes.connect_to(&primary.node).await?;
+        let mut primary = self.ask_all(&mut known).await?;
+        let connection = self.follow(&mut primary.node).await?;
         let (cut, is_cut) = watch::channel(None);
         // Ends when the connection is dropped.
         tokio::spawn(self.clone().watch(primary, known, cut));

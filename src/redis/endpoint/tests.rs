@@ -42,6 +42,17 @@ impl Servers {
         });
     }
 
+    /// A node that answers with its port, and to INFO that it replicates another.
+    fn replica(&self, port: u16, of: u16) {
+        self.set(port, move |words| match words {
+            "INFO replication" => {
+                let info = format!("role:slave\r\nmaster_host:h\r\nmaster_port:{of}\r\n");
+                Ok(Value::BulkString(info.into_bytes()))
+            }
+            _ => Ok(Value::Int(port.into())),
+        });
+    }
+
     /// A node that answers with its port.
     fn node(&self, port: u16) {
         self.set(port, move |_| Ok(Value::Int(port.into())));
@@ -176,6 +187,30 @@ async fn the_connection_to_a_deposed_primary_is_cut() {
     assert!(who(&mut connection.clone()).await.is_err(), "it stays cut");
     let mut connection = group.connect().await.unwrap();
     assert_eq!(who(&mut connection).await.unwrap(), 8);
+}
+
+/// Would catch a store that stays at a replica until the Sentinels have learned of a
+/// failover that they did not do; one that leaves a node for another replica; and one that
+/// is cut off when they have learned of it.
+#[tokio::test]
+async fn a_replica_that_sentinels_name_is_left_for_its_primary() {
+    let servers = Servers::default();
+    servers.sentinel(1, 5, 7);
+    servers.replica(7, 8);
+    let group = group(&servers, &[1]);
+    let named = async || who(&mut group.connect().await.unwrap()).await.unwrap();
+    assert_eq!(named().await, 7, "its primary is down");
+    servers.replica(8, 7);
+    assert_eq!(named().await, 7, "its primary is a replica");
+    servers.node(8);
+    let mut connection = group.connect().await.unwrap();
+    assert_eq!(who(&mut connection).await.unwrap(), 8);
+    servers.sentinel(1, 6, 8);
+    SystemClock::new().sleep(Duration::from_millis(20)).await;
+    assert_eq!(who(&mut connection).await.unwrap(), 8);
+    servers.node(9);
+    servers.sentinel(1, 7, 9);
+    cut(&mut connection).await;
 }
 
 /// Would catch writes that go on while nobody can tell whether the primary was deposed,

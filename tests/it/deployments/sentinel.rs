@@ -246,3 +246,46 @@ async fn it_goes_on_after_kill_9_of_the_primary() {
     let kept = group.kept().await;
     assert_eq!(kept.len(), 11, "{kept:?}");
 }
+
+/// Would catch a store that waits for the word of the Sentinels, which need half a minute
+/// to learn of a failover that they did not do, and do another one then.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_lost_or_repeated_by_a_coordinated_failover() {
+    let group = Group::start().await;
+    let builder = builder(Durability::Memory);
+    let tokens = builder.token_store(builder.vault_store(group.endpoint()));
+    let sink = builder.open_audit(group.endpoint()).await.unwrap();
+    let write = async |number: usize| {
+        sink.record(event(&number.to_string())).await.unwrap();
+        let token = TokenId::new(&format!("tok_email_{number:032x}")).unwrap();
+        let write = |view: &mut View| view.set(&token, Stored::from(b"{}".to_vec()));
+        tokens.transaction([token.clone()], write).await.unwrap();
+    };
+    let mut fail_over = std::pin::pin!(async {
+        let mut commands = raw(&group.primary).await;
+        let to = format!("FAILOVER TO 127.0.0.1 {}", group.replica.port());
+        run(&mut commands, &to).await;
+        let mut promoted = raw(&group.replica).await;
+        let role = async |promoted: &mut _| -> String { ask(promoted, "INFO replication").await };
+        while !role(&mut promoted).await.contains("role:master") {
+            tokio::task::yield_now().await;
+        }
+    });
+    let (mut number, mut after) = (0, None);
+    while after.is_none_or(|after| number < after + 50) {
+        let mut written = std::pin::pin!(write(number));
+        tokio::select! {
+            () = &mut fail_over, if after.is_none() => {
+                after = Some(number);
+                written.await;
+            }
+            () = &mut written => {}
+        }
+        number += 1;
+    }
+    assert_eq!(group.kept().await.len(), number);
+    let builder = Builder::new();
+    let tokens = builder.token_store(builder.vault_store(client(&group.replica)));
+    let kept = tokens.read(|view| view.entries().len()).await.unwrap();
+    assert_eq!(kept, number);
+}
