@@ -2,7 +2,10 @@
 
 use serde_json::Value;
 
-use super::{on, tell};
+use redis_sim::server_process::RedisServer;
+
+use super::{Ran, on, program, run, tell};
+use crate::refusals::{granted, names, rules};
 
 /// What the benchmark answers, without the lock and with it.
 fn measured(what: &[&str], ops: u64) -> [Value; 2] {
@@ -30,4 +33,37 @@ fn every_operation_is_committed_and_no_key_is_left() {
         assert!(contended, "{answer}");
     }
     measured(&["vault", "--vault-size", "1200"], 300);
+}
+
+/// Would catch a benchmark that needs more than its rule in the README, or less, or does
+/// not say what it lacks.
+#[test]
+fn every_permission_of_the_rule_is_needed_and_named() {
+    let server = crate::support::server();
+    let [_, _, rule] = rules();
+    let both = |server: &RedisServer, denied: &str| -> [Ran; 2] {
+        let words = rule
+            .split(' ')
+            .filter(|word| word.strip_prefix('+') != Some(denied));
+        let user = ["ACL", "SETUSER", "app", "reset", "on", ">pass"];
+        tell(server, &user.into_iter().chain(words).collect::<Vec<_>>());
+        tell(server, &["SCRIPT", "FLUSH"]);
+        let bench = |what: &[&str]| {
+            let mut command =
+                program(&[&["bench"], what, &["--ops", "20", "--lock", "always"]].concat());
+            let url = format!("redis://app:pass@127.0.0.1:{}", server.port());
+            command.env("REDIS_URL", url);
+            run(command, b"")
+        };
+        [bench(&["audit"]), bench(&["vault", "--vault-size", "1"])]
+    };
+    for ran in both(&server, "") {
+        ran.exits(0);
+    }
+    for command in granted(rule) {
+        let ran = both(&server, command);
+        // What INFO tells is not known then.
+        let named = ran.iter().any(|ran| names(&ran.stderr, command));
+        assert_eq!(named, command != "info", "{command}: {ran:?}");
+    }
 }
