@@ -1,6 +1,6 @@
 //! Reading a whole chain back, a page at a time.
 
-use super::store::{AuditStore, Tail};
+use super::store::{AuditStore, Tail, once_more};
 use crate::error::ReadError;
 
 /// Records requested at once.
@@ -25,7 +25,7 @@ impl<'a, S: AuditStore> Pages<'a, S> {
     ///
     /// [`ReadError`].
     pub async fn open(store: &'a S) -> Result<(Self, Tail), ReadError> {
-        let tail = store.tail(None).await?;
+        let tail = once_more(|| store.tail(None)).await?;
         let pages = Self {
             store,
             next: 0,

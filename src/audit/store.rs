@@ -205,3 +205,15 @@ pub trait RepairStore: AuditStore {
         record: &Record,
     ) -> impl Future<Output = Result<RepairReply, AttemptError>> + Send;
 }
+
+/// Asks, and once more if no reply comes: a proxy may have closed the connection while
+/// nobody used it. Only for what changes nothing.
+pub(crate) async fn once_more<T, F>(ask: impl Fn() -> F) -> Result<T, AttemptError>
+where
+    F: Future<Output = Result<T, AttemptError>>,
+{
+    match ask().await {
+        Err(AttemptError::Ambiguous(_)) => ask().await,
+        answer => answer,
+    }
+}

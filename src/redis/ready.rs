@@ -15,6 +15,7 @@ use super::{
     vault_store::RedisVaultStore,
 };
 use crate::{
+    audit::store::once_more,
     clock::Clock,
     durability::Durability,
     entropy::Entropy,
@@ -148,7 +149,7 @@ impl<N: Connect, C: Clock, E: Entropy> RedisAuditStore<N, C, E> {
         let mut names = vec![&*keys.chain, &keys.head, &keys.head_hash, &keys.ready_probe];
         names.extend(self.lock_key());
         let call = SCRIPTS.ready.call(&names);
-        let answer = match self.link().run(&SCRIPTS.ready, &call).await {
+        let answer = match once_more(|| self.link().run(&SCRIPTS.ready, &call)).await {
             Ok(value) => reply::ready(value, keys),
             Err(error) => Err(error),
         };
@@ -169,7 +170,8 @@ impl<N: Connect, C: Clock, E: Entropy> RedisVaultStore<N, C, E> {
     pub async fn ready(&self) -> Readiness {
         let keys = self.keys();
         let call = SCRIPTS.vault_ready.call(&keys.all());
-        let answer = match self.load(Load::Some(&[]), &Observed::default()).await {
+        let observed = Observed::default();
+        let answer = match once_more(|| self.load(Load::Some(&[]), &observed)).await {
             Ok(_) => match self.link().run(&SCRIPTS.vault_ready, &call).await {
                 Ok(value) => reply::vault_ready(value, keys),
                 Err(error) => Err(error),

@@ -1,6 +1,7 @@
 //! Ways to Redis on real servers: Sentinel, Cluster, TLS.
 
 mod cluster;
+mod managed;
 mod passwords;
 mod sentinel;
 #[cfg(feature = "tls")]
