@@ -1,6 +1,7 @@
 //! The project's own commands, one file each.
 
 mod bench;
+mod deployments;
 mod deps;
 mod fuzz;
 mod mutants;
@@ -30,6 +31,7 @@ enum Command {
     Deps,
     Fuzz(fuzz::FuzzArgs),
     Bench(bench::BenchArgs),
+    Deployments(deployments::DeploymentsArgs),
     /// Run the loom models, with their own cfg and target directory
     Models,
     /// Run cargo-mutants on the core of the store; takes half an hour
@@ -68,6 +70,7 @@ fn main() -> ExitCode {
         Command::Deps => deps::run().into(),
         Command::Fuzz(args) => fuzz::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Deployments(args) => deployments::run(&args),
         Command::Models => test::models().into(),
         Command::Mutants { options } => mutants::run(&options),
         Command::Soak(args) => soak::run(&args).into(),

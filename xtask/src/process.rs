@@ -2,21 +2,38 @@
 
 use std::{
     env,
+    ffi::{OsStr, OsString},
     process::{Command, Stdio},
 };
 
-/// Runs the cargo that runs this program, with further environment; returns
-/// whether it succeeded.
-pub(crate) fn cargo(words: &str, environment: &[(&str, &str)]) -> bool {
+/// The cargo that runs this program, with further environment.
+fn cargo_command(words: &str, environment: &[(&str, impl AsRef<OsStr>)]) -> Command {
     let program = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     println!("+ cargo {words}");
-    Command::new(program)
+    let mut command = Command::new(program);
+    command
         .args(words.split(' '))
-        .envs(environment.iter().copied())
+        .envs(environment.iter().map(|(name, value)| (name, value)))
         // Set by the cargo that runs this program.
-        .env_remove("CARGO_MANIFEST_DIR")
-        .status()
-        .is_ok_and(|status| status.success())
+        .env_remove("CARGO_MANIFEST_DIR");
+    command
+}
+
+/// Runs cargo; returns whether it succeeded.
+pub(crate) fn cargo(words: &str, environment: &[(&str, &str)]) -> bool {
+    let status = cargo_command(words, environment).status();
+    status.is_ok_and(|status| status.success())
+}
+
+/// Runs cargo; returns what it printed to stdout, which is not shown.
+pub(crate) fn cargo_stdout(words: &str, environment: &[(&str, OsString)]) -> String {
+    let output = cargo_command(words, environment)
+        .stderr(Stdio::inherit())
+        .output();
+    output.map_or_else(
+        |_| String::new(),
+        |output| String::from_utf8_lossy(&output.stdout).into_owned(),
+    )
 }
 
 /// Whether a program succeeds, without its output.
