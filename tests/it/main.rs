@@ -17,6 +17,7 @@ mod foreign;
 mod health;
 mod layout;
 mod load;
+mod mixed_fleet;
 mod redirected;
 mod refusals;
 mod repair;
