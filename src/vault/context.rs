@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use super::{
     admission::Admission,
-    store::{Loaded, MutationId, Observed, ReceiptSeq, VaultStore, Version},
+    store::{Load, Loaded, MutationId, Observed, ReceiptSeq, VaultStore, Version},
 };
 use crate::{
-    clock::Clock,
+    clock::{Clock, within},
     durability::{Confirmations, Confirming, confirmed},
     entropy::Entropy,
-    error::{Corrupt, NotApplied},
+    error::{AttemptError, Corrupt, NotApplied},
     health::LastAttempt,
     seen::{Id, SeenEntry, SeenVault},
     sync::{Arc, Mutex, lock},
@@ -142,19 +142,59 @@ impl<S: VaultStore, C: Clock, E: Entropy> Context<S, C, E> {
     }
 }
 
-impl<S, C, E: Entropy> Context<S, C, E> {
-    /// Remembers a rollback.
-    pub(super) fn remember_rollback(&self, corrupt: Corrupt) -> Corrupt {
-        if matches!(corrupt, Corrupt::VaultRolledBack { .. }) {
-            lock(&self.memory)
-                .rolled_back
-                .get_or_insert(corrupt)
-                .clone()
-        } else {
-            corrupt
+impl<S: VaultStore, C: Clock, E> Context<S, C, E> {
+    /// What `corrupt` comes to. A rollback is looked at again before it is told, and is
+    /// remembered; `None` if it is not there any more.
+    pub(super) async fn believed(&self, corrupt: Corrupt, limit: Duration) -> Option<Corrupt> {
+        let Corrupt::VaultRolledBack { seen, met, .. } = &corrupt else {
+            return Some(corrupt);
+        };
+        // The version may have grown since; only the receipt can be looked for again.
+        let receipt = Observed {
+            version: Version::default(),
+            ..lock(&self.memory).observed
+        };
+        let stands = match self.look(&receipt, limit).await {
+            Some(stands) => stands,
+            None => met < seen,
+        };
+        if stands && met >= seen {
+            return None;
         }
+        let found = VaultRollback {
+            corrupt,
+            can_be_restored: !stands,
+        };
+        let mut memory = lock(&self.memory);
+        Some(memory.rolled_back.get_or_insert(found).corrupt.clone())
     }
 
+    /// The rollback that was found, unless what was seen is there again: an operator may
+    /// have restored the data.
+    pub(super) async fn rolled_back(&self, limit: Duration) -> Option<Corrupt> {
+        let (found, observed) = {
+            let memory = lock(&self.memory);
+            (memory.rolled_back.clone()?, memory.observed)
+        };
+        if !found.can_be_restored || self.look(&observed, limit).await != Some(true) {
+            return Some(found.corrupt);
+        }
+        lock(&self.memory).rolled_back = None;
+        None
+    }
+
+    /// Whether the vault has what was observed; `None` if it is not answered.
+    async fn look(&self, observed: &Observed, limit: Duration) -> Option<bool> {
+        let load = self.store.load(Load::Some(&[]), observed);
+        match within(&self.clock, limit, load).await? {
+            Ok(_) => Some(true),
+            Err(AttemptError::Corrupt(Corrupt::VaultRolledBack { .. })) => Some(false),
+            Err(_) => None,
+        }
+    }
+}
+
+impl<S, C, E: Entropy> Context<S, C, E> {
     pub(super) fn new_mutation(&self) -> Result<MutationId, NotApplied> {
         let mut id = [0; 16];
         self.entropy
@@ -164,14 +204,24 @@ impl<S, C, E: Entropy> Context<S, C, E> {
     }
 }
 
+/// A rollback that was found.
+#[derive(Clone)]
+pub(super) struct VaultRollback {
+    corrupt: Corrupt,
+    /// Whether the newest receipt was gone. Where only the version is lower, other writers
+    /// reach it again, and nothing tells whether what was lost is there again.
+    can_be_restored: bool,
+}
+
 /// What a process remembers of the vault.
 #[derive(Default)]
 pub(super) struct Memory {
     pub(super) observed: Observed,
     /// The holder of a foreign lock that outlasted the wait.
     pub(super) outlived: Option<Vec<u8>>,
-    /// After a rollback was detected, nothing is changed any more.
-    pub(super) rolled_back: Option<Corrupt>,
+    /// After a rollback was detected, nothing is changed until what was seen is there
+    /// again.
+    pub(super) rolled_back: Option<VaultRollback>,
     pub(super) stats: VaultStats,
     pub(super) last_attempt: LastAttempt,
     /// Where what was observed is kept.

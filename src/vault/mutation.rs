@@ -130,9 +130,6 @@ pub(super) async fn run<S: VaultStore, C: Clock, E: Entropy, M: Mutation>(
     ticket: Option<MutationId>,
     mutation: M,
 ) -> Result<Done<M::Output>, MutateError> {
-    if let Some(corrupt) = lock(&context.memory).rolled_back.clone() {
-        return Err(corrupt.into());
-    }
     let began = context.clock.now();
     let deadline = began.saturating_add(context.config.deadline);
     let attempts_until = deadline.saturating_sub(context.config.deadline / 4);
@@ -141,6 +138,9 @@ pub(super) async fn run<S: VaultStore, C: Clock, E: Entropy, M: Mutation>(
         .mutations
         .enter(&context.clock, limit, mutation.bytes());
     let admitted = admitted.await?;
+    if let Some(corrupt) = context.rolled_back(limit).await {
+        return Err(corrupt.into());
+    }
     let driver = MutationDriver {
         context,
         id: ticket.map_or_else(|| context.new_mutation(), Ok)?,
@@ -455,7 +455,11 @@ impl<S: VaultStore, C: Clock, E: Entropy, T: Send> MutationDriver<'_, S, C, E, T
         match error {
             AttemptError::Denied(cause) => return Err(GivenUp::Denied(cause)),
             AttemptError::Corrupt(corrupt) => {
-                return Err(GivenUp::Corrupt(self.context.remember_rollback(corrupt)));
+                self.last_cause = Cause::new(corrupt.to_string());
+                let left = self.attempts_until.saturating_sub(self.context.clock.now());
+                if let Some(corrupt) = self.context.believed(corrupt, left).await {
+                    return Err(GivenUp::Corrupt(corrupt));
+                }
             }
             AttemptError::Refused(cause) | AttemptError::Ambiguous(cause) => {
                 self.last_cause = cause;
@@ -520,8 +524,11 @@ impl<S: VaultStore, C: Clock, E: Entropy, T: Send> MutationDriver<'_, S, C, E, T
                     return Err(self.unknown(Cause::new("its receipt is no longer kept")));
                 }
                 Ok(Err(AttemptError::Corrupt(corrupt))) => {
-                    let corrupt = self.context.remember_rollback(corrupt);
-                    return Err(self.unknown(Cause::new(corrupt.to_string())));
+                    self.last_cause = Cause::new(corrupt.to_string());
+                    let left = self.deadline.saturating_sub(self.context.clock.now());
+                    if let Some(corrupt) = self.context.believed(corrupt, left).await {
+                        return Err(self.unknown(Cause::new(corrupt.to_string())));
+                    }
                 }
                 Ok(Err(AttemptError::Denied(cause))) => return Err(self.unknown(cause)),
                 Ok(Err(AttemptError::Refused(cause) | AttemptError::Ambiguous(cause))) => {

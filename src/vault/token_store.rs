@@ -294,7 +294,10 @@ impl<S: VaultStore, C: Clock, E: Entropy> TokenStore<S, C, E> {
                     return Err(ReadError::Unavailable(cause));
                 }
                 Some(Err(AttemptError::Corrupt(corrupt))) => {
-                    return Err(ReadError::Corrupt(self.context.remember_rollback(corrupt)));
+                    last = Cause::new(corrupt.to_string());
+                    if let Some(corrupt) = self.context.believed(corrupt, left).await {
+                        return Err(ReadError::Corrupt(corrupt));
+                    }
                 }
                 Some(Err(AttemptError::Refused(cause) | AttemptError::Ambiguous(cause))) => {
                     last = cause;

@@ -1,15 +1,22 @@
 //! Rollbacks that are found after a restart, and going on after them.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering::SeqCst},
+};
 
 use haechi_store_redis::{
-    AppendError, Builder, Corrupt, ResumeError, SeenFile,
+    AppendError, AttemptError, Builder, Corrupt, ResumeError, SeenFile,
     audit::{Appended, AuditSink, FileAnchors, LossKeys},
     chain::{AcceptedLoss, Loss, LostRange, Position},
     clock::SystemClock,
     crypto::{Counting, LocalKeys, MemoryKeys, manage},
     entropy::SystemEntropy,
-    vault::{Details, TokenId, TokenType, VaultPolicy, VaultResumeError, Version, View},
+    test_util::{Hooked, VaultHooks},
+    vault::{
+        Details, TokenId, TokenType, VaultPolicy, VaultResumeError, Version, View,
+        store::{Applied, Attempt, Load, Loaded, Observed, VaultStore},
+    },
 };
 use redis::aio::MultiplexedConnection;
 use redis_sim::server_process::RedisServer;
@@ -489,7 +496,7 @@ async fn a_service_with_file_and_anchors_starts_after_an_accepted_loss() {
 
 /// A key that its process is given late.
 #[derive(Default)]
-struct LateKey(std::sync::atomic::AtomicBool);
+struct LateKey(AtomicBool);
 
 impl LossKeys for LateKey {
     fn verifies<'a>(
@@ -497,7 +504,7 @@ impl LossKeys for LateKey {
         _: &'a Loss,
         _: &'a str,
     ) -> std::pin::Pin<Box<dyn Future<Output = bool> + Send + 'a>> {
-        Box::pin(async { self.0.load(std::sync::atomic::Ordering::SeqCst) })
+        Box::pin(async { self.0.load(SeqCst) })
     }
 }
 
@@ -522,7 +529,7 @@ async fn a_key_may_come_after_the_record() {
         record(&sink(&server).await, 3).await;
         assert!(is_rolled_back(&replica.record(event("late")).await));
     }
-    key.0.store(true, std::sync::atomic::Ordering::SeqCst);
+    key.0.store(true, SeqCst);
     replica.record(event("on")).await.unwrap();
 }
 
@@ -567,4 +574,118 @@ async fn a_running_service_goes_on_and_keeps_its_file() {
     let again = Builder::new().seen_file(SeenFile::open(&path).unwrap());
     let again = again.open_audit(client(&server)).await.unwrap();
     record(&again, 1).await;
+}
+
+/// Would catch a vault that is refused for ever although what was lost was restored, as the
+/// message says, and one that goes on while it is gone.
+#[tokio::test]
+async fn a_restored_vault_goes_on() {
+    let server = server();
+    let builder = Builder::new();
+    let tokens = builder.token_store(builder.vault_store(client(&server)));
+    let token = TokenId::new("t").unwrap();
+    let set = |view: &mut View| view.set(&token, "1");
+    let mut connection = raw(&server).await;
+    let keys = ["tokens", "version", "receipts", "expiry"];
+    for _ in 0..3 {
+        tokens.transaction([], set).await.unwrap();
+    }
+    for key in keys {
+        run(&mut connection, &format!("COPY haechi:tv:{key} {key}")).await;
+        run(&mut connection, &format!("DEL haechi:tv:{key}")).await;
+    }
+    for _ in 0..2 {
+        assert!(tokens.transaction([], set).await.is_err());
+    }
+    tokens.read_tokens(&[]).await.unwrap();
+    for key in keys {
+        run(&mut connection, &format!("COPY {key} haechi:tv:{key}")).await;
+    }
+    tokens.transaction([], set).await.unwrap();
+}
+
+/// Would catch a loss of other writers' mutations that is forgotten once the version has
+/// grown again: the newest receipt tells nothing of them.
+#[tokio::test]
+async fn a_version_that_was_lower_stays_told() {
+    let server = server();
+    let builder = Builder::new();
+    let tokens = builder.token_store(builder.vault_store(client(&server)));
+    let token = TokenId::new("t").unwrap();
+    let mut count = 0;
+    let mut set = |view: &mut View| {
+        count += 1;
+        view.set(&token, count.to_string());
+    };
+    let mut connection = raw(&server).await;
+    tokens.transaction([], &mut set).await.unwrap();
+    // Two of a replica of the npm package, which leave no receipts.
+    run(&mut connection, "SET haechi:tv:version 3").await;
+    tokens.read_tokens(&[]).await.unwrap();
+    run(&mut connection, "SET haechi:tv:version 1").await;
+    assert!(tokens.transaction([], &mut set).await.is_err());
+    run(&mut connection, "SET haechi:tv:version 9").await;
+    assert!(tokens.transaction([], &mut set).await.is_err());
+}
+
+/// Answers once as after a rollback: to the first request to read, or to the first attempt.
+struct FalseAlarm {
+    at_apply: bool,
+    was_raised: AtomicBool,
+}
+
+impl FalseAlarm {
+    fn raise(&self, at_apply: bool) -> Result<(), AttemptError> {
+        if at_apply != self.at_apply || self.was_raised.swap(true, SeqCst) {
+            return Ok(());
+        }
+        Err(AttemptError::Corrupt(Corrupt::VaultRolledBack {
+            prefix: "haechi:tv:".to_owned(),
+            seen: 9,
+            met: 9,
+        }))
+    }
+}
+
+impl<S: VaultStore> VaultHooks<S> for FalseAlarm {
+    async fn load(
+        &self,
+        next: &S,
+        what: Load<'_>,
+        observed: &Observed,
+    ) -> Result<Loaded, AttemptError> {
+        self.raise(false)?;
+        next.load(what, observed).await
+    }
+
+    async fn apply(
+        &self,
+        next: &S,
+        attempt: &Attempt<'_>,
+        observed: &Observed,
+    ) -> Result<Applied, AttemptError> {
+        self.raise(true)?;
+        next.apply(attempt, observed).await
+    }
+}
+
+/// Would catch a rollback of the vault that is told although a second look does not find it.
+#[tokio::test]
+async fn a_rollback_of_the_vault_is_looked_at_twice() {
+    let server = server();
+    let token = TokenId::new("t").unwrap();
+    let set = |view: &mut View| view.set(&token, "1");
+    for at_apply in [false, true] {
+        let open = || {
+            let builder = Builder::new();
+            let alarm = FalseAlarm {
+                at_apply,
+                was_raised: AtomicBool::new(false),
+            };
+            let store = builder.vault_store(client(&server));
+            builder.token_store(Hooked::new(store, alarm))
+        };
+        open().transaction([], set).await.unwrap();
+        open().read_tokens(&[]).await.unwrap();
+    }
 }

@@ -37,9 +37,9 @@ use crate::{
 const END_BYTES: usize = 2000;
 /// The most bytes of the records in a page, but for one.
 const PAGE_BYTES: usize = 1 << 20;
-/// The most connections of a process at a time: one for each store, and twice as many
-/// while sinks are opened again.
-const MOST_CONNECTIONS: usize = 12;
+/// The most connections of a process at a time: one for each store, one for its durable
+/// writes, and twice as many while sinks are opened again.
+const MOST_CONNECTIONS: usize = 16;
 
 /// A handle on the world, for every task in it.
 #[derive(Clone)]
