@@ -40,6 +40,8 @@ fn package() -> Option<PathBuf> {
         let arguments = ["install", "--legacy-peer-deps", "--no-audit", "--no-fund"];
         let mut install = Command::new("npm");
         install.args(arguments).current_dir(&place);
+        // A network that does not answer does not hold up the tests.
+        install.args(["--fetch-timeout=20000", "--fetch-retries=1"]);
         match install.output() {
             Ok(output) if output.status.success() => {}
             Ok(output) => {
