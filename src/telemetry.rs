@@ -8,7 +8,8 @@
 //! hold a token, a plaintext, or the content of an event: they name appends by `appendId`, and
 //! chains and vaults by the prefix of their keys.
 //!
-//! It knows nothing of stores and queues: they call it with what happened.
+//! It knows nothing of stores and queues: they call it with what happened, and hold no lock
+//! then: a subscriber or recorder may ask them for their health.
 
 #![cfg_attr(
     not(all(feature = "metrics", feature = "tracing")),

@@ -264,10 +264,13 @@ impl<S: AuditStore, C: Clock, E: Entropy> AppendLoop<S, C, E> {
     /// Keeps what an attempt shows of the health.
     fn note(&self, outcome: &BatchOutcome) {
         let now = self.clock.now();
+        let mut known = [&self.known].into_iter().chain(&self.others);
+        let rolled_back = known.find_map(|known| known.rolled_back.as_ref());
+        if let Some(rolled_back) = rolled_back {
+            self.telemetry.rolled_back(rolled_back);
+        }
         self.queue.0.attempted(|last| {
-            let mut known = [&self.known].into_iter().chain(&self.others);
-            if let Some(rolled_back) = known.find_map(|known| known.rolled_back.as_ref()) {
-                self.telemetry.rolled_back(&rolled_back);
+            if let Some(rolled_back) = rolled_back {
                 return last.refused(now, rolled_back.to_string());
             }
             match outcome {

@@ -423,6 +423,7 @@ impl<S: VaultStore, C: Clock, E: Entropy, T: Send> MutationDriver<'_, S, C, E, T
             Moved::Version => (&mut memory.stats.version_conflicts, "version"),
         };
         *count += 1;
+        drop(memory);
         self.context.config.telemetry.conflict(kind);
     }
 

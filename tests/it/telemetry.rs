@@ -4,13 +4,13 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     io,
     num::{NonZeroU32, NonZeroU64},
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, OnceLock},
     time::Duration,
 };
 
 use haechi_store_redis::{
     AppendError, Builder, Durability, METRICS, MetricKind, NotApplied,
-    audit::FileAnchors,
+    audit::{AuditSink, FileAnchors},
     chain::{Anchor, Event},
     clock::SystemClock,
     crypto::{Counting, LocalKeys, MemoryKeys, manage},
@@ -37,7 +37,7 @@ const SECRETS: [&str; 3] = ["anna@example.com", "the-operation", "tok_email_"];
 const PASSWORD: &str = "correct-horse";
 
 /// Everything that telemetry tells of happens here, to a chain and a vault.
-async fn everything_happens(server: &RedisServer) {
+async fn everything_happens(server: &RedisServer, asked: &OnceLock<AuditSink>) {
     let directory = tempfile::tempdir().unwrap();
     let event = || Event::from_json(r#"{"id":"e","operation":"the-operation"}"#).unwrap();
     let mut timeouts = Timeouts::default();
@@ -55,6 +55,7 @@ async fn everything_happens(server: &RedisServer) {
             builder().audit_store(client(server)),
             faults.clone(),
         ));
+    assert!(asked.set(losing.clone()).is_ok());
     losing.record(event()).await.unwrap();
 
     let full = |_: &Anchor| Err(io::Error::other("the disk is full"));
@@ -127,7 +128,7 @@ async fn the_metrics_are_those_in_the_list() {
     let snapshotter = recorder.snapshotter();
     let recording = metrics::set_default_local_recorder(&recorder);
     describe_metrics();
-    everything_happens(&server).await;
+    everything_happens(&server, &OnceLock::new()).await;
     drop(recording);
     let expected: Emitted = METRICS
         .iter()
@@ -184,24 +185,32 @@ impl io::Write for Log {
 }
 
 /// Would catch a token, a plaintext, a password or an event's content in a span or an event,
-/// and a failure of which nothing is said.
+/// and a failure of which nothing is said; and one told under a lock, so that whoever asks
+/// the sink meanwhile waits for ever.
 #[tokio::test]
 async fn the_trace_tells_what_happened_and_no_secret() {
     let server = server();
     let log = Log::default();
-    let writer = log.clone();
+    let (writer, asked) = (log.clone(), Arc::new(OnceLock::new()));
+    let asks = asked.clone();
     let subscriber = tracing_subscriber::fmt()
         .with_max_level(tracing::Level::TRACE)
         .with_span_events(FmtSpan::FULL)
         .with_ansi(false)
-        .with_writer(move || writer.clone())
+        .with_writer(move || {
+            // As one that shows them beside each event.
+            let _ = asks
+                .get()
+                .map(|sink: &AuditSink| (sink.health(), sink.stats()));
+            writer.clone()
+        })
         .finish();
     let subscriber = Dispatch::new(subscriber);
     // As long as there is only one, what another test's thread meets first is disabled for
     // this one, too.
     let _second = Dispatch::new(NoSubscriber::new());
     let subscribed = dispatcher::set_default(&subscriber);
-    everything_happens(&server).await;
+    everything_happens(&server, &asked).await;
     drop(subscribed);
     let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
     for secret in SECRETS.iter().chain([&PASSWORD]) {
