@@ -296,10 +296,9 @@ impl<S: VaultStore, C: Clock, E: Entropy, T: Send> MutationDriver<'_, S, C, E, T
                     // The first retry follows at once.
                     if self.number > 1 {
                         let wait = conflicts.next(&self.context.entropy);
-                        let left = self.attempts_until.saturating_sub(self.context.clock.now());
-                        self.context.clock.sleep(wait.min(left)).await;
+                        self.context.clock.sleep(wait.min(self.left())).await;
                     }
-                    if self.context.clock.now() >= self.attempts_until {
+                    if self.left().is_zero() {
                         self.last_cause = Cause::new(
                             "other writers changed the same tokens before every attempt",
                         );
@@ -344,6 +343,13 @@ impl<S: VaultStore, C: Clock, E: Entropy, T: Send> MutationDriver<'_, S, C, E, T
             Fence::Values
         };
         loop {
+            // The reply to it would not be waited for.
+            if self.left().is_zero() {
+                if !reply_lost {
+                    self.open.pop();
+                }
+                return Attempted::GivenUp(GivenUp::Deadline);
+            }
             let (observed, outlived) = {
                 let memory = lock(&self.context.memory);
                 (memory.observed, memory.outlived.clone())
@@ -415,6 +421,12 @@ impl<S: VaultStore, C: Clock, E: Entropy, T: Send> MutationDriver<'_, S, C, E, T
         }
     }
 
+    /// The time that is left for attempts.
+    fn left(&self) -> Duration {
+        self.attempts_until
+            .saturating_sub(self.context.clock.now())
+    }
+
     fn conflicted(&self, moved: Moved, now: &Loaded) {
         let mut memory = lock(&self.context.memory);
         memory.saw(now.version, now.newest);
@@ -431,10 +443,12 @@ impl<S: VaultStore, C: Clock, E: Entropy, T: Send> MutationDriver<'_, S, C, E, T
     async fn wait_for(&mut self, holder: Vec<u8>, retries: &mut Jitter) {
         lock(&self.context.memory).stats.foreign_locked += 1;
         self.context.config.telemetry.conflict("foreign_lock");
+        self.last_cause = Cause::new("another replica had the lock of the vault all the time");
         let began = self.context.clock.now();
         let wait = retries
             .next(&self.context.entropy)
-            .min(self.foreign_lock_wait);
+            .min(self.foreign_lock_wait)
+            .min(self.left());
         self.context.clock.sleep(wait).await;
         let waited = self.context.clock.now().saturating_sub(began);
         self.foreign_lock_wait = self.foreign_lock_wait.saturating_sub(waited.max(wait));
@@ -443,9 +457,12 @@ impl<S: VaultStore, C: Clock, E: Entropy, T: Send> MutationDriver<'_, S, C, E, T
         }
     }
 
-    /// The result of `request` if it comes by `until`.
+    /// The result of `request` if it comes by `until`; if that is past, it is not made.
     async fn by<R>(&self, until: Duration, request: impl Future<Output = R>) -> Result<R, GivenUp> {
         let left = until.saturating_sub(self.context.clock.now());
+        if left.is_zero() {
+            return Err(GivenUp::Deadline);
+        }
         within(&self.context.clock, left, request)
             .await
             .ok_or(GivenUp::Deadline)
@@ -457,8 +474,7 @@ impl<S: VaultStore, C: Clock, E: Entropy, T: Send> MutationDriver<'_, S, C, E, T
             AttemptError::Denied(cause) => return Err(GivenUp::Denied(cause)),
             AttemptError::Corrupt(corrupt) => {
                 self.last_cause = Cause::new(corrupt.to_string());
-                let left = self.attempts_until.saturating_sub(self.context.clock.now());
-                if let Some(corrupt) = self.context.believed(corrupt, left).await {
+                if let Some(corrupt) = self.context.believed(corrupt, self.left()).await {
                     return Err(GivenUp::Corrupt(corrupt));
                 }
             }
@@ -467,12 +483,8 @@ impl<S: VaultStore, C: Clock, E: Entropy, T: Send> MutationDriver<'_, S, C, E, T
             }
         }
         lock(&self.context.memory).stats.retries += 1;
-        let left = self.attempts_until.saturating_sub(self.context.clock.now());
-        if left.is_zero() {
-            return Err(GivenUp::Deadline);
-        }
-        let wait = self.failures.next(&self.context.entropy).min(left);
-        self.context.clock.sleep(wait).await;
+        let wait = self.failures.next(&self.context.entropy);
+        self.context.clock.sleep(wait.min(self.left())).await;
         Ok(())
     }
 

@@ -91,8 +91,15 @@ impl<S: VaultStore> VaultHooks<S> for Slow {
 }
 
 fn tokens(slow: Slow) -> (AutoClock, TokenStore<Hooked<MemoryVault, Slow>, AutoClock>) {
+    tokens_within(8 * SECOND, slow)
+}
+
+fn tokens_within(
+    deadline: Duration,
+    slow: Slow,
+) -> (AutoClock, TokenStore<Hooked<MemoryVault, Slow>, AutoClock>) {
     let clock = slow.clock.clone();
-    let builder = Builder::new().clock(clock.clone()).deadline(8 * SECOND);
+    let builder = Builder::new().clock(clock.clone()).deadline(deadline);
     let tokens = builder.token_store(Hooked::new(MemoryVault::new(), slow));
     (clock, tokens)
 }
@@ -138,6 +145,27 @@ fn a_foreign_lock_takes_its_wait_once() {
         clock.run(tokens.transaction([], set)).unwrap().unwrap();
         assert_eq!(clock.now(), Duration::from_millis(250));
     }
+}
+
+/// Would catch a refused attempt that is settled as if its reply were lost, and one that
+/// is made when the time for attempts is over: if no reply comes, both are unknown.
+#[test]
+fn a_foreign_lock_that_outlasts_the_deadline_leaves_nothing_unknown() {
+    let (clock, tokens) = tokens_within(
+        Duration::from_millis(200),
+        Slow {
+            is_locked: true,
+            settle: HOUR,
+            ..Slow::default()
+        },
+    );
+    let set = |view: &mut View| view.set(&token("a"), "1");
+    let ended = clock.run(tokens.transaction([], set)).unwrap();
+    assert!(
+        matches!(ended, Err(MutateError::NotApplied(NotApplied::Deadline(_)))),
+        "{ended:?}"
+    );
+    assert_eq!(clock.now(), Duration::from_millis(150));
 }
 
 /// Would catch attempts in the last quarter, after which no time is left to find

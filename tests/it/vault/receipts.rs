@@ -6,7 +6,7 @@ use haechi_store_redis::{
     Builder, Corrupt, ReadError,
     vault::{
         MutateError, View,
-        store::{Applied, Attempt, Fate, Observed, ReceiptSeq, VaultStore},
+        store::{Applied, Attempt, Fate, Fence, Load, Observed, ReceiptSeq, VaultStore},
     },
 };
 
@@ -162,6 +162,31 @@ async fn a_receipt_is_kept_for_the_longest_deadline() {
     .await;
     let unsure = store.apply(&attempt(101), &observed).await.unwrap();
     assert_eq!(unsure, Applied::ReceiptExpired);
+}
+
+/// Would catch the place of a receipt that was written again, taken for an old one: a
+/// mutation that began before it would be unknown.
+#[tokio::test]
+async fn a_receipt_that_is_written_again_keeps_those_after_it() {
+    let server = server();
+    let mut connection = raw(&server).await;
+    run(&mut connection, "HSET haechi:tv:receipts #kept 2").await;
+    let store = Builder::new().vault_store(client(&server));
+    let nothing_read = std::collections::BTreeMap::new();
+    let change = diff(&[("a", Some("1"))]);
+    let attempt = |number: u8| super::attempt([number; 16], &nothing_read, &change);
+    let observed = Observed::default();
+
+    let mut whole = attempt(1);
+    let open = Load::All {
+        intent: Some(whole.mutation),
+    };
+    let opened = store.load(open, &observed).await.unwrap();
+    whole.fence = Fence::Snapshot(opened.version);
+    for attempt in [whole, attempt(2), attempt(3), attempt(4), attempt(0)] {
+        let applied = store.apply(&attempt, &observed).await.unwrap();
+        assert!(matches!(applied, Applied::Committed { .. }), "{applied:?}");
+    }
 }
 
 fn fate_of(applied: &Applied) -> Fate {

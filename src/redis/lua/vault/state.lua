@@ -12,7 +12,8 @@
 --            receipts are kept at least, in milliseconds of the server's clock, the
 --            longest deadline of any replica; and #next, as it was left by these
 --            scripts: those of earlier versions keep the last #kept receipts only
---   #{mark}  its mutation, and when it was written
+--   #{mark}  its mutation, and when it was written; '-' in place of the mutation once
+--            that has a receipt with another mark
 --   #last    the mutation whose receipt is the newest
 --   #own     how often version was changed by this store
 -- A receipt is 'open {version} {mark}' (the mutation will be fenced on the
@@ -150,9 +151,12 @@ end
 local function note(state, id, text, fields)
   local mark = state.receipt and mark_of(state.receipt)
   if not mark or string.sub(text, 1, 5) ~= 'open ' then
-    if mark then redis.call('HDEL', KEYS[4], '#' .. decimal(mark)) end
+    local next_mark, first = decimal(state.next_mark + 1), forget_old(state)
+    -- Not deleted: a mark without a time is taken for an old one.
+    if mark and mark >= first then
+      fields[#fields + 1], fields[#fields + 2] = '#' .. decimal(mark), '- ' .. decimal(state.time)
+    end
     mark = state.next_mark
-    local next_mark, first = decimal(mark + 1), forget_old(state)
     for _, word in ipairs({
       '#' .. decimal(mark), id .. ' ' .. decimal(state.time), '#last', id, '#next', next_mark,
       '#span', decimal(first) .. ' ' .. decimal(state.life) .. ' ' .. next_mark,
