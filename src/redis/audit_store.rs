@@ -144,8 +144,7 @@ impl<N: Connect, C: Clock, E: Entropy> AuditStore for RedisAuditStore<N, C, E> {
 
     async fn confirm(&self, position: Position) -> Result<DurabilityStatus, AttemptError> {
         let keys = &self.keys;
-        let names = [&*keys.chain, &keys.head, &keys.head_hash, &keys.ready_probe];
-        let mut call = SCRIPTS.confirm.call(&names);
+        let mut call = SCRIPTS.confirm.call(&keys.fenced());
         call.arg(position.sequence.get())
             .arg(position.event_hash.to_string());
         let (reply, status) = self.durable.run(&SCRIPTS.confirm, &call).await?;

@@ -2,8 +2,8 @@
 //!
 //! `WAIT` and `WAITAOF` cover what their own connection wrote, and all that the
 //! server wrote before that; what follows them there waits too. So a script looks
-//! for what is to be confirmed and writes a probe; the wait follows it in the same
-//! round trip, on a connection that nothing else uses. This holds after a reconnect
+//! for what is to be confirmed and writes some of it again; the wait follows it in the
+//! same round trip, on a connection that nothing else uses. This holds after a reconnect
 //! or a failover as well: the record is looked for where the wait is asked.
 
 use std::time::Duration;

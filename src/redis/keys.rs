@@ -76,8 +76,6 @@ pub struct AuditKeys {
     pub head_hash: String,
     /// STRING with a TTL: the contention lock.
     pub lock: String,
-    /// STRING with a TTL: written by the readiness check.
-    pub ready_probe: String,
 }
 
 impl AuditKeys {
@@ -89,7 +87,6 @@ impl AuditKeys {
             head: format!("{prefix}head"),
             head_hash: format!("{prefix}head:hash"),
             lock: format!("{prefix}lock"),
-            ready_probe: format!("{prefix}ready:probe"),
             prefix,
         }
     }
@@ -133,15 +130,12 @@ impl VaultKeys {
         }
     }
 
-    /// All of them, in the scripts' order.
+    /// Those that a mutation changes, in the scripts' order.
+    ///
+    /// The lock is not among them: where a script declares a key that is absent, a
+    /// cluster refuses it for as long as the slot moves.
     #[must_use]
-    pub fn all(&self) -> [&str; 5] {
-        [
-            &self.tokens,
-            &self.version,
-            &self.lock,
-            &self.receipts,
-            &self.expiry,
-        ]
+    pub fn fenced(&self) -> [&str; 4] {
+        [&self.tokens, &self.version, &self.receipts, &self.expiry]
     }
 }

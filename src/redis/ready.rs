@@ -142,13 +142,11 @@ impl Readiness {
 
 impl<N: Connect, C: Clock, E: Entropy> RedisAuditStore<N, C, E> {
     /// Checks whether this chain can be appended to, with its real keys and
-    /// without changing them: one script that also writes the probe key, and
-    /// the server's INFO.
+    /// without changing them: one script, and the server's INFO.
     pub async fn ready(&self) -> Readiness {
         let keys = self.keys();
-        let mut names = vec![&*keys.chain, &keys.head, &keys.head_hash, &keys.ready_probe];
-        names.extend(self.lock_key());
-        let call = SCRIPTS.ready.call(&names);
+        let mut call = SCRIPTS.ready.call(&keys.fenced());
+        call.arg(self.lock_key());
         let answer = match once_more(|| self.link().run(&SCRIPTS.ready, &call)).await {
             Ok(value) => reply::ready(value, keys),
             Err(error) => Err(error),
@@ -169,7 +167,8 @@ impl<N: Connect, C: Clock, E: Entropy> RedisVaultStore<N, C, E> {
     /// its own lock are not checked.
     pub async fn ready(&self) -> Readiness {
         let keys = self.keys();
-        let call = SCRIPTS.vault_ready.call(&keys.all());
+        let mut call = SCRIPTS.vault_ready.call(&keys.fenced());
+        call.arg(&keys.lock);
         let observed = Observed::default();
         let answer = match once_more(|| self.load(Load::Some(&[]), &observed)).await {
             Ok(_) => match self.link().run(&SCRIPTS.vault_ready, &call).await {

@@ -267,11 +267,12 @@ pub fn apply_call(
     attempt: &Attempt<'_>,
     observed: &Observed,
 ) -> Cmd {
-    let mut call = script.call(&keys.all());
+    let mut call = script.call(&keys.fenced());
     add_observed(&mut call, observed, deadline);
     call.arg(attempt.mutation.to_string())
         .arg(attempt.number)
-        .arg(attempt.begun.get());
+        .arg(attempt.begun.get())
+        .arg(&keys.lock);
     match attempt.foreign_lock_wait {
         ForeignLockWait::Respects { outlived } => call.arg(outlived.unwrap_or_default()),
         ForeignLockWait::Exhausted => call.arg("*"),

@@ -144,7 +144,7 @@ impl<N: Connect, C: Clock, E: Entropy> VaultStore for RedisVaultStore<N, C, E> {
     }
 
     async fn load(&self, what: Load<'_>, observed: &Observed) -> Result<Loaded, AttemptError> {
-        let mut call = SCRIPTS.vault_load.call(&self.keys.all());
+        let mut call = SCRIPTS.vault_load.call(&self.keys.fenced());
         add_observed(&mut call, observed, self.deadline);
         let tokens = match what {
             Load::Some(tokens) => {
@@ -186,7 +186,7 @@ impl<N: Connect, C: Clock, E: Entropy> VaultStore for RedisVaultStore<N, C, E> {
         begun: ReceiptSeq,
         observed: &Observed,
     ) -> Result<Option<Fate>, AttemptError> {
-        let mut call = SCRIPTS.vault_settle.call(&self.keys.all());
+        let mut call = SCRIPTS.vault_settle.call(&self.keys.fenced());
         add_observed(&mut call, observed, self.deadline);
         call.arg(mutation.to_string()).arg(begun.get());
         let reply = self.link.run(&SCRIPTS.vault_settle, &call).await?;
@@ -199,7 +199,7 @@ impl<N: Connect, C: Clock, E: Entropy> VaultStore for RedisVaultStore<N, C, E> {
         begun: ReceiptSeq,
         observed: &Observed,
     ) -> Result<Receipt, AttemptError> {
-        let mut call = SCRIPTS.vault_settle.call(&self.keys.all());
+        let mut call = SCRIPTS.vault_settle.call(&self.keys.fenced());
         add_observed(&mut call, observed, self.deadline);
         call.arg(mutation.to_string()).arg(begun.get()).arg("look");
         let reply = self.link.run(&SCRIPTS.vault_settle, &call).await?;
@@ -207,14 +207,14 @@ impl<N: Connect, C: Clock, E: Entropy> VaultStore for RedisVaultStore<N, C, E> {
     }
 
     async fn due(&self, own: SystemTime, limit: usize) -> Result<Due, AttemptError> {
-        let mut call = SCRIPTS.vault_due.call(&self.keys.all());
+        let mut call = SCRIPTS.vault_due.call(&self.keys.fenced());
         call.arg(epoch_millis(own)).arg(limit);
         let reply = self.link.run(&SCRIPTS.vault_due, &call).await?;
         vault_reply::due(reply, &self.keys)
     }
 
     async fn index(&self, tokens: &[Indexed], whole: Option<u64>) -> Result<(), AttemptError> {
-        let mut call = SCRIPTS.vault_index.call(&self.keys.all());
+        let mut call = SCRIPTS.vault_index.call(&self.keys.fenced());
         number(&mut call, whole);
         for indexed in tokens {
             compared(&mut call, &indexed.token, indexed.read.as_ref());
@@ -225,7 +225,7 @@ impl<N: Connect, C: Clock, E: Entropy> VaultStore for RedisVaultStore<N, C, E> {
     }
 
     async fn scan(&self, cursor: u64, count: usize) -> Result<Page, AttemptError> {
-        let mut call = SCRIPTS.vault_scan.call(&self.keys.all());
+        let mut call = SCRIPTS.vault_scan.call(&self.keys.fenced());
         call.arg(cursor).arg(count.max(1));
         let reply = self.link.run(&SCRIPTS.vault_scan, &call).await?;
         vault_reply::page(reply, &self.keys)
@@ -239,7 +239,7 @@ impl<N: Connect, C: Clock, E: Entropy> VaultStore for RedisVaultStore<N, C, E> {
         &self,
         mutations: &[MutationId],
     ) -> Result<Vec<DurabilityStatus>, AttemptError> {
-        let mut call = SCRIPTS.vault_confirm.call(&self.keys.all());
+        let mut call = SCRIPTS.vault_confirm.call(&self.keys.fenced());
         for mutation in mutations {
             call.arg(mutation.to_string());
         }

@@ -423,8 +423,7 @@ impl<S: VaultStore, C: Clock, E: Entropy, T: Send> MutationDriver<'_, S, C, E, T
 
     /// The time that is left for attempts.
     fn left(&self) -> Duration {
-        self.attempts_until
-            .saturating_sub(self.context.clock.now())
+        self.attempts_until.saturating_sub(self.context.clock.now())
     }
 
     fn conflicted(&self, moved: Moved, now: &Loaded) {

@@ -327,7 +327,7 @@ all(redis.call, 'HSET', KEYS[1], sets)
             options.replicas = Some(5);
         } => PatchedApply = PatchedApply::without([
             "lost = lost or next_mark <= mark or (stands < mark and mark >= first)",
-            " or string.match(state.receipt or '', '^open (%d+) ') ~= ARGV[9]",
+            " or string.match(state.receipt or '', '^open (%d+) ') ~= ARGV[10]",
         ])?;
     FirstSliceOnly "first_slice_only": "a scan of the vault takes its first slice for the last one",
         |options| {

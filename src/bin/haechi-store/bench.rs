@@ -388,8 +388,8 @@ impl<'a> Bench<'a> {
         let audit = self.builder().audit_store(self.client.clone());
         let vault = self.builder().vault_store(self.client.clone());
         let mut delete = redis::cmd("UNLINK");
-        delete.arg(&audit.keys().fenced()).arg(&vault.keys().all());
-        delete.arg(&audit.keys().ready_probe);
+        delete.arg(&audit.keys().fenced());
+        delete.arg(&vault.keys().fenced());
         audit.link().send(&delete).await.map_err(|error| {
             Failure::negative(format!(
                 "the benchmark's keys may be left in Redis at {}: {error}; delete {}*",

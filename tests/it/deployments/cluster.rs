@@ -15,7 +15,7 @@ use haechi_store_redis::{
     Builder, Durability,
     audit::{AuditSink, Pages},
     clock::{Clock, SystemClock},
-    redis::{AuditPrefix, Endpoint, VaultPrefix},
+    redis::{AuditPrefix, Endpoint, LockPolicy, LockTimes, VaultPrefix},
     vault::{Stored, TokenId, TokenStore, View, store::VaultStore},
 };
 use redis::aio::MultiplexedConnection;
@@ -192,6 +192,18 @@ impl Cluster {
 
     /// Moves a slot with all its keys to the next node, key by key.
     async fn migrate(&mut self, slot: u16) {
+        let (from, to) = self.begin_migration(slot).await;
+        self.move_keys(slot, (from, to)).await;
+        let node = format!("CLUSTER SETSLOT {slot} NODE {}", self.ids[to]);
+        // The new node first, as redis-cli does.
+        let others = (0..self.nodes.len()).filter(|number| *number != to);
+        for number in [to].into_iter().chain(others) {
+            run(&mut self.commands[number], &node).await;
+        }
+    }
+
+    /// Tells the node of a slot, and the next node, that it moves from one to the other.
+    async fn begin_migration(&mut self, slot: u16) -> (usize, usize) {
         let from = self.owner(slot).await;
         let to = (from + 1) % self.nodes.len();
         let (from_id, to_id) = (self.ids[from].clone(), self.ids[to].clone());
@@ -199,6 +211,11 @@ impl Cluster {
         run(&mut self.commands[to], &importing).await;
         let migrating = format!("CLUSTER SETSLOT {slot} MIGRATING {to_id}");
         run(&mut self.commands[from], &migrating).await;
+        (from, to)
+    }
+
+    /// Moves the keys of a slot that moves.
+    async fn move_keys(&mut self, slot: u16, (from, to): (usize, usize)) {
         loop {
             let get = format!("CLUSTER GETKEYSINSLOT {slot} 1");
             let keys: Vec<String> = ask(&mut self.commands[from], &get).await;
@@ -208,12 +225,6 @@ impl Cluster {
             let port = self.nodes[to].port();
             let migrate = format!("MIGRATE 127.0.0.1 {port} {key} 0 5000");
             run(&mut self.commands[from], &migrate).await;
-        }
-        let node = format!("CLUSTER SETSLOT {slot} NODE {to_id}");
-        // The new node first, as redis-cli does.
-        let others = (0..self.nodes.len()).filter(|number| *number != to);
-        for number in [to].into_iter().chain(others) {
-            run(&mut self.commands[number], &node).await;
         }
     }
 }
@@ -405,6 +416,35 @@ async fn nothing_is_lost_or_repeated_while_a_slot_moves() {
         writers.go_on(20).await;
     }
     writers.lose_nothing(&cluster.endpoint(0)).await;
+}
+
+/// Would catch a script that declares a key which may be absent: it gets TRYAGAIN for as
+/// long as a slot moves, which can take hours if it is left half-way.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slot_that_moves_for_long_is_served() {
+    let mut cluster = Cluster::start(LATE).await;
+    let slot = cluster.slot().await;
+    let endpoint = cluster.endpoint(0);
+    let builder = || {
+        let always = LockPolicy::Always(LockTimes::default());
+        builder().lock(always).deadline(Duration::from_secs(3))
+    };
+    let serves = async |name: usize| {
+        // One that starts now, as well as it goes on.
+        let sink = builder().open_audit(endpoint.clone()).await.unwrap();
+        sink.record(event(&name.to_string())).await.unwrap();
+        let tokens = builder().token_store(builder().vault_store(endpoint.clone()));
+        let reads = [token(name), counter()];
+        tokens.transaction(reads, write(name)).await.unwrap();
+        let store = builder().vault_store(endpoint.clone());
+        assert!(store.ready().await.is_ready());
+    };
+    serves(0).await;
+    let nodes = cluster.begin_migration(slot).await;
+    serves(1).await;
+    cluster.move_keys(slot, nodes).await;
+    serves(2).await;
+    assert_eq!(kept(&endpoint).await.tokens, [0, 1, 2].into());
 }
 
 /// Would catch an append or a mutation that ends, or is sent twice, because its node

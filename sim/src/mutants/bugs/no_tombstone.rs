@@ -35,7 +35,7 @@ impl PlantedBug for NoTombstone {
             Err(AttemptError::Ambiguous(cause)) => cause,
             answer => return answer,
         };
-        let mut call = self.0.call(&next.keys().all());
+        let mut call = self.0.call(&next.keys().fenced());
         call.arg(observed.version.get()).arg("").arg(0).arg(0);
         call.arg(attempt.mutation.to_string())
             .arg(attempt.begun.get());

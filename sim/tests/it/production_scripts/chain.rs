@@ -6,7 +6,7 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use redis_sim::differential::{Words, words};
 
-const CHAIN_KEYS: &[&str] = &["c:chain", "c:head", "c:head:hash", "c:probe"];
+const CHAIN_KEYS: &[&str] = &["c:chain", "c:head", "c:head:hash"];
 
 /// An audit chain, as its writer last read it.
 #[derive(Default)]

@@ -7,7 +7,7 @@ use rand_chacha::ChaCha8Rng;
 use redis_sim::differential::{Words, words};
 use std::collections::BTreeMap;
 
-const VAULT_KEYS: &[&str] = &["v:tokens", "v:version", "v:lock", "v:receipts", "v:expiry"];
+const VAULT_KEYS: &[&str] = &["v:tokens", "v:version", "v:receipts", "v:expiry"];
 
 /// A vault, as its writer last read it.
 #[derive(Default)]
@@ -55,7 +55,7 @@ impl Vault {
                 &["0".to_owned(), "10000".to_owned()],
             ),
             88..91 => return self.lock(rng),
-            91 => call(rng, script::VAULT_READY, VAULT_KEYS, &[]),
+            91 => call(rng, script::VAULT_READY, VAULT_KEYS, &["v:lock".to_owned()]),
             92 => {
                 let mutations = [self.mutation(rng), self.mutation(rng)];
                 call(rng, script::VAULT_CONFIRM, VAULT_KEYS, &mutations)
@@ -122,6 +122,7 @@ impl Vault {
             self.mutation(rng),
             "1".to_owned(),
             "0".to_owned(),
+            "v:lock".to_owned(),
             foreign_lock_wait,
             fence,
         ];
@@ -208,6 +209,10 @@ impl Vault {
             mutations: self.mutations,
             ..Vault::default()
         };
-        [all, vec![words(&format!("DEL {}", VAULT_KEYS.join(" ")))]].concat()
+        [
+            all,
+            vec![words(&format!("DEL v:lock {}", VAULT_KEYS.join(" ")))],
+        ]
+        .concat()
     }
 }

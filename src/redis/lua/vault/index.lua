@@ -10,20 +10,20 @@ local ids = {}
 for place = 2, #ARGV, 4 do ids[#ids + 1] = ARGV[place] end
 local found, fault = values(ids)
 if fault then return concluded(fault) end
-fault = denied({{'ZADD', KEYS[5]}, {'ZREM', KEYS[5]}})
+fault = denied({{'ZADD', KEYS[4]}, {'ZREM', KEYS[4]}})
 if fault then return fault end
 local _
-_, fault = read('ZCARD', KEYS[5])
+_, fault = read('ZCARD', KEYS[4])
 if fault then return fault end
 for place = 1, #ids do
   local at = 2 + 4 * (place - 1)
   if found[place] == (ARGV[at + 1] == '1' and ARGV[at + 2]) then
     if ARGV[at + 3] == '' then
-      redis.call('ZREM', KEYS[5], ids[place])
+      redis.call('ZREM', KEYS[4], ids[place])
     else
-      redis.call('ZADD', KEYS[5], ARGV[at + 3], ids[place])
+      redis.call('ZADD', KEYS[4], ARGV[at + 3], ids[place])
     end
   end
 end
-if ARGV[1] ~= '' then redis.call('ZADD', KEYS[5], decimal(-1 - tonumber(ARGV[1])), '') end
+if ARGV[1] ~= '' then redis.call('ZADD', KEYS[4], decimal(-1 - tonumber(ARGV[1])), '') end
 return {'indexed'}

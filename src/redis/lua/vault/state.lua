@@ -1,7 +1,7 @@
 -- Shared by every script of the token vault, after guard.lua.
 --
--- KEYS[1] tokens (HASH), KEYS[2] version (STRING), KEYS[3] lock (STRING),
--- KEYS[4] receipts (HASH), KEYS[5] expiry (ZSET).
+-- KEYS[1] tokens (HASH), KEYS[2] version (STRING), KEYS[3] receipts (HASH),
+-- KEYS[4] expiry (ZSET), whose member '' makes it exist from the first mutation on.
 --
 -- Each receipt has a sequence number, its mark. Fields of receipts, besides one
 -- for each mutation kept:
@@ -28,8 +28,8 @@ local MAX_VERSION = 9e13
 
 -- The writes of a mutation, checked before the first one.
 local WRITES = {
-  {'HSET', KEYS[1]}, {'HDEL', KEYS[1]}, {'INCR', KEYS[2]}, {'HSET', KEYS[4]}, {'HDEL', KEYS[4]},
-  {'HGET', KEYS[4]},
+  {'HSET', KEYS[1]}, {'HDEL', KEYS[1]}, {'INCR', KEYS[2]}, {'HSET', KEYS[3]}, {'HDEL', KEYS[3]},
+  {'HGET', KEYS[3]},
 }
 
 local function decimal(number) return string.format('%.0f', number) end
@@ -43,7 +43,7 @@ end
 
 -- A reply that the caller concludes something from: `reply`, if this is a
 -- primary. No receipt has the field ''.
-local function concluded(reply) return on_primary(reply, 'HDEL', KEYS[4], '') end
+local function concluded(reply) return on_primary(reply, 'HDEL', KEYS[3], '') end
 
 local function unreadable(key, what) return {'unreadable', key, what} end
 
@@ -71,7 +71,7 @@ local function vault_state(id, observed)
     return nil, unreadable(KEYS[2], 'a version that is not a decimal number below 90000000000000')
   end
   local kept
-  kept, fault = read('HMGET', KEYS[4], id, observed[2], '#next', '#own', '#last', '#kept',
+  kept, fault = read('HMGET', KEYS[3], id, observed[2], '#next', '#own', '#last', '#kept',
     '#span')
   if fault then return nil, fault end
   local time
@@ -81,7 +81,7 @@ local function vault_state(id, observed)
   local ring = plain(kept[6] or KEPT)
   local first, life, written = string.match(kept[7] or '0 0 ', '^(%d+) (%d+) (%d*)$')
   if not next_mark or not own or not ring or ring == 0 or not first then
-    return nil, unreadable(KEYS[4], 'a counter (#next, #own, #kept or #span) that is not a decimal number, or #kept 0')
+    return nil, unreadable(KEYS[3], 'a counter (#next, #own, #kept or #span) that is not a decimal number, or #kept 0')
   end
   first, life = tonumber(first), tonumber(life)
   if written ~= (kept[3] or '') then first = math.max(first, next_mark - ring) end
@@ -133,12 +133,12 @@ local function forget_old(state)
   for _ = 1, 4 do
     if state.next_mark - first < state.ring then break end
     local slot = '#' .. decimal(first)
-    local oldest = redis.call('HGET', KEYS[4], slot)
+    local oldest = redis.call('HGET', KEYS[3], slot)
     local id, time = string.match(oldest or '', '^(%S+) (%d+)$')
     -- One from the future is old: the clock was set back.
     local age = state.time - (tonumber(time) or 0)
     if age >= 0 and age < state.life then break end
-    if oldest then redis.call('HDEL', KEYS[4], slot, id or oldest) end
+    if oldest then redis.call('HDEL', KEYS[3], slot, id or oldest) end
     first = first + 1
   end
   return first
@@ -166,7 +166,7 @@ local function note(state, id, text, fields)
       fields[#fields + 1] = KEPT
     end
   end
-  redis.call('HSET', KEYS[4], id, text .. ' ' .. decimal(mark), unpack(fields))
+  redis.call('HSET', KEYS[3], id, text .. ' ' .. decimal(mark), unpack(fields))
   return mark
 end
 
