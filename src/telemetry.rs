@@ -238,10 +238,10 @@ impl Telemetry {
         }
     }
 
-    pub(crate) fn append_ended(&self, outcome: CallOutcome, took: Duration) {
+    pub(crate) fn append_ended(&self, outcome: CallOutcome, took: impl FnOnce() -> Duration) {
         event!(DEBUG, "append ended", outcome = outcome.name());
         add!(APPENDS, "store" => self.store.clone(), "outcome" => outcome.name());
-        observe!(APPEND_SECONDS, took, "store" => self.store.clone(), "outcome" => outcome.name());
+        observe!(APPEND_SECONDS, took(), "store" => self.store.clone(), "outcome" => outcome.name());
     }
 
     pub(crate) fn batch(&self) -> Span {

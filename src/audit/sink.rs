@@ -309,7 +309,7 @@ impl<C: Clock, E: Entropy> AuditSink<C, E> {
         let (clock, telemetry) = (self.clock.clone(), self.telemetry.clone());
         let began = clock.now();
         let span = telemetry.append(entered.as_ref().ok().map(Ticket::append_id));
-        let settled = self.settled(entered);
+        let settled = self.settled(entered, began);
         span.around(async move {
             let ended = settled.await;
             let outcome = match &ended {
@@ -319,7 +319,7 @@ impl<C: Clock, E: Entropy> AuditSink<C, E> {
                 Err(AppendError::Invalid(_)) => CallOutcome::Invalid,
                 Err(AppendError::Corrupt(_)) => CallOutcome::Corrupt,
             };
-            telemetry.append_ended(outcome, clock.now().saturating_sub(began));
+            telemetry.append_ended(outcome, || clock.now().saturating_sub(began));
             ended
         })
     }
@@ -327,9 +327,9 @@ impl<C: Clock, E: Entropy> AuditSink<C, E> {
     fn settled(
         &self,
         entered: Result<Ticket, AppendError>,
+        began: Duration,
     ) -> impl Future<Output = Result<Appended, AppendError>> + Send + use<C, E> {
         let clock = self.clock.clone();
-        let began = clock.now();
         let deadline = began.saturating_add(self.deadline);
         let attempts_until = began.saturating_add(self.deadline / 4 * 3);
         let (queue, telemetry) = (self.shared.queue.clone(), self.telemetry.clone());

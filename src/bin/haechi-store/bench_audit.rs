@@ -113,17 +113,23 @@ impl Replica for Appender {
 
 /// An event such as a service writes, of at least so many bytes.
 fn typical(number: u64, clock: &SystemClock, bytes: usize) -> String {
-    let event = format!(
-        concat!(
-            r#"{{"id":"bench-{:012}","timestamp":"{}","protocol":"openai","operation":"chat","#,
-            r#""mode":"enforce","enforced":true,"blocked":false,"decision":"allow","#,
-            r#""summary":{{"detectionCount":2,"byType":{{"email":1,"card":1}},"#,
-            r#""byAction":{{"tokenize":2}}}}}}"#
-        ),
-        number,
-        iso8601(clock.wall())
-    );
-    let more = bytes.saturating_sub(event.len());
-    // The audit chain keeps no white space outside of strings.
-    event.replacen("chat", &format!("chat{}", " ".repeat(more)), 1)
+    let event = |more: usize| {
+        format!(
+            concat!(
+                r#"{{"id":"bench-{:012}","timestamp":"{}","protocol":"openai","operation":"chat{}","#,
+                r#""mode":"enforce","enforced":true,"blocked":false,"decision":"allow","#,
+                r#""summary":{{"detectionCount":2,"byType":{{"email":1,"card":1}},"#,
+                r#""byAction":{{"tokenize":2}}}}}}"#
+            ),
+            number,
+            iso8601(clock.wall()),
+            // The audit chain keeps no white space outside of strings.
+            format_args!("{:more$}", "")
+        )
+    };
+    let typical = event(0);
+    match bytes.saturating_sub(typical.len()) {
+        0 => typical,
+        more => event(more),
+    }
 }

@@ -53,7 +53,7 @@ if moved then
     state.time})
 end
 
-fault = denied(WRITES)
+fault = writes_denied()
 if fault then return fault end
 
 local sets, scores, gone = {}, {}, {}

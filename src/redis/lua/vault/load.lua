@@ -39,7 +39,7 @@ if ARGV[5] ~= '' then
   if settled(state) then
     mark = mark_of(state.receipt)
   else
-    fault = denied(WRITES)
+    fault = writes_denied()
     if fault then return fault end
     mark = note(state, ARGV[5], 'open ' .. state.text, {})
   end

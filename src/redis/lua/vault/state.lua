@@ -26,11 +26,13 @@ local KEPT = '10000'
 -- From here on %.14g, by which Lua prints numbers, would not be exact.
 local MAX_VERSION = 9e13
 
--- The writes of a mutation, checked before the first one.
-local WRITES = {
-  {'HSET', KEYS[1]}, {'HDEL', KEYS[1]}, {'INCR', KEYS[2]}, {'HSET', KEYS[3]}, {'HDEL', KEYS[3]},
-  {'HGET', KEYS[3]},
-}
+-- Whether the writes of a mutation are denied, asked before the first one.
+local function writes_denied()
+  return denied({
+    {'HSET', KEYS[1]}, {'HDEL', KEYS[1]}, {'INCR', KEYS[2]}, {'HSET', KEYS[3]}, {'HDEL', KEYS[3]},
+    {'HGET', KEYS[3]},
+  })
+end
 
 local function decimal(number) return string.format('%.0f', number) end
 
