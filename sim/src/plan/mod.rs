@@ -2,8 +2,10 @@
 //! every process, all drawn from a seed or read from a file.
 
 mod document;
+mod draw_faults;
 mod durability_knobs;
 mod fault;
+mod fault_kind;
 mod knobs;
 mod operation;
 mod schedule;
@@ -12,9 +14,10 @@ mod vault_knobs;
 
 pub use document::{Document, Unreadable};
 pub use durability_knobs::DurabilityKnobs;
-pub use fault::{
-    CommandFault, Fault, FaultClass, FaultKind, LinkFault, LockFault, LossFault, Needs,
-    ProcessFault, ServerFault,
+pub use fault::Fault;
+pub use fault_kind::{
+    CommandFault, FaultClass, FaultKind, LinkFault, LockFault, LossFault, Needs, ProcessFault,
+    ServerFault,
 };
 pub use knobs::{AnchorKnobs, Knobs, WorldOptions};
 pub use operation::{
@@ -24,7 +27,7 @@ pub use operation::{
 pub use schedule::Schedule;
 pub use vault_knobs::{VaultAction, VaultKnobs, Workload};
 
-pub(crate) use fault::Scale;
+pub(crate) use draw_faults::Scale;
 pub(crate) use knobs::{LONGEST_MS, TICK_MS};
 pub(crate) use schedule::drawn;
 pub(crate) use seeded::{Fnv1a, fnv1a, generator};
