@@ -71,6 +71,12 @@ pub trait Gate {
         Before::Run
     }
 
+    /// A command runs now. A reply is that of a node that does not run it, as one of a
+    /// cluster that sends its clients elsewhere.
+    fn instead(&mut self, _conn: ConnId, _command: &Command) -> Option<Reply> {
+        None
+    }
+
     /// A command has run, and its reply is about to be sent.
     fn after(&mut self, _conn: ConnId, _command: &Command, _reply: &Reply) -> After {
         After::Send
@@ -216,12 +222,13 @@ where
                 return Ok(Next::Continue);
             }
         }
-        let reply = {
-            let mut redis = lock(self.redis);
-            if !redis.is_current(&self.session) {
-                return Ok(Next::Close);
-            }
-            redis.execute(&mut self.session, command)
+        if !lock(self.redis).is_current(&self.session) {
+            return Ok(Next::Close);
+        }
+        let instead = lock(self.gate).instead(self.conn, command);
+        let reply = match instead {
+            Some(reply) => reply,
+            None => lock(self.redis).execute(&mut self.session, command),
         };
         let reply = if self.session.is_waiting() {
             // Replies to earlier commands do not wait with it.

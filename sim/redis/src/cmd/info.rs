@@ -73,6 +73,10 @@ fn replication(state: &State) -> String {
     };
     let mut text = format!("role:{role}\r\n");
     if state.modes.readonly {
+        // As `Redis::configure` has set it; without, it is not known.
+        if let Some((host, port)) = state.setting("replicaof").split_once(' ') {
+            let _ = write!(text, "master_host:{host}\r\nmaster_port:{port}\r\n");
+        }
         text.push_str("master_link_status:up\r\nslave_read_only:1\r\n");
     }
     // Writing to a `String` does not fail.
