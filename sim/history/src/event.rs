@@ -395,6 +395,10 @@ pub struct Split<T = Symbol> {
     pub since: u64,
     /// The processes that this one served, and no other.
     pub processes: Vec<T>,
+    /// Whether they went from this one to the other meanwhile, each at its own time: then
+    /// `ops` of the loss are all mutates that were lost, ended or not.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub moving: bool,
 }
 
 /// A process reports that what it had seen is gone.

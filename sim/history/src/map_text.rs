@@ -113,6 +113,7 @@ impl<T> Loss<T> {
             split: self.split.as_ref().map(|split| Split {
                 since: split.since,
                 processes: all(&split.processes, text),
+                moving: split.moving,
             }),
             key_by_key: self.key_by_key,
             ops: self.ops.clone(),

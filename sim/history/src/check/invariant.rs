@@ -16,7 +16,8 @@ macro_rules! invariants {
     ($($name:ident $half:ident $description:literal,)*) => {
         /// What must hold, by the name that reports use. A history shows most of them;
         /// [`NoProgress`](Invariant::NoProgress),
-        /// [`QualityOfService`](Invariant::QualityOfService), [`Leak`](Invariant::Leak) and
+        /// [`QualityOfService`](Invariant::QualityOfService),
+        /// [`DeposedWrite`](Invariant::DeposedWrite), [`Leak`](Invariant::Leak) and
         /// [`Nondeterminism`](Invariant::Nondeterminism) are checked by the harness, which
         /// has the clock, the server and both traces.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -62,6 +63,7 @@ invariants! {
     NoProgress         Either "a replica gets nothing done after the last fault healed",
     FalseRollback      Either "a process reports a rollback of what is still there",
     SilentRollback     Either "a process that had seen what is gone goes on writing without saying so",
+    DeposedWrite       Either "a process writes to a primary of which it had time to hear from Sentinel that it is deposed",
     WrongOutcome       Either "an error said \"not applied\" of what was applied",
     QualityOfService   Either "callers are told unknown, or attempts, conflicts or locks are more than faults explain",
     Overload           Either "nothing but load, and a caller is told unknown, waits past its deadline, is starved while later ones are served, waits with more bytes than the bound, or its reply is given up",

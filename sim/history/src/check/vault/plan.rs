@@ -176,13 +176,21 @@ impl<'h> Plan<'h> {
                 }
                 let taken = splits.find(|(_, loss)| {
                     let version = kept.version.filter(|_| ok);
-                    version.is_some_and(|version| loss.versions.contains(&version))
+                    version.is_some_and(|version| {
+                        let ops = loss.ops.iter().flatten();
+                        let mut ops = ops.filter(|op| **op == (operation.id, version));
+                        match loss.split.as_ref().is_some_and(|split| split.moving) {
+                            true => ops.next().is_some(),
+                            false => loss.versions.contains(&version),
+                        }
+                    })
                 });
                 if let Some((index, loss)) = taken {
                     let mutate = self.push(operation, Some(kept), u64::MAX, false);
                     let acknowledged = (operation.id, kept.version.unwrap_or_default());
                     let is_lost = loss.ops.as_ref().map(|ops| ops.contains(&acknowledged));
-                    if operation.end <= loss.time || is_lost == Some(true) {
+                    let moving = loss.split.as_ref().is_some_and(|split| split.moving);
+                    if operation.end <= loss.time || (is_lost == Some(true) && !moving) {
                         split_off.push((mutate, index));
                     } else {
                         // By either server: only the values tell.
