@@ -167,6 +167,7 @@ impl<N: Nodes, C: Clock> Sentinel<N, C> {
         let mut answered = self.clock.now();
         let why = loop {
             tokio::select! {
+                biased;
                 () = cut.closed() => return,
                 () = self.clock.sleep(self.times.every) => {}
             }
