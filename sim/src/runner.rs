@@ -198,7 +198,7 @@ impl Summary {
     #[must_use]
     pub fn unexercised(&self, options: &WorldOptions) -> Vec<FaultKind> {
         FaultKind::all()
-            .filter(|kind| options.faults.contains(kind))
+            .filter(|kind| options.has(*kind))
             .filter(|kind| options.workload.has_chain() || !kind.strikes_anchors())
             .filter(|kind| !self.faults.contains_key(kind))
             .collect()

@@ -18,7 +18,7 @@ use strum::VariantArray;
 
 use crate::{
     mutants::Variant,
-    plan::{FaultClass, FaultKind, Workload, WorldOptions},
+    plan::{FaultClass, FaultKind, Topology, Workload, WorldOptions},
     record::Verdict,
 };
 
@@ -75,6 +75,10 @@ pub struct WorldArgs {
     /// protocol. Drawn if not given: in one world of 300 a large vault, of 10000 or more
     #[arg(long, value_name = "N")]
     pub loaded: Option<usize>,
+    /// The way to Redis in worlds without --load and --loaded: server, sentinel or cluster.
+    /// Drawn if not given: one server in four worlds of five
+    #[arg(long, value_name = "WAY", hide_possible_values = true)]
+    pub topology: Option<Topology>,
     /// The store that is tested: correct, or one with a planted bug (see mutants)
     #[arg(long, value_name = "correct|VARIANT", default_value = "correct")]
     pub store: Variant,
@@ -140,6 +144,7 @@ impl WorldArgs {
             faults: self.faults.0.clone(),
             load: self.load,
             loaded: self.loaded,
+            topology: self.topology,
             ..WorldOptions::default()
         }
     }
@@ -161,6 +166,9 @@ impl WorldArgs {
         words += &self.faults.words();
         if let Some(loaded) = self.loaded {
             words += &format!(" --loaded {loaded}");
+        }
+        if let Some(topology) = self.topology {
+            words += &format!(" --topology {}", <&str>::from(topology));
         }
         if let Some(load) = self.load {
             words += &format!(" --load {load}");

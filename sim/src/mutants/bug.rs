@@ -193,6 +193,21 @@ pub(super) trait PlantedBug: Send + Sync + 'static {
         false
     }
 
+    /// Whether Sentinels are asked again while a connection is open.
+    fn watches(&self) -> bool {
+        true
+    }
+
+    /// What is sent instead of a command.
+    fn instead(&self, _: &Cmd) -> Option<Cmd> {
+        None
+    }
+
+    /// Whether a script that a node of a cluster refuses is sent to the one that it names.
+    fn sends_on(&self) -> bool {
+        false
+    }
+
     /// Whether it is asked at every new connection if its Redis evicts.
     fn checks_connections(&self) -> bool {
         true

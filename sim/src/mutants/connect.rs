@@ -6,7 +6,10 @@ use std::sync::{
 };
 
 use haechi_store_redis::redis::Connect;
-use redis::{Cmd, Pipeline, RedisFuture, RedisResult, Value, aio::ConnectionLike};
+use redis::{
+    Cmd, ErrorKind, Pipeline, RedisError, RedisFuture, RedisResult, ServerErrorKind, Value,
+    aio::ConnectionLike,
+};
 
 use super::under_test::StoreUnderTest;
 
@@ -19,6 +22,13 @@ pub(crate) struct ConnectUnderTest<N> {
 
 impl<N: Connect> Connect for ConnectUnderTest<N> {
     type Connection = ConnectionUnderTest<N>;
+
+    fn serving(self, key: &str) -> Self {
+        Self {
+            connect: self.connect.serving(key),
+            ..self
+        }
+    }
 
     async fn connect(&self) -> RedisResult<Self::Connection> {
         Ok(ConnectionUnderTest {
@@ -47,6 +57,8 @@ impl<N: Connect> ConnectionLike for ConnectionUnderTest<N> {
             if is_first && asks && !store.checks_connections() {
                 return Ok(Value::BulkString(b"maxmemory_policy:noeviction".to_vec()));
             }
+            let other = store.instead(cmd);
+            let cmd = other.as_ref().unwrap_or(cmd);
             let replied = if store.dials_each() {
                 let mut connection = connect.connect().await?;
                 connection.req_packed_command(cmd).await
@@ -54,6 +66,12 @@ impl<N: Connect> ConnectionLike for ConnectionUnderTest<N> {
                 self.connection.req_packed_command(cmd).await
             };
             let value = replied.and_then(Value::extract_error);
+            let is_moved =
+                |error: &RedisError| error.kind() == ErrorKind::Server(ServerErrorKind::Moved);
+            if value.as_ref().is_err_and(is_moved) && store.sends_on() {
+                let mut connection = connect.connect().await?;
+                let _ = connection.req_packed_command(cmd).await;
+            }
             value.map_err(|error| store.error(error))
         })
     }

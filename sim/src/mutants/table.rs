@@ -6,19 +6,19 @@ use super::{
     bug::Correct,
     bugs::{
         AmbientRandomness, AnchorsDoNotCatchUp, AnchorsUnsynced, AuditElsewhere, BatchCutInTwo,
-        CachedHeadKept, CheckedAtStartOnly, CopiedRecordBelieved, DialsEach, DiffInTwoScripts,
-        EnvelopeEndKept, FenceInTwoCommands, FirstDiffKept, FirstPageKept, FirstSliceOnly,
-        IdentityInherited, LockNotCompared, LockTrusted, LostReply, NewestFirst, NoAdmission,
-        NoAppendId, NoQueueBytes, NoTombstone, NothingObserved, OpenNotApplied, OwnClockReveals,
-        OwnClockRules, PagesByCount, PatchedAppend, PatchedApply, PlaintextInEnvelope,
-        PurgeDropped, ReplacedNodeKept, ReplicaBelieved, ResentAsAnother, RollbackAccepted,
-        ScriptRunTwice, ShortfallIgnored, SnapshotBeforeVersion, UnfencedDeletes,
-        UnknownAcknowledged, WaitOnNewConnection,
+        CachedHeadKept, CheckedAtStartOnly, CopiedRecordBelieved, DeposedPrimaryKept, DialsEach,
+        DiffInTwoScripts, EnvelopeEndKept, FenceInTwoCommands, FirstDiffKept, FirstPageKept,
+        FirstSliceOnly, IdentityInherited, KeysUndeclared, LockNotCompared, LockTrusted, LostReply,
+        MovedSentTwice, NewestFirst, NoAdmission, NoAppendId, NoQueueBytes, NoTombstone,
+        NothingObserved, OpenNotApplied, OwnClockReveals, OwnClockRules, PagesByCount,
+        PatchedAppend, PatchedApply, PlaintextInEnvelope, PurgeDropped, ReplacedNodeKept,
+        ReplicaBelieved, ResentAsAnother, RollbackAccepted, ScriptRunTwice, ShortfallIgnored,
+        SnapshotBeforeVersion, UnfencedDeletes, UnknownAcknowledged, WaitOnNewConnection,
     },
     patch::StalePatch,
 };
 use crate::plan::{
-    CommandFault, FaultClass, LinkFault, LossFault, ProcessFault, ServerFault, Workload,
+    CommandFault, FaultClass, LinkFault, LossFault, ProcessFault, ServerFault, Topology, Workload,
     WorldOptions,
 };
 
@@ -159,6 +159,24 @@ planted_bugs! { $
             AUDIT(options);
             options.faults = vec![LinkFault::NodeReplaced.into()];
         } => ReplacedNodeKept = ReplacedNodeKept;
+    DeposedPrimaryKept "deposed_primary_kept": "Sentinels are asked when a connection is opened, and not while it is open",
+        |options| {
+            options.topology = Some(Topology::Sentinel);
+            options.faults = vec![LossFault::SentinelFailover.into()];
+            options.ops = 100;
+        } => DeposedPrimaryKept = DeposedPrimaryKept;
+    KeysUndeclared "keys_undeclared": "scripts declare only the first of their keys, the others are arguments",
+        |options| {
+            options.topology = Some(Topology::Cluster);
+            options.faults = vec![ServerFault::SlotMigration.into()];
+        } => KeysUndeclared = KeysUndeclared::default();
+    MovedSentTwice "moved_sent_twice": "a script that is answered by MOVED is sent to the node that has the slot now, and the store is told MOVED",
+        |options| {
+            options.topology = Some(Topology::Cluster);
+            AUDIT(options);
+            options.faults = vec![ServerFault::SlotMigration.into()];
+            options.ops = 100;
+        } => MovedSentTwice = MovedSentTwice;
     LockNotCompared "lock_not_compared": "a lock is released without comparing whose it is",
         |options| options.faults = FaultClass::Lock.kinds().collect()
             => LockNotCompared = LockNotCompared;

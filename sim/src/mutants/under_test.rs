@@ -22,7 +22,7 @@ use haechi_store_redis::{
         store::{Applied, Attempt, Due, Fate, Load, Loaded, Observed, Page, ReceiptSeq},
     },
 };
-use redis::{RedisError, cmd};
+use redis::{Cmd, RedisError, cmd};
 use tokio::task::JoinHandle;
 
 use super::{
@@ -149,6 +149,21 @@ impl StoreUnderTest {
     /// Whether every command goes over a connection of its own.
     pub(super) fn dials_each(&self) -> bool {
         each!(&*self.0, bug => bug.dials_each())
+    }
+
+    /// Whether Sentinels are asked while a connection is open.
+    pub(crate) fn watches(&self) -> bool {
+        each!(&*self.0, bug => bug.watches())
+    }
+
+    /// What is sent instead of a command.
+    pub(super) fn instead(&self, command: &Cmd) -> Option<Cmd> {
+        each!(&*self.0, bug => bug.instead(command))
+    }
+
+    /// Whether a script that a node of a cluster refuses is sent to the one that it names.
+    pub(super) fn sends_on(&self) -> bool {
+        each!(&*self.0, bug => bug.sends_on())
     }
 
     /// Whether it is asked at every new connection if its Redis evicts.

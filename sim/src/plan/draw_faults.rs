@@ -5,7 +5,7 @@ use rand::{Rng, RngExt};
 use super::{
     fault::{DENIED, ERRORS, Fault, REFUSALS},
     fault_kind::{
-        CommandFault, FaultClass, FaultKind, LinkFault, LossFault, ProcessFault, ServerFault,
+        CommandFault, FaultClass, FaultKind, LinkFault, LossFault, Needs, ProcessFault, ServerFault,
     },
 };
 
@@ -45,6 +45,12 @@ impl FaultKind {
             Self::ServerFault(ServerFault::RedisRestart | ServerFault::RedisKilled) => {
                 rng.random_range(10..=timeout / 2 + 10)
             }
+            Self::LossFault(LossFault::SentinelFailover) => rng.random_range(timeout..=8 * timeout),
+            // Longer than finding the node to which it moves.
+            Self::ServerFault(ServerFault::SlotMigration) => {
+                rng.random_range(timeout..=6 * timeout)
+            }
+            Self::LossFault(LossFault::ClusterFailover) => rng.random_range(timeout..=4 * timeout),
             Self::LossFault(kind) if kind.restarts() => rng.random_range(10..=timeout / 2 + 10),
             _ => rng.random_range(20..=2 * timeout),
         }
@@ -108,6 +114,10 @@ impl LossFault {
             // One in three has no snapshot at all.
             Self::CrashWithoutAof if rng.random_ratio(1, 3) => 0,
             Self::LaggingReplicaPromoted => rng.random_range(1..=most / 4 + 1),
+            // Half of the time the replica has all.
+            Self::SentinelFailover | Self::ClusterFailover => {
+                rng.random_range(-most / 4..=most / 4).max(0)
+            }
             Self::CrashWithoutAof | Self::SnapshotRestored | Self::KeyRestored => {
                 rng.random_range(1..=most)
             }
@@ -139,6 +149,7 @@ impl Fault {
     ) -> Vec<Self> {
         let weighted: Vec<(FaultKind, u32)> = FaultKind::all()
             .filter(|kind| kinds.contains(kind) && !kind.strikes_anchors())
+            .filter(|kind| kind.needs() != Needs::Topology)
             .filter(|kind| kind.class() != FaultClass::DataLoss)
             .map(|kind| (kind, [0, 0, 0, 1, 2, 8][rng.random_range(0..6)]))
             .collect();
@@ -219,7 +230,9 @@ impl Fault {
         let is_loss = |kind: &FaultKind| kind.class() == FaultClass::DataLoss;
         let is_alone = kinds.iter().all(is_loss);
         let mut losses: Vec<_> = kinds.iter().copied().filter(is_loss).collect();
-        losses.retain(|kind| *kind != LossFault::EvictingRestart.into());
+        losses.retain(|kind| {
+            *kind != LossFault::EvictingRestart.into() && kind.needs() != Needs::Topology
+        });
         if losses.is_empty() || !(is_alone || rng.random_ratio(1, 4)) {
             return Vec::new();
         }

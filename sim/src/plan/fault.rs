@@ -5,7 +5,7 @@ use std::{fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::fault_kind::FaultKind;
+use super::fault_kind::{FaultKind, LinkFault};
 
 /// Errors that do not promise that nothing was applied: of a proxy, and of Redis.
 pub(super) const ERRORS: [&str; 5] = [
@@ -46,7 +46,7 @@ pub struct Fault {
     /// seconds for jumps,
     /// seconds a tick for drifts; for errors, refusals and denials, which ones. For lost
     /// data, how many milliseconds old what is left is, or which keys or, bit by bit,
-    /// which processes.
+    /// which processes. For partitions, bit by bit, which hosts of Redis; 0 for all.
     #[serde(default, skip_serializing_if = "is_none")]
     pub amount: i64,
     /// Whether it strikes the first command that it can, always, and then ends,
@@ -87,6 +87,20 @@ impl fmt::Display for Fault {
 }
 
 impl Fault {
+    /// Whether it strikes the link to all hosts of Redis, or, by its amount, bit by bit, to
+    /// some.
+    pub(crate) fn strikes_hosts(&self) -> bool {
+        matches!(
+            self.kind,
+            FaultKind::LinkFault(
+                LinkFault::Partition
+                    | LinkFault::PartitionToRedis
+                    | LinkFault::PartitionFromRedis
+                    | LinkFault::HeldLink
+            )
+        )
+    }
+
     /// Whether it takes some of the keys, and leaves the others as they are.
     pub(crate) fn strikes_keys(&self) -> bool {
         match self.kind {

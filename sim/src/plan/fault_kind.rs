@@ -8,6 +8,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use strum::{EnumString, IntoStaticStr, VariantArray};
 
+use super::Topology;
+
 /// A group of faults that is switched on and off together.
 #[derive(
     Clone,
@@ -185,6 +187,8 @@ group! {
         /// The server's wall clock jumps by seconds to months, either way; locks
         /// are lost.
         ServerClockJump,
+        /// The slot of the store's keys moves to the other node of a cluster, key by key.
+        SlotMigration,
     }
 }
 
@@ -203,6 +207,12 @@ group! {
         /// A replica of Redis becomes a primary while the old one goes on, each with some
         /// of the processes, until the old one is demoted and its writes are gone.
         SplitBrain,
+        /// Sentinel promotes the replica, with what it had some time ago. The Sentinels learn
+        /// of it one after the other, and the deposed primary goes on until it is demoted.
+        SentinelFailover,
+        /// The node of a cluster that serves the slot dies, and after a while the replica
+        /// serves it, with what it had some time ago.
+        ClusterFailover,
         /// FLUSHALL.
         Flushall,
         /// A full Redis evicts some of the keys.
@@ -248,6 +258,8 @@ pub enum Needs {
     ServerData,
     /// Two servers that take writes, each from some of the processes.
     TwoPrimaries,
+    /// Sentinels, or a cluster.
+    Topology,
 }
 
 /// One kind of fault.
@@ -355,9 +367,13 @@ impl FaultKind {
                 | ServerFault::RedisKilled
                 | ServerFault::RedisStopped => Needs::ServerProcess,
                 ServerFault::ServerClockJump => Needs::WallClock,
+                ServerFault::SlotMigration => Needs::Topology,
             },
             Self::LossFault(LossFault::SplitBrain) => Needs::TwoPrimaries,
             Self::LossFault(LossFault::EvictingRestart) => Needs::ServerModes,
+            Self::LossFault(LossFault::SentinelFailover | LossFault::ClusterFailover) => {
+                Needs::Topology
+            }
             Self::LossFault(_) => Needs::ServerData,
         }
     }
@@ -383,6 +399,21 @@ impl FaultKind {
         self.needs() == Needs::AnchorMedium
     }
 
+    /// The only way to Redis on which it can strike, if not on any.
+    #[must_use]
+    pub fn topology(self) -> Option<Topology> {
+        match self {
+            Self::LinkFault(LinkFault::LaggingReplica)
+            | Self::LossFault(LossFault::LaggingReplicaPromoted | LossFault::SplitBrain) => {
+                Some(Topology::Server)
+            }
+            Self::LossFault(LossFault::SentinelFailover) => Some(Topology::Sentinel),
+            Self::ServerFault(ServerFault::SlotMigration)
+            | Self::LossFault(LossFault::ClusterFailover) => Some(Topology::Cluster),
+            _ => None,
+        }
+    }
+
     /// Whether it ends as soon as it has begun.
     #[must_use]
     pub fn is_instant(self) -> bool {
@@ -406,6 +437,8 @@ impl FaultKind {
                 | LossFault::CrashWithoutAof
                 | LossFault::SnapshotRestored
                 | LossFault::SplitBrain
+                | LossFault::SentinelFailover
+                | LossFault::ClusterFailover
                 | LossFault::EvictingRestart => false,
                 LossFault::LaggingReplicaPromoted
                 | LossFault::Flushall

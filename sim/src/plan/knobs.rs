@@ -4,14 +4,14 @@ use std::{fmt, num::NonZeroU64, time::Duration};
 
 use haechi_store_redis::{
     Durability,
-    redis::{LockPolicy, LockTimes, Timeouts},
+    redis::{LockPolicy, LockTimes, SentinelTimes, Timeouts},
 };
 use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    DurabilityKnobs, Fault, FaultKind, Scale, VaultKnobs, Workload, generator,
-    vault_knobs::MOST_LOADED,
+    DurabilityKnobs, Fault, FaultKind, Scale, Topology, VaultKnobs, Workload, generator,
+    topology::lose_data, vault_knobs::MOST_LOADED,
 };
 
 /// What the caller decides; the seed decides the rest.
@@ -31,6 +31,9 @@ pub struct WorldOptions {
     pub loaded: Option<usize>,
     /// Whether some worlds ask for more durability than the primary's memory.
     pub durability: bool,
+    /// The way to Redis in worlds without load and without a loaded vault; drawn if not
+    /// given.
+    pub topology: Option<Topology>,
 }
 
 impl Default for WorldOptions {
@@ -43,7 +46,16 @@ impl Default for WorldOptions {
             load: None,
             loaded: None,
             durability: true,
+            topology: None,
         }
+    }
+}
+
+impl WorldOptions {
+    /// Whether some worlds have this fault.
+    pub(crate) fn has(&self, kind: FaultKind) -> bool {
+        let can_strike = |topology: Topology| topology.has(kind);
+        self.faults.contains(&kind) && self.topology.is_none_or(can_strike)
     }
 }
 
@@ -110,6 +122,9 @@ pub struct Knobs {
     /// What acknowledgements promise, if more than the primary's memory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub durability: Option<DurabilityKnobs>,
+    /// The way to Redis.
+    #[serde(default, skip_serializing_if = "Topology::is_server")]
+    pub topology: Topology,
     /// Whether there are no faults, so that foreign writers have to make
     /// progress.
     pub quiet: bool,
@@ -240,6 +255,21 @@ impl Knobs {
             vault
         });
         let is_loaded = vault.as_ref().is_some_and(|vault| vault.loaded > 0);
+        let topologies = &mut generator(seed, "topology");
+        let drawn = Topology::draw(topologies);
+        let topology = match load == 0 && !is_loaded {
+            true => options.topology.unwrap_or(drawn),
+            false => Topology::Server,
+        };
+        // Longer than a dial, at least twice.
+        let connect_timeout = reply_timeout.max(topology.connect_time(latency.1));
+        let deadline = match topology {
+            Topology::Server => deadline,
+            _ => deadline.max(3 * connect_timeout),
+        };
+        if let Some(vault) = vault.as_mut().filter(|_| !topology.is_server()) {
+            vault.deadline = vault.deadline.max(3 * connect_timeout);
+        }
         let chaos = chaos.clamp(100, 20_000);
         let foreign = vault.as_ref().map_or(0, |vault| vault.foreign);
         let scale = Scale {
@@ -259,11 +289,26 @@ impl Knobs {
         let drawn = Fault::draw_losses(&mut rng_of("data loss"), kinds, replicas + foreign, scale);
         let mut losses = evicting.map_or(drawn, |fault| vec![fault]);
         // A loss names every token.
-        losses.retain(|_| !is_loaded);
+        losses.retain(|fault| !is_loaded && topology.has(fault.kind));
+        faults.retain(|fault| topology.has(fault.kind));
+        let own = topology.draw_faults(topologies, &mut faults, kinds, scale);
+        if lose_data(&own) {
+            losses.clear();
+        }
+        let (own_losses, own) = own
+            .into_iter()
+            .partition(|fault| lose_data(std::slice::from_ref(fault)));
+        let own_losses: Vec<Fault> = own_losses;
+        losses.extend(own_losses);
+        faults.extend::<Vec<Fault>>(own);
         // A process whose last receipt would be gone anyway does not know whether it was
         // lost.
         if let Some(vault) = vault.as_mut().filter(|_| !losses.is_empty()) {
             vault.keep_all_receipts();
+            if !topology.is_server() {
+                // What they wrote since the failover has no place that a checker knows.
+                vault.foreign_ops = vault.foreign_ops.min(3);
+            }
         }
         // What waits for replicas is not load alone. No level survives the loss of single
         // keys; and of writes that wait, more are under way then than a checker can order.
@@ -292,7 +337,7 @@ impl Knobs {
             production_times,
             lock,
             deadline,
-            timeouts: (reply_timeout, reply_timeout),
+            timeouts: (connect_timeout, reply_timeout),
             batch_records: [1, 2, 8, 256][rng.random_range(0..4)],
             queue_capacity: [2, 64, 4096][rng.random_range(0..3)],
             padding: if load > 0 {
@@ -303,6 +348,7 @@ impl Knobs {
             workload: options.workload,
             vault,
             durability,
+            topology,
             quiet: faults.is_empty(),
             settles: true,
             chaos,
@@ -427,6 +473,16 @@ impl Knobs {
         if !(0.0..=10_000.0).contains(&retention) || amounts.max() > Some(LONGEST_MS) {
             return Err("a retention or a fault's amount is out of range".to_owned());
         }
+        if let Some(fault) = self
+            .faults
+            .iter()
+            .find(|fault| !self.topology.has(fault.kind))
+        {
+            let topology: &str = self.topology.into();
+            return Err(format!(
+                "this fault cannot strike where the way to Redis is {topology}: {fault}"
+            ));
+        }
         let is_placed = |fault: &&Fault| {
             fault.replica.is_some() == fault.kind.strikes_one()
                 && fault
@@ -451,6 +507,11 @@ impl Knobs {
         times.wait = Duration::from_millis(wait);
         times.retry = Duration::from_millis(retry);
         LockPolicy::Always(times)
+    }
+
+    /// When Sentinels are asked, where there are any.
+    pub(crate) fn sentinel_times(&self) -> SentinelTimes {
+        Topology::sentinel_times(self.timeouts.1, self.latency.1)
     }
 
     /// The durability in the store's own terms, whose text is the same.
@@ -537,6 +598,19 @@ impl fmt::Display for Knobs {
         }
         if let Some(durability) = &self.durability {
             writeln!(f, "  durability {durability}")?;
+        }
+        match self.topology {
+            Topology::Server => {}
+            Topology::Sentinel => {
+                let times = self.sentinel_times();
+                writeln!(
+                    f,
+                    "  three Sentinels, asked every {} ms, have {} ms to answer",
+                    times.every.as_millis(),
+                    times.answer.as_millis()
+                )?;
+            }
+            Topology::Cluster => writeln!(f, "  a cluster of two nodes")?,
         }
         if let Some(vault) = &self.vault {
             writeln!(f, "  vault: {vault}")?;

@@ -10,6 +10,7 @@ mod knobs;
 mod operation;
 mod schedule;
 mod seeded;
+mod topology;
 mod vault_knobs;
 
 pub use document::{Document, Unreadable};
@@ -25,6 +26,7 @@ pub use operation::{
     TokenStoreOperation, TokenVaultOperation,
 };
 pub use schedule::Schedule;
+pub use topology::Topology;
 pub use vault_knobs::{VaultAction, VaultKnobs, Workload};
 
 pub(crate) use draw_faults::Scale;

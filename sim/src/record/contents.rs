@@ -109,7 +109,7 @@ impl Contents {
     }
 
     /// The mutations that were applied, and at which versions, by their receipts.
-    pub(super) fn applied(&self) -> BTreeMap<String, u64> {
+    pub(crate) fn applied(&self) -> BTreeMap<String, u64> {
         let version = |receipt: &Bytes| {
             let mut words = std::str::from_utf8(receipt).ok()?.split(' ');
             (words.next()? == "done").then(|| words.next()?.parse().ok())?

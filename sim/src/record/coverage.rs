@@ -17,7 +17,7 @@ use haechi_store_redis::{
 use redis_sim::{Command, Reply};
 use strum::{IntoStaticStr, VariantArray};
 
-use crate::plan::{FaultClass, FaultKind, WorldOptions, fnv1a};
+use crate::plan::{FaultClass, FaultKind, LossFault, ServerFault, WorldOptions, fnv1a};
 
 /// How an operation ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, IntoStaticStr, VariantArray)]
@@ -77,6 +77,14 @@ pub enum Situation {
     LargeVaultRead,
     /// A scan of a vault went on after its first slice.
     ScanContinued,
+    /// A node to which a slot moves ran a script, behind ASKING.
+    AskFollowed,
+    /// A script was refused because the keys of its slot were on two nodes.
+    SlotSplitMet,
+    /// Nobody served the slot.
+    ClusterDownMet,
+    /// A primary took writes after another one was promoted.
+    DeposedPrimaryWrote,
 }
 
 /// A coverage mark.
@@ -116,7 +124,7 @@ impl Mark {
         let has = |class: FaultClass| class.kinds().all(|kind| options.faults.contains(&kind));
         let situation = match self {
             Self::During(kind, _) => {
-                return options.faults.contains(&kind)
+                return options.has(kind)
                     && (options.workload.has_chain() || !kind.strikes_anchors());
             }
             Self::Crossed(f, ending, class) => {
@@ -152,6 +160,11 @@ impl Mark {
             | Situation::NothingToDoAfterLostReply => {
                 options.workload.has_vault() && has(FaultClass::Network)
             }
+            Situation::AskFollowed | Situation::SlotSplitMet => {
+                options.has(ServerFault::SlotMigration.into())
+            }
+            Situation::ClusterDownMet => options.has(LossFault::ClusterFailover.into()),
+            Situation::DeposedPrimaryWrote => options.has(LossFault::SentinelFailover.into()),
             // Rare: two of three default runs meet it.
             Situation::LateCommandWithoutReceipt => false,
             Situation::FenceRetriedThrice | Situation::NoscriptMet => true,
@@ -246,6 +259,15 @@ impl CoverageRecorder {
 
     /// A command ran; `late` if it was delayed by a fault.
     pub(crate) fn ran(&mut self, command: &Command, reply: &Reply, late: bool) {
+        match reply {
+            Reply::Error(text) if text.starts_with(b"CLUSTERDOWN") => {
+                self.met(Situation::ClusterDownMet);
+            }
+            Reply::Error(text) if text.starts_with(b"TRYAGAIN") => {
+                self.met(Situation::SlotSplitMet);
+            }
+            _ => {}
+        }
         if !command.is("EVALSHA") {
             return;
         }
@@ -274,7 +296,7 @@ impl CoverageRecorder {
         self.met(situation);
     }
 
-    fn met(&mut self, situation: Situation) {
+    pub(crate) fn met(&mut self, situation: Situation) {
         *self.marks.entry(Mark::Met(situation)).or_default() += 1;
     }
 

@@ -22,6 +22,9 @@ use super::{
     recorder::{RunRecorder, number_of},
 };
 
+/// How many writes to a deposed primary are reported.
+const MOST_DEPOSED_WRITES: usize = 3;
+
 /// What a process says about the state of Redis that an operator has to see to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Complaint {
@@ -44,7 +47,9 @@ pub(crate) enum OperatorEnd {
 impl RunRecorder {
     /// Redis has lost this of what it had.
     pub(crate) fn lost(&self, mut loss: Loss<Text<'_>>, had: &Contents) {
-        loss.ops = Some(self.under_way(&had.applied()));
+        if loss.ops.is_none() {
+            loss.ops = Some(self.under_way(&had.applied()));
+        }
         let mut log = self.log();
         let audits = had.records(&loss.hashes).filter_map(AuditEvent::parse);
         log.lost_audits.extend(audits.map(AuditEvent::attested));
@@ -108,6 +113,24 @@ impl RunRecorder {
         calls
             .filter_map(|call| Some((call.op, call.version_in(mutations)?)))
             .collect()
+    }
+
+    /// The operations that made these mutations, under way or not, with their versions.
+    pub(crate) fn ops_of(&self, mutations: &BTreeMap<String, u64>) -> Vec<(OpId, u64)> {
+        let log = self.log();
+        let mutations = mutations.iter();
+        mutations
+            .filter_map(|(mutation, version)| Some((*log.mutations.get(mutation)?, *version)))
+            .collect()
+    }
+
+    /// A process wrote to a primary of which it must have heard that it is deposed.
+    pub(crate) fn wrote_to_deposed(&self, reason: String) {
+        let mut log = self.log();
+        log.event(|| reason.clone());
+        if log.deposed_writes.len() < MOST_DEPOSED_WRITES {
+            log.deposed_writes.push(reason);
+        }
     }
 
     /// An operator begins to append a record: a process of its own, since it knows nothing

@@ -109,6 +109,8 @@ pub(crate) fn evaluate(
     }
     misused.extend(recorder.take_misused());
     violations.append(&mut recorder.log().evicted);
+    let deposed = std::mem::take(&mut recorder.log().deposed_writes).into_iter();
+    violations.extend(deposed.map(|why| violation(Invariant::DeposedWrite, why)));
     recorder.final_state(state);
     let mut closed = recorder.close(knobs.seed, faults);
     closed.report.losses = losses(&closed.report.history);

@@ -73,6 +73,10 @@ pub(crate) struct Log {
     pub(super) lost_audits: Vec<Audit<Text<'static>>>,
     /// What was acknowledged by a Redis that a store has to refuse, and evicted.
     pub(super) evicted: Vec<Violation>,
+    /// Writes to a primary that was deposed.
+    pub(super) deposed_writes: Vec<String>,
+    /// The operation of each mutation of the vault.
+    pub(super) mutations: BTreeMap<String, OpId>,
     pub(super) anchors: AnchorLog,
     /// Locks, ends of tokens and replies that are not as the store promises.
     pub(super) misused: Vec<String>,
@@ -155,6 +159,8 @@ impl Log {
             lost_audits: Vec::new(),
             anchors: AnchorLog::default(),
             evicted: Vec::new(),
+            deposed_writes: Vec::new(),
+            mutations: BTreeMap::new(),
             misused: Vec::new(),
             stats: AuditStats::default(),
             vault_stats: VaultStats::default(),

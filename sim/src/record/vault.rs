@@ -82,7 +82,15 @@ impl RunRecorder {
                 self.in_call(Some(call), |trace| trace.go_on(op));
             }
         }
-        self.in_call(call, |trace| trace.sent(attempt));
+        let mut op = None;
+        self.in_call(call, |trace| {
+            trace.sent(attempt);
+            op = Some(trace.op);
+        });
+        if let Some(op) = op {
+            let mutation = attempt.mutation.to_string();
+            self.log().mutations.insert(mutation, op);
+        }
     }
 
     /// Ends the current operation of a call as applied, at the version returned

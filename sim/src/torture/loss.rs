@@ -66,6 +66,8 @@ pub(super) fn lead_time(kind: LossFault, fault: &Fault) -> Option<u64> {
         LossFault::LaggingReplicaPromoted => !amount.is_multiple_of(3),
         LossFault::UnsyncedTailLost
         | LossFault::SplitBrain
+        | LossFault::SentinelFailover
+        | LossFault::ClusterFailover
         | LossFault::Flushall
         | LossFault::KeysEvicted
         | LossFault::EvictingRestart
@@ -150,7 +152,13 @@ impl Nemesis<'_> {
             }
             // What was to be kept could not be.
             (LossFault::KeyRestored | LossFault::SnapshotRestored, _) => Ok(false),
-            (LossFault::SplitBrain | LossFault::EvictingRestart, _) => Err(misplaced(fault)),
+            (
+                LossFault::SplitBrain
+                | LossFault::SentinelFailover
+                | LossFault::ClusterFailover
+                | LossFault::EvictingRestart,
+                _,
+            ) => Err(misplaced(fault)),
         };
         for link in self.links {
             link.open(servers.primary.port());

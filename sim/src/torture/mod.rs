@@ -44,7 +44,8 @@ pub use plan::is_supported;
 use crate::{
     mutants::Variant,
     plan::{
-        DurabilityKnobs, FaultKind, Knobs, LossFault, Workload, WorldOptions, drawn, generator,
+        DurabilityKnobs, FaultKind, Knobs, LossFault, Topology, Workload, WorldOptions, drawn,
+        generator,
     },
     record::{RunRecorder, RunReport, Source, StoreKeys, evaluate},
 };
@@ -146,6 +147,7 @@ fn world(options: &Options) -> WorldOptions {
         workload: options.workload,
         load: Some(0),
         durability: false,
+        topology: Some(Topology::Server),
         ..WorldOptions::default()
     }
 }

@@ -185,6 +185,7 @@ impl Nemesis<'_> {
             | ServerFault::RedisRestart
             | ServerFault::RedisKilled
             | ServerFault::RedisStopped
+            | ServerFault::SlotMigration
             | ServerFault::ServerClockJump => return Err(misplaced(fault)),
         };
         let begin: Vec<Vec<String>> = begin.iter().map(|words| owned(words)).collect();

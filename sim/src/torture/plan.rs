@@ -23,13 +23,14 @@ pub fn is_supported(kind: FaultKind) -> bool {
         | Needs::ServerData => true,
         // A proxy cannot lose what TCP has acknowledged, all replicas share one
         // wall clock and keys in memory and have no anchors, and redis-server has no command
-        // for these states. That two servers take writes is not built.
+        // for these states. That two servers take writes is not built, nor are Sentinels and clusters.
         Needs::LossyLink
         | Needs::WallClock
         | Needs::KeyStorage
         | Needs::AnchorMedium
         | Needs::ServerModes
-        | Needs::TwoPrimaries => false,
+        | Needs::TwoPrimaries
+        | Needs::Topology => false,
     }
 }
 

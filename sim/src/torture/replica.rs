@@ -71,7 +71,7 @@ impl Host for RealHost {
         SystemEntropy
     }
 
-    fn connect(&self, process: usize) -> Client {
+    fn connect(&self, process: usize, _: bool) -> Client {
         self.clients[process].clone()
     }
 

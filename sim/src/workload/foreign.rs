@@ -9,7 +9,7 @@ use std::time::Duration;
 use haechi_store_redis::{
     AttemptError,
     clock::Clock,
-    redis::{Link, VaultKeys, VaultPrefix, script::Script},
+    redis::{Connect, Link, VaultKeys, VaultPrefix, script::Script},
 };
 use rand::Rng;
 use redis::{Value, cmd};
@@ -72,10 +72,12 @@ pub(super) async fn run<H: Host>(process: &Process<'_, H>) {
     let (recorder, number, name) = (process.recorder, process.number, process.name.as_str());
     let mut rng = process.generator("foreign");
     let timeouts = process.knobs.store_timeouts();
+    let keys = VaultKeys::new(VaultPrefix::default());
+    let connect = process.connect.clone().serving(&keys.version);
     let foreign = Foreign::<H> {
-        link: Link::new(process.connect.clone(), process.clock.clone(), timeouts),
+        link: Link::new(connect, process.clock.clone(), timeouts),
         clock: process.clock.clone(),
-        keys: VaultKeys::new(VaultPrefix::default()),
+        keys,
         snapshot: Script::new(SNAPSHOT),
         apply: Script::new(APPLY),
         release: Script::new(RELEASE),

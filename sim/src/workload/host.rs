@@ -33,8 +33,9 @@ pub(crate) trait Host: Clone + Send + Sync + 'static {
     /// The entropy of a process of this name.
     fn entropy(&self, process: &str) -> Self::Entropy;
 
-    /// How this process reaches Redis.
-    fn connect(&self, process: usize) -> Self::Connect;
+    /// How this process reaches Redis. Where Sentinels name the primary, it watches them or,
+    /// by a bug, does not.
+    fn connect(&self, process: usize, watches: bool) -> Self::Connect;
 
     /// Waits, on behalf of a caller rather than of the store.
     fn sleep(&self, duration: Duration) -> impl Future<Output = ()> + Send;

@@ -48,7 +48,7 @@ impl<'a, H: Host> Process<'a, H> {
             recorder,
             clock: host.clock(number),
             entropy: host.entropy(&name),
-            connect: store.connect(host.connect(number)),
+            connect: store.connect(host.connect(number, store.watches())),
             name,
         }
     }

@@ -13,8 +13,8 @@ use tokio::sync::Notify;
 
 use super::handle::WorldHandle;
 use crate::{
-    plan::{CommandFault, Fault, FaultKind, LinkFault, ServerFault, TICK_MS},
-    record::{CoverageRecorder, nanos},
+    plan::{CommandFault, Fault, FaultKind, LinkFault, ServerFault, TICK_MS, Topology},
+    record::{CoverageRecorder, Situation, nanos},
 };
 
 /// How long a fault that strikes one command waits for it: leaving out parts of
@@ -25,8 +25,8 @@ const STRIKE_WINDOW_MS: u64 = 4 * TICK_MS;
 pub(crate) struct CommandFaults {
     active: Vec<Fault>,
     rng: ChaCha8Rng,
-    /// How to cut each connection, and whose it is.
-    connections: BTreeMap<u64, (usize, Arc<Notify>)>,
+    /// Whose each connection is, to which node it leads, and how to cut it.
+    connections: BTreeMap<u64, (usize, usize, Arc<Notify>)>,
     /// The connections whose node was replaced.
     replaced: BTreeMap<u64, Fault>,
     /// How many connections there were.
@@ -57,7 +57,12 @@ const BYTE_NANOS: u64 = 20;
 pub(crate) struct FaultGate {
     world: WorldHandle,
     replica: usize,
+    node: usize,
     connection: u64,
+    /// Whether the last command was ASKING.
+    asking: bool,
+    /// Until when commands wait behind one, in milliseconds.
+    stalled_until: u64,
     /// Whether another server than the primary is at the other end.
     is_elsewhere: bool,
     /// Whether the current command was delayed by a fault.
@@ -69,7 +74,7 @@ impl Gate for FaultGate {
         let cut = Arc::new(Notify::new());
         self.connection = self.world.command_faults(|faults| {
             faults.connected += 1;
-            let connection = (self.replica, cut.clone());
+            let connection = (self.replica, self.node, cut.clone());
             faults.connections.insert(faults.connected, connection);
             faults.connected
         });
@@ -79,11 +84,18 @@ impl Gate for FaultGate {
     fn before(&mut self, _: ConnId, command: &Command) -> Before {
         let now = u64::try_from(self.world.now().as_millis()).unwrap_or(u64::MAX);
         let (replica, connection) = (self.replica, self.connection);
+        // What waits behind another command was sent earlier.
+        if now > self.stalled_until + 2 * TICK_MS {
+            self.world.deposed_write(replica, self.node, command);
+        }
         let verdict = self.world.command_faults(|faults| {
             faults.coverage.arrives(replica, connection, command);
             faults.arrival(replica, connection, command, now)
         });
         self.late = matches!(verdict, Before::Delay(_));
+        if let Before::Delay(delay) = verdict {
+            self.stalls(now, delay);
+        }
         if verdict != Before::Run {
             self.trace(command, &format!("{verdict:?}"));
             return verdict;
@@ -94,14 +106,38 @@ impl Gate for FaultGate {
         }
     }
 
+    fn instead(&mut self, _: ConnId, command: &Command) -> Option<Reply> {
+        if self.world.topology() != Topology::Cluster {
+            return None;
+        }
+        let is_asking = command.is("ASKING");
+        let asked = std::mem::replace(&mut self.asking, is_asking);
+        if is_asking {
+            return Some(Reply::OK);
+        }
+        let redirection = self.world.redirection(self.node, asked, command);
+        let moves = self.world.is_moving();
+        if moves && asked && redirection.is_none() && command.is("EVALSHA") {
+            self.world.meets(Situation::AskFollowed);
+        }
+        redirection
+    }
+
     fn after(&mut self, _: ConnId, command: &Command, reply: &Reply) -> After {
+        let is_elsewhere = self.is_elsewhere();
         self.world.check_size(command, reply);
         let verdict = self.world.command_faults(|faults| {
             faults.coverage.ran(command, reply, self.late);
-            faults.departure(self.replica, reply, self.is_elsewhere)
+            faults.departure(self.replica, reply, is_elsewhere)
         });
+        let now = u64::try_from(self.world.now().as_millis()).unwrap_or(u64::MAX);
+        match verdict {
+            After::Delay(delay) => self.stalls(now, delay),
+            _ if command.is("WAIT") || command.is("WAITAOF") => self.stalls(now, Duration::ZERO),
+            _ => {}
+        }
         self.trace(command, &format!("{} {verdict:?}", brief(reply)));
-        if !self.is_elsewhere {
+        if !is_elsewhere && !self.world.is_moving() {
             self.world.check_locks(self.replica);
         }
         verdict
@@ -116,14 +152,28 @@ impl Gate for FaultGate {
 }
 
 impl FaultGate {
-    pub(crate) fn new(world: WorldHandle, replica: usize) -> Self {
+    pub(crate) fn new(world: WorldHandle, replica: usize, node: usize) -> Self {
         Self {
             is_elsewhere: world.is_elsewhere(replica),
             world,
             replica,
+            node,
             connection: 0,
+            asking: false,
+            stalled_until: 0,
             late: false,
         }
+    }
+
+    /// Whether another server than the primary is at the other end, by now.
+    fn is_elsewhere(&self) -> bool {
+        self.is_elsewhere || self.world.primary_node() != self.node
+    }
+
+    /// The next command waits for so long.
+    fn stalls(&mut self, now: u64, delay: Duration) {
+        let until = now + u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
+        self.stalled_until = self.stalled_until.max(until);
     }
 
     fn trace(&self, command: &Command, what: &str) {
@@ -196,6 +246,10 @@ impl CommandFaults {
         self.now = nanos(now);
     }
 
+    pub(super) fn met(&mut self, situation: Situation) {
+        self.coverage.met(situation);
+    }
+
     /// The coverage so far.
     pub(super) fn take_coverage(&mut self) -> CoverageRecorder {
         std::mem::take(&mut self.coverage)
@@ -214,7 +268,15 @@ impl CommandFaults {
 
     /// Cuts every connection.
     pub(crate) fn cut_all(&mut self) {
-        for (_, cut) in self.connections.values() {
+        for (.., cut) in self.connections.values() {
+            cut.notify_one();
+        }
+    }
+
+    /// Cuts every connection to one node.
+    pub(crate) fn cut_all_at(&mut self, node: usize) {
+        let connections = self.connections.values();
+        for (.., cut) in connections.filter(|(_, at, _)| *at == node) {
             cut.notify_one();
         }
     }
@@ -222,7 +284,7 @@ impl CommandFaults {
     /// Cuts the connections of one replica.
     pub(crate) fn cut_all_of(&mut self, replica: usize) {
         let connections = self.connections.values();
-        for (_, cut) in connections.filter(|(owner, _)| *owner == replica) {
+        for (.., cut) in connections.filter(|(owner, ..)| *owner == replica) {
             cut.notify_one();
         }
     }
@@ -230,7 +292,7 @@ impl CommandFaults {
     /// The open connections of one replica lead to a node that serves it no more.
     pub(crate) fn replace_node(&mut self, replica: usize, fault: Fault) {
         let connections = self.connections.iter();
-        let of_replica = connections.filter(|(_, (owner, _))| *owner == replica);
+        let of_replica = connections.filter(|(_, (owner, ..))| *owner == replica);
         self.replaced
             .extend(of_replica.map(|(connection, _)| (*connection, fault)));
     }

@@ -10,7 +10,7 @@ use redis_sim::{SharedRedis, Snapshot, Value};
 use super::{command_faults::CommandFaults, handle::WorldHandle, handle::lock};
 use crate::{
     plan::{Fault, LossFault},
-    record::{Contents, StoreKeys, has_taken, nanos},
+    record::{Contents, Situation, StoreKeys, has_taken, nanos},
 };
 
 /// Two primaries, until one is demoted.
@@ -22,6 +22,9 @@ pub(super) struct TwoPrimaries {
     shared: Snapshot,
     demoted: SharedRedis,
     processes: Vec<usize>,
+    /// The node of the one that will be demoted, where processes find the other by
+    /// themselves.
+    node: Option<usize>,
 }
 
 impl StoreKeys {
@@ -56,8 +59,8 @@ impl StoreKeys {
             }
             LossFault::KeyDeleted => redis.restore_key(&empty, self.one(amount).as_bytes()),
             LossFault::KeyRestored => redis.restore_key(older, self.one(amount).as_bytes()),
-            // It begins and ends.
-            LossFault::SplitBrain => {}
+            // They begin and end.
+            LossFault::SplitBrain | LossFault::SentinelFailover | LossFault::ClusterFailover => {}
         });
         if !kind.strikes_keys() {
             // Locks of then could outlast the world, where the server's clock has jumped.
@@ -72,21 +75,58 @@ impl StoreKeys {
             world.command_faults(CommandFaults::cut_all);
         }
         let after = world.with_redis(|redis| redis.snapshot());
-        let (had, has) = (self.contents(&before), self.contents(&after));
+        self.lose(world, kind, fault, &before, &after);
+        kind.restarts() || kind == LossFault::LaggingReplicaPromoted || before != after
+    }
+
+    /// Records what a fault took.
+    pub(super) fn lose(
+        &self,
+        world: &WorldHandle,
+        kind: LossFault,
+        fault: Fault,
+        before: &Snapshot,
+        after: &Snapshot,
+    ) {
+        let (had, has) = (self.contents(before), self.contents(after));
         let mut loss = had.lost(&has);
         loss.fault = fault.kind.name().into();
         loss.key_by_key = kind.strikes_keys();
         // Of no other fault an acknowledgement can promise that it is survived.
         let covered_by = match kind {
             LossFault::UnsyncedTailLost => Some(Durability::Fsync),
-            LossFault::LaggingReplicaPromoted => all_replicas(world),
+            LossFault::LaggingReplicaPromoted | LossFault::ClusterFailover => all_replicas(world),
             _ => None,
         };
         loss.covered_by = Some(covered_by.into_iter().collect());
         if has_taken(&loss) {
             world.lost(loss, &had);
         }
-        kind.restarts() || kind == LossFault::LaggingReplicaPromoted || before != after
+    }
+
+    /// The other node becomes a primary with this data; processes go on with the one before
+    /// until they find it.
+    pub(super) fn fail_over(
+        &self,
+        world: &WorldHandle,
+        fault: Fault,
+        shared: &Snapshot,
+    ) -> TwoPrimaries {
+        let (node, demoted) = (world.primary_node(), world.redis());
+        world.promote(self, shared);
+        if let Some(replicas) = world.redis_replicas() {
+            world.with_redis(|redis| world.set_replicas(redis, 0));
+            world.set_replicas(&mut lock(&demoted), replicas.saturating_sub(1));
+        }
+        let lag = Duration::from_millis(fault.amount.unsigned_abs());
+        TwoPrimaries {
+            fault,
+            since: nanos(world.now().saturating_sub(lag)),
+            shared: shared.clone(),
+            demoted,
+            processes: (0..world.process_count()).collect(),
+            node: Some(node),
+        }
     }
 
     /// Takes data from a primary that evicts since then.
@@ -121,6 +161,7 @@ impl StoreKeys {
             shared,
             demoted,
             processes,
+            node: None,
         }
     }
 
@@ -131,10 +172,18 @@ impl StoreKeys {
         if let Some(replicas) = world.redis_replicas() {
             world.with_redis(|redis| world.set_replicas(redis, replicas));
         }
-        for process in &two.processes {
-            world.connect_to_demoted(*process, None);
-        }
         let before = lock(&two.demoted).snapshot();
+        match two.node {
+            Some(node) => {
+                world.becomes_replica(node);
+                world.nodes(|nodes| nodes.sentinels.demoted());
+            }
+            None => {
+                for process in &two.processes {
+                    world.connect_to_demoted(*process, None);
+                }
+            }
+        }
         let (had, has) = (self.contents(&before), self.contents(&two.shared));
         let mut loss = had.lost(&has);
         loss.tokens.clear();
@@ -147,7 +196,20 @@ impl StoreKeys {
         loss.split = Some(Split {
             since: two.since,
             processes: names.map(Into::into).collect(),
+            moving: two.node.is_some(),
         });
+        if two.node.is_some() {
+            let kept = world.with_redis(|redis| redis.snapshot());
+            let mut gone = had.applied();
+            for kept in [&two.shared, &kept] {
+                let kept = self.contents(kept).applied();
+                gone.retain(|mutation, version| kept.get(mutation) != Some(version));
+            }
+            loss.ops = Some(world.ops_of(&gone));
+            if has_taken(&loss) {
+                world.meets(Situation::DeposedPrimaryWrote);
+            }
+        }
         world.lost(loss, &had);
     }
 

@@ -23,13 +23,15 @@ use super::{
     Capture,
     clock::{EPOCH, PauseGate, SeededEntropy, SimClock, sleep},
     command_faults::CommandFaults,
+    data_nodes::DataNodes,
     lock_watch::LockWatch,
-    net::{Connections, Power, SimConnect},
+    net::{Connections, Power, SimConnect, SimNodes},
+    sentinels::time_to_hear,
     state,
 };
 use crate::{
-    plan::{DurabilityKnobs, FaultKind, ProcessFault, Schedule, generator},
-    record::{Clocks, Log, RunRecorder, Source},
+    plan::{DurabilityKnobs, FaultKind, Knobs, ProcessFault, Schedule, Topology, generator},
+    record::{Clocks, Log, RunRecorder, Situation, Source},
     workload::{AnchorMedia, Host, KeyFaults, SharedKeys},
 };
 
@@ -47,8 +49,8 @@ pub(crate) struct WorldHandle(Arc<Inner>);
 
 struct Inner {
     seed: u64,
-    /// The primary.
-    redis: SharedRedis,
+    knobs: Knobs,
+    nodes: Arc<Mutex<DataNodes>>,
     command_faults: Mutex<CommandFaults>,
     shared_keys: SharedKeys,
     recorder: RunRecorder,
@@ -95,14 +97,20 @@ impl WorldHandle {
     pub(crate) fn new(schedule: &Schedule, capture: Capture) -> Self {
         let seed = schedule.knobs.seed;
         let durability = schedule.knobs.durability;
-        let redis = Arc::new(StdMutex::new(server(durability)));
+        let count = match schedule.knobs.topology {
+            Topology::Server => 1,
+            Topology::Sentinel | Topology::Cluster => 2,
+        };
+        let servers = (0..count).map(|_| Arc::new(StdMutex::new(server(durability))));
+        let nodes = Arc::new(Mutex::new(DataNodes::new(servers.collect())));
         let mut log = Log::new(capture.trace);
         log.durability = durability.map(|asked| asked.level);
         log.clocks = Clocks::from(EPOCH);
         if let Some(event) = capture.state_after {
-            let redis = redis.clone();
+            let nodes = nodes.clone();
             // If the server is locked now, it is not at the next event.
             let observe = move |log: &Log| {
+                let redis = nodes.try_lock()?.primary();
                 let redis = redis.try_lock().ok()?;
                 Some(state::describe(redis.keyspace(), log))
             };
@@ -111,7 +119,8 @@ impl WorldHandle {
         let operations = schedule.operations.iter();
         Self(Arc::new(Inner {
             seed,
-            redis,
+            knobs: schedule.knobs.clone(),
+            nodes,
             command_faults: Mutex::new(CommandFaults::new(
                 generator(seed, "command faults"),
                 schedule.knobs.load > 0,
@@ -129,15 +138,28 @@ impl WorldHandle {
     }
 
     pub(crate) fn redis(&self) -> SharedRedis {
-        self.0.redis.clone()
+        self.nodes(|nodes| nodes.primary())
     }
 
-    /// The server that answers a process.
-    pub(crate) fn redis_of(&self, process: usize) -> SharedRedis {
+    pub(super) fn nodes<T>(&self, f: impl FnOnce(&mut DataNodes) -> T) -> T {
+        f(&mut self.0.nodes.lock())
+    }
+
+    pub(super) fn topology(&self) -> Topology {
+        self.0.knobs.topology
+    }
+
+    /// The longest that a process takes to hear of a failover.
+    pub(super) fn time_to_hear(&self) -> Duration {
+        time_to_hear(&self.0.knobs)
+    }
+
+    /// The server that answers a process at this node.
+    pub(crate) fn redis_of(&self, process: usize, node: usize) -> SharedRedis {
         let process = &self.0.processes[process];
         let lagging = process.lagging.lock().clone();
         let other = lagging.or_else(|| process.demoted.lock().clone());
-        other.unwrap_or_else(|| self.redis())
+        other.unwrap_or_else(|| self.server(node))
     }
 
     /// Whether another server than the primary answers a process.
@@ -186,7 +208,7 @@ impl WorldHandle {
     }
 
     /// The server's time, in Unix milliseconds.
-    fn millis(&self) -> u64 {
+    pub(super) fn millis(&self) -> u64 {
         let now = EPOCH + self.0.recorder.log().now();
         let millis = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
         millis.saturating_add_signed(self.server_skew())
@@ -201,24 +223,30 @@ impl WorldHandle {
         let before = self.0.server_skew.swap(millis, Ordering::Relaxed);
         self.0.recorder.server_clock_jumped(millis);
         let now = self.millis();
-        self.with_redis(|redis| redis.set_now(now));
+        for server in self.all_servers() {
+            lock(&server).set_now(now);
+        }
         before != millis
     }
 
     pub(crate) fn with_redis<T>(&self, f: impl FnOnce(&mut Redis) -> T) -> T {
-        f(&mut lock(&self.0.redis))
+        f(&mut lock(&self.redis()))
     }
 
     /// Runs a command on a connection of its own; `None` if the server refuses
     /// connections.
     pub(crate) fn run(&self, words: &[&[u8]]) -> Option<Reply> {
+        self.run_at(&self.redis(), words)
+    }
+
+    /// The same, at this server.
+    pub(super) fn run_at(&self, redis: &SharedRedis, words: &[&[u8]]) -> Option<Reply> {
         let command = Command::new(words.iter().map(|word| word.to_vec()))?;
-        self.with_redis(|redis| {
-            let mut session = redis.connect().ok()?;
-            let reply = redis.execute(&mut session, &command);
-            redis.disconnect(&session);
-            Some(reply)
-        })
+        let mut redis = lock(redis);
+        let mut session = redis.connect().ok()?;
+        let reply = redis.execute(&mut session, &command);
+        redis.disconnect(&session);
+        Some(reply)
     }
 
     /// Watches these locks.
@@ -231,6 +259,16 @@ impl WorldHandle {
         self.with_redis(|redis| {
             for lock in &mut *self.0.locks.lock() {
                 lock.changed_by_fault(redis.keyspace());
+            }
+        });
+    }
+
+    /// The locks have come to another node, from which of two is not known: to a node to
+    /// which a slot moves, a lock may be new that the other one has.
+    pub(super) fn locks_have_moved(&self) {
+        self.with_redis(|redis| {
+            for lock in &mut *self.0.locks.lock() {
+                lock.has_moved(redis.keyspace());
             }
         });
     }
@@ -293,6 +331,10 @@ impl WorldHandle {
         f(&mut self.0.command_faults.lock())
     }
 
+    pub(super) fn meets(&self, situation: Situation) {
+        self.command_faults(|faults| faults.met(situation));
+    }
+
     pub(crate) fn struck(&self, kind: impl Into<FaultKind>) {
         self.command_faults(|faults| faults.struck(kind.into()));
     }
@@ -302,7 +344,9 @@ impl WorldHandle {
         self.0.recorder.log().set_now(now);
         self.command_faults(|faults| faults.set_now(now));
         let millis = self.millis();
-        self.with_redis(|redis| redis.set_now(millis));
+        for server in self.all_servers() {
+            lock(&server).set_now(millis);
+        }
         for process in &self.0.processes {
             for other in [&process.lagging, &process.demoted] {
                 if let Some(other) = &*other.lock() {
@@ -399,13 +443,15 @@ impl Host for WorldHandle {
         SeededEntropy::new(generator(self.0.seed, &format!("entropy {process}")))
     }
 
-    fn connect(&self, process: usize) -> SimConnect {
+    fn connect(&self, process: usize, watches: bool) -> SimConnect {
+        let clock = self.clock(process);
         let process = &self.0.processes[process];
-        SimConnect {
+        let nodes = SimNodes {
             gate: process.gate.clone(),
             power: process.power.clone(),
             connections: process.connections.clone(),
-        }
+        };
+        SimConnect::new(nodes, clock, &self.0.knobs, watches)
     }
 
     async fn sleep(&self, duration: Duration) {

@@ -38,6 +38,13 @@ impl LockWatch {
         }
     }
 
+    /// The lock has moved; whoever has it may release it.
+    pub(super) fn has_moved(&mut self, keys: &Keyspace) {
+        self.held = self
+            .read(keys, None)
+            .map(|found| Held { until: 0, ..found });
+    }
+
     /// A fault may have changed the lock.
     pub(super) fn changed_by_fault(&mut self, keys: &Keyspace) {
         let before = self.held.take();

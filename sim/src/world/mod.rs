@@ -5,14 +5,19 @@
 //! one seed, one trace. It uses no other world, no files and no terminal.
 
 mod clock;
+mod cluster;
 mod command_faults;
 mod data_loss;
+mod data_nodes;
+mod failovers;
 mod handle;
+mod link_faults;
 mod loader;
 mod lock_watch;
 mod nemesis;
 mod net;
 mod operator;
+mod sentinels;
 mod server;
 mod state;
 
@@ -23,7 +28,7 @@ use redis_sim::Reply;
 
 use crate::{
     mutants::{StoreUnderTest, Variant},
-    plan::{Fault, Knobs, Schedule, TICK_MS, WorldOptions},
+    plan::{Fault, Knobs, Schedule, TICK_MS, Topology, WorldOptions},
     record::{HarnessError, Marks, RunReport, evaluate, replica_name},
     workload,
 };
@@ -89,9 +94,17 @@ pub fn carry_out(schedule: &Schedule, variant: Variant, capture: Capture) -> Wor
         .max_message_latency(Duration::from_millis(knobs.latency.1))
         .tcp_capacity(4096)
         .build();
-    {
+    for node in 0..world.all_servers().len() {
         let world = world.clone();
-        sim.host(net::REDIS_HOST, move || server::run(world.clone()));
+        sim.host(net::DATA_HOSTS[node], move || {
+            server::run(world.clone(), node)
+        });
+    }
+    if knobs.topology == Topology::Sentinel {
+        for (number, host) in net::SENTINEL_HOSTS.into_iter().enumerate() {
+            let world = world.clone();
+            sim.host(host, move || sentinels::run(world.clone(), number));
+        }
     }
     for process in 0..knobs.processes() {
         let (world, knobs, store) = (world.clone(), knobs.clone(), store.clone());

@@ -8,12 +8,15 @@ use redis_sim::{Redis, Reply, Snapshot};
 use turmoil::Sim;
 
 use super::{
-    command_faults::CommandFaults, data_loss::TwoPrimaries, handle::WorldHandle, net::REDIS_HOST,
+    command_faults::CommandFaults,
+    data_loss::TwoPrimaries,
+    failovers::OwnerGone,
+    handle::{WorldHandle, lock},
 };
 use crate::{
     plan::{
         Fault, FaultClass, FaultKind, Knobs, LinkFault, LockFault, LossFault, ProcessFault,
-        ServerFault, generator,
+        ServerFault, Topology, generator,
     },
     record::{StoreKeys, replica_name},
     workload::{Host, Left},
@@ -25,10 +28,11 @@ const FOREIGN_LOCK_MS: u64 = 500;
 /// Injects the faults of a plan.
 pub(crate) struct Nemesis {
     plan: Vec<Fault>,
-    next: usize,
-    active: Vec<Fault>,
-    rng: ChaCha8Rng,
-    latency: (Duration, Duration),
+    pub(super) next: usize,
+    pub(super) active: Vec<Fault>,
+    pub(super) rng: ChaCha8Rng,
+    pub(super) topology: Topology,
+    pub(super) latency: (Duration, Duration),
     /// TTL of a lock; `None` if no replica takes or respects one.
     lock: Option<u64>,
     lock_keys: Vec<String>,
@@ -38,10 +42,12 @@ pub(crate) struct Nemesis {
     armed: Vec<Fault>,
     /// What a replica of Redis has when a fault leads to it, by the fault's place
     /// in the plan.
-    replicated: BTreeMap<usize, Snapshot>,
-    keys: StoreKeys,
+    pub(super) replicated: BTreeMap<usize, Snapshot>,
+    pub(super) keys: StoreKeys,
     /// Pairs of primaries, until one of each is demoted.
-    split: Vec<TwoPrimaries>,
+    pub(super) split: Vec<TwoPrimaries>,
+    /// The owner of a slot that was killed.
+    pub(super) gone: Option<OwnerGone>,
     /// Since when Redis evicts, if it does.
     evicting: Option<Duration>,
 }
@@ -66,6 +72,8 @@ impl Nemesis {
             replicated: BTreeMap::new(),
             keys: StoreKeys::new(knobs),
             split: Vec::new(),
+            gone: None,
+            topology: knobs.topology,
             evicting: None,
         }
     }
@@ -94,6 +102,7 @@ impl Nemesis {
         for fault in over {
             self.end(sim, world, fault);
         }
+        self.step_failovers(world, now);
         self.hold(world);
         self.step_anchors(sim, world);
         if self.is_active(LockFault::LockNeverGranted.into()) {
@@ -158,7 +167,7 @@ impl Nemesis {
             let keeps =
                 kind == LinkFault::LaggingReplica.into() || kind.class() == FaultClass::DataLoss;
             if keeps && since <= now {
-                let data = || world.with_redis(|redis| redis.snapshot());
+                let data = || world.data();
                 self.replicated.entry(index).or_insert_with(data);
             }
         }
@@ -167,16 +176,21 @@ impl Nemesis {
     /// From the moment on whose data a fault will leave, the disk or the replica that has
     /// it gets no more.
     fn hold(&self, world: &WorldHandle) {
-        let kept = |kind: LossFault| {
+        let kept = |kinds: &[LossFault]| {
             let mut places = self
                 .replicated
                 .keys()
                 .filter_map(|place| self.plan.get(*place));
-            places.any(|fault| fault.kind == kind.into())
+            places.any(|fault| kinds.iter().any(|kind| fault.kind == (*kind).into()))
         };
         world.with_redis(|redis| {
-            redis.hold_disk(kept(LossFault::UnsyncedTailLost));
-            redis.hold_replica(0, kept(LossFault::LaggingReplicaPromoted));
+            redis.hold_disk(kept(&[LossFault::UnsyncedTailLost]));
+            let promotes = [
+                LossFault::LaggingReplicaPromoted,
+                LossFault::SentinelFailover,
+                LossFault::ClusterFailover,
+            ];
+            redis.hold_replica(0, kept(&promotes));
         });
     }
 
@@ -204,6 +218,7 @@ impl Nemesis {
                 self.set_server_clock(world, world.server_skew() + fault.amount * 1000);
                 true
             }
+            FaultKind::ServerFault(ServerFault::SlotMigration) => self.begin_migration(world),
             FaultKind::ServerFault(kind) => begin_server(world, kind, fault),
             FaultKind::LossFault(kind) => self.begin_loss(world, kind, fault),
         };
@@ -217,8 +232,13 @@ impl Nemesis {
     fn end(&mut self, sim: &mut Sim<'_>, world: &WorldHandle, fault: Fault) {
         let host = fault.replica.map(replica_name).unwrap_or_default();
         match fault.kind {
-            FaultKind::LinkFault(kind) => self.end_link(sim, world, &host, kind, fault),
+            FaultKind::LinkFault(kind) => {
+                let now = u64::try_from(world.now().as_millis()).unwrap_or(u64::MAX);
+                self.end_link(sim, world, &host, kind, fault, now);
+            }
             FaultKind::ProcessFault(kind) => self.end_process(sim, world, kind, fault),
+            FaultKind::ServerFault(ServerFault::SlotMigration)
+            | FaultKind::LossFault(LossFault::ClusterFailover) => self.finish_cluster(world),
             FaultKind::ServerFault(kind) if !self.is_active(fault.kind) => {
                 set_mode(world, kind, None);
             }
@@ -241,60 +261,6 @@ impl Nemesis {
         world.trace(|| format!("fault ends: {fault}"));
     }
 
-    fn begin_link(
-        &self,
-        sim: &mut Sim<'_>,
-        world: &WorldHandle,
-        host: &str,
-        kind: LinkFault,
-        fault: Fault,
-    ) {
-        match kind {
-            LinkFault::LatencySpike => {
-                let latency = Duration::from_millis(fault.amount.unsigned_abs());
-                sim.set_link_latency(host, REDIS_HOST, latency);
-            }
-            LinkFault::Partition => sim.partition(host, REDIS_HOST),
-            LinkFault::PartitionToRedis => sim.partition_oneway(host, REDIS_HOST),
-            LinkFault::PartitionFromRedis => sim.partition_oneway(REDIS_HOST, host),
-            LinkFault::HeldLink => sim.hold(host, REDIS_HOST),
-            LinkFault::LaggingReplica => {
-                let data = self.replicated.get(&(self.next - 1));
-                world.connect_to_replica(fault.replica.unwrap_or_default(), data);
-            }
-            LinkFault::NodeReplaced => {
-                let replica = fault.replica.unwrap_or_default();
-                world.command_faults(|faults| faults.replace_node(replica, fault));
-            }
-        }
-    }
-
-    fn end_link(
-        &self,
-        sim: &mut Sim<'_>,
-        world: &WorldHandle,
-        host: &str,
-        kind: LinkFault,
-        fault: Fault,
-    ) {
-        match kind {
-            LinkFault::LatencySpike => {
-                let (least, most) = self.latency;
-                sim.set_link_latency(host, REDIS_HOST, least);
-                sim.set_link_max_message_latency(host, REDIS_HOST, most);
-            }
-            LinkFault::Partition => sim.repair(host, REDIS_HOST),
-            LinkFault::PartitionToRedis => sim.repair_oneway(host, REDIS_HOST),
-            LinkFault::PartitionFromRedis => sim.repair_oneway(REDIS_HOST, host),
-            LinkFault::HeldLink => sim.release(host, REDIS_HOST),
-            LinkFault::LaggingReplica => {
-                world.connect_to_replica(fault.replica.unwrap_or_default(), None);
-            }
-            // Instant.
-            LinkFault::NodeReplaced => {}
-        }
-    }
-
     fn begin_process(
         &mut self,
         sim: &mut Sim<'_>,
@@ -311,7 +277,10 @@ impl Nemesis {
             ProcessFault::AnchorTorn | ProcessFault::AnchorUnsynced => self.armed.push(fault),
             ProcessFault::AnchorMediumSlow => media.delay(amount),
             ProcessFault::AnchorMediumFull => media.fill(amount),
-            ProcessFault::Pause => world.gate(fault.replica).pause(),
+            ProcessFault::Pause => {
+                world.disturb_all(fault.replica.unwrap_or_default(), true);
+                world.gate(fault.replica).pause();
+            }
             ProcessFault::ClockJump => world.skew(fault.replica, fault.amount * 1000),
             // At every step.
             ProcessFault::ClockDrift => {}
@@ -330,16 +299,17 @@ impl Nemesis {
     ) {
         let media = world.anchor_media(fault.replica.unwrap_or_default());
         match kind {
-            ProcessFault::Crash => self.bounce(sim, fault.replica.unwrap_or_default()),
+            ProcessFault::Crash => self.bounce(sim, world, fault.replica.unwrap_or_default()),
             ProcessFault::AnchorTorn | ProcessFault::AnchorUnsynced => {
                 match self.armed.iter().position(|armed| *armed == fault) {
                     Some(place) => drop(self.armed.remove(place)),
-                    None => self.bounce(sim, fault.replica.unwrap_or_default()),
+                    None => self.bounce(sim, world, fault.replica.unwrap_or_default()),
                 }
             }
             ProcessFault::AnchorMediumSlow => media.delay(0),
             ProcessFault::AnchorMediumFull => media.empty(),
             ProcessFault::Pause => {
+                world.disturb_all(fault.replica.unwrap_or_default(), false);
                 let again =
                     |other: &Fault| other.kind == fault.kind && other.replica == fault.replica;
                 if !self.active.iter().any(again) {
@@ -363,6 +333,7 @@ impl Nemesis {
         let count = self.crashed.entry(replica).or_default();
         *count += 1;
         if *count == 1 {
+            world.disturb_all(replica, true);
             world.power(replica).cut();
             sim.crash(replica_name(replica));
             world.power(replica).restore();
@@ -372,10 +343,11 @@ impl Nemesis {
     }
 
     /// A crash ends; the process starts when the last has.
-    pub(super) fn bounce(&mut self, sim: &mut Sim<'_>, replica: usize) {
+    pub(super) fn bounce(&mut self, sim: &mut Sim<'_>, world: &WorldHandle, replica: usize) {
         let count = self.crashed.entry(replica).or_default();
         *count = count.saturating_sub(1);
         if *count == 0 {
+            world.disturb_all(replica, false);
             sim.bounce(replica_name(replica));
         }
     }
@@ -388,6 +360,7 @@ impl Nemesis {
             self.keys.unite(world, &two);
             self.hold(world);
         }
+        self.finish_cluster(world);
         if kind == LossFault::SplitBrain {
             let two = self.keys.split(world, fault);
             self.split.push(two);
@@ -399,8 +372,18 @@ impl Nemesis {
             return true;
         }
         let now = world.with_redis(|redis| redis.snapshot());
-        let older = self.replicated.remove(&(self.next - 1));
-        let strikes = self.keys.strike(world, kind, fault, &older.unwrap_or(now));
+        let older = self.replicated.remove(&(self.next - 1)).unwrap_or(now);
+        match kind {
+            _ if !self.topology.has(fault.kind) => return false,
+            LossFault::SentinelFailover => {
+                return self.begin_sentinel_failover(world, fault, &older);
+            }
+            LossFault::ClusterFailover => {
+                return self.begin_cluster_failover(world, fault, older);
+            }
+            _ => {}
+        }
+        let strikes = self.keys.strike(world, kind, fault, &older);
         if strikes {
             self.replicated.clear();
         }
@@ -448,7 +431,7 @@ impl Nemesis {
         for key in &self.lock_keys {
             let words = command(key.as_bytes().to_vec());
             let words: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
-            let reply = world.run(&words);
+            let reply = world.run_at(&world.server_with(key), &words);
             strikes |= matches!(reply, Some(Reply::Integer(1) | Reply::Status(_)));
         }
         world.locks_changed_by_fault();
@@ -503,6 +486,7 @@ fn begin_server(world: &WorldHandle, kind: ServerFault, fault: Fault) -> bool {
         | ServerFault::Misconf
         | ServerFault::Noperm
         | ServerFault::SlowScript
+        | ServerFault::SlotMigration
         | ServerFault::ServerClockJump => false,
     };
     set_mode(world, kind, Some(fault));
@@ -512,7 +496,7 @@ fn begin_server(world: &WorldHandle, kind: ServerFault, fault: Fault) -> bool {
 /// Switches a mode of the server: on for a fault, or off.
 fn set_mode(world: &WorldHandle, kind: ServerFault, fault: Option<Fault>) {
     let on = fault.is_some();
-    world.with_redis(|redis| {
+    let set = |redis: &mut Redis| {
         let modes = redis.modes();
         match kind {
             ServerFault::Busy => modes.busy = on,
@@ -532,7 +516,15 @@ fn set_mode(world: &WorldHandle, kind: ServerFault, fault: Option<Fault>) {
             | ServerFault::ClientsKilled
             | ServerFault::ScriptFlush
             | ServerFault::SlowScript
+            | ServerFault::SlotMigration
             | ServerFault::ServerClockJump => {}
         }
-    });
+    };
+    // What was the primary when it began need not be it any more.
+    for server in world.all_servers() {
+        let is_primary = world.is_primary(&server);
+        if is_primary || (!on && kind != ServerFault::Readonly) {
+            set(&mut lock(&server));
+        }
+    }
 }

@@ -1,14 +1,15 @@
-//! How a simulated replica reaches the simulated Redis: the real client over
-//! turmoil's TCP.
+//! How a simulated replica reaches the simulated Redis, its Sentinels, or its cluster:
+//! the real client over turmoil's TCP.
 
 use std::{
     io,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
-use haechi_store_redis::redis::Connect;
+use haechi_store_redis::redis::{Cluster, Connect, Guarded, NodeAddress, Nodes, Sentinel};
 use parking_lot::Mutex;
 use redis::{
     AsyncConnectionConfig, Cmd, Pipeline, RedisConnectionInfo, RedisFuture, RedisResult, Value,
@@ -20,19 +21,55 @@ use tokio::{
 };
 use turmoil::net::TcpStream;
 
-use super::clock::PauseGate;
+use super::clock::{PauseGate, SimClock};
+use crate::plan::{Knobs, Topology};
 
 /// The host name of the simulated Redis.
 pub(crate) const REDIS_HOST: &str = "redis";
 /// Its port.
 pub(crate) const REDIS_PORT: u16 = 6379;
+/// The hosts that have data, the first one as the primary at the begin.
+pub(super) const DATA_HOSTS: [&str; 2] = [REDIS_HOST, "redis2"];
+/// The hosts of the Sentinels.
+pub(super) const SENTINEL_HOSTS: [&str; 3] = ["sentinel1", "sentinel2", "sentinel3"];
+/// Their port.
+pub(super) const SENTINEL_PORT: u16 = 26379;
+/// The name of the group that they watch.
+pub(super) const GROUP: &str = "mymaster";
+
+/// The hosts of Redis in a world.
+pub(super) fn hosts(topology: Topology) -> impl Iterator<Item = &'static str> {
+    let (data, sentinels) = match topology {
+        Topology::Server => (1, 0),
+        Topology::Sentinel => (2, 3),
+        Topology::Cluster => (2, 0),
+    };
+    let data = DATA_HOSTS.into_iter().take(data);
+    data.chain(SENTINEL_HOSTS.into_iter().take(sentinels))
+}
+
+/// An address of a host.
+pub(super) fn address(host: &str, port: u16) -> NodeAddress {
+    NodeAddress {
+        host: host.to_owned(),
+        port,
+    }
+}
 
 /// Connects one simulated process.
 #[derive(Clone)]
-pub(crate) struct SimConnect {
-    pub(crate) gate: PauseGate,
-    pub(crate) power: Power,
-    pub(crate) connections: Connections,
+pub(crate) enum SimConnect {
+    Server(SimNodes),
+    Sentinel(Box<Sentinel<SimNodes, SimClock>>),
+    Cluster(Cluster<SimNodes, SimClock>),
+}
+
+/// The hosts, as one simulated process reaches them.
+#[derive(Clone)]
+pub(crate) struct SimNodes {
+    pub(super) gate: PauseGate,
+    pub(super) power: Power,
+    pub(super) connections: Connections,
 }
 
 /// How many connections a process has, and the most that it had, at a time.
@@ -93,12 +130,95 @@ impl Power {
     }
 }
 
+impl SimConnect {
+    /// The way of a process; when it is not to watch, it asks no Sentinel again while a
+    /// connection is open.
+    pub(super) fn new(nodes: SimNodes, clock: SimClock, knobs: &Knobs, watches: bool) -> Self {
+        match knobs.topology {
+            Topology::Server => Self::Server(nodes),
+            Topology::Sentinel => {
+                let mut times = knobs.sentinel_times();
+                if !watches {
+                    times.every = Duration::MAX;
+                }
+                let sentinels = SimNodes {
+                    connections: Connections::default(),
+                    ..nodes.clone()
+                };
+                let addresses = SENTINEL_HOSTS.map(|host| address(host, SENTINEL_PORT));
+                let sentinel = Sentinel::new(nodes, sentinels, addresses.into(), GROUP, clock);
+                Self::Sentinel(Box::new(sentinel.times(times)))
+            }
+            Topology::Cluster => {
+                let seeds = DATA_HOSTS.map(|host| address(host, REDIS_PORT));
+                Self::Cluster(Cluster::new(nodes, seeds.into(), clock))
+            }
+        }
+    }
+}
+
 impl Connect for SimConnect {
+    type Connection = SimLink;
+
+    fn serving(self, key: &str) -> Self {
+        match self {
+            Self::Cluster(cluster) => Self::Cluster(cluster.serving(key)),
+            way => way,
+        }
+    }
+
+    async fn connect(&self) -> RedisResult<SimLink> {
+        Ok(match self {
+            Self::Server(nodes) => {
+                SimLink::Plain(nodes.connect_to(&address(REDIS_HOST, REDIS_PORT)).await?)
+            }
+            Self::Sentinel(sentinel) => SimLink::Guarded(sentinel.connect().await?),
+            Self::Cluster(cluster) => SimLink::Guarded(cluster.connect().await?),
+        })
+    }
+}
+
+/// A connection of a process to Redis.
+#[derive(Clone)]
+pub(crate) enum SimLink {
+    Plain(SimConnection),
+    Guarded(Guarded<SimConnection>),
+}
+
+impl ConnectionLike for SimLink {
+    fn req_packed_command<'a>(&'a mut self, cmd: &'a Cmd) -> RedisFuture<'a, Value> {
+        match self {
+            Self::Plain(connection) => connection.req_packed_command(cmd),
+            Self::Guarded(connection) => connection.req_packed_command(cmd),
+        }
+    }
+
+    fn req_packed_commands<'a>(
+        &'a mut self,
+        pipeline: &'a Pipeline,
+        offset: usize,
+        count: usize,
+    ) -> RedisFuture<'a, Vec<Value>> {
+        match self {
+            Self::Plain(connection) => connection.req_packed_commands(pipeline, offset, count),
+            Self::Guarded(connection) => connection.req_packed_commands(pipeline, offset, count),
+        }
+    }
+
+    fn get_db(&self) -> i64 {
+        match self {
+            Self::Plain(connection) => connection.get_db(),
+            Self::Guarded(connection) => connection.get_db(),
+        }
+    }
+}
+
+impl Nodes for SimNodes {
     type Connection = SimConnection;
 
-    async fn connect(&self) -> RedisResult<SimConnection> {
+    async fn connect_to(&self, node: &NodeAddress) -> RedisResult<SimConnection> {
         let open = self.connections.dial();
-        let stream = match TcpStream::connect((REDIS_HOST, REDIS_PORT)).await {
+        let stream = match TcpStream::connect((&*node.host, node.port)).await {
             Ok(stream) => stream,
             // turmoil refuses at once across a partition; a real partition
             // drops the packet, and the caller's own timeout ends the wait.

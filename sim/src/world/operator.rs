@@ -81,7 +81,7 @@ impl Operator {
                     self.tasks.push((now + START_MS, Task::Start(process)));
                 }
                 Task::Stop(..) => {}
-                Task::Start(process) => nemesis.bounce(sim, process),
+                Task::Start(process) => nemesis.bounce(sim, world, process),
                 Task::MendChain => mend_chain(world),
                 Task::MendVault => mend_vault(world),
             }

@@ -1,4 +1,4 @@
-//! The host of the simulated Redis.
+//! A host of the simulated Redis.
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -9,21 +9,22 @@ use super::{command_faults::FaultGate, handle::WorldHandle, net::REDIS_PORT};
 use crate::{plan::ServerFault, record::replica_name};
 
 /// Accepts connections for as long as the world lasts.
-pub(crate) async fn run(world: WorldHandle) -> turmoil::Result {
+pub(crate) async fn run(world: WorldHandle, node: usize) -> turmoil::Result {
     let replicas = world.process_count();
     let hosts: Vec<IpAddr> = (0..replicas)
         .map(|replica| turmoil::lookup(replica_name(replica)))
         .collect();
     let admit = |peer: SocketAddr| {
         let replica = hosts.iter().position(|host| *host == peer.ip())?;
-        if world.command_faults(|faults| faults.is_down()) {
+        let is_down = world.nodes(|nodes| nodes.down == Some(node));
+        if is_down || world.command_faults(|faults| faults.is_down()) {
             return None;
         }
         if world.with_redis(|redis| redis.modes().max_clients.is_some()) {
             world.struck(ServerFault::MaxClients);
         }
-        let gate = FaultGate::new(world.clone(), replica);
-        Some((world.redis_of(replica), Arc::new(Mutex::new(gate))))
+        let gate = FaultGate::new(world.clone(), replica, node);
+        Some((world.redis_of(replica, node), Arc::new(Mutex::new(gate))))
     };
     redis_sim::turmoil::serve(REDIS_PORT, admit).await?;
     Ok(())

@@ -58,8 +58,8 @@ fn two_seeds_give_two_traces() {
 fn the_correct_store_has_no_violations_and_every_fault_strikes() {
     for (workload, seeds) in [
         (Workload::Audit, 200),
-        (Workload::Vault, 120),
-        (Workload::Mixed, 100),
+        (Workload::Vault, 140),
+        (Workload::Mixed, 140),
     ] {
         let options = WorldOptions {
             workload,
@@ -194,6 +194,7 @@ const FIRST_REPORTED: &[(Invariant, Variant, u64)] = &[
     (Invariant::NoProgress, Variant::CachedHeadKept, 0),
     (Invariant::FalseRollback, Variant::ReplicaBelieved, 0),
     (Invariant::SilentRollback, Variant::RollbackAccepted, 0),
+    (Invariant::DeposedWrite, Variant::DeposedPrimaryKept, 0),
     (
         Invariant::WrongOutcome,
         Variant::VaultLostReplyNotApplied,

@@ -1,0 +1,86 @@
+//! The faults of the links between one process and the hosts of Redis.
+
+use turmoil::Sim;
+
+use super::{handle::WorldHandle, nemesis::Nemesis, net::hosts};
+use crate::plan::{Fault, LinkFault};
+
+impl Nemesis {
+    /// The hosts whose links a fault strikes.
+    fn struck_hosts(&self, fault: Fault) -> impl Iterator<Item = &'static str> + use<> {
+        let chosen = match fault.strikes_hosts() {
+            true => fault.amount,
+            false => 0,
+        };
+        let is_struck = move |place: usize| chosen == 0 || chosen >> place & 1 == 1;
+        let hosts = hosts(self.topology).enumerate();
+        hosts.filter_map(move |(place, host)| is_struck(place).then_some(host))
+    }
+
+    pub(super) fn begin_link(
+        &self,
+        sim: &mut Sim<'_>,
+        world: &WorldHandle,
+        host: &str,
+        kind: LinkFault,
+        fault: Fault,
+    ) {
+        let replica = fault.replica.unwrap_or_default();
+        match kind {
+            LinkFault::LaggingReplica => {
+                let data = self.replicated.get(&(self.next - 1));
+                return world.connect_to_replica(replica, data);
+            }
+            LinkFault::NodeReplaced => {
+                return world.command_faults(|faults| faults.replace_node(replica, fault));
+            }
+            _ => {}
+        }
+        for redis in self.struck_hosts(fault) {
+            world.nodes(|nodes| nodes.sentinels.disturb(replica, redis));
+            match kind {
+                LinkFault::LatencySpike => {
+                    let latency = std::time::Duration::from_millis(fault.amount.unsigned_abs());
+                    sim.set_link_latency(host, redis, latency);
+                }
+                LinkFault::Partition => sim.partition(host, redis),
+                LinkFault::PartitionToRedis => sim.partition_oneway(host, redis),
+                LinkFault::PartitionFromRedis => sim.partition_oneway(redis, host),
+                LinkFault::HeldLink => sim.hold(host, redis),
+                LinkFault::LaggingReplica | LinkFault::NodeReplaced => {}
+            }
+        }
+    }
+
+    pub(super) fn end_link(
+        &self,
+        sim: &mut Sim<'_>,
+        world: &WorldHandle,
+        host: &str,
+        kind: LinkFault,
+        fault: Fault,
+        now: u64,
+    ) {
+        let replica = fault.replica.unwrap_or_default();
+        if kind == LinkFault::LaggingReplica {
+            world.connect_to_replica(replica, None);
+        }
+        for redis in self.struck_hosts(fault) {
+            match kind {
+                LinkFault::LatencySpike => {
+                    let (least, most) = self.latency;
+                    sim.set_link_latency(host, redis, least);
+                    sim.set_link_max_message_latency(host, redis, most);
+                }
+                LinkFault::Partition => sim.repair(host, redis),
+                LinkFault::PartitionToRedis => sim.repair_oneway(host, redis),
+                LinkFault::PartitionFromRedis => sim.repair_oneway(redis, host),
+                LinkFault::HeldLink => sim.release(host, redis),
+                LinkFault::LaggingReplica => continue,
+                // Instant.
+                LinkFault::NodeReplaced => continue,
+            }
+            world.nodes(|nodes| nodes.sentinels.calm(replica, redis, now));
+        }
+    }
+}

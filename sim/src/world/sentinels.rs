@@ -1,0 +1,216 @@
+//! Three Sentinels: what each says, and which processes must have heard that a primary
+//! was deposed.
+
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use redis_sim::{
+    Command, Config, Redis, Reply,
+    server::{ConnId, Gate},
+};
+
+use super::{
+    handle::WorldHandle,
+    net::{DATA_HOSTS, GROUP, REDIS_PORT, SENTINEL_HOSTS, SENTINEL_PORT},
+};
+use crate::{plan::TICK_MS, record::replica_name};
+
+/// Which node is the primary, and how many failovers there were.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+struct Says {
+    epoch: u64,
+    node: usize,
+}
+
+/// What the Sentinels know. Times are in milliseconds.
+#[derive(Default)]
+pub(super) struct Sentinels {
+    says: [Says; SENTINEL_HOSTS.len()],
+    /// What they have not heard yet, and when they will.
+    news: Vec<(u64, usize, Says)>,
+    last: Says,
+    deposed: Option<Deposed>,
+    /// Links of processes to hosts: how many faults disturb each, and since when the last
+    /// one is over.
+    disturbed: BTreeMap<(usize, &'static str), (u64, u64)>,
+}
+
+/// A primary that takes writes, though another one is named.
+struct Deposed {
+    node: usize,
+    /// Since when each Sentinel names the other.
+    since: [Option<u64>; SENTINEL_HOSTS.len()],
+}
+
+impl Sentinels {
+    /// `node` is promoted; each Sentinel hears of it at its time.
+    pub(super) fn promoted(&mut self, node: usize, heard: [u64; SENTINEL_HOSTS.len()]) {
+        self.last = Says {
+            epoch: self.last.epoch + 1,
+            node,
+        };
+        let news = heard.into_iter().enumerate();
+        self.news
+            .extend(news.map(|(sentinel, at)| (at, sentinel, self.last)));
+        self.deposed = Some(Deposed {
+            node: 1 - node,
+            since: Default::default(),
+        });
+    }
+
+    /// Sentinels hear what they are to hear by now.
+    pub(super) fn step(&mut self, now: u64) {
+        let due = self.news.extract_if(.., |(at, ..)| *at <= now);
+        for (_, sentinel, says) in due {
+            self.says[sentinel] = says;
+            if let Some(deposed) = self.deposed.as_mut().filter(|_| says == self.last) {
+                deposed.since[sentinel] = Some(now);
+            }
+        }
+    }
+
+    /// The deposed primary is demoted, of which all have heard.
+    pub(super) fn demoted(&mut self) {
+        self.news.clear();
+        self.says = [self.last; SENTINEL_HOSTS.len()];
+        self.deposed = None;
+    }
+
+    /// A fault disturbs the link of a process to a host.
+    pub(super) fn disturb(&mut self, process: usize, host: &'static str) {
+        self.disturbed.entry((process, host)).or_default().0 += 1;
+    }
+
+    /// It is over.
+    pub(super) fn calm(&mut self, process: usize, host: &'static str, now: u64) {
+        let (count, since) = self.disturbed.entry((process, host)).or_default();
+        *count = count.saturating_sub(1);
+        *since = now;
+    }
+
+    /// Since when the link of a process to a host is as good as any.
+    fn undisturbed_since(&self, process: usize, host: &'static str) -> Option<u64> {
+        match self.disturbed.get(&(process, host)) {
+            None => Some(0),
+            Some((0, since)) => Some(*since),
+            Some(_) => None,
+        }
+    }
+
+    /// Since when a process could hear from some Sentinel that this node is deposed.
+    fn deposed_since(&self, process: usize, node: usize) -> Option<u64> {
+        let deposed = self
+            .deposed
+            .as_ref()
+            .filter(|deposed| deposed.node == node)?;
+        let named = SENTINEL_HOSTS.into_iter().zip(deposed.since);
+        let heard = named
+            .filter_map(|(host, since)| Some(since?.max(self.undisturbed_since(process, host)?)));
+        let data = self.undisturbed_since(process, DATA_HOSTS[node])?;
+        Some(heard.min()?.max(data))
+    }
+}
+
+impl WorldHandle {
+    /// Why this command of a process must not have been sent to this node: it writes, and
+    /// the process had time to hear that the node is deposed. It asks a Sentinel again
+    /// after `every`, a second time if its first connection is broken, and finishes a dial
+    /// that it had begun.
+    pub(super) fn deposed_write(&self, process: usize, node: usize, command: &Command) {
+        let writes = ["EVALSHA", "EVAL", "SET"];
+        if !writes.iter().any(|name| command.is(name)) {
+            return;
+        }
+        let Some(since) = self.nodes(|nodes| nodes.sentinels.deposed_since(process, node)) else {
+            return;
+        };
+        let now = u64::try_from(self.now().as_millis()).unwrap_or(u64::MAX);
+        let late = now.saturating_sub(since);
+        if Duration::from_millis(late) > self.time_to_hear() {
+            let (name, host) = (replica_name(process), DATA_HOSTS[node]);
+            self.wrote_to_deposed(format!(
+                "{name} wrote to {host} {late} ms after it could hear that this is deposed"
+            ));
+        }
+    }
+
+    /// A process stops, or goes on: what it should hear meanwhile, it does not.
+    pub(super) fn disturb_all(&self, process: usize, disturbs: bool) {
+        let now = u64::try_from(self.now().as_millis()).unwrap_or(u64::MAX);
+        self.nodes(|nodes| {
+            for host in DATA_HOSTS.into_iter().chain(SENTINEL_HOSTS) {
+                match disturbs {
+                    true => nodes.sentinels.disturb(process, host),
+                    false => nodes.sentinels.calm(process, host, now),
+                }
+            }
+        });
+    }
+
+    /// What a Sentinel answers.
+    fn sentinel_says(&self, sentinel: usize, command: &Command) -> Option<Reply> {
+        if !command.is("SENTINEL") {
+            return None;
+        }
+        let says = self.nodes(|nodes| nodes.sentinels.says[sentinel]);
+        let fields = [
+            ("name", GROUP.to_owned()),
+            ("ip", DATA_HOSTS[says.node].to_owned()),
+            ("port", REDIS_PORT.to_string()),
+            ("config-epoch", says.epoch.to_string()),
+        ];
+        let fields = fields.iter().flat_map(|(name, value)| [*name, value]);
+        Some(Reply::Array(fields.map(Reply::text).collect()))
+    }
+}
+
+/// The longest that a process takes to hear of a failover.
+pub(super) fn time_to_hear(knobs: &crate::plan::Knobs) -> Duration {
+    let times = knobs.sentinel_times();
+    let slack = 4 * knobs.latency.1 + 8 * TICK_MS;
+    2 * (times.every + times.answer) + Duration::from_millis(knobs.timeouts.0 + slack)
+}
+
+/// Answers for one Sentinel, for as long as the world lasts.
+pub(super) async fn run(world: WorldHandle, sentinel: usize) -> turmoil::Result {
+    let hosts: Vec<IpAddr> = (0..world.process_count())
+        .map(|process| turmoil::lookup(replica_name(process)))
+        .collect();
+    let redis = Arc::new(Mutex::new(Redis::new(Config::default())));
+    let admit = |peer: SocketAddr| {
+        let process = hosts.iter().position(|host| *host == peer.ip())?;
+        let gate = SentinelGate {
+            world: world.clone(),
+            sentinel,
+            process,
+        };
+        Some((redis.clone(), Arc::new(Mutex::new(gate))))
+    };
+    redis_sim::turmoil::serve(SENTINEL_PORT, admit).await?;
+    Ok(())
+}
+
+struct SentinelGate {
+    world: WorldHandle,
+    sentinel: usize,
+    process: usize,
+}
+
+impl Gate for SentinelGate {
+    fn instead(&mut self, _: ConnId, command: &Command) -> Option<Reply> {
+        let reply = self.world.sentinel_says(self.sentinel, command)?;
+        let (host, process) = (SENTINEL_HOSTS[self.sentinel], self.process);
+        let says = self
+            .world
+            .nodes(|nodes| nodes.sentinels.says[self.sentinel]);
+        self.world.trace(|| {
+            let (node, epoch) = (DATA_HOSTS[says.node], says.epoch);
+            format!("{host}: r{process} is told {node} of epoch {epoch}")
+        });
+        Some(reply)
+    }
+}
