@@ -34,6 +34,9 @@ pub struct Cluster<N, C> {
     key: Option<Arc<str>>,
     /// Nodes that have served the slot, the last one first.
     served: Arc<Mutex<Vec<NodeAddress>>>,
+    /// Nodes that were asked and have not answered, the first one asked first: a dial can
+    /// end while it waits for one, and the next one must not begin with the same.
+    silent: Arc<Mutex<Vec<NodeAddress>>>,
     clock: C,
 }
 
@@ -45,6 +48,7 @@ impl<N: Nodes, C: Clock> Cluster<N, C> {
             seeds: seeds.into(),
             key: None,
             served: Arc::new(Mutex::new(Vec::new())),
+            silent: Arc::new(Mutex::new(Vec::new())),
             clock,
         }
     }
@@ -100,7 +104,8 @@ impl<N: Nodes, C: Clock> Cluster<N, C> {
         served.truncate(REMEMBERED);
     }
 
-    /// The nodes to ask, the last one that served the slot first.
+    /// The nodes to ask, the last one that served the slot first, and those that have not
+    /// answered last.
     fn candidates(&self) -> Vec<NodeAddress> {
         let mut all = lock(&self.served).clone();
         for seed in self.seeds.iter() {
@@ -108,7 +113,19 @@ impl<N: Nodes, C: Clock> Cluster<N, C> {
                 all.push(seed.clone());
             }
         }
+        let mut silent = lock(&self.silent);
+        silent.retain(|node| all.contains(node));
+        all.sort_by_key(|node| silent.iter().position(|other| other == node));
         all
+    }
+
+    /// A node is asked, or has answered.
+    fn is_silent(&self, node: &NodeAddress, is_silent: bool) {
+        let mut silent = lock(&self.silent);
+        silent.retain(|other| other != node);
+        if is_silent {
+            silent.push(node.clone());
+        }
     }
 }
 
@@ -137,10 +154,15 @@ impl<N: Nodes, C: Clock> Connect for Cluster<N, C> {
         let key = self.key.as_deref().ok_or(keyless)?;
         let mut failed = None;
         for node in self.candidates() {
-            match within(&self.clock, PATIENCE, self.follow(key, node)).await {
-                Some(Ok(connection)) => return Ok(connection),
-                Some(Err(error)) => failed = failed.or(Some(error)),
-                None => {}
+            self.is_silent(&node, true);
+            let Some(answer) = within(&self.clock, PATIENCE, self.follow(key, node.clone())).await
+            else {
+                continue;
+            };
+            self.is_silent(&node, false);
+            match answer {
+                Ok(connection) => return Ok(connection),
+                Err(error) => failed = failed.or(Some(error)),
             }
         }
         let silent = || (ErrorKind::Io, "no node of the cluster answers in time").into();

@@ -10,7 +10,7 @@ use redis::{Cmd, ErrorKind, Pipeline, RedisFuture, RedisResult, Value, aio::Conn
 
 use super::{Cluster, Endpoint, NodeAddress, Nodes, Sentinel, SentinelTimes};
 use crate::{
-    clock::{Clock, SystemClock},
+    clock::{Clock, SystemClock, within},
     redis::connect::Connect,
 };
 
@@ -276,6 +276,35 @@ async fn a_slot_is_followed() {
     servers.set(3, |_| redirected("MOVED", 2));
     let error = cluster.connect().await.err().unwrap().to_string();
     assert!(error.contains("refer to each other"), "{error}");
+}
+
+/// Nodes of which one takes connections and never answers.
+#[derive(Clone)]
+struct OneSilent(Servers, u16);
+
+impl Nodes for OneSilent {
+    type Connection = Connection;
+
+    async fn connect_to(&self, node: &NodeAddress) -> RedisResult<Connection> {
+        if node.port == self.1 {
+            std::future::pending::<()>().await;
+        }
+        self.0.connect_to(node).await
+    }
+}
+
+/// Would catch a dial that each time ends while it waits for one and the same node.
+#[tokio::test]
+async fn a_silent_node_is_asked_last_at_the_next_dial() {
+    let servers = Servers::default();
+    servers.node(2);
+    let clock = SystemClock::new();
+    let nodes = OneSilent(servers, 1);
+    let cluster = Cluster::new(nodes, at(&[1, 2]), clock.clone()).serving("{s}:head");
+    let dial = || within(&clock, Duration::from_millis(20), cluster.connect());
+    assert!(dial().await.is_none());
+    let mut connection = dial().await.unwrap().unwrap();
+    assert_eq!(who(&mut connection).await.unwrap(), 2);
 }
 
 /// Would catch a URL that means another server, or is refused without a reason.
