@@ -1,6 +1,6 @@
 //! A world from a seed: every knob is drawn, and every knob is printed.
 
-use std::{fmt, num::NonZeroU64, time::Duration};
+use std::{num::NonZeroU64, time::Duration};
 
 use haechi_store_redis::{
     Durability,
@@ -531,102 +531,5 @@ impl Knobs {
             timeouts.durability = Duration::from_millis(asked.patience);
         }
         timeouts
-    }
-}
-
-impl fmt::Display for Knobs {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(
-            f,
-            "seed {}: {}, {} replicas x {} operations, {} writers each, {}% reads, {}% identical events, think {} ms",
-            self.seed,
-            self.workload,
-            self.replicas,
-            self.ops,
-            self.writers,
-            self.reads_percent,
-            self.identical_percent,
-            self.think
-        )?;
-        write!(
-            f,
-            "  latency {}..{} ms, time-outs {}/{} ms, deadline {} ms{}, batches of {}, queue of {}, lock ",
-            self.latency.0,
-            self.latency.1,
-            self.timeouts.0,
-            self.timeouts.1,
-            self.deadline,
-            if self.production_times {
-                " (production times)"
-            } else {
-                ""
-            },
-            self.batch_records,
-            self.queue_capacity,
-        )?;
-        match self.lock {
-            None => writeln!(f, "never taken")?,
-            Some((ttl, wait, retry)) => {
-                writeln!(
-                    f,
-                    "always taken: ttl {ttl} ms, wait {wait} ms, retry {retry} ms"
-                )?;
-            }
-        }
-        if self.padding > 0 {
-            writeln!(f, "  events of r0 are {} bytes larger", self.padding)?;
-        }
-        if self.load > 0 {
-            writeln!(
-                f,
-                "  {} callers of r0 at once, scripts take time",
-                self.load
-            )?;
-        }
-        if let Some(anchors) = &self.anchors {
-            let replicas = anchors.replicas.iter().map(|replica| format!("r{replica}"));
-            let replicas: Vec<_> = replicas.collect();
-            writeln!(
-                f,
-                "  anchors of {}, every {} records",
-                replicas.join(", "),
-                anchors.every
-            )?;
-        }
-        if self.queue_bytes > 0 {
-            writeln!(f, "  callers may wait with {} bytes", self.queue_bytes)?;
-        }
-        if let Some(durability) = &self.durability {
-            writeln!(f, "  durability {durability}")?;
-        }
-        match self.topology {
-            Topology::Server => {}
-            Topology::Sentinel => {
-                let times = self.sentinel_times();
-                writeln!(
-                    f,
-                    "  three Sentinels, asked every {} ms, have {} ms to answer",
-                    times.every.as_millis(),
-                    times.answer.as_millis()
-                )?;
-            }
-            Topology::Cluster => writeln!(f, "  a cluster of two nodes")?,
-        }
-        if let Some(vault) = &self.vault {
-            writeln!(f, "  vault: {vault}")?;
-            for process in self.replicas..self.processes() {
-                writeln!(f, "  r{process} follows the reference's protocol")?;
-            }
-        }
-        writeln!(
-            f,
-            "  {} faults within {} ms:",
-            self.faults.len(),
-            self.chaos
-        )?;
-        for fault in &self.faults {
-            writeln!(f, "    {fault}")?;
-        }
-        Ok(())
     }
 }

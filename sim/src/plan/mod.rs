@@ -7,6 +7,7 @@ mod durability_knobs;
 mod fault;
 mod fault_kind;
 mod knobs;
+mod knobs_text;
 mod operation;
 mod schedule;
 mod seeded;

@@ -19,6 +19,7 @@ mod net;
 mod operator;
 mod sentinels;
 mod server;
+mod server_faults;
 mod state;
 
 use std::time::{Duration, UNIX_EPOCH};

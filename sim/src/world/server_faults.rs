@@ -1,0 +1,95 @@
+//! The faults of the server itself: restarts, cuts, and its modes.
+
+use redis_sim::Redis;
+
+use super::{
+    command_faults::CommandFaults,
+    handle::{WorldHandle, lock},
+};
+use crate::plan::{Fault, ServerFault};
+
+/// Redis restarts with this maxmemory-policy.
+pub(super) fn restart_with(world: &WorldHandle, policy: &str) {
+    world.with_redis(|redis| {
+        // Not by CONFIG SET, which a fault may refuse.
+        redis.configure("maxmemory-policy", policy);
+        redis.restart();
+    });
+    world.command_faults(CommandFaults::cut_all);
+}
+
+/// Begins a fault of the server; returns whether it has struck already.
+pub(super) fn begin_server(world: &WorldHandle, kind: ServerFault, fault: Fault) -> bool {
+    let strikes = match kind {
+        ServerFault::ScriptFlush => {
+            world.run(&[b"SCRIPT", b"FLUSH"]);
+            true
+        }
+        ServerFault::RedisRestart | ServerFault::RedisKilled => {
+            world.with_redis(Redis::restart);
+            world.command_faults(CommandFaults::cut_all);
+            true
+        }
+        ServerFault::RedisStopped => {
+            world.command_faults(|faults| faults.stop_until(fault.at + fault.lasts));
+            true
+        }
+        ServerFault::ClientsKilled => {
+            world.command_faults(CommandFaults::cut_all);
+            true
+        }
+        // The limit does not affect open connections, so they are cut.
+        ServerFault::MaxClients => {
+            world.command_faults(CommandFaults::cut_all);
+            false
+        }
+        // Counted when a reply says so.
+        ServerFault::Busy
+        | ServerFault::Loading
+        | ServerFault::Readonly
+        | ServerFault::Oom
+        | ServerFault::Misconf
+        | ServerFault::Noperm
+        | ServerFault::SlowScript
+        | ServerFault::SlotMigration
+        | ServerFault::ServerClockJump => false,
+    };
+    set_mode(world, kind, Some(fault));
+    strikes
+}
+
+/// Switches a mode of the server: on for a fault, or off.
+pub(super) fn set_mode(world: &WorldHandle, kind: ServerFault, fault: Option<Fault>) {
+    let on = fault.is_some();
+    let set = |redis: &mut Redis| {
+        let modes = redis.modes();
+        match kind {
+            ServerFault::Busy => modes.busy = on,
+            ServerFault::Loading => modes.loading = on,
+            ServerFault::Readonly => modes.readonly = on,
+            ServerFault::Oom => modes.oom = on,
+            ServerFault::Misconf => modes.misconf = on,
+            ServerFault::MaxClients => modes.max_clients = on.then_some(0),
+            ServerFault::Noperm => {
+                let denied = fault.iter().flat_map(Fault::denied);
+                modes.denied = denied.map(ToString::to_string).collect();
+            }
+            // Not modes: carried out when they begin, or per command.
+            ServerFault::RedisRestart
+            | ServerFault::RedisKilled
+            | ServerFault::RedisStopped
+            | ServerFault::ClientsKilled
+            | ServerFault::ScriptFlush
+            | ServerFault::SlowScript
+            | ServerFault::SlotMigration
+            | ServerFault::ServerClockJump => {}
+        }
+    };
+    // What was the primary when it began need not be it any more.
+    for server in world.all_servers() {
+        let is_primary = world.is_primary(&server);
+        if is_primary || (!on && kind != ServerFault::Readonly) {
+            set(&mut lock(&server));
+        }
+    }
+}
