@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use haechi_history::{Function, Outcome, check::Invariant};
 use haechi_sim::{
     mutants::Variant,
-    plan::{FaultClass, FaultKind, Workload, WorldOptions},
+    plan::{Document, FaultClass, FaultKind, Topology, Workload, WorldOptions},
     runner::{Summary, run_seeds},
     world::{self, Capture, WorldReport},
 };
@@ -203,6 +203,49 @@ const FIRST_REPORTED: &[(Invariant, Variant, u64)] = &[
     (Invariant::Leak, Variant::PlaintextInEnvelope, 0),
     (Invariant::Nondeterminism, Variant::AmbientRandomness, 0),
 ];
+
+/// Would catch a false violation behind Sentinels or in a cluster, a draw there that is not
+/// seeded, and a way to Redis whose faults do not strike.
+#[test]
+fn sentinels_and_clusters_are_one_trace_a_seed_without_violations() {
+    for (topology, faults) in [
+        (Topology::Sentinel, vec!["sentinel_failover"]),
+        (
+            Topology::Cluster,
+            vec!["cluster_failover", "slot_migration"],
+        ),
+    ] {
+        let options = WorldOptions {
+            topology: Some(topology),
+            ..WorldOptions::default()
+        };
+        let mut summary = Summary::default();
+        run_seeds(0..40, 2, 1, &options, Variant::Correct, |report| {
+            assert!(report.world.run.is_ok(), "{:?}", report.world.run);
+            summary.add(&report);
+            true
+        });
+        for fault in faults {
+            let strikes = summary.faults.iter();
+            let count: u64 = strikes
+                .filter(|(kind, _)| kind.name() == fault)
+                .map(|(_, count)| count)
+                .sum();
+            assert!(count > 10, "{fault} struck {count} times");
+        }
+    }
+}
+
+/// Shows a process that anchors what it reads as it catches up, does not count it as seen,
+/// appends after a failover that lost it, and has no anchors from then on.
+#[test]
+#[ignore = "a known defect of src/audit: anchors that were caught up with do not count as seen"]
+fn what_was_anchored_counts_as_seen() {
+    let text = include_str!("../known/anchors_caught_up_with_are_not_seen.json");
+    let schedule = Document::parse(text).unwrap().schedule;
+    let report = world::carry_out(&schedule, Variant::Correct, Capture::default());
+    assert_eq!(report.run.violations, []);
+}
 
 /// Catches an invariant that no planted bug violates, or that another always
 /// hides: nothing would show that its check can fail.
