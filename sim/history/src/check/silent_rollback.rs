@@ -36,7 +36,8 @@ pub(super) fn check(view: &View<'_>, tree: &Tree, violations: &mut Vec<Violation
 pub(super) fn sights(view: &View<'_>, tree: &Tree) -> Sights {
     let reported = reported(view);
     let said = |process: &Symbol, loss: usize| {
-        let after = |time: &u64| *time >= view.history.losses()[loss].time;
+        // While two servers take writes, a process may say so before the loss is complete.
+        let after = |time: &u64| *time >= view.history.losses()[loss].begins();
         reported
             .get(process)
             .is_some_and(|times| times.iter().any(after))

@@ -3,6 +3,7 @@
 
 use super::ids::{MutateId, Pair};
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 
 use crate::check::invariant::Invariant;
 use crate::check::loss_account::{Sights, Told};
@@ -29,12 +30,13 @@ pub(super) fn check(plan: &Plan<'_>, violations: &mut Vec<Violation>) {
 pub(super) fn sights(plan: &Plan<'_>) -> Sights {
     let mut sights: Sights = sightings(plan)
         .into_keys()
-        .map(
-            |(process, loss)| match said(plan.history, process, loss, u64::MAX) {
+        .map(|(process, loss)| {
+            let begins = plan.history.losses()[loss].begins();
+            match said(plan.history, process, begins..=u64::MAX) {
                 true => ((process, loss), Told::Said),
                 false => ((process, loss), Told::Idle),
-            },
-        )
+            }
+        })
         .collect();
     for (sight, _) in find(plan) {
         sights.insert(sight, Told::Silent);
@@ -42,13 +44,12 @@ pub(super) fn sights(plan: &Plan<'_>) -> Sights {
     sights
 }
 
-/// Whether a process reported a rollback of the vault from a loss to a time.
-fn said(history: &History, process: Symbol, loss: usize, until: u64) -> bool {
-    let from = history.losses()[loss].time;
+/// Whether a process reported a rollback of the vault at one of these times.
+fn said(history: &History, process: Symbol, times: RangeInclusive<u64>) -> bool {
     history.rollbacks().iter().any(|said| {
         matches!(said.seen, Seen::Version { .. })
             && said.process == process
-            && (from..=until).contains(&said.time)
+            && times.contains(&said.time)
     })
 }
 
@@ -79,7 +80,7 @@ fn find(plan: &Plan<'_>) -> Vec<((Symbol, usize), Violation)> {
                 None => loss < era,
                 Some(_) => write.start > lost.time,
             };
-            let told = said(history, process, loss, write.end);
+            let told = said(history, process, lost.time..=write.end);
             if !is_after || told || time >= write.start || !done.insert((process, loss)) {
                 continue;
             }
