@@ -2,6 +2,7 @@
 
 pub mod command;
 pub mod fuzzing;
+mod html;
 pub mod mutants;
 pub mod plan;
 pub mod record;

@@ -1,11 +1,12 @@
 //! The body of `haechi-sim check F`.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, BufReader, Write};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::Exit;
+use crate::html::{self, Heading, View};
 use haechi_history::check::{Verdict, check};
 use haechi_history::{self, History, ReadError};
 
@@ -16,11 +17,15 @@ use haechi_history::{self, History, ReadError};
 /// line is not a history's, 2 the history cannot be opened or decided.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = "Example:\n  haechi-sim check history.jsonl\n  \
-    zcat history.jsonl.gz | haechi-sim check -")]
+    zcat history.jsonl.gz | haechi-sim check -\n  \
+    haechi-sim check history.jsonl --report page.html")]
 pub struct CheckArgs {
     /// The history, as JSON lines; `-` is stdin.
     #[arg(value_name = "F")]
     pub file: PathBuf,
+    /// Write a page with the history's timeline, for a browser
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
 }
 
 /// Above this, durations are printed.
@@ -67,6 +72,16 @@ pub fn run(args: &CheckArgs, stdout: &mut impl Write, stderr: &mut impl Write) -
             let judging = started.elapsed().saturating_sub(reading);
             serde_json::to_writer(&mut *stdout, &verdict)?;
             writeln!(stdout)?;
+            if let Some(path) = &args.report
+                && let Err(error) = fs::write(path, page(args, &history, &verdict))
+            {
+                writeln!(
+                    stderr,
+                    "error: {} cannot be written: {error}",
+                    path.display()
+                )?;
+                return Ok(Exit::Error);
+            }
             summary(&history, &verdict, stderr)?;
             if reading + judging > LONG {
                 writeln!(
@@ -87,6 +102,16 @@ pub fn run(args: &CheckArgs, stdout: &mut impl Write, stderr: &mut impl Write) -
             Ok(Exit::Error)
         }
     }
+}
+
+/// The timeline of a history.
+fn page(args: &CheckArgs, history: &History, verdict: &Verdict) -> String {
+    let file = args.file.display().to_string();
+    let heading = Heading {
+        title: format!("haechi-sim: {file}"),
+        command: format!("haechi-sim check {file}"),
+    };
+    html::timeline(&heading, &[View::of(&file, history, &verdict.violations)])
 }
 
 fn summary(history: &History, verdict: &Verdict, stderr: &mut impl Write) -> io::Result<()> {

@@ -1,14 +1,20 @@
 //! `haechi-sim replay`: the trace of one world.
 
-use std::io::{self, Write};
+use std::{
+    fs,
+    io::{self, Write},
+    path::PathBuf,
+};
 
 use clap::Args;
 use serde_json::json;
 
 use super::{Exit, WorldArgs, report, source::Source};
 use crate::{
+    html::{self, Heading, View},
     mutants::Variant,
-    world::{self, Capture},
+    plan::Schedule,
+    world::{self, Capture, WorldReport},
 };
 
 /// Runs one world again and prints everything that happened in it
@@ -17,7 +23,9 @@ use crate::{
 Examples: what the replicas asked and were told, as a history that check reads; the state
 after the 40th event of a schedule that shrink wrote
   haechi-sim replay --seed 42 --history > h.jsonl
-  haechi-sim replay s.json --until 40")]
+  haechi-sim replay s.json --until 40
+A timeline to look at in a browser; of a planted bug, with the correct store beside it
+  haechi-sim replay sim/corpus/no_fence.json --report page.html")]
 pub struct ReplayArgs {
     /// What to replay
     #[command(flatten)]
@@ -35,6 +43,10 @@ pub struct ReplayArgs {
     /// Print the history instead of the trace
     #[arg(long)]
     pub history: bool,
+    /// Write a page with the timeline, for a browser, instead of the trace; of a planted bug,
+    /// with the correct store under the same schedule, and where their traces part
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["until", "history"])]
+    pub report: Option<PathBuf>,
     /// Print the verdict as a JSON line too
     #[arg(long)]
     pub json: bool,
@@ -79,6 +91,12 @@ pub fn replay(args: &ReplayArgs) -> io::Result<Exit> {
     }
     if args.history {
         haechi_history::write(&run.history, &mut stdout)?;
+    } else if let Some(path) = &args.report {
+        let page = page(args, &document.schedule, store, &world);
+        if let Err(error) = fs::write(path, page) {
+            eprintln!("error: {} cannot be written: {error}", path.display());
+            return Ok(Exit::Error);
+        }
     } else {
         if args.source.schedule.is_none() {
             write!(stdout, "{}", world.knobs)?;
@@ -98,4 +116,43 @@ pub fn replay(args: &ReplayArgs) -> io::Result<Exit> {
     eprintln!("{}, trace {:016x}", run.verdict(), world.trace_hash);
     report::explain(run);
     Ok(run.verdict().into())
+}
+
+/// The timeline of a world; of a planted bug, with that of the correct store.
+fn page(args: &ReplayArgs, schedule: &Schedule, store: Variant, world: &WorldReport) -> String {
+    let (what, words) = match &args.source.schedule {
+        Some(path) => {
+            let name = path
+                .file_name()
+                .unwrap_or(path.as_os_str())
+                .to_string_lossy();
+            let with = args
+                .with
+                .map_or(String::new(), |with| format!(" --with {with}"));
+            (name.into_owned(), format!("{}{with}", path.display()))
+        }
+        None => {
+            let seed = world.run.seed;
+            (
+                format!("seed {seed}"),
+                format!("--seed {seed}{}", args.world.words()),
+            )
+        }
+    };
+    let heading = Heading {
+        title: format!("haechi-sim: {what}, store {store}"),
+        command: format!("haechi-sim replay {words}"),
+    };
+    let name = format!("store {store}");
+    let view = View::of_world(&name, world);
+    if store == Variant::Correct {
+        return html::timeline(&heading, &[view]);
+    }
+    let capture = Capture {
+        trace: true,
+        ..Capture::default()
+    };
+    let correct = world::carry_out(schedule, Variant::Correct, capture);
+    let beside = View::of_world("store correct, under the same schedule", &correct);
+    html::timeline(&heading, &[view, beside])
 }

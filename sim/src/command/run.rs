@@ -1,8 +1,10 @@
 //! `haechi-sim run`: many worlds, one verdict.
 
 use std::{
+    fs,
     io::{self, IsTerminal, Write},
     ops::Range,
+    path::PathBuf,
     time::{Duration, Instant},
 };
 
@@ -12,9 +14,11 @@ use serde_json::{Map, Value, json};
 
 use super::{Exit, WorldArgs, report};
 use crate::{
+    html::{self, Failure, Heading, View},
     plan::WorldOptions,
-    record::Verdict,
+    record::{RunReport, Verdict},
     runner::{SeedReport, Summary, run_seeds},
+    world::{self, Capture},
 };
 
 /// Runs worlds, each from a seed, and checks every one
@@ -51,7 +55,14 @@ pub struct RunArgs {
     /// Go on after the first seed that fails
     #[arg(long)]
     pub keep_going: bool,
+    /// Write a page with the summary, for a browser: how faults and outcomes met, the seeds
+    /// that failed, and the timeline of the first of them
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
 }
+
+/// The most failing seeds on a page.
+const FAILURES: usize = 50;
 
 /// A part of the seeds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,6 +122,7 @@ pub fn run(args: &RunArgs) -> io::Result<Exit> {
     let started = Instant::now();
     let mut progress = Progress::new(count);
     let mut summary = Summary::default();
+    let mut failed = Vec::new();
     let mut written = Ok(());
     let mut stdout = io::stdout().lock();
     run_seeds(
@@ -129,6 +141,9 @@ pub fn run(args: &RunArgs) -> io::Result<Exit> {
                 progress.clear();
                 explain(&report, &args.world);
             }
+            if !is_ok {
+                failed.push(report.world.run);
+            }
             progress.show(&summary);
             let in_time = budget.is_none_or(|budget| started.elapsed() < budget);
             written.is_ok() && in_time && (is_ok || args.keep_going)
@@ -143,6 +158,12 @@ pub fn run(args: &RunArgs) -> io::Result<Exit> {
     }
     stdout.flush()?;
     print_summary(&summary, &options, wall, jobs);
+    if let Some(path) = &args.report
+        && let Err(error) = fs::write(path, page(args, &summary, wall, &failed))
+    {
+        eprintln!("error: {} cannot be written: {error}", path.display());
+        return Ok(Exit::Error);
+    }
     // The default run is large enough to reach every coverage mark.
     let is_default = args.seed.is_none()
         && args.seeds.is_none()
@@ -157,6 +178,37 @@ pub fn run(args: &RunArgs) -> io::Result<Exit> {
         Verdict::Ok if misses_marks => Exit::Violation,
         verdict => verdict.into(),
     })
+}
+
+/// The page of a run, with the timeline of the first world that failed.
+fn page(args: &RunArgs, summary: &Summary, wall: Duration, failed: &[RunReport]) -> String {
+    let (world, options) = (&args.world, args.world.options());
+    let failures = failed.iter().take(FAILURES);
+    let failures: Vec<_> = failures
+        .map(|run| Failure::of(run, commands(run, world).into()))
+        .collect();
+    let seeds = match (args.seed, &args.seeds) {
+        (Some(seed), _) => format!(" --seed {seed}"),
+        (None, Some(seeds)) => format!(" --seeds {}..{}", seeds.start, seeds.end),
+        (None, None) => String::new(),
+    };
+    let heading = Heading {
+        title: format!("haechi-sim run{seeds}, store {}", world.store),
+        command: format!("haechi-sim run{seeds}{}", world.words()),
+    };
+    let capture = Capture {
+        trace: true,
+        ..Capture::default()
+    };
+    let traced = failed.first().map(|run| {
+        let name = format!("seed {}, store {}", run.seed, world.store);
+        let again = world::run(run.seed, &options, world.store, capture);
+        (name, again, run)
+    });
+    let view = traced
+        .as_ref()
+        .map(|(name, again, run)| View::of_world(name, again).of_run(run));
+    html::summary(&heading, summary, &options, wall, &failures, view)
 }
 
 /// One seed as a line of JSON.
@@ -238,11 +290,15 @@ fn explain(report: &SeedReport, world: &WorldArgs) {
     let run = &report.world.run;
     eprintln!("seed {} fails:", run.seed);
     report::explain(run);
-    eprintln!(
-        "to see it: haechi-sim replay --seed {}{}",
-        run.seed,
-        world.words()
-    );
+    for command in commands(run, world) {
+        eprintln!("  {command}");
+    }
+}
+
+/// How to go on with a seed that fails: to see what happens, and what of it matters.
+fn commands(run: &RunReport, world: &WorldArgs) -> [String; 2] {
+    let (seed, words) = (run.seed, world.words());
+    ["replay", "shrink"].map(|command| format!("haechi-sim {command} --seed {seed}{words}"))
 }
 
 /// Prints the summary.

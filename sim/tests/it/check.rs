@@ -11,6 +11,7 @@ fn program(file: &Path) -> (Exit, String, String) {
     let exit = run(
         &CheckArgs {
             file: file.to_owned(),
+            report: None,
         },
         &mut stdout,
         &mut stderr,

@@ -5,6 +5,7 @@ mod check;
 mod documents;
 mod fuzzing;
 mod production_scripts;
+mod report;
 mod serve;
 mod shrink;
 mod snapshots;
