@@ -14,7 +14,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// seed. Exit codes: 0 success, 1 a violation was found or a planted bug
 /// survived, 2 usage or I/O error, or an error of the harness itself.
 #[derive(Parser)]
-#[command(name = "haechi-sim", version)]
+#[command(name = "haechi-sim", version, max_term_width = 100)]
 struct Cli {
     #[command(subcommand)]
     command: Command,

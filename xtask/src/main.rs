@@ -6,6 +6,7 @@ mod deps;
 mod fuzz;
 mod mutants;
 mod process;
+mod screenshots;
 mod soak;
 mod test;
 
@@ -17,7 +18,7 @@ use clap::{Parser, Subcommand};
 ///
 /// Exit codes: 0 success, 1 a check failed, 2 usage error or a missing tool.
 #[derive(Parser)]
-#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", max_term_width = 100)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -40,6 +41,8 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         options: Vec<String>,
     },
+    /// Make the images of docs/images: pages of haechi-sim, in a Chromium without a window
+    Screenshots,
     Soak(soak::SoakArgs),
 }
 
@@ -73,6 +76,7 @@ fn main() -> ExitCode {
         Command::Deployments(args) => deployments::run(&args),
         Command::Models => test::models().into(),
         Command::Mutants { options } => mutants::run(&options),
+        Command::Screenshots => screenshots::run(),
         Command::Soak(args) => soak::run(&args).into(),
     };
     ExitCode::from(outcome as u8)

@@ -3,20 +3,21 @@
 use std::{
     cmp::Reverse,
     collections::{BTreeMap, BTreeSet},
-    io::{self, Write},
+    io::{self, IsTerminal, Write},
 };
 
 use clap::Args;
 use haechi_history::check::Invariant;
 use serde_json::json;
 
-use super::Exit;
+use super::{Exit, report::print_wrapped};
 use crate::{mutants::Variant, runner::run_seeds};
 
 /// Runs every planted bug until a seed catches it, from ten places
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "\
-Prints {\"variant\",\"caught\",\"seeds\",\"p95\",\"invariant\",\"violated\"} for each. \"seeds\" is how many
+Prints a table; where standard output is no terminal, or with --json, a JSON line for each:
+{\"variant\",\"caught\",\"seeds\",\"p95\",\"invariant\",\"violated\"}. \"seeds\" is how many
 it takes to catch the bug in the median, over ranges of seeds that have none in common. \"violated\"
 is what the worlds that catch it violate, {\"invariant\",\"first\",\"worlds\"}: how many report it, and
 how many report it first.
@@ -39,7 +40,7 @@ pub struct MutantsArgs {
     /// Worlds at a time [default: one a core]
     #[arg(long, value_name = "J")]
     pub jobs: Option<usize>,
-    /// Print the summary as a JSON line too
+    /// Print JSON lines to a terminal too, and a summary as the last one
     #[arg(long)]
     pub json: bool,
 }
@@ -101,11 +102,16 @@ pub fn mutants(args: &MutantsArgs) -> io::Result<Exit> {
         .or_else(|| std::thread::available_parallelism().ok().map(usize::from))
         .unwrap_or(1);
     let mut survivors = Vec::new();
-    let mut stdout = io::stdout().lock();
-    eprintln!(
-        "{:<26}{:>6}{:>6}  {:<22}what is broken",
-        "variant", "median", "p95", "caught by"
-    );
+    // For people a table; JSON for programs, and then the table on the other stream.
+    let writes_json = args.json || !io::stdout().is_terminal();
+    let (mut stdout, mut stderr) = (io::stdout(), io::stderr());
+    let table: &mut dyn Write = if writes_json {
+        &mut stderr
+    } else {
+        &mut io::stdout()
+    };
+    let [variant, median, p95] = ["variant", "median", "p95"];
+    writeln!(table, "{variant:<26}{median:>6}{p95:>6}  caught by")?;
     for variant in
         Variant::planted().filter(|variant| args.store.is_none_or(|only| only == *variant))
     {
@@ -128,10 +134,14 @@ pub fn mutants(args: &MutantsArgs) -> io::Result<Exit> {
             "violated": violated.collect::<Vec<_>>(),
             "survivedRanges": caught.survived,
         });
-        writeln!(stdout, "{line}")?;
+        if writes_json {
+            writeln!(stdout, "{line}")?;
+            stdout.flush()?;
+        }
         let number = |seeds: Option<u64>| seeds.map_or("-".to_owned(), |seeds| seeds.to_string());
-        eprintln!(
-            "{:<26}{:>6}{:>6}  {:<22}{}",
+        writeln!(
+            table,
+            "{:<26}{:>6}{:>6}  {}",
             variant.name(),
             number(median),
             number(p95),
@@ -139,19 +149,21 @@ pub fn mutants(args: &MutantsArgs) -> io::Result<Exit> {
                 0 => most.unwrap_or_default().to_owned(),
                 ranges => format!("SURVIVED {ranges} times"),
             },
-            variant.describe()
-        );
+        )?;
+        print_wrapped(table, 4, variant.describe())?;
         if ranking.len() > 1 {
             let shown = ranking
                 .iter()
                 .map(|(of, how)| format!("{of} {}/{}", how.first, how.worlds));
-            eprintln!("{:40}{}", "", shown.collect::<Vec<_>>().join(", "));
+            print_wrapped(table, 4, &shown.collect::<Vec<_>>().join(", "))?;
         }
         if caught.survived > 0 {
             survivors.push(variant.name());
         }
     }
-    eprintln!("invariant F/W: W of the worlds that caught the bug violate it, F report it first");
+    let meaning =
+        "invariant F/W: W of the worlds that caught the bug violate it, F report it first";
+    writeln!(table, "{meaning}")?;
     if args.json {
         let line = json!({ "summary": { "survivors": survivors, "ranges": args.ranges } });
         writeln!(stdout, "{line}")?;

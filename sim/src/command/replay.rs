@@ -114,7 +114,7 @@ pub fn replay(args: &ReplayArgs) -> io::Result<Exit> {
     }
     stdout.flush()?;
     eprintln!("{}, trace {:016x}", run.verdict(), world.trace_hash);
-    report::explain(run);
+    report::explain(&mut io::stderr(), run)?;
     Ok(run.verdict().into())
 }
 

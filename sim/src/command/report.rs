@@ -1,7 +1,11 @@
 //! Reports of a run, as JSON and as text.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    io::{self, Write},
+};
 
+use haechi_history::{History, OpId};
 use serde_json::{Map, Value, json};
 
 use crate::{
@@ -45,19 +49,68 @@ pub(super) fn faults<'a>(faults: impl IntoIterator<Item = (&'a FaultKind, &'a u6
     faults.collect::<Map<_, _>>().into()
 }
 
-/// Prints the violations and harness errors.
-pub(super) fn explain(run: &RunReport) {
-    for error in &run.harness_errors {
-        eprintln!("  error of the harness, not of the store: {error}");
+/// The most violations of a run that are printed, and operations of each.
+const PRINTED: usize = 5;
+
+/// How wide text is.
+const COLUMNS: usize = 80;
+
+/// Prints text, on as many lines as it needs, those after the first further indented.
+pub(super) fn print_wrapped(out: &mut dyn Write, indent: usize, text: &str) -> io::Result<()> {
+    let mut line = " ".repeat(indent);
+    let mut is_empty = true;
+    for word in text.split(' ') {
+        if !is_empty && line.chars().count() + 1 + word.chars().count() > COLUMNS {
+            writeln!(out, "{line}")?;
+            line = " ".repeat(indent + 2);
+            is_empty = true;
+        }
+        if !is_empty {
+            line.push(' ');
+        }
+        line += word;
+        is_empty = false;
     }
-    for violation in &run.violations {
-        let ops: Vec<_> = violation.ops.iter().map(|op| op.0.to_string()).collect();
-        eprintln!(
-            "  {} (ops {}): {}",
-            violation.invariant.name(),
-            ops.join(", "),
-            violation.reason
-        );
+    writeln!(out, "{line}")
+}
+
+/// Prints the violations, each with its operations, and harness errors.
+pub(super) fn explain(out: &mut dyn Write, run: &RunReport) -> io::Result<()> {
+    for error in &run.harness_errors {
+        let text = format!("error of the harness, not of the store: {error}");
+        print_wrapped(out, 2, &text)?;
+    }
+    for violation in run.violations.iter().take(PRINTED) {
+        let (invariant, reason) = (violation.invariant.name(), &violation.reason);
+        print_wrapped(out, 2, &format!("{invariant}: {reason}"))?;
+        for op in violation.ops.iter().take(PRINTED) {
+            print_wrapped(out, 4, &operation(&run.history, *op))?;
+        }
+        if let Some(more) = violation.ops.len().checked_sub(PRINTED + 1) {
+            writeln!(out, "    and {} operations more", more + 1)?;
+        }
+    }
+    if let Some(more) = run.violations.len().checked_sub(PRINTED + 1) {
+        writeln!(out, "  and {} violations more", more + 1)?;
+    }
+    Ok(())
+}
+
+/// An operation in a line.
+fn operation(history: &History, op: OpId) -> String {
+    let Some(index) = history.index_of(op) else {
+        return format!("op {op}");
+    };
+    let operation = &history.operations()[index];
+    let process = history.text(operation.process);
+    let millis = |nanos: u64| nanos / 1_000_000;
+    let (f, start) = (operation.f.name(), millis(operation.start));
+    match operation.is_open() {
+        true => format!("op {op}: {f} of {process}, from {start} ms, never ended"),
+        false => {
+            let (end, outcome) = (millis(operation.end), operation.outcome.kind());
+            format!("op {op}: {f} of {process}, {start} to {end} ms, {outcome}")
+        }
     }
 }
 
@@ -77,27 +130,33 @@ pub(super) fn losses(losses: &Losses, faults: &BTreeMap<FaultKind, u64>) -> Map<
 }
 
 /// Prints what processes did that had seen what a fault took.
-pub(super) fn print_losses(losses: &Losses, faults: &BTreeMap<FaultKind, u64>) {
+pub(super) fn print_losses(
+    out: &mut dyn Write,
+    losses: &Losses,
+    faults: &BTreeMap<FaultKind, u64>,
+) -> io::Result<()> {
     if losses.is_empty() {
-        return;
+        return Ok(());
     }
-    eprintln!(
+    writeln!(
+        out,
         "  {:<26}{:>8}{:>8}{:>8}{:>8}{:>8}",
         "data lost by", "struck", "seen by", "said so", "idle", "silent"
-    );
+    )?;
     for (fault, account) in losses {
-        eprintln!(
+        writeln!(
+            out,
             "  {fault:<26}{:>8}{:>8}{:>8}{:>8}{:>8}",
             struck(faults, fault),
             account.seen(),
             account.said,
             account.idle,
             account.silent
-        );
+        )?;
     }
-    eprintln!(
-        "  (seen by: processes that had seen what is lost; idle: those that wrote nothing afterwards)"
-    );
+    let text = "(seen by: processes that had seen what is lost; idle: those that wrote nothing \
+                afterwards)";
+    print_wrapped(out, 2, text)
 }
 
 /// How often a fault struck, by its name.

@@ -55,6 +55,9 @@ pub struct RunArgs {
     /// Go on after the first seed that fails
     #[arg(long)]
     pub keep_going: bool,
+    /// List the situations that were never met, rather than only count them
+    #[arg(long)]
+    pub verbose: bool,
     /// Write a page with the summary, for a browser: how faults and outcomes met, the seeds
     /// that failed, and the timeline of the first of them
     #[arg(long, value_name = "FILE")]
@@ -63,6 +66,9 @@ pub struct RunArgs {
 
 /// The most failing seeds on a page.
 const FAILURES: usize = 50;
+
+/// The most failing seeds that are explained at the end.
+const EXPLAINED: usize = 3;
 
 /// A part of the seeds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -139,9 +145,11 @@ pub fn run(args: &RunArgs) -> io::Result<Exit> {
             let is_ok = report.world.run.is_ok();
             if !is_ok {
                 progress.clear();
-                explain(&report, &args.world);
-            }
-            if !is_ok {
+                eprintln!(
+                    "seed {} fails: {}",
+                    report.world.run.seed,
+                    what_fails(&report.world.run)
+                );
                 failed.push(report.world.run);
             }
             progress.show(&summary);
@@ -156,8 +164,13 @@ pub fn run(args: &RunArgs) -> io::Result<Exit> {
         let line = json!({ "summary": summary_value(&summary, &options, wall, jobs) });
         writeln!(stdout, "{line}")?;
     }
-    stdout.flush()?;
-    print_summary(&summary, &options, wall, jobs);
+    // JSON and text never go to one stream.
+    let out: &mut dyn Write = if args.json {
+        &mut io::stderr()
+    } else {
+        &mut stdout
+    };
+    print_summary(out, &summary, args, wall, jobs)?;
     if let Some(path) = &args.report
         && let Err(error) = fs::write(path, page(args, &summary, wall, &failed))
     {
@@ -172,8 +185,16 @@ pub fn run(args: &RunArgs) -> io::Result<Exit> {
         && args.world.is_default();
     let misses_marks = is_default && !summary.unreached(&options).is_empty();
     if misses_marks {
-        eprintln!("a run of all default worlds has to meet every situation");
+        writeln!(
+            out,
+            "a run of all default worlds has to meet every situation"
+        )?;
     }
+    // Last, so that they are seen.
+    for run in failed.iter().take(EXPLAINED) {
+        explain(out, run, &args.world)?;
+    }
+    out.flush()?;
     Ok(match summary.verdict() {
         Verdict::Ok if misses_marks => Exit::Violation,
         verdict => verdict.into(),
@@ -285,14 +306,29 @@ fn vault_value(stats: &VaultStats) -> Value {
     })
 }
 
-/// Prints a failing seed: its violations, and how to replay it.
-fn explain(report: &SeedReport, world: &WorldArgs) {
-    let run = &report.world.run;
-    eprintln!("seed {} fails:", run.seed);
-    report::explain(run);
-    for command in commands(run, world) {
-        eprintln!("  {command}");
+/// What fails in a run, in a few words.
+fn what_fails(run: &RunReport) -> String {
+    let errors = run.harness_errors.len();
+    let mut names: Vec<_> = run
+        .violations
+        .iter()
+        .map(|found| found.invariant.name())
+        .collect();
+    names.dedup();
+    match errors {
+        0 => names.join(", "),
+        _ => "an error of the harness".to_owned(),
     }
+}
+
+/// Prints a failing seed: its violations, and how to go on.
+fn explain(out: &mut dyn Write, run: &RunReport, world: &WorldArgs) -> io::Result<()> {
+    writeln!(out, "seed {} fails:", run.seed)?;
+    report::explain(out, run)?;
+    for command in commands(run, world) {
+        writeln!(out, "{command}")?;
+    }
+    Ok(())
 }
 
 /// How to go on with a seed that fails: to see what happens, and what of it matters.
@@ -302,34 +338,44 @@ fn commands(run: &RunReport, world: &WorldArgs) -> [String; 2] {
 }
 
 /// Prints the summary.
-fn print_summary(summary: &Summary, options: &WorldOptions, wall: Duration, jobs: usize) {
-    eprintln!(
-        "{} worlds, {} operations ({} ok, {} fail, {} unknown), {:.1} simulated hours in {:.1} s",
+fn print_summary(
+    out: &mut dyn Write,
+    summary: &Summary,
+    args: &RunArgs,
+    wall: Duration,
+    jobs: usize,
+) -> io::Result<()> {
+    let options = args.world.options();
+    let (all, seconds) = (summary.outcomes, wall.as_secs_f64());
+    writeln!(
+        out,
+        "{} worlds in {seconds:.1} s, {:.0} a second ({:.0} a core, {jobs} at a time)",
         summary.seeds,
+        summary.seeds as f64 / seconds.max(1e-9),
+        summary.seeds_per_core_second()
+    )?;
+    writeln!(
+        out,
+        "{} operations ({} ok, {} fail, {} unknown), {:.1} simulated hours",
         summary.operations(),
-        summary.outcomes.ok,
-        summary.outcomes.fail,
-        summary.outcomes.unknown,
-        summary.simulated.as_secs_f64() / 3600.0,
-        wall.as_secs_f64()
-    );
-    eprintln!(
+        all.ok,
+        all.fail,
+        all.unknown,
+        summary.simulated.as_secs_f64() / 3600.0
+    )?;
+    let chain = format!(
         "chain: {} conflicts, {} retries, {} lost replies, {} outcomes found by reading back",
         summary.conflicts, summary.retries, summary.lost_replies, summary.settled_by_reading
     );
+    report::print_wrapped(out, 0, &chain)?;
     if summary.vault_outcomes.total() > 0 {
-        let vault = summary.vault_stats;
-        eprintln!(
-            "vault: {} of the operations ({} ok, {} fail, {} unknown), {} mutations applied",
-            summary.vault_outcomes.total(),
-            summary.vault_outcomes.ok,
-            summary.vault_outcomes.fail,
-            summary.vault_outcomes.unknown,
-            vault.committed
-        );
-        eprintln!(
-            "vault: {} conflicts of values and {} of versions, {} foreign locks met, {} retries, {} \
-             lost replies, {} outcomes found by receipts",
+        let (vault, ended) = (summary.vault_stats, summary.vault_outcomes);
+        let (total, ok, fail, unknown) = (ended.total(), ended.ok, ended.fail, ended.unknown);
+        let vault = format!(
+            "vault: {total} of the operations ({ok} ok, {fail} fail, {unknown} unknown), {} \
+             mutations applied, {} conflicts of values and {} of versions, {} foreign locks met, \
+             {} retries, {} lost replies, {} outcomes found by receipts",
+            vault.committed,
             vault.value_conflicts,
             vault.version_conflicts,
             vault.foreign_locked,
@@ -337,29 +383,47 @@ fn print_summary(summary: &Summary, options: &WorldOptions, wall: Duration, jobs
             vault.lost_replies,
             vault.settled_by_receipt
         );
+        report::print_wrapped(out, 0, &vault)?;
     }
-    eprintln!(
-        "{:.0} worlds a second a core ({jobs} at a time)",
-        summary.seeds_per_core_second()
-    );
-    for (kind, count) in &summary.faults {
-        eprintln!("  {kind:<24}{count:>8}");
+    // Two columns, so that a summary is not longer than a screen.
+    let struck: Vec<String> = summary
+        .faults
+        .iter()
+        .map(|(kind, count)| format!("{kind:<26}{count:>9}"))
+        .collect();
+    for pair in struck.chunks(2) {
+        writeln!(out, "  {}", pair.join("    "))?;
     }
-    for kind in summary.unexercised(options) {
-        eprintln!("  {kind:<24}   never (run more seeds)");
+    let unexercised = summary.unexercised(&options);
+    let unreached = summary.unreached(&options);
+    report::print_losses(out, &summary.losses, &summary.faults)?;
+    let (met, never) = (summary.marks.len(), unreached.len());
+    let hint = if args.verbose {
+        ""
+    } else {
+        " (--verbose lists them)"
+    };
+    match (never, unexercised.len()) {
+        (0, 0) => writeln!(out, "{met} of {met} situations met")?,
+        (_, faults) => writeln!(
+            out,
+            "{met} of {} situations met; {faults} faults never struck{hint}",
+            met + never
+        )?,
     }
-    report::print_losses(&summary.losses, &summary.faults);
-    let unreached = summary.unreached(options);
-    let all = summary.marks.len() + unreached.len();
-    eprintln!("{} of {all} situations met", summary.marks.len());
-    if !unreached.is_empty() {
-        let unreached: Vec<_> = unreached.iter().map(ToString::to_string).collect();
-        eprintln!("never met (run more seeds): {}", unreached.join(", "));
+    if args.verbose {
+        let faults = unexercised.iter().map(|kind| kind.name().to_owned());
+        for name in faults.chain(unreached.iter().map(ToString::to_string)) {
+            writeln!(out, "  never: {name}")?;
+        }
     }
     match summary.verdict() {
-        Verdict::Ok => eprintln!("no violation"),
-        Verdict::Violation => eprintln!("violations in {} worlds", summary.failed.len()),
-        Verdict::HarnessError => eprintln!(
+        Verdict::Ok => writeln!(out, "no violation"),
+        Verdict::Violation => {
+            writeln!(out, "violations, in {} of the worlds", summary.failed.len())
+        }
+        Verdict::HarnessError => writeln!(
+            out,
             "errors of the harness in {} worlds, violations in {}",
             summary.harness_errors.len(),
             summary.failed.len()
@@ -392,13 +456,14 @@ impl Progress {
         let due = summary.seeds.is_multiple_of(20) && self.started.elapsed().as_secs() >= 1;
         if due && io::stderr().is_terminal() {
             self.shown = true;
-            let done = usize::try_from(summary.seeds * 30 / self.total.max(1)).unwrap_or(30);
+            let done = usize::try_from(summary.seeds * 20 / self.total.max(1)).unwrap_or(20);
+            let rate = summary.seeds as f64 / self.started.elapsed().as_secs_f64().max(1e-9);
+            let left = self.total.saturating_sub(summary.seeds) as f64 / rate.max(1e-9);
             eprint!(
-                "\r[{:<30}] {}/{} worlds, {} operations",
-                "#".repeat(done.min(30)),
+                "\r[{:<20}] {}/{} worlds, {rate:.0} a second, {left:.0} s left   ",
+                "#".repeat(done.min(20)),
                 summary.seeds,
-                self.total,
-                summary.operations()
+                self.total
             );
         }
     }

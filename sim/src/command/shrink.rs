@@ -53,7 +53,7 @@ pub fn shrink(args: &ShrinkArgs) -> io::Result<Exit> {
     let report = world::carry_out(&document.schedule, store, Capture::default());
     if report.run.verdict() == Verdict::HarnessError {
         eprintln!("error: the harness itself failed, so there is nothing to shrink");
-        super::report::explain(&report.run);
+        super::report::explain(&mut io::stderr(), &report.run)?;
         return Ok(Exit::Error);
     }
     let wanted = document.violates;

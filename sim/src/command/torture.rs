@@ -246,7 +246,7 @@ pub fn torture(args: &TortureArgs) -> io::Result<Exit> {
     }
     writeln!(stdout, "{}", total.value())?;
     stdout.flush()?;
-    print_summary(&total, args);
+    print_summary(&total, args)?;
     if let (Some(path), Some(round)) = (&args.history, &total.last) {
         let file = File::create(path);
         let kept = file.and_then(|file| {
@@ -272,7 +272,8 @@ fn round_line(round: &RunReport) -> Value {
 }
 
 /// Prints the summary.
-fn print_summary(total: &Total, args: &TortureArgs) {
+fn print_summary(total: &Total, args: &TortureArgs) -> io::Result<()> {
+    let mut stderr = io::stderr();
     let ops = total.outcomes;
     eprintln!(
         "{} rounds, {} operations ({} ok, {} fail, {} unknown)",
@@ -282,7 +283,7 @@ fn print_summary(total: &Total, args: &TortureArgs) {
         ops.fail,
         ops.unknown
     );
-    eprintln!(
+    let counted = format!(
         "{} conflicts, {} retries, {} lost replies, {} outcomes found by reading back, {} by receipts",
         total.stats.conflicts + total.vault_stats.value_conflicts,
         total.stats.retries + total.vault_stats.retries,
@@ -290,20 +291,22 @@ fn print_summary(total: &Total, args: &TortureArgs) {
         total.stats.settled_by_reading,
         total.vault_stats.settled_by_receipt
     );
+    report::print_wrapped(&mut stderr, 0, &counted)?;
     for (durability, count) in &total.acknowledged {
         eprintln!("{count} acknowledged with durability {durability}");
     }
     for (kind, count) in &total.faults {
         eprintln!("  {kind:<24}{count:>8}");
     }
-    report::print_losses(&total.losses, &total.faults);
-    eprintln!("only in simulated worlds: {}", unsupported().join(", "));
+    report::print_losses(&mut stderr, &total.losses, &total.faults)?;
+    let unsupported = format!("only in simulated worlds: {}", unsupported().join(", "));
+    report::print_wrapped(&mut stderr, 0, &unsupported)?;
     let is_ok = total.verdict() == Verdict::Ok;
     let Some(round) = total.last.as_ref().filter(|_| !is_ok) else {
         eprintln!("no violation");
-        return;
+        return Ok(());
     };
-    report::explain(round);
+    report::explain(&mut stderr, round)?;
     let mut words = format!(" --workload {}", args.workload);
     if let Some(replicas) = args.replicas {
         words += &format!(" --replicas {replicas}");
@@ -319,4 +322,5 @@ fn print_summary(total: &Total, args: &TortureArgs) {
         "to try it again, with luck: haechi-sim torture --seconds 5 --seed {}{words} --history FILE",
         round.seed
     );
+    Ok(())
 }

@@ -50,6 +50,7 @@ impl RunRecorder {
         let op = log.accept(invoked)?;
         if let Some(append_id) = append_id {
             log.appends.entry(append_id).or_default().push(op);
+            log.identities.insert(append_id.to_string(), op);
         }
         log.event(|| format!("{process} op {} invokes {}", op.0, f.name()));
         Some(op)

@@ -11,12 +11,13 @@ use bytes::Bytes;
 use haechi_history::{Durability, Function, History, OpId, Outcome};
 use haechi_store_redis::{
     audit::AuditStats,
-    redis::script::{CONFIRM, RELEASE, Script, VAULT_CONFIRM},
+    redis::script::{CONFIRM, RELEASE, VAULT_CONFIRM},
     vault::VaultStats,
 };
 use redis_sim::{Command, Reply};
 use strum::{IntoStaticStr, VariantArray};
 
+use super::commands::sha1;
 use crate::plan::{FaultClass, FaultKind, LossFault, ServerFault, WorldOptions, fnv1a};
 
 /// How an operation ended.
@@ -226,16 +227,6 @@ fn says_end(page: &Reply) -> bool {
         return false;
     };
     parts.get(1) == Some(&Reply::text("0"))
-}
-
-/// What EVALSHA names this script by.
-fn sha1(text: &'static str) -> Vec<u8> {
-    let call = Script::new(text).call(&[]);
-    let sha1 = call.args_iter().nth(1);
-    match sha1 {
-        Some(redis::Arg::Simple(sha1)) => sha1.to_vec(),
-        _ => Vec::new(),
-    }
 }
 
 impl CoverageRecorder {

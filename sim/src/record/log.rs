@@ -39,6 +39,10 @@ pub(crate) struct Log {
     pub(super) time: Option<Time>,
     /// The appends with each identity: several, if callers set the same one.
     pub(super) appends: BTreeMap<AppendId, Vec<OpId>>,
+    /// The operation that an append identity, as text, is of.
+    pub(super) identities: BTreeMap<String, OpId>,
+    /// The names of scripts that a planted bug has altered, by their SHA-1.
+    pub(super) altered: BTreeMap<Vec<u8>, String>,
     /// The only position that each append of unknown outcome can have.
     pub(super) handles: BTreeMap<OpId, Position>,
     pub(super) unknown_appends: Unknown<Handle, u64>,
@@ -140,6 +144,8 @@ impl Log {
             now: Duration::ZERO,
             time: None,
             appends: BTreeMap::new(),
+            identities: BTreeMap::new(),
+            altered: BTreeMap::new(),
             handles: BTreeMap::new(),
             unknown_appends: Unknown::default(),
             unknown_mutations: Unknown::default(),

@@ -8,6 +8,7 @@ mod anchors;
 mod call_trace;
 mod chain;
 mod clocks;
+mod commands;
 mod contents;
 mod coverage;
 mod data_loss;

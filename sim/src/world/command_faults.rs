@@ -97,7 +97,13 @@ impl Gate for FaultGate {
             self.stalls(now, delay);
         }
         if verdict != Before::Run {
-            self.trace(command, &format!("{verdict:?}"));
+            let what = match &verdict {
+                Before::Run => String::new(),
+                Before::Delay(delay) => format!("runs {} ms late", delay.as_millis()),
+                Before::Cut => "connection cut before it runs".to_owned(),
+                Before::Refuse(error) => format!("refused: {error}"),
+            };
+            self.trace(command, &what);
             return verdict;
         }
         match self.world.command_faults(|faults| faults.queue(command)) {
@@ -136,7 +142,20 @@ impl Gate for FaultGate {
             _ if command.is("WAIT") || command.is("WAITAOF") => self.stalls(now, Duration::ZERO),
             _ => {}
         }
-        self.trace(command, &format!("{} {verdict:?}", brief(reply)));
+        let late = if self.late { "late: " } else { "" };
+        let reply = match reply {
+            // Its SHA-1.
+            Reply::Bulk(_) if command.is("SCRIPT") => "loaded".to_owned(),
+            reply => brief(reply),
+        };
+        let then = match &verdict {
+            After::Send => String::new(),
+            After::Delay(delay) => format!(", reply {} ms late", delay.as_millis()),
+            After::Replace(error) => format!(", replied instead: {error}"),
+            After::Cut => ", connection cut before the reply".to_owned(),
+            After::CutMidReply => ", connection cut in the reply".to_owned(),
+        };
+        self.trace(command, &format!("{late}{reply}{then}"));
         if !is_elsewhere && !self.world.is_moving() {
             self.world.check_locks(self.replica);
         }
@@ -177,9 +196,8 @@ impl FaultGate {
     }
 
     fn trace(&self, command: &Command, what: &str) {
-        let name = String::from_utf8_lossy(command.name());
-        self.world
-            .trace(|| format!("redis: {name} of r{}: {what}", self.replica));
+        let said = self.world.log().describe(command, self.replica);
+        self.world.trace(|| format!("redis: {said}: {what}"));
     }
 }
 
@@ -193,8 +211,14 @@ fn brief(reply: &Reply) -> String {
         | Reply::Verbatim(_, text) => {
             // One event, one line.
             let line = text.split(|byte| byte.is_ascii_control()).next();
-            let line = line.unwrap_or_default();
-            String::from_utf8_lossy(&line[..line.len().min(40)]).into_owned()
+            let line = String::from_utf8_lossy(line.unwrap_or_default());
+            let sentence = line.split(". ").next().unwrap_or_default();
+            sentence
+                .chars()
+                .take(40)
+                .collect::<String>()
+                .trim_end()
+                .to_owned()
         }
         Reply::Integer(value) => value.to_string(),
         Reply::Nil | Reply::NilArray => "nil".to_owned(),

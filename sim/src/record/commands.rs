@@ -1,0 +1,227 @@
+//! What a command is, in the trace: of a script its name, the operations that it serves,
+//! and the tokens that it carries.
+
+use std::{borrow::Cow, collections::BTreeMap, sync::LazyLock};
+
+use bytes::Bytes;
+use haechi_store_redis::redis::script::{
+    ACQUIRE, APPEND, CONFIRM, PAGE, READY, RELEASE, REPAIR, STATE, Script, TAIL, VAULT_ACQUIRE,
+    VAULT_APPLY, VAULT_CONFIRM, VAULT_DUE, VAULT_INDEX, VAULT_LOAD, VAULT_READY, VAULT_SCAN,
+    VAULT_SETTLE,
+};
+use redis_sim::Command;
+
+use super::log::Log;
+
+/// The production scripts, and their names here.
+const SCRIPTS: [(&str, &str); 18] = [
+    ("append", APPEND),
+    ("tail", TAIL),
+    ("page", PAGE),
+    ("ready", READY),
+    ("state", STATE),
+    ("repair", REPAIR),
+    ("confirm", CONFIRM),
+    ("acquire", ACQUIRE),
+    ("release", RELEASE),
+    ("vault load", VAULT_LOAD),
+    ("vault apply", VAULT_APPLY),
+    ("vault settle", VAULT_SETTLE),
+    ("vault due", VAULT_DUE),
+    ("vault index", VAULT_INDEX),
+    ("vault scan", VAULT_SCAN),
+    ("vault confirm", VAULT_CONFIRM),
+    ("vault ready", VAULT_READY),
+    ("vault acquire", VAULT_ACQUIRE),
+];
+
+static NAMES: LazyLock<BTreeMap<Vec<u8>, &str>> =
+    LazyLock::new(|| SCRIPTS.map(|(name, text)| (sha1(text), name)).into());
+
+/// Commands whose first argument is a key.
+const OF_KEYS: [&str; 12] = [
+    "GET", "SET", "DEL", "LRANGE", "LINDEX", "LLEN", "RPUSH", "HGET", "HGETALL", "HSET", "HDEL",
+    "WATCH",
+];
+
+/// The most operations and tokens that are named.
+const NAMED: usize = 6;
+/// How much of a record's end is searched for its identity.
+const INTEGRITY_BYTES: usize = 400;
+const IDENTITY: &[u8] = b"\"appendId\":\"";
+
+/// What EVALSHA names this script by.
+pub(super) fn sha1(text: impl Into<Cow<'static, str>>) -> Vec<u8> {
+    let call = Script::new(text).call(&[]);
+    let sha1 = call.args_iter().nth(1);
+    match sha1 {
+        Some(redis::Arg::Simple(sha1)) => sha1.to_vec(),
+        _ => Vec::new(),
+    }
+}
+
+/// The production script that this one, which a planted bug has altered, was.
+fn altered(text: &str) -> String {
+    let alike = |script: &str| {
+        let pairs = script.bytes().zip(text.bytes());
+        let ends = script.bytes().rev().zip(text.bytes().rev());
+        let begin = pairs.take_while(|(one, other)| one == other).count();
+        let end = ends.take_while(|(one, other)| one == other).count();
+        (begin + end) * 1000 / script.len().max(text.len())
+    };
+    let scripts = SCRIPTS.iter().map(|(name, script)| (alike(script), *name));
+    match scripts.max() {
+        // More than a guard and a few words.
+        Some((share, name)) if share > 600 => format!("{name} (altered)"),
+        _ => "a script of its own".to_owned(),
+    }
+}
+
+impl Log {
+    /// A command of this process, for people.
+    pub(crate) fn describe(&mut self, command: &Command, process: usize) -> String {
+        let words = command.words();
+        let name = String::from_utf8_lossy(command.name());
+        let first = words.get(1).map(|word| String::from_utf8_lossy(word));
+        if command.is("EVALSHA") {
+            return self.call(words, process);
+        }
+        let what = match (first, words.get(2)) {
+            (Some(sub), Some(text)) if command.is("SCRIPT") && sub.eq_ignore_ascii_case("load") => {
+                format!("SCRIPT LOAD {}", self.loaded(text))
+            }
+            (Some(key), _) if OF_KEYS.iter().any(|of| command.is(of)) => format!("{name} {key}"),
+            _ => name.into_owned(),
+        };
+        format!("{what} of r{process}")
+    }
+
+    /// The name of a script that is loaded.
+    fn loaded(&mut self, text: &[u8]) -> String {
+        let text = String::from_utf8_lossy(text).into_owned();
+        let sha1 = sha1(text.clone());
+        if let Some(name) = NAMES.get(&sha1) {
+            return (*name).to_owned();
+        }
+        let name = self.altered.entry(sha1).or_insert_with(|| altered(&text));
+        name.clone()
+    }
+
+    /// A call of a script.
+    fn call(&self, words: &[Bytes], process: usize) -> String {
+        let sha1 = words.get(1).map_or(&[][..], |sha1| sha1);
+        let name = NAMES.get(sha1).copied();
+        let altered = || self.altered.get(sha1).map(String::as_str);
+        let name = name.or_else(altered).unwrap_or("EVALSHA");
+        let keys = words.get(2).map_or(0, |keys| number(keys));
+        let args = words.get(keys.saturating_add(3)..).unwrap_or_default();
+        let text = |word: &Bytes| String::from_utf8_lossy(word).into_owned();
+        let mut tokens = Vec::new();
+        let served: Vec<String> = match name.trim_end_matches(" (altered)") {
+            "append" => args.iter().skip(6).filter_map(identity).collect(),
+            "vault confirm" => args.iter().map(text).collect(),
+            "vault load" => {
+                tokens.extend(args.iter().skip(6).map(text));
+                args.get(4).map(text).into_iter().collect()
+            }
+            "vault settle" => args.get(4).map(text).into_iter().collect(),
+            "vault apply" => {
+                let counted = |place: usize| args.get(place).map_or(0, |count| number(count));
+                let (compared, set) = (counted(10).min(args.len()), counted(11).min(args.len()));
+                let sets = args.iter().skip(13 + 3 * compared).step_by(3).take(set);
+                tokens.extend(sets.map(|token| format!("sets {}", text(token))));
+                let deletes = args
+                    .iter()
+                    .skip(13 + 3 * (compared + set))
+                    .take(counted(12));
+                tokens.extend(deletes.map(|token| format!("deletes {}", text(token))));
+                args.get(4).map(text).into_iter().collect()
+            }
+            _ => Vec::new(),
+        };
+        let ops = served.iter().filter_map(|name| {
+            self.identities
+                .get(name)
+                .or_else(|| self.mutations.get(name))
+        });
+        let ops: Vec<_> = ops.map(ToString::to_string).collect();
+        let mut said = format!("{name} of r{process}");
+        if !ops.is_empty() {
+            let ops_or_op = if ops.len() == 1 { "op" } else { "ops" };
+            said += &format!(" for {ops_or_op} {}", listed(&ops));
+        }
+        if !tokens.is_empty() {
+            said += &format!(" ({})", listed(&tokens));
+        }
+        said
+    }
+}
+
+/// The first of them, and how many there are besides.
+fn listed(words: &[String]) -> String {
+    let named = words.iter().take(NAMED).map(String::as_str);
+    let named = named.collect::<Vec<_>>().join(", ");
+    match words.len().saturating_sub(NAMED) {
+        0 => named,
+        more => format!("{named} and {more} more"),
+    }
+}
+
+fn number(word: &[u8]) -> usize {
+    let text = std::str::from_utf8(word).unwrap_or_default();
+    text.parse().unwrap_or(0)
+}
+
+/// The append identity in a record.
+fn identity(record: &Bytes) -> Option<String> {
+    let end = &record[record.len().saturating_sub(INTEGRITY_BYTES)..];
+    let found = end
+        .windows(IDENTITY.len())
+        .rposition(|window| window == IDENTITY)?;
+    let text = &end[found + IDENTITY.len()..];
+    let length = text.iter().position(|byte| *byte == b'"')?;
+    Some(String::from_utf8_lossy(&text[..length]).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use haechi_history::OpId;
+    use haechi_store_redis::chain::AppendId;
+
+    use super::*;
+
+    fn describe(log: &mut Log, words: &[&[u8]]) -> String {
+        let command = Command::new(words.iter().map(|word| word.to_vec()));
+        log.describe(&command.unwrap(), 1)
+    }
+
+    /// Catches a script without its name, altered or not, and a call that does not say
+    /// whom it serves.
+    #[test]
+    fn scripts_have_names() {
+        let mut log = Log::new(false);
+        let id = AppendId::from_bytes([7; 16]).to_string();
+        log.identities.insert(id.clone(), OpId(5));
+        let record = format!("{{\"auditIntegrity\":{{\"appendId\":\"{id}\"}}}}");
+        let mut call: Vec<&[u8]> = vec![b"EVALSHA", b"?", b"1", b"chain"];
+        call.extend([&b""[..]; 6]);
+        call.push(record.as_bytes());
+        let sha1s = [sha1(APPEND), sha1(APPEND.replace("'committed'", "'done'"))];
+        call[1] = &sha1s[0];
+        assert_eq!(describe(&mut log, &call), "append of r1 for op 5");
+        let patched = APPEND.replace("'committed'", "'done'");
+        let load = [&b"SCRIPT"[..], b"LOAD", patched.as_bytes()];
+        assert_eq!(
+            describe(&mut log, &load),
+            "SCRIPT LOAD append (altered) of r1"
+        );
+        call[1] = &sha1s[1];
+        assert_eq!(describe(&mut log, &call), "append (altered) of r1 for op 5");
+        for (name, script) in SCRIPTS {
+            let load = [&b"SCRIPT"[..], b"LOAD", script.as_bytes()];
+            let said = describe(&mut log, &load);
+            assert_eq!(said, format!("SCRIPT LOAD {name} of r1"));
+        }
+        assert_eq!(describe(&mut log, &[b"AUTH", b"secret"]), "AUTH of r1");
+    }
+}
