@@ -242,11 +242,17 @@ async fn health(State(service): State<Service>) -> Response {
     (status, format!("audit: {audit:?}\nvault: {vault:?}\n")).into_response()
 }
 
-/// For a readiness probe: asks Redis.
+/// For a readiness probe: asks Redis, and whether it has what this process has seen.
 async fn ready(State(service): State<Service>) -> Response {
-    let vault = service.vault.tokens().store();
-    let (chain, vault) = tokio::join!(service.chain.ready(), vault.ready());
-    let faults = chain.faults.into_iter().chain(vault.faults);
+    let tokens = service.vault.tokens();
+    let (chain, vault, audit, mutations) = tokio::join!(
+        service.chain.ready(),
+        tokens.store().ready(),
+        service.audit.probe(),
+        tokens.probe()
+    );
+    let faults = chain.and(&audit).faults.into_iter();
+    let faults = faults.chain(vault.and(&mutations).faults);
     let faults: String = faults
         .map(|(fault, cause)| format!("{}: {cause}\n", fault.name()))
         .collect();

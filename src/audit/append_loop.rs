@@ -17,7 +17,7 @@ use std::{
 use super::{
     AcceptedLosses,
     anchor_writer::{AnchorQueue, AnchorWriter},
-    queue::{Applied, BatchLimits, Queue},
+    queue::{Applied, BatchLimits, Queue, Work},
     rollback::{self, Found, Searched},
     store::{AuditStore, Batch, Reply, Seen, Tail},
 };
@@ -180,12 +180,28 @@ impl<S: AuditStore, C: Clock, E: Entropy> AppendLoop<S, C, E> {
     }
 
     async fn append_all(&mut self) {
-        while self.queue.0.work().await {
+        while let Some(work) = self.queue.0.work().await {
+            if let Work::Probe(asked) = work {
+                self.probe().await;
+                self.queue.0.probed(asked);
+                continue;
+            }
             let lease = self.store.lease().await;
             let batch = self.telemetry.batch();
             batch.around(self.append_some()).await;
             self.store.release(lease).await;
         }
+    }
+
+    /// Compares the chain with what is known, as before a batch.
+    async fn probe(&mut self) {
+        self.head = None;
+        match self.find_head().await {
+            Ok(_) => self.queue.0.attempted(|last| last.answered()),
+            Err(outcome) => self.note(&outcome),
+        }
+        self.queue.0.set_refusal(None);
+        self.telemetry.queue(|| self.queue.0.depth());
     }
 
     /// Takes one batch from the queue and resolves it.

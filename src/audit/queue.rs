@@ -166,6 +166,10 @@ struct State {
     base: Head,
     stats: AuditStats,
     last_attempt: LastAttempt,
+    /// How often a caller has asked for a probe, and the loop has made one since.
+    probes_asked: u64,
+    probes_made: u64,
+    probe_wakers: Vec<Waker>,
     closing: bool,
     abandoned: bool,
     ended: Option<Vec<Handle>>,
@@ -174,6 +178,14 @@ struct State {
     /// The loop's waker at any time: abandoning interrupts every wait.
     abandon_waker: Option<Waker>,
     close_wakers: Vec<Waker>,
+}
+
+/// What the loop does next.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Work {
+    /// Compare the chain with what is known; how often that was asked for.
+    Probe(u64),
+    Append,
 }
 
 /// How much the loop takes at once.
@@ -240,20 +252,56 @@ impl Queue {
         })
     }
 
-    /// Waits for work; `false` if there is none and the queue is closed.
-    pub(crate) async fn work(&self) -> bool {
+    /// Waits for work; `None` if there is none and the queue is closed.
+    pub(crate) async fn work(&self) -> Option<Work> {
         poll_fn(|cx| {
             let mut state = lock(&self.state);
+            if state.probes_made < state.probes_asked {
+                return Poll::Ready(Some(Work::Probe(state.probes_asked)));
+            }
             if state.waiting.len() > state.withdrawn || !state.taken.is_empty() {
-                return Poll::Ready(true);
+                return Poll::Ready(Some(Work::Append));
             }
             if state.closing {
-                return Poll::Ready(false);
+                return Poll::Ready(None);
             }
             state.work_waker = Some(cx.waker().clone());
             Poll::Pending
         })
         .await
+    }
+
+    /// Asks the loop for a probe, and waits until one that began later was made, or the
+    /// loop has ended.
+    pub(crate) async fn probe(&self) {
+        let (number, waker) = {
+            let mut state = lock(&self.state);
+            state.probes_asked += 1;
+            (state.probes_asked, state.work_waker.take())
+        };
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        poll_fn(|cx| {
+            let mut state = lock(&self.state);
+            if state.probes_made >= number || state.ended.is_some() {
+                return Poll::Ready(());
+            }
+            state.probe_wakers.push(cx.waker().clone());
+            Poll::Pending
+        })
+        .await;
+    }
+
+    /// The loop has made the probe that was asked for so often.
+    pub(crate) fn probed(&self, asked: u64) {
+        let mut state = lock(&self.state);
+        state.probes_made = asked;
+        let wakers = std::mem::take(&mut state.probe_wakers);
+        drop(state);
+        for waker in wakers {
+            waker.wake();
+        }
     }
 
     /// Ready once the loop must stop at once.
@@ -440,7 +488,8 @@ impl Queue {
             .chain(state.waiting.drain(..))
             .collect();
         state.ended = Some(left.iter().filter_map(|entry| entry.in_flight()).collect());
-        let wakers = std::mem::take(&mut state.close_wakers);
+        let mut wakers = std::mem::take(&mut state.close_wakers);
+        wakers.append(&mut state.probe_wakers);
         drop(guard);
         for entry in left {
             entry.settle(Err(match entry.in_flight() {

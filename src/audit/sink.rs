@@ -398,6 +398,15 @@ impl<C: Clock, E: Entropy> AuditSink<C, E> {
         self.shared.queue.health(self.clock.now())
     }
 
+    /// Asks Redis, compares the chain with what this process has seen, and says whether
+    /// the sink serves: for a readiness probe. One round trip, behind the batch under way;
+    /// after the deadline of an append, [`health`](Self::health) as it is.
+    pub async fn probe(&self) -> Health {
+        let probed = self.shared.queue.probe();
+        within(&self.clock, self.deadline, probed).await;
+        self.health()
+    }
+
     /// Refuses new events, and waits at most `deadline` until the queued ones
     /// have ended and the anchors are written. Those still in flight then end as
     /// unknown, those not sent as not applied.

@@ -20,6 +20,7 @@ use crate::{
     durability::Durability,
     entropy::Entropy,
     error::{AttemptError, Cause, Corrupt},
+    health::Health,
     vault::store::{Load, Observed, VaultStore},
 };
 
@@ -43,6 +44,9 @@ pub enum NotReady {
     /// A write has to reach the disk, and this server cannot tell whether it has:
     /// it has no WAITAOF, or no append-only file, or never forces that to disk.
     FsyncUnavailable,
+    /// The sink or the vault refuses calls: it met a rollback or a corrupt state, or was
+    /// closed.
+    Refusing,
 }
 
 impl NotReady {
@@ -58,6 +62,7 @@ impl NotReady {
             Self::Evicting => "evicting",
             Self::InsufficientReplicas => "insufficient_replicas",
             Self::FsyncUnavailable => "fsync_unavailable",
+            Self::Refusing => "refusing",
         }
     }
 
@@ -71,7 +76,9 @@ impl NotReady {
             | Self::Evicting
             | Self::InsufficientReplicas
             | Self::FsyncUnavailable => true,
-            Self::RedisUnreachable | Self::RedisNotWritable | Self::WrongType => false,
+            Self::RedisUnreachable | Self::RedisNotWritable | Self::WrongType | Self::Refusing => {
+                false
+            }
         }
     }
 }
@@ -114,6 +121,22 @@ pub struct Readiness {
 }
 
 impl Readiness {
+    /// The same, and not ready if a sink or a vault of this process does not serve:
+    /// pass what [`AuditSink::probe`](crate::audit::AuditSink::probe) or
+    /// [`TokenStore::probe`](crate::vault::TokenStore::probe) returned.
+    #[must_use]
+    pub fn and(mut self, health: &Health) -> Self {
+        self.faults.extend(match health {
+            Health::Serving => None,
+            Health::Waiting { cause, .. } => Some((NotReady::RedisUnreachable, cause.clone())),
+            Health::Refusing { reason, .. } => {
+                Some((NotReady::Refusing, Cause::new(reason.clone())))
+            }
+            Health::Closed => Some((NotReady::Refusing, Cause::new("it was closed"))),
+        });
+        self
+    }
+
     /// Whether there are no faults.
     #[must_use]
     pub fn is_ready(&self) -> bool {

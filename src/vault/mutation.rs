@@ -336,6 +336,7 @@ impl<S: VaultStore, C: Clock, E: Entropy, T: Send> MutationDriver<'_, S, C, E, T
     /// Sends one attempt until its outcome is known.
     async fn attempt(&mut self, begun: ReceiptSeq, run: &Run) -> Attempted {
         let mut reply_lost = false;
+        let mut last_took = Duration::ZERO;
         let mut retries = Jitter::new(FOREIGN_LOCK_RETRY.0, FOREIGN_LOCK_RETRY.1);
         let fence = if run.saw_all {
             Fence::Snapshot(run.version)
@@ -343,8 +344,8 @@ impl<S: VaultStore, C: Clock, E: Entropy, T: Send> MutationDriver<'_, S, C, E, T
             Fence::Values
         };
         loop {
-            // The reply to it would not be waited for.
-            if self.left().is_zero() {
+            // The reply to it would come too late.
+            if self.left() <= last_took {
                 if !reply_lost {
                     self.open.pop();
                 }
@@ -369,12 +370,14 @@ impl<S: VaultStore, C: Clock, E: Entropy, T: Send> MutationDriver<'_, S, C, E, T
                     }
                 },
             };
+            let sent = self.context.clock.now();
             let request = self.context.store.apply(&attempt, &observed);
             let reply = match self.by(self.attempts_until, request).await {
                 Ok(reply) => reply,
                 // The wait was cut off: the attempt may still arrive.
                 Err(given_up) => return Attempted::GivenUp(given_up),
             };
+            last_took = self.context.clock.now().saturating_sub(sent);
             match reply {
                 Ok(Applied::Committed {
                     version,

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use haechi_store_redis::{
     Builder, Health,
+    redis::NotReady,
     vault::{Stored, TokenId, View},
 };
 
-use crate::support::{client, event, raw, run, server};
+use crate::support::{ask, client, event, raw, run, server};
 
 fn builder() -> Builder {
     Builder::new().deadline(Duration::from_secs(3))
@@ -64,6 +65,57 @@ async fn health_follows_what_the_calls_meet() {
 
     sink.close(Duration::from_secs(1)).await;
     assert_eq!(sink.health(), Health::Closed);
+}
+
+/// Would catch a probe that says ready although the next call would be refused, and one
+/// that stays refused, since without calls nobody looks again.
+#[tokio::test]
+async fn a_probe_finds_a_rollback_and_its_end() {
+    let server = server();
+    let store = builder().audit_store(client(&server));
+    let sink = builder().open_audit(client(&server)).await.unwrap();
+    let tokens = builder().token_store(builder().vault_store(client(&server)));
+    let token = TokenId::new(&format!("tok_email_{:032x}", 1)).unwrap();
+    let probes = async || {
+        let faults = async |health| store.ready().await.and(&health).faults;
+        (
+            faults(sink.probe().await).await,
+            faults(tokens.probe().await).await,
+        )
+    };
+    sink.record(event("1")).await.unwrap();
+    let write = |view: &mut View| view.set(&token, Stored::from(b"{}".to_vec()));
+    tokens.transaction([token.clone()], write).await.unwrap();
+    assert_eq!(probes().await, (vec![], vec![]));
+
+    let mut commands = raw(&server).await;
+    let mut kept: Vec<(String, Vec<u8>)> = Vec::new();
+    for key in ask::<Vec<String>>(&mut commands, "KEYS *").await {
+        let dump = ask(&mut commands, &format!("DUMP {key}")).await;
+        kept.push((key, dump));
+    }
+    run(&mut commands, "FLUSHALL").await;
+    let (chain, vault) = probes().await;
+    for faults in [chain, vault] {
+        let [(NotReady::Refusing, cause)] = &faults[..] else {
+            panic!("{faults:?}");
+        };
+        assert!(cause.to_string().contains("rolled back"), "{cause}");
+    }
+    // An operator restores what was lost.
+    for (key, dump) in kept {
+        let mut restore = redis::cmd("RESTORE");
+        restore.arg(key).arg(0).arg(dump);
+        restore.exec_async(&mut commands).await.unwrap();
+    }
+    assert_eq!(probes().await, (vec![], vec![]));
+
+    sink.close(Duration::from_secs(1)).await;
+    let closed = store.ready().await.and(&sink.probe().await).faults;
+    assert!(
+        matches!(closed[..], [(NotReady::Refusing, _)]),
+        "{closed:?}"
+    );
 }
 
 /// Would catch a refusal of Redis that is told as an outage, which passes by itself.

@@ -31,8 +31,10 @@ const CONFLICTS: (u64, u64) = (8, 12);
 const ENOUGH: u64 = 50;
 
 /// Deadlines of fewer round trips than this are left out, and fewer receipts where the
-/// clock by which they are kept jumps: there an outcome can be impossible to find out.
-const ROUND_TRIPS: u64 = 12;
+/// clock by which they are kept jumps: there an outcome can be impossible to find out. In
+/// the last quarter of a deadline, that is a connection that is opened and checked, and a
+/// script that is not loaded yet: six.
+const ROUND_TRIPS: u64 = 24;
 const RECEIPTS: u64 = 200;
 
 /// Mutations of one process that are under way at a time, and a batch of its appends.

@@ -33,6 +33,8 @@ struct Slow {
     loses_attempts: bool,
     /// A foreign replica never releases its lock.
     is_locked: bool,
+    /// An attempt takes so long.
+    apply: Duration,
 }
 
 impl<S: VaultStore> VaultHooks<S> for Slow {
@@ -55,6 +57,7 @@ impl<S: VaultStore> VaultHooks<S> for Slow {
         attempt: &Attempt<'_>,
         observed: &Observed,
     ) -> Result<Applied, AttemptError> {
+        self.clock.sleep(self.apply).await;
         if self.loses_attempts {
             return Err(AttemptError::Ambiguous(Cause::new("lost")));
         }
@@ -151,21 +154,24 @@ fn a_foreign_lock_takes_its_wait_once() {
 /// is made when the time for attempts is over: if no reply comes, both are unknown.
 #[test]
 fn a_foreign_lock_that_outlasts_the_deadline_leaves_nothing_unknown() {
-    let (clock, tokens) = tokens_within(
-        Duration::from_millis(200),
-        Slow {
-            is_locked: true,
-            settle: HOUR,
-            ..Slow::default()
-        },
-    );
-    let set = |view: &mut View| view.set(&token("a"), "1");
-    let ended = clock.run(tokens.transaction([], set)).unwrap();
-    assert!(
-        matches!(ended, Err(MutateError::NotApplied(NotApplied::Deadline(_)))),
-        "{ended:?}"
-    );
-    assert_eq!(clock.now(), Duration::from_millis(150));
+    for apply in [0, 40] {
+        let (clock, tokens) = tokens_within(
+            Duration::from_millis(200),
+            Slow {
+                is_locked: true,
+                apply: Duration::from_millis(apply),
+                settle: HOUR,
+                ..Slow::default()
+            },
+        );
+        let set = |view: &mut View| view.set(&token("a"), "1");
+        let ended = clock.run(tokens.transaction([], set)).unwrap();
+        assert!(
+            matches!(ended, Err(MutateError::NotApplied(NotApplied::Deadline(_)))),
+            "{apply} ms: {ended:?}"
+        );
+        assert!(clock.now() <= Duration::from_millis(150));
+    }
 }
 
 /// Would catch attempts in the last quarter, after which no time is left to find
