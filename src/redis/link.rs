@@ -11,7 +11,7 @@ use redis::{Cmd, ErrorKind, RedisError, ServerErrorKind, Value};
 
 use super::{
     connect::Connect,
-    outcome::{Stage, classify, spoils_connection},
+    outcome::{Stage, classify, raised, spoils_connection},
     ready::Unfit,
     script::Script,
 };
@@ -240,7 +240,8 @@ impl<N: Connect, C: Clock> Link<N, C> {
             replies: open.replies,
             end: End::GivenUp,
         };
-        match within(&self.clock, patience, exchange(open.connection)).await {
+        let replied = within(&self.clock, patience, exchange(open.connection)).await;
+        match replied.map(|reply| reply.map_err(raised)) {
             Some(Err(error)) if spoils_connection(&error) => {
                 request.end = End::Spoiled;
                 Ok(Err(error))

@@ -75,6 +75,17 @@ const PERMANENT: [(&str, &str); 5] = [
     ),
 ];
 
+/// What a script has raised: servers before 7.0 tell it within another error.
+pub(super) fn raised(error: RedisError) -> RedisError {
+    let within = |error: &RedisError| {
+        let detail = error.detail()?.strip_prefix("Error running script ")?;
+        let (_, refusal) = detail.split_once(": -")?;
+        let reply = redis::parse_redis_value(format!("-{refusal}\r\n").as_bytes()).ok()?;
+        reply.extract_error().err()
+    };
+    within(&error).unwrap_or(error)
+}
+
 /// The class of `error` at `stage`.
 pub(crate) fn classify(error: &RedisError, stage: Stage) -> AttemptError {
     let code = error.code().unwrap_or_default();
@@ -201,6 +212,26 @@ mod tests {
                 "{classified:?}"
             );
         }
+    }
+
+    /// Would catch a refusal of redis-server 6.2 that is taken for an error of the script:
+    /// a connection to a replica would be kept, and what was refused be unknown.
+    #[test]
+    fn what_a_script_raises_is_found_within_its_error() {
+        let told = |refusal: &str| {
+            let detail = format!(
+                "Error running script (call to f_17f8): @user_script:220: @user_script: 220: {refusal}"
+            );
+            raised(make_extension_error("ERR".to_owned(), Some(detail)))
+        };
+        let replica = told("-READONLY You can't write against a read only replica.");
+        assert!(spoils_connection(&replica), "{replica:?}");
+        let refused = classify(&replica, Stage::Sent);
+        assert!(matches!(refused, AttemptError::Refused(_)), "{refused:?}");
+        // It may have written before.
+        let denied = told("The user executing the script can't run this command or subcommand");
+        let unknown = classify(&denied, Stage::Sent);
+        assert!(matches!(unknown, AttemptError::Ambiguous(_)), "{unknown:?}");
     }
 
     /// Would catch "may have run" for a command that never ran.

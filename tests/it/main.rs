@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod anchors;
+mod before_7;
 #[cfg(feature = "cli")]
 mod cli;
 mod contract;

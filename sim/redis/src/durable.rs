@@ -12,8 +12,8 @@ use super::reply::Reply;
 use super::session::Session;
 use super::state::State;
 
-/// Which server is simulated, where servers differ: whether it has WAITAOF, and which
-/// writes WAIT waits for. Everything else is as in redis-server 7.0.
+/// Which server is simulated, where servers differ: whether it has WAITAOF, which writes
+/// WAIT waits for, and what scripts are told. Everything else is as in redis-server 7.0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ServerKind {
     /// redis-server 7.0. WAIT waits for all that the server had written when this
@@ -23,6 +23,8 @@ pub enum ServerKind {
     /// valkey-server 9. WAIT and WAITAOF wait for all up to the last write of this
     /// connection; commands that change nothing do not count.
     Valkey9,
+    /// redis-server 6.2: scripts cannot ask for permissions, and have other error texts.
+    Redis62,
 }
 
 /// A place besides the server that gets its writes, in order: a replica, or a disk.
@@ -102,7 +104,7 @@ impl State {
     /// `before`.
     pub(super) fn has_run(&mut self, session: &mut Session, before: u64) {
         let offset = self.keyspace.changes();
-        if self.kind == ServerKind::Redis70 || offset != before {
+        if self.kind != ServerKind::Valkey9 || offset != before {
             session.offset = offset;
         }
     }

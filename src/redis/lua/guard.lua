@@ -11,6 +11,11 @@ local function denied(writes)
   return nil
 end
 
+-- The error of a command, without the script's line, which servers before 7.0 put before it.
+local function error_of(answer)
+  return redis.error_reply((string.gsub(answer.err, '^@user_script: %d+: %-?', '')))
+end
+
 -- `reply`, unless this server is a replica, whose data may be behind: then its
 -- error. The rest of the arguments is a write that changes nothing; a replica
 -- refuses it before anything else does. Only where no write follows: after a
@@ -18,7 +23,7 @@ end
 local function on_primary(reply, ...)
   local answer = redis.pcall(...)
   if type(answer) == 'table' and answer.err and string.find(answer.err, 'READONLY', 1, true) then
-    return redis.error_reply(answer.err)
+    return error_of(answer)
   end
   return reply
 end
@@ -38,6 +43,6 @@ local function read(command, ...)
   for _, denial in ipairs(DENIALS) do
     if string.find(reply.err, denial, 1, true) then return nil, {'denied', command} end
   end
-  return nil, redis.error_reply(reply.err)
+  return nil, error_of(reply)
 end
 

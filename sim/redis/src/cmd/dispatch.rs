@@ -8,6 +8,7 @@ use super::spec::{ALLOW_BUSY, DENYOOM, LOADING, NO_AUTH, NOSCRIPT, Spec, WRITE};
 use crate::durable::ServerKind;
 use crate::keyspace::Keyspace;
 use crate::modes::text;
+use crate::reply::Outcome;
 use crate::reply::{Protocol, Reply};
 use crate::resp::Command;
 use crate::session::Session;
@@ -187,12 +188,13 @@ pub(crate) struct ScriptCaller {
     pub(crate) allow_oom: bool,
 }
 
-/// Runs a command of a script. Errors that redis-server raises without a code get the code `ERR`.
+/// Runs a command of a script; the error is a refusal, before the command ran. Refusals that redis-server raises
+/// without a code get the code `ERR`.
 pub(crate) fn execute_in_script(
     state: &mut Box<State>,
     caller: &mut ScriptCaller,
     words: &[Bytes],
-) -> Reply {
+) -> Outcome {
     let spec = match find(state.kind, words) {
         Ok(spec) => spec,
         Err(_) => {
@@ -201,24 +203,28 @@ pub(crate) fn execute_in_script(
             let arity = known.is_some_and(|spec| {
                 spec.subs.is_empty() || !spec.takes(words.len()) || sub(spec, words)
             });
-            return if arity {
+            return Err(if arity {
                 Reply::fail("ERR Wrong number of args calling Redis command from script")
             } else {
                 Reply::fail("ERR Unknown Redis command called from script")
-            };
+            });
         }
     };
     if spec.has(NOSCRIPT) {
-        return Reply::fail("ERR This Redis command is not allowed from script");
+        return Err(Reply::fail(
+            "ERR This Redis command is not allowed from script",
+        ));
     }
     if state.modes.denies(spec.name) {
-        return Reply::fail(
+        return Err(Reply::fail(
             "ERR The user executing the script can't run this command or subcommand",
-        );
+        ));
     }
     if spec.has(WRITE) {
         if caller.read_only {
-            return Reply::fail("ERR Write commands are not allowed from read-only scripts.");
+            return Err(Reply::fail(
+                "ERR Write commands are not allowed from read-only scripts.",
+            ));
         }
         if !caller.wrote {
             let modes = &state.modes;
@@ -229,22 +235,22 @@ pub(crate) fn execute_in_script(
                 modes.refuses_write()
             };
             if let Some(refusal) = refusal {
-                return refusal;
+                return Err(refusal);
             }
         }
     }
     if state.modes.oom && !caller.wrote && !caller.allow_oom && spec.has(DENYOOM) {
-        return text::OOM;
+        return Err(text::OOM);
     }
     caller.wrote |= spec.has(WRITE);
-    run(
+    Ok(run(
         spec,
         &mut Ctx {
             state,
             session: &mut caller.session,
         },
         words,
-    )
+    ))
 }
 
 fn sub(spec: &Spec, words: &[Bytes]) -> bool {

@@ -13,7 +13,7 @@ pub(super) const WAITAOF: Spec =
 fn wait(ctx: &mut Ctx<'_>, args: &[Bytes]) -> Outcome {
     if ctx.state.modes.readonly {
         return Err(match ctx.state.kind {
-            ServerKind::Redis70 => Reply::fail(
+            ServerKind::Redis70 | ServerKind::Redis62 => Reply::fail(
                 "ERR WAIT cannot be used with replica instances. Please also note that since Redis 4.0 if a replica is \
                  configured to be writable (which is not the default) writes to replicas are just local and are not \
                  propagated.",

@@ -2,12 +2,13 @@
 
 use super::{Sha, cjson, convert, library, raise};
 use crate::cmd::ScriptCaller;
+use crate::durable::ServerKind;
 use crate::reply::{Outcome, Protocol, Reply};
 use crate::state::State;
 use bytes::Bytes;
 use mlua::chunk::ChunkMode;
 use mlua::{Function, Lua, LuaOptions, StdLib, Table, Value};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
@@ -38,6 +39,10 @@ pub(super) struct Engine {
     current: CurrentCall,
     failure: Failure,
     shapes: convert::Shapes,
+    /// `redis`, and what of it not every server has.
+    redis: Table,
+    acl_check: Value,
+    kind: Cell<ServerKind>,
 }
 
 thread_local! {
@@ -62,7 +67,9 @@ impl Engine {
         let failure = Failure::default();
 
         let native = lua.create_table()?;
-        native.raw_set("redis", library::redis(&lua, &current)?)?;
+        let redis = library::redis(&lua, &current)?;
+        let acl_check: Value = redis.raw_get(library::ACL_CHECK)?;
+        native.raw_set("redis", &redis)?;
         native.raw_set("cjson", cjson::library(&lua)?)?;
         library::random(&lua, &current, &native)?;
         native.raw_set(
@@ -94,6 +101,9 @@ impl Engine {
             current,
             failure,
             shapes,
+            redis,
+            acl_check,
+            kind: Cell::default(),
         })
     }
 
@@ -141,6 +151,9 @@ impl Engine {
         keys: &[Bytes],
         arguments: &[Bytes],
     ) -> Outcome {
+        let kind = state.kind;
+        self.be(kind)
+            .map_err(|error| Reply::error(format!("ERR no Lua engine: {error}")))?;
         let call = Call {
             state: std::mem::take(state),
             caller,
@@ -159,12 +172,24 @@ impl Engine {
         });
         match result {
             Ok(Some(reply)) => Ok(reply),
-            Ok(None) => Err(self.failed(sha)),
+            Ok(None) => Err(self.failed(kind, sha)),
             Err(error) => Err(Reply::error(format!(
                 "ERR Error running script {}: {error}",
                 sha.as_str()
             ))),
         }
+    }
+
+    /// Is the engine of such a server.
+    fn be(&self, kind: ServerKind) -> mlua::Result<()> {
+        if self.kind.replace(kind) == kind {
+            return Ok(());
+        }
+        let acl_check = match kind {
+            ServerKind::Redis62 => Value::Nil,
+            ServerKind::Redis70 | ServerKind::Valkey9 => self.acl_check.clone(),
+        };
+        self.redis.raw_set(library::ACL_CHECK, acl_check)
     }
 
     fn call(
@@ -188,13 +213,21 @@ impl Engine {
     }
 
     /// The reply to a script that raised an error: its text, and where it was raised.
-    fn failed(&self, sha: Sha) -> Reply {
+    fn failed(&self, kind: ServerKind, sha: Sha) -> Reply {
         let Some((message, place)) = self.failure.take() else {
             return Reply::error(format!(
                 "ERR Error running script {}, execution failure",
                 sha.as_str()
             ));
         };
+        if kind == ServerKind::Redis62 {
+            let line = place.map_or(0, |(_, line)| line);
+            let start = format!(
+                "ERR Error running script (call to f_{}): @user_script:{line}: ",
+                sha.as_str()
+            );
+            return Reply::error([start.as_bytes(), &message].concat());
+        }
         let mut text = message.to_vec();
         if let Some((source, line)) = place {
             text.extend(format!(" script: {}, on {source}:{line}.", sha.as_str()).as_bytes());

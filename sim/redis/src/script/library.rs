@@ -3,10 +3,14 @@
 use super::engine::CurrentCall;
 use super::{Sha, answer, convert, raise};
 use crate::cmd;
+use crate::durable::ServerKind;
 use crate::reply::{Protocol, Reply};
 use bytes::Bytes;
 use mlua::{Lua, MultiValue, Table, Value};
 use std::rc::Rc;
+
+/// The function of `redis` by which a script asks whether it may run a command, from redis-server 7.0 on.
+pub(super) const ACL_CHECK: &str = "acl_check_cmd";
 
 /// `redis`: its functions and constants.
 pub(super) fn redis(lua: &Lua, current: &CurrentCall) -> mlua::Result<Table> {
@@ -27,7 +31,7 @@ pub(super) fn redis(lua: &Lua, current: &CurrentCall) -> mlua::Result<Table> {
             .and_then(|call| cmd::may_run(&call.state, &words));
         allowed.ok_or_else(|| raise::table("ERR Invalid command passed to redis.acl_check_cmd()"))
     };
-    redis.raw_set("acl_check_cmd", lua.create_function(acl_check_cmd)?)?;
+    redis.raw_set(ACL_CHECK, lua.create_function(acl_check_cmd)?)?;
     redis.raw_set("error_reply", lua.create_function(error_reply)?)?;
     redis.raw_set("status_reply", lua.create_function(status_reply)?)?;
     redis.raw_set("sha1hex", lua.create_function(sha1hex)?)?;
@@ -84,7 +88,12 @@ fn call(lua: &Lua, current: &CurrentCall, words: &MultiValue, raises: bool) -> m
     let (reply, protocol) = match arguments(words) {
         Ok(words) => match current.borrow_mut().as_mut() {
             Some(call) => (
-                cmd::execute_in_script(&mut call.state, &mut call.caller, &words),
+                cmd::execute_in_script(&mut call.state, &mut call.caller, &words).unwrap_or_else(
+                    |refusal| match call.state.kind {
+                        ServerKind::Redis62 => raise::refusal_6_2(lua, refusal),
+                        _ => refusal,
+                    },
+                ),
                 call.caller.session.protocol(),
             ),
             None => (

@@ -4,6 +4,7 @@
 //! redis-server raises: a table `{err = …}` or a string. Errors are raised in Rust, not in a Lua wrapper, so that the
 //! script's function is the next stack frame, also for `return redis.call(…)`, and line numbers equal redis-server's.
 
+use crate::reply::Reply;
 use bytes::Bytes;
 use mlua::{Lua, Value};
 
@@ -41,6 +42,22 @@ pub(super) fn at_caller(lua: &Lua, message: &str) -> mlua::Error {
         message: text.into(),
         table: false,
     })
+}
+
+/// A refusal as redis-server 6.2 gives it to a script: with the script's line, and the code after a hyphen.
+pub(super) fn refusal_6_2(lua: &Lua, refusal: Reply) -> Reply {
+    let Reply::Error(text) = &refusal else {
+        return refusal;
+    };
+    let text = String::from_utf8_lossy(text);
+    let text = match text.strip_prefix("ERR ") {
+        Some(text) => text.to_owned(),
+        None => format!("-{text}"),
+    };
+    match place(lua, 1) {
+        Some((_, line)) => Reply::error(format!("@user_script: {line}: {text}")),
+        None => Reply::error(text),
+    }
 }
 
 /// The short source name and the current line of the Lua function at this level.
