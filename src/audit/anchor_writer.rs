@@ -5,7 +5,7 @@
 //! failed, the queue was full, or the chain grew while it was not in use) are
 //! read from the stored chain, link by link, before the next ones are written.
 
-use std::{io, num::NonZeroU64, sync::Arc};
+use std::{io, num::NonZeroU64};
 
 use tokio::sync::{mpsc, oneshot};
 
@@ -20,6 +20,7 @@ use crate::{
     clock::{Clock, iso8601},
     durability::{Confirming, Durability, DurabilityStatus},
     error::ReadError,
+    sync::{Arc, Mutex, lock},
     telemetry::Telemetry,
 };
 
@@ -51,7 +52,12 @@ pub(super) struct AnchorQueue {
     /// The chain's end before the first batch that was not passed on.
     left_out: Option<Head>,
     begins_anew: bool,
+    anchored: Anchored,
 }
+
+/// The last record that was anchored since it was last asked for. It can be one that the
+/// append loop has not met: missing anchors are read from the chain.
+type Anchored = Arc<Mutex<Option<Position>>>;
 
 /// The other end; see [`AnchorWriter::run`].
 pub(super) struct AnchorWriter {
@@ -65,6 +71,7 @@ pub(super) struct AnchorWriter {
     behind: Option<Head>,
     /// The first of them, if the sink refused it.
     refused: Option<Anchor>,
+    anchored: Anchored,
     telemetry: Telemetry,
     pub(super) run_blocking: RunBlocking,
 }
@@ -76,11 +83,13 @@ pub(super) fn anchoring(
 ) -> (AnchorQueue, AnchorWriter) {
     let (sender, receiver) = mpsc::channel(WAITING);
     let last = sink.last();
+    let anchored = Anchored::default();
     let queue = AnchorQueue {
         every,
         batches: sender,
         left_out: None,
         begins_anew: false,
+        anchored: anchored.clone(),
     };
     let writer = AnchorWriter {
         sink: Some(sink),
@@ -89,8 +98,9 @@ pub(super) fn anchoring(
         last,
         behind: last.map(Head::At),
         refused: None,
+        anchored,
         telemetry,
-        run_blocking: Arc::new(on_thread),
+        run_blocking: std::sync::Arc::new(on_thread),
     };
     (queue, writer)
 }
@@ -119,6 +129,11 @@ impl AnchorQueue {
             let (told, status) = oneshot::channel();
             ((anchor(position, clock), told), status)
         })
+    }
+
+    /// The last record that was anchored, if that is another one than at the last call.
+    pub(super) fn newly_anchored(&self) -> Option<Position> {
+        lock(&self.anchored).take()
     }
 
     /// The loss of what may be in the sink was accepted.
@@ -331,6 +346,7 @@ impl AnchorWriter {
         if let Some(last) = anchors.last() {
             self.telemetry.anchored(last.sequence.get());
             self.last = Some(last.position());
+            *lock(&self.anchored) = self.last;
         }
         ended.map_err(|error| error.to_string())
     }

@@ -195,6 +195,7 @@ impl<S: AuditStore, C: Clock, E: Entropy> AppendLoop<S, C, E> {
 
     /// Compares the chain with what is known, as before a batch.
     async fn probe(&mut self) {
+        self.add_anchored();
         self.head = None;
         match self.find_head().await {
             Ok(_) => self.queue.0.attempted(|last| last.answered()),
@@ -213,6 +214,7 @@ impl<S: AuditStore, C: Clock, E: Entropy> AppendLoop<S, C, E> {
         let began = self.clock.now();
         loop {
             self.telemetry.queue(|| queue.depth());
+            self.add_anchored();
             let found = self.find_head().await;
             queue.set_refusal(None);
             let outcome = match found {
@@ -298,6 +300,21 @@ impl<S: AuditStore, C: Clock, E: Entropy> AppendLoop<S, C, E> {
                 BatchOutcome::Fatal(error) => last.refused(now, error.to_string()),
             }
         });
+    }
+
+    /// What was anchored is known, too: if it is ahead of what the loop has met, the chain
+    /// is compared with it.
+    fn add_anchored(&mut self) {
+        let anchors = self.anchors.as_ref();
+        let Some(anchored) = anchors.and_then(AnchorQueue::newly_anchored) else {
+            return;
+        };
+        let last = self.known.seen.last();
+        if last.is_none_or(|last| last.sequence < anchored.sequence) {
+            let anchored: Checkpoints = [anchored].into_iter().collect();
+            self.others.push(anchored.into());
+            self.head = None;
+        }
     }
 
     /// The cached head, or else the one that is read, if the chain has what is known

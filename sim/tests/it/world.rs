@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use haechi_history::{Function, Outcome, check::Invariant};
 use haechi_sim::{
     mutants::Variant,
-    plan::{Document, FaultClass, FaultKind, Topology, Workload, WorldOptions},
+    plan::{FaultClass, FaultKind, Topology, Workload, WorldOptions},
     runner::{Summary, run_seeds},
     world::{self, Capture, WorldReport},
 };
@@ -234,17 +234,6 @@ fn sentinels_and_clusters_are_one_trace_a_seed_without_violations() {
             assert!(count > 10, "{fault} struck {count} times");
         }
     }
-}
-
-/// Shows a process that anchors what it reads as it catches up, does not count it as seen,
-/// appends after a failover that lost it, and has no anchors from then on.
-#[test]
-#[ignore = "a known defect of src/audit: anchors that were caught up with do not count as seen"]
-fn what_was_anchored_counts_as_seen() {
-    let text = include_str!("../known/anchors_caught_up_with_are_not_seen.json");
-    let schedule = Document::parse(text).unwrap().schedule;
-    let report = world::carry_out(&schedule, Variant::Correct, Capture::default());
-    assert_eq!(report.run.violations, []);
 }
 
 /// Catches an invariant that no planted bug violates, or that another always
