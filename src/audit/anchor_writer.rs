@@ -52,12 +52,12 @@ pub(super) struct AnchorQueue {
     /// The chain's end before the first batch that was not passed on.
     left_out: Option<Head>,
     begins_anew: bool,
-    anchored: Anchored,
+    read: ReadAnchor,
 }
 
-/// The last record that was anchored since it was last asked for. It can be one that the
-/// append loop has not met: missing anchors are read from the chain.
-type Anchored = Arc<Mutex<Option<Position>>>;
+/// The last missing anchor that was read from the chain and written, until the append loop
+/// takes it: it may not have met that record.
+type ReadAnchor = Arc<Mutex<Option<Position>>>;
 
 /// The other end; see [`AnchorWriter::run`].
 pub(super) struct AnchorWriter {
@@ -71,7 +71,7 @@ pub(super) struct AnchorWriter {
     behind: Option<Head>,
     /// The first of them, if the sink refused it.
     refused: Option<Anchor>,
-    anchored: Anchored,
+    read: ReadAnchor,
     telemetry: Telemetry,
     pub(super) run_blocking: RunBlocking,
 }
@@ -83,13 +83,13 @@ pub(super) fn anchoring(
 ) -> (AnchorQueue, AnchorWriter) {
     let (sender, receiver) = mpsc::channel(WAITING);
     let last = sink.last();
-    let anchored = Anchored::default();
+    let read = ReadAnchor::default();
     let queue = AnchorQueue {
         every,
         batches: sender,
         left_out: None,
         begins_anew: false,
-        anchored: anchored.clone(),
+        read: read.clone(),
     };
     let writer = AnchorWriter {
         sink: Some(sink),
@@ -98,7 +98,7 @@ pub(super) fn anchoring(
         last,
         behind: last.map(Head::At),
         refused: None,
-        anchored,
+        read,
         telemetry,
         run_blocking: std::sync::Arc::new(on_thread),
     };
@@ -131,9 +131,9 @@ impl AnchorQueue {
         })
     }
 
-    /// The last record that was anchored, if that is another one than at the last call.
-    pub(super) fn newly_anchored(&self) -> Option<Position> {
-        lock(&self.anchored).take()
+    /// The last missing anchor that was read and written since the last call.
+    pub(super) fn take_read(&self) -> Option<Position> {
+        lock(&self.read).take()
     }
 
     /// The loss of what may be in the sink was accepted.
@@ -295,7 +295,9 @@ impl AnchorWriter {
                     anchors.push(anchor(position, clock));
                 }
             }
-            self.write(anchors, stats).await?;
+            let written = self.write(anchors, stats).await;
+            *lock(&self.read) = self.last;
+            written?;
             self.behind = Some(end);
         }
         if is_linked && verifier.position() != tail.head {
@@ -346,7 +348,6 @@ impl AnchorWriter {
         if let Some(last) = anchors.last() {
             self.telemetry.anchored(last.sequence.get());
             self.last = Some(last.position());
-            *lock(&self.anchored) = self.last;
         }
         ended.map_err(|error| error.to_string())
     }

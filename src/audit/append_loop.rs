@@ -302,15 +302,11 @@ impl<S: AuditStore, C: Clock, E: Entropy> AppendLoop<S, C, E> {
         });
     }
 
-    /// What was anchored is known, too: if it is ahead of what the loop has met, the chain
-    /// is compared with it.
+    /// Adds the anchors that were read from the chain to what is known: the chain is
+    /// compared with them next.
     fn add_anchored(&mut self) {
-        let anchors = self.anchors.as_ref();
-        let Some(anchored) = anchors.and_then(AnchorQueue::newly_anchored) else {
-            return;
-        };
-        let last = self.known.seen.last();
-        if last.is_none_or(|last| last.sequence < anchored.sequence) {
+        let anchored = self.anchors.as_ref().and_then(AnchorQueue::take_read);
+        if let Some(anchored) = anchored {
             let anchored: Checkpoints = [anchored].into_iter().collect();
             self.others.push(anchored.into());
             self.head = None;

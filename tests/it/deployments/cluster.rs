@@ -123,6 +123,14 @@ impl Cluster {
         let replicate = format!("CLUSTER REPLICATE {}", self.ids[primary]);
         run(&mut self.commands[replica], &replicate).await;
         self.replicates(replica).await;
+        // The primary counts it only once it has acknowledged.
+        let commands = &mut self.commands[primary];
+        while !ask::<String>(commands, "INFO replication")
+            .await
+            .contains("state=online")
+        {
+            pause().await;
+        }
         // Those who have not heard of it would not vote for it.
         let is_known = format!("slave {}", self.ids[primary]);
         for commands in &mut self.commands {
