@@ -103,7 +103,16 @@ impl Topology {
             let is_loss = kind.class() == FaultClass::DataLoss;
             Fault::draw(rng, kind, 1, if is_loss { early } else { scale })
         };
-        (0..count).map(draw).collect()
+        let mut drawn: Vec<Fault> = (0..count).map(draw).collect();
+        // What the second of two failovers at a time takes is not accounted for.
+        drawn.sort_by_key(|fault| fault.at);
+        if self == Self::Sentinel
+            && let [first, second] = &drawn[..]
+            && second.at <= first.at + first.lasts
+        {
+            drawn.truncate(1);
+        }
+        drawn
     }
 
     /// When Sentinels are asked, by the timeout of a reply: as much more often than in
