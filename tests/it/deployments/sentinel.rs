@@ -29,7 +29,7 @@ impl Group {
         let (replica, _) = replica_of(&primary).await;
         let configuration = format!(
             "sentinel monitor m 127.0.0.1 {} 2\n\
-             sentinel down-after-milliseconds m 1000\n\
+             sentinel down-after-milliseconds m 3000\n\
              sentinel failover-timeout m 3000\n",
             primary.port()
         );
