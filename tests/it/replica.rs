@@ -20,7 +20,7 @@ use tokio::{
     sync::watch,
 };
 
-use crate::support::{ask, client, event, raw, run, server, store, verified};
+use crate::support::{ask, client, event, raw, replicate, run, server, store, verified};
 
 /// Forwards connections to a port that can be changed, which cuts them.
 pub(crate) struct Forwarder {
@@ -87,10 +87,7 @@ pub(crate) async fn replica_of(primary: &RedisServer) -> (RedisServer, Multiplex
     {
         tokio::task::yield_now().await;
     }
-    // Of a write of this connection's own: others need not count.
-    run(&mut of_primary, "SET replicated 1").await;
-    while ask::<i64>(&mut of_primary, "WAIT 1 100").await == 0 {}
-    run(&mut of_primary, "DEL replicated").await;
+    replicate(&mut of_primary, "replicated").await;
     (replica, commands)
 }
 

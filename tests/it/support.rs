@@ -86,6 +86,14 @@ pub(crate) async fn ask<T: redis::FromRedisValue>(
     command.query_async(connection).await.unwrap()
 }
 
+/// Waits until a replica has all that the primary of this connection has, by a write to
+/// `key`: WAIT covers the writes of its own connection only.
+pub(crate) async fn replicate(primary: &mut MultiplexedConnection, key: &str) {
+    run(primary, &format!("SET {key} 1")).await;
+    while ask::<i64>(primary, "WAIT 1 100").await == 0 {}
+    run(primary, &format!("DEL {key}")).await;
+}
+
 /// The store as production assembles it.
 pub(crate) fn store(server: &RedisServer) -> impl AuditStore + use<> {
     Builder::new().audit_store(client(server))

@@ -5,17 +5,11 @@ use redis_sim::server_process::RedisServer;
 use serde_json::json;
 
 use super::{Ran, events, on, program, run, tell, with_chain};
-use crate::support::server;
 
 /// A replica of `primary`, with all its data.
 fn replica_of(primary: &RedisServer) -> RedisServer {
-    let replica = server();
-    tell(
-        &replica,
-        &["REPLICAOF", "127.0.0.1", &primary.port().to_string()],
-    );
-    // WAIT also paces the loop.
-    while tell(primary, &["WAIT", "1", "100"]) == redis::Value::Int(0) {}
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let (replica, _) = runtime.block_on(crate::replica::replica_of(primary));
     replica
 }
 

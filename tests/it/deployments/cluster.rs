@@ -22,7 +22,7 @@ use redis::aio::MultiplexedConnection;
 use redis_sim::server_process::RedisServer;
 use tokio::task::JoinHandle;
 
-use crate::support::{ask, event, raw, run, verified};
+use crate::support::{ask, event, raw, replicate, run, verified};
 
 /// The hash tag of the store's prefixes.
 const SLOT: &str = "{haechi}";
@@ -531,7 +531,7 @@ async fn what_kill_9_of_the_node_loses_is_told() {
     };
     sink.record(event("0")).await.unwrap();
     change(&tokens, 0).await.unwrap();
-    while ask::<i64>(&mut cluster.commands[primary], "WAIT 1 100").await == 0 {}
+    replicate(&mut cluster.commands[primary], &format!("{SLOT}replicated")).await;
     // More than the connection to the replica holds, so that nothing after it is sent.
     cluster.nodes[replica].stop().unwrap();
     let filler = format!("SET {SLOT}filler {}", "x".repeat(64 << 20));

@@ -13,7 +13,7 @@ use redis_sim::server_process::RedisServer;
 
 use crate::{
     replica::replica_of,
-    support::{ask, client, event, raw, run, server, verified},
+    support::{ask, client, event, raw, replicate, run, server, verified},
 };
 
 /// A group named `m`.
@@ -241,8 +241,7 @@ async fn it_goes_on_after_kill_9_of_the_primary() {
             .unwrap();
     }
     // All of it has reached the replica.
-    let mut commands = raw(&group.primary).await;
-    while ask::<i64>(&mut commands, "WAIT 1 100").await == 0 {}
+    replicate(&mut raw(&group.primary).await, "replicated").await;
     group.primary.kill().unwrap();
     sink.record(event("after")).await.unwrap();
     let kept = group.kept().await;
