@@ -7,6 +7,7 @@ pub mod mutants;
 pub mod plan;
 pub mod record;
 pub mod runner;
+pub mod served;
 pub mod shrink;
 pub mod torture;
 pub mod workload;

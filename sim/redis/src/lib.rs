@@ -78,6 +78,22 @@ pub fn commands() -> impl Iterator<Item = String> {
     cmd::names()
 }
 
+/// What a command does to data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Nothing: it is about the connection or the server, or there is no such command.
+    None,
+    /// It reads.
+    Read,
+    /// It writes, or may write, as a script.
+    Write,
+}
+
+/// What this command does to data, whatever its arguments.
+pub fn access(command: &Command) -> Access {
+    cmd::access(command.name())
+}
+
 /// A simulated server.
 ///
 /// It runs one command at a time and does no I/O. A command costs about as much as in redis-server, but for KEYS, SCAN,

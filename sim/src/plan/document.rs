@@ -23,14 +23,29 @@ pub struct Document {
     pub schedule: Schedule,
 }
 
-/// Why a file is not a schedule.
+/// Why a file is not a schedule, or not a plan of faults.
 #[derive(Debug, thiserror::Error)]
-#[error("this is no schedule that haechi-sim can replay: {0}")]
-pub struct Unreadable(String);
+#[error("this is no {what}: {why}")]
+pub struct Unreadable {
+    what: &'static str,
+    why: String,
+}
+
+impl Unreadable {
+    fn schedule(why: String) -> Self {
+        let what = "schedule that haechi-sim can replay";
+        Self { what, why }
+    }
+
+    pub(super) fn plan(why: String) -> Self {
+        let what = "plan of faults that haechi-sim can serve";
+        Self { what, why }
+    }
+}
 
 #[derive(Deserialize)]
-struct Format {
-    format: u32,
+pub(super) struct Format {
+    pub(super) format: u32,
 }
 
 #[derive(Deserialize)]
@@ -60,10 +75,10 @@ impl Document {
     ///
     /// When the text is not a valid schedule.
     pub fn parse(text: &str) -> Result<Self, Unreadable> {
-        let unreadable = |error: serde_json::Error| Unreadable(error.to_string());
+        let unreadable = |error: serde_json::Error| Unreadable::schedule(error.to_string());
         let Format { format } = serde_json::from_str(text).map_err(unreadable)?;
         if format != FORMAT {
-            return Err(Unreadable(format!(
+            return Err(Unreadable::schedule(format!(
                 "its format is {format}, and this version reads {FORMAT}"
             )));
         }
@@ -71,18 +86,18 @@ impl Document {
         let mut knobs = written.world;
         knobs.faults = written.faults;
         knobs.faults.sort_by_key(|fault| fault.at);
-        knobs.ready().map_err(Unreadable)?;
+        knobs.ready().map_err(Unreadable::schedule)?;
         let mut operations = vec![Vec::new(); knobs.processes()];
         for Placed { replica, operation } in written.operations {
             if operation.longest_ms() > LONGEST_MS {
-                return Err(Unreadable(format!(
+                return Err(Unreadable::schedule(format!(
                     "an operation of r{replica} names a number above {LONGEST_MS}"
                 )));
             }
             operations
                 .get_mut(replica)
                 .ok_or_else(|| {
-                    Unreadable(format!(
+                    Unreadable::schedule(format!(
                         "an operation names r{replica}, which does not exist"
                     ))
                 })?
@@ -91,7 +106,7 @@ impl Document {
         Ok(Self {
             store: written.store,
             violates: match written.violates {
-                Some(name) => Some(name.parse().map_err(Unreadable)?),
+                Some(name) => Some(name.parse().map_err(Unreadable::schedule)?),
                 None => None,
             },
             schedule: Schedule { knobs, operations },
@@ -146,7 +161,7 @@ impl Document {
 }
 
 /// A member with one line per part.
-fn list(text: &mut String, name: &str, brackets: [char; 2], lines: Vec<String>) {
+pub(super) fn list(text: &mut String, name: &str, brackets: [char; 2], lines: Vec<String>) {
     let _ = write!(text, "  \"{name}\": {}", brackets[0]);
     for (number, line) in lines.iter().enumerate() {
         let comma = if number == 0 { "" } else { "," };

@@ -1,7 +1,9 @@
 //! What a run does, as data: its knobs, its faults, and every operation of
 //! every process, all drawn from a seed or read from a file.
 
+mod counted_faults;
 mod document;
+mod draw_counted;
 mod draw_faults;
 mod durability_knobs;
 mod fault;
@@ -14,6 +16,7 @@ mod seeded;
 mod topology;
 mod vault_knobs;
 
+pub use counted_faults::{CountedFault, CountedPlan};
 pub use document::{Document, Unreadable};
 pub use durability_knobs::DurabilityKnobs;
 pub use fault::Fault;

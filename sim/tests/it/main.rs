@@ -2,11 +2,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod check;
+mod clients;
 mod documents;
 mod fuzzing;
 mod production_scripts;
 mod report;
 mod serve;
+mod serve_faults;
 mod shrink;
 mod snapshots;
 mod torture;

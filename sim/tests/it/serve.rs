@@ -8,14 +8,20 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 
-struct Served {
+pub(crate) struct Served {
     child: Child,
-    port: u16,
+    pub(crate) port: u16,
 }
 
 impl Served {
-    fn start() -> Served {
-        let mut child = serve("0").stdout(Stdio::piped()).spawn().unwrap();
+    pub(crate) fn start() -> Served {
+        Served::start_with(&[])
+    }
+
+    pub(crate) fn start_with(arguments: &[&str]) -> Served {
+        let mut served = serve("0");
+        served.args(arguments).stdout(Stdio::piped());
+        let mut child = served.spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap())
             .read_line(&mut line)
@@ -43,6 +49,13 @@ impl Served {
             .to_owned()
     }
 
+    /// Ends it. What it said on stderr after it listened.
+    pub(crate) fn log(mut self) -> Vec<String> {
+        assert_eq!(self.end("-TERM").code(), Some(0));
+        let said = BufReader::new(self.child.stderr.take().unwrap());
+        said.lines().skip(1).map(Result::unwrap).collect()
+    }
+
     fn end(&mut self, signal: &str) -> ExitStatus {
         let pid = self.child.id().to_string();
         let sent = Command::new("kill").args([signal, &pid]).status().unwrap();
@@ -58,7 +71,7 @@ impl Drop for Served {
     }
 }
 
-fn serve(port: &str) -> Command {
+pub(crate) fn serve(port: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_haechi-sim"));
     command
         .args(["serve", "--port", port])

@@ -99,6 +99,7 @@ mod prelude {
     pub(super) use bytes::Bytes;
 }
 
+use crate::Access;
 use crate::durable::ServerKind;
 pub(super) use dispatch::{Ctx, ScriptCaller, execute, execute_in_script, may_run};
 use dispatch::{find, run};
@@ -211,6 +212,17 @@ pub(super) fn names() -> impl Iterator<Item = String> {
 /// The commands of a server.
 fn table(kind: ServerKind) -> impl Iterator<Item = &'static Spec> {
     TABLE.iter().filter(move |spec| spec.is_on(kind))
+}
+
+/// What the command of this name does to data.
+pub(super) fn access(name: &[u8]) -> Access {
+    match lookup(ServerKind::Valkey9, name) {
+        Some(spec) if spec.has(spec::WRITE) => Access::Write,
+        Some(spec) if spec.has(spec::READONLY) => Access::Read,
+        // A script: its keys are where its arguments say.
+        Some(spec) if spec.has(spec::MOVABLEKEYS) => Access::Write,
+        _ => Access::None,
+    }
 }
 
 /// The command of this name, in either case. O(log n).
