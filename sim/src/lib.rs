@@ -9,6 +9,7 @@ pub mod record;
 pub mod runner;
 pub mod served;
 pub mod shrink;
+pub mod system;
 pub mod torture;
 pub mod workload;
 pub mod world;

@@ -41,7 +41,7 @@ pub(crate) struct Heading {
 }
 
 /// A page of the given parts.
-fn page(heading: &Heading, parts: Vec<(&str, Value)>) -> String {
+pub(crate) fn page(heading: &Heading, parts: Vec<(&str, Value)>) -> String {
     let mut data = json!({ "title": heading.title, "command": heading.command });
     for (name, part) in parts {
         data[name] = part;
@@ -58,7 +58,7 @@ pub(crate) fn timeline(heading: &Heading, views: &[View<'_>]) -> String {
 }
 
 /// A kind of fault.
-fn kind(kind: FaultKind) -> Value {
+pub(crate) fn kind(kind: FaultKind) -> Value {
     json!({ "kind": kind.name(), "class": <&str>::from(kind.class()) })
 }
 

@@ -291,6 +291,19 @@ impl CoverageRecorder {
         *self.marks.entry(Mark::Met(situation)).or_default() += 1;
     }
 
+    /// The faults that struck within this time, in nanoseconds.
+    pub(crate) fn struck_within(
+        &self,
+        start: u64,
+        end: u64,
+    ) -> impl Iterator<Item = FaultKind> + '_ {
+        let strikes = self.strikes.iter();
+        strikes.filter_map(move |(kind, times)| {
+            let next = times.partition_point(|time| *time < start);
+            times.get(next).filter(|time| **time <= end).map(|_| *kind)
+        })
+    }
+
     /// Adds the marks that are known only at the end.
     pub(crate) fn close(
         mut self,
@@ -326,14 +339,11 @@ impl CoverageRecorder {
             };
             let f = called.get(&operation.id).copied().unwrap_or(operation.f);
             let mut marks = BTreeSet::new();
-            for (kind, times) in &self.strikes {
-                let next = times.partition_point(|time| *time < operation.start);
-                if times.get(next).is_some_and(|time| *time <= operation.end) {
-                    marks.insert(Mark::During(*kind, ending));
-                    // One of no length is what a call did besides its mutation.
-                    if operation.start < operation.end {
-                        marks.insert(Mark::Crossed(f, ending, kind.class()));
-                    }
+            for kind in self.struck_within(operation.start, operation.end) {
+                marks.insert(Mark::During(kind, ending));
+                // One of no length is what a call did besides its mutation.
+                if operation.start < operation.end {
+                    marks.insert(Mark::Crossed(f, ending, kind.class()));
                 }
             }
             for mark in marks {

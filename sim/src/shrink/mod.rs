@@ -6,6 +6,8 @@
 mod cuts;
 mod ddmin;
 
+pub(crate) use ddmin::minimize;
+
 use crate::{
     mutants::Variant,
     plan::Schedule,

@@ -71,14 +71,12 @@ pub(crate) struct FaultGate {
 
 impl Gate for FaultGate {
     fn opened(&mut self, _: ConnId) -> Option<Arc<Notify>> {
-        let cut = Arc::new(Notify::new());
-        self.connection = self.world.command_faults(|faults| {
-            faults.connected += 1;
-            let connection = (self.replica, self.node, cut.clone());
-            faults.connections.insert(faults.connected, connection);
-            faults.connected
-        });
-        Some(cut)
+        let (replica, node) = (self.replica, self.node);
+        let opened = self
+            .world
+            .command_faults(|faults| faults.open(replica, node));
+        self.connection = opened.0;
+        Some(opened.1)
     }
 
     fn before(&mut self, _: ConnId, command: &Command) -> Before {
@@ -163,10 +161,8 @@ impl Gate for FaultGate {
     }
 
     fn closed(&mut self, _: ConnId) {
-        self.world.command_faults(|faults| {
-            faults.connections.remove(&self.connection);
-            faults.replaced.remove(&self.connection);
-        });
+        let connection = self.connection;
+        self.world.command_faults(|faults| faults.close(connection));
     }
 }
 
@@ -202,7 +198,7 @@ impl FaultGate {
 }
 
 /// The beginning of a reply.
-fn brief(reply: &Reply) -> String {
+pub(crate) fn brief(reply: &Reply) -> String {
     match reply {
         Reply::Status(text)
         | Reply::Error(text)
@@ -249,6 +245,20 @@ impl CommandFaults {
         }
     }
 
+    /// A connection of a replica to a node opens; what is returned is its number, and cuts it.
+    pub(crate) fn open(&mut self, replica: usize, node: usize) -> (u64, Arc<Notify>) {
+        let cut = Arc::new(Notify::new());
+        self.connected += 1;
+        let connection = (replica, node, cut.clone());
+        self.connections.insert(self.connected, connection);
+        (self.connected, cut)
+    }
+
+    pub(crate) fn close(&mut self, connection: u64) {
+        self.connections.remove(&connection);
+        self.replaced.remove(&connection);
+    }
+
     pub(crate) fn begin(&mut self, fault: Fault) {
         if !fault.kind.is_instant() {
             self.active.push(fault);
@@ -275,13 +285,13 @@ impl CommandFaults {
     }
 
     /// The coverage so far.
-    pub(super) fn take_coverage(&mut self) -> CoverageRecorder {
+    pub(crate) fn take_coverage(&mut self) -> CoverageRecorder {
         std::mem::take(&mut self.coverage)
     }
 
     /// The strikes on single commands, each as a fault that strikes one command
     /// at about the same time.
-    pub(super) fn take_strikes(&mut self) -> Vec<Fault> {
+    pub(crate) fn take_strikes(&mut self) -> Vec<Fault> {
         std::mem::take(&mut self.strikes)
     }
 
@@ -337,7 +347,7 @@ impl CommandFaults {
     }
 
     /// Whether a late command may still run.
-    pub(super) fn is_awaited(&self, now: u64) -> bool {
+    pub(crate) fn is_awaited(&self, now: u64) -> bool {
         now <= self.late_until + TICK_MS
     }
 
@@ -395,7 +405,14 @@ impl CommandFaults {
         Duration::from_nanos(began - self.now)
     }
 
-    fn arrival(&mut self, replica: usize, connection: u64, command: &Command, now: u64) -> Before {
+    /// What becomes of a command that arrives `now`, in milliseconds.
+    pub(crate) fn arrival(
+        &mut self,
+        replica: usize,
+        connection: u64,
+        command: &Command,
+        now: u64,
+    ) -> Before {
         let replaced = self.replaced.get(&connection);
         if let Some(refusal) = replaced.and_then(|fault| fault.refusal(command.is("EVALSHA"))) {
             self.struck(LinkFault::NodeReplaced.into());
@@ -425,7 +442,8 @@ impl CommandFaults {
         Before::Run
     }
 
-    fn departure(&mut self, replica: usize, reply: &Reply, is_elsewhere: bool) -> After {
+    /// What becomes of a reply.
+    pub(crate) fn departure(&mut self, replica: usize, reply: &Reply, is_elsewhere: bool) -> After {
         if let Reply::Error(message) = reply
             && !is_elsewhere
         {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use haechi_history::{Durability, Split};
-use redis_sim::{SharedRedis, Snapshot, Value};
+use redis_sim::{Redis, SharedRedis, Snapshot, Value};
 
 use super::{command_faults::CommandFaults, handle::WorldHandle, handle::lock};
 use crate::{
@@ -40,28 +40,9 @@ impl StoreKeys {
         let before = world.with_redis(|redis| redis.snapshot());
         let empty = Snapshot::default();
         let amount = fault.amount.unsigned_abs();
-        world.with_redis(|redis| match kind {
-            LossFault::UnsyncedTailLost
-            | LossFault::CrashWithoutAof
-            | LossFault::SnapshotRestored
-            | LossFault::LaggingReplicaPromoted => {
-                let has_none = kind == LossFault::CrashWithoutAof && amount == 0;
-                redis.restore(if has_none { &empty } else { older });
-                redis.restart();
-            }
-            LossFault::Flushall => redis.restore(&empty),
-            LossFault::KeysEvicted | LossFault::EvictingRestart => {
-                let is_evicted = |number: usize| amount >> (number % 10) & 1 == 1;
-                let keys = self.all.iter().enumerate();
-                for (_, key) in keys.filter(|(number, _)| is_evicted(*number)) {
-                    redis.restore_key(&empty, key.as_bytes());
-                }
-            }
-            LossFault::KeyDeleted => redis.restore_key(&empty, self.one(amount).as_bytes()),
-            LossFault::KeyRestored => redis.restore_key(older, self.one(amount).as_bytes()),
-            // They begin and end.
-            LossFault::SplitBrain | LossFault::SentinelFailover | LossFault::ClusterFailover => {}
-        });
+        let all: Vec<&[u8]> = self.all.iter().map(|key| key.as_bytes()).collect();
+        let one = self.one(amount).as_bytes();
+        world.with_redis(|redis| take_data(redis, kind, amount, older, &all, one));
         if !kind.strikes_keys() {
             // Locks of then could outlast the world, where the server's clock has jumped.
             world.with_redis(|redis| {
@@ -239,6 +220,41 @@ impl StoreKeys {
 impl TwoPrimaries {
     pub(super) fn is_of(&self, fault: Fault) -> bool {
         self.fault == fault
+    }
+}
+
+/// Takes data from a server that has the keys `all`, or `one` of them; `older` is what it had
+/// some time ago.
+pub(crate) fn take_data(
+    redis: &mut Redis,
+    kind: LossFault,
+    amount: u64,
+    older: &Snapshot,
+    all: &[&[u8]],
+    one: &[u8],
+) {
+    let empty = Snapshot::default();
+    match kind {
+        LossFault::UnsyncedTailLost
+        | LossFault::CrashWithoutAof
+        | LossFault::SnapshotRestored
+        | LossFault::LaggingReplicaPromoted => {
+            let has_none = kind == LossFault::CrashWithoutAof && amount == 0;
+            redis.restore(if has_none { &empty } else { older });
+            redis.restart();
+        }
+        LossFault::Flushall => redis.restore(&empty),
+        LossFault::KeysEvicted | LossFault::EvictingRestart => {
+            let is_evicted = |number: usize| amount >> (number % 10) & 1 == 1;
+            let keys = all.iter().enumerate();
+            for (_, key) in keys.filter(|(number, _)| is_evicted(*number)) {
+                redis.restore_key(&empty, key);
+            }
+        }
+        LossFault::KeyDeleted => redis.restore_key(&empty, one),
+        LossFault::KeyRestored => redis.restore_key(older, one),
+        // They begin and end.
+        LossFault::SplitBrain | LossFault::SentinelFailover | LossFault::ClusterFailover => {}
     }
 }
 

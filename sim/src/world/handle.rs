@@ -450,6 +450,8 @@ impl Host for WorldHandle {
             gate: process.gate.clone(),
             power: process.power.clone(),
             connections: process.connections.clone(),
+            // The store's own clock bounds every wait.
+            reply_timeout: None,
         };
         SimConnect::new(nodes, clock, &self.0.knobs, watches)
     }

@@ -1,5 +1,7 @@
 //! The faults of the links between one process and the hosts of Redis.
 
+use std::time::Duration;
+
 use turmoil::Sim;
 
 use super::{handle::WorldHandle, nemesis::Nemesis, net::hosts};
@@ -38,17 +40,7 @@ impl Nemesis {
         }
         for redis in self.struck_hosts(fault) {
             world.nodes(|nodes| nodes.sentinels.disturb(replica, redis));
-            match kind {
-                LinkFault::LatencySpike => {
-                    let latency = std::time::Duration::from_millis(fault.amount.unsigned_abs());
-                    sim.set_link_latency(host, redis, latency);
-                }
-                LinkFault::Partition => sim.partition(host, redis),
-                LinkFault::PartitionToRedis => sim.partition_oneway(host, redis),
-                LinkFault::PartitionFromRedis => sim.partition_oneway(redis, host),
-                LinkFault::HeldLink => sim.hold(host, redis),
-                LinkFault::LaggingReplica | LinkFault::NodeReplaced => {}
-            }
+            strike_link(sim, host, redis, kind, fault);
         }
     }
 
@@ -66,21 +58,54 @@ impl Nemesis {
             world.connect_to_replica(replica, None);
         }
         for redis in self.struck_hosts(fault) {
-            match kind {
-                LinkFault::LatencySpike => {
-                    let (least, most) = self.latency;
-                    sim.set_link_latency(host, redis, least);
-                    sim.set_link_max_message_latency(host, redis, most);
-                }
-                LinkFault::Partition => sim.repair(host, redis),
-                LinkFault::PartitionToRedis => sim.repair_oneway(host, redis),
-                LinkFault::PartitionFromRedis => sim.repair_oneway(redis, host),
-                LinkFault::HeldLink => sim.release(host, redis),
-                LinkFault::LaggingReplica => continue,
-                // Instant.
-                LinkFault::NodeReplaced => continue,
+            // The second is instant.
+            if matches!(kind, LinkFault::LaggingReplica | LinkFault::NodeReplaced) {
+                continue;
             }
+            calm_link(sim, host, redis, kind, self.latency);
             world.nodes(|nodes| nodes.sentinels.calm(replica, redis, now));
         }
+    }
+}
+
+/// Disturbs the link between a process and one host of Redis.
+pub(crate) fn strike_link(
+    sim: &mut Sim<'_>,
+    host: &str,
+    redis: &str,
+    kind: LinkFault,
+    fault: Fault,
+) {
+    match kind {
+        LinkFault::LatencySpike => {
+            let latency = Duration::from_millis(fault.amount.unsigned_abs());
+            sim.set_link_latency(host, redis, latency);
+        }
+        LinkFault::Partition => sim.partition(host, redis),
+        LinkFault::PartitionToRedis => sim.partition_oneway(host, redis),
+        LinkFault::PartitionFromRedis => sim.partition_oneway(redis, host),
+        LinkFault::HeldLink => sim.hold(host, redis),
+        LinkFault::LaggingReplica | LinkFault::NodeReplaced => {}
+    }
+}
+
+/// Takes that back; `latency` is the least and the most that the link has without a fault.
+pub(crate) fn calm_link(
+    sim: &mut Sim<'_>,
+    host: &str,
+    redis: &str,
+    kind: LinkFault,
+    latency: (Duration, Duration),
+) {
+    match kind {
+        LinkFault::LatencySpike => {
+            sim.set_link_latency(host, redis, latency.0);
+            sim.set_link_max_message_latency(host, redis, latency.1);
+        }
+        LinkFault::Partition => sim.repair(host, redis),
+        LinkFault::PartitionToRedis => sim.repair_oneway(host, redis),
+        LinkFault::PartitionFromRedis => sim.repair_oneway(redis, host),
+        LinkFault::HeldLink => sim.release(host, redis),
+        LinkFault::LaggingReplica | LinkFault::NodeReplaced => {}
     }
 }

@@ -33,7 +33,13 @@ use crate::{
     record::{HarnessError, Marks, RunReport, evaluate, replica_name},
     workload,
 };
-use command_faults::CommandFaults;
+pub(crate) use clock::{EPOCH, PauseGate, elapsed, sleep};
+pub(crate) use command_faults::{CommandFaults, brief};
+pub(crate) use data_loss::take_data;
+pub(crate) use link_faults::{calm_link, strike_link};
+pub(crate) use net::{Power, REDIS_PORT, SimConnection, SimNodes, address};
+pub(crate) use server_faults::{disturb, switch_mode};
+
 use handle::WorldHandle;
 use lock_watch::LockWatch;
 use nemesis::Nemesis;

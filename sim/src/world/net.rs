@@ -49,7 +49,7 @@ pub(super) fn hosts(topology: Topology) -> impl Iterator<Item = &'static str> {
 }
 
 /// An address of a host.
-pub(super) fn address(host: &str, port: u16) -> NodeAddress {
+pub(crate) fn address(host: &str, port: u16) -> NodeAddress {
     NodeAddress {
         host: host.to_owned(),
         port,
@@ -67,9 +67,11 @@ pub(crate) enum SimConnect {
 /// The hosts, as one simulated process reaches them.
 #[derive(Clone)]
 pub(crate) struct SimNodes {
-    pub(super) gate: PauseGate,
-    pub(super) power: Power,
-    pub(super) connections: Connections,
+    pub(crate) gate: PauseGate,
+    pub(crate) power: Power,
+    pub(crate) connections: Connections,
+    /// After which a reply is given up; `None` where the caller bounds every wait.
+    pub(crate) reply_timeout: Option<Duration>,
 }
 
 /// How many connections a process has, and the most that it had, at a time.
@@ -233,10 +235,9 @@ impl Nodes for SimNodes {
             power: self.power.clone(),
         };
         let info = RedisConnectionInfo::default().set_skip_set_lib_name();
-        // The store's own clock bounds every wait.
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(None)
-            .set_response_timeout(None);
+            .set_response_timeout(self.reply_timeout);
         let (connection, driver) =
             MultiplexedConnection::new_with_config(&info, stream, config).await?;
         let driver = tokio::spawn(driver).abort_handle();
@@ -250,7 +251,7 @@ impl Nodes for SimNodes {
 
 /// A connection whose socket closes with its last clone.
 #[derive(Clone)]
-pub(crate) struct SimConnection {
+pub struct SimConnection {
     connection: MultiplexedConnection,
     _driver: Arc<AbortOnDrop>,
     _open: Arc<OpenConnection>,

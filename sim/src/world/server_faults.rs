@@ -20,27 +20,34 @@ pub(super) fn restart_with(world: &WorldHandle, policy: &str) {
 
 /// Begins a fault of the server; returns whether it has struck already.
 pub(super) fn begin_server(world: &WorldHandle, kind: ServerFault, fault: Fault) -> bool {
-    let strikes = match kind {
-        ServerFault::ScriptFlush => {
-            world.run(&[b"SCRIPT", b"FLUSH"]);
-            true
-        }
-        ServerFault::RedisRestart | ServerFault::RedisKilled => {
-            world.with_redis(Redis::restart);
-            world.command_faults(CommandFaults::cut_all);
+    if kind == ServerFault::ScriptFlush {
+        // As a command, which a mode may refuse.
+        world.run(&[b"SCRIPT", b"FLUSH"]);
+    }
+    if matches!(kind, ServerFault::RedisRestart | ServerFault::RedisKilled) {
+        world.with_redis(Redis::restart);
+    }
+    let strikes = world.command_faults(|faults| disturb(faults, kind, fault));
+    set_mode(world, kind, Some(fault));
+    strikes
+}
+
+/// What a fault of a server does to its connections and commands; returns whether it has
+/// struck already.
+pub(crate) fn disturb(faults: &mut CommandFaults, kind: ServerFault, fault: Fault) -> bool {
+    match kind {
+        ServerFault::ScriptFlush => true,
+        ServerFault::RedisRestart | ServerFault::RedisKilled | ServerFault::ClientsKilled => {
+            faults.cut_all();
             true
         }
         ServerFault::RedisStopped => {
-            world.command_faults(|faults| faults.stop_until(fault.at + fault.lasts));
-            true
-        }
-        ServerFault::ClientsKilled => {
-            world.command_faults(CommandFaults::cut_all);
+            faults.stop_until(fault.at + fault.lasts);
             true
         }
         // The limit does not affect open connections, so they are cut.
         ServerFault::MaxClients => {
-            world.command_faults(CommandFaults::cut_all);
+            faults.cut_all();
             false
         }
         // Counted when a reply says so.
@@ -53,43 +60,43 @@ pub(super) fn begin_server(world: &WorldHandle, kind: ServerFault, fault: Fault)
         | ServerFault::SlowScript
         | ServerFault::SlotMigration
         | ServerFault::ServerClockJump => false,
-    };
-    set_mode(world, kind, Some(fault));
-    strikes
+    }
 }
 
 /// Switches a mode of the server: on for a fault, or off.
 pub(super) fn set_mode(world: &WorldHandle, kind: ServerFault, fault: Option<Fault>) {
-    let on = fault.is_some();
-    let set = |redis: &mut Redis| {
-        let modes = redis.modes();
-        match kind {
-            ServerFault::Busy => modes.busy = on,
-            ServerFault::Loading => modes.loading = on,
-            ServerFault::Readonly => modes.readonly = on,
-            ServerFault::Oom => modes.oom = on,
-            ServerFault::Misconf => modes.misconf = on,
-            ServerFault::MaxClients => modes.max_clients = on.then_some(0),
-            ServerFault::Noperm => {
-                let denied = fault.iter().flat_map(Fault::denied);
-                modes.denied = denied.map(ToString::to_string).collect();
-            }
-            // Not modes: carried out when they begin, or per command.
-            ServerFault::RedisRestart
-            | ServerFault::RedisKilled
-            | ServerFault::RedisStopped
-            | ServerFault::ClientsKilled
-            | ServerFault::ScriptFlush
-            | ServerFault::SlowScript
-            | ServerFault::SlotMigration
-            | ServerFault::ServerClockJump => {}
-        }
-    };
     // What was the primary when it began need not be it any more.
     for server in world.all_servers() {
         let is_primary = world.is_primary(&server);
-        if is_primary || (!on && kind != ServerFault::Readonly) {
-            set(&mut lock(&server));
+        if is_primary || (fault.is_none() && kind != ServerFault::Readonly) {
+            switch_mode(&mut lock(&server), kind, fault);
         }
+    }
+}
+
+/// Switches a mode of one server: on for a fault, or off.
+pub(crate) fn switch_mode(redis: &mut Redis, kind: ServerFault, fault: Option<Fault>) {
+    let on = fault.is_some();
+    let modes = redis.modes();
+    match kind {
+        ServerFault::Busy => modes.busy = on,
+        ServerFault::Loading => modes.loading = on,
+        ServerFault::Readonly => modes.readonly = on,
+        ServerFault::Oom => modes.oom = on,
+        ServerFault::Misconf => modes.misconf = on,
+        ServerFault::MaxClients => modes.max_clients = on.then_some(0),
+        ServerFault::Noperm => {
+            let denied = fault.iter().flat_map(Fault::denied);
+            modes.denied = denied.map(ToString::to_string).collect();
+        }
+        // Not modes: carried out when they begin, or per command.
+        ServerFault::RedisRestart
+        | ServerFault::RedisKilled
+        | ServerFault::RedisStopped
+        | ServerFault::ClientsKilled
+        | ServerFault::ScriptFlush
+        | ServerFault::SlowScript
+        | ServerFault::SlotMigration
+        | ServerFault::ServerClockJump => {}
     }
 }

@@ -11,6 +11,7 @@ mod serve;
 mod serve_faults;
 mod shrink;
 mod snapshots;
+mod system;
 mod torture;
 mod world;
 mod world_vault;

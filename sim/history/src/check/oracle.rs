@@ -36,10 +36,13 @@ pub struct Call {
     pub end: Option<u64>,
 }
 
+/// How many states are remembered before a search is given up.
+const MOST_STATES: usize = 1_000_000;
+
 /// Whether some order of the calls, all those that ended and any of the others,
 /// respects their intervals and the model. Equal times are concurrent.
 ///
-/// `None` if there are more than 64 calls.
+/// `None` if there are more than 64 calls, or if the orders led to more than a million states.
 pub fn search<M: Model>(model: &M, calls: &[Call], initial: M::State) -> Option<bool> {
     if calls.len() > 64 {
         return None;
@@ -64,6 +67,9 @@ pub fn search<M: Model>(model: &M, calls: &[Call], initial: M::State) -> Option<
                 let pair = (done | (1 << index), next);
                 if known.insert(pair.clone()) {
                     open.push(pair);
+                }
+                if known.len() > MOST_STATES {
+                    return None;
                 }
             }
         }

@@ -1,0 +1,220 @@
+//! The command line of a program that tests a system.
+
+use std::{
+    fs,
+    io::{self, Write},
+    ops::Range,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use clap::Parser;
+
+use super::{Harness, Kept, Report, Schedule, System};
+
+/// The most runs of a search for a smaller schedule.
+const BUDGET: u64 = 3000;
+/// The most lines of a trace that are printed.
+const LINES: usize = 60;
+
+/// What to run, from the command line.
+#[derive(Parser, Clone, Debug)]
+pub struct Args {
+    /// Run the seeds A to B - 1, until one fails
+    #[arg(long, value_name = "A..B", default_value = "0..1000", value_parser = range)]
+    pub seeds: Range<u64>,
+    /// Run this seed only
+    #[arg(long, value_name = "N", conflicts_with = "seeds")]
+    pub seed: Option<u64>,
+    /// Keep only these events of the seed, as a shrunk schedule has them; operations at these
+    /// times, in milliseconds
+    #[arg(
+        long,
+        value_name = "N[@MS],…",
+        value_delimiter = ',',
+        requires = "seed"
+    )]
+    pub keep: Vec<Kept>,
+    /// Write a page with the timeline of the shrunk run, or of the last one if none fails
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
+}
+
+fn range(text: &str) -> Result<Range<u64>, String> {
+    let parsed = text.split_once("..").and_then(|(from, to)| {
+        let (from, to) = (from.parse().ok()?, to.parse().ok()?);
+        (from < to).then_some(from..to)
+    });
+    parsed.ok_or_else(|| format!("{text:?} is not as 0..1000"))
+}
+
+impl Args {
+    /// Those of this program; prints the help, or what is wrong, and ends it where they ask for that.
+    #[must_use]
+    pub fn from_command_line() -> Self {
+        Self::parse()
+    }
+
+    /// Runs a system, and prints what was found: the violation, the schedule that is left of it, what
+    /// happens in it, and the command that replays it. Ends with 0 if there is no violation, 1 if
+    /// there is one, and 2 if a run could not be judged or the page could not be written.
+    pub fn run<S: System>(&self, system: S) -> ExitCode {
+        let own = own_words(std::env::args());
+        match self.run_to(system, &own, &mut io::stdout().lock()) {
+            Ok(code) => ExitCode::from(code),
+            Err(error) => {
+                eprintln!("error: {error}");
+                ExitCode::from(2)
+            }
+        }
+    }
+
+    /// The same, printing to `out`; `command` is the command without the arguments of the harness.
+    ///
+    /// # Errors
+    ///
+    /// The output or the page could not be written.
+    pub fn run_to<S: System>(
+        &self,
+        system: S,
+        command: &str,
+        out: &mut dyn Write,
+    ) -> io::Result<u8> {
+        let harness = Harness::new(system);
+        let mut last = None;
+        let failing = match self.seed {
+            Some(seed) if !self.keep.is_empty() => {
+                let schedule = harness.schedule(seed).keep(&self.keep);
+                let report = harness.run(&schedule);
+                tell(out, &schedule, &report)?;
+                let code = code(&report);
+                self.write_page(out, &report, command)?;
+                return Ok(code);
+            }
+            seed => {
+                let seeds = seed.map_or(self.seeds.clone(), |seed| seed..seed + 1);
+                let mut failing = None;
+                let summary = harness.search(seeds, |report| {
+                    let found = report.violations.first();
+                    failing = found.map(|found| (report.seed, found.clone()));
+                    last = Some(report.seed);
+                    failing.is_none()
+                });
+                writeln!(out, "{summary}")?;
+                for (seed, error) in &summary.errors {
+                    writeln!(out, "seed {seed} could not be judged: {error}")?;
+                }
+                if failing.is_none() {
+                    writeln!(out, "no violation")?;
+                    if let Some(seed) = last {
+                        let report = harness.run(&harness.schedule(seed));
+                        self.write_page(out, &report, command)?;
+                    }
+                    return Ok(if summary.errors.is_empty() { 0 } else { 2 });
+                }
+                failing
+            }
+        };
+        let Some((seed, violation)) = failing else {
+            return Ok(0);
+        };
+        writeln!(out, "\nseed {seed} fails: {violation}\n")?;
+        let whole = harness.schedule(seed);
+        let shrunk = harness.shrink(&whole, &violation.name, BUDGET);
+        let schedule = shrunk.schedule;
+        writeln!(
+            out,
+            "left of its {} events after {} runs:",
+            whole.events.len(),
+            shrunk.runs
+        )?;
+        let report = harness.run(&schedule);
+        tell(out, &schedule, &report)?;
+        let kept: Vec<_> = schedule.kept().iter().map(Kept::to_string).collect();
+        let replay = format!("{command} --seed {seed} --keep {}", kept.join(","));
+        self.write_page(out, &report, &replay)?;
+        writeln!(out, "to replay it: {replay}")?;
+        Ok(1)
+    }
+
+    fn write_page<S: System>(
+        &self,
+        out: &mut dyn Write,
+        report: &Report<S>,
+        command: &str,
+    ) -> io::Result<()> {
+        let Some(path) = &self.report else {
+            return Ok(());
+        };
+        fs::write(path, report.to_html(command))?;
+        writeln!(out, "its timeline: {}", path.display())
+    }
+}
+
+fn code<S: System>(report: &Report<S>) -> u8 {
+    match (report.violations.is_empty(), &report.error) {
+        (false, _) => 1,
+        (true, Some(_)) => 2,
+        (true, None) => 0,
+    }
+}
+
+/// A schedule, what happens in it, and what is wrong with that.
+fn tell<S: System>(
+    out: &mut dyn Write,
+    schedule: &Schedule<S::Operation>,
+    report: &Report<S>,
+) -> io::Result<()> {
+    writeln!(out, "{schedule}\n\nwhat happens (ms):")?;
+    for line in report.trace.iter().take(LINES) {
+        writeln!(out, "{line}")?;
+    }
+    if let Some(more) = report.trace.len().checked_sub(LINES + 1) {
+        writeln!(out, "… and {} lines more", more + 1)?;
+    }
+    writeln!(out)?;
+    for violation in &report.violations {
+        writeln!(out, "{violation}")?;
+        for call in &report.run.calls {
+            if violation.calls.contains(&call.id) {
+                writeln!(out, "  {call}")?;
+            }
+        }
+    }
+    if let Some(error) = &report.error {
+        writeln!(out, "it could not be judged: {error}")?;
+    }
+    if code(report) == 0 {
+        writeln!(out, "no violation")?;
+    }
+    Ok(())
+}
+
+/// The command without the arguments of the harness, and without its folder.
+fn own_words(words: impl Iterator<Item = String>) -> String {
+    let mut own = Vec::new();
+    let mut words = words.peekable();
+    while let Some(word) = words.next() {
+        let name = word.split('=').next().unwrap_or_default();
+        if ["--seed", "--seeds", "--keep", "--report"].contains(&name) {
+            if name == word {
+                words.next();
+            }
+            continue;
+        }
+        own.push(word);
+    }
+    if let Some(program) = own.first_mut() {
+        let path = Path::new(program.as_str());
+        let name = path.file_stem().map(|name| name.to_string_lossy());
+        let name = name.unwrap_or_default().into_owned();
+        let is_example = path
+            .parent()
+            .is_some_and(|folder| folder.ends_with("examples"));
+        *program = match is_example {
+            true => format!("cargo run --release --example {name} --"),
+            false => name,
+        };
+    }
+    own.join(" ")
+}

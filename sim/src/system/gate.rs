@@ -1,0 +1,93 @@
+//! What happens to the commands and replies of one connection.
+
+use std::{sync::Arc, time::Duration};
+
+use redis_sim::{
+    Command, Reply,
+    server::{After, Before, ConnId},
+};
+use tokio::sync::Notify;
+
+use super::{schedule::server_name, setup::millis, world::Shared};
+use crate::{record::replica_name, world::brief};
+
+/// The most characters of a word, and words of a command, in a trace.
+const MAX_TEXT: usize = 40;
+const MAX_WORDS: usize = 8;
+
+/// Applies the faults of a server to one connection.
+pub(super) struct Gate {
+    shared: Arc<Shared>,
+    server: usize,
+    process: usize,
+    connection: u64,
+}
+
+impl Gate {
+    pub(super) fn new(shared: Arc<Shared>, server: usize, process: usize) -> Self {
+        Self {
+            shared,
+            server,
+            process,
+            connection: 0,
+        }
+    }
+
+    fn trace(&self, command: &Command, what: &str) {
+        let words = command.words().iter().take(MAX_WORDS).map(|word| {
+            let word = String::from_utf8_lossy(word);
+            match word.char_indices().nth(MAX_TEXT) {
+                Some((end, _)) => format!("{}…", &word[..end]),
+                None => word.into_owned(),
+            }
+        });
+        let words = words.collect::<Vec<_>>().join(" ");
+        let (server, process) = (server_name(self.server), replica_name(self.process));
+        self.shared
+            .trace(&format!("{server}: {words} of {process}: {what}"));
+    }
+}
+
+impl redis_sim::server::Gate for Gate {
+    fn opened(&mut self, _: ConnId) -> Option<Arc<Notify>> {
+        let mut faults = self.shared.servers[self.server].faults.lock();
+        let (connection, cut) = faults.open(self.process, self.server);
+        self.connection = connection;
+        Some(cut)
+    }
+
+    fn before(&mut self, _: ConnId, command: &Command) -> Before {
+        let now = millis(self.shared.now());
+        let faults = &self.shared.servers[self.server].faults;
+        let verdict = faults
+            .lock()
+            .arrival(self.process, self.connection, command, now);
+        let late = |delay: &Duration| format!("runs {} ms late", delay.as_millis());
+        match &verdict {
+            Before::Run => {}
+            Before::Delay(delay) => self.trace(command, &late(delay)),
+            Before::Cut => self.trace(command, "connection cut before it runs"),
+            Before::Refuse(error) => self.trace(command, &format!("refused: {error}")),
+        }
+        verdict
+    }
+
+    fn after(&mut self, _: ConnId, command: &Command, reply: &Reply) -> After {
+        let faults = &self.shared.servers[self.server].faults;
+        let verdict = faults.lock().departure(self.process, reply, false);
+        let then = match &verdict {
+            After::Send => String::new(),
+            After::Delay(delay) => format!(", reply {} ms late", delay.as_millis()),
+            After::Replace(error) => format!(", replied instead: {error}"),
+            After::Cut => ", connection cut before the reply".to_owned(),
+            After::CutMidReply => ", connection cut in the reply".to_owned(),
+        };
+        self.trace(command, &format!("{}{then}", brief(reply)));
+        verdict
+    }
+
+    fn closed(&mut self, _: ConnId) {
+        let mut faults = self.shared.servers[self.server].faults.lock();
+        faults.close(self.connection);
+    }
+}

@@ -1,0 +1,100 @@
+//! One run of a system as a page with its timeline.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::{Call, Failure, Report, System, schedule::describe};
+use crate::{
+    html::{self, Heading},
+    plan::FaultKind,
+    record::{nanos, replica_name},
+};
+
+impl<S: System> Report<S> {
+    /// The run as an HTML page that loads nothing: a lane of each process with its calls, the faults,
+    /// the violations, and the trace.
+    /// `command` is told as the one that made it.
+    #[must_use]
+    pub fn to_html(&self, command: &str) -> String {
+        let name = std::any::type_name::<S>().rsplit("::").next();
+        let name = name.unwrap_or_default();
+        let heading = Heading {
+            title: format!("{name}, seed {}", self.seed),
+            command: command.to_owned(),
+        };
+        html::page(&heading, vec![("views", json!([self.view(name)]))])
+    }
+
+    fn view(&self, name: &str) -> Value {
+        let violations = self.violations.iter().map(|violation| {
+            json!({
+                "invariant": violation.name,
+                "means": "",
+                "ops": violation.calls,
+                "reason": violation.reason,
+            })
+        });
+        let faults = self.spans.iter().map(|span| {
+            let mut value = mark(span.fault.kind, span.fault.replica, nanos(span.begins));
+            value["end"] = json!(span.ends.map(nanos));
+            value["text"] = json!(describe(&span.fault, span.server).trim_start());
+            value
+        });
+        let strikes = self.strikes.iter().map(|fault| {
+            let at = nanos(Duration::from_millis(fault.at));
+            mark(fault.kind, fault.replica, at)
+        });
+        let trace = self.trace.iter().map(|line| {
+            let (time, text) = line.trim_start().split_once(' ').unwrap_or(("", line));
+            (time.parse().unwrap_or(0), text)
+        });
+        json!({
+            "name": name,
+            "ops": self.run.calls.iter().map(operation).collect::<Vec<_>>(),
+            "chain": null,
+            "version": null,
+            "violations": violations.collect::<Vec<_>>(),
+            "errors": self.error.iter().collect::<Vec<_>>(),
+            "losses": [],
+            "rollbacks": [],
+            "faults": faults.collect::<Vec<_>>(),
+            "strikes": strikes.collect::<Vec<_>>(),
+            "trace": trace.collect::<Vec<(u64, &str)>>(),
+        })
+    }
+}
+
+fn mark(kind: FaultKind, process: Option<usize>, start: u64) -> Value {
+    let mut value = html::kind(kind);
+    value["lane"] = json!(process.map(replica_name));
+    value["start"] = json!(start);
+    value
+}
+
+fn operation<O: std::fmt::Debug, A: std::fmt::Debug>(call: &Call<O, A>) -> Value {
+    let lane = replica_name(call.process);
+    let (outcome, text, is_error) = match &call.result {
+        None => ("open", None, false),
+        Some(Ok(answer)) => ("ok", Some(format!("{answer:?}")), false),
+        Some(Err(Failure::NotApplied(reason))) => ("fail", Some(reason.clone()), true),
+        Some(Err(Failure::Unknown(reason))) => ("unknown", Some(reason.clone()), true),
+    };
+    let mut value = json!({
+        "id": call.id,
+        "process": format!("{lane}.{}", call.life),
+        "lane": lane,
+        "f": format!("{:?}", call.operation),
+        "start": nanos(call.began),
+        "outcome": outcome,
+        "lines": text.iter().filter(|_| !is_error).collect::<Vec<_>>(),
+        "tokens": [],
+    });
+    if let Some(ended) = call.ended {
+        value["end"] = json!(nanos(ended));
+    }
+    if let Some(error) = text.filter(|_| is_error) {
+        value["error"] = json!(error);
+    }
+    value
+}
