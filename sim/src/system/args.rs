@@ -10,10 +10,15 @@ use std::{
 
 use clap::Parser;
 
-use super::{Harness, Kept, Report, Schedule, System};
+use super::{Harness, Kept, Report, Schedule, Summary, System, Violation};
 
 /// The most runs of a search for a smaller schedule.
 const BUDGET: u64 = 3000;
+/// The most failing seeds that are shrunk, where more than this many events are left, and the most
+/// seeds that are looked through for each.
+const FAILING: usize = 6;
+const FEW: usize = 3;
+const MORE_SEEDS: u64 = 200;
 /// The most lines of a trace that are printed.
 const LINES: usize = 60;
 
@@ -55,8 +60,9 @@ impl Args {
         Self::parse()
     }
 
-    /// Runs a system, and prints what was found: the violation, the schedule that is left of it, what
-    /// happens in it, and the command that replays it. Ends with 0 if there is no violation, 1 if
+    /// Runs a system, and prints what was found: the first violation; of it or, where that is less, of
+    /// another seed that fails, the schedule that is left, what happens in it, and the command that
+    /// replays it. Ends with 0 if there is no violation, 1 if
     /// there is one, and 2 if a run could not be judged or the page could not be written.
     pub fn run<S: System>(&self, system: S) -> ExitCode {
         let own = own_words(std::env::args());
@@ -81,52 +87,49 @@ impl Args {
         out: &mut dyn Write,
     ) -> io::Result<u8> {
         let harness = Harness::new(system);
-        let mut last = None;
-        let failing = match self.seed {
-            Some(seed) if !self.keep.is_empty() => {
-                let schedule = harness.schedule(seed).keep(&self.keep);
-                let report = harness.run(&schedule);
-                tell(out, &schedule, &report)?;
-                let code = code(&report);
-                self.write_page(out, &report, command)?;
-                return Ok(code);
-            }
-            seed => {
-                let seeds = seed.map_or(self.seeds.clone(), |seed| seed..seed + 1);
-                let mut failing = None;
-                let summary = harness.search(seeds, |report| {
-                    let found = report.violations.first();
-                    failing = found.map(|found| (report.seed, found.clone()));
-                    last = Some(report.seed);
-                    failing.is_none()
-                });
-                writeln!(out, "{summary}")?;
-                for (seed, error) in &summary.errors {
-                    writeln!(out, "seed {seed} could not be judged: {error}")?;
-                }
-                if failing.is_none() {
-                    writeln!(out, "no violation")?;
-                    if let Some(seed) = last {
-                        let report = harness.run(&harness.schedule(seed));
-                        self.write_page(out, &report, command)?;
-                    }
-                    return Ok(if summary.errors.is_empty() { 0 } else { 2 });
-                }
-                failing
-            }
-        };
+        if let (Some(seed), false) = (self.seed, self.keep.is_empty()) {
+            let schedule = harness.schedule(seed).keep(&self.keep);
+            let report = harness.run(&schedule);
+            tell(out, &schedule, &report)?;
+            self.write_page(out, &report, command)?;
+            return Ok(code(&report));
+        }
+        let seeds = self.seed.map_or(self.seeds.clone(), |seed| seed..seed + 1);
+        let (failing, summary) = first(&harness, seeds.clone());
+        writeln!(out, "{summary}")?;
+        for (seed, error) in &summary.errors {
+            writeln!(out, "seed {seed} could not be judged: {error}")?;
+        }
         let Some((seed, violation)) = failing else {
-            return Ok(0);
+            writeln!(out, "no violation")?;
+            let report = harness.run(&harness.schedule(seeds.end - 1));
+            self.write_page(out, &report, command)?;
+            return Ok(if summary.errors.is_empty() { 0 } else { 2 });
         };
-        writeln!(out, "\nseed {seed} fails: {violation}\n")?;
-        let whole = harness.schedule(seed);
-        let shrunk = harness.shrink(&whole, &violation.name, BUDGET);
-        let schedule = shrunk.schedule;
+        writeln!(out, "\nseed {seed} fails: {violation}")?;
+        let mut best = harness.shrink(&harness.schedule(seed), &violation.name, BUDGET);
+        let mut next = seed + 1;
+        for _ in 1..FAILING {
+            if best.schedule.events.len() <= FEW {
+                break;
+            }
+            let more = next..seeds.end.min(next + MORE_SEEDS);
+            let (Some((seed, violation)), _) = first(&harness, more) else {
+                break;
+            };
+            let other = harness.shrink(&harness.schedule(seed), &violation.name, BUDGET);
+            if other.schedule.events.len() < best.schedule.events.len() {
+                best = other;
+            }
+            next = seed + 1;
+        }
+        let schedule = best.schedule;
+        let seed = schedule.seed;
+        let whole = harness.schedule(seed).events.len();
         writeln!(
             out,
-            "left of its {} events after {} runs:",
-            whole.events.len(),
-            shrunk.runs
+            "\nleft of the {whole} events of seed {seed}, after {} runs:",
+            best.runs
         )?;
         let report = harness.run(&schedule);
         tell(out, &schedule, &report)?;
@@ -149,6 +152,20 @@ impl Args {
         fs::write(path, report.to_html(command))?;
         writeln!(out, "its timeline: {}", path.display())
     }
+}
+
+/// The first of these seeds that fails, and the sum of the runs up to it.
+fn first<S: System>(
+    harness: &Harness<S>,
+    seeds: Range<u64>,
+) -> (Option<(u64, Violation)>, Summary) {
+    let mut failing = None;
+    let summary = harness.search(seeds, |report| {
+        let found = report.violations.first();
+        failing = found.map(|found| (report.seed, found.clone()));
+        failing.is_none()
+    });
+    (failing, summary)
 }
 
 fn code<S: System>(report: &Report<S>) -> u8 {

@@ -2,9 +2,15 @@
 
 use haechi_sim::system::{Args, Harness, Schedule, System};
 
+#[path = "../../examples/job_queue.rs"]
+#[allow(dead_code, unreachable_pub)]
+mod job_queue;
 #[path = "../../examples/naive_lock.rs"]
 #[allow(dead_code, unreachable_pub)]
 mod naive_lock;
+#[path = "../../examples/redlock_counter.rs"]
+#[allow(dead_code, unreachable_pub)]
+mod redlock_counter;
 
 /// What the command line of an example prints, and its exit code.
 fn told<S: System>(system: S, words: &[&str]) -> (String, u8) {
@@ -43,6 +49,42 @@ fn a_naive_lock_fails_and_shrinks_to_a_pause_and_two_calls() {
     replays(naive_lock::NaiveLock, &told);
 }
 
+/// Would catch a lock over several servers that passes, or faults that reach the first server only.
+#[test]
+fn a_counter_behind_redlock_fails_and_shrinks() {
+    let (told, code) = told(redlock_counter::RedlockCounter, &["--seeds", "0..200"]);
+    assert_eq!(code, 1);
+    insta::assert_snapshot!("redlock_counter", failure(&told));
+    replays(redlock_counter::RedlockCounter, &told);
+}
+
+/// Would catch a harness that accuses a correct system.
+#[test]
+fn a_queue_that_leases_its_jobs_loses_none() {
+    let queue = job_queue::JobQueue {
+        removed_first: false,
+    };
+    let (told, code) = told(queue, &["--seeds", "0..200"]);
+    assert_eq!(code, 0, "{told}");
+    // The checker has had something to find.
+    assert!(
+        told.contains("done_twice") && told.contains("lease_was_over"),
+        "{told}"
+    );
+}
+
+/// Would catch a checker that looks at nothing.
+#[test]
+fn a_queue_that_removes_jobs_first_loses_one() {
+    let queue = || job_queue::JobQueue {
+        removed_first: true,
+    };
+    let (told, code) = told(queue(), &["--seeds", "0..20"]);
+    assert_eq!(code, 1);
+    insta::assert_snapshot!("job_queue", failure(&told));
+    replays(queue(), &told);
+}
+
 fn hashes<S: System>(system: S, seeds: u64) {
     let harness = Harness::new(system);
     for seed in 0..seeds {
@@ -60,4 +102,7 @@ fn hashes<S: System>(system: S, seeds: u64) {
 #[test]
 fn one_seed_gives_one_trace() {
     hashes(naive_lock::NaiveLock, 20);
+    hashes(redlock_counter::RedlockCounter, 20);
+    let removed_first = false;
+    hashes(job_queue::JobQueue { removed_first }, 20);
 }
