@@ -127,7 +127,10 @@ impl State {
     }
 
     /// The reply to the wait of this connection, once there is one.
-    pub(super) fn waited(&self, session: &mut Session) -> Option<Reply> {
+    pub(super) fn waited(&mut self, session: &mut Session) -> Option<Reply> {
+        if session.blocked {
+            return self.answer_blocked(session);
+        }
         let waiting = session.waiting?;
         if self.modes.readonly {
             session.waiting = None;
@@ -150,6 +153,6 @@ impl State {
     }
 }
 
-const UNBLOCKED: Reply = Reply::fail(
+pub(super) const UNBLOCKED: Reply = Reply::fail(
     "UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)",
 );

@@ -104,6 +104,12 @@ impl Keyspace {
         self.now = now;
     }
 
+    /// Comes after another database of the server, with its time; changes are counted on.
+    pub(super) fn follow(&mut self, other: &Keyspace) {
+        self.now = other.now;
+        self.changes = other.changes;
+    }
+
     fn expire(&mut self, key: &[u8]) {
         if self
             .entries

@@ -5,12 +5,14 @@
     doc = "A deterministic Redis in memory; see README.md."
 )]
 
+mod blocked;
 mod cmd;
 pub mod differential;
 mod durable;
 mod keyspace;
 mod modes;
 mod number;
+mod pubsub;
 mod reply;
 mod resp;
 mod script;
@@ -32,6 +34,7 @@ pub use resp::{Command, next_command};
 pub use session::Session;
 pub use value::{Hash, List, Score, Sorted, Value};
 
+use bytes::Bytes;
 use state::State;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -147,6 +150,10 @@ impl Redis {
         self.state.life += 1;
         self.state.connections = 0;
         self.state.next_id = 0;
+        self.state.clients.clear();
+        self.state.blocked.clear();
+        self.state.served.clear();
+        self.state.pubsub = Default::default();
         self.state.random = Default::default();
         // Clients detect a restart by the run id: it has to differ each time,
         // but need not be random.
@@ -168,6 +175,7 @@ impl Redis {
         }
         state.connections += 1;
         state.next_id += 1;
+        state.clients.insert(state.next_id, Bytes::new());
         Ok(Session {
             id: state.next_id,
             user: "default".to_owned(),
@@ -181,6 +189,9 @@ impl Redis {
     pub fn disconnect(&mut self, session: &Session) {
         if self.is_current(session) {
             self.state.connections = self.state.connections.saturating_sub(1);
+            self.state.clients.remove(&session.id);
+            self.state.unblock(session.id);
+            self.state.pubsub.forget(session.id);
         }
     }
 
@@ -191,17 +202,30 @@ impl Redis {
 
     /// Runs one command.
     ///
-    /// The reply to WAIT and WAITAOF is what has been reached by now. If that is not enough,
+    /// The reply to WAIT and WAITAOF is what has been reached by now. If that is not enough, or BLPOP finds no element,
     /// [`Session::is_waiting`], and the reply for the client is what [`Redis::waited`] returns.
     pub fn execute(&mut self, session: &mut Session, command: &Command) -> Reply {
         self.tick();
+        self.state.switch_to(session.db);
         let reply = cmd::execute(&mut self.state, session, command);
+        if !self.state.blocked.is_empty() {
+            blocked::serve(&mut self.state);
+        }
+        self.state.switch_to(0);
         self.state.pass_on();
         reply
     }
 
-    /// The reply to the WAIT or WAITAOF that this connection waits for: once it is reached, its time-out is over, or
-    /// the server has become a replica.
+    /// The messages of its channels that a connection has not been sent yet, in the order in which they were published.
+    pub fn messages(&mut self, session: &Session) -> Vec<Reply> {
+        match self.is_current(session) {
+            true => self.state.pubsub.take(session.id),
+            false => Vec::new(),
+        }
+    }
+
+    /// The reply to the WAIT, WAITAOF or BLPOP that this connection waits for: once it is reached, its time-out is
+    /// over, or the server has become a replica.
     pub fn waited(&mut self, session: &mut Session) -> Option<Reply> {
         self.tick();
         self.state.waited(session)
@@ -239,7 +263,7 @@ impl Redis {
     /// Stops and starts the server. Data, settings and users stay; scripts and connections are lost.
     pub fn restart(&mut self) {
         self.flush_scripts();
-        self.state.keyspace.end_watches();
+        self.state.end_watches();
         self.tick();
         self.state.started_micros = self.state.micros;
         self.state.reconnect_replicas();
@@ -258,7 +282,7 @@ impl Redis {
             .insert(setting.to_owned(), value.to_owned());
     }
 
-    /// The data as it is now, for a later [`Redis::restore`]. O(n) in the number of keys; values are shared.
+    /// The data of database 0 as it is now, for a later [`Redis::restore`]. O(n) in the number of keys; values are shared.
     pub fn snapshot(&self) -> Snapshot {
         self.state.keyspace.snapshot()
     }
@@ -273,7 +297,7 @@ impl Redis {
         self.state.keyspace.restore_key(snapshot, key);
     }
 
-    /// The data. Reading it here has no effects: no key expires by it.
+    /// The data of database 0. Reading it here has no effects: no key expires by it.
     pub fn keyspace(&self) -> &Keyspace {
         &self.state.keyspace
     }

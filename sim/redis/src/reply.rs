@@ -35,6 +35,10 @@ pub enum Reply {
     Map(Vec<Reply>),
     /// `~n` and the elements; in RESP2 an array.
     Set(Vec<Reply>),
+    /// `>n` and the elements: a message of a channel; in RESP2 an array.
+    Push(Vec<Reply>),
+    /// Replies one after the other, as to SUBSCRIBE with several channels.
+    Several(Vec<Reply>),
     /// Members and their scores, as an array of pairs; in RESP2 an array of both in turn.
     Scored(Vec<(Bytes, Score)>),
     /// `,1.5`; in RESP2 a bulk string.
@@ -93,7 +97,13 @@ impl Reply {
     #[must_use]
     pub(super) fn in_resp2(self) -> Reply {
         match self {
-            Reply::Array(mut items) | Reply::Map(mut items) | Reply::Set(mut items) => {
+            Reply::Several(items) => {
+                Reply::Several(items.into_iter().map(Reply::in_resp2).collect())
+            }
+            Reply::Array(mut items)
+            | Reply::Map(mut items)
+            | Reply::Set(mut items)
+            | Reply::Push(mut items) => {
                 for item in &mut items {
                     if !matches!(item, Reply::Bulk(_) | Reply::Integer(_) | Reply::Nil) {
                         *item = std::mem::replace(item, Reply::Nil).in_resp2();
@@ -133,7 +143,9 @@ impl Reply {
             Reply::Array(items) => aggregate(protocol, out, b'*', items.len(), items),
             Reply::Map(items) if resp3 => aggregate(protocol, out, b'%', items.len() / 2, items),
             Reply::Set(items) if resp3 => aggregate(protocol, out, b'~', items.len(), items),
-            Reply::Map(items) | Reply::Set(items) => {
+            Reply::Push(items) if resp3 => aggregate(protocol, out, b'>', items.len(), items),
+            Reply::Several(items) => items.iter().for_each(|item| item.encode_as(protocol, out)),
+            Reply::Map(items) | Reply::Set(items) | Reply::Push(items) => {
                 aggregate(protocol, out, b'*', items.len(), items);
             }
             Reply::Scored(pairs) => {

@@ -190,6 +190,13 @@ where
             if self.session.is_closing() {
                 return stream.shutdown().await;
             }
+            if self.session.is_subscribed() {
+                match self.listen(stream, &mut input).await? {
+                    Some(messages) => output.unsplit(messages),
+                    None => return Ok(()),
+                }
+                continue;
+            }
             let read = match &self.cut {
                 None => stream.read_buf(&mut input).await?,
                 Some(cut) => tokio::select! {
@@ -241,6 +248,9 @@ where
         } else {
             reply
         };
+        if self.session.is_subscribed() {
+            self.encode_messages(output);
+        }
         let after = lock(self.gate).after(self.conn, command, &reply);
         match after {
             After::Send => reply.encode_as(self.session.protocol(), output),
@@ -272,6 +282,37 @@ where
             return Ok(Next::Close);
         }
         Ok(Next::Continue)
+    }
+
+    /// Waits for a command, or for messages of the channels; `None` if the connection ends before that.
+    async fn listen<S: AsyncRead + Unpin>(
+        &mut self,
+        stream: &mut S,
+        input: &mut BytesMut,
+    ) -> io::Result<Option<BytesMut>> {
+        let cut = self.cut.clone().unwrap_or_default();
+        tokio::select! {
+            biased;
+            () = cut.notified() => return Ok(None),
+            read = stream.read_buf(input) => {
+                if read? == 0 {
+                    return Ok(None);
+                }
+            }
+            () = (self.sleep)(WAIT_INTERVAL) => {}
+        }
+        if !lock(self.redis).is_current(&self.session) {
+            return Ok(None);
+        }
+        let mut messages = BytesMut::new();
+        self.encode_messages(&mut messages);
+        Ok(Some(messages))
+    }
+
+    fn encode_messages(&self, output: &mut BytesMut) {
+        for message in lock(self.redis).messages(&self.session) {
+            message.encode_as(self.session.protocol(), output);
+        }
     }
 
     /// Waits for the reply to a command that waits; `None` if the connection ends before that. What the client sends

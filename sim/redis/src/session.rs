@@ -16,16 +16,22 @@ pub struct Session {
     pub(super) queue: Option<Vec<Command>>,
     /// A command could not be queued, so EXEC will fail.
     pub(super) broken: bool,
-    /// Watched keys, and the number of the last change of each.
-    pub(super) watching: Vec<(Bytes, u64)>,
+    /// The selected database.
+    pub(super) db: i64,
+    /// Watched keys with their databases, and the number of the last change of each.
+    pub(super) watching: Vec<(i64, Bytes, u64)>,
+    /// How many channels and patterns it has subscribed to.
+    pub(super) subscriptions: usize,
     pub(super) closing: bool,
     pub(super) protocol: Protocol,
     /// How often the server had started when this connection opened.
     pub(super) life: u64,
     /// The last write that WAIT waits for.
     pub(super) offset: u64,
-    /// What it waits for.
+    /// What WAIT waits for.
     pub(super) waiting: Option<Waiting>,
+    /// It waits for an element.
+    pub(super) blocked: bool,
 }
 
 impl Session {
@@ -39,9 +45,14 @@ impl Session {
         self.closing
     }
 
-    /// Whether it waits, as after WAIT: its next command runs once [`super::Redis::waited`] has returned a reply.
+    /// Whether it waits, as after WAIT or BLPOP: its next command runs once [`super::Redis::waited`] has returned a reply.
     pub fn is_waiting(&self) -> bool {
-        self.waiting.is_some()
+        self.blocked || self.waiting.is_some()
+    }
+
+    /// Whether it has subscribed to a channel: [`super::Redis::messages`] has what it is to be sent.
+    pub fn is_subscribed(&self) -> bool {
+        self.subscriptions > 0
     }
 
     /// How its replies are encoded.

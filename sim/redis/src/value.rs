@@ -154,6 +154,16 @@ impl Set {
         }
     }
 
+    /// Whether it has this member.
+    pub fn contains(&self, member: &[u8]) -> bool {
+        match self {
+            Set::Integers(members) => {
+                integer(member).is_some_and(|number| members.contains(&number))
+            }
+            Set::Any(members) => members.contains(member),
+        }
+    }
+
     pub(super) fn remove(&mut self, member: &[u8]) -> bool {
         match self {
             Set::Integers(members) => integer(member).is_some_and(|number| members.remove(&number)),

@@ -218,9 +218,11 @@ pub(crate) fn brief(reply: &Reply) -> String {
         }
         Reply::Integer(value) => value.to_string(),
         Reply::Nil | Reply::NilArray => "nil".to_owned(),
-        Reply::Array(parts) | Reply::Map(parts) | Reply::Set(parts) => {
-            parts.first().map_or_else(|| "empty".to_owned(), brief)
-        }
+        Reply::Array(parts)
+        | Reply::Map(parts)
+        | Reply::Set(parts)
+        | Reply::Push(parts)
+        | Reply::Several(parts) => parts.first().map_or_else(|| "empty".to_owned(), brief),
         Reply::Scored(_) | Reply::Double(_) | Reply::Boolean(_) => format!("{reply:?}"),
     }
 }

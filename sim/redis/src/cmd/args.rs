@@ -70,7 +70,7 @@ pub(super) fn range(
 }
 
 /// Whether `text` matches a glob of `*`, `?`, `[a-z]`, `[^x]` and `\` escapes.
-pub(super) fn glob(pattern: &[u8], text: &[u8]) -> bool {
+pub(crate) fn glob(pattern: &[u8], text: &[u8]) -> bool {
     match pattern {
         [] => text.is_empty(),
         [b'*', rest @ ..] => (0..=text.len()).any(|skip| glob(rest, &text[skip..])),

@@ -166,6 +166,16 @@ fn refusal(state: &State, session: &Session, spec: &Spec) -> Option<Reply> {
     {
         return Some(refusal);
     }
+    if session.is_subscribed()
+        && session.protocol() == Protocol::Resp2
+        && !IN_SUBSCRIPTION.contains(&spec.name)
+    {
+        return Some(Reply::error(format!(
+            "ERR Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this \
+             context",
+            spec.name
+        )));
+    }
     if modes.loading && !spec.has(LOADING) {
         return Some(text::LOADING);
     }
@@ -174,6 +184,17 @@ fn refusal(state: &State, session: &Session, spec: &Spec) -> Option<Reply> {
     }
     None
 }
+
+/// What a connection with subscriptions may run in RESP2.
+const IN_SUBSCRIPTION: &[&str] = &[
+    "ping",
+    "psubscribe",
+    "punsubscribe",
+    "quit",
+    "reset",
+    "subscribe",
+    "unsubscribe",
+];
 
 /// The script that calls a command.
 #[derive(Default)]
@@ -188,6 +209,11 @@ pub(crate) struct ScriptCaller {
     pub(crate) allow_oom: bool,
 }
 
+const NOT_FROM_SCRIPT: Reply = Reply::fail("ERR This Redis command is not allowed from script");
+
+const WRONG_NUMBER_IN_SCRIPT: Reply =
+    Reply::fail("ERR Wrong number of args calling Redis command from script");
+
 /// Runs a command of a script; the error is a refusal, before the command ran. Refusals that redis-server raises
 /// without a code get the code `ERR`.
 pub(crate) fn execute_in_script(
@@ -198,22 +224,26 @@ pub(crate) fn execute_in_script(
     let spec = match find(state.kind, words) {
         Ok(spec) => spec,
         Err(_) => {
+            if let Some(arity) = super::not_simulated::in_no_script(words) {
+                return Err(match arity.takes(words.len()) {
+                    true => NOT_FROM_SCRIPT,
+                    false => WRONG_NUMBER_IN_SCRIPT,
+                });
+            }
             let known = words.first().and_then(|name| lookup(state.kind, name));
             // Within scripts, an unknown subcommand is an unknown command.
             let arity = known.is_some_and(|spec| {
                 spec.subs.is_empty() || !spec.takes(words.len()) || sub(spec, words)
             });
             return Err(if arity {
-                Reply::fail("ERR Wrong number of args calling Redis command from script")
+                WRONG_NUMBER_IN_SCRIPT
             } else {
                 Reply::fail("ERR Unknown Redis command called from script")
             });
         }
     };
     if spec.has(NOSCRIPT) {
-        return Err(Reply::fail(
-            "ERR This Redis command is not allowed from script",
-        ));
+        return Err(NOT_FROM_SCRIPT);
     }
     if state.modes.denies(spec.name) {
         return Err(Reply::fail(

@@ -15,10 +15,12 @@ fn run(ctx: &mut Ctx<'_>, _: &[Bytes]) -> Outcome {
             "EXECABORT Transaction discarded because of previous errors.",
         ));
     }
-    if watching
-        .iter()
-        .any(|(key, stamp)| ctx.db().changed_since(key, *stamp))
-    {
+    let has_changed = watching.iter().any(|(db, key, stamp)| {
+        ctx.state.switch_to(*db);
+        ctx.db().changed_since(key, *stamp)
+    });
+    ctx.state.switch_to(ctx.session.db);
+    if has_changed {
         return Ok(Reply::NilArray);
     }
     // Permissions may have changed since the commands were queued.
@@ -34,5 +36,7 @@ fn run(ctx: &mut Ctx<'_>, _: &[Bytes]) -> Outcome {
     let replies = queue.iter().map(run_one).collect();
     // In a transaction nothing waits.
     ctx.session.waiting = None;
+    ctx.session.blocked = false;
+    ctx.state.unblock(ctx.session.id);
     Ok(Reply::Array(replies))
 }

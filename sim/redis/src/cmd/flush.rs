@@ -1,16 +1,22 @@
-//! FLUSHALL [ASYNC | SYNC], FLUSHDB [ASYNC | SYNC]: the same, because there is one database.
+//! FLUSHALL [ASYNC | SYNC], FLUSHDB [ASYNC | SYNC]
 
 use super::prelude::*;
 
-pub(super) const FLUSHALL: Spec = Spec::new("flushall", -1, WRITE, run);
-pub(super) const FLUSHDB: Spec = Spec::new("flushdb", -1, WRITE, run);
-
-fn run(ctx: &mut Ctx<'_>, args: &[Bytes]) -> Outcome {
-    match args {
-        [_] => {}
-        [_, option] if is(option, "async") || is(option, "sync") => {}
-        _ => return Err(SYNTAX),
-    }
+pub(super) const FLUSHALL: Spec = Spec::new("flushall", -1, WRITE, |ctx, args| {
+    check(args)?;
+    ctx.state.clear_all();
+    Ok(Reply::OK)
+});
+pub(super) const FLUSHDB: Spec = Spec::new("flushdb", -1, WRITE, |ctx, args| {
+    check(args)?;
     ctx.db().clear();
     Ok(Reply::OK)
+});
+
+fn check(args: &[Bytes]) -> Result<(), Reply> {
+    match args {
+        [_] => Ok(()),
+        [_, option] if is(option, "async") || is(option, "sync") => Ok(()),
+        _ => Err(SYNTAX),
+    }
 }

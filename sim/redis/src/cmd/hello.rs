@@ -41,7 +41,7 @@ fn run(ctx: &mut Ctx<'_>, args: &[Bytes]) -> Outcome {
         return Err(NOT_YET);
     }
     if let Some(name) = name {
-        ctx.session.name = name;
+        super::client::rename(ctx, name);
     }
     if let Some(wanted) = wanted {
         ctx.session.protocol = wanted;

@@ -99,14 +99,20 @@ fn replication(state: &State) -> String {
 }
 
 fn keyspace(state: &State) -> String {
-    let keys = state.keyspace.len();
-    if keys == 0 {
-        return String::new();
-    }
-    let expires = state
-        .keyspace
-        .iter()
-        .filter(|(key, _)| state.keyspace.expires_at(key).is_some())
-        .count();
-    format!("db0:keys={keys},expires={expires},avg_ttl=0\r\n")
+    let mut lines: Vec<_> = state
+        .databases()
+        .map(|(db, keyspace)| {
+            let keys = keyspace.len();
+            let expires = keyspace
+                .iter()
+                .filter(|(key, _)| keyspace.expires_at(key).is_some())
+                .count();
+            (
+                db,
+                format!("db{db}:keys={keys},expires={expires},avg_ttl=0\r\n"),
+            )
+        })
+        .collect();
+    lines.sort();
+    lines.into_iter().map(|(_, line)| line).collect()
 }

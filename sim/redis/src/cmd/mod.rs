@@ -22,7 +22,9 @@ mod echo;
 mod flush;
 mod hello;
 mod info;
+mod not_simulated;
 mod ping;
+mod pubsub;
 mod quit;
 mod reset;
 mod select;
@@ -42,15 +44,19 @@ mod type_;
 mod append;
 mod get;
 mod getdel;
+mod getset;
 mod incr;
 mod mget;
 mod mset;
 mod set;
+mod setex;
 mod setnx;
 mod strlen;
 // Lists.
+mod bpop;
 mod lindex;
 mod llen;
+mod lmove;
 mod lrange;
 mod lrem;
 mod lset;
@@ -71,12 +77,16 @@ mod hsetnx;
 // Sets.
 mod sadd;
 mod scard;
+mod sinter;
+mod sismember;
 mod smembers;
 mod srem;
 // Sorted sets.
 mod zadd;
 mod zcard;
 mod zcount;
+mod zincrby;
+mod zpop;
 mod zrange;
 mod zrangebyscore;
 mod zrem;
@@ -101,6 +111,7 @@ mod prelude {
 
 use crate::Access;
 use crate::durable::ServerKind;
+pub(super) use args::glob;
 pub(super) use dispatch::{Ctx, ScriptCaller, execute, execute_in_script, may_run};
 use dispatch::{find, run};
 pub(super) use info::VERSION;
@@ -111,6 +122,12 @@ static TABLE: &[Spec] = &[
     acl::ACL,
     append::APPEND,
     auth::AUTH,
+    bpop::BLMOVE,
+    bpop::BLPOP,
+    bpop::BRPOP,
+    bpop::BRPOPLPUSH,
+    bpop::BZPOPMAX,
+    bpop::BZPOPMIN,
     client::CLIENT,
     command::COMMAND,
     config::CONFIG,
@@ -132,6 +149,7 @@ static TABLE: &[Spec] = &[
     flush::FLUSHDB,
     get::GET,
     getdel::GETDEL,
+    getset::GETSET,
     hdel::HDEL,
     hello::HELLO,
     hexists::HEXISTS,
@@ -152,6 +170,7 @@ static TABLE: &[Spec] = &[
     keys::KEYS,
     lindex::LINDEX,
     llen::LLEN,
+    lmove::LMOVE,
     pop::LPOP,
     push::LPUSH,
     lrange::LRANGE,
@@ -165,26 +184,40 @@ static TABLE: &[Spec] = &[
     expire::PEXPIRE,
     expire::PEXPIREAT,
     ping::PING,
+    setex::PSETEX,
+    pubsub::PSUBSCRIBE,
     ttl::PTTL,
+    pubsub::PUBLISH,
+    pubsub::PUBSUB,
+    pubsub::PUNSUBSCRIBE,
     quit::QUIT,
     rename::RENAME,
     reset::RESET,
     pop::RPOP,
+    lmove::RPOPLPUSH,
     push::RPUSH,
     sadd::SADD,
     scan::SCAN,
     scard::SCARD,
     script::SCRIPT,
+    sinter::SDIFF,
     select::SELECT,
     set::SET,
+    setex::SETEX,
     setnx::SETNX,
+    sinter::SINTER,
+    sismember::SISMEMBER,
     smembers::SMEMBERS,
+    sismember::SMISMEMBER,
     srem::SREM,
     strlen::STRLEN,
+    pubsub::SUBSCRIBE,
+    sinter::SUNION,
     time::TIME,
     ttl::TTL,
     type_::TYPE,
     del::UNLINK,
+    pubsub::UNSUBSCRIBE,
     watch::UNWATCH,
     wait::WAIT,
     wait::WAITAOF,
@@ -192,6 +225,9 @@ static TABLE: &[Spec] = &[
     zadd::ZADD,
     zcard::ZCARD,
     zcount::ZCOUNT,
+    zincrby::ZINCRBY,
+    zpop::ZPOPMAX,
+    zpop::ZPOPMIN,
     zrange::ZRANGE,
     zrangebyscore::ZRANGEBYSCORE,
     zrem::ZREM,

@@ -8,7 +8,11 @@ fn run(ctx: &mut Ctx<'_>, _: &[Bytes]) -> Outcome {
     ctx.session.end_transaction();
     ctx.session.watching.clear();
     ctx.session.protocol = Default::default();
-    ctx.session.name = Bytes::new();
+    super::client::rename(ctx, Bytes::new());
+    ctx.session.db = 0;
+    ctx.state.switch_to(0);
+    ctx.session.subscriptions = 0;
+    ctx.state.pubsub.forget(ctx.session.id);
     ctx.session.user = "default".to_owned();
     ctx.session.authenticated = ctx.state.modes.requirepass.is_none();
     Ok(Reply::Status(Bytes::from_static(b"RESET")))

@@ -40,13 +40,18 @@ pub(super) const ALLOW_BUSY: u32 = 1 << 11;
 pub(super) const NO_MANDATORY_KEYS: u32 = 1 << 12;
 pub(super) const MOVABLEKEYS: u32 = 1 << 13;
 
+pub(super) const PUBSUB_FLAG: u32 = 1 << 14;
+pub(super) const BLOCKING: u32 = 1 << 15;
+
 /// The names of the flags, in the order in which COMMAND INFO answers them.
 pub(super) const FLAGS: &[(u32, &str)] = &[
     (WRITE, "write"),
     (READONLY, "readonly"),
     (DENYOOM, "denyoom"),
     (ADMIN, "admin"),
+    (PUBSUB_FLAG, "pubsub"),
     (NOSCRIPT, "noscript"),
+    (BLOCKING, "blocking"),
     (LOADING, "loading"),
     (STALE, "stale"),
     (SKIP_MONITOR, "skip_monitor"),
@@ -78,6 +83,22 @@ impl Spec {
     pub(super) const fn one_key(self) -> Spec {
         Spec {
             keys: (1, 1, 1),
+            ..self
+        }
+    }
+
+    /// The first and the second word are keys.
+    pub(super) const fn two_keys(self) -> Spec {
+        Spec {
+            keys: (1, 2, 1),
+            ..self
+        }
+    }
+
+    /// All words but the last are keys.
+    pub(super) const fn keys_before_last(self) -> Spec {
+        Spec {
+            keys: (1, -2, 1),
             ..self
         }
     }

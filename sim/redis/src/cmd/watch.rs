@@ -16,9 +16,11 @@ fn watch(ctx: &mut Ctx<'_>, args: &[Bytes]) -> Outcome {
             .session
             .watching
             .iter()
-            .any(|(watched, _)| watched == key)
+            .any(|(db, watched, _)| *db == ctx.session.db && watched == key)
         {
-            ctx.session.watching.push((keep(key), stamp));
+            ctx.session
+                .watching
+                .push((ctx.session.db, keep(key), stamp));
         }
     }
     Ok(Reply::OK)

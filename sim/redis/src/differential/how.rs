@@ -26,9 +26,8 @@ impl How {
     /// By the command's name.
     pub(super) fn by_name(words: &[Vec<u8>]) -> How {
         match &*name(words) {
-            "keys" | "scan" | "hgetall" | "hkeys" | "hvals" | "hscan" | "smembers" => {
-                How::Unordered
-            }
+            "keys" | "scan" | "hgetall" | "hkeys" | "hvals" | "hscan" | "smembers" | "sinter"
+            | "sunion" | "sdiff" => How::Unordered,
             "ttl" => How::Within(2),
             "pttl" => How::Within(2000),
             "hello" => How::WithoutId,

@@ -19,6 +19,8 @@ pub enum WireReply {
     Map(Vec<WireReply>),
     /// RESP3's set.
     Set(Vec<WireReply>),
+    /// RESP3's message of a channel.
+    Push(Vec<WireReply>),
 }
 
 impl std::fmt::Debug for WireReply {
@@ -35,6 +37,7 @@ impl std::fmt::Debug for WireReply {
             WireReply::Array(Some(items)) => f.debug_list().entries(items).finish(),
             WireReply::Map(items) => f.debug_tuple("map").field(items).finish(),
             WireReply::Set(items) => f.debug_tuple("set").field(items).finish(),
+            WireReply::Push(items) => f.debug_tuple("push").field(items).finish(),
         }
     }
 }
@@ -43,7 +46,10 @@ impl WireReply {
     /// The elements of an array, a map or a set; of anything else there are none.
     pub fn items(&self) -> &[WireReply] {
         match self {
-            WireReply::Array(Some(items)) | WireReply::Map(items) | WireReply::Set(items) => items,
+            WireReply::Array(Some(items))
+            | WireReply::Map(items)
+            | WireReply::Set(items)
+            | WireReply::Push(items) => items,
             _ => &[],
         }
     }
@@ -71,9 +77,10 @@ impl WireReply {
 
     fn items_mut(&mut self) -> Option<&mut Vec<WireReply>> {
         match self {
-            WireReply::Array(Some(items)) | WireReply::Map(items) | WireReply::Set(items) => {
-                Some(items)
-            }
+            WireReply::Array(Some(items))
+            | WireReply::Map(items)
+            | WireReply::Set(items)
+            | WireReply::Push(items) => Some(items),
             _ => None,
         }
     }
@@ -140,6 +147,7 @@ impl WireReply {
             (b'*', Some(count)) => WireReply::Array(Some(many(read, count)?)),
             (b'%', Some(count)) => WireReply::Map(many(read, 2 * count)?),
             (b'~', Some(count)) => WireReply::Set(many(read, count)?),
+            (b'>', Some(count)) => WireReply::Push(many(read, count)?),
             _ => WireReply::Line(line),
         })
     }

@@ -48,7 +48,9 @@ pub(super) fn to_lua(lua: &Lua, reply: &Reply, protocol: Protocol) -> mlua::Resu
         Reply::Nil | Reply::NilArray => Value::Boolean(false),
         Reply::Status(text) => single(lua, "ok", text)?,
         Reply::Error(text) => single(lua, "err", text)?,
-        Reply::Array(items) => array(lua, items, protocol)?,
+        Reply::Array(items) | Reply::Push(items) | Reply::Several(items) => {
+            array(lua, items, protocol)?
+        }
     })
 }
 

@@ -162,13 +162,17 @@ pub(super) fn run(
                 user: ctx.session.user.clone(),
                 authenticated: true,
                 id: ctx.session.id,
+                db: ctx.session.db,
                 ..Session::default()
             },
             wrote: false,
             read_only: read_only || declared.no_writes,
             allow_oom: declared.allow_oom,
         };
-        engine.run(ctx.state, caller, &function, sha, keys, arguments)
+        let outcome = engine.run(ctx.state, caller, &function, sha, keys, arguments);
+        // What a script selects is only for itself.
+        ctx.state.switch_to(ctx.session.db);
+        outcome
     })?
 }
 

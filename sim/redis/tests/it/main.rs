@@ -1,6 +1,7 @@
 //! Tests of the simulated server: against redis-server, and with the real client.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // Helpers of tests are not #[test]s.
 
+mod blocking;
 mod differential;
 mod in_memory;
 mod readme;

@@ -184,6 +184,46 @@ fn described_alike(comparison: &mut Comparison) {
     }
 }
 
+/// Would catch a command that exists, may not run in a script, and is called unknown there.
+#[test]
+fn scripts_are_told_what_may_not_run_in_them() {
+    let mut comparison = start();
+    let commands = comparison.send_real(&words("COMMAND")).unwrap();
+    let mut batch = Vec::new();
+    for command in commands.items() {
+        let subs = command.items()[9].items();
+        for one in [command].into_iter().chain(subs) {
+            let parts = one.items();
+            let no_script = parts[2]
+                .items()
+                .iter()
+                .any(|flag| flag.line() == b"+noscript");
+            if !no_script {
+                continue;
+            }
+            let name = String::from_utf8(parts[0].bulk().unwrap().to_vec()).unwrap();
+            let arity = std::str::from_utf8(&parts[1].line()[1..]).unwrap();
+            let least = arity.parse::<i64>().unwrap().unsigned_abs();
+            let named = name.split('|').count();
+            for words in [usize::try_from(least).unwrap(), named, 9] {
+                let script = "return redis.pcall(unpack(ARGV))";
+                let mut eval = vec![b"EVAL".to_vec(), script.into(), b"0".to_vec()];
+                eval.extend(name.split('|').map(|word| word.as_bytes().to_vec()));
+                eval.extend((named..words.max(named)).map(|_| b"x".to_vec()));
+                batch.push(eval);
+            }
+        }
+    }
+    assert!(batch.len() > 250, "{}", batch.len());
+    for nothing in ["NOTHING", "CONFIG FOO", "LATENCY FOO", "CLIENT FOO x"] {
+        let mut eval = words("EVAL - 0");
+        eval[1] = b"return redis.pcall(unpack(ARGV))".to_vec();
+        eval.extend(words(nothing));
+        batch.push(eval);
+    }
+    same(&mut comparison, &batch, "not from scripts");
+}
+
 #[allow(
     clippy::disallowed_methods,
     reason = "a real server's keys expire in real time"

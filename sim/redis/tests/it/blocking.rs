@@ -1,0 +1,179 @@
+//! What several connections do to one another: waiting for elements, and channels. One conversation,
+//! with the simulated server and with redis-server.
+
+use redis_sim::Config;
+use redis_sim::server_process::RedisServer;
+use redis_sim::tcp::TcpServer;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+/// A connection, and what it sent last.
+struct Client(BufReader<TcpStream>, String);
+
+impl Client {
+    fn connect(port: u16) -> Self {
+        let stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        stream
+            .set_read_timeout(Some(Duration::from_secs(10)))
+            .unwrap();
+        Self(BufReader::new(stream), String::new())
+    }
+
+    fn send(&mut self, command: &str) {
+        self.1 = command.to_owned();
+        let words: Vec<_> = command.split(' ').collect();
+        let mut sent = format!("*{}\r\n", words.len());
+        for word in words {
+            sent += &format!("${}\r\n{word}\r\n", word.len());
+        }
+        self.0.get_mut().write_all(sent.as_bytes()).unwrap();
+    }
+
+    /// A reply, with the first byte of each of its parts.
+    fn reply(&mut self) -> String {
+        let mut line = String::new();
+        self.0.read_line(&mut line).expect(&self.1);
+        let line = line.trim_end();
+        match line.split_at_checked(1) {
+            Some((kind @ ("*" | ">" | "%" | "~"), count)) if count != "-1" => {
+                let count = count.parse::<usize>().unwrap() * if kind == "%" { 2 } else { 1 };
+                let parts: Vec<_> = (0..count).map(|_| self.reply()).collect();
+                format!("{kind}[{}]", parts.join(" "))
+            }
+            Some(("$", bytes)) if bytes != "-1" => {
+                let mut content = vec![0; bytes.parse::<usize>().unwrap() + 2];
+                self.0.read_exact(&mut content).unwrap();
+                String::from_utf8(content).unwrap().trim_end().to_owned()
+            }
+            _ => line.to_owned(),
+        }
+    }
+
+    fn ask(&mut self, command: &str) -> String {
+        self.send(command);
+        self.reply()
+    }
+}
+
+#[allow(
+    clippy::disallowed_methods,
+    reason = "a real server waits in real time"
+)]
+fn pause() {
+    std::thread::sleep(Duration::from_millis(60));
+}
+
+/// Those that wait are served in their order, by pushes, transactions, scripts and moves.
+fn wait_for_elements(port: u16) -> Vec<String> {
+    let mut said = Vec::new();
+    let [mut first, mut second, mut third, mut writer] = [(); 4].map(|()| Client::connect(port));
+    for client in [&mut first, &mut second] {
+        client.send("BLPOP other queue 0");
+        pause();
+    }
+    third.send("BLMOVE queue done LEFT RIGHT 0");
+    pause();
+    said.push(writer.ask("RPUSH queue a b c d"));
+    said.extend([first.reply(), second.reply(), third.reply()]);
+    said.push(writer.ask("LRANGE queue 0 -1"));
+    said.push(writer.ask("LRANGE done 0 -1"));
+
+    // Within a transaction, and within a script, nothing is served before its end.
+    first.send("BRPOP q 0");
+    pause();
+    for command in ["MULTI", "RPUSH q x", "LPOP q", "RPUSH q y", "EXEC"] {
+        said.push(writer.ask(command));
+    }
+    said.push(first.reply());
+    first.send("BZPOPMIN z 0");
+    pause();
+    let script = "redis.call('ZADD',KEYS[1],2,'b')redis.call('ZADD',KEYS[1],1,'a')return(1)";
+    said.push(writer.ask(&format!("EVAL {script} 1 z")));
+    said.push(first.reply());
+
+    // One moves to the list for which the next one waits.
+    first.send("BLPOP to 0");
+    pause();
+    second.send("BRPOPLPUSH from to 0");
+    pause();
+    said.push(writer.ask("LPUSH from e"));
+    said.extend([first.reply(), second.reply()]);
+
+    // Only its own database; a time-out; what is sent meanwhile runs afterwards.
+    said.push(first.ask("SELECT 1"));
+    first.send("BLPOP k 0.2");
+    pause();
+    said.push(writer.ask("RPUSH k elsewhere"));
+    first.send("PING");
+    said.extend([first.reply(), first.reply()]);
+    // A client that is gone takes nothing.
+    second.send("BLPOP gone 0");
+    pause();
+    drop(second);
+    pause();
+    said.push(writer.ask("RPUSH gone still"));
+    said.push(writer.ask("LRANGE gone 0 -1"));
+    said
+}
+
+/// Channels and patterns, in both protocols.
+fn channels(port: u16) -> Vec<String> {
+    let mut said = Vec::new();
+    let [mut old, mut new, mut writer] = [(); 3].map(|()| Client::connect(port));
+    old.send("SUBSCRIBE a b");
+    said.extend([old.reply(), old.reply()]);
+    said.push(old.ask("PSUBSCRIBE a*"));
+    new.send("HELLO 3");
+    new.reply();
+    said.push(new.ask("SUBSCRIBE a"));
+    for command in ["PUBLISH a one", "PUBLISH aa two", "PUBLISH none three"] {
+        said.push(writer.ask(command));
+    }
+    said.extend([old.reply(), old.reply(), old.reply(), new.reply()]);
+    said.push(writer.ask("EVAL return(redis.call('PUBLISH','b','script')) 0"));
+    said.push(old.reply());
+    for command in ["GET a", "PING", "PING x", "HELLO 3", "MULTI"] {
+        said.push(old.ask(command));
+    }
+    // In RESP3 anything may be sent, and its own messages come first.
+    new.send("PUBLISH a own");
+    said.extend([
+        new.reply(),
+        new.reply(),
+        new.ask("PING"),
+        new.ask("GET none"),
+    ]);
+    said.extend([old.reply(), old.reply()]);
+    for command in ["PUBSUB NUMSUB a b c", "PUBSUB NUMPAT", "PUBSUB CHANNELS b*"] {
+        said.push(writer.ask(command));
+    }
+    for command in [
+        "UNSUBSCRIBE b",
+        "PUNSUBSCRIBE",
+        "UNSUBSCRIBE",
+        "GET none",
+        "UNSUBSCRIBE",
+    ] {
+        said.push(old.ask(command));
+    }
+    said.push(new.ask("RESET"));
+    said.push(writer.ask("PUBLISH a nobody"));
+    said.push(old.ask("SUBSCRIBE a"));
+    drop(old);
+    pause();
+    said.push(writer.ask("PUBLISH a gone"));
+    said
+}
+
+/// Would catch an element that goes to another client than on redis-server, or to none, and a
+/// message that comes at another place.
+#[test]
+fn clients_wait_and_are_told_as_by_redis_server() {
+    let real = RedisServer::start().unwrap();
+    let simulated = TcpServer::start(Config::wall_clock()).unwrap();
+    for conversation in [wait_for_elements, channels] {
+        let expected = conversation(real.port());
+        assert_eq!(conversation(simulated.port()), expected);
+    }
+}
