@@ -13,3 +13,7 @@ pub mod system;
 pub mod torture;
 pub mod workload;
 pub mod world;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

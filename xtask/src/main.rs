@@ -5,6 +5,7 @@ mod deployments;
 mod deps;
 mod fuzz;
 mod mutants;
+mod packages;
 mod process;
 mod screenshots;
 mod soak;
@@ -41,6 +42,8 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         options: Vec<String>,
     },
+    /// Build the four packages from their tarballs, outside of the workspace, and use them there
+    Packages,
     /// Make the images of docs/images: pages of haechi-sim, in a Chromium without a window
     Screenshots,
     Soak(soak::SoakArgs),
@@ -76,6 +79,7 @@ fn main() -> ExitCode {
         Command::Deployments(args) => deployments::run(&args),
         Command::Models => test::models().into(),
         Command::Mutants { options } => mutants::run(&options),
+        Command::Packages => packages::run(),
         Command::Screenshots => screenshots::run(),
         Command::Soak(args) => soak::run(&args).into(),
     };

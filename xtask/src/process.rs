@@ -7,7 +7,7 @@ use std::{
 };
 
 /// The cargo that runs this program, with further environment.
-fn cargo_command(words: &str, environment: &[(&str, impl AsRef<OsStr>)]) -> Command {
+pub(crate) fn cargo_command(words: &str, environment: &[(&str, impl AsRef<OsStr>)]) -> Command {
     let program = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     println!("+ cargo {words}");
     let mut command = Command::new(program);
