@@ -7,8 +7,10 @@ mod fuzz;
 mod mutants;
 mod packages;
 mod process;
+mod release_check;
 mod screenshots;
 mod soak;
+mod tarballs;
 mod test;
 
 use std::{env, process::ExitCode};
@@ -44,6 +46,8 @@ enum Command {
     },
     /// Build the four packages from their tarballs, outside of the workspace, and use them there
     Packages,
+    /// Check what has to hold before a release: features, versions, licenses, packages (docs/releasing.md)
+    ReleaseCheck,
     /// Make the images of docs/images: pages of haechi-sim, in a Chromium without a window
     Screenshots,
     Soak(soak::SoakArgs),
@@ -80,6 +84,7 @@ fn main() -> ExitCode {
         Command::Models => test::models().into(),
         Command::Mutants { options } => mutants::run(&options),
         Command::Packages => packages::run(),
+        Command::ReleaseCheck => release_check::run(),
         Command::Screenshots => screenshots::run(),
         Command::Soak(args) => soak::run(&args).into(),
     };

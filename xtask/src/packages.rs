@@ -1,70 +1,40 @@
 //! `cargo xtask packages`: what is published, used as its users do: from the tarballs, in a
 //! project that is not in this workspace.
 
-use std::{
-    env, fs, io,
-    path::{Path, PathBuf},
-    process::{self, Command, Stdio},
-};
+use std::{fs, io};
 
 use crate::{
     Outcome,
-    process::{cargo_command, succeeds},
+    process::cargo_command,
+    tarballs::{FLAGS, PACKAGES, Unpacked, VERSION, patch, target},
 };
-
-/// The packages that are published, each after those that it depends on.
-pub(crate) const PACKAGES: [&str; 4] = [
-    "haechi-history",
-    "redis-sim",
-    "haechi-store-redis",
-    "haechi-sim",
-];
-
-/// All have the version of the workspace.
-const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 const USER: &str = include_str!("../packages/main.rs");
 
 /// Runs the command.
 pub(crate) fn run() -> Outcome {
-    let folder = env::temp_dir().join(format!("haechi-packages-{}", process::id()));
-    let built = build(&folder);
-    // What is left is only in the way.
-    let _ = fs::remove_dir_all(&folder);
-    match built {
+    match build() {
         Ok(passed) => passed.into(),
         Err(error) => {
-            println!("{}: {error}", folder.display());
+            println!("error: {error}");
             Outcome::NotRun
         }
     }
 }
 
-/// Packs, unpacks, and builds; whether all of it passed.
-fn build(folder: &Path) -> io::Result<bool> {
-    let tarballs = target()?.join("package");
-    if !are_packed() {
+/// Builds a project that uses the tarballs, and runs the tests that are in them; whether all
+/// of it passed.
+fn build() -> io::Result<bool> {
+    let Some(unpacked) = Unpacked::new()? else {
         return Ok(false);
-    }
+    };
+    let folder = unpacked.path();
     fs::create_dir_all(folder.join("user/src"))?;
-    for package in PACKAGES {
-        let tarball = tarballs.join(format!("{package}-{VERSION}.crate"));
-        println!(
-            "{}: {} bytes",
-            tarball.display(),
-            fs::metadata(&tarball)?.len()
-        );
-        let unpack = &mut Command::new("tar");
-        if !succeeds(unpack.arg("xzf").arg(tarball).arg("-C").arg(folder)) {
-            println!("tar does not unpack it");
-            return Ok(false);
-        }
-    }
     fs::write(folder.join("user/Cargo.toml"), manifest())?;
     fs::write(folder.join("user/src/main.rs"), USER)?;
     let target = target()?.join("packages");
     let cargo = |words: &str, directory: &str| {
-        let status = cargo_command(words, OUTSIDE)
+        let status = cargo_command(words, FLAGS)
             .env("CARGO_TARGET_DIR", &target)
             .current_dir(folder.join(directory))
             .status()?;
@@ -73,11 +43,12 @@ fn build(folder: &Path) -> io::Result<bool> {
     if !cargo("run", "user")? {
         return Ok(false);
     }
-    // The tests that are in the tarballs have what they include.
+    // Would fail for a file that tests include and that is not packed.
     for package in &PACKAGES[..3] {
         let directory = format!("{package}-{VERSION}");
         fs::create_dir_all(folder.join(&directory).join(".cargo"))?;
-        fs::write(folder.join(&directory).join(".cargo/config.toml"), patch())?;
+        let config = folder.join(&directory).join(".cargo/config.toml");
+        fs::write(config, patch("../"))?;
         if !cargo("test --quiet --lib --all-features", &directory)? {
             return Ok(false);
         }
@@ -89,29 +60,6 @@ fn build(folder: &Path) -> io::Result<bool> {
     Ok(true)
 }
 
-/// Without the flag of this workspace's `.cargo/config.toml`, the program of haechi-sim is an
-/// error, and its worlds are not repeated exactly.
-const OUTSIDE: &[(&str, &str)] = &[("RUSTFLAGS", "--cfg tokio_unstable")];
-
-/// Makes the tarballs; fails on a warning, too.
-fn are_packed() -> bool {
-    let names = PACKAGES.map(|package| format!("-p {package}")).join(" ");
-    let words = format!("package --allow-dirty --no-verify {names}");
-    let packed = cargo_command(&words, &[] as &[(&str, &str)])
-        .stdout(Stdio::inherit())
-        .output();
-    let Ok(packed) = packed else { return false };
-    let printed = String::from_utf8_lossy(&packed.stderr);
-    print!("{printed}");
-    packed.status.success() && !printed.contains("warning:")
-}
-
-/// Where cargo builds.
-fn target() -> io::Result<PathBuf> {
-    let given = env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
-    std::path::absolute(given)
-}
-
 /// The manifest of a project that uses the packages.
 fn manifest() -> String {
     let used = PACKAGES.map(|package| format!("{package} = \"{VERSION}\"\n"));
@@ -119,12 +67,6 @@ fn manifest() -> String {
         "[package]\nname = \"user\"\nversion = \"1.0.0\"\nedition = \"2024\"\n\n[dependencies]\n\
          tokio = {{ version = \"1\", features = [\"full\"] }}\n{}\n{}",
         used.concat(),
-        patch()
+        patch("../")
     )
-}
-
-/// In place of what a registry has under these names.
-fn patch() -> String {
-    let paths = PACKAGES.map(|package| format!("{package}.path = \"../{package}-{VERSION}\"\n"));
-    format!("[patch.crates-io]\n{}", paths.concat())
 }
