@@ -92,3 +92,20 @@ pub use resume::ResumeError;
 pub use seen::SeenFile;
 #[cfg(feature = "metrics")]
 pub use telemetry::{METRICS, Metric, MetricKind, describe_metrics};
+
+// The Rust of README and of the pages in `docs`, built as documentation tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+#[cfg(doctest)]
+#[doc = include_str!("../docs/deployment.md")]
+struct Deployment;
+#[cfg(doctest)]
+#[doc = include_str!("../docs/cookbook/npm.md")]
+struct Npm;
+#[cfg(doctest)]
+#[doc = include_str!("../docs/cookbook/service.md")]
+struct Service;
+#[cfg(doctest)]
+#[doc = include_str!("../docs/cookbook/verify.md")]
+struct Verify;

@@ -183,7 +183,8 @@ fn has_toolchain(name: &str) -> std::result::Result<(), String> {
 }
 
 fn installed(tool: &str) -> std::result::Result<(), String> {
-    if succeeds(Command::new(tool).arg("--version")) {
+    let subcommand = tool.strip_prefix("cargo-").unwrap_or(tool);
+    if succeeds(Command::new("cargo").args([subcommand, "--version"])) {
         return Ok(());
     }
     Err(format!("{tool} is missing: cargo install --locked {tool}"))

@@ -39,7 +39,8 @@ impl Unpacked {
             let size = fs::metadata(&tarball)?.len();
             println!("{}: {size} bytes", tarball.display());
             let unpack = &mut Command::new("tar");
-            if !succeeds(unpack.arg("xzf").arg(tarball).arg("-C").arg(&folder.0)) {
+            // With the time of now: cargo would take older files for those that it has built.
+            if !succeeds(unpack.arg("xzmf").arg(tarball).arg("-C").arg(&folder.0)) {
                 return Err(io::Error::other("tar does not unpack it"));
             }
         }

@@ -3,6 +3,7 @@
 
 mod append;
 mod bench;
+mod documents;
 mod durability;
 mod follow;
 mod holding;
