@@ -25,19 +25,49 @@
 //! # What is promised
 //!
 //! - An append ends as applied, *not applied* (neither now nor later),
-//!   *unknown* (rarely, with a [`Handle`]), or *corrupt state*: see
-//!   [`AppendError`].
-//! - One record per append, even if replies are lost.
+//!   *unknown* (rarely, with a [`Handle`] by which any process can find out), or
+//!   *corrupt state*: see [`AppendError`].
+//! - One record per append, and a mutation of the vault once and whole, even if
+//!   replies are lost, commands come late, or processes stall.
 //! - A process that has seen more than Redis has reports the rollback
-//!   ([`Corrupt::RolledBack`]) and appends nothing more, until the loss is
-//!   [accepted](Builder::resume).
+//!   ([`Corrupt::RolledBack`]) and writes nothing more, until the loss is
+//!   [accepted](Builder::resume); after a restart too, with a [`SeenFile`].
+//! - What the vault reveals is in the audit chain before the plaintext is returned.
+//! - No plaintext, key or password in messages, logs, metrics or `Debug`.
 //! - None of this depends on the Redis lock; see [`redis::LockPolicy`].
 //!
 //! # What is not
 //!
-//! That Redis keeps what it has acknowledged: by default an acknowledgement means
-//! that the write is in the primary's memory. [`Builder::durability`] asks for more,
-//! which narrows the window in which it can be lost.
+//! **That Redis keeps what it has acknowledged.** [`Builder::durability`] says what has a
+//! write before it counts as done, and so what can take an acknowledged write away:
+//!
+//! | level | lost with |
+//! | --- | --- |
+//! | [`Memory`](Durability::Memory), the default | the Redis process, its machine, a failover |
+//! | [`Fsync`](Durability::Fsync) | the disk, a failover |
+//! | [`Replicas`](Durability::Replicas) | the primary and all those replicas, or a failover to another replica |
+//!
+//! **That nobody changes the chain: only that it is found**, by whom depends on what is kept
+//! outside of Redis. The chain has no key.
+//!
+//! | what is done to Redis | who finds it |
+//! | --- | --- |
+//! | a record is changed, moved or removed in the middle | whoever [verifies](chain::Verifier) |
+//! | the end is cut off, or the whole chain rewritten with valid hashes | who verifies with [anchors](Builder::anchors), up to the last one; a process that has seen what is gone |
+//! | the same, and the anchors, too | nobody, unless a copy of the anchors is kept elsewhere |
+//! | tokens are deleted, or an older vault is put back | a process that has seen the newer one |
+//!
+//! **That time is right.** A token is revealed only while the clocks of Redis and of the process
+//! are both before its end, and destroyed only when both are past it: whoever sets both back
+//! delays its end. Times in records are those of the process that appended.
+//!
+//! **That the key file may be lost or shown.** Without it no token can be revealed. Its thief reads
+//! every plaintext whose ciphertext he can get from any copy of Redis, also after a rotation,
+//! and with write access to Redis can accept a loss in the replicas' name. The
+//! policy of reveals binds honest processes only.
+//!
+//! `docs/guarantees.md` and `SECURITY.md` in the package have all of it, with a test for each
+//! promise.
 //!
 //! # Modules
 //!

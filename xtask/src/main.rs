@@ -1,8 +1,10 @@
 //! The project's own commands, one file each.
 
 mod bench;
+mod book;
 mod deployments;
 mod deps;
+mod figures;
 mod fuzz;
 mod mutants;
 mod packages;
@@ -35,6 +37,9 @@ enum Command {
     Deps,
     Fuzz(fuzz::FuzzArgs),
     Bench(bench::BenchArgs),
+    /// Build the pages of docs as a book, in target/book; needs mdbook
+    Book,
+    Figures(figures::FiguresArgs),
     Deployments(deployments::DeploymentsArgs),
     /// Run the loom models, with their own cfg and target directory
     Models,
@@ -80,6 +85,8 @@ fn main() -> ExitCode {
         Command::Deps => deps::run().into(),
         Command::Fuzz(args) => fuzz::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Book => book::run(),
+        Command::Figures(args) => figures::run(&args).into(),
         Command::Deployments(args) => deployments::run(&args),
         Command::Models => test::models().into(),
         Command::Mutants { options } => mutants::run(&options),

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::{
     deps,
+    figures::{self, FiguresArgs},
     process::{cargo, redis_server},
 };
 
@@ -63,7 +64,7 @@ const PARTS: &[Part] = &[
     },
     Part {
         name: "simulation",
-        run: || cargo("run --release -p haechi-sim -- run", &[]),
+        run: || figures::run(&FiguresArgs::default()),
     },
     Part {
         name: "planted bugs",
