@@ -46,23 +46,25 @@ pub(crate) fn succeeds(command: &mut Command) -> bool {
         .is_ok_and(|status| status.success())
 }
 
-/// Whether there is a redis-server; installs one with apt-get if possible.
+/// Whether there is a redis-server, and jq, which sessions in documents use; installs them
+/// with apt-get if possible.
 pub(crate) fn redis_server() -> bool {
     let found = || {
         let program = env::var_os("REDIS_SERVER").unwrap_or_else(|| "redis-server".into());
         succeeds(Command::new(program).arg("--version"))
+            && succeeds(Command::new("jq").arg("--version"))
     };
     if found() {
         return true;
     }
-    println!("no redis-server; trying apt-get");
+    println!("no redis-server or no jq; trying apt-get");
     let install = "export DEBIAN_FRONTEND=noninteractive; \
                    run() { if [ \"$(id -u)\" = 0 ]; then \"$@\"; else sudo -n \"$@\"; fi; }; \
-                   run apt-get update -qq && run apt-get install -y -qq --no-install-recommends redis-server";
+                   run apt-get update -qq && run apt-get install -y -qq --no-install-recommends redis-server jq";
     succeeds(Command::new("sh").args(["-c", install]));
     if !found() {
         println!(
-            "redis-server is missing: install it (brew install redis, dnf install redis, …) or set REDIS_SERVER to its path"
+            "redis-server or jq is missing: install them (brew install redis jq, dnf install redis jq, …), or set REDIS_SERVER to its path"
         );
     }
     found()
