@@ -17,7 +17,7 @@ const LARGEST: u64 = 200_000;
 /// A page, and an image of it.
 struct Shot {
     image: &'static str,
-    /// What makes the page, and its name.
+    /// What of `haechi-sim` makes the page, and the page's name.
     command: &'static str,
     page: &'static str,
     /// What the page is asked to show.
@@ -25,12 +25,12 @@ struct Shot {
     size: &'static str,
 }
 
-const BUG: &str = "replay sim/corpus/no_append_id.json";
+const BUG: &str = "-- replay sim/corpus/no_append_id.json";
 
-const SHOTS: [Shot; 4] = [
+const SHOTS: [Shot; 5] = [
     Shot {
         image: "timeline.png",
-        command: "replay --seed 42",
+        command: "-- replay --seed 42",
         page: "timeline",
         hash: "theme=light",
         size: "1200,640",
@@ -51,10 +51,17 @@ const SHOTS: [Shot; 4] = [
     },
     Shot {
         image: "run.png",
-        command: "run --seeds 0..1500",
+        command: "-- run --seeds 0..1500",
         page: "run",
         hash: "theme=light",
         size: "1200,760",
+    },
+    Shot {
+        image: "naive-lock.png",
+        command: "--example naive_lock --",
+        page: "naive_lock",
+        hash: "theme=light&op=16",
+        size: "1200,500",
     },
 ];
 
@@ -95,7 +102,7 @@ impl Shot {
             // That of a planted bug exits with 1.
             let command = self.command;
             cargo(
-                &format!("run --release -q -p haechi-sim -- {command} --report {page}"),
+                &format!("run --release -q -p haechi-sim {command} --report {page}"),
                 &[],
             );
         }

@@ -207,7 +207,7 @@ fn tell<S: System>(
     Ok(())
 }
 
-/// The command without the arguments of the harness, and without its folder.
+/// The command without the arguments of the harness.
 fn own_words(words: impl Iterator<Item = String>) -> String {
     let mut own = Vec::new();
     let mut words = words.peekable();
@@ -221,17 +221,17 @@ fn own_words(words: impl Iterator<Item = String>) -> String {
         }
         own.push(word);
     }
-    if let Some(program) = own.first_mut() {
-        let path = Path::new(program.as_str());
-        let name = path.file_stem().map(|name| name.to_string_lossy());
-        let name = name.unwrap_or_default().into_owned();
-        let is_example = path
-            .parent()
-            .is_some_and(|folder| folder.ends_with("examples"));
-        *program = match is_example {
-            true => format!("cargo run --release --example {name} --"),
-            false => name,
+    let program = own.first().cloned().unwrap_or_default();
+    let path = Path::new(&program);
+    // Set where cargo runs it.
+    if let (Ok(package), Some(name)) = (std::env::var("CARGO_PKG_NAME"), path.file_name()) {
+        let folder = path.parent();
+        let kind = match folder.is_some_and(|folder| folder.ends_with("examples")) {
+            true => "example",
+            false => "bin",
         };
+        let name = name.to_string_lossy();
+        own[0] = format!("cargo run --release -p {package} --{kind} {name} --");
     }
     own.join(" ")
 }

@@ -22,7 +22,7 @@ pub struct Harness<S> {
 pub struct Report<S: System> {
     /// The seed.
     pub seed: u64,
-    /// What must not be: by [`System::check`], and `no_progress` and `nondeterminism`.
+    /// What must not be: by [`System::check`]; and `no_progress`, `panicked` and `nondeterminism`.
     pub violations: Vec<Violation>,
     /// Why it could not be judged, if it could not. Not a violation of the system.
     pub error: Option<String>,

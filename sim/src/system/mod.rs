@@ -3,11 +3,8 @@
 //!
 //! A [`System`] says what its processes do and what has to hold; everything else comes with it:
 //! simulated servers and network, faults of links, commands, processes and servers, a schedule
-//! drawn from a seed, the smallest part of it that still fails, and a page that shows it.
-//!
-//! ```
-#![doc = include_str!("counter.rs")]
-//! ```
+//! drawn from a seed, the smallest part of it that still fails, and a page that shows it. The
+//! [crate's page](crate) has an example, `docs/own-system.md` a walkthrough.
 //!
 //! # What is simulated
 //!
@@ -31,6 +28,8 @@
 //! differ. `tokio::select!` chooses by the seed only if everything is built with
 //! `--cfg tokio_unstable`, as this repository's `.cargo/config.toml` has it.
 //!
+//! A panic of a process is a violation, `panicked`, and ends the run.
+//!
 //! A pause holds all that runs within [`System::start`] and [`System::act`], and what arrives at
 //! its connections; tasks that they spawn go on.
 
@@ -49,12 +48,16 @@ mod world;
 
 use std::fmt;
 
-pub use crate::plan::{Fault, FaultClass, FaultKind};
+pub use crate::{
+    plan::{Fault, FaultClass, FaultKind},
+    record::Outcomes,
+    world::SimConnection as Connection,
+};
 pub use args::Args;
 pub use haechi_history::check::CheckError;
 pub use harness::{Harness, Report, Summary};
 pub use history::{Call, Failure, Run, Violation};
-pub use process::{Connection, Process};
+pub use process::Process;
 pub use random::Random;
 pub use schedule::{Event, Kept, Schedule, What};
 pub use setup::Setup;

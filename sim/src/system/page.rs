@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{Call, Failure, Report, System, schedule::describe};
+use super::{Call, Failure, Report, System, process::name, schedule::describe};
 use crate::{
     html::{self, Heading},
     plan::FaultKind,
@@ -82,7 +82,7 @@ fn operation<O: std::fmt::Debug, A: std::fmt::Debug>(call: &Call<O, A>) -> Value
     };
     let mut value = json!({
         "id": call.id,
-        "process": format!("{lane}.{}", call.life),
+        "process": name(call.process, call.life),
         "lane": lane,
         "f": format!("{:?}", call.operation),
         "start": nanos(call.began),

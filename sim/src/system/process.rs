@@ -14,12 +14,8 @@ use super::{Random, schedule::server_name, world::Shared};
 use crate::{
     plan::generator,
     record::replica_name,
-    world::{self, EPOCH, REDIS_PORT, SimNodes, address, elapsed},
+    world::{self, EPOCH, REDIS_PORT, SimConnection, SimNodes, address, elapsed},
 };
-
-/// A connection to a simulated server: a `redis::aio::ConnectionLike`, for `query_async`,
-/// pipelines and `redis::Script`. It closes with its last clone, and is not opened again.
-pub type Connection = world::SimConnection;
 
 /// One process, from one start to its end. All clones are of the same process.
 #[derive(Clone)]
@@ -38,16 +34,14 @@ impl std::fmt::Debug for Process {
 
 impl Process {
     pub(super) fn new(shared: Arc<Shared>, number: usize, life: u64) -> Self {
-        let mut process = Self {
+        let purpose = format!("random of {}", name(number, life));
+        let random = Random::new(generator(shared.seed, &purpose));
+        Self {
+            shared,
             number,
             life,
-            random: Arc::new(Mutex::new(Random::new(generator(0, "")))),
-            shared,
-        };
-        let purpose = format!("random of {}", process.name());
-        let random = Random::new(generator(process.shared.seed, &purpose));
-        process.random = Arc::new(Mutex::new(random));
-        process
+            random: Arc::new(Mutex::new(random)),
+        }
     }
 
     pub(super) fn shared(&self) -> &Arc<Shared> {
@@ -69,11 +63,7 @@ impl Process {
     /// Its name: `r0`, and `r0.2` once it has started again.
     #[must_use]
     pub fn name(&self) -> String {
-        let name = replica_name(self.number);
-        match self.life {
-            1 => name,
-            life => format!("{name}.{life}"),
-        }
+        name(self.number, self.life)
     }
 
     /// Connects to a server, from 0.
@@ -87,7 +77,7 @@ impl Process {
         clippy::disallowed_methods,
         reason = "tokio's timers run on simulated time here"
     )]
-    pub async fn connect(&self, server: usize) -> RedisResult<Connection> {
+    pub async fn connect(&self, server: usize) -> RedisResult<SimConnection> {
         if server >= self.shared.servers.len() {
             let reason = format!("there is no {}", server_name(server));
             return Err(io::Error::new(io::ErrorKind::NotFound, reason).into());
@@ -147,5 +137,14 @@ impl Process {
     /// Adds a line to the trace.
     pub fn trace(&self, line: &str) {
         self.shared.trace(&format!("{}: {line}", self.name()));
+    }
+}
+
+/// The name of a process in one of its lives.
+pub(super) fn name(number: usize, life: u64) -> String {
+    let name = replica_name(number);
+    match life {
+        1 => name,
+        life => format!("{name}.{life}"),
     }
 }

@@ -1,15 +1,18 @@
 //! One run: the hosts, and what they share.
 
 use std::{
+    any::Any,
     cell::RefCell,
     collections::BTreeMap,
     net::{IpAddr, SocketAddr},
+    panic::{AssertUnwindSafe, catch_unwind},
     pin::pin,
     rc::Rc,
     sync::{
         Arc, Mutex as StdMutex, MutexGuard, PoisonError,
         atomic::{AtomicI64, Ordering},
     },
+    task::Poll,
     time::{Duration, UNIX_EPOCH},
 };
 
@@ -37,6 +40,8 @@ pub(super) struct Shared {
     pub(super) reply_timeout: Duration,
     now: Mutex<Duration>,
     trace: Mutex<Trace>,
+    /// What a process said when it panicked.
+    panicked: Mutex<Option<String>>,
     /// Situations that the system has marked, and how often.
     pub(super) situations: Mutex<BTreeMap<String, u64>>,
 }
@@ -76,6 +81,7 @@ impl Shared {
             reply_timeout,
             now: Mutex::default(),
             trace: Mutex::new(Trace::new(true)),
+            panicked: Mutex::default(),
             situations: Mutex::default(),
         }
     }
@@ -203,12 +209,17 @@ pub(super) fn carry_out<S: System>(system: &Rc<S>, schedule: &Schedule<S::Operat
             };
             let host = Process::new(shared.clone(), process, life);
             let life = live(system.clone(), host, own.clone(), book.clone());
+            let panicked = shared.clone();
             async move {
                 let mut life = pin!(life);
                 // While it is paused, nothing of it runs.
                 std::future::poll_fn(|cx| {
                     std::task::ready!(gate.poll_running(cx));
-                    life.as_mut().poll(cx)
+                    let polled = catch_unwind(AssertUnwindSafe(|| life.as_mut().poll(cx)));
+                    polled.unwrap_or_else(|panic| {
+                        *panicked.panicked.lock() = Some(said(&*panic));
+                        Poll::Pending
+                    })
                 })
                 .await;
                 Ok(())
@@ -248,6 +259,13 @@ pub(super) fn carry_out<S: System>(system: &Rc<S>, schedule: &Schedule<S::Operat
         }
         if let Err(failed) = sim.step() {
             error = Some(format!("a host of the simulation failed: {failed}"));
+            break;
+        }
+        if let Some(reason) = shared.panicked.lock().take() {
+            let open = book.borrow();
+            let open = open.calls.iter().filter(|call| call.ended.is_none());
+            let open = open.map(|call| call.id).collect();
+            violations.push(Violation::new("panicked", open, reason));
             break;
         }
         let Some(healed) = healed_at else { continue };
@@ -297,6 +315,13 @@ pub(super) fn carry_out<S: System>(system: &Rc<S>, schedule: &Schedule<S::Operat
             .collect(),
         run,
     }
+}
+
+/// What a panic said.
+fn said(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+    text.unwrap_or("a process panicked").to_owned()
 }
 
 /// Situations that were met, and how often each fault struck.

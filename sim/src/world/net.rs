@@ -249,7 +249,8 @@ impl Nodes for SimNodes {
     }
 }
 
-/// A connection whose socket closes with its last clone.
+/// A connection of a simulated process: a [`ConnectionLike`], for `query_async` and pipelines. Its
+/// socket closes with its last clone; it is not opened again.
 #[derive(Clone)]
 pub struct SimConnection {
     connection: MultiplexedConnection,

@@ -287,3 +287,29 @@ fn a_page_that_cannot_be_written_is_an_error() {
         assert!(String::from_utf8_lossy(&output.stderr).contains("cannot be written"));
     }
 }
+
+/// Catches a page of a system of one's own that lacks the violation, a lane or the trace, and any error
+/// of its script.
+#[test]
+fn a_system_of_ones_own_is_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("page.html");
+    let naive = super::system::naive_lock::NaiveLock;
+    let words = ["--seed", "16", "--report", path.to_str().unwrap()];
+    let (told, code) = super::system::told(naive, &words);
+    assert_eq!(code, 1, "{told}");
+    let Some(dom) = (Page { folder, path }).dom("op=16", USE) else {
+        return;
+    };
+    for expected in [
+        "<title>NaiveLock, seed 16</title>",
+        "title=\"\">not_linearizable</span>",
+        "data-ops=\"16\"",
+        "data-lane=\"replica\">replica: 1<",
+        "data-lane=\"r1\">r1: 1<",
+        "data-lane=\"r3\">r3: 1<",
+        "data-after=\"true\"",
+    ] {
+        assert!(dom.contains(expected), "{expected} is not in {dom}");
+    }
+}

@@ -1,19 +1,22 @@
 //! Systems of one's own under the harness: the examples, and what the harness promises.
 
-use haechi_sim::system::{Args, Harness, Schedule, System};
+use haechi_sim::system::{
+    Args, CheckError, Failure, FaultClass, Harness, Process, Random, Run, Schedule, Setup, System,
+    Violation,
+};
 
 #[path = "../../examples/job_queue.rs"]
 #[allow(dead_code, unreachable_pub)]
 mod job_queue;
 #[path = "../../examples/naive_lock.rs"]
 #[allow(dead_code, unreachable_pub)]
-mod naive_lock;
+pub(super) mod naive_lock;
 #[path = "../../examples/redlock_counter.rs"]
 #[allow(dead_code, unreachable_pub)]
 mod redlock_counter;
 
 /// What the command line of an example prints, and its exit code.
-fn told<S: System>(system: S, words: &[&str]) -> (String, u8) {
+pub(super) fn told<S: System>(system: S, words: &[&str]) -> (String, u8) {
     let words = [&["example"], words].concat();
     let args = <Args as clap::Parser>::parse_from(words);
     let mut out = Vec::new();
@@ -105,4 +108,163 @@ fn one_seed_gives_one_trace() {
     hashes(redlock_counter::RedlockCounter, 20);
     let removed_first = false;
     hashes(job_queue::JobQueue { removed_first }, 20);
+}
+
+/// A counter that Redis counts, on the last of two servers.
+struct Incr {
+    /// Panics at this count.
+    limit: u64,
+    losses: bool,
+}
+
+impl System for Incr {
+    type Operation = ();
+    type Answer = u64;
+    type Client = Process;
+
+    fn setup(&self) -> Setup {
+        let mut setup = Setup {
+            servers: 2,
+            ..Setup::default()
+        };
+        if self.losses {
+            setup.faults.extend(FaultClass::DataLoss.kinds());
+        }
+        setup
+    }
+
+    fn draw(&self, _: &mut Random) {}
+
+    async fn start(&self, process: Process) -> Process {
+        process
+    }
+
+    async fn act(&self, process: &mut Process, (): ()) -> Result<u64, Failure> {
+        let mut redis = process.connect(1).await.map_err(Failure::not_applied)?;
+        let incr = redis::cmd("INCR").arg("counter").to_owned();
+        let count: u64 = incr.query_async(&mut redis).await?;
+        assert!(count < self.limit, "{count} is too many");
+        Ok(count)
+    }
+
+    fn check(&self, run: &Run<Self>) -> Result<Vec<Violation>, CheckError> {
+        run.linearizable(0, |count, (), answer| {
+            let fits = answer.is_none_or(|answer| *answer == count + 1);
+            fits.then_some(count + 1)
+        })
+    }
+}
+
+/// Would catch a model that takes lost replies and late commands for violations, and a fault that
+/// nothing carries out.
+#[test]
+fn what_redis_counts_is_never_accused_and_every_fault_strikes() {
+    let harness = Harness::new(Incr {
+        limit: u64::MAX,
+        losses: false,
+    });
+    let summary = harness.search(0..300, |report| {
+        assert_eq!(report.violations, [], "seed {}", report.seed);
+        assert_eq!(report.error, None, "seed {}", report.seed);
+        true
+    });
+    assert_eq!(summary.never, []);
+    let outcomes = summary.outcomes;
+    assert!(outcomes.ok > 0 && outcomes.fail > 0 && outcomes.unknown > 0);
+}
+
+/// Would catch faults that are said to lose data, and do not.
+#[test]
+fn lost_data_is_found() {
+    let harness = Harness::new(Incr {
+        limit: u64::MAX,
+        losses: true,
+    });
+    let summary = harness.search(0..300, |_| true);
+    assert_eq!(summary.never, []);
+    assert!(!summary.failed.is_empty());
+    let seed = summary.failed[0];
+    let left = harness.shrink(&harness.schedule(seed), "not_linearizable", 2000);
+    let faults = left.schedule.events.iter().filter(|event| event.is_fault());
+    assert_eq!(faults.count(), 1, "{}", left.schedule);
+}
+
+/// Would catch a panic of a system that ends the search, without its seed.
+#[test]
+fn a_panic_is_a_violation() {
+    let harness = Harness::new(Incr {
+        limit: 3,
+        losses: false,
+    });
+    let summary = harness.search(0..20, |report| report.violations.is_empty());
+    let seed = summary.failed[0];
+    let report = harness.run(&harness.schedule(seed));
+    assert_eq!(report.violations[0].to_string(), "panicked: 3 is too many");
+    let left = harness.shrink(&harness.schedule(seed), "panicked", 1000);
+    assert_eq!(left.schedule.events.len(), 3, "{}", left.schedule);
+}
+
+/// A lock that waits for ever.
+struct Stuck;
+
+impl System for Stuck {
+    type Operation = ();
+    type Answer = ();
+    type Client = Process;
+
+    fn draw(&self, _: &mut Random) {}
+
+    async fn start(&self, process: Process) -> Process {
+        process
+    }
+
+    async fn act(&self, _: &mut Process, (): ()) -> Result<(), Failure> {
+        std::future::pending().await
+    }
+
+    fn check(&self, _: &Run<Self>) -> Result<Vec<Violation>, CheckError> {
+        Ok(Vec::new())
+    }
+}
+
+/// Would catch a run that never ends, and one that ends without a word.
+#[test]
+fn what_never_ends_is_told() {
+    let harness = Harness::new(Stuck);
+    let report = harness.run(&harness.schedule(0));
+    assert_eq!(report.violations[0].name, "no_progress");
+    assert!(!report.violations[0].calls.is_empty());
+}
+
+const PAGE: &str = include_str!("../../../docs/own-system.md");
+
+/// Would catch a walkthrough whose snippets are not those of the examples, and a printed block that is
+/// not what the example prints.
+#[test]
+fn the_walkthrough_quotes_the_examples() {
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../");
+    let mut quoted = 0;
+    for part in PAGE.split("<!-- sim/examples/").skip(1) {
+        let (file, rest) = part.split_once(" -->\n```rust\n").unwrap();
+        let (snippet, _) = rest.split_once("```").unwrap();
+        let source = std::fs::read_to_string(format!("{root}sim/examples/{file}")).unwrap();
+        assert!(
+            source.contains(snippet),
+            "{file} does not contain:\n{snippet}"
+        );
+        quoted += 1;
+    }
+    assert!(quoted >= 6, "{quoted}");
+    let (_, rest) = PAGE.split_once("<!-- naive_lock:begin -->\n").unwrap();
+    let (block, _) = rest.split_once("<!-- naive_lock:end -->").unwrap();
+    let (told, _) = told(naive_lock::NaiveLock, &[]);
+    let told = failure(&told).replace(
+        "example --seed",
+        "cargo run --release -p haechi-sim --example naive_lock -- --seed",
+    );
+    assert_eq!(
+        block,
+        format!("```text\n{told}```\n"),
+        "the block should be:\n{told}"
+    );
 }
