@@ -6,7 +6,6 @@ use std::{
     time::Duration,
 };
 
-use haechi_store_redis::redis::Nodes;
 use parking_lot::Mutex;
 use redis::RedisResult;
 
@@ -14,7 +13,7 @@ use super::{Random, schedule::server_name, world::Shared};
 use crate::{
     plan::generator,
     record::replica_name,
-    world::{self, EPOCH, REDIS_PORT, SimConnection, SimNodes, address, elapsed},
+    world::{self, EPOCH, REDIS_PORT, SimConnection, SimNodes, elapsed},
 };
 
 /// One process, from one start to its end. All clones are of the same process.
@@ -89,8 +88,8 @@ impl Process {
             connections: Default::default(),
             reply_timeout: Some(self.shared.reply_timeout),
         };
-        let address = address(&server_name(server), REDIS_PORT);
-        let dialed = nodes.connect_to(&address);
+        let name = server_name(server);
+        let dialed = nodes.dial(&name, REDIS_PORT);
         match tokio::time::timeout(self.shared.reply_timeout, dialed).await {
             Ok(connected) => connected,
             Err(_) => Err(io::Error::from(io::ErrorKind::TimedOut).into()),

@@ -38,7 +38,7 @@ pub(crate) use command_faults::{CommandFaults, brief};
 pub(crate) use data_loss::take_data;
 pub(crate) use link_faults::{calm_link, strike_link};
 pub use net::SimConnection;
-pub(crate) use net::{Power, REDIS_PORT, SimNodes, address};
+pub(crate) use net::{Power, REDIS_PORT, SimNodes};
 pub(crate) use server_faults::{disturb, switch_mode};
 
 use handle::WorldHandle;

@@ -49,7 +49,7 @@ pub(super) fn hosts(topology: Topology) -> impl Iterator<Item = &'static str> {
 }
 
 /// An address of a host.
-pub(crate) fn address(host: &str, port: u16) -> NodeAddress {
+pub(super) fn address(host: &str, port: u16) -> NodeAddress {
     NodeAddress {
         host: host.to_owned(),
         port,
@@ -219,8 +219,15 @@ impl Nodes for SimNodes {
     type Connection = SimConnection;
 
     async fn connect_to(&self, node: &NodeAddress) -> RedisResult<SimConnection> {
+        self.dial(&node.host, node.port).await
+    }
+}
+
+impl SimNodes {
+    /// Connects to a host; waits for ever if there is no answer.
+    pub(crate) async fn dial(&self, host: &str, port: u16) -> RedisResult<SimConnection> {
         let open = self.connections.dial();
-        let stream = match TcpStream::connect((&*node.host, node.port)).await {
+        let stream = match TcpStream::connect((host, port)).await {
             Ok(stream) => stream,
             // turmoil refuses at once across a partition; a real partition
             // drops the packet, and the caller's own timeout ends the wait.

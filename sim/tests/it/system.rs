@@ -1,5 +1,7 @@
 //! Systems of one's own under the harness: the examples, and what the harness promises.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use haechi_sim::system::{
     Args, CheckError, Failure, FaultClass, Harness, Process, Random, Run, Schedule, Setup, System,
     Violation,
@@ -202,6 +204,44 @@ fn a_panic_is_a_violation() {
     assert_eq!(report.violations[0].to_string(), "panicked: 3 is too many");
     let left = harness.shrink(&harness.schedule(seed), "panicked", 1000);
     assert_eq!(left.schedule.events.len(), 3, "{}", left.schedule);
+}
+
+/// Answers what no seed decides.
+struct Ambient;
+
+impl System for Ambient {
+    type Operation = ();
+    type Answer = usize;
+    type Client = Process;
+
+    fn draw(&self, _: &mut Random) {}
+
+    async fn start(&self, process: Process) -> Process {
+        process
+    }
+
+    async fn act(&self, _: &mut Process, (): ()) -> Result<usize, Failure> {
+        static ANSWERS: AtomicUsize = AtomicUsize::new(0);
+        Ok(ANSWERS.fetch_add(1, Ordering::Relaxed))
+    }
+
+    fn check(&self, _: &Run<Self>) -> Result<Vec<Violation>, CheckError> {
+        Ok(Vec::new())
+    }
+}
+
+/// Would catch a comparison of a run with itself.
+#[test]
+fn what_does_not_follow_from_the_seed_is_told() {
+    let mut found = Vec::new();
+    let summary = Harness::new(Ambient).search(0..2, |report| {
+        found.extend(report.violations.iter().map(|found| found.name.clone()));
+        true
+    });
+    assert_eq!(
+        (found, summary.failed),
+        (vec!["nondeterminism".to_owned()], vec![0])
+    );
 }
 
 /// A lock that waits for ever.
