@@ -12,6 +12,9 @@ use redis_sim::{Command, Keyspace, Reply, SharedRedis};
 use super::System;
 use crate::record::replica_name;
 
+/// Of how many calls those are named that contradict each other, rather than the last.
+const MOST_EXPLAINED: usize = 12;
+
 /// Why an operation has no answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Failure {
@@ -166,36 +169,52 @@ impl<S: System + ?Sized> Run<S> {
         initial: State,
         step: impl Fn(&State, &S::Operation, Option<&S::Answer>) -> Option<State>,
     ) -> Result<Vec<Violation>, CheckError> {
-        let fits = |until: Option<Duration>| self.is_sequence(initial.clone(), &step, until);
-        if fits(None)? {
+        let fits = |known: &[&Call<_, _>]| self.is_sequence(initial.clone(), &step, known);
+        let mut known: Vec<_> = self.calls.iter().filter(|c| c.answer().is_some()).collect();
+        if fits(&known)? {
             return Ok(Vec::new());
         }
-        // The first answer that no order explains.
-        let mut ended: Vec<_> = self.calls.iter().filter(|c| c.answer().is_some()).collect();
-        ended.sort_by_key(|call| (call.ended, call.id));
-        for call in ended {
-            if !fits(call.ended)? {
-                let reason = format!("no order of the calls so far explains the answer of {call}");
-                let violation = Violation::new("not_linearizable", vec![call.id], reason);
-                return Ok(vec![violation]);
+        // Up to the first answer that no order explains.
+        known.sort_by_key(|call| (call.ended, call.id));
+        for count in 1..known.len() {
+            if !fits(&known[..count])? {
+                known.truncate(count);
+                break;
             }
         }
-        let reason = "no order of the calls explains their answers";
-        Ok(vec![Violation::new("not_linearizable", Vec::new(), reason)])
+        // Of few, those that no order explains together.
+        let mut core = known;
+        if self.calls.len() > MOST_EXPLAINED {
+            core.drain(..core.len().saturating_sub(1));
+        }
+        for call in core.clone() {
+            let mut left = core.clone();
+            left.retain(|other| other.id != call.id);
+            if !left.is_empty() && !fits(&left)? {
+                core = left;
+            }
+        }
+        let answers = core.iter().filter_map(|call| {
+            let answer = call.answer()?;
+            Some(format!("{answer:?} to call {}", call.id))
+        });
+        let answers = answers.collect::<Vec<_>>().join(" and ");
+        let reason = format!("no order of the calls so far explains the answer {answers}");
+        let ids = core.iter().map(|call| call.id).collect();
+        Ok(vec![Violation::new("not_linearizable", ids, reason)])
     }
 
-    /// Whether some order explains the answers that had been given until then.
+    /// Whether some order explains the answers of these calls; nobody knows the others.
     fn is_sequence<State: Clone + Eq + Hash>(
         &self,
         initial: State,
         step: &impl Fn(&State, &S::Operation, Option<&S::Answer>) -> Option<State>,
-        until: Option<Duration>,
+        known: &[&Call<S::Operation, S::Answer>],
     ) -> Result<bool, CheckError> {
-        let is_over = |at: Option<Duration>| at.is_some_and(|at| until.is_none_or(|end| at <= end));
-        let calls = self.calls.iter();
+        let calls = self.calls.iter().filter(|call| call.may_be_applied());
+        let is_known = |id| known.iter().any(|known| known.id == id);
         let calls: Vec<_> = calls
-            .filter(|call| call.may_be_applied() && is_over(Some(call.began)))
-            .map(|call| (call, call.answer().filter(|_| is_over(call.ended))))
+            .map(|call| (call, call.answer().filter(|_| is_known(call.id))))
             .collect();
         let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         let intervals: Vec<_> = calls

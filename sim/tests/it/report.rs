@@ -304,7 +304,7 @@ fn a_system_of_ones_own_is_shown() {
     for expected in [
         "<title>NaiveLock, seed 16</title>",
         "title=\"\">not_linearizable</span>",
-        "data-ops=\"16\"",
+        "data-ops=\"17 16\"",
         "data-lane=\"replica\">replica: 1<",
         "data-lane=\"r1\">r1: 1<",
         "data-lane=\"r3\">r3: 1<",
