@@ -1,13 +1,18 @@
-//! The tables of `docs/harness.md` are equal to those of the code.
+//! The tables of `docs/harness.md` are equal to those of the code, and README's count of faults.
 
 use haechi_history::check::Invariant;
-use haechi_sim::mutants::Variant;
+use haechi_sim::{mutants::Variant, plan::FaultKind};
 
-/// The text between the two comments of a block. Read when the test runs: the package of
-/// this crate has no such file, and its tests compile all the same.
+/// A document of the repository. Read when the test runs: the package of this crate has no
+/// such file, and its tests compile all the same.
+fn document(name: &str) -> String {
+    let path = format!("{}/../{name}", env!("CARGO_MANIFEST_DIR"));
+    std::fs::read_to_string(path).unwrap()
+}
+
+/// The text between the two comments of a block.
 fn block(name: &str) -> String {
-    let harness = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/harness.md");
-    let harness = std::fs::read_to_string(harness).unwrap();
+    let harness = document("docs/harness.md");
     let (begin, end) = (
         format!("<!-- {name}:begin -->\n"),
         format!("<!-- {name}:end -->"),
@@ -45,4 +50,11 @@ fn planted_bugs_are_documented() {
         .collect();
     let expected: Vec<_> = names.iter().map(|(name, what)| (&**name, *what)).collect();
     assert_eq!(documented, expected);
+}
+
+/// Would catch a fault that is added, and a README that counts one less.
+#[test]
+fn faults_are_counted() {
+    let counted = format!("under {} faults", FaultKind::all().count());
+    assert!(document("README.md").contains(&counted), "{counted}");
 }
