@@ -2,8 +2,10 @@
 
 use std::{io, process::ExitCode};
 
-use clap::{Parser, Subcommand};
-use haechi_sim::command::{Exit, check, diff, merge, mutants, replay, run, serve, shrink, torture};
+use clap::{CommandFactory, Parser, Subcommand};
+use haechi_sim::command::{
+    Exit, check, diff, documents, merge, mutants, replay, run, serve, shrink, torture,
+};
 
 #[cfg(not(tokio_unstable))]
 compile_error!(
@@ -19,7 +21,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// seed. Exit codes: 0 success, 1 a violation was found or a planted bug
 /// survived, 2 usage or I/O error, or an error of the harness itself.
 #[derive(Parser)]
-#[command(name = "haechi-sim", version, max_term_width = 100)]
+#[command(name = "haechi-sim", version, max_term_width = 80)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -36,6 +38,8 @@ enum Command {
     Merge(merge::MergeArgs),
     Serve(serve::ServeArgs),
     Torture(torture::TortureArgs),
+    Completions(documents::CompletionsArgs),
+    Man(documents::ManArgs),
 }
 
 fn main() -> ExitCode {
@@ -49,6 +53,8 @@ fn main() -> ExitCode {
         Command::Merge(args) => merge::merge(&args),
         Command::Serve(args) => serve::serve(&args),
         Command::Torture(args) => torture::torture(&args),
+        Command::Completions(args) => documents::completions(&args, Cli::command()),
+        Command::Man(args) => documents::man(&args, Cli::command()),
     };
     match result {
         Ok(exit) => ExitCode::from(exit as u8),

@@ -16,12 +16,15 @@ use crate::{
 /// Shows the first event in which two traces differ
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "\
-Exits with 0 if the traces are the same, with 1 if they part. A schedule is replayed; any other
+Exits with 0 if the traces are the same, with 1 if they part. A schedule is replayed; any other \
 file is taken for a trace, as replay prints it.
 
 Examples: what a planted bug does that the correct store does not; two runs of one seed
-  haechi-sim diff sim/corpus/no_fence.json sim/corpus/no_fence.json --with correct
-  haechi-sim replay --seed 7 > a.txt; haechi-sim replay --seed 7 > b.txt; haechi-sim diff a.txt b.txt")]
+  haechi-sim diff sim/corpus/no_fence.json sim/corpus/no_fence.json \\
+    --with correct
+  haechi-sim replay --seed 7 > a.txt
+  haechi-sim replay --seed 7 > b.txt
+  haechi-sim diff a.txt b.txt")]
 pub struct DiffArgs {
     /// A trace or a schedule; - is standard input
     #[arg(value_name = "A")]

@@ -16,11 +16,11 @@ use crate::{plan::FaultKind, record::Mark};
 /// Adds up the --json outputs of runs
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "\
-Prints {\"summary\":{…}} with the sums, the seeds that failed, what no run met, and the seeds a day that
+Prints {\"summary\":{…}} with the sums, the seeds that failed, what no run met, and the seeds a day that \
 these machines get through together. Exits with 1 if a seed failed or a file has no summary.
 
 Example:
-  haechi-sim run --json --shard 1/2 --seeds 0..100000 > a.jsonl   # on one machine
+  haechi-sim run --json --shard 1/2 --seeds 0..100000 > a.jsonl
   haechi-sim run --json --shard 2/2 --seeds 0..100000 > b.jsonl   # on another
   haechi-sim merge a.jsonl b.jsonl")]
 pub struct MergeArgs {

@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod diff;
+pub mod documents;
 pub mod merge;
 pub mod mutants;
 pub mod replay;

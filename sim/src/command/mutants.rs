@@ -17,9 +17,9 @@ use crate::{mutants::Variant, runner::run_seeds};
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "\
 Prints a table; where standard output is no terminal, or with --json, a JSON line for each:
-{\"variant\",\"caught\",\"seeds\",\"p95\",\"invariant\",\"violated\"}. \"seeds\" is how many
-it takes to catch the bug in the median, over ranges of seeds that have none in common. \"violated\"
-is what the worlds that catch it violate, {\"invariant\",\"first\",\"worlds\"}: how many report it, and
+{\"variant\", \"caught\", \"seeds\", \"p95\", \"invariant\", \"violated\"}. \"seeds\" is how many \
+it takes to catch the bug in the median, over ranges of seeds that have none in common. \"violated\" \
+is what the worlds that catch it violate, {\"invariant\", \"first\", \"worlds\"}: how many report it, and \
 how many report it first.
 
 Example: give each planted bug at most 200 seeds, from one place

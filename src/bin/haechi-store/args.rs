@@ -7,9 +7,9 @@ use haechi_store_redis::Durability;
 
 use crate::{
     audit_append, audit_export, audit_follow, audit_head, audit_repair, audit_resolve,
-    audit_resume, audit_verify, bench_audit, bench_vault, keys_init, keys_rotate, keys_status,
-    ready, vault_detokenize, vault_list, vault_purge, vault_resolve, vault_resume, vault_reveal,
-    vault_tokenize,
+    audit_resume, audit_verify, bench_audit, bench_sweep, bench_vault, documents, keys_init,
+    keys_rotate, keys_status, ready, vault_detokenize, vault_list, vault_purge, vault_resolve,
+    vault_resume, vault_reveal, vault_tokenize,
 };
 
 /// A tamper-evident audit chain and a token vault that any number of replicas share in Redis
@@ -17,7 +17,7 @@ use crate::{
 #[command(
     name = "haechi-store",
     version,
-    max_term_width = 100,
+    max_term_width = 80,
     after_help = "\
 Exit codes: 0 success · 1 negative result · 2 usage or I/O error · 3 outcome unknown
 
@@ -109,6 +109,10 @@ pub(crate) enum Command {
     Ready(ready::Args),
     /// Measure this Redis, on keys of its own
     Bench(Bench),
+    /// Print a shell's completions
+    Completions(documents::CompletionsArgs),
+    /// Write man pages, one for each command
+    Man(documents::ManArgs),
 }
 
 #[derive(Args, Debug)]
@@ -145,7 +149,8 @@ pub(crate) enum AuditCommand {
 #[command(after_help = "\
 Example:
   haechi-store keys init --key-file vault.keys
-  printf 'anna@example.com\\n' | haechi-store vault tokenize --type email --key-file vault.keys")]
+  printf 'anna@example.com\\n' | haechi-store vault tokenize --type email \\
+    --key-file vault.keys")]
 pub(crate) struct VaultArgs {
     #[command(subcommand)]
     pub(crate) command: VaultCommand,
@@ -186,6 +191,8 @@ pub(crate) enum BenchCommand {
     Audit(bench_audit::Args),
     /// Replicas that share one vault
     Vault(bench_vault::Args),
+    /// What contention costs, by the number of contenders
+    Sweep(bench_sweep::Args),
 }
 
 #[derive(Args, Debug)]

@@ -32,20 +32,21 @@ use crate::{
 /// Append events from stdin, one JSON object a line
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
-Prints {\"sequence\",\"eventHash\"} for each event, in the order of the input. At a line that is no
-event it stops: the lines before it stand, none after it is tried. From the first append that fails
-on, every line printed carries its \"line\" in the input and, unless applied, its \"outcome\":
+Prints {\"sequence\", \"eventHash\"} for each event, in the order of the input. At a line that is no \
+event it stops: the lines before it stand, none after it is tried. From the first append that fails \
+on, every line printed carries its \"line\" in the input and, unless applied, its \"outcome\": \
 not_applied, or unknown with the \"handle\", for `audit resolve`.
 
-A record that is applied, but not yet as durable as --durability asks, has \"durability\":\"not_yet\"
+A record that is applied, but not yet as durable as --durability asks, has \"durability\":\"not_yet\" \
 and the \"reason\"; this is no failure, and is summed up on stderr.
 
-With --tickets, if this process or its machine stops half way, `audit resolve --settle` tells for
+With --tickets, if this process or its machine stops half way, `audit resolve --settle` tells for \
 each event that was sent whether it is in the chain.
 
 Example:
   echo '{\"id\":\"evt-1\",\"operation\":\"protect\"}' | haechi-store audit append
-  haechi-store audit append --anchor /mnt/worm/anchors.jsonl --anchor-every 100 < events.jsonl")]
+  haechi-store audit append --anchor /mnt/worm/anchors.jsonl \\
+    --anchor-every 100 < events.jsonl")]
 pub(crate) struct Args {
     /// At most so many appends in flight
     #[arg(long, value_name = "N", default_value = "64")]

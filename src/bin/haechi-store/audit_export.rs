@@ -23,8 +23,8 @@ use crate::{
 /// Print the records as JSON lines
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
-Reads in pages: neither Redis nor this program ever holds the whole list in one reply. What is
-printed can be verified with `audit verify --file`. A replica of Redis, which may be behind, is read
+Reads in pages: neither Redis nor this program ever holds the whole list in one reply. What is \
+printed can be verified with `audit verify --file`. A replica of Redis, which may be behind, is read \
 too; a warning, and \"readFrom\":\"replica\" in the summary of --json, say so.
 
 Example:

@@ -21,8 +21,8 @@ use crate::{
 /// Print records as JSON lines as they are appended, until Ctrl-C
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
-Begins after the present head, or with --from, and looks for new records every --interval seconds.
-If what was printed is no longer in the chain, it was rolled back: that is an error, exit code 1.
+Begins after the present head, or with --from, and looks for new records every --interval seconds. \
+If what was printed is no longer in the chain, it was rolled back: that is an error, exit code 1. \
 While Redis cannot be read, it warns once and goes on trying. Ctrl-C ends it with exit code 0.
 
 Example:

@@ -12,7 +12,7 @@ use crate::{
 /// Print the last record's sequence and hash
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
-Prints {\"sequence\",\"eventHash\",\"length\"}; 0 and null for an empty chain. `length` counts the
+Prints {\"sequence\", \"eventHash\", \"length\"}; 0 and null for an empty chain. `length` counts the \
 records that the list in Redis still holds.
 
 Example:

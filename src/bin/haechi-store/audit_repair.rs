@@ -24,17 +24,18 @@ use crate::{
 /// Rebuild the head from the verified list, when the keys disagree
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
-Verifies the whole list, then appends a record {\"operation\":\"audit:repaired\", …} and sets head and
-head:hash to it, in one step that changes nothing if a writer appended meanwhile. For keys that were
-deleted, evicted or restored apart from each other, a write that was cut in the middle, and a chain
-of version 0.1.1, which had no head:hash. Give every anchor file there is: a list that lacks
-what one of them, or the present head, attests is refused, unless that loss is accepted by name.
-Prints {\"repaired\":true,\"sequence\",\"eventHash\",\"disagreement\"}, or {\"repaired\":false,\"records\"}
+Verifies the whole list, then appends a record {\"operation\":\"audit:repaired\", …} and sets head and \
+head:hash to it, in one step that changes nothing if a writer appended meanwhile. For keys that were \
+deleted, evicted or restored apart from each other, a write that was cut in the middle, and a chain \
+of version 0.1.1, which had no head:hash. Give every anchor file there is: a list that lacks \
+what one of them, or the present head, attests is refused, unless that loss is accepted by name. \
+Prints {\"repaired\":true,\"sequence\", \"eventHash\", \"disagreement\"}, or {\"repaired\":false,\"records\"} \
 if nothing is to be repaired.
 
 Example:
   haechi-store audit repair --anchors anchors.jsonl
-  haechi-store audit repair --anchors anchors.jsonl --yes --accept-loss 1001..1003")]
+  haechi-store audit repair --anchors anchors.jsonl --yes \\
+    --accept-loss 1001..1003")]
 pub(crate) struct Args {
     /// Compare with the anchors in this file as well; may be given several times
     #[arg(long, value_name = "FILE")]

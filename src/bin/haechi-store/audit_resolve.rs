@@ -13,21 +13,22 @@ use crate::{
 /// Tell what became of an append whose outcome was unknown
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
-Prints `applied at N`, its sequence, or `not applied`, if it is not in the chain and no copy of it
-that is under way can be any more, or `still open`; exits with 0, 1 or 3. HANDLE is what
+Prints `applied at N`, its sequence, or `not applied`, if it is not in the chain and no copy of it \
+that is under way can be any more, or `still open`; exits with 0, 1 or 3. HANDLE is what \
 `audit append` printed for an outcome that was unknown, or wrote to its --tickets file.
 
-An append that was sent is open as long as the chain ends where it was sealed onto. One of which
-only a ticket is known is open until it is found: its process may still send it. --settle appends
-a record {\"operation\":\"audit:fence\"} where it would stand, and tells then whether it was applied;
+An append that was sent is open as long as the chain ends where it was sealed onto. One of which \
+only a ticket is known is open until it is found: its process may still send it. --settle appends \
+a record {\"operation\":\"audit:fence\"} where it would stand, and tells then whether it was applied; \
 for a ticket that is final only once the process that took it has ended.
 
-If the chain was rolled back or trimmed since, nothing tells any more: stdout has
-{\"outcome\":\"unknown\",\"handle\"}, and the exit code is 3.
+If the chain was rolled back or trimmed since, nothing tells any more: stdout has \
+{\"outcome\":\"unknown\", \"handle\"}, and the exit code is 3.
 
 Example:
   haechi-store audit append --tickets tickets.jsonl < events.jsonl
-  haechi-store audit resolve --settle \"$(tail -n 1 tickets.jsonl | jq -r .handle)\"")]
+  haechi-store audit resolve \\
+    --settle \"$(tail -n 1 tickets.jsonl | jq -r .handle)\"")]
 pub(crate) struct Args {
     /// The handle
     #[arg(value_name = "HANDLE", allow_hyphen_values = true)]

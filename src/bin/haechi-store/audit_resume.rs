@@ -23,14 +23,15 @@ use crate::{
 /// Go on after a rollback; leaves a record of what was lost
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
-Prints {\"sequence\",\"eventHash\",\"lost\"} of the record that it appends: operation
-audit:rollback-accepted, lost {from,to,headHash}. What was lost is known from --seen, from --anchors,
-or from the message of a process that met the rollback (--head-hash). The processes that have seen
-it go on when they meet the record, if --key-file is also theirs, or if they were given the same
+Prints {\"sequence\", \"eventHash\", \"lost\"} of the record that it appends: operation \
+audit:rollback-accepted, lost {from,to,headHash}. What was lost is known from --seen, from --anchors, \
+or from the message of a process that met the rollback (--head-hash). The processes that have seen \
+it go on when they meet the record, if --key-file is also theirs, or if they were given the same \
 --accept. Nothing is done if what was seen still stands, or the range is another.
 
 Example:
-  haechi-store audit resume --accept 120..134 --seen seen.json --key-file vault.keys
+  haechi-store audit resume --accept 120..134 --seen seen.json \\
+    --key-file vault.keys
   haechi-store audit resume --accept 120..134 --anchors anchors.jsonl")]
 pub(crate) struct Args {
     /// The first and the last lost sequence, both included

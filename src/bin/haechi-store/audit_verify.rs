@@ -26,9 +26,9 @@ use crate::{
 /// Check every record, link and hash, in Redis or in a file
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
-Prints {\"valid\":true,\"records\",\"headHash\"}, or {\"valid\":false,\"records\",\"reason\", …} and exits 1;
-`records` counts the good ones before the first fault. In Redis the stored head is compared too. A
-replica of Redis, which may be behind, is read too, and labelled: \"readFrom\":\"replica\".
+Prints {\"valid\":true,\"records\", \"headHash\"}, or {\"valid\":false,\"records\", \"reason\", …} and exits 1; \
+`records` counts the good ones before the first fault. In Redis the stored head is compared too. A \
+replica of Redis, which may be behind, is read too, and labelled: \"readFrom\":\"replica\". \
 `acceptedLosses` lists what the chain's own records say was lost in rollbacks.
 
 Example:

@@ -153,14 +153,7 @@ impl<'a> Bench<'a> {
         console: &'a Console,
     ) -> Result<Self, Failure> {
         let client = global.client()?;
-        let mut random = [0; 8];
-        SystemEntropy.fill(&mut random).map_err(|error| {
-            Failure::error(format!(
-                "the system gives no randomness: {error}; nothing was measured"
-            ))
-        })?;
-        // With a hash tag, so that a cluster keeps the keys together.
-        let prefix = format!("haechi:bench:{{{:016x}}}:", u64::from_le_bytes(random));
+        let prefix = random_prefix()?;
         Ok(Self {
             global,
             console,
@@ -383,22 +376,44 @@ impl<'a> Bench<'a> {
         )
     }
 
-    /// Deletes the benchmark's keys, a large one without stopping Redis.
     async fn clean_up(&self) -> Result<(), Failure> {
-        let audit = self.builder().audit_store(self.client.clone());
-        let vault = self.builder().vault_store(self.client.clone());
-        let mut delete = redis::cmd("UNLINK");
-        delete.arg(&audit.keys().fenced());
-        delete.arg(&vault.keys().fenced());
-        audit.link().send(&delete).await.map_err(|error| {
-            Failure::negative(format!(
-                "the benchmark's keys may be left in Redis at {}: {error}; delete {}*",
-                place(&self.client),
-                self.prefix
-            ))
-        })?;
-        Ok(())
+        clean_up(&self.builder(), &self.client, &self.prefix).await
     }
+}
+
+/// What the names of a benchmark's keys begin with.
+pub(crate) fn random_prefix() -> Result<String, Failure> {
+    let mut random = [0; 8];
+    SystemEntropy.fill(&mut random).map_err(|error| {
+        Failure::error(format!(
+            "the system gives no randomness: {error}; nothing was measured"
+        ))
+    })?;
+    // With a hash tag, so that a cluster keeps the keys together.
+    Ok(format!(
+        "haechi:bench:{{{:016x}}}:",
+        u64::from_le_bytes(random)
+    ))
+}
+
+/// Deletes the benchmark's keys, a large one without stopping Redis.
+pub(crate) async fn clean_up(
+    builder: &Builder,
+    client: &Endpoint,
+    prefix: &str,
+) -> Result<(), Failure> {
+    let audit = builder.audit_store(client.clone());
+    let vault = builder.vault_store(client.clone());
+    let mut delete = redis::cmd("UNLINK");
+    delete.arg(&audit.keys().fenced());
+    delete.arg(&vault.keys().fenced());
+    audit.link().send(&delete).await.map_err(|error| {
+        Failure::negative(format!(
+            "the benchmark's keys may be left in Redis at {}: {error}; delete {prefix}*",
+            place(client)
+        ))
+    })?;
+    Ok(())
 }
 
 impl Price {
@@ -442,7 +457,7 @@ async fn write<R: Replica>(replica: R, clock: SystemClock, left: Arc<AtomicU64>)
 }
 
 /// Which of the sorted microseconds `per_mille` of them reach, in milliseconds.
-fn quantile(latencies: &[u32], per_mille: usize) -> f64 {
+pub(crate) fn quantile(latencies: &[u32], per_mille: usize) -> f64 {
     let rank = (latencies.len() * per_mille).div_ceil(1000).max(1) - 1;
     f64::from(latencies.get(rank).copied().unwrap_or(0)) / 1000.0
 }

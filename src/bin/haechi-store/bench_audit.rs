@@ -25,8 +25,8 @@ use crate::{
     mut_arg("lock", |arg| arg.help("Whether to take the contention lock before each batch")),
     mut_arg("ops", |arg| arg.help("Appends in all")),
     after_help = "\
-Prints {\"opsPerSecond\",\"p50Ms\",\"p99Ms\",\"committed\",\"conflicts\",\"retries\",\"lockWaits\",\"failed\", …}.
-Its keys have a random prefix and are deleted at the end, also after Ctrl-C. With --durability fsync
+Prints {\"opsPerSecond\", \"p50Ms\", \"p99Ms\", \"committed\", \"conflicts\", \"retries\", \"lockWaits\", \"failed\", …}. \
+Its keys have a random prefix and are deleted at the end, also after Ctrl-C. With --durability fsync \
 or replicas:N the same is measured with memory first, and both are compared.
 
 Example:

@@ -31,9 +31,9 @@ use crate::{
     mut_arg("lock", |arg| arg.help("Whether to take the contention lock before each mutation")),
     mut_arg("ops", |arg| arg.help("Plaintexts in all")),
     after_help = "\
-Tokenizes N values that are new to a vault of S tokens, deterministically. Prints
-{\"opsPerSecond\",\"p50Ms\",\"p99Ms\",\"committed\",\"conflicts\",\"retries\",\"lockWaits\",\"failed\", …}.
-Its keys have a random prefix and are deleted at the end, also after Ctrl-C. With --durability fsync
+Tokenizes N values that are new to a vault of S tokens, deterministically. Prints \
+{\"opsPerSecond\", \"p50Ms\", \"p99Ms\", \"committed\", \"conflicts\", \"retries\", \"lockWaits\", \"failed\", …}. \
+Its keys have a random prefix and are deleted at the end, also after Ctrl-C. With --durability fsync \
 or replicas:N the same is measured with memory first, and both are compared.
 
 Example:

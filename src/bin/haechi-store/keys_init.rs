@@ -12,7 +12,7 @@ use crate::{
 /// Make a new key file with one active key
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
-Prints {\"kid\",\"status\",\"createdAt\",\"used\",\"limit\"}. A file that exists is refused (exit code 1)
+Prints {\"kid\", \"status\", \"createdAt\", \"used\", \"limit\"}. A file that exists is refused (exit code 1) \
 and not changed: what its keys encrypted could not be decrypted any more.
 
 Example:

@@ -17,7 +17,7 @@ use crate::{
 /// Make a new active key; the others are retired and still decrypt
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
-Prints {\"kid\",\"status\",\"createdAt\",\"used\",\"limit\",\"retired\"}: the new key, and the names of the
+Prints {\"kid\", \"status\", \"createdAt\", \"used\", \"limit\", \"retired\"}: the new key, and the names of the \
 others. Running processes notice within five seconds; copies of the file elsewhere do not.
 
 Example:

@@ -13,8 +13,8 @@ use crate::{
 /// Print the keys' names, ages and use; never a key
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
-Prints {\"keys\":[{\"kid\",\"status\",\"createdAt\",\"used\",\"limit\"}, …]}, the active key first.
-`used` counts in full what running processes have set aside; `createdAt` is null where the file
+Prints {\"keys\":[{\"kid\", \"status\", \"createdAt\", \"used\", \"limit\"}, …]}, the active key first. \
+`used` counts in full what running processes have set aside; `createdAt` is null where the file \
 does not say.
 
 Example:

@@ -18,9 +18,12 @@ mod audit_resume;
 mod audit_verify;
 mod bench;
 mod bench_audit;
+mod bench_sweep;
 mod bench_vault;
 mod connection;
 mod console;
+mod contention_plot;
+mod documents;
 mod exit;
 mod input;
 mod interrupt;
@@ -91,9 +94,12 @@ async fn run(cli: Cli, console: &Console) -> Result<Exit, Failure> {
             AuditCommand::Repair(args) => audit_repair::run(args, global, console).await,
             AuditCommand::Resume(args) => audit_resume::run(args, global, console).await,
         },
+        Command::Completions(args) => documents::completions(&args),
+        Command::Man(args) => documents::man(&args),
         Command::Ready(args) => ready::run(args, global, console).await,
         Command::Bench(bench) => match bench.command {
             BenchCommand::Audit(args) => bench_audit::run(args, global, console).await,
+            BenchCommand::Sweep(args) => bench_sweep::run(args, global, console).await,
             BenchCommand::Vault(args) => bench_vault::run(args, global, console).await,
         },
         Command::Vault(vault) => vault_command(vault.command, global, console).await,

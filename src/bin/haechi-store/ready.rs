@@ -17,9 +17,9 @@ use crate::{
 /// Whether this Redis can be written to and trusted with a chain
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
-Prints {\"ok\":true}, or {\"ok\":false,\"reason\",\"detail\"} and exits 1. Reasons: redis_unreachable
-redis_not_writable wrong_type diverged cross_slot evicting, and for --durability
-insufficient_replicas fsync_unavailable, and with --seen rolled_back. Neither chain nor vault is
+Prints {\"ok\":true}, or {\"ok\":false,\"reason\", \"detail\"} and exits 1. Reasons: redis_unreachable \
+redis_not_writable wrong_type diverged cross_slot evicting, and for --durability \
+insufficient_replicas fsync_unavailable, and with --seen rolled_back. Neither chain nor vault is \
 changed, nor the file of --seen.
 
 Example, as a readiness probe:

@@ -18,7 +18,7 @@ use crate::{
 /// Restore the plaintexts of tokens from stdin; the audit chain says so
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
-One token a line. Prints {\"token\",\"plaintext\"} for each, in the order of the input; null for one
+One token a line. Prints {\"token\", \"plaintext\"} for each, in the order of the input; null for one \
 that is missing, expired or does not decrypt. Tokens are restored, and audited, 256 at a time.
 
 Example:

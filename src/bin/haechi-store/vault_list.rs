@@ -15,7 +15,7 @@ use crate::{
 /// List live tokens, without their plaintexts; needs no key
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
-Prints {\"token\",\"type\",\"createdAt\",\"expiresAt\",\"metadata\"} for each, in the order of their names.
+Prints {\"token\", \"type\", \"createdAt\", \"expiresAt\", \"metadata\"} for each, in the order of their names. \
 Fields of the vault that are no token records are named on stderr, and the exit code is 1.
 
 Example:

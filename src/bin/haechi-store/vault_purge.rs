@@ -18,7 +18,7 @@ use crate::{
 /// Delete a token; the audit chain says so
 #[derive(clap::Args)]
 #[command(after_help = "\
-Prints {\"purged\":true}, or {\"purged\":false} for a token that was not there. The key file names what
+Prints {\"purged\":true}, or {\"purged\":false} for a token that was not there. The key file names what \
 is no token in the audit chain.
 
 Example:
@@ -42,7 +42,7 @@ impl std::fmt::Debug for Args {
 /// Delete every token whose retention has ended; the audit chain says so
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
-Prints {\"purged\":N,\"disputed\":M}: a token is deleted once the clocks of both Redis and this
+Prints {\"purged\":N,\"disputed\":M}: a token is deleted once the clocks of both Redis and this \
 machine are past its end; M more are past it by one of them only.
 
 Example:

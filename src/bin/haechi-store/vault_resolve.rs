@@ -17,19 +17,20 @@ use crate::{
 /// Tell what became of a mutation whose outcome was unknown
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
-Prints `applied at N`, the vault's version that it made, or `not applied`, if it was dropped for
-good, or `still open`, if an attempt of it that is under way can still be applied; exits with 0, 1
-or 3. RECEIPT is the \"handle\" that a command printed for an outcome that was unknown, or that
+Prints `applied at N`, the vault's version that it made, or `not applied`, if it was dropped for \
+good, or `still open`, if an attempt of it that is under way can still be applied; exits with 0, 1 \
+or 3. RECEIPT is the \"handle\" that a command printed for an outcome that was unknown, or that \
 `vault tokenize` wrote to its --tickets file.
 
 --settle drops it if it is open, by a receipt of its own, and tells `applied` or `not applied`.
 
-Receipts are kept for as long as any replica's deadline, and the newest 10,000 longer. If the
-receipt may be gone, or the vault was rolled back since, nothing tells any more: stdout has
-{\"outcome\":\"unknown\",\"handle\"}, and the exit code is 3.
+Receipts are kept for as long as any replica's deadline, and the newest 10,000 longer. If the \
+receipt may be gone, or the vault was rolled back since, nothing tells any more: stdout has \
+{\"outcome\":\"unknown\", \"handle\"}, and the exit code is 3.
 
 Example:
-  haechi-store vault resolve --settle 2vY0m1dJS3yq0V4nq0bG3w.17.16.Xk3lJ0bq7r0yq8o2H2mJ9A.16")]
+  haechi-store vault resolve \\
+    --settle 2vY0m1dJS3yq0V4nq0bG3w.17.16.Xk3lJ0bq7r0yq8o2H2mJ9A.16")]
 pub(crate) struct Args {
     /// The handle of the receipt
     #[arg(value_name = "RECEIPT", allow_hyphen_values = true)]

@@ -19,13 +19,14 @@ use crate::{
 /// Go on after a rollback of the vault; the audit chain says so
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
-Prints {\"lost\"}. First appends a record to the audit chain: operation
-token-vault:rollback-accepted, lost {from,to}. Then the file of --seen begins with the vault as it is
-now. Other processes go on once they are restarted, those with a file of their own after
+Prints {\"lost\"}. First appends a record to the audit chain: operation \
+token-vault:rollback-accepted, lost {from,to}. Then the file of --seen begins with the vault as it is \
+now. Other processes go on once they are restarted, those with a file of their own after \
 `vault resume` with theirs. If the audit chain was rolled back, too, `audit resume` comes first.
 
 Example:
-  haechi-store vault resume --accept 71..90 --seen seen.json --key-file vault.keys")]
+  haechi-store vault resume --accept 71..90 --seen seen.json \\
+    --key-file vault.keys")]
 pub(crate) struct Args {
     /// The first and the last lost version, both included
     #[arg(long, value_name = "A..B")]

@@ -19,7 +19,8 @@ use crate::{
 Prints the plaintext, and a newline. Without --reveal-policy it is denied, and that is audited too.
 
 Example:
-  haechi-store vault reveal tok_email_5f8e… --key-file vault.keys --reveal-policy local-dev")]
+  haechi-store vault reveal tok_email_5f8e… --key-file vault.keys \\
+    --reveal-policy local-dev")]
 pub(crate) struct Args {
     /// The token
     #[arg(value_name = "TOKEN")]

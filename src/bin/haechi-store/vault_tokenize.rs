@@ -24,16 +24,17 @@ use crate::{
 /// Turn plaintexts from stdin into tokens
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
-One plaintext a line, of at most 1 MiB; its newline is not part of it, everything else is. Prints one
-token for each, in the order of the input. At the first that fails it stops: the tokens before it
+One plaintext a line, of at most 1 MiB; its newline is not part of it, everything else is. Prints one \
+token for each, in the order of the input. At the first that fails it stops: the tokens before it \
 stand, and the line's number is on stderr.
 
-With --tickets, if this process or its machine stops half way, `vault resolve --settle` tells for
+With --tickets, if this process or its machine stops half way, `vault resolve --settle` tells for \
 each plaintext that was sent whether it has a token.
 
 Example:
   haechi-store keys init --key-file vault.keys
-  printf 'anna@example.com\\n' | haechi-store vault tokenize --type email --deterministic \\
+  printf 'anna@example.com\\n' | haechi-store vault tokenize --type email \\
+    --deterministic \\
     --key-file vault.keys")]
 pub(crate) struct Args {
     /// What the plaintexts are: a to z, 0 to 9 and _

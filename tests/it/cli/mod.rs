@@ -6,6 +6,7 @@ mod bench;
 mod documents;
 mod durability;
 mod follow;
+mod help;
 mod holding;
 mod interrupted;
 mod keys;
