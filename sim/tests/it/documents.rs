@@ -5,7 +5,7 @@ use haechi_sim::{mutants::Variant, plan::FaultKind};
 
 /// A document of the repository. Read when the test runs: the package of this crate has no
 /// such file, and its tests compile all the same.
-fn document(name: &str) -> String {
+pub(crate) fn document(name: &str) -> String {
     let path = format!("{}/../{name}", env!("CARGO_MANIFEST_DIR"));
     std::fs::read_to_string(path).unwrap()
 }

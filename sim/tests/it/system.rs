@@ -7,6 +7,8 @@ use haechi_sim::system::{
     Violation,
 };
 
+use crate::documents::document;
+
 #[path = "../../examples/job_queue.rs"]
 #[allow(dead_code, unreachable_pub)]
 mod job_queue;
@@ -276,15 +278,14 @@ fn what_never_ends_is_told() {
     assert!(!report.violations[0].calls.is_empty());
 }
 
-const PAGE: &str = include_str!("../../../docs/own-system.md");
-
 /// Would catch a walkthrough whose snippets are not those of the examples, and a printed block that is
 /// not what the example prints.
 #[test]
 fn the_walkthrough_quotes_the_examples() {
     let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../");
+    let page = document("docs/own-system.md");
     let mut quoted = 0;
-    for part in PAGE.split("<!-- sim/examples/").skip(1) {
+    for part in page.split("<!-- sim/examples/").skip(1) {
         let (file, rest) = part.split_once(" -->\n```rust\n").unwrap();
         let (snippet, _) = rest.split_once("```").unwrap();
         let source = std::fs::read_to_string(format!("{root}sim/examples/{file}")).unwrap();
@@ -295,7 +296,7 @@ fn the_walkthrough_quotes_the_examples() {
         quoted += 1;
     }
     assert!(quoted >= 6, "{quoted}");
-    let (_, rest) = PAGE.split_once("<!-- naive_lock:begin -->\n").unwrap();
+    let (_, rest) = page.split_once("<!-- naive_lock:begin -->\n").unwrap();
     let (block, _) = rest.split_once("<!-- naive_lock:end -->").unwrap();
     let (told, _) = told(naive_lock::NaiveLock, &[]);
     let told = failure(&told).replace(
