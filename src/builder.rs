@@ -193,6 +193,7 @@ impl<C: Clock, E: Entropy> Builder<C, E> {
     /// Anchors every record that is appended here and whose sequence is a multiple of
     /// `every`, and those that anybody appended after the sink's last anchor while it
     /// was not in use.
+    ///
     /// The last anchor counts as seen: a chain that lacks it is reported as
     /// rolled back, at every start with this sink.
     ///

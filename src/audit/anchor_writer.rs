@@ -3,7 +3,9 @@
 //! The loop passes on what it has appended; the writer gives it to the
 //! [`AnchorSink`] on another thread, in order. Anchors that the sink lacks (it
 //! failed, the queue was full, or the chain grew while it was not in use) are
-//! read from the stored chain, link by link, before the next ones are written.
+//! read from the stored chain before the next ones are written: link by link, up
+//! to the record that those were appended to, so that nothing is anchored which
+//! the loop does not know.
 
 use std::{io, num::NonZeroU64};
 
@@ -18,9 +20,8 @@ use crate::{
     blocking::{RunBlocking, on_thread, returned},
     chain::{Anchor, Head, Position, Sequence, Verifier},
     clock::{Clock, iso8601},
-    durability::{Confirming, Durability, DurabilityStatus},
+    durability::{Confirming, DurabilityStatus},
     error::ReadError,
-    sync::{Arc, Mutex, lock},
     telemetry::Telemetry,
 };
 
@@ -35,8 +36,9 @@ pub(super) type Due = (Anchor, oneshot::Sender<AnchorStatus>);
 struct DueBatch {
     /// The chain's end before it.
     base: Head,
-    /// Whether there are more anchors due after `base` than these.
-    has_gap: bool,
+    /// The chain's end before the first batch that was not passed on, if there are any
+    /// before this one.
+    left_out: Option<Head>,
     /// Whether it is the first after a loss that was accepted: what the sink has may
     /// be of what was lost, so its anchors begin anew.
     begins_anew: bool,
@@ -49,15 +51,13 @@ struct DueBatch {
 pub(super) struct AnchorQueue {
     every: NonZeroU64,
     batches: mpsc::Sender<DueBatch>,
+    /// Whether the sink has anchors, so that it may lack those of what was appended
+    /// while it was not in use.
+    pub(super) may_lack: bool,
     /// The chain's end before the first batch that was not passed on.
     left_out: Option<Head>,
     begins_anew: bool,
-    read: ReadAnchor,
 }
-
-/// The last missing anchor that was read from the chain and written, until the append loop
-/// takes it: it may not have met that record.
-type ReadAnchor = Arc<Mutex<Option<Position>>>;
 
 /// The other end; see [`AnchorWriter::run`].
 pub(super) struct AnchorWriter {
@@ -71,7 +71,6 @@ pub(super) struct AnchorWriter {
     behind: Option<Head>,
     /// The first of them, if the sink refused it.
     refused: Option<Anchor>,
-    read: ReadAnchor,
     telemetry: Telemetry,
     pub(super) run_blocking: RunBlocking,
 }
@@ -83,13 +82,12 @@ pub(super) fn anchoring(
 ) -> (AnchorQueue, AnchorWriter) {
     let (sender, receiver) = mpsc::channel(WAITING);
     let last = sink.last();
-    let read = ReadAnchor::default();
     let queue = AnchorQueue {
         every,
         batches: sender,
+        may_lack: last.is_some(),
         left_out: None,
         begins_anew: false,
-        read: read.clone(),
     };
     let writer = AnchorWriter {
         sink: Some(sink),
@@ -98,7 +96,6 @@ pub(super) fn anchoring(
         last,
         behind: last.map(Head::At),
         refused: None,
-        read,
         telemetry,
         run_blocking: std::sync::Arc::new(on_thread),
     };
@@ -131,11 +128,6 @@ impl AnchorQueue {
         })
     }
 
-    /// The last missing anchor that was read and written since the last call.
-    pub(super) fn take_read(&self) -> Option<Position> {
-        lock(&self.read).take()
-    }
-
     /// The loss of what may be in the sink was accepted.
     pub(super) fn begin_anew(&mut self) {
         self.left_out = None;
@@ -144,13 +136,20 @@ impl AnchorQueue {
 
     /// Passes on what is due of a batch that was appended to `base`.
     pub(super) fn push(&mut self, base: Head, due: Vec<Due>, confirming: Option<Confirming>) {
-        if due.is_empty() {
-            return;
+        if !due.is_empty() {
+            self.pass_on(base, due, confirming);
         }
-        let left_out = self.left_out.take();
+    }
+
+    /// Asks for the anchors that the sink lacks, up to the record at `end`.
+    pub(super) fn catch_up(&mut self, end: Position, confirming: Option<Confirming>) {
+        self.pass_on(Head::At(end), Vec::new(), confirming);
+    }
+
+    fn pass_on(&mut self, base: Head, due: Vec<Due>, confirming: Option<Confirming>) {
         let batch = DueBatch {
-            base: left_out.unwrap_or(base),
-            has_gap: left_out.is_some(),
+            base,
+            left_out: self.left_out.take(),
             begins_anew: std::mem::take(&mut self.begins_anew),
             due,
             confirming,
@@ -159,7 +158,7 @@ impl AnchorQueue {
             return;
         };
         let batch = refused.into_inner();
-        self.left_out = Some(batch.base);
+        self.left_out = batch.left_out.or(Some(batch.base));
         self.begins_anew = batch.begins_anew;
         let why = "the anchor sink is slow, and too many anchors wait for it";
         tell(batch.due, |_| AnchorStatus::Missing(why.to_owned()));
@@ -174,34 +173,20 @@ fn tell(due: Vec<Due>, status: impl Fn(&Anchor) -> AnchorStatus) {
 }
 
 impl AnchorWriter {
-    /// Writes what is missing, then what is passed on, until the queue's other
-    /// end is dropped. Counts in `stats`.
+    /// Writes what is passed on, each after what is missing before it, until the
+    /// queue's other end is dropped. Counts in `stats`.
     pub(super) async fn run(mut self, store: &impl AuditStore, clock: &impl Clock, stats: &Queue) {
-        if let Err(why) = self.catch_up(store, clock, stats).await {
-            self.failed(stats, &why);
-        }
         while let Some(batch) = self.batches.recv().await {
             if batch.begins_anew {
                 (self.last, self.behind, self.refused) = (None, None, None);
             }
-            if batch.has_gap {
-                self.behind.get_or_insert(batch.base);
-            }
-            let had = self.last;
-            if let Some(last) = had
-                && let Some((first, _)) = batch.due.first()
-                && self.has(first.sequence)
-            {
-                // What was read may have been lost before these records were appended:
-                // they are anchored if the record of the last anchor still stands.
-                self.behind = Some(Head::At(last));
-            }
+            self.behind = self.behind.or(batch.left_out);
             let durability = match batch.confirming {
                 Some(confirming) => confirming.status().await,
                 None => DurabilityStatus::AsAsked,
             };
             let caught_up = match durability {
-                DurabilityStatus::AsAsked => self.catch_up(store, clock, stats).await,
+                DurabilityStatus::AsAsked => self.catch_up(batch.base, store, clock, stats).await,
                 DurabilityStatus::NotYet(why) => Err(why),
             };
             let written = match caught_up {
@@ -215,11 +200,8 @@ impl AnchorWriter {
                 self.behind.get_or_insert(batch.base);
                 self.failed(stats, why);
             }
-            let is_new = |anchor: &Anchor| had.is_none_or(|had| had.sequence < anchor.sequence);
             tell(batch.due, |anchor| match &written {
-                Err(why) if !is_new(anchor) || !self.has(anchor.sequence) => {
-                    AnchorStatus::Missing(why.clone())
-                }
+                Err(why) if !self.has(anchor.sequence) => AnchorStatus::Missing(why.clone()),
                 _ => AnchorStatus::Written,
             });
         }
@@ -234,11 +216,12 @@ impl AnchorWriter {
         self.last.is_some_and(|last| sequence <= last.sequence)
     }
 
-    /// Writes the anchors after `behind`, as far as the stored records link to
-    /// it. What cannot be linked to it (the chain was trimmed, or is damaged)
-    /// stays without anchors.
+    /// Writes the anchors after `behind`, up to `until`, which is as durable as asked: as
+    /// far as the stored records link to it. What cannot be linked to it (the chain was
+    /// trimmed, or is damaged) stays without anchors.
     async fn catch_up(
         &mut self,
+        until: Head,
         store: &impl AuditStore,
         clock: &impl Clock,
         stats: &Queue,
@@ -250,70 +233,51 @@ impl AnchorWriter {
             // Before the chain is read in vain.
             self.write(vec![refused], stats).await?;
         }
-        let unread = |error: ReadError| format!("earlier anchors are missing: {error}");
-        let tail = store.tail(from.position()).await;
-        let tail = tail.map_err(|error| unread(error.into()))?;
-        if let (Some(end), true) = (
-            tail.head.position(),
-            store.durability() != Durability::Memory,
-        ) {
-            let confirmed = store.confirm(end).await;
-            if let DurabilityStatus::NotYet(why) =
-                confirmed.map_err(|error| unread(error.into()))?
-            {
-                return Err(format!("earlier anchors are missing: {why}"));
+        let missing = |why: &str| format!("earlier anchors are missing: {why}");
+        let unread = |error: ReadError| missing(&error.to_string());
+        // The records before the list, if the chain has `until`.
+        let trimmed = async || {
+            let tail = store.tail(until.position()).await;
+            let tail = tail.map_err(|error| unread(error.into()))?;
+            match tail.seen {
+                Seen::Gone { .. } => Err(missing("the chain lacks the records after them")),
+                Seen::Stands | Seen::Trimmed => Ok(tail.head.len().saturating_sub(tail.length)),
             }
-        }
-        let trimmed = tail.head.len().saturating_sub(tail.length);
-        let start = match (tail.seen, from.len().checked_sub(trimmed)) {
-            (Seen::Gone { .. }, _) => {
-                return Err("the chain lacks the record of the last anchor".to_owned());
-            }
-            (Seen::Stands, Some(start)) => start,
-            (Seen::Trimmed, _) | (Seen::Stands, None) => tail.length,
         };
-        let mut is_linked = start < tail.length || tail.head == from;
+        let before = trimmed().await?;
+        let end = until.len().saturating_sub(before);
+        let start = from.len().checked_sub(before).unwrap_or(end);
+        let mut is_linked = start < end || from == until;
         let mut verifier = Verifier::new().starting_after(from);
-        let mut pages = Pages::over(store, start, tail.length);
-        while is_linked {
+        let mut pages = Pages::over(store, start, end);
+        let mut linked = from;
+        while is_linked && linked != until {
             let page = pages.next().await.map_err(unread)?;
-            if page.is_empty() {
-                break;
-            }
             let mut anchors = Vec::new();
-            let mut end = verifier.position();
+            if page.is_empty() {
+                return Err(missing("the chain became shorter while it was read"));
+            }
             for record in page {
                 is_linked = verifier.line(&record).is_empty();
                 if !is_linked {
                     break;
                 }
-                let before = std::mem::replace(&mut end, verifier.position());
-                if let Head::At(position) = end
-                    && end != before
+                let before = std::mem::replace(&mut linked, verifier.position());
+                if let Head::At(position) = linked
+                    && linked != before
                     && is_due(position, self.every)
                 {
                     anchors.push(anchor(position, clock));
                 }
             }
-            let written = self.write(anchors, stats).await;
-            *lock(&self.read) = self.last;
-            written?;
-            self.behind = Some(end);
-        }
-        if is_linked && verifier.position() != tail.head {
-            let why = "earlier anchors are missing: the chain became shorter while it was read";
-            return Err(why.to_owned());
-        }
-        if start < tail.length && !is_linked {
-            let last_linked = self.behind.and_then(|end| end.position());
-            let now = store.tail(last_linked).await;
-            let now = now.map_err(|error| unread(error.into()))?;
-            let has_moved = now.head.len().saturating_sub(now.length) != trimmed;
-            if has_moved || matches!(now.seen, Seen::Gone { .. }) {
-                return Err(
-                    "earlier anchors are missing: the list moved while it was read".to_owned(),
-                );
+            if linked.len() >= until.len() && linked != until {
+                return Err(missing("the chain changed while it was read"));
             }
+            self.write(anchors, stats).await?;
+            self.behind = Some(linked);
+        }
+        if start < end && !is_linked && trimmed().await? != before {
+            return Err(missing("the list moved while it was read"));
         }
         self.behind = None;
         if !is_linked {

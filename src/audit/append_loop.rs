@@ -180,6 +180,13 @@ impl<S: AuditStore, C: Clock, E: Entropy> AppendLoop<S, C, E> {
     }
 
     async fn append_all(&mut self) {
+        if self
+            .anchors
+            .as_ref()
+            .is_some_and(|anchors| anchors.may_lack)
+        {
+            self.catch_up_anchors().await;
+        }
         while let Some(work) = self.queue.0.work().await {
             if let Work::Probe(asked) = work {
                 self.probe().await;
@@ -193,9 +200,21 @@ impl<S: AuditStore, C: Clock, E: Entropy> AppendLoop<S, C, E> {
         }
     }
 
+    /// Has the anchors written that are missing of what has been appended so far, if the
+    /// chain has what is known of it; they are asked for again with the next ones.
+    async fn catch_up_anchors(&mut self) {
+        self.probe().await;
+        let Some(Head::At(end)) = self.head else {
+            return;
+        };
+        let confirming = self.confirm(end);
+        if let Some(anchors) = &mut self.anchors {
+            anchors.catch_up(end, confirming);
+        }
+    }
+
     /// Compares the chain with what is known, as before a batch.
     async fn probe(&mut self) {
-        self.add_anchored();
         self.head = None;
         match self.find_head().await {
             Ok(_) => self.queue.0.attempted(|last| last.answered()),
@@ -214,7 +233,6 @@ impl<S: AuditStore, C: Clock, E: Entropy> AppendLoop<S, C, E> {
         let began = self.clock.now();
         loop {
             self.telemetry.queue(|| queue.depth());
-            self.add_anchored();
             let found = self.find_head().await;
             queue.set_refusal(None);
             let outcome = match found {
@@ -300,17 +318,6 @@ impl<S: AuditStore, C: Clock, E: Entropy> AppendLoop<S, C, E> {
                 BatchOutcome::Fatal(error) => last.refused(now, error.to_string()),
             }
         });
-    }
-
-    /// Adds the anchors that were read from the chain to what is known: the chain is
-    /// compared with them next.
-    fn add_anchored(&mut self) {
-        let anchored = self.anchors.as_ref().and_then(AnchorQueue::take_read);
-        if let Some(anchored) = anchored {
-            let anchored: Checkpoints = [anchored].into_iter().collect();
-            self.others.push(anchored.into());
-            self.head = None;
-        }
     }
 
     /// The cached head, or else the one that is read, if the chain has what is known
@@ -558,13 +565,12 @@ impl<S: AuditStore, C: Clock, E: Entropy> AppendLoop<S, C, E> {
         Ok(())
     }
 
-    /// How the batch's callers, and its anchors, hear whether it is as durable as
+    /// How callers and anchors hear whether the chain up to `last` is as durable as
     /// asked; `None` if that is known. The next batches do not wait for it.
-    fn confirm(&self, records: &[Record]) -> Option<Confirming> {
+    fn confirm(&self, last: Position) -> Option<Confirming> {
         if self.store.durability() == Durability::Memory {
             return None;
         }
-        let last = records.last()?.position();
         let (store, clock) = (self.store.clone(), self.clock.clone());
         let (entropy, limit) = (self.entropy.clone(), self.deadline);
         let confirm = move |batches: Vec<Position>| async move {
@@ -598,7 +604,8 @@ impl<S: AuditStore, C: Clock, E: Entropy> AppendLoop<S, C, E> {
 
     /// Passes on the anchors that are due, and wakes the callers.
     fn acknowledge(&mut self, base: Head, records: &[Record]) {
-        let confirming = self.confirm(records);
+        let last = records.last().map(Record::position);
+        let confirming = last.and_then(|last| self.confirm(last));
         let mut due = Vec::new();
         let mut ends = Vec::with_capacity(records.len());
         for record in records {

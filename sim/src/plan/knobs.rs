@@ -10,8 +10,8 @@ use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    DurabilityKnobs, Fault, FaultKind, Scale, Topology, VaultKnobs, Workload, generator,
-    topology::lose_data, vault_knobs::MOST_LOADED,
+    CommandFault, DurabilityKnobs, Fault, FaultKind, Scale, Topology, VaultKnobs, Workload,
+    generator, topology::lose_data, vault_knobs::MOST_LOADED,
 };
 
 /// What the caller decides; the seed decides the rest.
@@ -309,6 +309,13 @@ impl Knobs {
                 // What they wrote since the failover has no place that a checker knows.
                 vault.foreign_ops = vault.foreign_ops.min(3);
             }
+        }
+        let comes_late = |fault: &Fault| fault.kind == CommandFault::LateCommand.into();
+        let few = losses.is_empty() && faults.iter().any(comes_late);
+        if let Some(vault) = vault.as_mut().filter(|_| few)
+            && rng_of("late without receipt").random_bool(0.5)
+        {
+            vault.receipts = 1;
         }
         // What waits for replicas is not load alone. No level survives the loss of single
         // keys; and of writes that wait, more are under way then than a checker can order.

@@ -158,6 +158,7 @@ impl Mark {
             }
             Situation::ReceiptAnsweredSecondAttempt
             | Situation::LateCommandSettledByReceipt
+            | Situation::LateCommandWithoutReceipt
             | Situation::NothingToDoAfterLostReply => {
                 options.workload.has_vault() && has(FaultClass::Network)
             }
@@ -166,8 +167,6 @@ impl Mark {
             }
             Situation::ClusterDownMet => options.has(LossFault::ClusterFailover.into()),
             Situation::DeposedPrimaryWrote => options.has(LossFault::SentinelFailover.into()),
-            // Rare: two of three default runs meet it.
-            Situation::LateCommandWithoutReceipt => false,
             Situation::FenceRetriedThrice | Situation::NoscriptMet => true,
             Situation::LockGoneAtRelease => has(FaultClass::Lock),
             Situation::LateCommandRefusedByFence
