@@ -24,7 +24,7 @@ use tokio::{
 
 use crate::support::{ask, event, raw, run, server, store, verified};
 
-#[path = "../../examples/axum_service.rs"]
+#[path = "../../examples/axum_service/main.rs"]
 mod axum_service;
 #[allow(dead_code, reason = "its main")]
 #[path = "../../examples/custom_connect.rs"]

@@ -1,18 +1,7 @@
-//! A service over HTTP that keeps e-mail addresses as tokens, and audits every request.
-//!
-//! ```console
-//! $ haechi-store keys init --key-file vault.keys
-//! $ REDIS_URL=redis://127.0.0.1:6379 KEY_FILE=vault.keys \
-//!     cargo run --features metrics,tls,tracing --example axum_service
-//! $ curl -d '{"email":"anna@example.com"}' -H 'content-type: application/json' \
-//!     http://127.0.0.1:8080/customers
-//! {"token":"tok_email_…"}
-//! ```
-//!
-//! A request is answered with success only once its token is in the vault and its record
-//! in the chain. `tests/it/examples.rs` kills its Redis under load, and then the service.
+//! What the service answers, and how it ends. It runs on what `super::platform` names: Redis,
+//! a key file and the system's clock; in `sim/tests/it/axum_service.rs` on simulated ones.
 
-use std::{env, error::Error, sync::Arc, time::Duration};
+use std::{error::Error, sync::Arc, time::Duration};
 
 use axum::{
     Extension, Json, Router,
@@ -23,107 +12,56 @@ use axum::{
     routing::{get, post},
 };
 use haechi_store_redis::{
-    AppendError, Builder, Durability, DurabilityStatus,
+    AppendError, Builder, DurabilityStatus, RedisTokenVault,
     audit::AuditSink,
     chain::Event,
-    clock::{Clock, SystemClock, within},
-    crypto::{Counting, KeyFile, LocalKeys},
-    describe_metrics,
-    entropy::{Entropy, SystemEntropy},
-    redis::{Endpoint, RedisAuditStore, RedisVaultStore},
-    vault::{
-        Details, Deterministic, Refusal, RevealError, RevealPolicy, TokenType, TokenVault,
-        TokenizeError, VaultPolicy,
-    },
+    clock::within,
+    crypto::LocalKeys,
+    entropy::Entropy,
+    redis::RedisAuditStore,
+    vault::{Details, Refusal, RevealError, TokenType, TokenizeError, VaultPolicy},
 };
-use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use metrics_exporter_prometheus::PrometheusHandle;
 use serde::Deserialize;
 use serde_json::json;
-use tokio::signal::unix::{SignalKind, signal};
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::task::TaskTracker;
 
-type Vault = TokenVault<RedisVaultStore<Endpoint>, LocalKeys>;
+use super::platform::{KeyPlace, Randomness, Redis, Time};
+
+pub(crate) type Keys = LocalKeys<KeyPlace, Time, Randomness>;
 
 /// How long requests may still run after SIGTERM, and what they began after them.
-const GRACE: Duration = Duration::from_secs(10);
-
-#[tokio::main]
-pub(crate) async fn main() -> Result<(), Box<dyn Error>> {
-    tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .init();
-    // Buckets, rather than quantiles, are what docs/grafana-dashboard.json shows.
-    let seconds = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0];
-    let metrics = PrometheusBuilder::new()
-        .set_buckets(&seconds)?
-        .install_recorder()?;
-    describe_metrics();
-
-    let service = Service::open(metrics).await?;
-    let listen = env::var("LISTEN").unwrap_or_else(|_| "127.0.0.1:8080".to_owned());
-    let listener = tokio::net::TcpListener::bind(listen).await?;
-    tracing::info!("listening on {}", listener.local_addr()?);
-
-    let (stop, mut terminate) = (CancellationToken::new(), signal(SignalKind::terminate())?);
-    let stopping = stop.clone();
-    tokio::spawn(async move {
-        terminate.recv().await;
-        stopping.cancel();
-    });
-    // From SIGTERM on nothing is accepted, and what was accepted is answered.
-    let served = axum::serve(listener, service.clone().router())
-        .with_graceful_shutdown(stop.clone().cancelled_owned());
-    let clock = SystemClock::new();
-    tokio::select! {
-        ended = served.into_future() => ended?,
-        () = async { stop.cancelled().await; clock.sleep(GRACE).await } => {
-            tracing::warn!("some clients have not read their answers");
-        }
-    }
-    service.close().await;
-    Ok(())
-}
+pub(crate) const GRACE: Duration = Duration::from_secs(10);
 
 /// What the requests share. Cheap to clone: so are a sink and a vault.
 #[derive(Clone)]
-struct Service {
-    audit: AuditSink,
+pub(crate) struct Service {
+    clock: Time,
+    entropy: Randomness,
+    audit: AuditSink<Time, Randomness>,
     /// Only asked whether it is ready.
-    chain: Arc<RedisAuditStore<Endpoint>>,
-    vault: Arc<Vault>,
-    keys: Arc<LocalKeys>,
+    chain: Arc<RedisAuditStore<Redis, Time, Randomness>>,
+    vault: Arc<RedisTokenVault<Keys, Redis, Time, Randomness>>,
+    keys: Arc<Keys>,
     email: TokenType,
     requests: TaskTracker,
     metrics: PrometheusHandle,
 }
 
 impl Service {
-    /// As the environment says.
-    async fn open(metrics: PrometheusHandle) -> Result<Self, Box<dyn Error>> {
-        let endpoint = Endpoint::from_env()?;
-        let durability: Durability = match env::var("DURABILITY") {
-            Ok(durability) => durability.parse()?,
-            Err(_) => Durability::default(),
-        };
-        let deadline = match env::var("DEADLINE_MS") {
-            Ok(millis) => Duration::from_millis(millis.parse()?),
-            Err(_) => Duration::from_secs(5),
-        };
-        let mut policy = VaultPolicy::default();
-        // A request that is sent again gets the same token.
-        policy.deterministic = Deterministic::All;
-        if let Ok(reason) = env::var("REVEAL") {
-            policy.reveal = RevealPolicy::Allowed(reason);
-        }
-        let file = KeyFile::new(env::var("KEY_FILE")?);
-        let (clock, entropy) = (SystemClock::new(), SystemEntropy);
-        let keys = LocalKeys::open(file, clock, entropy, Counting::Persisted).await?;
+    pub(crate) async fn open(
+        (redis, clock, entropy): (Redis, Time, Randomness),
+        builder: Builder<Time, Randomness>,
+        keys: Keys,
+        policy: VaultPolicy,
+        metrics: PrometheusHandle,
+    ) -> Result<Self, Box<dyn Error>> {
         let keys = Arc::new(keys);
-
-        let builder = Builder::new().durability(durability).deadline(deadline);
-        let chain = builder.audit_store(endpoint.clone());
-        let (audit, vault) = builder.open(endpoint, keys.clone(), policy).await?;
+        let chain = builder.audit_store(redis.clone());
+        let (audit, vault) = builder.open(redis, keys.clone(), policy).await?;
         Ok(Self {
+            clock,
+            entropy,
             audit,
             chain: Arc::new(chain),
             vault: Arc::new(vault),
@@ -134,7 +72,7 @@ impl Service {
         })
     }
 
-    fn router(self) -> Router {
+    pub(crate) fn router(self) -> Router {
         Router::new()
             .route("/customers", post(add))
             .route("/customers/{token}", get(show))
@@ -149,9 +87,9 @@ impl Service {
 
     /// Each step makes sure that what the next one closes is no longer needed: requests use
     /// the vault and the sink, purges and restores of the vault the sink, and both the keys.
-    async fn close(self) {
+    pub(crate) async fn close(self) {
         self.requests.close();
-        let waited = within(&SystemClock::new(), GRACE, self.requests.wait()).await;
+        let waited = within(&self.clock, GRACE, self.requests.wait()).await;
         if waited.is_none() || !self.vault.close(GRACE).await {
             tracing::warn!("closing while requests still run");
         }
@@ -176,7 +114,7 @@ async fn audited(
     let path = path.as_ref().map_or("unknown", |path| path.as_str());
     let operation = format!("{} {path}", request.method());
     let mut id = [0; 16];
-    let drawn = SystemEntropy.fill(&mut id);
+    let drawn = service.entropy.fill(&mut id);
     drawn.map_err(|_| Failure(StatusCode::SERVICE_UNAVAILABLE, "no randomness"))?;
     let id = format!("{:032x}", u128::from_be_bytes(id));
     let requests = service.requests.clone();
