@@ -45,7 +45,7 @@ struct Service {
     process: Child,
     address: String,
     log: Arc<Mutex<String>>,
-    _keys: tempfile::TempDir,
+    keys: tempfile::TempDir,
 }
 
 impl Service {
@@ -87,8 +87,19 @@ impl Service {
             process,
             address,
             log,
-            _keys: keys,
+            keys,
         }
+    }
+
+    /// How many its key counts, of which some may be taken in advance.
+    fn encryptions(&self) -> usize {
+        let status = Command::new(env!("CARGO_BIN_EXE_haechi-store"))
+            .args(["keys", "status", "--key-file"])
+            .arg(self.keys.path().join("vault.keys"))
+            .output()
+            .unwrap();
+        let status: serde_json::Value = serde_json::from_slice(&status.stdout).unwrap();
+        serde_json::from_value(status["keys"][0]["used"].clone()).unwrap()
     }
 
     /// SIGTERM, as by an orchestrator.
@@ -271,11 +282,31 @@ async fn the_service_ends_in_order_under_load() {
     pass(500).await;
     service.terminate();
     let answers = load.ended().await;
-    let ended = tokio::task::spawn_blocking(move || service.process.wait());
-    assert!(ended.await.unwrap().unwrap().success());
+    assert!(service.process.wait().unwrap().success());
     let succeeded = compare(&server, &answers).await;
     assert_eq!(succeeded, answers.len());
     assert!(succeeded > 0);
+    // What was taken of the key in advance was given back.
+    assert_eq!(service.encryptions(), succeeded);
+}
+
+/// Would catch a service that does not wait for what it does for clients that have left.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_service_ends_with_the_records_of_clients_that_left() {
+    let server = server();
+    let mut service = Service::start(&server);
+    for number in 0..64 {
+        let body = format!(r#"{{"email":"user{number}@left.example"}}"#);
+        let request = send(&service.address, "POST /customers", &body);
+        // It is sent, and not waited for.
+        let _ = tokio::time::timeout(Duration::from_millis(3), request).await;
+    }
+    service.terminate();
+    assert!(service.process.wait().unwrap().success());
+    let mut commands = raw(&server).await;
+    let tokens: usize = ask(&mut commands, "HLEN haechi:tv:tokens").await;
+    assert_eq!(verified(&store(&server)).await.len(), tokens);
+    assert!(tokens > 0);
 }
 
 /// Would catch an address that is asked for only once, and a chain that is begun anew at
