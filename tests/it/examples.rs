@@ -295,12 +295,17 @@ async fn the_service_ends_in_order_under_load() {
 async fn the_service_ends_with_the_records_of_clients_that_left() {
     let server = server();
     let mut service = Service::start(&server);
-    for number in 0..64 {
-        let body = format!(r#"{{"email":"user{number}@left.example"}}"#);
-        let request = send(&service.address, "POST /customers", &body);
-        // It is sent, and not waited for.
-        let _ = tokio::time::timeout(Duration::from_millis(3), request).await;
+    // The store takes them one after the other: most are under way when the service ends.
+    let mut clients = JoinSet::new();
+    for number in 0..200 {
+        let address = service.address.clone();
+        clients.spawn(async move {
+            let body = format!(r#"{{"email":"user{number}@left.example"}}"#);
+            let request = send(&address, "POST /customers", &body);
+            let _ = tokio::time::timeout(Duration::from_millis(20), request).await;
+        });
     }
+    clients.join_all().await;
     service.terminate();
     assert!(service.process.wait().unwrap().success());
     let mut commands = raw(&server).await;
