@@ -13,7 +13,7 @@ use std::{
 
 use haechi_store_redis::{
     Builder,
-    clock::{Clock, SystemClock},
+    clock::{Clock, SystemClock, within},
 };
 use redis_sim::server_process::RedisServer;
 use tokio::{
@@ -302,7 +302,7 @@ async fn the_service_ends_with_the_records_of_clients_that_left() {
         clients.spawn(async move {
             let body = format!(r#"{{"email":"user{number}@left.example"}}"#);
             let request = send(&address, "POST /customers", &body);
-            let _ = tokio::time::timeout(Duration::from_millis(20), request).await;
+            within(&SystemClock::new(), Duration::from_millis(20), request).await;
         });
     }
     clients.join_all().await;
