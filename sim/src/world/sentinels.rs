@@ -33,6 +33,8 @@ pub(super) struct Sentinels {
     /// What they have not heard yet, and when they will.
     news: Vec<(u64, usize, Says)>,
     last: Says,
+    /// The one that leads the last failover, until all have heard of it.
+    leader: usize,
     deposed: Option<Deposed>,
     /// Links of processes to hosts: how many faults disturb each, and since when the last
     /// one is over.
@@ -53,6 +55,8 @@ impl Sentinels {
             epoch: self.last.epoch + 1,
             node,
         };
+        let first = (0..heard.len()).min_by_key(|sentinel| heard[*sentinel]);
+        self.leader = first.unwrap_or(0);
         let news = heard.into_iter().enumerate();
         self.news
             .extend(news.map(|(sentinel, at)| (at, sentinel, self.last)));
@@ -156,10 +160,22 @@ impl WorldHandle {
         if !command.is("SENTINEL") {
             return None;
         }
-        let says = self.nodes(|nodes| nodes.sentinels.says[sentinel]);
+        let (says, leads) = self.nodes(|nodes| {
+            let sentinels = &nodes.sentinels;
+            let says = sentinels.says[sentinel];
+            let has_promoted = sentinels.leader == sentinel && says == sentinels.last;
+            (says, has_promoted && !sentinels.news.is_empty())
+        });
+        let subcommand = command.words().get(1)?;
+        if subcommand.eq_ignore_ascii_case(b"GET-MASTER-ADDR-BY-NAME") {
+            let address = [DATA_HOSTS[says.node].to_owned(), REDIS_PORT.to_string()];
+            return Some(Reply::Array(address.map(Reply::text).to_vec()));
+        }
+        // Until its failover is over, the old one's address is beside the new one's epoch.
+        let node = if leads { 1 - says.node } else { says.node };
         let fields = [
             ("name", GROUP.to_owned()),
-            ("ip", DATA_HOSTS[says.node].to_owned()),
+            ("ip", DATA_HOSTS[node].to_owned()),
             ("port", REDIS_PORT.to_string()),
             ("config-epoch", says.epoch.to_string()),
         ];

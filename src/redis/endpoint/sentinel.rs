@@ -3,7 +3,7 @@
 use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
-use redis::{ErrorKind, RedisResult, Value, aio::ConnectionLike, cmd};
+use redis::{ErrorKind, RedisResult, aio::ConnectionLike, cmd, pipe};
 use tokio::sync::watch;
 
 use super::{
@@ -101,23 +101,22 @@ impl<N: Nodes, C: Clock> Sentinel<N, C> {
             Some(connection) => connection,
             None => self.sentinels.connect_to(address).await?,
         };
-        let mut question = cmd("SENTINEL");
-        question.arg("MASTER").arg(&*self.name);
-        let answer: Value = question.query_async(&mut connection).await?;
-        let fields: HashMap<String, String> = redis::from_redis_value(answer)?;
+        // The one that leads a failover has its epoch, and still the old address among the
+        // fields, until all replicas follow the new primary.
+        let mut questions = pipe();
+        questions.cmd("SENTINEL").arg("MASTER").arg(&*self.name);
+        let address = questions.cmd("SENTINEL").arg("GET-MASTER-ADDR-BY-NAME");
+        address.arg(&*self.name);
+        let answers = questions.query_async(&mut connection).await?;
+        let (fields, address): (HashMap<String, String>, Option<(String, u16)>) = answers;
         let primary = || {
+            let (host, port) = address?;
             Some(Primary {
                 epoch: fields.get("config-epoch")?.parse().ok()?,
-                node: NodeAddress {
-                    host: fields.get("ip")?.clone(),
-                    port: fields.get("port")?.parse().ok()?,
-                },
+                node: NodeAddress { host, port },
             })
         };
-        let nameless = (
-            ErrorKind::UnexpectedReturnType,
-            "SENTINEL MASTER names no node",
-        );
+        let nameless = (ErrorKind::UnexpectedReturnType, "a Sentinel names no node");
         let primary = primary().ok_or(nameless)?;
         *known = Some(connection);
         Ok(primary)

@@ -28,17 +28,23 @@ impl Servers {
 
     /// A Sentinel that names the node at `primary`.
     fn sentinel(&self, port: u16, epoch: u64, primary: u16) {
-        self.set(port, move |_| {
-            let fields = [
-                "ip",
-                "h",
-                "port",
-                &primary.to_string(),
-                "config-epoch",
-                &epoch.to_string(),
-            ];
-            let field = |field: &str| Value::BulkString(field.as_bytes().to_vec());
-            Ok(Value::Array(fields.map(field).to_vec()))
+        self.failing_over(port, epoch, primary, primary);
+    }
+
+    /// A Sentinel that has promoted the node at `primary`, and not yet ended its failover
+    /// from the node at `old`.
+    fn failing_over(&self, port: u16, epoch: u64, primary: u16, old: u16) {
+        self.set(port, move |words| {
+            assert_eq!(
+                words,
+                "SENTINEL MASTER m; SENTINEL GET-MASTER-ADDR-BY-NAME m"
+            );
+            let text = |field: &str| Value::BulkString(field.as_bytes().to_vec());
+            let (old, epoch) = (old.to_string(), epoch.to_string());
+            let fields = ["ip", "h", "port", &old, "config-epoch", &epoch].map(text);
+            let address = ["h", &primary.to_string()].map(text);
+            let all = [fields.to_vec(), address.to_vec()];
+            Ok(Value::Array(all.map(Value::Array).to_vec()))
         });
     }
 
@@ -91,11 +97,16 @@ impl ConnectionLike for Connection {
         &'a mut self,
         pipeline: &'a Pipeline,
         _: usize,
-        _: usize,
+        count: usize,
     ) -> RedisFuture<'a, Vec<Value>> {
         let all: Vec<String> = pipeline.cmd_iter().map(words).collect();
         let answer = self.answer(&all.join("; "));
-        Box::pin(async { Ok(vec![answer?]) })
+        Box::pin(async move {
+            Ok(match answer? {
+                Value::Array(answers) if count > 1 => answers,
+                answer => vec![answer],
+            })
+        })
     }
 
     fn get_db(&self) -> i64 {
@@ -186,6 +197,17 @@ async fn the_connection_to_a_deposed_primary_is_cut() {
     );
     assert!(who(&mut connection.clone()).await.is_err(), "it stays cut");
     let mut connection = group.connect().await.unwrap();
+    assert_eq!(who(&mut connection).await.unwrap(), 8);
+}
+
+/// Would catch a connection to the old primary, in the new one's epoch, that is never cut.
+#[tokio::test]
+async fn the_promoted_node_is_named_before_the_failover_is_over() {
+    let servers = Servers::default();
+    servers.node(7);
+    servers.node(8);
+    servers.failing_over(1, 6, 8, 7);
+    let mut connection = group(&servers, &[1]).connect().await.unwrap();
     assert_eq!(who(&mut connection).await.unwrap(), 8);
 }
 

@@ -205,7 +205,7 @@ async fn a_sentinel_may_need_a_user() {
     let configuration = format!(
         "sentinel monitor m 127.0.0.1 {} 1\n\
          user default off\n\
-         user app on >pass -@all +sentinel|master\n\
+         user app on >pass -@all +sentinel|master +sentinel|get-master-addr-by-name\n\
          user other on >pass -@all +ping\n",
         primary.port()
     );
