@@ -11,7 +11,7 @@
 //!
 //! A request is answered with success only once its token is in the vault and its record
 //! in the chain. `tests/it/examples.rs` kills its Redis under load, and then the service;
-//! `sim/tests/axum_service/main.rs` runs it under simulated faults.
+//! `sim/tests/it/axum_service.rs` runs it under simulated faults.
 
 mod service;
 

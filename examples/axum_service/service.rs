@@ -1,5 +1,5 @@
 //! What the service answers, and how it ends. It runs on what `super::platform` names: Redis,
-//! a key file and the system's clock; in `sim/tests/axum_service/main.rs` on simulated ones.
+//! a key file and the system's clock; in `sim/tests/it/axum_service.rs` on simulated ones.
 
 use std::{error::Error, sync::Arc, time::Duration};
 

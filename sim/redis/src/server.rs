@@ -290,18 +290,7 @@ where
         stream: &mut S,
         input: &mut BytesMut,
     ) -> io::Result<Option<BytesMut>> {
-        let cut = self.cut.clone().unwrap_or_default();
-        tokio::select! {
-            biased;
-            () = cut.notified() => return Ok(None),
-            read = stream.read_buf(input) => {
-                if read? == 0 {
-                    return Ok(None);
-                }
-            }
-            () = (self.sleep)(WAIT_INTERVAL) => {}
-        }
-        if !lock(self.redis).is_current(&self.session) {
+        if !self.goes_on(stream, input).await? || !lock(self.redis).is_current(&self.session) {
             return Ok(None);
         }
         let mut messages = BytesMut::new();
@@ -322,19 +311,7 @@ where
         stream: &mut S,
         input: &mut BytesMut,
     ) -> io::Result<Option<Reply>> {
-        let never = Arc::new(Notify::new());
-        let cut = self.cut.clone().unwrap_or(never);
-        loop {
-            tokio::select! {
-                biased;
-                () = cut.notified() => return Ok(None),
-                read = stream.read_buf(input) => {
-                    if read? == 0 {
-                        return Ok(None);
-                    }
-                }
-                () = (self.sleep)(WAIT_INTERVAL) => {}
-            }
+        while self.goes_on(stream, input).await? {
             let mut redis = lock(self.redis);
             if !redis.is_current(&self.session) {
                 return Ok(None);
@@ -342,6 +319,22 @@ where
             if let Some(reply) = redis.waited(&mut self.session) {
                 return Ok(Some(reply));
             }
+        }
+        Ok(None)
+    }
+
+    /// Waits for what the client sends, or for a while; whether the connection goes on.
+    async fn goes_on<S: AsyncRead + Unpin>(
+        &self,
+        stream: &mut S,
+        input: &mut BytesMut,
+    ) -> io::Result<bool> {
+        let cut = self.cut.clone().unwrap_or_default();
+        tokio::select! {
+            biased;
+            () = cut.notified() => Ok(false),
+            read = stream.read_buf(input) => Ok(read? > 0),
+            () = (self.sleep)(WAIT_INTERVAL) => Ok(true),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What happens to the commands and replies of one connection.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use redis_sim::{
     Command, Reply,
@@ -9,7 +9,10 @@ use redis_sim::{
 use tokio::sync::Notify;
 
 use super::{schedule::server_name, setup::millis, world::Shared};
-use crate::{record::replica_name, world::brief};
+use crate::{
+    record::replica_name,
+    world::{brief, what_of_command, what_of_reply},
+};
 
 /// The most characters of a word, and words of a command, in a trace.
 const MAX_TEXT: usize = 40;
@@ -62,12 +65,8 @@ impl redis_sim::server::Gate for Gate {
         let verdict = faults
             .lock()
             .arrival(self.process, self.connection, command, now);
-        let late = |delay: &Duration| format!("runs {} ms late", delay.as_millis());
-        match &verdict {
-            Before::Run => {}
-            Before::Delay(delay) => self.trace(command, &late(delay)),
-            Before::Cut => self.trace(command, "connection cut before it runs"),
-            Before::Refuse(error) => self.trace(command, &format!("refused: {error}")),
+        if verdict != Before::Run {
+            self.trace(command, &what_of_command(&verdict));
         }
         verdict
     }
@@ -75,13 +74,7 @@ impl redis_sim::server::Gate for Gate {
     fn after(&mut self, _: ConnId, command: &Command, reply: &Reply) -> After {
         let faults = &self.shared.servers[self.server].faults;
         let verdict = faults.lock().departure(self.process, reply, false);
-        let then = match &verdict {
-            After::Send => String::new(),
-            After::Delay(delay) => format!(", reply {} ms late", delay.as_millis()),
-            After::Replace(error) => format!(", replied instead: {error}"),
-            After::Cut => ", connection cut before the reply".to_owned(),
-            After::CutMidReply => ", connection cut in the reply".to_owned(),
-        };
+        let then = what_of_reply(&verdict);
         self.trace(command, &format!("{}{then}", brief(reply)));
         verdict
     }

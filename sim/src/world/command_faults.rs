@@ -69,6 +69,27 @@ pub(crate) struct FaultGate {
     late: bool,
 }
 
+/// What becomes of a command, for the trace.
+pub(crate) fn what_of_command(verdict: &Before) -> String {
+    match verdict {
+        Before::Run => String::new(),
+        Before::Delay(delay) => format!("runs {} ms late", delay.as_millis()),
+        Before::Cut => "connection cut before it runs".to_owned(),
+        Before::Refuse(error) => format!("refused: {error}"),
+    }
+}
+
+/// What becomes of a reply, for the trace.
+pub(crate) fn what_of_reply(verdict: &After) -> String {
+    match verdict {
+        After::Send => String::new(),
+        After::Delay(delay) => format!(", reply {} ms late", delay.as_millis()),
+        After::Replace(error) => format!(", replied instead: {error}"),
+        After::Cut => ", connection cut before the reply".to_owned(),
+        After::CutMidReply => ", connection cut in the reply".to_owned(),
+    }
+}
+
 impl Gate for FaultGate {
     fn opened(&mut self, _: ConnId) -> Option<Arc<Notify>> {
         let (replica, node) = (self.replica, self.node);
@@ -95,13 +116,7 @@ impl Gate for FaultGate {
             self.stalls(now, delay);
         }
         if verdict != Before::Run {
-            let what = match &verdict {
-                Before::Run => String::new(),
-                Before::Delay(delay) => format!("runs {} ms late", delay.as_millis()),
-                Before::Cut => "connection cut before it runs".to_owned(),
-                Before::Refuse(error) => format!("refused: {error}"),
-            };
-            self.trace(command, &what);
+            self.trace(command, &what_of_command(&verdict));
             return verdict;
         }
         match self.world.command_faults(|faults| faults.queue(command)) {
@@ -146,13 +161,7 @@ impl Gate for FaultGate {
             Reply::Bulk(_) if command.is("SCRIPT") => "loaded".to_owned(),
             reply => brief(reply),
         };
-        let then = match &verdict {
-            After::Send => String::new(),
-            After::Delay(delay) => format!(", reply {} ms late", delay.as_millis()),
-            After::Replace(error) => format!(", replied instead: {error}"),
-            After::Cut => ", connection cut before the reply".to_owned(),
-            After::CutMidReply => ", connection cut in the reply".to_owned(),
-        };
+        let then = what_of_reply(&verdict);
         self.trace(command, &format!("{late}{reply}{then}"));
         if !is_elsewhere && !self.world.is_moving() {
             self.world.check_locks(self.replica);

@@ -34,7 +34,7 @@ use crate::{
     workload,
 };
 pub(crate) use clock::{EPOCH, PauseGate, elapsed, sleep};
-pub(crate) use command_faults::{CommandFaults, brief};
+pub(crate) use command_faults::{CommandFaults, brief, what_of_command, what_of_reply};
 pub(crate) use data_loss::take_data;
 pub(crate) use link_faults::{calm_link, strike_link};
 pub use net::SimConnection;

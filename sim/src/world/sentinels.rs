@@ -167,7 +167,7 @@ impl WorldHandle {
             (says, has_promoted && !sentinels.news.is_empty())
         });
         let subcommand = command.words().get(1)?;
-        if subcommand.eq_ignore_ascii_case(b"GET-MASTER-ADDR-BY-NAME") {
+        if asks_for_address(subcommand) {
             let address = [DATA_HOSTS[says.node].to_owned(), REDIS_PORT.to_string()];
             return Some(Reply::Array(address.map(Reply::text).to_vec()));
         }
@@ -182,6 +182,10 @@ impl WorldHandle {
         let fields = fields.iter().flat_map(|(name, value)| [*name, value]);
         Some(Reply::Array(fields.map(Reply::text).collect()))
     }
+}
+
+fn asks_for_address(subcommand: &[u8]) -> bool {
+    subcommand.eq_ignore_ascii_case(b"GET-MASTER-ADDR-BY-NAME")
 }
 
 /// The longest that a process takes to hear of a failover.
@@ -220,13 +224,17 @@ impl Gate for SentinelGate {
     fn instead(&mut self, _: ConnId, command: &Command) -> Option<Reply> {
         let reply = self.world.sentinel_says(self.sentinel, command)?;
         let (host, process) = (SENTINEL_HOSTS[self.sentinel], self.process);
-        let says = self
-            .world
-            .nodes(|nodes| nodes.sentinels.says[self.sentinel]);
-        self.world.trace(|| {
-            let (node, epoch) = (DATA_HOSTS[says.node], says.epoch);
-            format!("{host}: r{process} is told {node} of epoch {epoch}")
-        });
+        let words = command.words();
+        // The epoch is told before, in an answer of its own.
+        if words.get(1).is_some_and(|word| asks_for_address(word)) {
+            let says = self
+                .world
+                .nodes(|nodes| nodes.sentinels.says[self.sentinel]);
+            self.world.trace(|| {
+                let (node, epoch) = (DATA_HOSTS[says.node], says.epoch);
+                format!("{host}: r{process} is told {node} of epoch {epoch}")
+            });
+        }
         Some(reply)
     }
 }

@@ -1,6 +1,7 @@
 //! The harness's tests, in one binary.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod axum_service;
 mod check;
 mod clients;
 mod documents;

@@ -1,7 +1,6 @@
 //! The example `axum_service` as a system under simulated faults: its own handlers, on a
-//! simulated Redis and clock. Requests come in below HTTP. A target of its own, not packaged:
-//! it needs the repository's example.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+//! simulated Redis and clock. Requests come in below HTTP. `service.rs` is a symbolic link to the
+//! example's, so that the package of this crate has it, too.
 
 use std::{
     collections::BTreeMap,
@@ -33,7 +32,6 @@ use redis_sim::Reply;
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
-#[path = "../../../examples/axum_service/service.rs"]
 #[allow(dead_code, reason = "a process that is killed does not close it")]
 mod service;
 
