@@ -114,14 +114,15 @@ async fn only_what_links_to_the_last_anchor_is_attested() {
     assert_eq!(sequences(&path, &chain), [1, 2, 4]);
 }
 
-/// For the anchors: the chain cannot be read, has lost its end, is trimmed, or loses its
-/// first record when it is read next.
+/// For the anchors: the chain cannot be read, has lost its end, is trimmed; or, when it is
+/// read next, loses its first record, or has other records in place of all but that.
 #[derive(Clone, Default)]
 struct Unlinked {
     unreadable: Arc<AtomicBool>,
     cut_short: Arc<AtomicBool>,
     trimmed: Arc<AtomicBool>,
     loses_first: Arc<AtomicBool>,
+    replaced: Arc<AtomicBool>,
     lost: Arc<AtomicU64>,
 }
 
@@ -146,6 +147,18 @@ impl AuditHooks<MemoryChain> for Unlinked {
         }
         if self.cut_short.load(Ordering::SeqCst) {
             return Ok(Vec::new());
+        }
+        if self.replaced.swap(false, Ordering::SeqCst) {
+            next.with(|chain| {
+                let (first, length) = (chain.records()[0].clone(), chain.records().len());
+                *chain = ChainModel::default();
+                chain.append_unfenced(&[first]);
+                for _ in 1..length {
+                    let head = Head::At(chain.records().last().unwrap().position());
+                    let other = event("other").seal(None, &head).unwrap();
+                    chain.append_unfenced(&[other]);
+                }
+            });
         }
         if self.loses_first.swap(false, Ordering::SeqCst) {
             self.lost.store(1, Ordering::SeqCst);
@@ -200,6 +213,34 @@ async fn earlier_anchors_are_not_given_up_when_the_list_moves() {
     end(sink).await;
     assert_eq!(unlinked.lost.load(Ordering::SeqCst), 1);
     assert_eq!(sequences(&path, &chain), [1, 2, 3, 4, 5, 6]);
+}
+
+/// Would catch anchors of records that took the place of those that the process knows.
+#[tokio::test]
+async fn what_replaced_the_known_records_is_not_anchored() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("anchors.jsonl");
+    let chain = MemoryChain::new();
+    let sink = anchored(&chain, FileAnchors::open(&path).unwrap(), 1);
+    append(&sink, 1).await;
+    end(sink).await;
+    append_unanchored(&chain, 2).await;
+    let unlinked = Unlinked::default();
+    unlinked.replaced.store(true, Ordering::SeqCst);
+    let sink = Builder::new()
+        .anchors(FileAnchors::open(&path).unwrap(), NonZeroU64::MIN)
+        .audit_sink(Hooked::new(chain.clone(), unlinked.clone()));
+    while sink.stats().anchor_failures == 0 {
+        tokio::task::yield_now().await;
+    }
+    let lost = sink.record(event("refused")).await;
+    assert!(
+        matches!(lost, Err(AppendError::Corrupt(Corrupt::RolledBack(_)))),
+        "{lost:?}"
+    );
+    end(sink).await;
+    let anchors = std::fs::read_to_string(&path).unwrap();
+    assert_eq!(anchors.lines().count(), 1, "{anchors}");
 }
 
 /// Would catch anchors that are given up because Redis could not be read when

@@ -238,6 +238,38 @@ async fn an_anchor_waits_for_its_record() {
     assert_eq!(anchors(), 2);
 }
 
+/// The same, of what others appended before the process started.
+#[tokio::test]
+async fn an_anchor_that_is_missing_at_the_start_waits_for_its_record() {
+    let primary = server();
+    let replica = replica(&primary).await;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("anchors.jsonl");
+    let anchors = || std::fs::read_to_string(&path).unwrap().lines().count();
+    let open = async || {
+        replicas_1(SHORT)
+            .anchors(FileAnchors::open(&path).unwrap(), 1.try_into().unwrap())
+            .open_audit(client(&primary))
+            .await
+            .unwrap()
+    };
+    let sink = open().await;
+    sink.record(event("anchored")).await.unwrap();
+    sink.close(SHORT).await;
+    assert_eq!(anchors(), 1);
+    replica.stop().unwrap();
+    let other = Builder::new().open_audit(client(&primary)).await.unwrap();
+    other.record(event("not replicated")).await.unwrap();
+    let sink = open().await;
+    while sink.stats().anchor_failures == 0 && anchors() == 1 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(anchors(), 1, "an anchor before its record is durable");
+    replica.resume().unwrap();
+    sink.record(event("replicated")).await.unwrap();
+    assert_eq!(anchors(), 3);
+}
+
 /// Would catch a start that promises what this Redis cannot give, without a next
 /// step; and a level that is found by the server's version.
 #[tokio::test]
