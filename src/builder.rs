@@ -235,6 +235,14 @@ impl<C: Clock, E: Entropy> Builder<C, E> {
         self
     }
 
+    /// Goes on also after losses whose record was made under one of these keys, which the
+    /// replicas share. [`open`](Self::open) uses the vault's, unless others are given here.
+    pub fn loss_keys<P: CryptoProvider>(mut self, keys: Arc<P>) -> Self {
+        let keyed = SharedKeys(keys);
+        self.parts.audit.accepted.keys = Some(std::sync::Arc::new(keyed));
+        self
+    }
+
     /// Opens in spite of `reason`, which otherwise [prevents
     /// it](NotReady::forbids_start).
     pub fn tolerate(mut self, reason: NotReady) -> Self {
@@ -275,12 +283,9 @@ impl<C: Clock, E: Entropy> Builder<C, E> {
         let (chain_ready, vault_ready) = tokio::join!(chain.ready(), store.ready());
         chain_ready.require(&self.parts.tolerated)?;
         vault_ready.require(&self.parts.tolerated)?;
-        let keyed = SharedKeys(keys.clone());
-        self.parts
-            .audit
-            .accepted
-            .keys
-            .get_or_insert(std::sync::Arc::new(keyed));
+        if self.parts.audit.accepted.keys.is_none() {
+            self = self.loss_keys(keys.clone());
+        }
         let tokens = self.token_store(self.checked_vault(&store));
         let (clock, entropy) = (self.clock.clone(), self.entropy.clone());
         let audit = self.checked_sink(&chain);
@@ -314,7 +319,9 @@ impl<C: Clock, E: Entropy> Builder<C, E> {
     ///
     /// Processes that have seen what was lost go on when they meet the record, if
     /// the loss was [accepted](Self::accept) for them, too, or if `keys` are also
-    /// theirs: who can write Redis could forge the record, but not its code. A
+    /// theirs: who can write Redis could forge the record, but not its code. If more is
+    /// lost before the record is appended, it is not, and this ends as
+    /// [rolled back](crate::Corrupt::RolledBack). A
     /// process that met a second rollback of the same sequences just before may take
     /// the first one's record for it.
     ///
@@ -335,13 +342,14 @@ impl<C: Clock, E: Entropy> Builder<C, E> {
         let mut sources = sources.into_iter();
         let mut seen = sources.next().unwrap_or_default();
         sources.for_each(|other| seen.merge(&other));
-        self.parts.audit.seen = Checkpoints::default();
         self.parts.seen_file = None;
         let store = self.checked_audit(&self.audit_store(connect));
+        let looked = resume::look(&store, &seen, lost).await?;
+        self.parts.audit.seen = looked.head.position().into_iter().collect();
         let (keys, clock) = (keys.map(SharedKeys), self.clock.clone());
         let deadline = self.parts.audit.deadline;
         let sink = self.checked_sink(&store);
-        let accepted = resume::accept(&store, &sink, &clock, &seen, lost, keys.as_ref()).await;
+        let accepted = looked.accept(&sink, &clock, keys.as_ref()).await;
         sink.close(deadline).await;
         let (appended, stand) = accepted?;
         if let Some(kept) = kept {

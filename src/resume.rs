@@ -6,7 +6,7 @@ use subtle::ConstantTimeEq as _;
 
 use crate::{
     audit::{Appended, AuditSink, LossKeys, standing, store::AuditStore, store::Seen},
-    chain::{Checkpoints, Loss, LostRange, Position, Sequence},
+    chain::{Checkpoints, Head, Loss, LostRange, Position, Sequence},
     clock::{Clock, iso8601},
     crypto::{CryptoProvider, MacError},
     entropy::Entropy,
@@ -105,35 +105,50 @@ impl<P: CryptoProvider> LossKeys for SharedKeys<P> {
     }
 }
 
-/// Appends, through `sink`, the record that accepts the loss of `lost`, of which
-/// `seen` is known; with `keys`, one that the other replicas with these keys go
-/// on from. Returns its position, and what was seen and stands, the record
-/// included. `sink` must not know of what was lost.
-pub(crate) async fn accept<S: AuditStore, P: CryptoProvider, C: Clock, E: Entropy>(
+/// A loss, and what was found when it was looked at.
+pub(crate) struct Looked {
+    loss: Loss,
+    /// What was seen and stands.
+    stand: Checkpoints,
+    /// The end of the chain: as long as it stands, no more is lost.
+    pub(crate) head: Head,
+}
+
+/// Looks whether `lost` is what is gone of what was `seen`.
+pub(crate) async fn look<S: AuditStore>(
     store: &S,
-    sink: &AuditSink<C, E>,
-    clock: &C,
     seen: &Checkpoints,
     lost: LostRange,
-    keys: Option<&SharedKeys<P>>,
-) -> Result<(Appended, Checkpoints), ResumeError> {
+) -> Result<Looked, ResumeError> {
     let last = seen.last().ok_or(ResumeError::NothingSeen)?;
     if let Some(known) = seen.losses().iter().find(|loss| loss.covers(last)) {
         return Err(ResumeError::AlreadyAccepted(known.range));
     }
-    let loss = gone(store, seen, last, lost).await?;
-    let mac = match keys {
-        Some(keys) => keys.codes(&loss).await?.into_iter().next(),
-        None => None,
-    };
-    let event = loss.accepted(&iso8601(clock.wall()), mac.as_deref());
-    let appended = sink.record(event.map_err(AppendError::from)?).await?;
-    let standing = standing(store, seen).await?.0;
-    let mut stand = seen.clone();
-    stand.truncate(standing);
-    stand.went_on(loss);
-    stand.add(appended.position);
-    Ok((appended, stand))
+    gone(store, seen, last, lost).await
+}
+
+impl Looked {
+    /// Appends, through `sink`, the record that accepts the loss; with `keys`, one that the
+    /// other replicas with these keys go on from. Returns its position, and what was seen
+    /// and stands, the record included. `sink` must know of the head that was looked at, so
+    /// that it appends nothing once more is lost, and not of what was lost.
+    pub(crate) async fn accept<P: CryptoProvider, C: Clock, E: Entropy>(
+        self,
+        sink: &AuditSink<C, E>,
+        clock: &C,
+        keys: Option<&SharedKeys<P>>,
+    ) -> Result<(Appended, Checkpoints), ResumeError> {
+        let mac = match keys {
+            Some(keys) => keys.codes(&self.loss).await?.into_iter().next(),
+            None => None,
+        };
+        let event = self.loss.accepted(&iso8601(clock.wall()), mac.as_deref());
+        let appended = sink.record(event.map_err(AppendError::from)?).await?;
+        let mut stand = self.stand;
+        stand.went_on(self.loss);
+        stand.add(appended.position);
+        Ok((appended, stand))
+    }
 }
 
 /// The loss, if `lost` names what is gone.
@@ -142,7 +157,7 @@ async fn gone<S: AuditStore>(
     seen: &Checkpoints,
     last: Position,
     lost: LostRange,
-) -> Result<Loss, ResumeError> {
+) -> Result<Looked, ResumeError> {
     let tail = store.tail(Some(last)).await.map_err(ReadError::from)?;
     if !matches!(tail.seen, Seen::Gone { .. }) {
         return Err(ResumeError::NothingLost(last.sequence));
@@ -186,8 +201,14 @@ async fn gone<S: AuditStore>(
         let what = format!("the chain ends at sequence {end}");
         return Err(not_the_first(what, first_gone));
     }
-    Ok(Loss {
-        range: lost,
-        head_hash: last.event_hash,
+    let mut standing = seen.clone();
+    standing.truncate(stand);
+    Ok(Looked {
+        loss: Loss {
+            range: lost,
+            head_hash: last.event_hash,
+        },
+        stand: standing,
+        head: tail.head,
     })
 }

@@ -71,17 +71,23 @@ impl<S: VaultStore, C: Clock, E: Entropy> TokenStore<S, C, E> {
         }
         match self.load_seeing(Load::Some(&[]), &observed).await {
             Ok(_) => Err(VaultResumeError::NothingLost(observed.version)),
-            Err(ReadError::Corrupt(Corrupt::VaultRolledBack { seen, met, .. })) => {
-                Ok((Version::new(seen), Version::new(met)))
+            Err(ReadError::Corrupt(Corrupt::VaultRolledBack { seen, .. })) => {
+                // More may be lost than when the rollback was found.
+                let nothing = Observed::default();
+                let now = self.load_seeing(Load::Some(&[]), &nothing).await?;
+                Ok((Version::new(seen), now.version))
             }
             Err(error) => Err(error.into()),
         }
     }
 
-    /// Goes on from the vault as it is now.
-    async fn restart(&self) -> Result<(), ReadError> {
-        let nothing = Observed::default();
-        let loaded = self.load_seeing(Load::Some(&[]), &nothing).await?;
+    /// Goes on from the vault as it is now, if it still has the version `met`.
+    async fn restart(&self, met: Version) -> Result<(), ReadError> {
+        let observed = Observed {
+            version: met,
+            receipt: None,
+        };
+        let loaded = self.load_seeing(Load::Some(&[]), &observed).await?;
         lock(self.memory()).restart_from(&loaded);
         Ok(())
     }
@@ -99,7 +105,8 @@ where
     /// [file](crate::Builder::seen_file) of what it has seen. First appends a record
     /// {operation: "token-vault:rollback-accepted", lost: {from, to}}.
     ///
-    /// Dropping the future may leave the record without the effect: call it again.
+    /// Dropping the future may leave the record without the effect: call it again. So does
+    /// another loss meanwhile, which is then told.
     ///
     /// # Errors
     ///
@@ -112,7 +119,7 @@ where
         }
         let event = accepted(&lost, &self.clock, &self.entropy).map_err(AppendError::from)?;
         self.audit.record(event).await?;
-        self.tokens.restart().await?;
+        self.tokens.restart(met).await?;
         Ok(())
     }
 }

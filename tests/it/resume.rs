@@ -1,24 +1,31 @@
 //! Rollbacks that are found after a restart, and going on after them.
 
 use std::sync::{
-    Arc,
+    Arc, Mutex,
     atomic::{AtomicBool, Ordering::SeqCst},
 };
 
 use haechi_store_redis::{
-    AppendError, AttemptError, Builder, Corrupt, ResumeError, SeenFile,
-    audit::{Appended, AuditSink, FileAnchors, LossKeys},
+    AppendError, AttemptError, Builder, Corrupt, ReadError, ResumeError, SeenFile,
+    audit::{
+        Appended, AuditSink, FileAnchors, LossKeys,
+        store::{AuditStore, Batch, Reply},
+    },
     chain::{AcceptedLoss, Loss, LostRange, Position},
     clock::SystemClock,
     crypto::{Counting, LocalKeys, MemoryKeys, manage},
     entropy::SystemEntropy,
-    test_util::{Hooked, VaultHooks},
+    redis::Connect,
+    test_util::{AuditHooks, Hooked, VaultHooks},
     vault::{
         Details, TokenId, TokenType, VaultPolicy, VaultResumeError, Version, View,
         store::{Applied, Attempt, Load, Loaded, Observed, VaultStore},
     },
 };
-use redis::aio::MultiplexedConnection;
+use redis::{
+    Cmd, Pipeline, RedisFuture, RedisResult, Value,
+    aio::{ConnectionLike, MultiplexedConnection},
+};
 use redis_sim::server_process::RedisServer;
 
 use crate::support::{client, event, raw, run, server, store, verified};
@@ -60,28 +67,30 @@ fn is_rolled_back(end: &Result<Appended, AppendError>) -> bool {
     matches!(end, Err(AppendError::Corrupt(Corrupt::RolledBack(_))))
 }
 
-/// Keeps the keys of the chain, and puts them back: a restored snapshot.
-struct Snapshot(MultiplexedConnection);
+/// Keeps the keys of the chain under this name, and puts them back: a restored snapshot.
+struct Snapshot(MultiplexedConnection, &'static str);
 
 const CHAIN: [&str; 3] = ["chain", "head", "head:hash"];
 
 impl Snapshot {
     async fn take(server: &RedisServer) -> Self {
+        Self::named(server, "kept").await
+    }
+
+    async fn named(server: &RedisServer, name: &'static str) -> Self {
         let mut connection = raw(server).await;
         for key in CHAIN {
-            run(
-                &mut connection,
-                &format!("COPY haechi:audit:{key} {key} REPLACE"),
-            )
-            .await;
+            let copy = format!("COPY haechi:audit:{key} {name}:{key} REPLACE");
+            run(&mut connection, &copy).await;
         }
-        Self(connection)
+        Self(connection, name)
     }
 
     async fn restore(&mut self) {
         for key in CHAIN {
             run(&mut self.0, &format!("DEL haechi:audit:{key}")).await;
-            run(&mut self.0, &format!("COPY {key} haechi:audit:{key}")).await;
+            let copy = format!("COPY {}:{key} haechi:audit:{key}", self.1);
+            run(&mut self.0, &copy).await;
         }
     }
 }
@@ -287,6 +296,151 @@ async fn the_record_is_found_where_another_one_was_searched() {
     resumed.await.unwrap();
     record(&sink(&server).await, 6).await;
     replica.record(event("on")).await.unwrap();
+}
+
+/// Restores a snapshot when the record that accepts a loss is first sent.
+#[derive(Clone)]
+struct LosesMore {
+    client: redis::Client,
+    snapshot: Arc<Mutex<Option<Snapshot>>>,
+}
+
+#[derive(Clone)]
+struct Losing(MultiplexedConnection, LosesMore);
+
+impl Connect for LosesMore {
+    type Connection = Losing;
+
+    async fn connect(&self) -> RedisResult<Losing> {
+        let connection = self.client.get_multiplexed_async_connection().await?;
+        Ok(Losing(connection, self.clone()))
+    }
+}
+
+impl ConnectionLike for Losing {
+    fn req_packed_command<'a>(&'a mut self, cmd: &'a Cmd) -> RedisFuture<'a, Value> {
+        Box::pin(async move {
+            let packed = cmd.get_packed_command();
+            let accepts = String::from_utf8_lossy(&packed).contains("audit:rollback-accepted");
+            let snapshot = accepts.then(|| self.1.snapshot.lock().unwrap().take());
+            if let Some(mut snapshot) = snapshot.flatten() {
+                snapshot.restore().await;
+            }
+            self.0.req_packed_command(cmd).await
+        })
+    }
+
+    fn req_packed_commands<'a>(
+        &'a mut self,
+        pipeline: &'a Pipeline,
+        offset: usize,
+        count: usize,
+    ) -> RedisFuture<'a, Vec<Value>> {
+        self.0.req_packed_commands(pipeline, offset, count)
+    }
+
+    fn get_db(&self) -> i64 {
+        0
+    }
+}
+
+/// Would catch a record that accepts less than is lost, because more was lost after it had
+/// been looked at: a replica that had seen the rest would go on.
+#[tokio::test]
+async fn what_is_lost_meanwhile_is_not_accepted() {
+    let server = server();
+    let replica = sink(&server).await;
+    record(&replica, 2).await;
+    let earlier = Snapshot::named(&server, "earlier").await;
+    record(&replica, 2).await;
+    let mut later = Snapshot::take(&server).await;
+    let seen = record(&replica, 2).await[1];
+    later.restore().await;
+    let connect = LosesMore {
+        client: client(&server),
+        snapshot: Arc::new(Mutex::new(Some(earlier))),
+    };
+    let resume = async |lost: &str| {
+        let resume = Builder::new().seen(seen);
+        resume
+            .resume::<_, Keys>(connect.clone(), range(lost), None)
+            .await
+    };
+    let more = resume("5..6").await;
+    assert!(
+        matches!(
+            &more,
+            Err(ResumeError::Append(AppendError::Corrupt(
+                Corrupt::RolledBack(_)
+            )))
+        ),
+        "{more:?}"
+    );
+    assert_eq!(verified(&store(&server)).await.len(), 2);
+    let resumed = resume("3..6").await.unwrap();
+    assert_eq!(resumed.position.sequence.get(), 3);
+}
+
+/// Loses the whole vault when a record is appended.
+struct LosesVault(Arc<RedisServer>);
+
+impl<S: AuditStore> AuditHooks<S> for LosesVault {
+    async fn append(&self, next: &S, batch: &Batch<'_>) -> Result<Reply, AttemptError> {
+        let mut connection = raw(&self.0).await;
+        for key in ["tokens", "version", "receipts", "expiry"] {
+            run(&mut connection, &format!("DEL haechi:tv:{key}")).await;
+        }
+        next.append(batch).await
+    }
+}
+
+/// Would catch a vault that goes on after more is lost than was accepted.
+#[tokio::test]
+async fn what_a_vault_loses_meanwhile_is_not_accepted() {
+    let server = Arc::new(server());
+    let losing = LosesVault(server.clone());
+    let server = &*server;
+    let builder = Builder::new();
+    let audit = Hooked::new(builder.audit_store(client(server)), losing);
+    let audit = Builder::new().audit_sink(audit);
+    let store = builder.vault_store(client(server));
+    let vault = builder.token_vault(store, keys().await, audit, VaultPolicy::default());
+    let email = TokenType::new("email").unwrap();
+    let tokenize = async |value: &str| {
+        let made = vault.tokenize(&email, value, Details::default());
+        made.await
+    };
+    let mut connection = raw(server).await;
+    tokenize("1@example.com").await.unwrap();
+    let kept = ["tokens", "version", "receipts", "expiry"];
+    for key in kept {
+        run(&mut connection, &format!("COPY haechi:tv:{key} {key}")).await;
+    }
+    for value in ["2@example.com", "3@example.com"] {
+        tokenize(value).await.unwrap();
+    }
+    for key in kept {
+        run(
+            &mut connection,
+            &format!("COPY {key} haechi:tv:{key} REPLACE"),
+        )
+        .await;
+    }
+    assert!(tokenize("late@example.com").await.is_err());
+    let resumed = vault.resume(Version::new(2)..=Version::new(3)).await;
+    assert!(
+        matches!(
+            resumed,
+            Err(VaultResumeError::Read(ReadError::Corrupt(
+                Corrupt::VaultRolledBack { .. }
+            )))
+        ),
+        "{resumed:?}"
+    );
+    assert!(tokenize("late@example.com").await.is_err());
+    let all = vault.resume(Version::new(1)..=Version::new(3)).await;
+    all.unwrap();
+    tokenize("on@example.com").await.unwrap();
 }
 
 /// Would catch a vault whose rollback is not noticed after a restart, one that goes
