@@ -28,6 +28,7 @@ use crate::{
     plan::{Action, AuditOperation, Knobs, TokenVaultOperation},
 };
 use process::Process;
+use rand::RngExt as _;
 use rand_chacha::ChaCha8Rng;
 
 /// One workload in one process. It carries out several operations at a time,
@@ -46,6 +47,12 @@ trait Actor {
 
 /// How long a process waits before it repeats what the store does not retry.
 const RETRY_DELAY: Duration = Duration::from_millis(100);
+
+/// A proof of progress that has failed more often waits at random.
+const FAILURES_IN_STEP: u32 = 20;
+
+/// How many fifths of the delay it then waits for, at most.
+const MOST_STEPS: u32 = 100;
 
 /// Runs a process until the end of the run, or until it crashes.
 pub(crate) async fn run<H: Host>(host: H, knobs: Knobs, number: usize, store: StoreUnderTest) {
@@ -128,11 +135,25 @@ async fn act<A: Actor>(actor: Option<&A>, caller: usize, operation: &A::Operatio
     }
 }
 
-/// Waits until no fault is left, and then until an actor has made progress.
+/// Waits until no fault is left, and then until an actor has made progress. Like a caller
+/// should, one that keeps failing waits for longer, and at random: with a deadline of less than
+/// three round trips, replicas that retry in step can all be too late for ever.
 async fn prove_progress<H: Host>(process: &Process<'_, H>, actor: Option<&impl Actor>) {
     let Some(actor) = actor else { return };
     let mut rng = process.generator("liveness");
-    while !process.recorder.is_healed() || !actor.make_progress(&mut rng).await {
-        process.host.sleep(RETRY_DELAY / 5).await;
+    let mut backoff = process.generator("backoff");
+    let mut failures = 0;
+    loop {
+        if process.recorder.is_healed() {
+            if actor.make_progress(&mut rng).await {
+                return;
+            }
+            failures = (failures + 1).min(MOST_STEPS);
+        }
+        let steps = match failures {
+            0..=FAILURES_IN_STEP => 1,
+            _ => backoff.random_range(1..=failures),
+        };
+        process.host.sleep(RETRY_DELAY / 5 * steps).await;
     }
 }
