@@ -5,7 +5,7 @@ use std::{
     num::NonZeroU64,
     path::Path,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
         mpsc,
     },
@@ -115,7 +115,8 @@ async fn only_what_links_to_the_last_anchor_is_attested() {
 }
 
 /// For the anchors: the chain cannot be read, has lost its end, is trimmed; or, when it is
-/// read next, loses its first record, or has other records in place of all but that.
+/// read next, loses its first record, or has other records in place of all but that; or has
+/// others in place of all four, once it has so many.
 #[derive(Clone, Default)]
 struct Unlinked {
     unreadable: Arc<AtomicBool>,
@@ -124,10 +125,30 @@ struct Unlinked {
     loses_first: Arc<AtomicBool>,
     replaced: Arc<AtomicBool>,
     lost: Arc<AtomicU64>,
+    lost_at_four: Arc<Mutex<Option<ChainModel>>>,
+}
+
+/// Other records, after the first `kept` ones.
+fn replace(chain: &mut ChainModel, kept: usize) -> ChainModel {
+    let lost = std::mem::take(chain);
+    chain.append_unfenced(&lost.records()[..kept]);
+    for _ in kept..lost.records().len() {
+        let other = event("other").seal(None, &chain.head()).unwrap();
+        chain.append_unfenced(&[other]);
+    }
+    lost
 }
 
 impl AuditHooks<MemoryChain> for Unlinked {
     async fn tail(&self, next: &MemoryChain, seen: Option<Position>) -> Result<Tail, AttemptError> {
+        next.with(|chain| {
+            let mut lost = self.lost_at_four.lock().unwrap();
+            if lost.as_ref().is_some_and(|lost| lost.records().is_empty())
+                && chain.records().len() == 4
+            {
+                *lost = Some(replace(chain, 0));
+            }
+        });
         let mut tail = next.tail(seen).await?;
         if self.trimmed.load(Ordering::SeqCst) {
             (tail.seen, tail.length) = (Seen::Trimmed, 1);
@@ -149,16 +170,7 @@ impl AuditHooks<MemoryChain> for Unlinked {
             return Ok(Vec::new());
         }
         if self.replaced.swap(false, Ordering::SeqCst) {
-            next.with(|chain| {
-                let (first, length) = (chain.records()[0].clone(), chain.records().len());
-                *chain = ChainModel::default();
-                chain.append_unfenced(&[first]);
-                for _ in 1..length {
-                    let head = Head::At(chain.records().last().unwrap().position());
-                    let other = event("other").seal(None, &head).unwrap();
-                    chain.append_unfenced(&[other]);
-                }
-            });
+            next.with(|chain| replace(chain, 1));
         }
         if self.loses_first.swap(false, Ordering::SeqCst) {
             self.lost.store(1, Ordering::SeqCst);
@@ -241,6 +253,36 @@ async fn what_replaced_the_known_records_is_not_anchored() {
     end(sink).await;
     let anchors = std::fs::read_to_string(&path).unwrap();
     assert_eq!(anchors.lines().count(), 1, "{anchors}");
+}
+
+/// Would catch earlier anchors that are given up, for good, because the chain was lost, and
+/// is restored later.
+#[tokio::test]
+async fn earlier_anchors_are_not_given_up_when_the_chain_is_lost() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("anchors.jsonl");
+    let chain = MemoryChain::new();
+    let sink = anchored(&chain, FileAnchors::open(&path).unwrap(), 1);
+    append(&sink, 1).await;
+    end(sink).await;
+    append_unanchored(&chain, 2).await;
+    let unlinked = Unlinked::default();
+    unlinked.unreadable.store(true, Ordering::SeqCst);
+    let sink = Builder::new()
+        .anchors(FileAnchors::open(&path).unwrap(), NonZeroU64::MIN)
+        .audit_sink(Hooked::new(chain.clone(), unlinked.clone()));
+    while sink.stats().anchor_failures == 0 {
+        tokio::task::yield_now().await;
+    }
+    unlinked.unreadable.store(false, Ordering::SeqCst);
+    *unlinked.lost_at_four.lock().unwrap() = Some(ChainModel::default());
+    let last = sink.record(event("last")).await.unwrap();
+    let why = "earlier anchors are missing: the chain lacks the records after them";
+    assert_eq!(last.anchor, AnchorStatus::Missing(why.to_owned()));
+    end(sink).await;
+    chain.with(|chain| *chain = unlinked.lost_at_four.lock().unwrap().take().unwrap());
+    end(anchored(&chain, FileAnchors::open(&path).unwrap(), 1)).await;
+    assert_eq!(sequences(&path, &chain), [1, 2, 3, 4]);
 }
 
 /// Would catch anchors that are given up because Redis could not be read when

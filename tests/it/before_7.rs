@@ -28,7 +28,7 @@ fn client(server: &TcpServer) -> redis::Client {
 }
 
 fn builder() -> Builder {
-    Builder::new().deadline(Duration::from_millis(500))
+    Builder::new().deadline(Duration::from_secs(2))
 }
 
 /// Would catch a refusal that is told as unknown, and a connection to a replica that is

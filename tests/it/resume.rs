@@ -1,17 +1,22 @@
 //! Rollbacks that are found after a restart, and going on after them.
 
-use std::sync::{
-    Arc, Mutex,
-    atomic::{AtomicBool, Ordering::SeqCst},
+use std::{
+    io,
+    num::NonZeroU64,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering::SeqCst},
+        mpsc,
+    },
 };
 
 use haechi_store_redis::{
     AppendError, AttemptError, Builder, Corrupt, ReadError, ResumeError, SeenFile,
     audit::{
-        Appended, AuditSink, FileAnchors, LossKeys,
+        AnchorStatus, Appended, AuditConfig, AuditSink, FileAnchors, LossKeys,
         store::{AuditStore, Batch, Reply},
     },
-    chain::{AcceptedLoss, Loss, LostRange, Position},
+    chain::{AcceptedLoss, Anchor, Loss, LostRange, Position},
     clock::SystemClock,
     crypto::{Counting, LocalKeys, MemoryKeys, manage},
     entropy::SystemEntropy,
@@ -28,7 +33,7 @@ use redis::{
 };
 use redis_sim::server_process::RedisServer;
 
-use crate::support::{client, event, raw, run, server, store, verified};
+use crate::support::{ask, client, event, raw, run, server, store, verified};
 
 type Keys = LocalKeys<MemoryKeys>;
 
@@ -728,6 +733,58 @@ async fn a_running_service_goes_on_and_keeps_its_file() {
     let again = Builder::new().seen_file(SeenFile::open(&path).unwrap());
     let again = again.open_audit(client(&server)).await.unwrap();
     record(&again, 1).await;
+}
+
+/// Would catch a record after an accepted loss that is told as anchored because a lost one
+/// with its sequence is: where the medium is slow, and no anchor fitted the queue.
+#[tokio::test]
+async fn anchors_begin_anew_once_they_fit_the_queue() {
+    let server = server();
+    let keys = keys().await;
+    let (release, held) = mpsc::channel::<()>();
+    let (written, anchors) = mpsc::channel();
+    let slow = move |anchor: &Anchor| {
+        let _ = held.recv();
+        written
+            .send(anchor.sequence.get())
+            .map_err(io::Error::other)
+    };
+    let mut config = AuditConfig::default();
+    config.batch_records = 1;
+    let builder = Builder::new()
+        .audit_config(config)
+        .anchors(slow, NonZeroU64::MIN);
+    let open = builder.open(client(&server), keys.clone(), VaultPolicy::default());
+    let (service, _vault) = open.await.unwrap();
+    let mut connection = raw(&server).await;
+    let mut append = async |count: usize, length: usize| {
+        let calls: Vec<_> = (0..count).map(|_| service.record(event("e"))).collect();
+        let chain = "LLEN haechi:audit:chain";
+        while ask::<usize>(&mut connection, chain).await < length {
+            tokio::task::yield_now().await;
+        }
+        calls
+    };
+    let kept = append(10, 10).await;
+    let mut snapshot = Snapshot::take(&server).await;
+    let lost = append(90, 100).await;
+    snapshot.restore().await;
+    let refused = service.record(event("late")).await.unwrap_err();
+    let AppendError::Corrupt(Corrupt::RolledBack(rolled_back)) = refused else {
+        panic!("{refused}");
+    };
+    let resume = Builder::new().seen(rolled_back.seen);
+    let resume = resume.resume(client(&server), range("11..100"), Some(keys));
+    assert_eq!(resume.await.unwrap().position.sequence.get(), 11);
+    let on = service.record(event("on")).await.unwrap();
+    let why = "the anchor sink is slow, and too many anchors wait for it";
+    assert_eq!(on.anchor, AnchorStatus::Missing(why.to_owned()));
+    drop((release, kept, lost));
+    let next = service.record(event("next")).await.unwrap();
+    assert_eq!(next.anchor, AnchorStatus::Written);
+    close(service).await;
+    let anchors: Vec<_> = anchors.iter().collect();
+    assert!(anchors.ends_with(&[12, 13]), "{anchors:?}");
 }
 
 /// Would catch a vault that is refused for ever although what was lost was restored, as the

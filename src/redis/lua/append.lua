@@ -28,7 +28,7 @@ if tail.hash ~= ARGV[1] then
   return concluded(reply)
 end
 
-fault = denied(WRITES)
+fault = writes_denied()
 if fault then return fault end
 -- If one of these fails on a server without acl_check_cmd, the list ends with
 -- a record that no head names: reported as diverged, and never a fork.

@@ -10,7 +10,7 @@ local tail, fault = chain_end()
 if fault then return concluded(fault) end
 local reply = describe('tail', tail, tonumber(ARGV[1]), ARGV[2])
 if reply[5] ~= 'stands' then return concluded(reply) end
-fault = denied({{'SET', KEYS[3]}})
+fault = denied('SET', KEYS[3])
 if fault then return fault end
 redis.call('SET', KEYS[3], tail.hash)
 return reply

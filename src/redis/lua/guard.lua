@@ -1,12 +1,14 @@
 -- Shared by every script that checks permissions before it writes; read-only.
 
--- The first write that the user may not do, as a reply; nil if there is none,
--- or if this server has no acl_check_cmd (before 7.0). Checked before the first
--- write, because an error does not undo earlier writes.
-local function denied(writes)
-  if not redis.acl_check_cmd then return nil end
-  for _, write in ipairs(writes) do
-    if not redis.acl_check_cmd(write[1], write[2], '') then return {'denied', write[1]} end
+-- The first of these commands, each followed by its key, that the user may not do,
+-- as a reply; nil if there is none, or if this server has no acl_check_cmd (before
+-- 7.0). Asked before the first write, because an error does not undo earlier writes.
+local function denied(...)
+  local may = redis.acl_check_cmd
+  if not may then return nil end
+  for place = 1, select('#', ...), 2 do
+    local command, key = select(place, ...)
+    if not may(command, key, '') then return {'denied', command} end
   end
   return nil
 end

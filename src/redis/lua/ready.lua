@@ -10,11 +10,9 @@ if fault then return concluded(fault) end
 local reply, last = describe('tail', tail, 0)
 if not last then return concluded(reply) end
 -- An empty chain is read by fewer commands than the next append's.
-fault = denied(WRITES) or denied({
-  {'LINDEX', KEYS[1]}, {'LRANGE', KEYS[1]}, {'TYPE', KEYS[1]},
-})
+fault = writes_denied() or denied('LINDEX', KEYS[1], 'LRANGE', KEYS[1], 'TYPE', KEYS[1])
 if not fault and ARGV[1] then
-  fault = denied({{'GET', ARGV[1]}, {'SET', ARGV[1]}})
+  fault = denied('GET', ARGV[1], 'SET', ARGV[1])
   -- A further argument would be a key.
   if redis.acl_check_cmd and not redis.acl_check_cmd('DEL', ARGV[1]) then fault = {'denied', 'DEL'} end
 end

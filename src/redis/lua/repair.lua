@@ -22,7 +22,7 @@ if length ~= verified
     or not is(redis.call('GET', KEYS[3]), ARGV[5] == '1', ARGV[6]) then
   return concluded({'changed'})
 end
-fault = denied(WRITES)
+fault = writes_denied()
 if fault then return fault end
 redis.call('RPUSH', KEYS[1], ARGV[9])
 redis.call('SET', KEYS[2], ARGV[8])

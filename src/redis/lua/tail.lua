@@ -2,8 +2,8 @@
 --
 -- KEYS[1] chain (LIST), KEYS[2] head (STRING), KEYS[3] head:hash (STRING).
 
--- What an append writes, in order.
-local WRITES = {{'RPUSH', KEYS[1]}, {'SET', KEYS[2]}, {'SET', KEYS[3]}}
+-- Whether what an append writes is denied, in order.
+local function writes_denied() return denied('RPUSH', KEYS[1], 'SET', KEYS[2], 'SET', KEYS[3]) end
 
 -- What a sealed record has once, and its event may have too.
 local MEMBER = '"auditIntegrity":'

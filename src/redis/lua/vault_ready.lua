@@ -7,16 +7,16 @@
 --
 -- Replies: {'ready'} · {'wrongtype', key, type} · {'denied', command}.
 
-for _, call in ipairs({{'HGET', KEYS[1], ''}, {'HGET', KEYS[3], ''}, {'ZCARD', KEYS[4]}}) do
+for _, call in ipairs({{'HMGET', KEYS[1], ''}, {'HMGET', KEYS[3], ''}, {'ZCARD', KEYS[4]}}) do
   local _, fault = read(unpack(call))
   if fault then return fault end
 end
-local fault = denied({
-  {'HMGET', KEYS[1]}, {'HLEN', KEYS[1]}, {'HGETALL', KEYS[1]}, {'HSCAN', KEYS[1]}, {'HSET', KEYS[1]}, {'HDEL', KEYS[1]},
-  {'GET', KEYS[2]}, {'INCR', KEYS[2]}, {'HMGET', KEYS[3]}, {'HSET', KEYS[3]}, {'HDEL', KEYS[3]},
-  {'ZADD', KEYS[4]}, {'ZREM', KEYS[4]}, {'ZSCORE', KEYS[4]}, {'ZCOUNT', KEYS[4]}, {'ZRANGEBYSCORE', KEYS[4]},
-  {'TYPE', KEYS[1]}, {'TIME', KEYS[1]}, {'GET', ARGV[1]},
-})
+local fault = denied(
+  'HMGET', KEYS[1], 'HLEN', KEYS[1], 'HGETALL', KEYS[1], 'HSCAN', KEYS[1], 'HSET', KEYS[1], 'HDEL', KEYS[1],
+  'GET', KEYS[2], 'INCR', KEYS[2], 'HMGET', KEYS[3], 'HSET', KEYS[3], 'HDEL', KEYS[3],
+  'ZADD', KEYS[4], 'ZREM', KEYS[4], 'ZSCORE', KEYS[4], 'ZCOUNT', KEYS[4], 'ZRANGEBYSCORE', KEYS[4],
+  'TYPE', KEYS[1], 'TIME', KEYS[1], 'GET', ARGV[1]
+)
 if fault then return fault end
 -- A write that changes nothing: no receipt has the field ''.
 redis.call('HDEL', KEYS[3], '')

@@ -10,14 +10,15 @@
 
 local reply, found, text = {'confirmed'}, nil, nil
 for place = 1, #ARGV do
-  local receipt, fault = read('HGET', KEYS[3], ARGV[place])
+  local receipts, fault = read('HMGET', KEYS[3], ARGV[place])
   if fault then return concluded(fault) end
+  local receipt = receipts[1]
   local is_done = receipt and string.sub(receipt, 1, 5) == 'done '
   reply[place + 1] = is_done and 1 or 0
   if is_done then found, text = ARGV[place], receipt end
 end
 if not found then return concluded(reply) end
-local fault = denied({{'HSET', KEYS[3]}})
+local fault = denied('HSET', KEYS[3])
 if fault then return fault end
 redis.call('HSET', KEYS[3], found, text)
 return reply

@@ -10,7 +10,7 @@ local ids = {}
 for place = 2, #ARGV, 4 do ids[#ids + 1] = ARGV[place] end
 local found, fault = values(ids)
 if fault then return concluded(fault) end
-fault = denied({{'ZADD', KEYS[4]}, {'ZREM', KEYS[4]}})
+fault = denied('ZADD', KEYS[4], 'ZREM', KEYS[4])
 if fault then return fault end
 local _
 _, fault = read('ZCARD', KEYS[4])

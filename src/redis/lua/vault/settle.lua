@@ -13,7 +13,7 @@ if settled(state) then return concluded({'settled', state.receipt}) end
 if state.lost or tonumber(ARGV[6]) > state.next_mark then return lost(state) end
 if receipt_expired(state, tonumber(ARGV[6])) then return concluded({'forgotten'}) end
 if ARGV[7] == 'look' then return concluded({'open'}) end
-fault = denied({{'HSET', KEYS[3]}, {'HDEL', KEYS[3]}, {'HGET', KEYS[3]}})
+fault = denied('HSET', KEYS[3], 'HDEL', KEYS[3])
 if fault then return fault end
 local mark = note(state, ARGV[5], 'dropped', {})
 return {'settled', 'dropped ' .. decimal(mark)}

@@ -28,10 +28,7 @@ local MAX_VERSION = 9e13
 
 -- Whether the writes of a mutation are denied, asked before the first one.
 local function writes_denied()
-  return denied({
-    {'HSET', KEYS[1]}, {'HDEL', KEYS[1]}, {'INCR', KEYS[2]}, {'HSET', KEYS[3]}, {'HDEL', KEYS[3]},
-    {'HGET', KEYS[3]},
-  })
+  return denied('HSET', KEYS[1], 'HDEL', KEYS[1], 'INCR', KEYS[2], 'HSET', KEYS[3], 'HDEL', KEYS[3])
 end
 
 local function decimal(number) return string.format('%.0f', number) end
@@ -119,6 +116,7 @@ local function receipt_expired(state, mark) return mark < state.first end
 
 -- Reads these fields of tokens; `unpack` takes at most some 8,000.
 local function values(ids)
+  if #ids > 0 and #ids <= 4000 then return read('HMGET', KEYS[1], unpack(ids)) end
   local found = {}
   for first = 1, #ids, 4000 do
     local slice, fault = read('HMGET', KEYS[1], unpack(ids, first, math.min(first + 3999, #ids)))
@@ -135,7 +133,7 @@ local function forget_old(state)
   for _ = 1, 4 do
     if state.next_mark - first < state.ring then break end
     local slot = '#' .. decimal(first)
-    local oldest = redis.call('HGET', KEYS[3], slot)
+    local oldest = redis.call('HMGET', KEYS[3], slot)[1]
     local id, time = string.match(oldest or '', '^(%S+) (%d+)$')
     -- One from the future is old: the clock was set back.
     local age = state.time - (tonumber(time) or 0)
@@ -159,14 +157,14 @@ local function note(state, id, text, fields)
       fields[#fields + 1], fields[#fields + 2] = '#' .. decimal(mark), '- ' .. decimal(state.time)
     end
     mark = state.next_mark
-    for _, word in ipairs({
-      '#' .. decimal(mark), id .. ' ' .. decimal(state.time), '#last', id, '#next', next_mark,
-      '#span', decimal(first) .. ' ' .. decimal(state.life) .. ' ' .. next_mark,
-    }) do fields[#fields + 1] = word end
     if not state.is_ring_written then
-      fields[#fields + 1] = '#kept'
-      fields[#fields + 1] = KEPT
+      fields[#fields + 1], fields[#fields + 2] = '#kept', KEPT
     end
+    local number = decimal(mark)
+    redis.call('HSET', KEYS[3], id, text .. ' ' .. number, '#' .. number, id .. ' ' .. decimal(state.time),
+      '#last', id, '#next', next_mark,
+      '#span', string.format('%.0f %.0f %s', first, state.life, next_mark), unpack(fields))
+    return mark
   end
   redis.call('HSET', KEYS[3], id, text .. ' ' .. decimal(mark), unpack(fields))
   return mark
