@@ -119,7 +119,7 @@ pub use error::{
 pub use health::Health;
 pub use redis::OpenError;
 pub use resume::ResumeError;
-pub use seen::SeenFile;
+pub use seen::{SeenFile, SeenMedium};
 #[cfg(feature = "metrics")]
 pub use telemetry::{METRICS, Metric, MetricKind, describe_metrics};
 

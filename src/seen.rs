@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
 use crate::{
-    blocking::on_thread,
+    blocking::{RunBlocking, on_thread},
     chain::{Checkpoints, EventHash, Loss, Position, Sequence},
     files::{self, Lock, open_regular, sync_directory},
     sync::{Arc, Mutex, lock},
@@ -34,8 +34,52 @@ pub struct SeenFile {
     _lock: Option<Arc<Lock>>,
 }
 
+/// Where a [`SeenFile`] is kept, if not in a file: in memory, for example. Its calls may
+/// block.
+pub trait SeenMedium: Send + Sync {
+    /// What it is, for people.
+    fn place(&self) -> String;
+
+    /// What it holds; `None` if nothing was written yet.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be read.
+    fn read(&self) -> io::Result<Option<String>>;
+
+    /// Holds this from now on, also after a crash; or, if it cannot be written, what it held.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be written.
+    fn replace(&self, text: &str) -> io::Result<()>;
+}
+
+/// A file, which is replaced as a whole.
+struct PlainFile(PathBuf);
+
+impl SeenMedium for PlainFile {
+    fn place(&self) -> String {
+        self.0.display().to_string()
+    }
+
+    fn read(&self) -> io::Result<Option<String>> {
+        match open_regular(fs::OpenOptions::new().read(true), &self.0) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            opened => io::read_to_string(opened?).map(Some),
+        }
+    }
+
+    fn replace(&self, text: &str) -> io::Result<()> {
+        let owner = fs::metadata(&self.0).ok();
+        files::replace(&self.0, text, owner.as_ref()).and_then(|()| sync_directory(&self.0))
+    }
+}
+
 struct Shared {
-    path: PathBuf,
+    medium: Box<dyn SeenMedium>,
+    /// Where the medium is used in the background.
+    run: RunBlocking,
     is_only_read: bool,
     state: Mutex<State>,
     /// Locked before the state, during a write: what was changed before a call of
@@ -113,8 +157,17 @@ impl SeenFile {
             io::Error::new(io::ErrorKind::ResourceBusy, why)
         });
         let lock = Some(locked?);
-        let content = read(&path)?;
-        Ok(Self::over(path, lock, content))
+        Self::kept(Box::new(PlainFile(path)), on_any_thread(), lock, false)
+    }
+
+    /// Over another medium than a file, which is used by `run`, for this process only.
+    /// Reads it at once.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be read, or holds something else.
+    pub fn over(medium: impl SeenMedium + 'static, run: RunBlocking) -> io::Result<Self> {
+        Self::kept(Box::new(medium), run, None, false)
     }
 
     /// Reads the file at `path`, also one that a running process has
@@ -126,28 +179,37 @@ impl SeenFile {
     ///
     /// When the file cannot be read, or is not one of this kind.
     pub fn read(path: impl AsRef<Path>) -> io::Result<Self> {
-        let path = path.as_ref().to_owned();
-        let content = read(&path)?;
-        Ok(Self::over(path, None, content))
+        let file = PlainFile(path.as_ref().to_owned());
+        Self::kept(Box::new(file), on_any_thread(), None, true)
     }
 
-    fn over(path: PathBuf, lock: Option<Lock>, content: Content) -> Self {
+    fn kept(
+        medium: Box<dyn SeenMedium>,
+        run: RunBlocking,
+        lock: Option<Lock>,
+        is_only_read: bool,
+    ) -> io::Result<Self> {
+        let content = match medium.read()? {
+            Some(text) => parsed(&text)?,
+            None => Content::default(),
+        };
         let state = State {
             content,
             is_saved: true,
             failures: 0,
         };
         let shared = Arc::new(Shared {
-            path,
-            is_only_read: lock.is_none(),
+            medium,
+            run,
+            is_only_read,
             state: Mutex::new(state),
             writing: Mutex::new(()),
             changed: Notify::new(),
         });
-        Self {
+        Ok(Self {
             shared,
             _lock: lock.map(Arc::new),
-        }
+        })
     }
 
     /// Writes the file, changed or not, and so finds out whether that is possible. Blocks
@@ -176,9 +238,7 @@ impl SeenFile {
             state.is_saved = true;
             serde_json::to_string(&state.content)?
         };
-        let path = &self.shared.path;
-        let owner = fs::metadata(path).ok();
-        let saved = files::replace(path, &text, owner.as_ref()).and_then(|()| sync_directory(path));
+        let saved = self.shared.medium.replace(&text);
         if saved.is_err() {
             let mut state = lock(&self.shared.state);
             state.is_saved = false;
@@ -229,20 +289,20 @@ impl SeenFile {
         }
     }
 
-    /// Begins to write what has changed, on a thread for blocking work if there is a
-    /// runtime; waiting for it is optional. Failures are counted.
+    /// Begins to write what has changed, where files are written; waiting for it is optional. Failures are counted.
     pub(crate) fn save_last(&self) -> impl Future<Output = ()> + Send + use<> {
         let file = self.clone();
-        on_thread(Box::new(move || drop(file.save())))
+        (self.shared.run)(Box::new(move || drop(file.save())))
     }
 }
 
-fn read(path: &Path) -> io::Result<Content> {
-    let file = match open_regular(fs::OpenOptions::new().read(true), path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Content::default()),
-        opened => opened?,
-    };
-    let content: Content = serde_json::from_reader(io::BufReader::new(file))?;
+/// On a thread for blocking work if there is a runtime.
+fn on_any_thread() -> RunBlocking {
+    std::sync::Arc::new(on_thread)
+}
+
+fn parsed(text: &str) -> io::Result<Content> {
+    let content: Content = serde_json::from_str(text)?;
     let mut places = content.chains.values().flatten();
     match places.all(|place| place.position().is_some()) {
         true => Ok(content),
@@ -297,7 +357,9 @@ impl SeenEntry {
 
 impl std::fmt::Debug for SeenFile {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("SeenFile").field(&self.shared.path).finish()
+        f.debug_tuple("SeenFile")
+            .field(&self.shared.medium.place())
+            .finish()
     }
 }
 

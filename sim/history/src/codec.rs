@@ -7,7 +7,8 @@ use serde_json::value::{RawValue, to_raw_value};
 use thiserror::Error;
 
 use super::event::{
-    End, Event, FinalState, Function, Invoke, Loss, Mutation, OpId, Outcome, Rollback, Text,
+    Accept, End, Event, FinalState, Function, Invoke, Knows, Loss, Mutation, OpId, Outcome,
+    Rollback, Text,
 };
 use super::history::{History, Malformed};
 
@@ -227,6 +228,8 @@ fn parse<'a>(text: &'a str, history: &History) -> Result<Event<Text<'a>>, Proble
         }
         "loss" => Ok(Event::Loss(serde_json::from_str::<Loss<_>>(text)?)),
         "rollback" => Ok(Event::Rollback(serde_json::from_str::<Rollback<_>>(text)?)),
+        "knows" => Ok(Event::Knows(serde_json::from_str::<Knows<_>>(text)?)),
+        "accept" => Ok(Event::Accept(serde_json::from_str::<Accept<_>>(text)?)),
         "final" => {
             let state: FinalState<_> = serde_json::from_str(text)?;
             if state.chain.is_none() && state.tokens.is_none() {
@@ -236,7 +239,7 @@ fn parse<'a>(text: &'a str, history: &History) -> Result<Event<Text<'a>>, Proble
             Ok(Event::Final(state))
         }
         other => Err(Problem::Format(format!(
-            "type is invoke, ok, fail, unknown, loss, rollback or final, not {other:?}; correct it"
+            "type is invoke, ok, fail, unknown, loss, rollback, accept, knows or final, not {other:?}; correct it"
         ))),
     }
 }
@@ -307,6 +310,8 @@ fn write_event(event: &Event<Text<'_>>, output: &mut impl Write) -> io::Result<(
         }
         Event::Loss(loss) => write_line("loss", loss, output),
         Event::Rollback(rollback) => write_line("rollback", rollback, output),
+        Event::Knows(knows) => write_line("knows", knows, output),
+        Event::Accept(accept) => write_line("accept", accept, output),
         Event::Final(state) => write_line("final", state, output),
     }
 }

@@ -335,6 +335,55 @@ pub struct FinalState<T = Symbol> {
     /// Audit records of the vault that are kept outside of this chain.
     #[serde(default = "Vec::new", skip_serializing_if = "Vec::is_empty")]
     pub audits: Vec<Audit<T>>,
+    /// The records that accept a loss, those among them that were lost themselves.
+    #[serde(default = "Vec::new", skip_serializing_if = "Vec::is_empty")]
+    pub accepted: Vec<AcceptedLoss<T>>,
+}
+
+/// A record of the chain that accepts a loss.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AcceptedLoss<T = Symbol> {
+    /// The record's position.
+    pub sequence: u64,
+    /// Its event hash.
+    pub event_hash: T,
+    /// The first lost sequence.
+    pub from: u64,
+    /// The last one.
+    pub to: u64,
+    /// The hash of the last lost record.
+    pub head_hash: T,
+    /// Whether it was made under a key that processes share.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub keyed: bool,
+}
+
+/// A process begins with what it had seen before: of a file, for example.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Knows<T = Symbol> {
+    /// Since when.
+    pub time: u64,
+    /// Which process.
+    pub process: T,
+    /// The record's position.
+    pub sequence: u64,
+    /// Its event hash.
+    pub event_hash: T,
+}
+
+/// A process goes on after losses, once the chain has a record that accepts them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Accept<T = Symbol> {
+    /// Since when.
+    pub time: u64,
+    /// Which process.
+    pub process: T,
+    /// The first and the last lost sequence; `None`: any loss, if the record was made under
+    /// a key that processes share.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lost: Option<(u64, u64)>,
 }
 
 /// Data that a fault took away.
@@ -475,6 +524,10 @@ pub enum Event<T> {
     Loss(Loss<T>),
     /// A process reports that what it had seen is gone.
     Rollback(Rollback<T>),
+    /// A process goes on after losses that are accepted.
+    Accept(Accept<T>),
+    /// A process begins with what it had seen before.
+    Knows(Knows<T>),
     /// The state found at the end; the last line.
     Final(FinalState<T>),
 }

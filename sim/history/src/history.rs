@@ -5,8 +5,8 @@ use std::collections::{BTreeSet, HashMap};
 use thiserror::Error;
 
 use super::event::{
-    Appended, ChainEntry, ChainRead, End, Event, FinalState, Function, Invoke, Loss, OpId, Outcome,
-    Rollback, Text,
+    Accept, AcceptedLoss, Appended, ChainEntry, ChainRead, End, Event, FinalState, Function,
+    Invoke, Knows, Loss, OpId, Outcome, Rollback, Text,
 };
 use super::paths::{PathId, Paths};
 use super::symbols::{Symbol, Symbols};
@@ -58,6 +58,10 @@ pub enum LogEntry {
     Loss(u32),
     /// The rollback of that index was reported.
     Rollback(u32),
+    /// A process goes on after losses, by the acceptance of that index.
+    Accept(u32),
+    /// A process begins with what it had seen, by the entry of that index.
+    Knows(u32),
 }
 
 /// A line that does not fit what stood before it. Nothing a store can do wrong
@@ -120,6 +124,8 @@ pub struct History {
     log: Vec<LogEntry>,
     losses: Vec<Loss>,
     rollbacks: Vec<Rollback>,
+    accepts: Vec<Accept>,
+    known: Vec<Knows>,
     end: Option<FinalState>,
     processes: BTreeSet<Symbol>,
     /// Those that follow the reference's protocol.
@@ -151,6 +157,22 @@ impl History {
                 let rollback = rollback.map(&mut intern(&mut self.symbols));
                 self.processes.insert(rollback.process);
                 self.rollbacks.push(rollback);
+                Ok(())
+            }
+            Event::Accept(accept) => {
+                self.advance(accept.time)?;
+                self.log.push(LogEntry::Accept(self.accepts.len() as u32));
+                let accept = accept.map(&mut intern(&mut self.symbols));
+                self.processes.insert(accept.process);
+                self.accepts.push(accept);
+                Ok(())
+            }
+            Event::Knows(knows) => {
+                self.advance(knows.time)?;
+                self.log.push(LogEntry::Knows(self.known.len() as u32));
+                let knows = knows.map(&mut intern(&mut self.symbols));
+                self.processes.insert(knows.process);
+                self.known.push(knows);
                 Ok(())
             }
             Event::Final(state) => {
@@ -292,6 +314,21 @@ impl History {
         &self.rollbacks
     }
 
+    /// Which processes go on after which losses, in order of time.
+    pub fn accepts(&self) -> &[Accept] {
+        &self.accepts
+    }
+
+    /// What processes began with that they had seen before, in order of time.
+    pub fn known(&self) -> &[Knows] {
+        &self.known
+    }
+
+    /// The records that accept a loss, if the final line carried them.
+    pub fn accepted(&self) -> &[AcceptedLoss] {
+        self.end.as_ref().map_or(&[], |end| &end.accepted)
+    }
+
     /// The final line, if there was one.
     pub fn final_state(&self) -> Option<&FinalState> {
         self.end.as_ref()
@@ -374,6 +411,10 @@ impl History {
             LogEntry::Loss(index) => Event::Loss(self.losses[index as usize].map(&mut { text })),
             LogEntry::Rollback(index) => {
                 Event::Rollback(self.rollbacks[index as usize].map(&mut { text }))
+            }
+            LogEntry::Knows(index) => Event::Knows(self.known[index as usize].map(&mut { text })),
+            LogEntry::Accept(index) => {
+                Event::Accept(self.accepts[index as usize].map(&mut { text }))
             }
         }
     }

@@ -13,6 +13,23 @@
 //! {"type":"final","chain":[{"op":1,"sequence":1,"previousHash":null,"eventHash":"h1"}]}
 //! ```
 //!
+//! A process may go on after a loss that a record of the chain accepts: one of just these
+//! sequences (`from`, `to`), or, if no `lost` is named, any that was made under a key that
+//! processes share (`keyed`). Of the records that accept losses the final line tells, also of
+//! those that were lost:
+//!
+//! ```text
+//! {"time":46,"process":"r0","type":"accept","lost":[2,3]}
+//! {"time":47,"process":"r1","type":"accept"}
+//! {"type":"final","chain":[…],"accepted":[{"sequence":2,"eventHash":"h9","from":2,"to":3,"headHash":"h3","keyed":true}]}
+//! ```
+//!
+//! A process that begins with what it had seen before has seen it, too:
+//!
+//! ```text
+//! {"time":48,"process":"r2","type":"knows","sequence":2,"eventHash":"h2"}
+//! ```
+//!
 //! Of the vault, whose versions count its mutations, `null` being an absent token
 //! or a delete:
 //!
@@ -92,8 +109,9 @@ mod tokens;
 
 pub use codec::{ReadError, read, write};
 pub use event::{
-    Appended, Audit, ChainEntry, ChainRead, Clock, Durability, End, Event, FinalState, Function,
-    Invoke, Loss, Mutation, OpId, Outcome, Rollback, Seen, Split, Text, VaultRead,
+    Accept, AcceptedLoss, Appended, Audit, ChainEntry, ChainRead, Clock, Durability, End, Event,
+    FinalState, Function, Invoke, Knows, Loss, Mutation, OpId, Outcome, Rollback, Seen, Split,
+    Text, VaultRead,
 };
 pub use history::{History, LogEntry, Malformed, Operation};
 pub use paths::{PathId, Paths};

@@ -1,8 +1,8 @@
 //! Replacing the texts of a value: by symbols on reading, by texts on writing.
 
 use crate::event::{
-    Appended, Audit, ChainEntry, FinalState, Loss, Mutation, Outcome, Rollback, Seen, Split,
-    VaultRead,
+    Accept, AcceptedLoss, Appended, Audit, ChainEntry, FinalState, Knows, Loss, Mutation, Outcome,
+    Rollback, Seen, Split, VaultRead,
 };
 use crate::tokens::TokenMap;
 
@@ -97,6 +97,41 @@ impl<T> FinalState<T> {
             tokens: self.tokens.as_ref().map(|tokens| tokens.map(text)),
             version: self.version,
             audits: self.audits.iter().map(|audit| audit.map(text)).collect(),
+            accepted: self.accepted.iter().map(|loss| loss.map(text)).collect(),
+        }
+    }
+}
+
+impl<T> AcceptedLoss<T> {
+    fn map<U>(&self, text: &mut impl FnMut(&T) -> U) -> AcceptedLoss<U> {
+        AcceptedLoss {
+            sequence: self.sequence,
+            event_hash: text(&self.event_hash),
+            from: self.from,
+            to: self.to,
+            head_hash: text(&self.head_hash),
+            keyed: self.keyed,
+        }
+    }
+}
+
+impl<T> Accept<T> {
+    pub(crate) fn map<U>(&self, text: &mut impl FnMut(&T) -> U) -> Accept<U> {
+        Accept {
+            time: self.time,
+            process: text(&self.process),
+            lost: self.lost,
+        }
+    }
+}
+
+impl<T> Knows<T> {
+    pub(crate) fn map<U>(&self, text: &mut impl FnMut(&T) -> U) -> Knows<U> {
+        Knows {
+            time: self.time,
+            process: text(&self.process),
+            sequence: self.sequence,
+            event_hash: text(&self.event_hash),
         }
     }
 }

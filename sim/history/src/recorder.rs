@@ -1,7 +1,9 @@
 //! Recording a history in process.
 
 use super::Text;
-use super::event::{End, Event, FinalState, Function, Invoke, Loss, OpId, Outcome, Rollback, Seen};
+use super::event::{
+    Accept, End, Event, FinalState, Function, Invoke, Knows, Loss, OpId, Outcome, Rollback, Seen,
+};
 use super::history::{History, Malformed};
 
 /// Records what a simulation's processes ask and are told.
@@ -111,6 +113,40 @@ impl Recorder {
             time,
             process,
             seen,
+        }))
+    }
+
+    /// A process begins with this record, which it had seen before.
+    pub fn knows(
+        &mut self,
+        time: u64,
+        process: &str,
+        sequence: u64,
+        event_hash: &str,
+    ) -> Result<(), Malformed> {
+        let time = self.at(time);
+        self.history.push(&Event::Knows(Knows {
+            time,
+            process: process.into(),
+            sequence,
+            event_hash: event_hash.into(),
+        }))
+    }
+
+    /// A process goes on after the loss of these sequences, or after any that a shared key
+    /// accepts, once the chain has a record of it.
+    pub fn accept(
+        &mut self,
+        time: u64,
+        process: &str,
+        lost: Option<(u64, u64)>,
+    ) -> Result<(), Malformed> {
+        let time = self.at(time);
+        let process = process.into();
+        self.history.push(&Event::Accept(Accept {
+            time,
+            process,
+            lost,
         }))
     }
 

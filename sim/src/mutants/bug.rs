@@ -3,13 +3,14 @@
 use std::{
     future::Future,
     io,
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
 use haechi_store_redis::{
     AppendError, AttemptError, DurabilityStatus, ReadError,
     audit::{
-        AnchorSink, Appended, AuditSink, Resolution,
+        AnchorSink, Appended, AuditSink, LossKeys, Resolution,
         store::{AuditStore, Batch, Reply, Tail},
     },
     chain::{AppendId, Event, Position},
@@ -171,6 +172,16 @@ pub(super) trait PlantedBug: Send + Sync + 'static {
     /// The last anchor, from which the others are written.
     fn last_anchor(&self, next: &impl AnchorSink) -> Option<Position> {
         next.last()
+    }
+
+    /// By which keys a process goes on after accepted losses, if not by those of production.
+    fn loss_keys(&self) -> Option<Arc<dyn LossKeys>> {
+        None
+    }
+
+    /// Whether a process begins with what it has kept of what it had seen.
+    fn reads_seen(&self) -> bool {
+        true
     }
 
     /// When the locks are taken, if that is not left to the world.

@@ -5,15 +5,16 @@ use haechi_store_redis::AttemptError;
 use super::{
     bug::Correct,
     bugs::{
-        AmbientRandomness, AnchorsDoNotCatchUp, AnchorsUnsynced, AuditElsewhere, BatchCutInTwo,
-        CachedHeadKept, CheckedAtStartOnly, CopiedRecordBelieved, DeposedPrimaryKept, DialsEach,
-        DiffInTwoScripts, EnvelopeEndKept, FenceInTwoCommands, FirstDiffKept, FirstPageKept,
-        FirstSliceOnly, IdentityInherited, KeysUndeclared, LockNotCompared, LockTrusted, LostReply,
-        MovedSentTwice, NewestFirst, NoAdmission, NoAppendId, NoQueueBytes, NoTombstone,
-        NothingObserved, OpenNotApplied, OwnClockReveals, OwnClockRules, PagesByCount,
-        PatchedAppend, PatchedApply, PlaintextInEnvelope, PurgeDropped, ReplacedNodeKept,
-        ReplicaBelieved, ResentAsAnother, RollbackAccepted, ScriptRunTwice, ShortfallIgnored,
-        SnapshotBeforeVersion, UnfencedDeletes, UnknownAcknowledged, WaitOnNewConnection,
+        AmbientRandomness, AnchorsDoNotCatchUp, AnchorsUnsynced, AnyCodeAccepted, AuditElsewhere,
+        BatchCutInTwo, CachedHeadKept, CheckedAtStartOnly, CopiedRecordBelieved,
+        DeposedPrimaryKept, DialsEach, DiffInTwoScripts, EnvelopeEndKept, FenceInTwoCommands,
+        FirstDiffKept, FirstPageKept, FirstSliceOnly, IdentityInherited, KeysUndeclared,
+        LockNotCompared, LockTrusted, LostReply, MovedSentTwice, NewestFirst, NoAdmission,
+        NoAppendId, NoQueueBytes, NoTombstone, NothingObserved, OpenNotApplied, OwnClockReveals,
+        OwnClockRules, PagesByCount, PatchedAppend, PatchedApply, PatchedRepair,
+        PlaintextInEnvelope, PurgeDropped, ReplacedNodeKept, ReplicaBelieved, ResentAsAnother,
+        RollbackAccepted, ScriptRunTwice, SeenIgnored, ShortfallIgnored, SnapshotBeforeVersion,
+        UnfencedDeletes, UnknownAcknowledged, WaitOnNewConnection,
     },
     patch::StalePatch,
 };
@@ -202,6 +203,23 @@ planted_bugs! { $
             AUDIT(options);
             options.faults = FaultClass::DataLoss.kinds().collect();
         } => RollbackAccepted = RollbackAccepted::where_regrown();
+
+    RepairUnfenced "repair_unfenced": "a repair appends its record whatever has become of the list since it was verified",
+        |options| {
+            AUDIT(options);
+            options.faults = vec![LossFault::KeyDeleted.into(), LossFault::KeyRestored.into()];
+        } => PatchedRepair = PatchedRepair::new("return concluded({'changed'})", "")?;
+    SeenIgnored "seen_ignored": "a process that is started again does not read its file of what it had seen",
+        |options| {
+            AUDIT(options);
+            options.faults = FaultClass::DataLoss.kinds().collect();
+            options.faults.push(ProcessFault::Crash.into());
+        } => SeenIgnored = SeenIgnored;
+    AnyCodeAccepted "any_code_accepted": "a process goes on from a record that accepts a loss under any key",
+        |options| {
+            AUDIT(options);
+            options.faults = FaultClass::DataLoss.kinds().collect();
+        } => AnyCodeAccepted = AnyCodeAccepted;
 
     WaitOnNewConnection "wait_on_new_connection": "WAIT and WAITAOF are sent on a connection that has written nothing",
         DURABLE => WaitOnNewConnection = WaitOnNewConnection;

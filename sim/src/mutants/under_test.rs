@@ -6,7 +6,7 @@ use std::{io, sync::Arc, time::SystemTime};
 use haechi_store_redis::{
     AppendError, AttemptError, Builder, DurabilityStatus, OpenError, ReadError,
     audit::{
-        AnchorSink, Appended, AuditSink, Resolution,
+        AnchorSink, Appended, AuditConfig, AuditSink, Resolution,
         store::{Batch, Reply, Tail},
     },
     chain::{Anchor, AppendId, Event, Position},
@@ -138,6 +138,28 @@ impl StoreUnderTest {
         AnchorsUnderTest {
             sink,
             store: self.clone(),
+        }
+    }
+
+    /// Whether a process begins with what it has kept of what it had seen.
+    pub(crate) fn reads_seen(&self) -> bool {
+        each!(&*self.0, bug => bug.reads_seen())
+    }
+
+    /// A builder of sinks that go on from what was accepted under these keys; `config`: their
+    /// limits.
+    pub(crate) fn loss_keys<C: Clock, E: Entropy, P: CryptoProvider>(
+        &self,
+        builder: Builder<C, E>,
+        mut config: AuditConfig,
+        keys: Arc<P>,
+    ) -> Builder<C, E> {
+        match each!(&*self.0, bug => bug.loss_keys()) {
+            Some(keys) => {
+                config.accepted.keys = Some(keys);
+                builder.audit_config(config)
+            }
+            None => builder.loss_keys(keys),
         }
     }
 

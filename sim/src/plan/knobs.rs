@@ -10,8 +10,8 @@ use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    CommandFault, DurabilityKnobs, Fault, FaultKind, Scale, Topology, VaultKnobs, Workload,
-    generator, topology::lose_data, vault_knobs::MOST_LOADED,
+    CommandFault, DurabilityKnobs, Fault, FaultKind, OperatorKnobs, Scale, Topology, VaultKnobs,
+    Workload, generator, topology::lose_data, vault_knobs::MOST_LOADED,
 };
 
 /// What the caller decides; the seed decides the rest.
@@ -143,6 +143,13 @@ pub struct Knobs {
     /// The anchors of the chain, if there are any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub anchors: Option<AnchorKnobs>,
+    /// Who sees to losses of the chain by the store's own means; `None`: the world itself
+    /// starts who complains again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operators: Option<OperatorKnobs>,
+    /// The replicas that keep what they have seen of the chain in files, which outlive them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub seen_files: Vec<usize>,
     /// Whether times are real: then the machine decides when an operation ends.
     #[serde(skip)]
     pub real_time: bool,
@@ -174,6 +181,14 @@ impl AnchorKnobs {
             every: NonZeroU64::new(every)?,
             replicas: (0..replicas).filter(is_anchoring).collect(),
         })
+    }
+}
+
+/// Who keeps what was seen in a file: in one of two worlds, each replica perhaps.
+fn draw_seen_files(rng: &mut impl Rng, replicas: usize) -> Vec<usize> {
+    match rng.random_bool(0.5) {
+        true => (0..replicas).filter(|_| rng.random_ratio(2, 3)).collect(),
+        false => Vec::new(),
     }
 }
 
@@ -330,6 +345,13 @@ impl Knobs {
             let of_anchors = Fault::draw_of_anchors(anchors, kinds, &anchoring.replicas, scale);
             faults.extend(of_anchors);
         }
+        let loses = has_chain && !losses.is_empty();
+        let seen_files = match loses {
+            true => draw_seen_files(&mut generator(seed, "seen files"), replicas),
+            false => Vec::new(),
+        };
+        let operators =
+            loses.then(|| OperatorKnobs::draw(&mut generator(seed, "operators"), replicas));
         faults.extend(losses);
         faults.sort_by_key(|fault| fault.at);
         Self {
@@ -362,6 +384,8 @@ impl Knobs {
             faults,
             load,
             anchors: anchoring,
+            operators: operators.flatten(),
+            seen_files,
             queue_bytes,
             real_time: false,
         }
@@ -372,6 +396,19 @@ impl Knobs {
         let anchors = self.anchors.as_ref();
         let anchors = anchors.filter(|anchors| anchors.replicas.contains(&process));
         anchors.map(|anchors| anchors.every)
+    }
+
+    /// How many operators there are, each on a host of its own.
+    pub(crate) fn operator_count(&self) -> usize {
+        self.operators
+            .as_ref()
+            .map_or(0, |operators| operators.operators)
+    }
+
+    /// Whether this process goes on from what was accepted under shared keys.
+    pub(crate) fn shares_loss_keys(&self, process: usize) -> bool {
+        let operators = self.operators.as_ref();
+        operators.is_some_and(|operators| operators.sharing.contains(&process))
     }
 
     /// All processes: the replicas, and after them those that follow the
@@ -434,12 +471,26 @@ impl Knobs {
                 self.anchors.is_some() && !self.workload.has_chain(),
                 "there are anchors, but no chain",
             ),
+            (
+                self.seen_files
+                    .iter()
+                    .any(|replica| *replica >= self.replicas),
+                "a replica that does not exist keeps what it has seen",
+            ),
+            (
+                self.operators.is_some() && !self.workload.has_chain(),
+                "there are operators, but no chain",
+            ),
         ];
         if let Some((_, why)) = wrong.into_iter().find(|(is_wrong, _)| *is_wrong) {
             return Err(why.to_owned());
         }
         let durability = self.durability.as_ref();
         if let Some(why) = durability.and_then(DurabilityKnobs::wrong) {
+            return Err(why.to_owned());
+        }
+        let operators = self.operators.as_ref();
+        if let Some(why) = operators.and_then(|operators| operators.wrong(self.replicas)) {
             return Err(why.to_owned());
         }
         let times = [

@@ -63,6 +63,14 @@ impl fmt::Display for Knobs {
                 anchors.every
             )?;
         }
+        if let Some(operators) = &self.operators {
+            writeln!(f, "  {operators}")?;
+        }
+        if !self.seen_files.is_empty() {
+            let replicas = self.seen_files.iter().map(|replica| format!("r{replica}"));
+            let replicas: Vec<_> = replicas.collect();
+            writeln!(f, "  {} keep what they have seen", replicas.join(", "))?;
+        }
         if self.queue_bytes > 0 {
             writeln!(f, "  callers may wait with {} bytes", self.queue_bytes)?;
         }

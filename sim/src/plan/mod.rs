@@ -11,6 +11,7 @@ mod fault_kind;
 mod knobs;
 mod knobs_text;
 mod operation;
+mod operator_knobs;
 mod schedule;
 mod seeded;
 mod topology;
@@ -29,6 +30,7 @@ pub use operation::{
     Action, AuditOperation, CancelledOperation, Change, ChangeKind, ForeignOperation, Operation,
     TokenStoreOperation, TokenVaultOperation,
 };
+pub use operator_knobs::{OperatorKeys, OperatorKnobs};
 pub use schedule::Schedule;
 pub use topology::Topology;
 pub use vault_knobs::{VaultAction, VaultKnobs, Workload};

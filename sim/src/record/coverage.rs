@@ -8,7 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use haechi_history::{Durability, Function, History, OpId, Outcome};
+use haechi_history::{Durability, Function, History, OpId, Outcome, Rollback, Seen};
 use haechi_store_redis::{
     audit::AuditStats,
     redis::script::{CONFIRM, RELEASE, VAULT_CONFIRM},
@@ -86,6 +86,16 @@ pub enum Situation {
     ClusterDownMet,
     /// A primary took writes after another one was promoted.
     DeposedPrimaryWrote,
+    /// An operator accepted a loss of the chain.
+    LossAccepted,
+    /// An operator found the keys of the chain to disagree, and repaired them.
+    ChainRepaired,
+    /// A process that began with what it had seen found that it is gone since before.
+    LossFoundAfterRestart,
+    /// A process that had said that records are gone went on, as shared keys accept that.
+    WentOnBySharedKeys,
+    /// A process was restarted with what it had seen, and went on, as its loss was accepted.
+    WentOnByAcceptance,
 }
 
 /// A coverage mark.
@@ -180,6 +190,13 @@ impl Mark {
             | Situation::MissingAnchorWrittenLater
             | Situation::AnchorAfterTornLine => {
                 options.workload.has_chain() && has(FaultClass::Replica)
+            }
+            Situation::LossAccepted
+            | Situation::LossFoundAfterRestart
+            | Situation::ChainRepaired
+            | Situation::WentOnBySharedKeys
+            | Situation::WentOnByAcceptance => {
+                options.workload.has_chain() && has(FaultClass::DataLoss)
             }
             Situation::DurableWritesKept => options.durability && has(FaultClass::DataLoss),
             Situation::NotYetDurable => options.durability && has(FaultClass::Network),
@@ -330,6 +347,12 @@ impl CoverageRecorder {
         if keeps_durable_writes(history) {
             self.met(Situation::DurableWritesKept);
         }
+        for situation in went_on(history)
+            .into_iter()
+            .chain(found_after_restart(history))
+        {
+            self.met(situation);
+        }
         for operation in history.operations() {
             let ending = match operation.outcome {
                 Outcome::Unknown(_) => Ending::Unknown,
@@ -351,6 +374,46 @@ impl CoverageRecorder {
         }
         self.marks
     }
+}
+
+/// How processes went on after losses that were accepted.
+fn went_on(history: &History) -> Vec<Situation> {
+    let accepts = history.accepts().iter();
+    let met = accepts.filter_map(|accept| {
+        let mut reports = history.rollbacks().iter();
+        let (situation, since) = match accept.lost {
+            Some(_) => (Situation::WentOnByAcceptance, accept.time),
+            None => {
+                let said = reports.find(|rollback| {
+                    rollback.process == accept.process
+                        && matches!(rollback.seen, Seen::Record { .. })
+                })?;
+                (Situation::WentOnBySharedKeys, said.time)
+            }
+        };
+        let mut appends = history.operations().iter();
+        let went_on = appends.any(|append| {
+            append.process == accept.process && append.start > since && append.appended().is_some()
+        });
+        went_on.then_some(situation)
+    });
+    met.collect()
+}
+
+/// The losses of what a process began with, found although they were before that.
+fn found_after_restart(history: &History) -> impl Iterator<Item = Situation> {
+    let found = history.known().iter().filter(|known| {
+        let hash = known.event_hash;
+        let is_told = |rollback: &Rollback| {
+            let is_same =
+                matches!(rollback.seen, Seen::Record { event_hash, .. } if event_hash == hash);
+            is_same && rollback.process == known.process
+        };
+        let mut losses = history.losses().iter();
+        losses.any(|loss| loss.time < known.time && loss.hashes.contains(&hash))
+            && history.rollbacks().iter().any(is_told)
+    });
+    found.map(|_| Situation::LossFoundAfterRestart)
 }
 
 /// Whether a loss took something after an acknowledgement that promises to survive it;

@@ -7,34 +7,56 @@ use std::{
 };
 
 use haechi_history::{
-    Appended, Function, Loss, OpId, Operation, Outcome, Seen, Text,
+    AcceptedLoss as Accepted, Appended, Function, Loss, OpId, Operation, Outcome, Seen, Text,
     check::{Invariant, Violation},
 };
 use haechi_store_redis::{
     AppendError, Corrupt,
-    chain::{AppendId, Position},
+    chain::{AcceptedLoss, AppendId, LostRange, Position, Sequence, StoredRecord},
 };
 
 use super::{
     accesses::AuditEvent,
     contents::Contents,
-    log::nanos,
+    log::{Log, nanos},
     recorder::{RunRecorder, number_of},
 };
 
+/// How the names of operators begin in a history.
+pub(super) const OPERATOR: &str = "operator.";
 /// How many writes to a deposed primary are reported.
 const MOST_DEPOSED_WRITES: usize = 3;
 
 /// What a process says about the state of Redis that an operator has to see to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Complaint {
-    /// What this process had seen is gone: it does nothing until it is restarted. The
-    /// record that it names, unless it is one of the vault's.
-    RolledBack(Option<Position>),
+    /// What this process had seen is gone: it does nothing until that is accepted. What it
+    /// names, unless it is the vault's.
+    RolledBack(Option<Gone>),
     /// The keys of the chain disagree.
     ChainDiverged,
     /// A key of the vault has a value that the store cannot have written.
     VaultUnreadable,
+}
+
+/// What a process has seen of the chain and does not find.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Gone {
+    /// The highest position that it had seen.
+    pub(crate) seen: Position,
+    /// The highest one that stands.
+    pub(crate) standing: Option<Position>,
+}
+
+impl Gone {
+    /// What is lost, as far as the process can tell.
+    pub(crate) fn range(&self) -> Option<LostRange> {
+        let first = match self.standing {
+            Some(standing) => standing.sequence.next()?,
+            None => Sequence::FIRST,
+        };
+        LostRange::new(first, self.seen.sequence)
+    }
 }
 
 /// How an operator's append ended.
@@ -53,6 +75,11 @@ impl RunRecorder {
         let mut log = self.log();
         let audits = had.records(&loss.hashes).filter_map(AuditEvent::parse);
         log.lost_audits.extend(audits.map(AuditEvent::attested));
+        let accepted: Vec<_> = had
+            .records(&loss.hashes)
+            .filter_map(|record| log.accepted_by(record))
+            .collect();
+        log.lost_acceptances.extend(accepted);
         let now = nanos(log.now());
         let (hashes, tokens) = (loss.hashes.len(), loss.tokens.len());
         let line = format!(
@@ -139,11 +166,40 @@ impl RunRecorder {
         let mut log = self.log();
         let (now, number) = (nanos(log.now()), log.operator_appends);
         log.operator_appends += 1;
-        let name = format!("operator.{number}");
+        let name = format!("{OPERATOR}{number}");
         let invoked = log.recorder.invoke(now, &name, Function::Append, None);
         let op = log.accept(invoked)?;
         log.event(|| format!("{name} op {} invokes append", op.0));
         Some(op)
+    }
+
+    /// An operator's record is to be made under the keys that processes share.
+    pub(crate) fn operator_uses_shared_keys(&self, op: OpId) {
+        self.log().keyed.insert(op);
+    }
+
+    /// The sink of this name begins with this position, which was seen before.
+    pub(crate) fn knows(&self, name: &str, seen: Position) {
+        let mut log = self.log();
+        let now = nanos(log.now());
+        let (sequence, hash) = (seen.sequence.get(), seen.event_hash.to_string());
+        let known = log.recorder.knows(now, name, sequence, &hash);
+        log.accept(known);
+        log.event(|| format!("{name} has seen {sequence} {hash}"));
+    }
+
+    /// The sink of this name goes on after this loss, or after those that were accepted
+    /// under shared keys.
+    pub(crate) fn accepts(&self, name: &str, lost: Option<LostRange>) {
+        let mut log = self.log();
+        let now = nanos(log.now());
+        let range = lost.map(|lost| (lost.first().get(), lost.last().get()));
+        let accepted = log.recorder.accept(now, name, range);
+        log.accept(accepted);
+        log.event(|| match lost {
+            Some(lost) => format!("{name} goes on after the loss of {lost}"),
+            None => format!("{name} goes on after what shared keys accept"),
+        });
     }
 
     /// The record of an operator's append may have this identity.
@@ -213,7 +269,11 @@ impl RunRecorder {
                     sequence: rolled_back.seen.sequence.get(),
                     event_hash: rolled_back.seen.event_hash.to_string().into(),
                 };
-                (Some(seen), Complaint::RolledBack(Some(rolled_back.seen)))
+                let gone = Gone {
+                    seen: rolled_back.seen,
+                    standing: rolled_back.standing,
+                };
+                (Some(seen), Complaint::RolledBack(Some(gone)))
             }
             Corrupt::VaultRolledBack { seen, .. } => {
                 let seen = Seen::Version { version: *seen };
@@ -231,5 +291,22 @@ impl RunRecorder {
         log.complaints
             .extend(number_of(process).map(|number| (number, complaint)));
         log.event(|| format!("{process}: {corrupt}"));
+    }
+}
+
+impl Log {
+    /// What a record accepts, if it accepts a loss.
+    pub(super) fn accepted_by(&self, record: &[u8]) -> Option<Accepted<Text<'static>>> {
+        let AcceptedLoss { position, loss, .. } = AcceptedLoss::of_record(record)?;
+        let append_id = StoredRecord::parse(record).ok()?.append_id;
+        let ops = append_id.and_then(|id| self.appends.get(&id));
+        Some(Accepted {
+            sequence: position.sequence.get(),
+            event_hash: position.event_hash.to_string().into(),
+            from: loss.range.first().get(),
+            to: loss.range.last().get(),
+            head_hash: loss.head_hash.to_string().into(),
+            keyed: ops.is_some_and(|ops| ops.iter().any(|op| self.keyed.contains(op))),
+        })
     }
 }

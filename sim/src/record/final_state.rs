@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use haechi_history::{
-    ChainEntry, FinalState, Text,
+    AcceptedLoss, ChainEntry, FinalState, Text,
     check::{Invariant, Violation, check},
 };
 use haechi_store_redis::{
@@ -54,7 +54,14 @@ pub(crate) fn evaluate(
         let loses = |kind: &FaultKind| kind.class() == FaultClass::DataLoss;
         let is_whole = !faults.keys().any(loses);
         let anchors = is_whole.then(|| recorder.all_anchors());
-        state.chain = Some(read_chain(recorder, query, &keys, anchors, &mut violations));
+        state.chain = Some(read_chain(
+            recorder,
+            query,
+            &keys,
+            anchors,
+            &mut state.accepted,
+            &mut violations,
+        ));
         violations.extend(recorder.check_anchors(knobs, is_whole));
     }
     if knobs.workload.has_vault() {
@@ -111,6 +118,7 @@ pub(crate) fn evaluate(
     violations.append(&mut recorder.log().evicted);
     let deposed = std::mem::take(&mut recorder.log().deposed_writes).into_iter();
     violations.extend(deposed.map(|why| violation(Invariant::DeposedWrite, why)));
+    state.accepted.append(&mut recorder.log().lost_acceptances);
     recorder.final_state(state);
     let mut closed = recorder.close(knobs.seed, faults);
     closed.report.losses = losses(&closed.report.history);
@@ -154,6 +162,7 @@ fn read_chain(
     query: Query<'_>,
     keys: &AuditKeys,
     anchors: Option<Anchors>,
+    accepted: &mut Vec<AcceptedLoss<Text<'static>>>,
     violations: &mut Vec<Violation>,
 ) -> Vec<ChainEntry<Text<'static>>> {
     let mut broken = |reason| violations.push(violation(Invariant::ChainIntegrity, reason));
@@ -171,6 +180,7 @@ fn read_chain(
     for record in &list {
         let Reply::Bulk(text) = record else { continue };
         verifier.line(text);
+        accepted.extend(recorder.log().accepted_by(text));
         let Ok(stored) = StoredRecord::parse(text) else {
             continue;
         };

@@ -6,7 +6,7 @@ use std::{
 };
 
 use haechi_history::{
-    Audit, Durability, Function, History, Malformed, OpId, Outcome, Recorder, Text,
+    AcceptedLoss, Audit, Durability, Function, History, Malformed, OpId, Outcome, Recorder, Text,
     check::Violation,
 };
 use haechi_store_redis::{
@@ -71,6 +71,10 @@ pub(crate) struct Log {
     pub(super) undecryptable: Vec<String>,
     /// What processes have said since an operator last looked.
     pub(super) complaints: Vec<(usize, Complaint)>,
+    /// The appends of operators under the keys that processes share.
+    pub(super) keyed: BTreeSet<OpId>,
+    /// The records that accept a loss and that a fault took.
+    pub(super) lost_acceptances: Vec<AcceptedLoss<Text<'static>>>,
     /// How often an operator has begun to append a record.
     pub(super) operator_appends: u64,
     /// What audit records attested that a fault took.
@@ -161,6 +165,8 @@ impl Log {
             unsettled_purges: Vec::new(),
             undecryptable: Vec::new(),
             complaints: Vec::new(),
+            keyed: BTreeSet::new(),
+            lost_acceptances: Vec::new(),
             operator_appends: 0,
             lost_audits: Vec::new(),
             anchors: AnchorLog::default(),

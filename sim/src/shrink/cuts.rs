@@ -102,12 +102,14 @@ impl Shrink<'_> {
     }
 
     pub(super) fn simplify_knobs(&mut self) {
-        let simpler: [fn(&mut Schedule); 5] = [
+        let simpler: [fn(&mut Schedule); 7] = [
             |schedule| schedule.knobs.writers = 1,
             |schedule| schedule.knobs.latency.1 = schedule.knobs.latency.0,
             |schedule| schedule.knobs.lock = None,
             |schedule| schedule.knobs.batch_records = 256,
             |schedule| schedule.knobs.anchors = None,
+            |schedule| schedule.knobs.operators = None,
+            |schedule| schedule.knobs.seen_files.clear(),
         ];
         for change in simpler {
             let mut candidate = self.best.clone();
@@ -162,9 +164,15 @@ fn without(schedule: &Schedule, process: usize) -> Option<Schedule> {
     } else {
         knobs.vault.as_mut()?.foreign -= 1;
     }
-    if let Some(anchors) = &mut knobs.anchors {
-        anchors.replicas.retain(|replica| *replica != process);
-        for replica in &mut anchors.replicas {
+    let anchoring = knobs.anchors.as_mut().map(|anchors| &mut anchors.replicas);
+    let sharing = knobs
+        .operators
+        .as_mut()
+        .map(|operators| &mut operators.sharing);
+    let named = [anchoring, sharing, Some(&mut knobs.seen_files)];
+    for replicas in named.into_iter().flatten() {
+        replicas.retain(|replica| *replica != process);
+        for replica in replicas {
             *replica -= usize::from(*replica > process);
         }
     }

@@ -8,16 +8,15 @@
 //! head:hash are made from the list, and a version that was lost alone is set to the number
 //! that receipts count.
 
-use std::{collections::BTreeMap, convert::Infallible, io, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, convert::Infallible, sync::Arc, time::Duration};
 
 use haechi_history::OpId;
 use haechi_store_redis::{
-    AppendError, Builder, ResumeError,
-    audit::{Evidence, Examination, Repair, RepairError},
-    chain::{AppendId, LostRange, Position, StoredRecord},
+    Builder,
+    chain::StoredRecord,
     clock::{Clock, SystemClock},
-    crypto::{CryptoProvider, KeyFile, LocalKeys},
-    entropy::{Entropy, SystemEntropy},
+    crypto::{KeyFile, LocalKeys},
+    entropy::SystemEntropy,
 };
 use rand::RngExt;
 use redis::{Client, FromRedisValue, RedisResult, Value};
@@ -30,7 +29,8 @@ use super::{
 };
 use crate::{
     plan::generator,
-    record::{Complaint, OperatorEnd, RunRecorder},
+    record::{Complaint, Gone},
+    workload::operating::{KnownEntropy, Repaired, accept, repair},
 };
 
 /// How long an operator takes, and a process to start again, in milliseconds.
@@ -44,24 +44,6 @@ const DEADLINE: Duration = Duration::from_secs(2);
 pub(super) struct Operator<'a> {
     pub(super) nemesis: &'a Nemesis<'a>,
     pub(super) replicas: &'a [Replica],
-}
-
-/// Entropy from which the identity of a record is known.
-#[derive(Clone)]
-struct KnownEntropy {
-    recorder: RunRecorder,
-    op: OpId,
-}
-
-impl Entropy for KnownEntropy {
-    fn fill(&self, bytes: &mut [u8]) -> io::Result<()> {
-        SystemEntropy.fill(bytes)?;
-        if let Ok(id) = <[u8; 16]>::try_from(&*bytes) {
-            let append_id = AppendId::from_bytes(id);
-            self.recorder.operator_appends_as(self.op, append_id);
-        }
-        Ok(())
-    }
 }
 
 impl Operator<'_> {
@@ -89,9 +71,9 @@ impl Operator<'_> {
                 // Not while data is being lost.
                 let _alone = self.nemesis.alone.lock().await;
                 match complaint {
-                    Complaint::RolledBack(seen) => {
-                        if let Some(seen) = seen {
-                            self.accept(seen).await;
+                    Complaint::RolledBack(gone) => {
+                        if let Some(gone) = gone {
+                            self.accept(&gone).await;
                         }
                         ended.insert(process, incarnation);
                         self.replicas[process].order(Order::Crash(START));
@@ -111,34 +93,29 @@ impl Operator<'_> {
         Client::open(format!("redis://127.0.0.1:{port}/"))
     }
 
-    fn builder(&self, op: OpId) -> Builder<SystemClock, KnownEntropy> {
-        let recorder = self.nemesis.recorder.clone();
+    fn entropy(&self, op: OpId) -> KnownEntropy<SystemEntropy> {
+        KnownEntropy {
+            entropy: SystemEntropy,
+            recorder: self.nemesis.recorder.clone(),
+            op,
+        }
+    }
+
+    fn builder(&self, op: OpId) -> Builder<SystemClock, KnownEntropy<SystemEntropy>> {
         Builder::new()
             .clock(self.nemesis.clock.clone())
-            .entropy(KnownEntropy { recorder, op })
+            .entropy(self.entropy(op))
             .deadline(DEADLINE)
     }
 
-    /// Accepts the loss of this record, of which a process says that it is gone.
-    async fn accept(&self, seen: Position) {
+    /// Accepts the loss of what a process says is gone.
+    async fn accept(&self, gone: &Gone) {
         let recorder = self.nemesis.recorder;
-        let lost = LostRange::new(seen.sequence, seen.sequence);
-        let (Some(lost), Ok(client)) = (lost, self.client()) else {
+        let Ok(client) = self.client() else {
             return;
         };
-        let Some(op) = recorder.operator_invokes() else {
-            return;
-        };
-        let builder = self.builder(op).seen(seen);
-        let resumed = builder.resume(client, lost, no_keys()).await;
-        let ended = match resumed {
-            Ok(appended) => OperatorEnd::Applied(appended.position),
-            Err(ResumeError::Append(error @ AppendError::Unknown { .. })) => {
-                OperatorEnd::Unknown(error.to_string())
-            }
-            Err(error) => OperatorEnd::NotApplied(error.to_string()),
-        };
-        recorder.operator_ends(op, ended);
+        let builder = |op| self.builder(op);
+        accept(recorder, builder, &client, gone, no_keys()).await;
     }
 
     /// Repairs the chain whose keys disagree.
@@ -147,51 +124,12 @@ impl Operator<'_> {
         let Ok(client) = self.client() else {
             return;
         };
-        let Some(op) = recorder.operator_invokes() else {
-            return;
-        };
-        let (ended, is_refused) = match self.repaired(op, client).await {
-            Ok(Some(position)) => (OperatorEnd::Applied(position), false),
-            Ok(None) => (OperatorEnd::NotApplied("the chain is whole".into()), false),
-            Err(error @ RepairError::Unknown { .. }) => {
-                (OperatorEnd::Unknown(error.to_string()), false)
-            }
-            Err(error) => {
-                let is_refused = matches!(
-                    error,
-                    RepairError::Loss { .. }
-                        | RepairError::OtherLoss { .. }
-                        | RepairError::Invalid { .. }
-                );
-                (OperatorEnd::NotApplied(error.to_string()), is_refused)
-            }
-        };
-        recorder.operator_ends(op, ended);
-        if is_refused {
+        let (builder, entropy) = (|op| self.builder(op), |op| self.entropy(op));
+        let clock = self.nemesis.clock;
+        let repaired = repair(recorder, builder, entropy, &client, clock, DEADLINE).await;
+        if repaired == Repaired::Refused {
             // Whether the server answers or not: processes say it again.
             let _ = self.mend_chain();
-        }
-    }
-
-    /// Returns the position of the record of the repair; `None` if none was needed.
-    async fn repaired(&self, op: OpId, client: Client) -> Result<Option<Position>, RepairError> {
-        let store = self.builder(op).audit_store(client);
-        let mut evidence = Evidence::default();
-        loop {
-            match Repair::examine(&store, &evidence).await {
-                Ok(Examination::Whole(_)) => return Ok(None),
-                Ok(Examination::Diverged(repair)) => {
-                    let recorder = self.nemesis.recorder.clone();
-                    let entropy = KnownEntropy { recorder, op };
-                    let carried_out =
-                        repair.carry_out(&store, self.nemesis.clock, &entropy, DEADLINE);
-                    return carried_out.await.map(|repaired| Some(repaired.position));
-                }
-                Err(RepairError::Loss { lost, .. }) if evidence.accepted_loss.is_none() => {
-                    evidence.accepted_loss = Some(lost.range);
-                }
-                Err(error) => return Err(error),
-            }
         }
     }
 
@@ -236,6 +174,6 @@ impl Operator<'_> {
 }
 
 /// The record is not for other processes to go on from: an operator restarts each.
-fn no_keys() -> Option<Arc<impl CryptoProvider>> {
-    None::<Arc<LocalKeys<KeyFile>>>
+fn no_keys() -> Option<(Arc<LocalKeys<KeyFile>>, bool)> {
+    None
 }

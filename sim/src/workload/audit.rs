@@ -2,13 +2,16 @@
 
 use std::{
     future::Future,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
 use haechi_history::{Function, OpId};
 use haechi_store_redis::{
-    AppendError,
+    AppendError, Builder,
     audit::{
         AnchorSink as _, AnchorStatus, Appended, AuditSink, FileAnchors, Pages, store::AuditStore,
     },
@@ -20,7 +23,7 @@ use parking_lot::Mutex;
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 
-use super::{Actor, Host, Process, RETRY_DELAY, resolving::Resolving};
+use super::{Actor, Host, Process, RETRY_DELAY, resolving::Resolving, vault_client::shared_keys};
 use crate::{
     mutants::{AuditUnderTest, ConnectUnderTest},
     plan::AuditOperation,
@@ -58,7 +61,7 @@ impl<'a, H: Host> AuditActor<'a, H> {
         Some(Self {
             process,
             sink: Mutex::new(Sink {
-                sink: open_sink(process, Some(&process.anchor_file(0))).await,
+                sink: open_sink(process, &process.name, Some(&process.anchor_file(0))).await,
                 name: process.name.clone(),
                 number: 0,
             }),
@@ -74,10 +77,10 @@ impl<'a, H: Host> AuditActor<'a, H> {
         // Callers may open sinks at the same time.
         let number = self.opened.fetch_add(1, Ordering::Relaxed) + 1;
         let file = self.process.anchor_file(number);
-        let sink = open_sink(self.process, Some(&file)).await;
+        let name = format!("{}/{number}", self.process.name);
+        let sink = open_sink(self.process, &name, Some(&file)).await;
         let before = {
             let mut open = self.sink.lock();
-            let name = format!("{}/{number}", self.process.name);
             std::mem::replace(&mut *open, Sink { sink, name, number })
         };
         let closed = before.sink.close(Duration::from_millis(within)).await;
@@ -217,14 +220,41 @@ impl<H: Host> Drop for AuditActor<'_, H> {
     }
 }
 
-/// Opens a sink, retrying until it succeeds. `anchors`: the name of the file of its
-/// anchors, if the process has any.
+/// A builder of a sink of this name, with the losses after which it goes on.
+async fn accepting<H: Host>(process: &Process<'_, H>, name: &str) -> Builder<H::Clock, H::Entropy> {
+    let mut builder = process.builder();
+    if process.knobs.shares_loss_keys(process.number) {
+        let keys = Arc::new(shared_keys(process).await);
+        builder = process
+            .store
+            .loss_keys(builder, process.audit_config(), keys);
+        process.recorder.accepts(name, None);
+    }
+    if let Some((seen, lost)) = process.host.accepted(process.number) {
+        process.recorder.knows(name, seen);
+        builder = builder.seen(seen).accept(lost);
+        process.recorder.accepts(name, Some(lost));
+    }
+    builder
+}
+
+/// Opens a sink, retrying until it succeeds. `name`: its own in the history; `anchors`: that
+/// of the file of its anchors, if the process has any.
 pub(super) async fn open_sink<H: Host>(
     process: &Process<'_, H>,
+    name: &str,
     anchors: Option<&str>,
 ) -> AuditSink<H::Clock, H::Entropy> {
     loop {
-        let (mut builder, connect) = (process.builder(), process.connect.clone());
+        let mut builder = accepting(process, name).await;
+        let connect = process.connect.clone();
+        // The vault's sink has neither.
+        if let (Some(_), Some(seen)) = (anchors, &process.seen) {
+            if let Some(known) = process.known(seen) {
+                process.recorder.knows(name, known);
+            }
+            builder = builder.seen_file(seen.clone());
+        }
         let every = process.knobs.anchored_every(process.number);
         if let (Some(name), Some(every)) = (anchors, every) {
             let media = process.host.anchor_media(process.number);

@@ -3,9 +3,14 @@
 
 use std::time::Duration;
 
-use haechi_store_redis::{clock::Clock, entropy::Entropy, redis::Connect};
+use haechi_store_redis::{
+    chain::{LostRange, Position},
+    clock::Clock,
+    entropy::Entropy,
+    redis::Connect,
+};
 
-use super::{AnchorMedia, KeyFaults, SharedKeys};
+use super::{AnchorMedia, KeyFaults, SeenMedia, SharedKeys};
 use crate::record::RunRecorder;
 
 /// The environment of the processes of one run.
@@ -26,6 +31,16 @@ pub(crate) trait Host: Clone + Send + Sync + 'static {
 
     /// The medium on which this process keeps its anchors, whatever becomes of it.
     fn anchor_media(&self, process: usize) -> AnchorMedia;
+
+    /// Where this process keeps what it has seen of the chain, whatever becomes of it.
+    fn seen_media(&self, _process: usize) -> Option<SeenMedia> {
+        None
+    }
+
+    /// What this process had seen that is gone, and the losses that were accepted for it.
+    fn accepted(&self, _process: usize) -> Option<(Position, LostRange)> {
+        None
+    }
 
     /// The clock of this process.
     fn clock(&self, process: usize) -> Self::Clock;

@@ -9,8 +9,10 @@ mod cancellation;
 mod foreign;
 mod host;
 mod keys;
+pub(crate) mod operating;
 mod process;
 mod resolving;
+mod seen;
 mod token_store;
 mod token_vault;
 mod vault_client;
@@ -20,6 +22,7 @@ use std::time::Duration;
 pub(crate) use anchors::{AnchorMedia, Left};
 pub(crate) use host::Host;
 pub(crate) use keys::{KeyFaults, SharedKeys};
+pub(crate) use seen::SeenMedia;
 pub(crate) use token_vault::plaintext_hash;
 pub(crate) use vault_client::{LOADED_TOKENS, loaded_token};
 

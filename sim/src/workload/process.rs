@@ -3,7 +3,10 @@
 
 use std::time::Duration;
 
-use haechi_store_redis::{Builder, audit::AuditConfig};
+use haechi_store_redis::{
+    Builder, SeenFile, audit::AuditConfig, chain::Position, redis::AuditPrefix,
+};
+use parking_lot::Mutex;
 use rand_chacha::ChaCha8Rng;
 
 use super::Host;
@@ -26,6 +29,15 @@ pub(super) struct Process<'a, H: Host> {
     pub(super) clock: H::Clock,
     pub(super) entropy: H::Entropy,
     pub(super) connect: ConnectUnderTest<H::Connect>,
+    /// Where it keeps what it sees of the chain.
+    pub(super) seen: Option<SeenFile>,
+    /// The highest position in it that earlier incarnations had seen, until a sink is opened.
+    known: Mutex<Option<Position>>,
+}
+
+fn last_seen(file: &SeenFile) -> Option<Position> {
+    let prefix = AuditPrefix::default().to_string();
+    file.positions(&prefix).last().copied()
 }
 
 impl<'a, H: Host> Process<'a, H> {
@@ -40,17 +52,38 @@ impl<'a, H: Host> Process<'a, H> {
             1 => format!("r{number}"),
             life => format!("r{number}.{life}"),
         };
+        let clock = host.clock(number);
+        let open = |is_read| {
+            let opened = host.seen_media(number)?.open(clock.clone(), is_read);
+            opened
+                .map_err(|error| recorder.misused(format!("{name}: {error}")))
+                .ok()
+        };
+        let kept = open(true);
+        let known = kept.as_ref().and_then(last_seen);
+        let seen = match store.reads_seen() {
+            true => kept,
+            false => open(false),
+        };
         Self {
             host,
             knobs,
             store,
             number,
             recorder,
-            clock: host.clock(number),
+            clock,
+            seen,
+            known: Mutex::new(known),
             entropy: host.entropy(&name),
             connect: store.connect(host.connect(number, store.watches())),
             name,
         }
+    }
+
+    /// The last position of those that it keeps and a sink begins with that is opened now.
+    pub(super) fn known(&self, seen: &SeenFile) -> Option<Position> {
+        let known = self.known.lock().take();
+        known.or_else(|| last_seen(seen))
     }
 
     /// A generator for one purpose of this process.
@@ -67,20 +100,25 @@ impl<'a, H: Host> Process<'a, H> {
         self.store.queue_bytes(drawn)
     }
 
-    /// A builder with this process's inputs.
-    pub(super) fn builder(&self) -> Builder<H::Clock, H::Entropy> {
+    /// The limits of its sinks.
+    pub(super) fn audit_config(&self) -> AuditConfig {
         let mut config = AuditConfig::default();
         config.deadline = Duration::from_millis(self.knobs.deadline);
         config.queue_capacity = self.knobs.queue_capacity;
         config.batch_records = self.knobs.batch_records;
         config.queue_bytes = self.queue_bytes(config.queue_bytes);
+        config
+    }
+
+    /// A builder with this process's inputs.
+    pub(super) fn builder(&self) -> Builder<H::Clock, H::Entropy> {
         Builder::new()
             .clock(self.clock.clone())
             .entropy(self.entropy.clone())
             .lock(self.knobs.lock_policy())
             .timeouts(self.knobs.store_timeouts())
             .durability(self.knobs.store_durability())
-            .audit_config(config)
+            .audit_config(self.audit_config())
     }
 
     /// The file of the anchors of this sink of the process; those of later incarnations go

@@ -47,7 +47,7 @@ type Vault<H> = TokenVault<
 >;
 
 /// The keys of one process.
-type Keys<C, E> = KeysUnderTest<LocalKeys<ProcessKeys<C>, C, E>>;
+pub(super) type Keys<C, E> = KeysUnderTest<LocalKeys<ProcessKeys<C>, C, E>>;
 
 /// The vault of one process.
 pub(super) struct VaultClient<H: Host> {
@@ -119,6 +119,20 @@ async fn open_keys<H: Host>(
     LocalKeys::open(storage, clock, entropy, Counting::Persisted).await
 }
 
+/// The keys of a process, once they can be read.
+pub(super) async fn shared_keys<H: Host>(process: &Process<'_, H>) -> Keys<H::Clock, H::Entropy> {
+    loop {
+        match open_keys(process).await {
+            Ok(keys) => return process.store.keys(keys),
+            Err(error) => {
+                let trace = || format!("{}: {error}", process.name);
+                process.recorder.trace(trace);
+                process.host.sleep(RETRY_DELAY).await;
+            }
+        }
+    }
+}
+
 impl<H: Host> VaultClient<H> {
     /// Opens the vault over a token store.
     pub(super) async fn open(
@@ -127,18 +141,9 @@ impl<H: Host> VaultClient<H> {
         retention_days: f64,
     ) -> Option<Self> {
         let (clock, entropy) = (process.clock.clone(), process.entropy.clone());
-        let keys = loop {
-            match open_keys(process).await {
-                Ok(keys) => break Arc::new(process.store.keys(keys)),
-                Err(error) => {
-                    let trace = || format!("{}: {error}", process.name);
-                    process.recorder.trace(trace);
-                    process.host.sleep(RETRY_DELAY).await;
-                }
-            }
-        };
+        let keys = Arc::new(shared_keys(process).await);
         let audit = if process.knobs.workload.has_chain() {
-            open_sink(process, None).await
+            open_sink(process, &process.name, None).await
         } else {
             let chain = MemoryChain::new();
             process.recorder.audits(&process.name, chain.clone());

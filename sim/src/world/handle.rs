@@ -13,6 +13,7 @@ use std::{
 use bytes::BytesMut;
 use futures::FutureExt;
 use haechi_store_redis::{
+    chain::{LostRange, Position},
     crypto::manage,
     redis::{AuditKeys, AuditPrefix},
 };
@@ -26,13 +27,14 @@ use super::{
     data_nodes::DataNodes,
     lock_watch::LockWatch,
     net::{Connections, Power, SimConnect, SimNodes},
+    operator_host::{Tasks, operator_name},
     sentinels::time_to_hear,
     state,
 };
 use crate::{
     plan::{DurabilityKnobs, FaultKind, Knobs, ProcessFault, Schedule, Topology, generator},
-    record::{Clocks, Log, RunRecorder, Situation, Source},
-    workload::{AnchorMedia, Host, KeyFaults, SharedKeys},
+    record::{Clocks, Log, RunRecorder, Situation, Source, replica_name},
+    workload::{AnchorMedia, Host, KeyFaults, SeenMedia, SharedKeys},
 };
 
 /// The largest reply about the end of a chain: a few hashes and a head.
@@ -60,7 +62,9 @@ struct Inner {
     /// How many processes are replicas.
     replicas: usize,
     durability: Option<DurabilityKnobs>,
+    /// Of the processes, and after them of the operators.
     processes: Vec<ProcessControl>,
+    tasks: Mutex<Tasks>,
 }
 
 /// What the nemesis can do to one process.
@@ -75,6 +79,9 @@ struct ProcessControl {
     lagging: Mutex<Option<SharedRedis>>,
     /// Where there are two primaries: the one that serves it and will be demoted.
     demoted: Mutex<Option<SharedRedis>>,
+    seen_media: SeenMedia,
+    /// What it had seen that is gone, and the loss that was accepted for it.
+    accepted: Mutex<Option<(Position, LostRange)>>,
 }
 
 impl ProcessControl {
@@ -89,6 +96,8 @@ impl ProcessControl {
             anchor_media: AnchorMedia::new(medium),
             lagging: Mutex::default(),
             demoted: Mutex::default(),
+            seen_media: SeenMedia::new(generator(seed, &format!("seen file of r{process}"))),
+            accepted: Mutex::default(),
         }
     }
 }
@@ -131,7 +140,8 @@ impl WorldHandle {
             locks: Mutex::default(),
             replicas: schedule.knobs.replicas,
             durability,
-            processes: (0..schedule.operations.len())
+            tasks: Mutex::default(),
+            processes: (0..schedule.operations.len() + schedule.knobs.operator_count())
                 .map(|process| ProcessControl::new(seed, process))
                 .collect(),
         }))
@@ -356,6 +366,22 @@ impl WorldHandle {
         }
     }
 
+    /// The hosts that reach Redis, by the numbers of their processes.
+    pub(super) fn client_hosts(&self) -> impl Iterator<Item = String> + use<> {
+        let replicas = (0..self.process_count()).map(replica_name);
+        replicas.chain((0..self.0.knobs.operator_count()).map(operator_name))
+    }
+
+    /// What operators have to do.
+    pub(super) fn tasks<T>(&self, f: impl FnOnce(&mut Tasks) -> T) -> T {
+        f(&mut self.0.tasks.lock())
+    }
+
+    /// A process is started next with this acceptance of what it had seen, or with none.
+    pub(super) fn set_accepted(&self, process: usize, accepted: Option<(Position, LostRange)>) {
+        *self.0.processes[process].accepted.lock() = accepted;
+    }
+
     pub(crate) fn gate(&self, replica: Option<usize>) -> PauseGate {
         replica
             .and_then(|replica| self.0.processes.get(replica))
@@ -432,6 +458,15 @@ impl Host for WorldHandle {
 
     fn anchor_media(&self, process: usize) -> AnchorMedia {
         self.0.processes[process].anchor_media.clone()
+    }
+
+    fn seen_media(&self, process: usize) -> Option<SeenMedia> {
+        let keeps = self.0.knobs.seen_files.contains(&process);
+        keeps.then(|| self.0.processes[process].seen_media.clone())
+    }
+
+    fn accepted(&self, process: usize) -> Option<(Position, LostRange)> {
+        *self.0.processes[process].accepted.lock()
     }
 
     fn clock(&self, process: usize) -> SimClock {

@@ -17,6 +17,7 @@ mod lock_watch;
 mod nemesis;
 mod net;
 mod operator;
+mod operator_host;
 mod sentinels;
 mod server;
 mod server_faults;
@@ -119,6 +120,17 @@ pub fn carry_out(schedule: &Schedule, variant: Variant, capture: Capture) -> Wor
         sim.host(replica_name(process), move || {
             let life = workload::run(world.clone(), knobs.clone(), process, store.clone());
             async move {
+                Box::pin(life).await;
+                Ok(())
+            }
+        });
+    }
+
+    for operator in 0..knobs.operator_count() {
+        let (world, knobs, store) = (world.clone(), knobs.clone(), store.clone());
+        sim.host(operator_host::operator_name(operator), move || {
+            let life = operator_host::run(world.clone(), knobs.clone(), operator, store.clone());
+            async move {
                 life.await;
                 Ok(())
             }
@@ -147,7 +159,7 @@ pub fn carry_out(schedule: &Schedule, variant: Variant, capture: Capture) -> Wor
         loader::load(&world, vault);
     }
     let mut nemesis = Nemesis::new(&knobs, locks);
-    let mut operator = Operator::new(knobs.seed);
+    let mut operator = Operator::new(&knobs);
     let mut stuck = None;
     let mut healed_at = None;
     loop {

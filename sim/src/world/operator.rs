@@ -2,27 +2,41 @@
 //! after a while, on the primary.
 //!
 //! A process that says *rolled back* is started again, without what it has seen: its
-//! anchors are moved elsewhere. Keys of
-//! the chain that disagree are made from the list, as far as it goes, directly in Redis
-//! rather than by the store's `Repair`, which refuses when more is lost. A version that
+//! anchors and its file of what was seen are moved elsewhere. Where there are operators with hosts of their own, they
+//! accept the loss first, by the store's own means. Then the process goes on by itself, as
+//! it shares their keys, or is started again with the acceptance; if it still says so a
+//! while later, it is started without what it has seen. Keys of
+//! the chain that disagree are made from the list, as far as it goes, directly in Redis;
+//! where there are such operators, only if the store's `Repair` refuses. A version that
 //! was lost alone is set to the number that receipts count.
 
-use haechi_store_redis::redis::{AuditKeys, AuditPrefix, VaultKeys, VaultPrefix};
+use haechi_store_redis::{
+    chain::LostRange,
+    redis::{AuditKeys, AuditPrefix, VaultKeys, VaultPrefix},
+};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use redis_sim::Reply;
 use turmoil::Sim;
 
-use super::{handle::WorldHandle, nemesis::Nemesis};
+use super::{
+    handle::WorldHandle,
+    nemesis::Nemesis,
+    operator_host::{Done, Job, operator_name},
+};
 use crate::{
-    plan::generator,
-    record::Complaint,
-    workload::{Host, Left},
+    plan::{Knobs, OperatorKeys, OperatorKnobs, generator},
+    record::{Complaint, Gone, Situation},
+    workload::{Host, Left, operating::Repaired},
 };
 
 /// How long an operator takes, and a process to start again, in milliseconds.
 const REACTION_MS: std::ops::RangeInclusive<u64> = 20..=200;
 const START_MS: u64 = 10;
+/// How long a process may go on saying that a loss is not accepted, once it was seen to, and
+/// how long operators may take with it.
+const PATIENCE_MS: u64 = 1500;
+const LONGEST_TASK_MS: u64 = 10_000;
 
 /// What is to be done.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -30,8 +44,25 @@ enum Task {
     /// Stop this incarnation of a process.
     Stop(usize, u64),
     Start(usize),
+    /// Accept what this incarnation of a process says is gone.
+    Accept(usize, u64, Gone),
+    /// Stop it, and start it with the acceptance.
+    Resume(usize, u64, Gone, LostRange),
+    /// Have the chain repaired.
+    Repair,
     MendChain,
     MendVault,
+}
+
+/// A loss of which a process complains, and which operators see to.
+struct Case {
+    process: usize,
+    incarnation: u64,
+    gone: Gone,
+    /// Until when the process may complain of it.
+    until: u64,
+    /// How many operators have not seen to it yet.
+    open: usize,
 }
 
 /// Sees to what processes complain about.
@@ -39,13 +70,133 @@ pub(super) struct Operator {
     rng: ChaCha8Rng,
     /// What is to be done, and when.
     tasks: Vec<(u64, Task)>,
+    /// Operators with hosts of their own.
+    knobs: Option<OperatorKnobs>,
+    /// What is drawn for them.
+    own_rng: ChaCha8Rng,
+    cases: Vec<Case>,
+    /// How many operators are repairing the chain.
+    repairs: usize,
+    is_cut: bool,
+    is_killed: bool,
+    /// When the operator that was killed starts again.
+    starts: Option<u64>,
 }
 
 impl Operator {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(super) fn new(knobs: &Knobs) -> Self {
         Self {
-            rng: generator(seed, "operator"),
+            rng: generator(knobs.seed, "operator"),
             tasks: Vec::new(),
+            knobs: knobs.operators.clone(),
+            own_rng: generator(knobs.seed, "operators at work"),
+            cases: Vec::new(),
+            repairs: 0,
+            is_cut: false,
+            is_killed: false,
+            starts: None,
+        }
+    }
+
+    /// What is to be done about a loss of which a process complains; `None` if that is
+    /// under way.
+    fn loss(&mut self, process: usize, incarnation: u64, gone: Gone, now: u64) -> Option<Task> {
+        let is_same = |case: &&mut Case| {
+            (case.process, case.incarnation, case.gone.seen) == (process, incarnation, gone.seen)
+        };
+        match self.cases.iter_mut().find(is_same) {
+            Some(case) if now <= case.until => None,
+            Some(_) => Some(Task::Stop(process, incarnation)),
+            None => {
+                self.cases.push(Case {
+                    process,
+                    incarnation,
+                    gone,
+                    until: now + LONGEST_TASK_MS,
+                    open: self.knobs.as_ref().map_or(0, |knobs| knobs.operators),
+                });
+                Some(Task::Accept(process, incarnation, gone))
+            }
+        }
+    }
+
+    /// Gives a job to every operator; returns how many there are.
+    fn give(&self, world: &WorldHandle, job: Job) -> usize {
+        let operators = self.knobs.as_ref().map_or(0, |knobs| knobs.operators);
+        (0..operators).for_each(|operator| world.tasks(|tasks| tasks.add(operator, job)));
+        operators
+    }
+
+    /// Goes on with the losses that operators have seen to.
+    fn step_cases(&mut self, world: &WorldHandle, now: u64) {
+        let Some(knobs) = &self.knobs else { return };
+        for done in world.tasks(|tasks| std::mem::take(&mut tasks.done)) {
+            let (gone, accepted) = match done {
+                Done::Accepted(gone, accepted) => (gone, accepted),
+                Done::Repaired(repaired) => {
+                    self.repairs = self.repairs.saturating_sub(1);
+                    match repaired {
+                        Repaired::Agree => world.meets(Situation::ChainRepaired),
+                        Repaired::Refused => self.tasks.push((now, Task::MendChain)),
+                        Repaired::Open => {}
+                    }
+                    continue;
+                }
+            };
+            if accepted.is_some() {
+                world.meets(Situation::LossAccepted);
+            }
+            let cases = self.cases.iter_mut();
+            for case in cases.filter(|case| case.gone == gone && case.open > 0) {
+                case.open -= 1;
+                let Case {
+                    process,
+                    incarnation,
+                    ..
+                } = *case;
+                if case.open > 0 {
+                    continue;
+                }
+                let goes_on =
+                    knobs.keys == OperatorKeys::Shared && knobs.sharing.contains(&process);
+                let task = match accepted {
+                    Some(_) if goes_on => None,
+                    // Perhaps by the keys, which must not be enough.
+                    Some(_) if self.own_rng.random_ratio(1, 4) => None,
+                    Some(lost) if self.own_rng.random_ratio(3, 4) => {
+                        Some(Task::Resume(process, incarnation, gone, lost))
+                    }
+                    _ => Some(Task::Stop(process, incarnation)),
+                };
+                case.until = now + PATIENCE_MS;
+                self.tasks.extend(task.map(|task| (now, task)));
+            }
+        }
+    }
+
+    /// Cuts the connections of the first operator, and kills it, half-way.
+    fn disturb(&mut self, sim: &mut Sim<'_>, world: &WorldHandle, now: u64) {
+        let (Some(knobs), Some(began)) = (&self.knobs, world.tasks(|tasks| tasks.began)) else {
+            return;
+        };
+        let process = world.process_count();
+        let is_due = |after: Option<u64>| after.is_some_and(|after| began + after <= now);
+        if is_due(knobs.cut_after) && !self.is_cut {
+            self.is_cut = true;
+            world.trace(|| "connections of an operator are cut".to_owned());
+            world.command_faults(|faults| faults.cut_all_of(process));
+        }
+        if is_due(knobs.killed_after) && !self.is_killed {
+            self.is_killed = true;
+            world.trace(|| "an operator loses power".to_owned());
+            world.power(process).cut();
+            sim.crash(operator_name(0));
+            world.power(process).restore();
+            self.starts = Some(now + START_MS);
+        }
+        if self.starts.is_some_and(|starts| starts <= now) {
+            self.starts = None;
+            sim.bounce(operator_name(0));
         }
     }
 
@@ -57,9 +208,22 @@ impl Operator {
         nemesis: &mut Nemesis,
         now: u64,
     ) {
+        self.disturb(sim, world, now);
+        self.step_cases(world, now);
         for (process, complaint) in world.take_complaints() {
+            let incarnation = world.incarnation(process);
             let task = match complaint {
-                Complaint::RolledBack(_) => Task::Stop(process, world.incarnation(process)),
+                Complaint::RolledBack(Some(gone)) if self.knobs.is_some() => {
+                    match self.loss(process, incarnation, gone, now) {
+                        Some(task) => task,
+                        None => continue,
+                    }
+                }
+                Complaint::RolledBack(_) => Task::Stop(process, incarnation),
+                Complaint::ChainDiverged if self.knobs.is_some() => match self.repairs {
+                    0 => Task::Repair,
+                    _ => continue,
+                },
                 Complaint::ChainDiverged => Task::MendChain,
                 Complaint::VaultUnreadable => Task::MendVault,
             };
@@ -78,9 +242,27 @@ impl Operator {
                     nemesis.crash(sim, world, process, Left::Any);
                     // The last anchor counts as seen.
                     world.anchor_media(process).set_aside();
+                    if let Some(seen) = world.seen_media(process) {
+                        seen.set_aside();
+                    }
+                    world.set_accepted(process, None);
                     self.tasks.push((now + START_MS, Task::Start(process)));
                 }
-                Task::Stop(..) => {}
+                Task::Accept(process, incarnation, gone)
+                    if world.incarnation(process) == incarnation =>
+                {
+                    self.give(world, Job::Accept(gone));
+                }
+                Task::Repair => self.repairs = self.give(world, Job::Repair),
+                Task::Resume(process, incarnation, gone, lost)
+                    if world.incarnation(process) == incarnation =>
+                {
+                    world.trace(|| format!("r{process} is restarted, {lost} accepted"));
+                    nemesis.crash(sim, world, process, Left::Any);
+                    world.set_accepted(process, Some((gone.seen, lost)));
+                    self.tasks.push((now + START_MS, Task::Start(process)));
+                }
+                Task::Stop(..) | Task::Accept(..) | Task::Resume(..) => {}
                 Task::Start(process) => nemesis.bounce(sim, world, process),
                 Task::MendChain => mend_chain(world),
                 Task::MendVault => mend_vault(world),

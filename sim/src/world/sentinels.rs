@@ -197,9 +197,7 @@ pub(super) fn time_to_hear(knobs: &crate::plan::Knobs) -> Duration {
 
 /// Answers for one Sentinel, for as long as the world lasts.
 pub(super) async fn run(world: WorldHandle, sentinel: usize) -> turmoil::Result {
-    let hosts: Vec<IpAddr> = (0..world.process_count())
-        .map(|process| turmoil::lookup(replica_name(process)))
-        .collect();
+    let hosts: Vec<IpAddr> = world.client_hosts().map(turmoil::lookup).collect();
     let redis = Arc::new(Mutex::new(Redis::new(Config::default())));
     let admit = |peer: SocketAddr| {
         let process = hosts.iter().position(|host| *host == peer.ip())?;

@@ -6,14 +6,11 @@ use std::{
 };
 
 use super::{command_faults::FaultGate, handle::WorldHandle, net::REDIS_PORT};
-use crate::{plan::ServerFault, record::replica_name};
+use crate::plan::ServerFault;
 
 /// Accepts connections for as long as the world lasts.
 pub(crate) async fn run(world: WorldHandle, node: usize) -> turmoil::Result {
-    let replicas = world.process_count();
-    let hosts: Vec<IpAddr> = (0..replicas)
-        .map(|replica| turmoil::lookup(replica_name(replica)))
-        .collect();
+    let hosts: Vec<IpAddr> = world.client_hosts().map(turmoil::lookup).collect();
     let admit = |peer: SocketAddr| {
         let replica = hosts.iter().position(|host| *host == peer.ip())?;
         let is_down = world.nodes(|nodes| nodes.down == Some(node));

@@ -29,9 +29,13 @@
 //! - Operations of foreign processes are ignored if they ended after the first loss.
 //! - While two servers take writes (`split`), reads of those whose writes were lost are
 //!   not judged, and their writes have no place among the others'.
+//! - Where records are told that accept losses, who has said that one is gone goes on only after a record that accepts its loss,
+//!   unless it may have been there again. A record that accepts less than was lost is
+//!   `silent_rollback`; one that accepts the loss of what stands before it, `false_rollback`.
 //! - After a loss of keys one by one (`keyByKey`), the vault's versions count on from any
 //!   number, and only acknowledgements show what a process had seen.
 
+mod accepted_loss;
 mod chain_integrity;
 mod duplicate_append;
 mod early_purge;
@@ -131,5 +135,6 @@ fn check_chain(history: &History, violations: &mut Vec<Violation>) -> Result<(),
     let tree = tree::Tree::new(&view);
     stale_read::check(&view, &tree, violations);
     silent_rollback::check(&view, &tree, violations);
+    accepted_loss::check(&view, violations);
     Ok(())
 }

@@ -3,8 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::{Appended, OpId, Operation, Outcome, Symbol};
+use crate::{Appended, OpId, Outcome, Symbol};
 
+use super::accepted_loss::Acceptances;
 use super::invariant::Invariant;
 use super::loss_account::{Sights, Told};
 use super::tree::Tree;
@@ -14,7 +15,10 @@ use super::view::{View, violation};
 /// When a process first saw something that a loss took.
 struct Sighting {
     time: u64,
-    by: OpId,
+    /// By which operation; `None` if it began with it.
+    by: Option<OpId>,
+    /// What it was told the hash of, unless it has read it.
+    hash: Option<Symbol>,
     /// It had seen the chain up to this position at least.
     position: u64,
 }
@@ -27,7 +31,8 @@ struct Sighting {
 /// in the end. The write is one acknowledged after the loss and applied after it:
 /// it began after it, or took a position that its process knew to be taken. A
 /// rollback reported between the loss and the acknowledgement clears the process,
-/// of earlier losses too.
+/// of earlier losses too; but if it begins to write after that, or says nothing, the chain
+/// needs a record from which it goes on, as long as what it had seen is gone.
 pub(super) fn check(view: &View<'_>, tree: &Tree, violations: &mut Vec<Violation>) {
     violations.extend(find(view, tree).into_iter().map(|(_, violation)| violation));
 }
@@ -77,6 +82,7 @@ fn find(view: &View<'_>, tree: &Tree) -> Vec<((Symbol, usize), Violation)> {
     }
     let mut seen = sightings(view, tree);
     let reported = reported(view);
+    let acceptances = Acceptances::new(view);
     for write in view.operations() {
         let Some(Appended {
             sequence,
@@ -94,7 +100,9 @@ fn find(view: &View<'_>, tree: &Tree) -> Vec<((Symbol, usize), Violation)> {
             let said = times
                 .get(times.partition_point(|time| *time < loss.time))
                 .copied();
-            if said.is_some_and(|said| said < write.start) {
+            let has_said = said.is_some_and(|said| said < write.start);
+            let stays_gone = |hash| acceptances.is_gone_for_good(hash);
+            if has_said && !sight.hash.is_some_and(stays_gone) {
                 done.push((process, number)); // Writes only begin later from here on.
                 continue;
             }
@@ -102,17 +110,29 @@ fn find(view: &View<'_>, tree: &Tree) -> Vec<((Symbol, usize), Violation)> {
                 || (loss.time <= write.end
                     && sequence <= sight.position
                     && view.loss_of(event_hash) != Some(number));
-            if !after || sight.time >= write.start || said.is_some_and(|said| said <= write.end) {
+            let is_in_flight = !has_said && said.is_some_and(|said| said <= write.end);
+            if !after || sight.time >= write.start || is_in_flight {
+                continue;
+            }
+            if acceptances.excuse(write, sight.position) {
+                done.push((process, number));
                 continue;
             }
             let (op, by) = (write.id, sight.by);
             let (name, fault) = (view.history.text(process), view.text(loss.fault));
+            let without = match has_said {
+                true => "a record from which it goes on, though it had said so",
+                false => "a word about it",
+            };
+            let by_what =
+                by.map_or_else(|| "before it began".to_owned(), |by| format!("by op {by}"));
             let reason = format!(
-                "{name} had seen by op {by} what {fault} took at {}, and append {op} was \
-                 acknowledged without a word about it",
+                "{name} had seen {by_what} what {fault} took at {}, and append {op} was \
+                 acknowledged without {without}",
                 loss.time
             );
-            let violation = violation(Invariant::SilentRollback, [op, by], reason);
+            let ops = [op].into_iter().chain(by);
+            let violation = violation(Invariant::SilentRollback, ops, reason);
             found.push(((process, number), violation));
             done.push((process, number));
         }
@@ -127,39 +147,48 @@ fn find(view: &View<'_>, tree: &Tree) -> Vec<((Symbol, usize), Violation)> {
 /// processes know of no rollbacks.
 fn sightings(view: &View<'_>, tree: &Tree) -> BTreeMap<(Symbol, usize), Sighting> {
     let mut seen: BTreeMap<(Symbol, usize), Sighting> = BTreeMap::new();
-    let mut see = |operation: &Operation, loss: usize, position: u64| {
-        let key = (operation.process, loss);
-        if seen
-            .get(&key)
-            .is_none_or(|first| operation.end < first.time)
-        {
-            seen.insert(
-                key,
-                Sighting {
-                    time: operation.end,
-                    by: operation.id,
-                    position,
-                },
-            );
+    let mut see = |process: Symbol, loss: usize, sight: Sighting| {
+        let key = (process, loss);
+        if seen.get(&key).is_none_or(|first| sight.time < first.time) {
+            seen.insert(key, sight);
         }
     };
+    for known in view.history.known() {
+        if let Some(loss) = view.loss_of(known.event_hash)
+            && view.position(known.event_hash).is_none()
+        {
+            let sight = Sighting {
+                time: known.time,
+                by: None,
+                hash: Some(known.event_hash),
+                position: known.sequence,
+            };
+            see(known.process, loss, sight);
+        }
+    }
     for operation in view.operations() {
         if view.history.is_foreign(operation.process) {
             continue;
         }
+        let sight = |position, hash| Sighting {
+            time: operation.end,
+            by: Some(operation.id),
+            hash,
+            position,
+        };
         match &operation.outcome {
             Outcome::Appended(appended) => {
                 let (sequence, event_hash) = (appended.sequence, appended.event_hash);
                 if let Some(loss) = view.loss_of(event_hash)
                     && view.position(event_hash).is_none()
                 {
-                    see(operation, loss, sequence);
+                    see(operation.process, loss, sight(sequence, Some(event_hash)));
                 }
             }
             Outcome::Chain(path) => {
                 let length = view.history.paths().length(*path) as u64;
                 for loss in tree.losses(*path) {
-                    see(operation, loss, length);
+                    see(operation.process, loss, sight(length, None));
                 }
             }
             _ => {}

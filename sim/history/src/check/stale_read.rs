@@ -61,6 +61,8 @@ fn time_of(view: &View<'_>, entry: LogEntry) -> u64 {
         LogEntry::End(index) => view.operation(index as usize).end,
         LogEntry::Loss(index) => view.history.losses()[index as usize].time,
         LogEntry::Rollback(index) => view.history.rollbacks()[index as usize].time,
+        LogEntry::Knows(index) => view.history.known()[index as usize].time,
+        LogEntry::Accept(index) => view.history.accepts()[index as usize].time,
     }
 }
 

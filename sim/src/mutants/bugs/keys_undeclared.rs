@@ -48,7 +48,7 @@ impl PlantedBug for KeysUndeclared {
     }
 }
 
-fn words(command: &Cmd) -> Vec<&[u8]> {
+pub(super) fn words(command: &Cmd) -> Vec<&[u8]> {
     let words = command.args_iter();
     words
         .filter_map(|word| match word {
