@@ -2,7 +2,7 @@
 //!
 //! Depends on nothing that the process that appended still has, and on no append loop.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use super::{
     read::Pages,
@@ -62,13 +62,37 @@ impl<T> Resolution<T> {
     }
 }
 
-/// Why it was not found out what became of a write. Nothing is concluded from any of these.
+impl<T: fmt::Display> fmt::Display for Resolution<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Applied(at) => write!(f, "applied at {at}"),
+            Self::NotApplied => f.write_str("not applied"),
+            Self::Open => f.write_str("still open"),
+        }
+    }
+}
+
+/// Why it was not found out, for good, what became of a write. But for
+/// [`NotDurable`](Self::NotDurable), nothing is concluded from any of these.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ResolveError {
     /// Redis could not be reached or refused, until the deadline.
     #[error("nothing was found out: {0}; ask again, with the same handle")]
     Unavailable(Cause),
+
+    /// [`IfOpen::Settle`] found it out, and what shows it, or made it certain, was not as
+    /// durable as asked by the deadline: if Redis loses that, the answer can be another.
+    #[error(
+        "it is {resolution}, and that is not yet as durable as asked: {why}; ask again, with the \
+         same handle"
+    )]
+    NotDurable {
+        /// The answer, with the sequence or the version.
+        resolution: Resolution<u64>,
+        /// Why it is not.
+        why: String,
+    },
 
     /// The state in Redis is not a chain or vault.
     #[error(transparent)]
@@ -151,7 +175,7 @@ fn describe(met: Head) -> String {
 /// With [`IfOpen::Settle`], a record `{"operation":"audit:fence"}` is appended where an append
 /// is open, which no copy that was sent survives: the answer is *applied* or *not applied*.
 /// For a ticket it is final only if its process has ended, or does not append the event any more.
-/// It is told once the chain's end is as durable as asked.
+/// Either is told once the chain's end is as durable as the store asks.
 ///
 /// Takes at most `deadline`. Dropping the future leaves at most the fence's record behind.
 ///
@@ -171,7 +195,7 @@ pub async fn resolve<S: AuditStore, C: Clock, E: Entropy>(
         handle,
         cursor: handle.base,
         scans: 0,
-        cause: Cause::new("no answer"),
+        failure: ResolveError::Unavailable(Cause::new("no answer")),
     };
     let fence = match if_open {
         IfOpen::Leave => None,
@@ -186,15 +210,15 @@ pub async fn resolve<S: AuditStore, C: Clock, E: Entropy>(
                 Ok(Step::Resolved(resolution)) => return Ok(resolution),
                 Ok(Step::Again) => {}
                 Err(Failed::Finally(error)) => return Err(error),
-                Err(Failed::Temporarily(cause)) => {
-                    resolver.cause = cause;
+                Err(Failed::Temporarily(error)) => {
+                    resolver.failure = error;
                     clock.sleep(jitter.next(entropy)).await;
                 }
             }
         }
     };
     let resolved = within(clock, deadline, resolved).await;
-    resolved.unwrap_or(Err(ResolveError::Unavailable(resolver.cause)))
+    resolved.unwrap_or(Err(resolver.failure))
 }
 
 struct Resolver<'a, S> {
@@ -204,7 +228,8 @@ struct Resolver<'a, S> {
     cursor: Head,
     /// Scans that found the list moved.
     scans: u32,
-    cause: Cause,
+    /// The last failure that was temporary.
+    failure: ResolveError,
 }
 
 enum Step {
@@ -213,7 +238,7 @@ enum Step {
 }
 
 enum Failed {
-    Temporarily(Cause),
+    Temporarily(ResolveError),
     Finally(ResolveError),
 }
 
@@ -234,16 +259,15 @@ impl<S: AuditStore> Resolver<'_, S> {
             });
             let count = end.saturating_sub(self.cursor.len());
             if let Some(position) = self.scan(start, count, &tail).await? {
-                return Ok(Step::Resolved(Resolution::Applied(position)));
+                let applied = Resolution::Applied(position);
+                return self.conclude(applied, fence, tail.head).await;
             }
         }
         let is_past = tail.head.len() > last_base.len();
         match fence {
             _ if is_past && (fence.is_some() || self.handle.position.is_some()) => {
-                if let (Some(_), Head::At(met)) = (fence, tail.head) {
-                    self.confirm(met).await?;
-                }
-                Ok(Step::Resolved(Resolution::NotApplied))
+                self.conclude(Resolution::NotApplied, fence, tail.head)
+                    .await
             }
             None => Ok(Step::Resolved(Resolution::Open)),
             Some(fence) => {
@@ -254,15 +278,24 @@ impl<S: AuditStore> Resolver<'_, S> {
         }
     }
 
-    /// What was settled stays so only as long as the record that settled it.
-    async fn confirm(&self, met: Position) -> Result<(), Failed> {
-        if self.store.durability() == Durability::Memory {
-            return Ok(());
+    /// With a fence, the answer is certain once the chain is as durable as asked up to `met`.
+    async fn conclude(
+        &self,
+        resolution: Resolution<Position>,
+        fence: Option<&Fence>,
+        met: Head,
+    ) -> Result<Step, Failed> {
+        if let (Some(_), Some(met)) = (fence, met.position())
+            && self.store.durability() != Durability::Memory
+            && let DurabilityStatus::NotYet(why) = self.store.confirm(met).await?
+        {
+            let resolution = resolution.map(|position| position.sequence.get());
+            return Err(Failed::Temporarily(ResolveError::NotDurable {
+                resolution,
+                why,
+            }));
         }
-        match self.store.confirm(met).await? {
-            DurabilityStatus::AsAsked => Ok(()),
-            DurabilityStatus::NotYet(why) => Err(Failed::Temporarily(Cause::new(why))),
-        }
+        Ok(Step::Resolved(resolution))
     }
 
     /// The list's index, from 0, of the record after the cursor.
@@ -327,7 +360,8 @@ impl<S: AuditStore> Resolver<'_, S> {
             let after = last.len();
             return Failed::Finally(ResolveError::NotLinked { after });
         }
-        Failed::Temporarily(Cause::new("the list changed while it was read"))
+        let moved = Cause::new("the list changed while it was read");
+        Failed::Temporarily(ResolveError::Unavailable(moved))
     }
 }
 
@@ -378,7 +412,7 @@ impl From<AttemptError> for Failed {
     fn from(error: AttemptError) -> Self {
         match error {
             AttemptError::Refused(cause) | AttemptError::Ambiguous(cause) => {
-                Self::Temporarily(cause)
+                Self::Temporarily(ResolveError::Unavailable(cause))
             }
             AttemptError::Denied(cause) => Self::Finally(ResolveError::Unavailable(cause)),
             AttemptError::Corrupt(corrupt) => Self::Finally(ResolveError::Corrupt(corrupt)),
@@ -389,7 +423,7 @@ impl From<AttemptError> for Failed {
 impl From<ReadError> for Failed {
     fn from(error: ReadError) -> Self {
         match error {
-            ReadError::Unavailable(cause) => Self::Temporarily(cause),
+            ReadError::Unavailable(cause) => Self::Temporarily(ResolveError::Unavailable(cause)),
             ReadError::Corrupt(corrupt) => Self::Finally(ResolveError::Corrupt(corrupt)),
         }
     }

@@ -8,7 +8,7 @@ use haechi_store_redis::{
     AppendError, Builder, Durability, DurabilityStatus, Handle, NotApplied,
     audit::{
         AnchorStatus, AuditSink, Evidence, Examination, FileAnchors, IfOpen, Repair, Resolution,
-        store::AuditStore,
+        ResolveError, store::AuditStore,
     },
     chain::{AppendId, Head},
     clock::SystemClock,
@@ -99,25 +99,35 @@ async fn a_write_that_no_replica_has_is_applied_and_says_so() {
     assert_eq!(set(&tokens, 3).await, DurabilityStatus::AsAsked);
 }
 
-/// Would catch "not applied" that rests on a write which a failover loses, and a repair that
-/// does not say that it could be lost.
+/// Would catch an answer that rests on a write which a failover loses, one that does not say
+/// what was found out, and a repair that does not say that it could be lost.
 #[tokio::test]
 async fn settling_and_repairing_wait_for_the_replica_too() {
     let primary = server();
     let replica = replica(&primary).await;
     let builder = || replicas_1(SHORT).deadline(4 * SHORT);
     replica.stop().unwrap();
-    let ticket = Handle {
+    let lost = Handle {
         append_id: AppendId::from_bytes([7; 16]),
         base: Head::Empty,
         position: None,
     };
-    let settle = async || {
+    let settle = async |ticket: &Handle| {
         let (builder, redis) = (builder(), client(&primary));
-        builder.resolve_append(redis, &ticket, IfOpen::Settle).await
+        builder.resolve_append(redis, ticket, IfOpen::Settle).await
     };
-    let why = settle().await.unwrap_err().to_string();
-    assert!(why.contains("0 of 1 replicas had it"), "{why}");
+    let not_durable = |ended, found| match ended {
+        Err(ResolveError::NotDurable { resolution, why }) if resolution == found => {
+            assert!(why.starts_with("0 of 1 replicas had it"), "{why}");
+        }
+        other => panic!("{other:?}"),
+    };
+    not_durable(settle(&lost).await, Resolution::NotApplied);
+    let sink = builder().audit_sink(builder().audit_store(client(&primary)));
+    let ticket = sink.ticket().unwrap();
+    let applied = sink.record_as(ticket.append_id, event("applied")).await;
+    let position = applied.unwrap().position;
+    not_durable(settle(&ticket).await, Resolution::Applied(2));
     let mut commands = raw(&primary).await;
     run(&mut commands, "DEL haechi:audit:head").await;
     let chain = builder().audit_store(client(&primary));
@@ -129,10 +139,12 @@ async fn settling_and_repairing_wait_for_the_replica_too() {
     let repaired = repair.carry_out(&chain, &clock, &SystemEntropy, SHORT);
     let repaired = repaired.await.unwrap();
     assert!(!repaired.durability.is_as_asked(), "{repaired:?}");
-    assert_eq!(repaired.position.sequence.get(), 2);
+    assert_eq!(repaired.position.sequence.get(), 3);
 
     replica.resume().unwrap();
-    assert_eq!(settle().await.unwrap(), Resolution::NotApplied);
+    assert_eq!(settle(&lost).await.unwrap(), Resolution::NotApplied);
+    let applied = Resolution::Applied(position);
+    assert_eq!(settle(&ticket).await.unwrap(), applied);
 }
 
 /// Would catch WAIT on the connection of appends and reads: all of them would wait

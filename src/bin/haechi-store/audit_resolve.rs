@@ -23,7 +23,8 @@ a record {\"operation\":\"audit:fence\"} where it would stand, and tells then wh
 for a ticket that is final only once the process that took it has ended.
 
 If the chain was rolled back or trimmed since, nothing tells any more: stdout has \
-{\"outcome\":\"unknown\", \"handle\"}, and the exit code is 3.
+{\"outcome\":\"unknown\", \"handle\"}, and the exit code is 3. So it is if what --settle found out is \
+not as durable as --durability asks by the deadline; stderr says what it found.
 
 Example:
   haechi-store audit append --tickets tickets.jsonl < events.jsonl

@@ -61,13 +61,13 @@ pub(crate) fn tell(
     details: Option<Value>,
     console: &Console,
 ) -> Result<Exit, Failure> {
-    let (answer, outcome, exit) = match resolved {
-        Resolution::Applied(at) => (format!("applied at {at}"), "applied", Exit::Success),
-        Resolution::NotApplied => ("not applied".to_owned(), "not_applied", Exit::Negative),
-        Resolution::Open => ("still open".to_owned(), "open", Exit::Unknown),
+    let (outcome, exit) = match resolved {
+        Resolution::Applied(_) => ("applied", Exit::Success),
+        Resolution::NotApplied => ("not_applied", Exit::Negative),
+        Resolution::Open => ("open", Exit::Unknown),
     };
     let mut out = console::stdout();
-    let written = writeln!(out, "{answer}").and_then(|()| out.flush());
+    let written = writeln!(out, "{resolved}").and_then(|()| out.flush());
     drop(out);
     console::unless_closed(written)?;
     if resolved == Resolution::Open {
@@ -85,7 +85,7 @@ pub(crate) fn tell(
     Ok(exit)
 }
 
-/// The failure if it was not found out. Where it cannot be any more, stdout says so.
+/// The failure if it was not found out for good. Where it is not known, stdout says so.
 pub(crate) fn resolve_failure(
     client: &Endpoint,
     handle: &impl Display,
