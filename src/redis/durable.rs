@@ -97,7 +97,7 @@ impl<N: Connect, C: Clock> DurableLink<N, C> {
 }
 
 /// A command that waits for at most `patience`; a time-out of 0 would be none.
-fn wait(name: &str, counts: &[u32], patience: Duration) -> Cmd {
+pub(super) fn wait(name: &str, counts: &[u32], patience: Duration) -> Cmd {
     let millis = u64::try_from(patience.as_millis()).unwrap_or(u64::MAX);
     let mut wait = cmd(name);
     wait.arg(counts).arg(millis.clamp(1, i64::MAX as u64));

@@ -1,13 +1,14 @@
 //! The readiness check: whether this Redis is suitable for the store, before
 //! the first write.
 
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, fmt, time::Duration};
 
 use redis::{Cmd, Value, aio::ConnectionLike, cmd};
 
 use super::{
     audit_store::RedisAuditStore,
     connect::Connect,
+    durable::wait,
     link::Link,
     outcome::{Stage, classify, spoils_connection},
     reply,
@@ -246,9 +247,9 @@ async fn readiness<N: Connect, C: Clock>(
     };
     faults.extend(policy.as_deref().and_then(evicting));
     let told = text(&info).and_then(|info| insufficient(&info, durability));
-    faults.extend(match (told, durability) {
-        (None, Durability::Fsync) => cannot_wait_for_disk(link).await,
-        (told, _) => told,
+    faults.extend(match told {
+        None => cannot_wait(link, durability).await,
+        told => told,
     });
     Readiness {
         faults,
@@ -339,20 +340,33 @@ fn no_fsync(why: &str) -> (NotReady, Cause) {
     (NotReady::FsyncUnavailable, Cause::new(why))
 }
 
-/// Why the server cannot tell that a write is on disk: what INFO does not say. Where
-/// the questions are denied, each write finds out.
-async fn cannot_wait_for_disk<N: Connect, C: Clock>(
+/// Why the server cannot tell that a write is so durable, by what INFO does not say. Where
+/// the question for `appendfsync` is denied, each write finds out.
+async fn cannot_wait<N: Connect, C: Clock>(
     link: &Link<N, C>,
+    durability: Durability,
 ) -> Option<(NotReady, Cause)> {
-    let mut described = cmd("COMMAND");
-    described.arg("INFO").arg("WAITAOF");
-    if let Ok(Value::Array(commands)) = link.send(&described).await
-        && matches!(commands.as_slice(), [] | [Value::Nil])
-    {
-        return Some(no_fsync(
-            "this server has no WAITAOF: use redis 7.2 or later, or valkey, or ask for \
-             replicas:N or memory",
-        ));
+    // For nothing: it is answered at once.
+    let wait = match durability {
+        Durability::Memory => return None,
+        Durability::Replicas(_) => wait("WAIT", &[0], Duration::ZERO),
+        Durability::Fsync => wait("WAITAOF", &[0, 0], Duration::ZERO),
+    };
+    match (link.send(&wait).await, durability) {
+        (Err(AttemptError::Denied(cause)), _) if cause.code() == Some("NOPERM") => {
+            return Some((NotReady::RedisNotWritable, cause));
+        }
+        (Err(AttemptError::Denied(_)), Durability::Fsync) => {
+            return Some(no_fsync(
+                "this server has no WAITAOF: use redis 7.2 or later, or valkey, or ask for \
+                 replicas:N or memory",
+            ));
+        }
+        (Err(AttemptError::Denied(cause)), _) => {
+            return Some((NotReady::InsufficientReplicas, cause));
+        }
+        (_, Durability::Fsync) => {}
+        _ => return None,
     }
     let mut config = cmd("CONFIG");
     config.arg("GET").arg("appendfsync");

@@ -1,10 +1,10 @@
 //! A Redis that refuses commands: nothing is appended, and the error includes
 //! the next step.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, num::NonZeroU32, time::Duration};
 
 use haechi_store_redis::{
-    AppendError, Builder, Cause, NotApplied, OpenError,
+    AppendError, Builder, Cause, Durability, NotApplied, OpenError,
     audit::{AuditSink, Evidence, Examination, Repair},
     clock::SystemClock,
     entropy::SystemEntropy,
@@ -12,7 +12,10 @@ use haechi_store_redis::{
 };
 use redis_sim::server_process::RedisServer;
 
-use crate::support::{ask, client, event, raw, run, server, store, verified};
+use crate::{
+    replica::replica_of,
+    support::{ask, client, event, raw, run, server, store, verified},
+};
 
 async fn sink(url: &str) -> AuditSink {
     let builder = Builder::new().deadline(Duration::from_millis(300));
@@ -160,6 +163,42 @@ async fn readiness_names_every_command_of_the_rules() {
         faults.iter().all(Vec::is_empty),
         "no lock, no DEL: {faults:?}"
     );
+}
+
+/// Would catch a readiness check that passes although no write can be confirmed: the wait for
+/// replicas, or for the disk, is no part of a script.
+#[tokio::test]
+async fn readiness_asks_for_the_wait_of_the_durability() {
+    let primary = server();
+    let _replica = replica_of(&primary).await;
+    let valkey = RedisServer::start_valkey(&["--appendonly", "yes"]).unwrap();
+    let replicas_1 = Durability::Replicas(NonZeroU32::MIN);
+    let cases = [
+        (Some(primary), replicas_1, "wait"),
+        (valkey, Durability::Fsync, "waitaof"),
+    ];
+    for (server, level, command) in cases {
+        let Some(server) = server else {
+            eprintln!("no valkey-server: name one in VALKEY_SERVER");
+            continue;
+        };
+        let [chain, vault, _] = rules();
+        let url = user(&server, &format!("{chain} {vault} +config|get")).await;
+        let memory = faults_of(&Builder::new(), &url).await;
+        assert!(memory.iter().all(Vec::is_empty), "{memory:?}");
+        let builder = Builder::new().durability(level);
+        for faults in faults_of(&builder, &url).await {
+            assert!(
+                matches!(&faults[..], [(NotReady::RedisNotWritable, cause)]
+                    if names(&cause.to_string(), command)),
+                "{command}: {faults:?}"
+            );
+        }
+        let grant = format!("ACL SETUSER app +{command}");
+        run(&mut raw(&server).await, &grant).await;
+        let faults = faults_of(&builder, &url).await;
+        assert!(faults.iter().all(Vec::is_empty), "{command}: {faults:?}");
+    }
 }
 
 /// Would catch a user whose patterns leave out a key that is needed only later.
