@@ -26,7 +26,9 @@ use crate::{
     exit::{Exit, Failure},
     input::Events,
     interrupt::interrupted,
+    key_file::OptionalKeyFile,
     tickets::Tickets,
+    vault_open::open_keys,
 };
 
 /// Append events from stdin, one JSON object a line
@@ -63,10 +65,14 @@ pub(crate) struct Args {
     /// Append {"line","handle"} to this file for each event, on disk before the event is sent
     #[arg(long, value_name = "FILE")]
     tickets: Option<PathBuf>,
+
     /// Go on after the loss of these records, once `audit resume` has left a record of it; as in
     /// 120..134, both included
     #[arg(long, value_name = "A..B")]
     accept: Vec<LostRange>,
+
+    #[command(flatten)]
+    keys: OptionalKeyFile,
 }
 
 /// How an append ended.
@@ -150,6 +156,9 @@ async fn start(args: &Args, global: &Global, client: Endpoint) -> Result<AuditSi
     let accepted = args.accept.iter();
     let builder = global.seeing_builder()?;
     let mut builder = accepted.fold(builder, |builder, lost| builder.accept(*lost));
+    if let Some(file) = args.keys.open() {
+        builder = builder.loss_keys(open_keys(file).await?);
+    }
     if args.tickets.is_some() {
         // What is resolved later is searched from here on.
         let tail = global.store(&client).tail(None).await;

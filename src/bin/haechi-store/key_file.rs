@@ -33,7 +33,7 @@ impl KeyFileArg {
 /// As [`KeyFileArg`], where a key is not required.
 #[derive(clap::Args, Debug)]
 pub(crate) struct OptionalKeyFile {
-    /// The key file that the replicas share
+    /// The key file that the replicas share, by which they recognize each other's records of a loss
     #[arg(long, value_name = "FILE")]
     key_file: Option<PathBuf>,
 }

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{Ran, on, tell};
+use super::{Ran, on, program, run, tell};
 
 /// Would catch a restart that does not notice a rollback, a message whose next step
 /// does not work, and processes that do not go on afterwards.
@@ -79,6 +79,40 @@ fn a_rolled_back_chain_is_resumed() {
     // A record that says so is needed, too.
     tell(&server, &["FLUSHALL"]);
     says(verify(&["--accept", "1..4"]), "tail truncation");
+}
+
+/// Would catch a process of the chain alone that cannot recognize the record which another
+/// replica left under the keys that they share, and one that goes on by other keys.
+#[test]
+fn a_record_under_shared_keys_is_recognized() {
+    let server = super::with_chain(2);
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
+    let (own, other) = (path("own"), path("other"));
+    let (keys, strange) = (path("keys"), path("strange"));
+    for file in [&keys, &strange] {
+        run(program(&["keys", "init", "--key-file", file]), b"").exits(0);
+    }
+    let append = |more: &[&str]| {
+        let args = ["audit", "append", "--seen", &own];
+        on(&server, &[&args, more].concat(), b"{}\n")
+    };
+    append(&[]).exits(0);
+    on(&server, &["audit", "head", "--seen", &other], b"").exits(0);
+    tell(&server, &["FLUSHALL"]);
+    let resume = ["audit", "resume", "--accept", "1..3", "--seen", &other];
+    on(
+        &server,
+        &[&resume[..], &["--key-file", &keys]].concat(),
+        b"",
+    )
+    .exits(0);
+    for refused in [&[][..], &["--key-file", &strange]] {
+        let refused = append(refused).exits(1);
+        assert!(refused.stderr.contains("rolled back"), "{refused:?}");
+    }
+    append(&["--key-file", &keys]).exits(0);
+    append(&[]).exits(0);
 }
 
 /// Would catch a file that is taken for one of nothing seen, and secrets in it.
