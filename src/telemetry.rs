@@ -165,6 +165,15 @@ macro_rules! set {
     };
 }
 
+macro_rules! change {
+    ($name:ident, $before:expr, $now:expr $(, $label:literal => $value:expr)*) => {
+        #[cfg(feature = "metrics")]
+        if $before != $now {
+            metrics::gauge!($name $(, $label => $value)*).increment($now as f64 - $before as f64);
+        }
+    };
+}
+
 macro_rules! observe {
     ($name:ident, $number:expr $(, $label:literal => $value:expr)*) => {
         #[cfg(feature = "metrics")]
@@ -260,12 +269,12 @@ impl Telemetry {
         observe!(BATCH_SECONDS, batch.took, "store" => self.store.clone());
     }
 
-    pub(crate) fn queue(&self, depth: impl FnOnce() -> Depth) {
-        #[cfg(feature = "metrics")]
-        let depth = depth();
-        set!(QUEUE_EVENTS, depth.events, "store" => self.store.clone());
-        set!(QUEUE_BYTES, depth.bytes, "store" => self.store.clone());
-        set!(IN_FLIGHT, depth.in_flight, "store" => self.store.clone());
+    /// The queue had `before`, and has `now`. The changes are added up, so that they may be
+    /// told in any order.
+    pub(crate) fn queue(&self, before: Depth, now: Depth) {
+        change!(QUEUE_EVENTS, before.events, now.events, "store" => self.store.clone());
+        change!(QUEUE_BYTES, before.bytes, now.bytes, "store" => self.store.clone());
+        change!(IN_FLIGHT, before.in_flight, now.in_flight, "store" => self.store.clone());
     }
 
     pub(crate) fn head(&self, sequence: u64) {

@@ -221,7 +221,6 @@ impl<S: AuditStore, C: Clock, E: Entropy> AppendLoop<S, C, E> {
             Err(outcome) => self.note(&outcome),
         }
         self.queue.0.set_refusal(None);
-        self.telemetry.queue(|| self.queue.0.depth());
     }
 
     /// Takes one batch from the queue and resolves it.
@@ -232,7 +231,6 @@ impl<S: AuditStore, C: Clock, E: Entropy> AppendLoop<S, C, E> {
         let mut attempts = 0_u64;
         let began = self.clock.now();
         loop {
-            self.telemetry.queue(|| queue.depth());
             let found = self.find_head().await;
             queue.set_refusal(None);
             let outcome = match found {
@@ -251,7 +249,6 @@ impl<S: AuditStore, C: Clock, E: Entropy> AppendLoop<S, C, E> {
                         return;
                     }
                     attempts += 1;
-                    self.telemetry.queue(|| queue.depth());
                     let outcome = self.attempt(head, &records).await;
                     self.note(&outcome);
                     if let BatchOutcome::Applied = outcome {
@@ -267,7 +264,6 @@ impl<S: AuditStore, C: Clock, E: Entropy> AppendLoop<S, C, E> {
                             took: self.clock.now().saturating_sub(began),
                         });
                         self.acknowledge(head, &records);
-                        self.telemetry.queue(|| queue.depth());
                         return;
                     }
                     outcome

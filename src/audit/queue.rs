@@ -34,7 +34,7 @@ use crate::{
     error::{AppendError, Cause, Corrupt, Handle, NotApplied},
     health::{Health, LastAttempt},
     sync::{Arc, Mutex, lock},
-    telemetry::Depth,
+    telemetry::{Depth, Telemetry},
 };
 
 /// How an append ended.
@@ -143,6 +143,7 @@ pub(crate) struct Queue {
     capacity: usize,
     /// The most [`State::bytes`], unless one entry has more.
     max_bytes: usize,
+    telemetry: Telemetry,
     state: Mutex<State>,
 }
 
@@ -197,15 +198,27 @@ pub(crate) struct BatchLimits {
 
 impl Queue {
     /// A queue of a process that has seen `base`.
-    pub(crate) fn new(capacity: usize, max_bytes: usize, base: Head) -> Self {
+    pub(crate) fn new(capacity: usize, max_bytes: usize, base: Head, telemetry: Telemetry) -> Self {
         Self {
             capacity,
             max_bytes,
+            telemetry,
             state: Mutex::new(State {
                 base,
                 ..State::default()
             }),
         }
+    }
+
+    /// Changes what waits or is in flight, and tells it once the lock is released.
+    fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        let mut state = lock(&self.state);
+        let before = state.depth();
+        let changed = change(&mut state);
+        let now = state.depth();
+        drop(state);
+        self.telemetry.queue(before, now);
+        changed
     }
 
     /// A record that what enters now will stand after.
@@ -219,30 +232,30 @@ impl Queue {
         event: Event,
         append_id: AppendId,
     ) -> Result<Ticket, AppendError> {
-        let mut state = lock(&queue.state);
-        if state.closing || state.ended.is_some() {
-            return Err(NotApplied::Closed.into());
-        }
-        let bytes = state.bytes.saturating_add(event.record_len());
-        if bytes > queue.max_bytes && state.bytes > 0 {
-            return Err(NotApplied::Overloaded.into());
-        }
-        state.bytes = bytes;
-        let entry = Arc::new(Entry {
-            append_id,
-            ticket: state.issued,
-            state: Mutex::new(EntryState {
-                phase: Phase::Queued,
-                event: Some(event),
-                left: false,
-                is_last: false,
-                waker: None,
-            }),
-        });
-        state.issued += 1;
-        state.waiting.push_back(entry.clone());
-        let waker = state.work_waker.take();
-        drop(state);
+        let (entry, waker) = queue.change(|state| {
+            if state.closing || state.ended.is_some() {
+                return Err(NotApplied::Closed);
+            }
+            let bytes = state.bytes.saturating_add(event.record_len());
+            if bytes > queue.max_bytes && state.bytes > 0 {
+                return Err(NotApplied::Overloaded);
+            }
+            state.bytes = bytes;
+            let entry = Arc::new(Entry {
+                append_id,
+                ticket: state.issued,
+                state: Mutex::new(EntryState {
+                    phase: Phase::Queued,
+                    event: Some(event),
+                    left: false,
+                    is_last: false,
+                    waker: None,
+                }),
+            });
+            state.issued += 1;
+            state.waiting.push_back(entry.clone());
+            Ok((entry, state.work_waker.take()))
+        })?;
         if let Some(waker) = waker {
             waker.wake();
         }
@@ -318,46 +331,16 @@ impl Queue {
     /// is taken, in order. An event larger than the limit forms a batch of its
     /// own.
     pub(crate) fn take(&self, limits: BatchLimits) -> Vec<Arc<Entry>> {
-        let mut state = lock(&self.state);
-        let state = &mut *state;
-        let mut bytes = 0;
-        state.taken.retain(|entry| {
-            let entry = lock(&entry.state);
-            let kept = matches!(entry.phase, Phase::Taken);
-            bytes += if kept { entry.record_len() } else { 0 };
-            kept
-        });
-        while state.taken.len() < limits.records {
-            let Some(entry) = state.waiting.front() else {
-                break;
-            };
-            let mut entry_state = lock(&entry.state);
-            if matches!(entry_state.phase, Phase::Withdrawn) {
-                state.withdrawn -= 1;
-                drop(entry_state);
-                state.waiting.pop_front();
-            } else {
-                let length = entry_state.record_len();
-                if bytes + length > limits.bytes && !state.taken.is_empty() {
-                    break;
-                }
-                bytes += length;
-                state.bytes -= length;
-                entry_state.phase = Phase::Taken;
-                drop(entry_state);
-                state.taken.extend(state.waiting.pop_front());
-            }
-            state.gone += 1;
-        }
-        state.taken.clone()
+        self.change(|state| state.take(limits))
     }
 
     /// Keeps only the entries in flight: from here on, what is taken is the
     /// batch, in the same order, sealed onto `base`.
     pub(crate) fn keep_in_flight(&self, base: Head) {
-        let mut state = lock(&self.state);
-        state.base = base;
-        state.taken.retain(|entry| entry.in_flight().is_some());
+        self.change(|state| {
+            state.base = base;
+            state.taken.retain(|entry| entry.in_flight().is_some());
+        });
     }
 
     /// Returns the batch from flight: its callers can withdraw again, those that
@@ -393,7 +376,7 @@ impl Queue {
 
     /// Settles everything taken, in order.
     pub(crate) fn settle(&self, mut outcome: impl FnMut(&Entry) -> Outcome) {
-        let taken = std::mem::take(&mut lock(&self.state).taken);
+        let taken = self.change(|state| std::mem::take(&mut state.taken));
         for entry in taken {
             entry.settle(outcome(&entry));
         }
@@ -410,16 +393,6 @@ impl Queue {
                 None => NotApplied::Refused(cause.clone()).into(),
             })
         });
-    }
-
-    /// How much waits, and is in flight.
-    pub(crate) fn depth(&self) -> Depth {
-        let state = lock(&self.state);
-        Depth {
-            events: state.waiting.len() - state.withdrawn,
-            bytes: state.bytes,
-            in_flight: state.taken.len(),
-        }
     }
 
     /// Stores the cause of the last failure, for callers whose deadline passes.
@@ -479,18 +452,16 @@ impl Queue {
 
     /// The loop has ended: settles everything that is left.
     pub(crate) fn end(&self) {
-        let mut guard = lock(&self.state);
-        let state = &mut *guard;
-        state.closing = true;
-        let left: Vec<_> = state
-            .taken
-            .drain(..)
-            .chain(state.waiting.drain(..))
-            .collect();
-        state.ended = Some(left.iter().filter_map(|entry| entry.in_flight()).collect());
-        let mut wakers = std::mem::take(&mut state.close_wakers);
-        wakers.append(&mut state.probe_wakers);
-        drop(guard);
+        let (left, wakers) = self.change(|state| {
+            state.closing = true;
+            (state.bytes, state.withdrawn) = (0, 0);
+            let taken = state.taken.drain(..);
+            let left: Vec<_> = taken.chain(state.waiting.drain(..)).collect();
+            state.ended = Some(left.iter().filter_map(|entry| entry.in_flight()).collect());
+            let mut wakers = std::mem::take(&mut state.close_wakers);
+            wakers.append(&mut state.probe_wakers);
+            (left, wakers)
+        });
         for entry in left {
             entry.settle(Err(match entry.in_flight() {
                 Some(handle) => AppendError::Unknown {
@@ -556,48 +527,50 @@ impl Ticket {
     }
 
     fn leave(&self, waits_for_reply: bool) -> Option<Outcome> {
-        let mut queue = lock(&self.queue.state);
-        let mut state = lock(&self.entry.state);
-        let in_flight = matches!(state.phase, Phase::InFlight(_));
-        let last_cause = queue.last_cause.clone().unwrap_or_else(|| {
-            Cause::new(if in_flight {
-                "no reply yet"
-            } else {
-                "no error; earlier events used up the time"
-            })
-        });
-        match &mut state.phase {
-            Phase::Settled(outcome) => outcome.take(),
-            Phase::InFlight(_) if waits_for_reply => {
-                state.is_last = true;
-                None
-            }
-            Phase::InFlight(handle) => {
-                let handle = Box::new(*handle);
-                state.left = true;
-                Some(Err(AppendError::Unknown {
-                    handle,
-                    cause: last_cause,
-                }))
-            }
-            phase => {
-                let queued = matches!(phase, Phase::Queued);
-                *phase = Phase::Withdrawn;
-                let event = state.event.take();
-                drop(state);
-                let room = queue.gone.saturating_add(self.queue.capacity as u64);
-                if queued {
-                    queue.bytes -= event.map_or(0, |event| event.record_len());
-                    queue.withdrawn += 1;
-                    queue.compact();
+        self.queue.change(|queue| {
+            let mut state = lock(&self.entry.state);
+            let in_flight = matches!(state.phase, Phase::InFlight(_));
+            let last_cause = queue.last_cause.clone().unwrap_or_else(|| {
+                Cause::new(if in_flight {
+                    "no reply yet"
+                } else {
+                    "no error; earlier events used up the time"
+                })
+            });
+            match &mut state.phase {
+                Phase::Settled(outcome) => outcome.take(),
+                Phase::InFlight(_) if waits_for_reply => {
+                    state.is_last = true;
+                    None
                 }
-                Some(Err(match queue.refusal.clone() {
-                    Some(corrupt) => corrupt.into(),
-                    None if self.entry.ticket < room => NotApplied::Deadline(last_cause).into(),
-                    None => NotApplied::QueueFull.into(),
-                }))
+                Phase::InFlight(handle) => {
+                    let handle = Box::new(*handle);
+                    state.left = true;
+                    Some(Err(AppendError::Unknown {
+                        handle,
+                        cause: last_cause,
+                    }))
+                }
+                phase => {
+                    let queued = matches!(phase, Phase::Queued);
+                    *phase = Phase::Withdrawn;
+                    let event = state.event.take();
+                    drop(state);
+                    let room = queue.gone.saturating_add(self.queue.capacity as u64);
+                    // The end has taken it out of the queue.
+                    if queued && queue.ended.is_none() {
+                        queue.bytes -= event.map_or(0, |event| event.record_len());
+                        queue.withdrawn += 1;
+                        queue.compact();
+                    }
+                    Some(Err(match queue.refusal.clone() {
+                        Some(corrupt) => corrupt.into(),
+                        None if self.entry.ticket < room => NotApplied::Deadline(last_cause).into(),
+                        None => NotApplied::QueueFull.into(),
+                    }))
+                }
             }
-        }
+        })
     }
 }
 
@@ -611,6 +584,48 @@ impl Drop for Ticket {
 }
 
 impl State {
+    fn depth(&self) -> Depth {
+        Depth {
+            events: self.waiting.len() - self.withdrawn,
+            bytes: self.bytes,
+            in_flight: self.taken.len(),
+        }
+    }
+
+    /// [`Queue::take`].
+    fn take(&mut self, limits: BatchLimits) -> Vec<Arc<Entry>> {
+        let mut bytes = 0;
+        self.taken.retain(|entry| {
+            let entry = lock(&entry.state);
+            let kept = matches!(entry.phase, Phase::Taken);
+            bytes += if kept { entry.record_len() } else { 0 };
+            kept
+        });
+        while self.taken.len() < limits.records {
+            let Some(entry) = self.waiting.front() else {
+                break;
+            };
+            let mut entry_state = lock(&entry.state);
+            if matches!(entry_state.phase, Phase::Withdrawn) {
+                self.withdrawn -= 1;
+                drop(entry_state);
+                self.waiting.pop_front();
+            } else {
+                let length = entry_state.record_len();
+                if bytes + length > limits.bytes && !self.taken.is_empty() {
+                    break;
+                }
+                bytes += length;
+                self.bytes -= length;
+                entry_state.phase = Phase::Taken;
+                drop(entry_state);
+                self.taken.extend(self.waiting.pop_front());
+            }
+            self.gone += 1;
+        }
+        self.taken.clone()
+    }
+
     /// Removes withdrawn entries once they are most of the queue, so that they
     /// do not pile up during a long outage: amortized O(1) per entry.
     fn compact(&mut self) {

@@ -202,7 +202,12 @@ impl<C: Clock, E: Entropy> AuditSink<C, E> {
         let base = highest
             .max_by_key(|position| position.sequence)
             .map_or(Head::Empty, Head::At);
-        let queue = Arc::new(Queue::new(config.queue_capacity, config.queue_bytes, base));
+        let queue = Arc::new(Queue::new(
+            config.queue_capacity,
+            config.queue_bytes,
+            base,
+            config.telemetry.clone(),
+        ));
         let sink = Self {
             clock: clock.clone(),
             entropy: entropy.clone(),

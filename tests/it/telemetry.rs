@@ -22,7 +22,7 @@ use haechi_store_redis::{
 };
 use metrics_util::{
     MetricKind as EmittedKind,
-    debugging::{DebuggingRecorder, Snapshotter},
+    debugging::{DebugValue, DebuggingRecorder, Snapshotter},
 };
 use redis_sim::server_process::RedisServer;
 use tracing::{
@@ -143,6 +143,53 @@ async fn the_metrics_are_those_in_the_list() {
         })
         .collect();
     assert_eq!(emitted(&snapshotter), expected);
+}
+
+/// Would catch a queue that is told of only when a batch is tried: while Redis does not
+/// answer, it fills, and its callers leave.
+#[tokio::test]
+async fn the_queue_is_told_of_while_redis_does_not_answer() {
+    let server = server();
+    let recorder = DebuggingRecorder::new();
+    let snapshotter = recorder.snapshotter();
+    let recording = metrics::set_default_local_recorder(&recorder);
+    let names = ["queue_events", "queue_bytes", "in_flight_events"];
+    let mut told = [0.0; 3];
+    let mut depth = || {
+        // A snapshot has what gauges were changed by since the one before.
+        for (composite, _, _, value) in snapshotter.snapshot().into_vec() {
+            let metric = composite.key().name().strip_prefix("haechi_");
+            let place = names.iter().position(|name| metric == Some(*name));
+            if let (Some(place), DebugValue::Gauge(change)) = (place, value) {
+                told[place] += change.into_inner();
+            }
+        }
+        told
+    };
+    let sink: AuditSink = Builder::new().open_audit(client(&server)).await.unwrap();
+    let event = || Event::from_json("{}").unwrap();
+    sink.record(event()).await.unwrap();
+    assert_eq!(depth(), [0.0; 3]);
+    server.stop().unwrap();
+    let sent = sink.record(event());
+    while depth()[2] != 1.0 {
+        tokio::task::yield_now().await;
+    }
+    let waiting = [sink.record(event()), sink.record(event())];
+    let [events, bytes, in_flight] = depth();
+    assert_eq!((events, in_flight), (2.0, 1.0));
+    assert!(bytes > 0.0);
+    drop(waiting);
+    assert_eq!(depth(), [0.0, 0.0, 1.0]);
+    server.resume().unwrap();
+    sent.await.unwrap();
+    assert_eq!(depth(), [0.0; 3]);
+    let last = sink.record(event());
+    assert_eq!(depth()[0], 1.0);
+    sink.close(Duration::ZERO).await;
+    assert_eq!(depth(), [0.0; 3]);
+    let _ = last.await;
+    drop(recording);
 }
 
 /// Would catch a panel of the dashboard that shows nothing, since no metric has that name,
