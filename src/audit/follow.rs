@@ -1,6 +1,6 @@
 //! Reading records as they are appended, a page at a time.
 
-use super::store::{AuditStore, Seen, Tail};
+use super::store::{AuditStore, Seen, Tail, once_more};
 use crate::{
     chain::{Position, Sequence, StoredRecord},
     error::{ReadError, RolledBack, from_cause},
@@ -68,7 +68,7 @@ impl<'a, S: AuditStore> Follow<'a, S> {
     ///
     /// [`ReadError`].
     pub async fn from_head(store: &'a S) -> Result<Self, ReadError> {
-        let head = store.tail(None).await?.head;
+        let head = once_more(|| store.tail(None)).await?.head;
         Ok(Self {
             store,
             seen: head.position(),
@@ -122,7 +122,8 @@ impl<'a, S: AuditStore> Follow<'a, S> {
     async fn tail(&self) -> Result<Tail, FollowError> {
         let mut is_second = false;
         loop {
-            let tail = self.store.tail(self.seen).await.map_err(ReadError::from)?;
+            let tail = once_more(|| self.store.tail(self.seen)).await;
+            let tail = tail.map_err(ReadError::from)?;
             match (tail.seen, self.seen) {
                 (Seen::Gone { found }, Some(seen)) if is_second => {
                     let met = tail.head;

@@ -15,6 +15,7 @@ use super::{
 use crate::{
     audit::store::{
         AuditStore, Batch, ChainState, RepairReply, RepairStore, Reply, Seen, Tail, VerifiedList,
+        once_more,
     },
     chain::{Position, Record},
     clock::{Clock, SystemClock},
@@ -124,7 +125,7 @@ impl<N: Connect, C: Clock, E: Entropy> AuditStore for RedisAuditStore<N, C, E> {
     async fn read(&self, start: u64, end: u64) -> Result<Vec<Vec<u8>>, ReadError> {
         let mut call = SCRIPTS.page.call(&self.keys.fenced());
         call.arg(start).arg(end).arg(PAGE_BYTES);
-        match self.link.run(&SCRIPTS.page, &call).await? {
+        match once_more(|| self.link.run(&SCRIPTS.page, &call)).await? {
             Value::Array(page) => Ok(page
                 .into_iter()
                 .filter_map(|record| match record {
@@ -175,7 +176,8 @@ impl<N: Connect, C: Clock, E: Entropy> AuditStore for RedisAuditStore<N, C, E> {
 impl<N: Connect, C: Clock, E: Entropy> RepairStore for RedisAuditStore<N, C, E> {
     async fn state(&self) -> Result<ChainState, AttemptError> {
         let call = SCRIPTS.state.call(&self.keys.fenced());
-        reply::state(self.link.run(&SCRIPTS.state, &call).await?, &self.keys)
+        let reply = once_more(|| self.link.run(&SCRIPTS.state, &call)).await?;
+        reply::state(reply, &self.keys)
     }
 
     async fn repair(

@@ -11,7 +11,7 @@ use super::{
     reply::{diverged, strange},
 };
 use crate::{
-    audit::store::{AuditStore, Batch, Reply, Seen, Tail},
+    audit::store::{AuditStore, Batch, Reply, Seen, Tail, once_more},
     chain::{EventHash, Head, Position, StoredRecord},
     clock::{Clock, SystemClock},
     entropy::{Entropy, SystemEntropy},
@@ -54,7 +54,7 @@ impl<N: Connect, C: Clock, E: Entropy> RedisAuditStore<N, C, E> {
     pub async fn role(&self) -> Result<ServerRole, ReadError> {
         let mut info = cmd("INFO");
         info.arg("replication");
-        let reply = match self.link().send(&info).await {
+        let reply = match once_more(|| self.link().send(&info)).await {
             Ok(reply) => reply,
             Err(AttemptError::Denied(cause)) if cause.code() == Some("NOPERM") => {
                 return Ok(ServerRole::Unknown);
@@ -90,9 +90,11 @@ impl<N: Connect, C: Clock, E: Entropy> ChainReader<N, C, E> {
     /// Sends a command on `key`; names the key if it has another type.
     async fn ask(&self, key: &str, command: &Cmd) -> Result<Value, AttemptError> {
         let link = self.store.link();
-        match link.send(command).await {
+        match once_more(|| link.send(command)).await {
             Err(AttemptError::Ambiguous(cause)) if cause.code() == Some("WRONGTYPE") => {
-                let found = link.send(cmd("TYPE").arg(key)).await?;
+                let mut of_type = cmd("TYPE");
+                of_type.arg(key);
+                let found = once_more(|| link.send(&of_type)).await?;
                 let found = match &found {
                     Value::SimpleString(found) => found.clone(),
                     _ => "key of another type".to_owned(),

@@ -5,6 +5,10 @@ use std::time::Duration;
 
 use haechi_store_redis::{
     Builder,
+    audit::{
+        Follow, Pages,
+        store::{AuditStore, RepairStore},
+    },
     clock::{Clock, SystemClock},
     redis::{Credentials, Endpoint, Eviction, Timeouts},
     vault::{Stored, TokenId, View},
@@ -178,14 +182,39 @@ async fn an_idle_connection_may_be_cut() {
         });
         let (chain, vault) = (
             builder().audit_store(endpoint.clone()),
-            builder().vault_store(endpoint),
+            builder().vault_store(endpoint.clone()),
         );
+        let read_from = endpoint;
         calls.spawn(async move {
             for _ in 0..times {
                 for readiness in [chain.ready().await, vault.ready().await] {
                     assert!(readiness.is_ready(), "{idle:?}: {readiness:?}");
                 }
                 verified(&chain).await;
+                wait().await;
+                chain.role().await.unwrap();
+                wait().await;
+                chain.state().await.unwrap();
+                wait().await;
+            }
+        });
+        let chain = builder().audit_store(read_from.clone());
+        calls.spawn(async move {
+            let mut follow = Follow::from_head(&chain).await.unwrap();
+            for _ in 0..times {
+                wait().await;
+                follow.next().await.unwrap();
+                let (mut pages, _) = Pages::open(&chain).await.unwrap();
+                wait().await;
+                pages.next().await.unwrap();
+            }
+        });
+        let reader = builder().audit_store(read_from).into_reader();
+        calls.spawn(async move {
+            for _ in 0..times {
+                reader.tail(None).await.unwrap();
+                wait().await;
+                reader.read(0, 1).await.unwrap();
                 wait().await;
             }
         });
