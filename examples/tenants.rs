@@ -15,7 +15,7 @@ use haechi_store_redis::{
     audit::AuditSink,
     chain::Event,
     clock::{Clock, SystemClock},
-    redis::{AuditPrefix, Endpoint, client},
+    redis::{AuditPrefix, Endpoint},
 };
 use redis_sim::server_process::RedisServer;
 use tokio::task::JoinSet;
@@ -44,7 +44,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let args = Args::parse();
     let (_servers, endpoint) = match args.redis {
         Some(endpoint) => (Vec::new(), endpoint),
-        None => start_cluster(args.primaries).await?,
+        None => start_cluster(args.primaries)?,
     };
     println!("tenants  records/s  of each added chain: KiB, sockets, tasks");
     let mut tenants = Tenants::default();
@@ -161,44 +161,11 @@ impl Usage {
     }
 }
 
-/// Primaries of a cluster, each with its part of the 16384 slots.
-pub(crate) async fn start_cluster(
+/// A cluster on this machine.
+pub(crate) fn start_cluster(
     primaries: usize,
 ) -> Result<(Vec<RedisServer>, Endpoint), Box<dyn Error>> {
-    let mut servers = Vec::new();
-    let mut commands = Vec::new();
-    for number in 0..primaries {
-        let bus = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
-        let bus = bus.port().to_string();
-        let args = ["--cluster-enabled", "yes", "--cluster-port", &bus];
-        let server = RedisServer::start_with(&args)?;
-        let client = client::Client::open(server.url())?;
-        commands.push(client.get_multiplexed_async_connection().await?);
-        let (from, to) = (number * 16384 / primaries, (number + 1) * 16384 / primaries);
-        let slots = client::cmd("CLUSTER")
-            .arg(&["ADDSLOTSRANGE", &from.to_string(), &(to - 1).to_string()])
-            .to_owned();
-        slots.exec_async(&mut commands[number]).await?;
-        let epoch = (number + 1).to_string();
-        let epoch = client::cmd("CLUSTER")
-            .arg("SET-CONFIG-EPOCH")
-            .arg(epoch)
-            .to_owned();
-        epoch.exec_async(&mut commands[number]).await?;
-        let port = server.port().to_string();
-        let meet = client::cmd("CLUSTER")
-            .arg(&["MEET", "127.0.0.1", &port, &bus])
-            .to_owned();
-        meet.exec_async(&mut commands[0]).await?;
-        servers.push(server);
-    }
-    for node in &mut commands {
-        let mut info = String::new();
-        while !info.contains("cluster_state:ok") {
-            SystemClock::new().sleep(Duration::from_millis(10)).await;
-            info = client::cmd("CLUSTER").arg("INFO").query_async(node).await?;
-        }
-    }
+    let servers = RedisServer::start_cluster(primaries, &[])?;
     let hosts: Vec<String> = servers
         .iter()
         .map(|server| format!("127.0.0.1:{}", server.port()))

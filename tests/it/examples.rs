@@ -346,7 +346,7 @@ async fn a_connect_of_ones_own_leads_to_the_server_of_today() {
 /// only some nodes are used.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_chains_of_many_tenants_are_on_all_primaries() {
-    let (servers, endpoint) = tenants::start_cluster(3).await.unwrap();
+    let (servers, endpoint) = tenants::start_cluster(3).unwrap();
     let mut tenants = tenants::Tenants::default();
     assert_eq!(tenants.open(&endpoint, 12).await.unwrap(), 12);
     let loaded = tenants.load(24, Duration::from_millis(300)).await.unwrap();

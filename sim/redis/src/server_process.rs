@@ -1,11 +1,17 @@
 //! A real redis-server as a child process, for tests that need the original.
 
-use std::io::{self, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 use tempfile::TempDir;
+
+/// Slots of a Redis Cluster.
+const SLOTS: usize = 16384;
+
+/// The option for a node's port for other nodes.
+const BUS: &str = "--cluster-port";
 
 /// How often to try another port if a free one is taken in the meantime.
 const ATTEMPTS: usize = 5;
@@ -85,6 +91,73 @@ impl RedisServer {
     pub fn start_sentinel(configuration: &str) -> io::Result<RedisServer> {
         let configuration = configuration.to_owned();
         RedisServer::launch(&program(), Mode::Sentinel { configuration })
+    }
+
+    /// Starts the primaries of a Redis Cluster with more arguments, each with its part of the slots, and waits until all
+    /// of them are known to all.
+    ///
+    /// # Errors
+    /// As [`RedisServer::start`], or when they do not agree.
+    pub fn start_cluster(primaries: usize, args: &[&str]) -> io::Result<Vec<RedisServer>> {
+        let mut nodes: Vec<RedisServer> = Vec::with_capacity(primaries);
+        for number in 0..primaries {
+            let node = RedisServer::start_cluster_node(args)?;
+            let [from, to] = [number, number + 1].map(|number| number * SLOTS / primaries);
+            node.tell(&format!("CLUSTER ADDSLOTSRANGE {from} {}", to - 1))?;
+            // Distinct, as redis-cli does: an earlier owner must not overrule a later one.
+            node.tell(&format!("CLUSTER SET-CONFIG-EPOCH {}", number + 1))?;
+            if let Some(first) = nodes.first() {
+                first.meet(&node)?;
+            }
+            nodes.push(node);
+        }
+        for node in &nodes {
+            let agrees = || {
+                ask(node.port, "CLUSTER INFO").is_ok_and(|info| info.contains("cluster_state:ok"))
+            };
+            if !soon(agrees) {
+                return Err(node.silent());
+            }
+        }
+        Ok(nodes)
+    }
+
+    /// Starts a server that can be a node of a cluster and is in none, with more arguments.
+    ///
+    /// # Errors
+    /// As [`RedisServer::start`].
+    pub fn start_cluster_node(args: &[&str]) -> io::Result<RedisServer> {
+        let bus = free_port()?.to_string();
+        let of_node = ["--cluster-enabled", "yes", BUS, &bus];
+        RedisServer::start_with(&[&of_node, args].concat())
+    }
+
+    /// Makes another node known to this one and those that it knows (`CLUSTER MEET`).
+    ///
+    /// # Errors
+    /// If either is no node of a cluster.
+    pub fn meet(&self, other: &RedisServer) -> io::Result<()> {
+        let bus = match &other.mode {
+            Mode::Data { args } => args.iter().skip_while(|arg| *arg != BUS).nth(1),
+            Mode::Sentinel { .. } => None,
+        };
+        let bus = bus.ok_or(io::ErrorKind::InvalidInput)?;
+        self.tell(&format!("CLUSTER MEET 127.0.0.1 {} {bus}", other.port))
+    }
+
+    /// Sends a command whose reply says no more than that it was done.
+    fn tell(&self, command: &str) -> io::Result<()> {
+        match ask(self.port, command)? {
+            error if error.starts_with('-') => Err(io::Error::other(format!("{command}: {error}"))),
+            _ => Ok(()),
+        }
+    }
+
+    fn silent(&self) -> io::Error {
+        io::Error::new(
+            io::ErrorKind::TimedOut,
+            format!("no answer from the server on port {}", self.port),
+        )
     }
 
     fn launch(program: &Path, mode: Mode) -> io::Result<RedisServer> {
@@ -192,23 +265,19 @@ impl RedisServer {
     }
 
     fn wait_until_ready(&mut self) -> io::Result<()> {
-        // Ten seconds in all.
-        for _ in 0..1000 {
-            if let Some(status) = self.child.try_wait()? {
-                return Err(io::Error::other(format!(
-                    "{} ended at once: {status}",
-                    self.program.display()
-                )));
-            }
-            if answers(self.port) {
-                return Ok(());
-            }
-            pause();
+        let mut ended = None;
+        let is_ready = soon(|| {
+            ended = self.child.try_wait().transpose();
+            ended.is_some() || answers(self.port)
+        });
+        match ended.transpose()? {
+            Some(status) => Err(io::Error::other(format!(
+                "{} ended at once: {status}",
+                self.program.display()
+            ))),
+            None if is_ready => Ok(()),
+            None => Err(self.silent()),
         }
-        Err(io::Error::new(
-            io::ErrorKind::TimedOut,
-            format!("no answer from the server on port {}", self.port),
-        ))
     }
 }
 
@@ -328,16 +397,36 @@ fn spawn(
 
 /// Whether the server has loaded its data.
 fn answers(port: u16) -> bool {
-    let ask = || -> io::Result<bool> {
-        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
-        stream.set_read_timeout(Some(Duration::from_secs(1)))?;
-        stream.write_all(b"PING\r\n")?;
-        let mut reply = [0; 8];
-        let length = stream.read(&mut reply)?;
-        // A server with a password is ready, too.
-        Ok(reply[..length].starts_with(b"+PONG") || reply[..length].starts_with(b"-NOAUTH"))
-    };
-    ask().unwrap_or(false)
+    // A server with a password is ready, too.
+    ask(port, "PING").is_ok_and(|said| said.starts_with("+PONG") || said.starts_with("-NOAUTH"))
+}
+
+/// The reply to a command, over a connection of its own; of a bulk string, its content.
+fn ask(port: u16, command: &str) -> io::Result<String> {
+    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+    stream.set_read_timeout(Some(Duration::from_secs(1)))?;
+    stream.write_all(format!("{command}\r\n").as_bytes())?;
+    let mut stream = BufReader::new(stream);
+    let mut line = String::new();
+    stream.read_line(&mut line)?;
+    let length = line.trim_end().strip_prefix('$').map(str::parse);
+    if let Some(Ok(length)) = length {
+        let mut content = vec![0; length];
+        stream.read_exact(&mut content)?;
+        line = String::from_utf8_lossy(&content).into_owned();
+    }
+    Ok(line)
+}
+
+/// Whether it is so within ten seconds.
+fn soon(mut is_so: impl FnMut() -> bool) -> bool {
+    (0..1000).any(|_| {
+        let now = is_so();
+        if !now {
+            pause();
+        }
+        now
+    })
 }
 
 #[allow(

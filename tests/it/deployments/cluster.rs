@@ -2,7 +2,6 @@
 
 use std::{
     collections::BTreeSet,
-    net::TcpListener,
     num::NonZeroU32,
     sync::{
         Arc,
@@ -47,22 +46,14 @@ async fn pause() {
     SystemClock::new().sleep(Duration::from_millis(5)).await;
 }
 
-/// A node that belongs to no cluster yet, and its port for the others.
-fn start_node(timeout: Duration) -> RedisServer {
-    let bus = TcpListener::bind("127.0.0.1:0").unwrap().local_addr();
-    let (bus, timeout) = (bus.unwrap().port().to_string(), timeout.as_millis());
-    let timeout = timeout.to_string();
-    let args = [
-        "--cluster-enabled",
-        "yes",
-        "--cluster-port",
-        &bus,
+/// The arguments of a node; one that does not answer for so many milliseconds is replaced.
+fn node_args(timeout: &str) -> [&str; 4] {
+    [
         "--cluster-node-timeout",
-        &timeout,
+        timeout,
         "--repl-diskless-sync-delay",
         "0",
-    ];
-    RedisServer::start_with(&args).unwrap()
+    ]
 }
 
 impl Cluster {
@@ -73,38 +64,20 @@ impl Cluster {
             commands: Vec::new(),
             ids: Vec::new(),
         };
-        for slots in ["0 5460", "5461 10922", "10923 16383"] {
-            let number = cluster.add(timeout).await;
-            let commands = &mut cluster.commands[number];
-            run(commands, &format!("CLUSTER ADDSLOTSRANGE {slots}")).await;
-            // Distinct, as redis-cli does: an earlier owner must not overrule a later one.
-            let epoch = format!("CLUSTER SET-CONFIG-EPOCH {}", number + 1);
-            run(commands, &epoch).await;
+        let timeout = timeout.as_millis().to_string();
+        for node in RedisServer::start_cluster(3, &node_args(&timeout)).unwrap() {
+            cluster.add(node).await;
         }
-        for number in 0..cluster.nodes.len() {
-            cluster.meet(number).await;
-        }
-        cluster.until_all_say("cluster_state:ok").await;
         cluster
     }
 
-    /// Starts a node; its number.
-    async fn add(&mut self, timeout: Duration) -> usize {
-        let node = start_node(timeout);
+    /// Adds a node; its number.
+    async fn add(&mut self, node: RedisServer) -> usize {
         let mut commands = raw(&node).await;
         self.ids.push(ask(&mut commands, "CLUSTER MYID").await);
         self.commands.push(commands);
         self.nodes.push(node);
         self.nodes.len() - 1
-    }
-
-    /// Introduces a node to the first one.
-    async fn meet(&mut self, number: usize) {
-        let config = "CONFIG GET cluster-port";
-        let (_, bus): (String, String) = ask(&mut self.commands[number], config).await;
-        let port = self.nodes[number].port();
-        let meet = format!("CLUSTER MEET 127.0.0.1 {port} {bus}");
-        run(&mut self.commands[0], &meet).await;
     }
 
     async fn until_all_say(&mut self, what: &str) {
@@ -117,8 +90,10 @@ impl Cluster {
 
     /// Adds a replica of a node, with all its data.
     async fn add_replica(&mut self, primary: usize, timeout: Duration) -> usize {
-        let replica = self.add(timeout).await;
-        self.meet(replica).await;
+        let timeout = timeout.as_millis().to_string();
+        let node = RedisServer::start_cluster_node(&node_args(&timeout)).unwrap();
+        self.nodes[0].meet(&node).unwrap();
+        let replica = self.add(node).await;
         self.until_all_say("cluster_known_nodes:4").await;
         let replicate = format!("CLUSTER REPLICATE {}", self.ids[primary]);
         run(&mut self.commands[replica], &replicate).await;
