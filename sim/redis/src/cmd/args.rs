@@ -14,11 +14,11 @@ pub(super) fn integer(word: &[u8]) -> Result<i64, Reply> {
     number::integer(word).ok_or(NOT_INTEGER)
 }
 
-/// The argument as a count that is not negative; `error` otherwise.
-pub(super) fn count(word: &[u8], error: Reply) -> Result<usize, Reply> {
+/// The argument as a count that is not negative.
+pub(super) fn count(word: &[u8]) -> Result<usize, Reply> {
     number::integer(word)
         .and_then(|value| usize::try_from(value).ok())
-        .ok_or(error)
+        .ok_or(Reply::fail("ERR value is out of range, must be positive"))
 }
 
 /// Whether the argument is this option, in either case.

@@ -14,10 +14,7 @@ pub(super) const RPOP: Spec = Spec::new("rpop", -2, WRITE | FAST, |ctx, args| {
 fn run(ctx: &mut Ctx<'_>, args: &[Bytes], pop: fn(&mut List) -> Option<Bytes>) -> Outcome {
     let wanted = match args {
         [_, _] => None,
-        [_, _, wanted] => Some(count(
-            wanted,
-            Reply::fail("ERR value is out of range, must be positive"),
-        )?),
+        [_, _, wanted] => Some(count(wanted)?),
         _ => {
             return Err(wrong_arity(
                 &String::from_utf8_lossy(&args[0]).to_ascii_lowercase(),

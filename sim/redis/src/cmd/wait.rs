@@ -39,10 +39,7 @@ fn wait_aof(ctx: &mut Ctx<'_>, args: &[Bytes]) -> Outcome {
             ));
         }
     };
-    let replicas = count(
-        &args[2],
-        Reply::fail("ERR value is out of range, must be positive"),
-    )?;
+    let replicas = count(&args[2])?;
     let until = until(ctx, &args[3])?;
     if ctx.state.modes.readonly {
         return Err(Reply::fail(

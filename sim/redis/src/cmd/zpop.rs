@@ -15,10 +15,7 @@ pub(super) const ZPOPMAX: Spec = Spec::new("zpopmax", -2, WRITE | FAST, |ctx, ar
 fn run(ctx: &mut Ctx<'_>, args: &[Bytes], greatest: bool) -> Outcome {
     let wanted = match args {
         [_, _] => None,
-        [_, _, wanted] => Some(count(
-            wanted,
-            Reply::fail("ERR value is out of range, must be positive"),
-        )?),
+        [_, _, wanted] => Some(count(wanted)?),
         _ => return Err(SYNTAX),
     };
     let taken = take(ctx, &args[1], wanted.unwrap_or(1), greatest)?;

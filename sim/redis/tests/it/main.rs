@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // Helpers of tests are not #[test]s.
 
 mod blocking;
+mod client;
 mod differential;
 mod in_memory;
 mod readme;

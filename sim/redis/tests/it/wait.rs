@@ -1,56 +1,11 @@
 //! WAIT and WAITAOF: as redis-server and valkey-server answer them, and what only the
 //! simulated server shows.
 
+use crate::client::Client;
 use redis_sim::server_process::RedisServer;
 use redis_sim::tcp::TcpServer;
 use redis_sim::{Command, Config, Redis, Reply, ServerKind, Session};
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
 use std::time::Duration;
-
-/// A connection that sends one command at a time.
-struct Client(BufReader<TcpStream>);
-
-impl Client {
-    fn connect(port: u16) -> Self {
-        let stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
-        let timeout = Some(Duration::from_secs(10));
-        stream.set_read_timeout(timeout).unwrap();
-        Self(BufReader::new(stream))
-    }
-
-    fn send(&mut self, command: &str) {
-        self.0
-            .get_mut()
-            .write_all(format!("{command}\r\n").as_bytes())
-            .unwrap();
-    }
-
-    /// The reply; of a bulk string, its content, and of an array its parts.
-    fn reply(&mut self) -> String {
-        let mut line = String::new();
-        self.0.read_line(&mut line).unwrap();
-        let line = line.trim_end();
-        let length = |text: &str| text.parse::<usize>().unwrap();
-        match line.split_at_checked(1) {
-            Some(("*", count)) => (0..length(count))
-                .map(|_| self.reply())
-                .collect::<Vec<_>>()
-                .join(" "),
-            Some(("$", bytes)) if bytes != "-1" => {
-                let mut content = vec![0; length(bytes) + 2];
-                self.0.read_exact(&mut content).unwrap();
-                String::from_utf8(content).unwrap().trim_end().to_owned()
-            }
-            _ => line.to_owned(),
-        }
-    }
-
-    fn ask(&mut self, command: &str) -> String {
-        self.send(command);
-        self.reply()
-    }
-}
 
 /// Which writes WAIT waits for, by one replica that can be held; the replies are asserted.
 fn converse(kind: ServerKind, port: u16, hold: &mut dyn FnMut(bool)) {
@@ -78,10 +33,11 @@ fn converse(kind: ServerKind, port: u16, hold: &mut dyn FnMut(bool)) {
     assert_eq!(client.ask("WAIT 0 0"), ":0", "{kind:?}: none asked for");
     client.ask("MULTI");
     client.ask("WAIT 1 0");
-    assert_eq!(client.ask("EXEC"), ":0", "{kind:?}: in a transaction");
+    assert_eq!(client.ask("EXEC"), "*[:0]", "{kind:?}: in a transaction");
 
     // It holds up its own connection, and no other.
-    client.send("WAIT 1 0\r\nPING");
+    client.send("WAIT 1 0");
+    client.send("PING");
     assert_eq!(Client::connect(port).ask("GET a"), "2");
     hold(false);
     assert_eq!(client.reply(), ":1", "{kind:?}: it goes on");
@@ -89,7 +45,11 @@ fn converse(kind: ServerKind, port: u16, hold: &mut dyn FnMut(bool)) {
 
     let described = Client::connect(port).ask("COMMAND INFO waitaof");
     let has_waitaof = kind == ServerKind::Valkey9;
-    assert_eq!(described.starts_with("waitaof"), has_waitaof, "{described}");
+    assert_eq!(
+        described.starts_with("*[*[waitaof"),
+        has_waitaof,
+        "{described}"
+    );
     for (command, reply) in [
         (
             "WAITAOF 1 0 10",
@@ -104,7 +64,7 @@ fn converse(kind: ServerKind, port: u16, hold: &mut dyn FnMut(bool)) {
             "-ERR value is out of range, must be positive",
         ),
         ("WAITAOF 0 0 -1", "-ERR timeout is negative"),
-        ("WAITAOF 0 0 0", ":0 :0"),
+        ("WAITAOF 0 0 0", "*[:0 :0]"),
     ] {
         let told = client.ask(command);
         match kind {
@@ -116,7 +76,8 @@ fn converse(kind: ServerKind, port: u16, hold: &mut dyn FnMut(bool)) {
     // A primary that is demoted meanwhile.
     hold(true);
     assert_eq!(client.ask("SET a 3"), "+OK");
-    client.send("WAIT 1 0\r\nPING");
+    client.send("WAIT 1 0");
+    client.send("PING");
     assert_eq!(Client::connect(port).ask("GET a"), "3");
 }
 
@@ -150,7 +111,8 @@ fn wait_answers_as_servers_do() {
         });
         let mut client = Client::connect(server.port());
         client.ask("SET a 4");
-        client.send("WAIT 1 0\r\nPING");
+        client.send("WAIT 1 0");
+        client.send("PING");
         assert_eq!(Client::connect(server.port()).ask("GET a"), "4");
         server.redis().modes().readonly = true;
         is_unblocked(&mut client);
@@ -187,7 +149,8 @@ fn wait_answers_as_servers_do() {
         });
         let mut client = Client::connect(primary.port());
         client.ask("SET a 4");
-        client.send("WAIT 1 0\r\nPING");
+        client.send("WAIT 1 0");
+        client.send("PING");
         assert_eq!(Client::connect(primary.port()).ask("GET a"), "4");
         probe.ask("REPLICAOF 127.0.0.1 1");
         is_unblocked(&mut client);
