@@ -9,6 +9,7 @@ mod anchor_writer;
 mod anchors;
 mod append_loop;
 mod follow;
+mod known;
 mod queue;
 mod read;
 mod repair;

@@ -5,7 +5,8 @@ use std::{future::Future, time::Duration};
 use super::{
     AcceptedLosses, AppendLoop,
     anchor_writer::anchoring,
-    append_loop::{Known, QueueEnd},
+    append_loop::QueueEnd,
+    known::Known,
     queue::{Applied, BatchLimits, Queue, Ticket},
     store::AuditStore,
 };
