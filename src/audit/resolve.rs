@@ -287,7 +287,8 @@ impl<S: AuditStore> Resolver<'_, S> {
     ) -> Result<Step, Failed> {
         if let (Some(_), Some(met)) = (fence, met.position())
             && self.store.durability() != Durability::Memory
-            && let DurabilityStatus::NotYet(why) = self.store.confirm(met).await?
+            // Boxed: it is rare, and larger than the rest.
+            && let DurabilityStatus::NotYet(why) = Box::pin(self.store.confirm(met)).await?
         {
             let resolution = resolution.map(|position| position.sequence.get());
             return Err(Failed::Temporarily(ResolveError::NotDurable {

@@ -213,7 +213,8 @@ where
     F: Future<Output = Result<T, AttemptError>>,
 {
     match ask().await {
-        Err(AttemptError::Ambiguous(_)) => ask().await,
+        // Boxed: it is rare, and would double the future.
+        Err(AttemptError::Ambiguous(_)) => Box::pin(ask()).await,
         answer => answer,
     }
 }

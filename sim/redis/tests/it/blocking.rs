@@ -5,6 +5,7 @@ use crate::client::Client;
 use redis_sim::Config;
 use redis_sim::server_process::RedisServer;
 use redis_sim::tcp::TcpServer;
+use std::time::Duration;
 
 #[allow(
     clippy::disallowed_methods,
