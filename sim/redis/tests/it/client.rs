@@ -17,11 +17,19 @@ impl Client {
     }
 
     pub(crate) fn send(&mut self, command: &str) {
-        self.1 = command.to_owned();
-        let words: Vec<_> = command.split(' ').collect();
-        let mut sent = format!("*{}\r\n", words.len());
-        for word in words {
-            sent += &format!("${}\r\n{word}\r\n", word.len());
+        self.pipeline(&[command]);
+    }
+
+    /// Sends commands in one piece.
+    pub(crate) fn pipeline(&mut self, commands: &[&str]) {
+        self.1 = commands.join(", ");
+        let mut sent = String::new();
+        for command in commands {
+            let words: Vec<_> = command.split(' ').collect();
+            sent += &format!("*{}\r\n", words.len());
+            for word in words {
+                sent += &format!("${}\r\n{word}\r\n", word.len());
+            }
         }
         self.0.get_mut().write_all(sent.as_bytes()).unwrap();
     }

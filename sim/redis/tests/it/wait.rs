@@ -36,8 +36,7 @@ fn converse(kind: ServerKind, port: u16, hold: &mut dyn FnMut(bool)) {
     assert_eq!(client.ask("EXEC"), "*[:0]", "{kind:?}: in a transaction");
 
     // It holds up its own connection, and no other.
-    client.send("WAIT 1 0");
-    client.send("PING");
+    client.pipeline(&["WAIT 1 0", "PING"]);
     assert_eq!(Client::connect(port).ask("GET a"), "2");
     hold(false);
     assert_eq!(client.reply(), ":1", "{kind:?}: it goes on");
@@ -76,8 +75,7 @@ fn converse(kind: ServerKind, port: u16, hold: &mut dyn FnMut(bool)) {
     // A primary that is demoted meanwhile.
     hold(true);
     assert_eq!(client.ask("SET a 3"), "+OK");
-    client.send("WAIT 1 0");
-    client.send("PING");
+    client.pipeline(&["WAIT 1 0", "PING"]);
     assert_eq!(Client::connect(port).ask("GET a"), "3");
 }
 
@@ -111,8 +109,7 @@ fn wait_answers_as_servers_do() {
         });
         let mut client = Client::connect(server.port());
         client.ask("SET a 4");
-        client.send("WAIT 1 0");
-        client.send("PING");
+        client.pipeline(&["WAIT 1 0", "PING"]);
         assert_eq!(Client::connect(server.port()).ask("GET a"), "4");
         server.redis().modes().readonly = true;
         is_unblocked(&mut client);
@@ -149,8 +146,7 @@ fn wait_answers_as_servers_do() {
         });
         let mut client = Client::connect(primary.port());
         client.ask("SET a 4");
-        client.send("WAIT 1 0");
-        client.send("PING");
+        client.pipeline(&["WAIT 1 0", "PING"]);
         assert_eq!(Client::connect(primary.port()).ask("GET a"), "4");
         probe.ask("REPLICAOF 127.0.0.1 1");
         is_unblocked(&mut client);
