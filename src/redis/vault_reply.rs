@@ -125,17 +125,19 @@ pub(super) fn applied(
     }
 }
 
-/// The reply of the confirm script for `count` mutations: whether each receipt is
-/// there.
+/// The reply of the confirm script for `count` mutations: whether each has a receipt that
+/// says it was applied, or `dropped`.
 pub(super) fn confirmed(
     reply: Value,
     keys: &VaultKeys,
     count: usize,
+    dropped: bool,
 ) -> Result<Vec<bool>, AttemptError> {
     let parts = unfaulted(reply, &keys.prefix)?;
+    let expected = Value::Int(if dropped { 2 } else { 1 });
     match (kind(&parts), parts.get(1..)) {
         (b"confirmed", Some(found)) if found.len() == count => {
-            Ok(found.iter().map(|part| *part == Value::Int(1)).collect())
+            Ok(found.iter().map(|part| *part == expected).collect())
         }
         _ => Err(strange()),
     }

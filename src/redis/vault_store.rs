@@ -136,6 +136,30 @@ impl<N: Connect, C: Clock, E: Entropy> RedisVaultStore<N, C, E> {
     }
 }
 
+impl<N: Connect, C: Clock, E: Entropy> RedisVaultStore<N, C, E> {
+    async fn confirm_ended(
+        &self,
+        mutations: &[MutationId],
+        dropped: bool,
+    ) -> Result<Vec<DurabilityStatus>, AttemptError> {
+        let mut call = SCRIPTS.vault_confirm.call(&self.keys.fenced());
+        for mutation in mutations {
+            call.arg(mutation.to_string());
+        }
+        let (reply, status) = self.durable.run(&SCRIPTS.vault_confirm, &call).await?;
+        let found = vault_reply::confirmed(reply, &self.keys, mutations.len(), dropped)?;
+        let status_of = |is_there: bool| match is_there {
+            true => status.clone(),
+            false => DurabilityStatus::NotYet(
+                "the Redis that is the primary now does not have the mutation's receipt: it was \
+                 rolled back; the next mutation will say so"
+                    .to_owned(),
+            ),
+        };
+        Ok(found.into_iter().map(status_of).collect())
+    }
+}
+
 impl<N: Connect, C: Clock, E: Entropy> VaultStore for RedisVaultStore<N, C, E> {
     type Lease = Option<Lease>;
 
@@ -239,21 +263,17 @@ impl<N: Connect, C: Clock, E: Entropy> VaultStore for RedisVaultStore<N, C, E> {
         &self,
         mutations: &[MutationId],
     ) -> Result<Vec<DurabilityStatus>, AttemptError> {
-        let mut call = SCRIPTS.vault_confirm.call(&self.keys.fenced());
-        for mutation in mutations {
-            call.arg(mutation.to_string());
-        }
-        let (reply, status) = self.durable.run(&SCRIPTS.vault_confirm, &call).await?;
-        let found = vault_reply::confirmed(reply, &self.keys, mutations.len())?;
-        let status_of = |is_there: bool| match is_there {
-            true => status.clone(),
-            false => DurabilityStatus::NotYet(
-                "the Redis that is the primary now does not have the mutation's receipt: it was \
-                 rolled back; the next mutation will say so"
-                    .to_owned(),
-            ),
-        };
-        Ok(found.into_iter().map(status_of).collect())
+        self.confirm_ended(mutations, false).await
+    }
+
+    async fn confirm_dropped(
+        &self,
+        mutation: MutationId,
+    ) -> Result<DurabilityStatus, AttemptError> {
+        let statuses = self.confirm_ended(&[mutation], true).await?;
+        Ok(statuses
+            .into_iter()
+            .fold(DurabilityStatus::AsAsked, DurabilityStatus::and))
     }
 
     async fn lease(&self) -> Option<Lease> {

@@ -146,6 +146,7 @@ hooks! {
         fn index(tokens: &[Indexed], whole: Option<u64>) -> Result<(), AttemptError>;
         fn scan(cursor: u64, count: usize) -> Result<Page, AttemptError>;
         fn confirm(mutations: &[MutationId]) -> Result<Vec<DurabilityStatus>, AttemptError>;
+        fn confirm_dropped(mutation: MutationId) -> Result<DurabilityStatus, AttemptError>;
         fn lease() -> S::Lease;
         fn release(lease: S::Lease) -> ();
     }

@@ -474,6 +474,19 @@ pub trait VaultStore: Send + Sync + 'static {
         std::future::ready(Ok(vec![DurabilityStatus::AsAsked; mutations.len()]))
     }
 
+    /// As [`confirm`](Self::confirm), of a mutation that was dropped. By default it is.
+    ///
+    /// # Errors
+    ///
+    /// As for [`load`](VaultStore::load).
+    fn confirm_dropped(
+        &self,
+        mutation: MutationId,
+    ) -> impl Future<Output = Result<DurabilityStatus, AttemptError>> + Send {
+        let _ = mutation;
+        std::future::ready(Ok(DurabilityStatus::AsAsked))
+    }
+
     /// Tries to keep other writers away while a mutation runs. It only reduces
     /// contention.
     fn lease(&self) -> impl Future<Output = Self::Lease> + Send;

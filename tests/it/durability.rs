@@ -14,7 +14,7 @@ use haechi_store_redis::{
     clock::SystemClock,
     entropy::SystemEntropy,
     redis::{NotReady, Timeouts},
-    vault::{Stored, TokenId, TokenStore, View, store::VaultStore},
+    vault::{ReceiptHandle, Stored, TokenId, TokenStore, Version, View, store::VaultStore},
 };
 use redis_sim::server_process::RedisServer;
 use tokio::task::JoinSet;
@@ -145,6 +145,44 @@ async fn settling_and_repairing_wait_for_the_replica_too() {
     assert_eq!(settle(&lost).await.unwrap(), Resolution::NotApplied);
     let applied = Resolution::Applied(position);
     assert_eq!(settle(&ticket).await.unwrap(), applied);
+}
+
+/// Would catch the same of a mutation: the receipt that stops it, or says that it was applied,
+/// can be lost with the primary.
+#[tokio::test]
+async fn settling_a_mutation_waits_for_the_replica_too() {
+    let primary = server();
+    let replica = replica(&primary).await;
+    let builder = || replicas_1(SHORT).deadline(4 * SHORT);
+    let tokens = builder().token_store(builder().vault_store(client(&primary)));
+    let [lost, kept] = [
+        tokens.ticket().await.unwrap(),
+        tokens.ticket().await.unwrap(),
+    ];
+    replica.stop().unwrap();
+    let write = |view: &mut View| view.set(&token(1), Stored::from(b"{}".to_vec()));
+    let done = tokens.transaction_as(&kept, [token(1)], write).await;
+    let version = done.unwrap().version.unwrap();
+    let settle = async |ticket: &ReceiptHandle| {
+        let (builder, redis) = (builder(), client(&primary));
+        let settled = builder.resolve_mutation(redis, ticket, IfOpen::Settle);
+        settled.await
+    };
+    for (ticket, found) in [
+        (&lost, Resolution::NotApplied),
+        (&kept, Resolution::Applied(version)),
+    ] {
+        match settle(ticket).await {
+            Err(ResolveError::NotDurable { resolution, why }) => {
+                assert_eq!(resolution, found.map(Version::get));
+                assert!(why.starts_with("0 of 1 replicas had it"), "{why}");
+            }
+            other => panic!("{found}: {other:?}"),
+        }
+    }
+    replica.resume().unwrap();
+    assert_eq!(settle(&lost).await.unwrap(), Resolution::NotApplied);
+    assert_eq!(settle(&kept).await.unwrap(), Resolution::Applied(version));
 }
 
 /// Would catch WAIT on the connection of appends and reads: all of them would wait

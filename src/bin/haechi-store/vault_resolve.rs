@@ -26,7 +26,8 @@ or 3. RECEIPT is the \"handle\" that a command printed for an outcome that was u
 
 Receipts are kept for as long as any replica's deadline, and the newest 10,000 longer. If the \
 receipt may be gone, or the vault was rolled back since, nothing tells any more: stdout has \
-{\"outcome\":\"unknown\", \"handle\"}, and the exit code is 3.
+{\"outcome\":\"unknown\", \"handle\"}, and the exit code is 3. So it is if what --settle found out is \
+not as durable as --durability asks by the deadline; stderr says what it found.
 
 Example:
   haechi-store vault resolve \\

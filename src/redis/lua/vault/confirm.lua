@@ -3,8 +3,8 @@
 --
 -- ARGV… mutations.
 --
--- Replies: {'confirmed', 1 or 0, …} · a fault as in load.lua. If there are
--- any, one of them was written again, unchanged: WAIT covers what this connection
+-- Replies: {'confirmed', 1 (done), 2 (dropped) or 0, …} · a fault as in load.lua. If there
+-- are any, one of them was written again, unchanged: WAIT covers what this connection
 -- wrote, and with it all before that; on a connection that wrote nothing it covers
 -- nothing, and answers at once.
 
@@ -13,9 +13,9 @@ for place = 1, #ARGV do
   local receipts, fault = read('HMGET', KEYS[3], ARGV[place])
   if fault then return concluded(fault) end
   local receipt = receipts[1]
-  local is_done = receipt and string.sub(receipt, 1, 5) == 'done '
-  reply[place + 1] = is_done and 1 or 0
-  if is_done then found, text = ARGV[place], receipt end
+  local ended = receipt and string.match(receipt, '^(d%a+) ')
+  reply[place + 1] = ended == 'done' and 1 or ended == 'dropped' and 2 or 0
+  if ended then found, text = ARGV[place], receipt end
 end
 if not found then return concluded(reply) end
 local fault = denied('HSET', KEYS[3])
