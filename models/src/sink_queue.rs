@@ -3,7 +3,7 @@
 //! Proves, for the schedules with at most [`PREEMPTIONS`] preemptions: two
 //! callers and the loop on three threads never deadlock, no wake-up is lost,
 //! and each caller gets its own position; and closing the sink under a caller
-//! leaves no one waiting. It cannot show anything about Redis, about time (the
+//! leaves no one waiting, nor does a caller that leaves then disturb it. It cannot show anything about Redis, about time (the
 //! clock stands still), or about more callers.
 //!
 //! The queue is private to the sink, and no store can make it lose a waker. So
@@ -108,6 +108,21 @@ fn closing(unwoken: Unwoken) -> Shown {
     appending.join().map_err(|_| "a thread panicked")?;
     show!(report.unknown.is_empty(), "closing left something unknown");
     Ok(())
+}
+
+fn leaving() -> Shown {
+    let (sink, append_loop) = sink();
+    let call = sink.record(event()?);
+    let caller = thread::spawn(move || drop(call));
+    drop(append_loop);
+    caller.join().map_err(|_| "the caller panicked".into())
+}
+
+/// Would catch an event that both the caller who leaves and the end of the loop take out of
+/// the queue.
+#[test]
+fn a_caller_leaves_while_the_loop_ends() {
+    proves("queue, leaving", PREEMPTIONS, leaving);
 }
 
 /// Would catch a waker registered after the state was read, and an entry that

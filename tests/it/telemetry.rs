@@ -184,12 +184,17 @@ async fn the_queue_is_told_of_while_redis_does_not_answer() {
     server.resume().unwrap();
     sent.await.unwrap();
     assert_eq!(depth(), [0.0; 3]);
-    let last = sink.record(event());
+    server.stop().unwrap();
+    let last = [sink.record(event()), sink.record(event())];
+    while depth()[2] != 2.0 {
+        tokio::task::yield_now().await;
+    }
+    let waiting = sink.record(event());
     assert_eq!(depth()[0], 1.0);
     sink.close(Duration::ZERO).await;
     assert_eq!(depth(), [0.0; 3]);
-    let _ = last.await;
-    drop(recording);
+    drop((last, waiting, recording));
+    server.resume().unwrap();
 }
 
 /// Would catch a panel of the dashboard that shows nothing, since no metric has that name,

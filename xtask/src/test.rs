@@ -102,8 +102,8 @@ pub(crate) fn run() -> bool {
 
 /// RUSTFLAGS replaces the flags of .cargo/config.toml, which the models do not
 /// need; a target directory of their own keeps the two builds from invalidating
-/// each other.
-const MODELS: &[(&str, &str)] = &[("RUSTFLAGS", "--cfg haechi_loom")];
+/// each other. A number that overflows is a failure.
+const MODELS: &[(&str, &str)] = &[("RUSTFLAGS", "--cfg haechi_loom -C overflow-checks=on")];
 
 /// Runs the loom models.
 pub(crate) fn models() -> bool {
