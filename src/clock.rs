@@ -11,6 +11,8 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use jiff::fmt::temporal::DateTimePrinter;
+
 /// A source of time.
 ///
 /// The two readings are unrelated: [`now`](Clock::now) never goes back, and all
@@ -84,16 +86,17 @@ pub async fn within<C: Clock, F: Future>(
     .await
 }
 
+/// Always three decimals.
+const MILLISECONDS: DateTimePrinter = DateTimePrinter::new().precision(Some(3));
+
 /// `time` as ISO-8601 in UTC with milliseconds, the format of all times that
 /// the store writes: `2026-01-31T09:30:00.000Z`. Times before the epoch or
 /// after the year 9999 are clamped.
 #[must_use]
 pub fn iso8601(time: SystemTime) -> String {
     let millis = i64::try_from(epoch_millis(time)).unwrap_or(i64::MAX);
-    jiff::Timestamp::from_millisecond(millis)
-        .unwrap_or(jiff::Timestamp::MAX)
-        .strftime("%Y-%m-%dT%H:%M:%S%.3fZ")
-        .to_string()
+    let time = jiff::Timestamp::from_millisecond(millis).unwrap_or(jiff::Timestamp::MAX);
+    MILLISECONDS.timestamp_to_string(&time)
 }
 
 /// The time in an ISO-8601 text, as JavaScript's `Date` writes it, cut to

@@ -18,10 +18,10 @@ const MAX_DEPTH: usize = 128;
 ///
 /// Objects are equal if their nfkc-json-v2 texts are: white space, the order of
 /// members and compatibility variants of characters do not count.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct Aad {
+    json: String,
     nfkc_v2: String,
-    stable_v1: String,
 }
 
 impl Aad {
@@ -37,12 +37,7 @@ impl Aad {
             return Err(InvalidAad::TooLarge { bytes: json.len() });
         }
         let nfkc_v2 = nfkc::render(&json, MAX_DEPTH)?.ok_or(InvalidAad::NotAnObject)?;
-        let mut stable = Renderer::default();
-        stable.render(&json, MAX_DEPTH, &mut All)?;
-        Ok(Self {
-            nfkc_v2,
-            stable_v1: stable.into_text(),
-        })
+        Ok(Self { json, nfkc_v2 })
     }
 
     /// What envelopes are bound to: nfkc-json-v2.
@@ -51,12 +46,26 @@ impl Aad {
         &self.nfkc_v2
     }
 
-    /// What envelopes older than version 2 are bound to: json-stable-v1.
+    /// What envelopes older than version 2 are bound to: json-stable-v1. Rendered at each
+    /// call.
     #[must_use]
-    pub fn stable_v1(&self) -> &str {
-        &self.stable_v1
+    pub fn stable_v1(&self) -> String {
+        let mut stable = Renderer::default();
+        match stable.render(&self.json, MAX_DEPTH, &mut All) {
+            Ok(()) => stable.into_text(),
+            // It refuses nothing that nfkc-json-v2 accepts; nothing is bound to an empty text.
+            Err(_) => String::new(),
+        }
     }
 }
+
+impl PartialEq for Aad {
+    fn eq(&self, other: &Self) -> bool {
+        self.nfkc_v2 == other.nfkc_v2
+    }
+}
+
+impl Eq for Aad {}
 
 /// AAD may name people; only its length is printed.
 impl fmt::Debug for Aad {

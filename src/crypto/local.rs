@@ -1,6 +1,6 @@
 //! `LocalKeys`, the provider with keys in this process.
 
-use std::{fmt, time::SystemTime};
+use std::{borrow::Cow, fmt, time::SystemTime};
 
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
@@ -131,7 +131,7 @@ impl<K: KeyStorage, C: Clock, E: Entropy> CryptoProvider for LocalKeys<K, C, E> 
         envelope: &Envelope,
         aad: &Aad,
     ) -> Result<Zeroizing<Vec<u8>>, DecryptError> {
-        let aad = canonical_aad(envelope, aad)?.as_bytes();
+        let aad = canonical_aad(envelope, aad)?;
         let malformed = |member| DecryptError::Malformed { member };
         match envelope.expires_at() {
             Err(_) => return Err(malformed("expiresAt")),
@@ -139,7 +139,7 @@ impl<K: KeyStorage, C: Clock, E: Entropy> CryptoProvider for LocalKeys<K, C, E> 
             Ok(_) => {}
         }
         let key = self.keys.key(&envelope.kid).await?;
-        if envelope.aad_hash != encode(&Sha256::digest(aad)) {
+        if envelope.aad_hash != encode(&Sha256::digest(aad.as_bytes())) {
             return Err(DecryptError::AadMismatch);
         }
         let member = |text: &str, name| decode(text).ok_or(malformed(name));
@@ -151,7 +151,7 @@ impl<K: KeyStorage, C: Clock, E: Entropy> CryptoProvider for LocalKeys<K, C, E> 
             .map_err(|_| malformed("tag"))?;
         let mut text = Zeroizing::new(member(&envelope.ct, "ct")?);
         key.secret
-            .open(&iv, aad, &mut text, &tag)
+            .open(&iv, aad.as_bytes(), &mut text, &tag)
             .map_err(|_| DecryptError::Tampered)?;
         Ok(text)
     }
@@ -171,16 +171,16 @@ impl<K: KeyStorage, C: Clock, E: Entropy> CryptoProvider for LocalKeys<K, C, E> 
 }
 
 /// The canonical text that the envelope is bound to, if its kind is supported.
-fn canonical_aad<'a>(envelope: &Envelope, aad: &'a Aad) -> Result<&'a str, DecryptError> {
+fn canonical_aad<'a>(envelope: &Envelope, aad: &'a Aad) -> Result<Cow<'a, str>, DecryptError> {
     let unsupported = |member| DecryptError::Unsupported { member };
     if envelope.alg != ALG {
         return Err(unsupported("alg"));
     }
     match (envelope.version, envelope.aad_encoding.as_deref()) {
         (Some(3..), _) => Err(unsupported("v")),
-        (_, Some(ENCODING)) | (Some(2), None) => Ok(aad.nfkc_v2()),
+        (_, Some(ENCODING)) | (Some(2), None) => Ok(aad.nfkc_v2().into()),
         (_, Some(_)) => Err(unsupported("aadEncoding")),
-        (_, None) => Ok(aad.stable_v1()),
+        (_, None) => Ok(aad.stable_v1().into()),
     }
 }
 
