@@ -289,7 +289,8 @@ impl SeenFile {
         }
     }
 
-    /// Begins to write what has changed, where files are written; waiting for it is optional. Failures are counted.
+    /// Begins to write what has changed, where files are written; waiting for it is optional.
+    /// Failures are counted.
     pub(crate) fn save_last(&self) -> impl Future<Output = ()> + Send + use<> {
         let file = self.clone();
         (self.shared.run)(Box::new(move || drop(file.save())))

@@ -125,20 +125,28 @@ pub(super) fn applied(
     }
 }
 
-/// The reply of the confirm script for `count` mutations: whether each has a receipt that
-/// says it was applied, or `dropped`.
+/// What a receipt says of its mutation.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ended {
+    Applied,
+    Dropped,
+}
+
+/// The reply of the confirm script for `count` mutations; `None`: there is no receipt.
 pub(super) fn confirmed(
     reply: Value,
     keys: &VaultKeys,
     count: usize,
-    dropped: bool,
-) -> Result<Vec<bool>, AttemptError> {
+) -> Result<Vec<Option<Ended>>, AttemptError> {
     let parts = unfaulted(reply, &keys.prefix)?;
-    let expected = Value::Int(if dropped { 2 } else { 1 });
+    let ended = |part: &Value| match part {
+        Value::Int(0) => Ok(None),
+        Value::Int(1) => Ok(Some(Ended::Applied)),
+        Value::Int(2) => Ok(Some(Ended::Dropped)),
+        _ => Err(strange()),
+    };
     match (kind(&parts), parts.get(1..)) {
-        (b"confirmed", Some(found)) if found.len() == count => {
-            Ok(found.iter().map(|part| *part == expected).collect())
-        }
+        (b"confirmed", Some(found)) if found.len() == count => found.iter().map(ended).collect(),
         _ => Err(strange()),
     }
 }

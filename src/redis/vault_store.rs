@@ -12,7 +12,7 @@ use super::{
     link::{Link, Timeouts},
     lock::{ContentionLock, Lease, LockPolicy, LockWaits},
     script::{SCRIPTS, add_observed, apply_call, apply_reply, compared, number},
-    vault_reply,
+    vault_reply::{self, Ended},
 };
 use crate::{
     clock::{Clock, SystemClock, epoch_millis},
@@ -140,15 +140,15 @@ impl<N: Connect, C: Clock, E: Entropy> RedisVaultStore<N, C, E> {
     async fn confirm_ended(
         &self,
         mutations: &[MutationId],
-        dropped: bool,
+        expected: Ended,
     ) -> Result<Vec<DurabilityStatus>, AttemptError> {
         let mut call = SCRIPTS.vault_confirm.call(&self.keys.fenced());
         for mutation in mutations {
             call.arg(mutation.to_string());
         }
         let (reply, status) = self.durable.run(&SCRIPTS.vault_confirm, &call).await?;
-        let found = vault_reply::confirmed(reply, &self.keys, mutations.len(), dropped)?;
-        let status_of = |is_there: bool| match is_there {
+        let found = vault_reply::confirmed(reply, &self.keys, mutations.len())?;
+        let status_of = |ended: Option<Ended>| match ended == Some(expected) {
             true => status.clone(),
             false => DurabilityStatus::NotYet(
                 "the Redis that is the primary now does not have the mutation's receipt: it was \
@@ -263,14 +263,14 @@ impl<N: Connect, C: Clock, E: Entropy> VaultStore for RedisVaultStore<N, C, E> {
         &self,
         mutations: &[MutationId],
     ) -> Result<Vec<DurabilityStatus>, AttemptError> {
-        self.confirm_ended(mutations, false).await
+        self.confirm_ended(mutations, Ended::Applied).await
     }
 
     async fn confirm_dropped(
         &self,
         mutation: MutationId,
     ) -> Result<DurabilityStatus, AttemptError> {
-        let statuses = self.confirm_ended(&[mutation], true).await?;
+        let statuses = self.confirm_ended(&[mutation], Ended::Dropped).await?;
         Ok(statuses
             .into_iter()
             .fold(DurabilityStatus::AsAsked, DurabilityStatus::and))
