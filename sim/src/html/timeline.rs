@@ -7,7 +7,11 @@ use haechi_history::{
 use serde_json::{Value, json};
 
 use super::kind;
-use crate::{plan::Fault, record::RunReport, world::WorldReport};
+use crate::{
+    plan::Fault,
+    record::{OPERATOR, RunReport},
+    world::WorldReport,
+};
 
 /// The most tokens of an operation that are shown and found.
 const TOKENS: usize = 40;
@@ -280,13 +284,16 @@ struct Texts {
     tokens: Vec<String>,
 }
 
-/// Several names of one replica, `r0`, `r0.2` after a restart, are one lane.
+/// Several names of one replica, `r0`, `r0.2` after a restart, are one lane, and so are the
+/// attempts of operators, `operator.0`, `operator.1`.
 fn lane(process: &str) -> &str {
-    let replica = process.split(['.', '/']).next().unwrap_or(process);
-    let digits = replica.strip_prefix('r').unwrap_or_default();
-    match !digits.is_empty() && digits.bytes().all(|digit| digit.is_ascii_digit()) {
-        true => replica,
-        false => process,
+    let first = process.split(['.', '/']).next().unwrap_or(process);
+    let digits = first.strip_prefix('r').unwrap_or_default();
+    let is_replica = !digits.is_empty() && digits.bytes().all(|digit| digit.is_ascii_digit());
+    match (is_replica, process.starts_with(OPERATOR)) {
+        (true, _) => first,
+        (_, true) => "operators",
+        _ => process,
     }
 }
 

@@ -23,7 +23,7 @@ use super::{
 };
 
 /// How the names of operators begin in a history.
-pub(super) const OPERATOR: &str = "operator.";
+pub(crate) const OPERATOR: &str = "operator.";
 /// How many writes to a deposed primary are reported.
 const MOST_DEPOSED_WRITES: usize = 3;
 

@@ -35,7 +35,7 @@ pub(crate) use call_trace::{Values, text};
 pub(crate) use clocks::Clocks;
 pub(crate) use contents::{Contents, StoreKeys, has_taken};
 pub(crate) use coverage::CoverageRecorder;
-pub(crate) use data_loss::{Complaint, Gone, OperatorEnd};
+pub(crate) use data_loss::{Complaint, Gone, OPERATOR, OperatorEnd};
 pub(crate) use final_state::{PLAINTEXT, evaluate, violation};
 pub(crate) use loaded::{bare_record, in_metadata, is_unused, listed, unused};
 pub(crate) use log::{Log, nanos};
