@@ -29,7 +29,18 @@ use haechi_store_redis::{
         },
     },
 };
-use redis::{Cmd, RedisError, Value};
+use redis::{Arg, Cmd, RedisError, Value};
+
+/// The words of a command.
+pub(super) fn words(command: &Cmd) -> Vec<&[u8]> {
+    let words = command.args_iter();
+    words
+        .filter_map(|word| match word {
+            Arg::Simple(word) => Some(word),
+            _ => None,
+        })
+        .collect()
+}
 
 /// A way to Redis beneath a store: what broken stores send by themselves.
 pub(super) trait Sends: Sync {

@@ -2,13 +2,13 @@
 //! after a while, on the primary.
 //!
 //! A process that says *rolled back* is started again, without what it has seen: its
-//! anchors and its file of what was seen are moved elsewhere. Where there are operators with hosts of their own, they
-//! accept the loss first, by the store's own means. Then the process goes on by itself, as
-//! it shares their keys, or is started again with the acceptance; if it still says so a
-//! while later, it is started without what it has seen. Keys of
-//! the chain that disagree are made from the list, as far as it goes, directly in Redis;
-//! where there are such operators, only if the store's `Repair` refuses. A version that
-//! was lost alone is set to the number that receipts count.
+//! anchors and its file of what was seen are moved elsewhere. Where there are operators
+//! with hosts of their own, they accept the loss first, by the store's own means. Then the
+//! process goes on by itself, as it shares their keys, or is started again with the
+//! acceptance; if it still says so a while later, it is started without what it has seen.
+//! Keys of the chain that disagree are made from the list, as far as it goes, directly in
+//! Redis; where there are such operators, only if the store's `Repair` refuses. A version
+//! that was lost alone is set to the number that receipts count.
 
 use haechi_store_redis::{
     chain::LostRange,

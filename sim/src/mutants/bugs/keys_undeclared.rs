@@ -4,10 +4,10 @@
 use std::{collections::BTreeMap, sync::Mutex};
 
 use haechi_store_redis::redis::script::Script;
-use redis::{Arg, Cmd};
+use redis::Cmd;
 
 use super::lock;
-use crate::mutants::bug::PlantedBug;
+use crate::mutants::bug::{PlantedBug, words};
 
 /// What a script begins with whose keys but the first come as arguments, after all others
 /// and before the last one, which says how many keys there are.
@@ -20,14 +20,13 @@ pub(in crate::mutants) struct KeysUndeclared(Mutex<BTreeMap<Vec<u8>, Script>>);
 
 impl PlantedBug for KeysUndeclared {
     fn instead(&self, command: &Cmd) -> Option<Cmd> {
-        let words = words(command);
-        match words[..] {
+        match words(command)[..] {
             [b"SCRIPT", b"LOAD", text] => {
                 let text = String::from_utf8(text.to_vec()).ok()?;
                 let script = Script::new(format!("{TAKE_KEYS}\n{text}"));
                 let load = script.load();
                 let call = Script::new(text).call(&[]);
-                let name = *self::words(&call).get(1)?;
+                let name = *words(&call).get(1)?;
                 lock(&self.0).insert(name.to_vec(), script);
                 Some(load)
             }
@@ -46,14 +45,4 @@ impl PlantedBug for KeysUndeclared {
             _ => None,
         }
     }
-}
-
-pub(super) fn words(command: &Cmd) -> Vec<&[u8]> {
-    let words = command.args_iter();
-    words
-        .filter_map(|word| match word {
-            Arg::Simple(word) => Some(word),
-            _ => None,
-        })
-        .collect()
 }

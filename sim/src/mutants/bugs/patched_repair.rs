@@ -3,9 +3,8 @@
 use haechi_store_redis::redis::script::{REPAIR, Script};
 use redis::Cmd;
 
-use super::keys_undeclared::words;
 use crate::mutants::{
-    bug::PlantedBug,
+    bug::{PlantedBug, words},
     patch::{StalePatch, patched},
 };
 
