@@ -1,0 +1,279 @@
+//! The vault's rollback, and going on after it.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering::SeqCst},
+};
+
+use haechi_store_redis::{
+    AttemptError, Builder, Corrupt, ReadError, SeenFile,
+    audit::store::{AuditStore, Batch, Reply},
+    test_util::{AuditHooks, Hooked, VaultHooks},
+    vault::{
+        Details, TokenId, TokenType, VaultPolicy, VaultResumeError, Version, View,
+        store::{Applied, Attempt, Load, Loaded, Observed, VaultStore},
+    },
+};
+use redis_sim::server_process::RedisServer;
+
+use super::{Snapshot, VAULT, close, keys};
+use crate::support::{client, raw, run, server, store, verified};
+
+/// Loses the whole vault when a record is appended.
+struct LosesVault(Arc<RedisServer>);
+
+impl<S: AuditStore> AuditHooks<S> for LosesVault {
+    async fn append(&self, next: &S, batch: &Batch<'_>) -> Result<Reply, AttemptError> {
+        let mut connection = raw(&self.0).await;
+        run(&mut connection, &format!("DEL {}", VAULT.join(" "))).await;
+        next.append(batch).await
+    }
+}
+
+/// Would catch a vault that goes on after more is lost than was accepted.
+#[tokio::test]
+async fn what_a_vault_loses_meanwhile_is_not_accepted() {
+    let server = Arc::new(server());
+    let losing = LosesVault(server.clone());
+    let server = &*server;
+    let builder = Builder::new();
+    let audit = Hooked::new(builder.audit_store(client(server)), losing);
+    let audit = Builder::new().audit_sink(audit);
+    let store = builder.vault_store(client(server));
+    let vault = builder.token_vault(store, keys().await, audit, VaultPolicy::default());
+    let email = TokenType::new("email").unwrap();
+    let tokenize = async |value: &str| {
+        let made = vault.tokenize(&email, value, Details::default());
+        made.await
+    };
+    tokenize("1@example.com").await.unwrap();
+    let mut snapshot = Snapshot::named(server, VAULT, "kept").await;
+    for value in ["2@example.com", "3@example.com"] {
+        tokenize(value).await.unwrap();
+    }
+    snapshot.restore().await;
+    assert!(tokenize("late@example.com").await.is_err());
+    let resumed = vault.resume(Version::new(2)..=Version::new(3)).await;
+    assert!(
+        matches!(
+            resumed,
+            Err(VaultResumeError::Read(ReadError::Corrupt(
+                Corrupt::VaultRolledBack { .. }
+            )))
+        ),
+        "{resumed:?}"
+    );
+    assert!(tokenize("late@example.com").await.is_err());
+    let all = vault.resume(Version::new(1)..=Version::new(3)).await;
+    all.unwrap();
+    tokenize("on@example.com").await.unwrap();
+}
+
+/// Would catch a vault whose rollback is not noticed after a restart, one that goes
+/// on without an acceptance or with the wrong one, and an acceptance that is not
+/// audited.
+#[tokio::test]
+async fn a_vault_goes_on_when_its_loss_is_accepted() {
+    let server = server();
+    let keys = keys().await;
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("seen.json");
+    let open = async || {
+        let builder = Builder::new().seen_file(SeenFile::open(&path).unwrap());
+        let open = builder.open(client(&server), keys.clone(), VaultPolicy::default());
+        open.await.unwrap()
+    };
+    let email = TokenType::new("email").unwrap();
+    let (audit, vault) = open().await;
+    for number in 0..3 {
+        let value = format!("{number}@example.com");
+        vault
+            .tokenize(&email, &value, Details::default())
+            .await
+            .unwrap();
+    }
+    let nothing = vault.resume(Version::new(3)..=Version::new(3)).await;
+    assert!(
+        matches!(nothing, Err(VaultResumeError::NothingLost(_))),
+        "{nothing:?}"
+    );
+    drop(vault);
+    close(audit).await;
+    let delete = format!("DEL {}", VAULT.join(" "));
+    run(&mut raw(&server).await, &delete).await;
+
+    let (audit, vault) = open().await;
+    let refused = vault
+        .tokenize(&email, "late@example.com", Details::default())
+        .await;
+    assert!(refused.unwrap_err().to_string().contains("rolled back"));
+    for (first, last) in [(1, 2), (2, 3), (0, 3), (1, 4)] {
+        let wrong = vault.resume(Version::new(first)..=Version::new(last)).await;
+        assert!(
+            matches!(wrong, Err(VaultResumeError::NotThese { .. })),
+            "{wrong:?}"
+        );
+    }
+    assert_eq!(verified(&store(&server)).await.len(), 0);
+    vault
+        .resume(Version::new(1)..=Version::new(3))
+        .await
+        .unwrap();
+    assert_eq!(verified(&store(&server)).await.len(), 1);
+    vault
+        .tokenize(&email, "on@example.com", Details::default())
+        .await
+        .unwrap();
+    drop(vault);
+    close(audit).await;
+
+    // The file begins with what there is.
+    let (_audit, vault) = open().await;
+    vault
+        .tokenize(&email, "on@example.com", Details::default())
+        .await
+        .unwrap();
+}
+
+/// Would catch what is read after a rollback and is kept as what was seen, so that a
+/// restart forgets the rollback.
+#[tokio::test]
+async fn reads_after_a_rollback_are_not_what_was_seen() {
+    let server = server();
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("seen.json");
+    let open = || {
+        let file = SeenFile::open(&path).unwrap();
+        let builder = Builder::new().seen_file(file.clone());
+        let store = builder.vault_store(client(&server));
+        (file, builder.token_store(store))
+    };
+    let token = TokenId::new("t").unwrap();
+    let set = |view: &mut View| view.set(&token, "1");
+    let (file, tokens) = open();
+    for _ in 0..3 {
+        tokens.transaction([], set).await.unwrap();
+    }
+    run(&mut raw(&server).await, "FLUSHALL").await;
+    let builder = Builder::new();
+    let other = builder.token_store(builder.vault_store(client(&server)));
+    for _ in 0..5 {
+        other.transaction([], set).await.unwrap();
+    }
+    let names = [token.clone()];
+    assert!(tokens.read_tokens(&names).await.is_err());
+    // From then on it is read as it is.
+    tokens.read_tokens(&names).await.unwrap();
+    file.save().unwrap();
+    drop((file, tokens));
+    let (_file, restarted) = open();
+    assert!(restarted.transaction([], set).await.is_err());
+}
+
+/// Would catch a vault that is refused for ever although what was lost was restored, as the
+/// message says, and one that goes on while it is gone.
+#[tokio::test]
+async fn a_restored_vault_goes_on() {
+    let server = server();
+    let builder = Builder::new();
+    let tokens = builder.token_store(builder.vault_store(client(&server)));
+    let token = TokenId::new("t").unwrap();
+    let set = |view: &mut View| view.set(&token, "1");
+    for _ in 0..3 {
+        tokens.transaction([], set).await.unwrap();
+    }
+    let mut snapshot = Snapshot::named(&server, VAULT, "kept").await;
+    snapshot.lose().await;
+    for _ in 0..2 {
+        assert!(tokens.transaction([], set).await.is_err());
+    }
+    tokens.read_tokens(&[]).await.unwrap();
+    snapshot.restore().await;
+    tokens.transaction([], set).await.unwrap();
+}
+
+/// Would catch a loss of other writers' mutations that is forgotten once the version has
+/// grown again: the newest receipt tells nothing of them.
+#[tokio::test]
+async fn a_version_that_was_lower_stays_told() {
+    let server = server();
+    let builder = Builder::new();
+    let tokens = builder.token_store(builder.vault_store(client(&server)));
+    let token = TokenId::new("t").unwrap();
+    let mut count = 0;
+    let mut set = |view: &mut View| {
+        count += 1;
+        view.set(&token, count.to_string());
+    };
+    let mut connection = raw(&server).await;
+    tokens.transaction([], &mut set).await.unwrap();
+    // Two of a replica of the npm package, which leave no receipts.
+    run(&mut connection, "SET haechi:tv:version 3").await;
+    tokens.read_tokens(&[]).await.unwrap();
+    run(&mut connection, "SET haechi:tv:version 1").await;
+    assert!(tokens.transaction([], &mut set).await.is_err());
+    run(&mut connection, "SET haechi:tv:version 9").await;
+    assert!(tokens.transaction([], &mut set).await.is_err());
+}
+
+/// Answers once as after a rollback: to the first request to read, or to the first attempt.
+struct FalseAlarm {
+    at_apply: bool,
+    was_raised: AtomicBool,
+}
+
+impl FalseAlarm {
+    fn raise(&self, at_apply: bool) -> Result<(), AttemptError> {
+        if at_apply != self.at_apply || self.was_raised.swap(true, SeqCst) {
+            return Ok(());
+        }
+        Err(AttemptError::Corrupt(Corrupt::VaultRolledBack {
+            prefix: "haechi:tv:".to_owned(),
+            seen: 9,
+            met: 9,
+        }))
+    }
+}
+
+impl<S: VaultStore> VaultHooks<S> for FalseAlarm {
+    async fn load(
+        &self,
+        next: &S,
+        what: Load<'_>,
+        observed: &Observed,
+    ) -> Result<Loaded, AttemptError> {
+        self.raise(false)?;
+        next.load(what, observed).await
+    }
+
+    async fn apply(
+        &self,
+        next: &S,
+        attempt: &Attempt<'_>,
+        observed: &Observed,
+    ) -> Result<Applied, AttemptError> {
+        self.raise(true)?;
+        next.apply(attempt, observed).await
+    }
+}
+
+/// Would catch a rollback of the vault that is told although a second look does not find it.
+#[tokio::test]
+async fn a_rollback_of_the_vault_is_looked_at_twice() {
+    let server = server();
+    let token = TokenId::new("t").unwrap();
+    let set = |view: &mut View| view.set(&token, "1");
+    for at_apply in [false, true] {
+        let open = || {
+            let builder = Builder::new();
+            let alarm = FalseAlarm {
+                at_apply,
+                was_raised: AtomicBool::new(false),
+            };
+            let store = builder.vault_store(client(&server));
+            builder.token_store(Hooked::new(store, alarm))
+        };
+        open().transaction([], set).await.unwrap();
+        open().read_tokens(&[]).await.unwrap();
+    }
+}
