@@ -3,7 +3,7 @@
 use std::{
     io,
     num::NonZeroU64,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
@@ -21,6 +21,7 @@ use haechi_store_redis::{
     chain::{Anchor, Anchors, Event, Head, Position, Sequence},
     test_util::{AuditHooks, ChainModel, Hooked, MemoryChain},
 };
+use tempfile::TempDir;
 
 use crate::support::event;
 
@@ -46,6 +47,19 @@ async fn append_unanchored(chain: &MemoryChain, count: usize) {
     let sink = Builder::new().audit_sink(chain.clone());
     append(&sink, count).await;
     end(sink).await;
+}
+
+/// A file that anchors every record, and a chain of `anchored` records in it and then
+/// `missing` ones.
+async fn partly_anchored(anchored: usize, missing: usize) -> (TempDir, PathBuf, MemoryChain) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("anchors.jsonl");
+    let chain = MemoryChain::new();
+    let sink = self::anchored(&chain, FileAnchors::open(&path).unwrap(), 1);
+    append(&sink, anchored).await;
+    end(sink).await;
+    append_unanchored(&chain, missing).await;
+    (directory, path, chain)
 }
 
 /// The sequences in an anchor file, every one with its record's hash.
@@ -90,13 +104,7 @@ async fn a_file_catches_up_when_it_is_opened() {
 /// last anchor.
 #[tokio::test]
 async fn only_what_links_to_the_last_anchor_is_attested() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("anchors.jsonl");
-    let chain = MemoryChain::new();
-    let sink = anchored(&chain, FileAnchors::open(&path).unwrap(), 1);
-    append(&sink, 1).await;
-    end(sink).await;
-    append_unanchored(&chain, 1).await;
+    let (_directory, path, chain) = partly_anchored(1, 1).await;
     // As after the last record, but of another chain.
     let forged = Position {
         sequence: Sequence::new(2).unwrap(),
@@ -180,22 +188,21 @@ impl AuditHooks<MemoryChain> for Unlinked {
     }
 }
 
+/// A sink with that file, over a chain with these faults.
+fn reopened(path: &Path, chain: &MemoryChain, unlinked: &Unlinked) -> AuditSink {
+    Builder::new()
+        .anchors(FileAnchors::open(path).unwrap(), NonZeroU64::MIN)
+        .audit_sink(Hooked::new(chain.clone(), unlinked.clone()))
+}
+
 /// Would catch anchors that are given up, and not counted, because the server
 /// that gave out the records lacked some that the end of the chain was read with.
 #[tokio::test]
 async fn earlier_anchors_are_not_given_up_when_the_records_end_early() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("anchors.jsonl");
-    let chain = MemoryChain::new();
-    let sink = anchored(&chain, FileAnchors::open(&path).unwrap(), 1);
-    append(&sink, 1).await;
-    end(sink).await;
-    append_unanchored(&chain, 2).await;
+    let (_directory, path, chain) = partly_anchored(1, 2).await;
     let unlinked = Unlinked::default();
     unlinked.cut_short.store(true, Ordering::SeqCst);
-    let sink = Builder::new()
-        .anchors(FileAnchors::open(&path).unwrap(), NonZeroU64::MIN)
-        .audit_sink(Hooked::new(chain.clone(), unlinked.clone()));
+    let sink = reopened(&path, &chain, &unlinked);
     let unread = sink.record(event("unread")).await.unwrap();
     let why = "earlier anchors are missing: the chain became shorter while it was read";
     assert_eq!(unread.anchor, AnchorStatus::Missing(why.to_owned()));
@@ -209,18 +216,10 @@ async fn earlier_anchors_are_not_given_up_when_the_records_end_early() {
 /// the look at its end and the read of its records.
 #[tokio::test]
 async fn earlier_anchors_are_not_given_up_when_the_list_moves() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("anchors.jsonl");
-    let chain = MemoryChain::new();
-    let sink = anchored(&chain, FileAnchors::open(&path).unwrap(), 1);
-    append(&sink, 2).await;
-    end(sink).await;
-    append_unanchored(&chain, 2).await;
+    let (_directory, path, chain) = partly_anchored(2, 2).await;
     let unlinked = Unlinked::default();
     unlinked.loses_first.store(true, Ordering::SeqCst);
-    let sink = Builder::new()
-        .anchors(FileAnchors::open(&path).unwrap(), NonZeroU64::MIN)
-        .audit_sink(Hooked::new(chain.clone(), unlinked.clone()));
+    let sink = reopened(&path, &chain, &unlinked);
     append(&sink, 2).await;
     end(sink).await;
     assert_eq!(unlinked.lost.load(Ordering::SeqCst), 1);
@@ -230,18 +229,10 @@ async fn earlier_anchors_are_not_given_up_when_the_list_moves() {
 /// Would catch anchors of records that took the place of those that the process knows.
 #[tokio::test]
 async fn what_replaced_the_known_records_is_not_anchored() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("anchors.jsonl");
-    let chain = MemoryChain::new();
-    let sink = anchored(&chain, FileAnchors::open(&path).unwrap(), 1);
-    append(&sink, 1).await;
-    end(sink).await;
-    append_unanchored(&chain, 2).await;
+    let (_directory, path, chain) = partly_anchored(1, 2).await;
     let unlinked = Unlinked::default();
     unlinked.replaced.store(true, Ordering::SeqCst);
-    let sink = Builder::new()
-        .anchors(FileAnchors::open(&path).unwrap(), NonZeroU64::MIN)
-        .audit_sink(Hooked::new(chain.clone(), unlinked.clone()));
+    let sink = reopened(&path, &chain, &unlinked);
     while sink.stats().anchor_failures == 0 {
         tokio::task::yield_now().await;
     }
@@ -259,18 +250,10 @@ async fn what_replaced_the_known_records_is_not_anchored() {
 /// is restored later.
 #[tokio::test]
 async fn earlier_anchors_are_not_given_up_when_the_chain_is_lost() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("anchors.jsonl");
-    let chain = MemoryChain::new();
-    let sink = anchored(&chain, FileAnchors::open(&path).unwrap(), 1);
-    append(&sink, 1).await;
-    end(sink).await;
-    append_unanchored(&chain, 2).await;
+    let (_directory, path, chain) = partly_anchored(1, 2).await;
     let unlinked = Unlinked::default();
     unlinked.unreadable.store(true, Ordering::SeqCst);
-    let sink = Builder::new()
-        .anchors(FileAnchors::open(&path).unwrap(), NonZeroU64::MIN)
-        .audit_sink(Hooked::new(chain.clone(), unlinked.clone()));
+    let sink = reopened(&path, &chain, &unlinked);
     while sink.stats().anchor_failures == 0 {
         tokio::task::yield_now().await;
     }
@@ -290,21 +273,10 @@ async fn earlier_anchors_are_not_given_up_when_the_chain_is_lost() {
 /// trimmed.
 #[tokio::test]
 async fn earlier_anchors_are_written_once_the_chain_can_be_read() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("anchors.jsonl");
-    let chain = MemoryChain::new();
-    let sink = anchored(&chain, FileAnchors::open(&path).unwrap(), 1);
-    append(&sink, 1).await;
-    end(sink).await;
-    append_unanchored(&chain, 2).await;
+    let (_directory, path, chain) = partly_anchored(1, 2).await;
     let unlinked = Unlinked::default();
-    let open = || {
-        Builder::new()
-            .anchors(FileAnchors::open(&path).unwrap(), NonZeroU64::MIN)
-            .audit_sink(Hooked::new(chain.clone(), unlinked.clone()))
-    };
     unlinked.unreadable.store(true, Ordering::SeqCst);
-    let sink = open();
+    let sink = reopened(&path, &chain, &unlinked);
     let unread = sink.record(event("unread")).await.unwrap();
     let why = "earlier anchors are missing: Redis could not be read: busy";
     assert_eq!(unread.anchor, AnchorStatus::Missing(why.to_owned()));
@@ -316,7 +288,7 @@ async fn earlier_anchors_are_written_once_the_chain_can_be_read() {
 
     append_unanchored(&chain, 2).await;
     unlinked.trimmed.store(true, Ordering::SeqCst);
-    let sink = open();
+    let sink = reopened(&path, &chain, &unlinked);
     let next = sink.record(event("next")).await.unwrap();
     assert_eq!(next.anchor, AnchorStatus::Written);
     assert_eq!(sink.stats().anchor_failures, 1);
@@ -328,13 +300,7 @@ async fn earlier_anchors_are_written_once_the_chain_can_be_read() {
 /// are lost after they were read for missing anchors, it would say nothing.
 #[tokio::test]
 async fn what_was_anchored_and_is_lost_is_a_rollback() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("anchors.jsonl");
-    let chain = MemoryChain::new();
-    let sink = anchored(&chain, FileAnchors::open(&path).unwrap(), 1);
-    append(&sink, 1).await;
-    end(sink).await;
-    append_unanchored(&chain, 4).await;
+    let (_directory, path, chain) = partly_anchored(1, 4).await;
     let sink = anchored(&chain, FileAnchors::open(&path).unwrap(), 1);
     while sink.stats().anchored < 4 {
         tokio::task::yield_now().await;

@@ -200,13 +200,14 @@ async fn an_idle_connection_may_be_cut() {
         });
         let chain = builder().audit_store(read_from.clone());
         calls.spawn(async move {
-            let mut follow = Follow::from_head(&chain).await.unwrap();
             for _ in 0..times {
+                let mut follow = Follow::from_head(&chain).await.unwrap();
                 wait().await;
                 follow.next().await.unwrap();
                 let (mut pages, _) = Pages::open(&chain).await.unwrap();
                 wait().await;
                 pages.next().await.unwrap();
+                wait().await;
             }
         });
         let reader = builder().audit_store(read_from).into_reader();
