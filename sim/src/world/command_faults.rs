@@ -59,6 +59,10 @@ pub(crate) struct FaultGate {
     replica: usize,
     node: usize,
     connection: u64,
+    /// When the last command was replied to.
+    replied_at: Option<Duration>,
+    /// Until when the server works on it, in nanoseconds.
+    works_until: u64,
     /// Whether the last command was ASKING.
     asking: bool,
     /// Until when commands wait behind one, in milliseconds.
@@ -119,7 +123,14 @@ impl Gate for FaultGate {
             self.trace(command, &what_of_command(&verdict));
             return verdict;
         }
-        match self.world.command_faults(|faults| faults.queue(command)) {
+        // What came in one piece with the command before runs next.
+        let is_next = self.replied_at == Some(self.world.now());
+        let behind = is_next.then_some(self.works_until);
+        let (queued, until) = self
+            .world
+            .command_faults(|faults| faults.queue(command, behind));
+        self.works_until = until;
+        match queued {
             queued if queued < Duration::from_millis(TICK_MS) => Before::Run,
             queued => Before::Delay(queued),
         }
@@ -144,6 +155,7 @@ impl Gate for FaultGate {
 
     fn after(&mut self, _: ConnId, command: &Command, reply: &Reply) -> After {
         let is_elsewhere = self.is_elsewhere();
+        self.replied_at = Some(self.world.now());
         self.world.check_size(command, reply);
         let verdict = self.world.command_faults(|faults| {
             faults.coverage.ran(command, reply, self.late);
@@ -183,6 +195,8 @@ impl FaultGate {
             replica,
             node,
             connection: 0,
+            replied_at: None,
+            works_until: 0,
             asking: false,
             stalled_until: 0,
             late: false,
@@ -405,15 +419,17 @@ impl CommandFaults {
         Some(fault)
     }
 
-    /// How long a script waits for those before it.
-    fn queue(&mut self, command: &Command) -> Duration {
+    /// How long a script waits for those before it, of all connections or of its own until
+    /// `behind`; and until when the server works on it, in nanoseconds.
+    fn queue(&mut self, command: &Command, behind: Option<u64>) -> (Duration, u64) {
+        let began = behind.unwrap_or(self.worked_until).max(self.now);
         if !self.is_loaded || !command.is("EVALSHA") {
-            return Duration::ZERO;
+            return (Duration::ZERO, began);
         }
-        let began = self.worked_until.max(self.now);
         let bytes: usize = command.words().iter().map(|word| word.len()).sum();
-        self.worked_until = began + SCRIPT_NANOS + BYTE_NANOS * bytes as u64;
-        Duration::from_nanos(began - self.now)
+        let takes = SCRIPT_NANOS + BYTE_NANOS * bytes as u64;
+        self.worked_until = self.worked_until.max(began) + takes;
+        (Duration::from_nanos(began - self.now), began + takes)
     }
 
     /// What becomes of a command that arrives `now`, in milliseconds.
