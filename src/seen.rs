@@ -259,6 +259,14 @@ impl SeenFile {
         self.entry(prefix).chain().positions().to_vec()
     }
 
+    /// The identity of the mutation whose receipt was the newest one seen of the vault whose
+    /// keys have this prefix.
+    #[must_use]
+    pub fn newest_receipt(&self, prefix: &str) -> Option<[u8; 16]> {
+        let (Id(mutation), _) = self.entry(prefix).vault()?.receipt?;
+        Some(mutation)
+    }
+
     /// What it holds for the keys with this prefix.
     pub(crate) fn entry(&self, prefix: impl Into<String>) -> SeenEntry {
         SeenEntry {

@@ -361,16 +361,33 @@ pub struct AcceptedLoss<T = Symbol> {
 
 /// A process begins with what it had seen before: of a file, for example.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
 pub struct Knows<T = Symbol> {
     /// Since when.
     pub time: u64,
     /// Which process.
     pub process: T,
-    /// The record's position.
-    pub sequence: u64,
-    /// Its event hash.
-    pub event_hash: T,
+    /// What it had seen.
+    #[serde(flatten)]
+    pub what: Known<T>,
+}
+
+/// What a process begins with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Known<T = Symbol> {
+    /// A record of the chain.
+    #[serde(rename_all = "camelCase")]
+    Record {
+        /// Its position.
+        sequence: u64,
+        /// Its event hash.
+        event_hash: T,
+    },
+    /// That a mutate was applied to the vault.
+    Mutate {
+        /// The mutate.
+        op: OpId,
+    },
 }
 
 /// A process goes on after losses, once the chain has a record that accepts them.

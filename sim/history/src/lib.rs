@@ -28,7 +28,10 @@
 //!
 //! ```text
 //! {"time":48,"process":"r2","type":"knows","sequence":2,"eventHash":"h2"}
+//! {"time":48,"process":"r2","type":"knows","op":7}
 //! ```
+//!
+//! that is, a record of the chain, or that mutate 7 was applied to the vault.
 //!
 //! Of the vault, whose versions count its mutations, `null` being an absent token
 //! or a delete:
@@ -110,8 +113,8 @@ mod tokens;
 pub use codec::{ReadError, read, write};
 pub use event::{
     Accept, AcceptedLoss, Appended, Audit, ChainEntry, ChainRead, Clock, Durability, End, Event,
-    FinalState, Function, Invoke, Knows, Loss, Mutation, OpId, Outcome, Rollback, Seen, Split,
-    Text, VaultRead,
+    FinalState, Function, Invoke, Known, Knows, Loss, Mutation, OpId, Outcome, Rollback, Seen,
+    Split, Text, VaultRead,
 };
 pub use history::{History, LogEntry, Malformed, Operation};
 pub use paths::{PathId, Paths};

@@ -1,8 +1,8 @@
 //! Replacing the texts of a value: by symbols on reading, by texts on writing.
 
 use crate::event::{
-    Accept, AcceptedLoss, Appended, Audit, ChainEntry, FinalState, Knows, Loss, Mutation, Outcome,
-    Rollback, Seen, Split, VaultRead,
+    Accept, AcceptedLoss, Appended, Audit, ChainEntry, FinalState, Known, Knows, Loss, Mutation,
+    Outcome, Rollback, Seen, Split, VaultRead,
 };
 use crate::tokens::TokenMap;
 
@@ -130,8 +130,16 @@ impl<T> Knows<T> {
         Knows {
             time: self.time,
             process: text(&self.process),
-            sequence: self.sequence,
-            event_hash: text(&self.event_hash),
+            what: match &self.what {
+                Known::Record {
+                    sequence,
+                    event_hash,
+                } => Known::Record {
+                    sequence: *sequence,
+                    event_hash: text(event_hash),
+                },
+                Known::Mutate { op } => Known::Mutate { op: *op },
+            },
         }
     }
 }

@@ -2,7 +2,8 @@
 
 use super::Text;
 use super::event::{
-    Accept, End, Event, FinalState, Function, Invoke, Knows, Loss, OpId, Outcome, Rollback, Seen,
+    Accept, End, Event, FinalState, Function, Invoke, Known, Knows, Loss, OpId, Outcome, Rollback,
+    Seen,
 };
 use super::history::{History, Malformed};
 
@@ -116,20 +117,19 @@ impl Recorder {
         }))
     }
 
-    /// A process begins with this record, which it had seen before.
+    /// A process begins with this, which it had seen before.
     pub fn knows(
         &mut self,
         time: u64,
         process: &str,
-        sequence: u64,
-        event_hash: &str,
+        what: Known<Text<'_>>,
     ) -> Result<(), Malformed> {
         let time = self.at(time);
+        let process = process.into();
         self.history.push(&Event::Knows(Knows {
             time,
-            process: process.into(),
-            sequence,
-            event_hash: event_hash.into(),
+            process,
+            what,
         }))
     }
 

@@ -40,6 +40,10 @@ pub struct OperatorKnobs {
     /// How long after that its connections are cut.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cut_after: Option<u64>,
+    /// How long after that more is lost: the keys of the chain, or of the vault whose loss a
+    /// process accepts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lost_after: Option<u64>,
 }
 
 impl OperatorKnobs {
@@ -58,12 +62,15 @@ impl OperatorKnobs {
         let is_killed = rng.random_ratio(1, 6);
         let is_cut = rng.random_ratio(1, 4);
         let after = rng.random_range(5..=120);
+        let loses_more = rng.random_ratio(1, 3);
+        let lost_after = rng.random_range(1..=60);
         Some(Self {
             operators,
             keys,
             sharing,
             killed_after: is_killed.then_some(after),
             cut_after: is_cut.then_some(after),
+            lost_after: loses_more.then_some(lost_after),
         })
     }
 
@@ -75,9 +82,11 @@ impl OperatorKnobs {
         if self.sharing.iter().any(|replica| *replica >= replicas) {
             return Some("a replica that does not exist shares keys");
         }
-        let mut times = self.killed_after.iter().chain(&self.cut_after);
+        let mut times = [self.killed_after, self.cut_after, self.lost_after]
+            .into_iter()
+            .flatten();
         times
-            .any(|time| *time > LONGEST_MS)
+            .any(|time| time > LONGEST_MS)
             .then_some("an operator works for longer than a day")
     }
 }
@@ -101,6 +110,9 @@ impl fmt::Display for OperatorKnobs {
         }
         if let Some(after) = self.cut_after {
             write!(f, "; its connections are cut after {after} ms")?;
+        }
+        if let Some(after) = self.lost_after {
+            write!(f, "; more is lost after {after} ms")?;
         }
         Ok(())
     }

@@ -261,6 +261,7 @@ pub(super) struct AuditEvent {
     pub(super) id: String,
     protocol: String,
     operation: String,
+    #[serde(default)]
     decision: String,
     #[serde(default)]
     token: Option<String>,

@@ -10,7 +10,7 @@ use haechi_store_redis::{
     redis::{AuditKeys, AuditPrefix, VaultKeys, VaultPrefix},
 };
 
-use crate::plan::Knobs;
+use crate::plan::{Knobs, Workload};
 
 /// The keys that faults strike, of the stores that a run has; locks have faults of
 /// their own.
@@ -39,6 +39,18 @@ impl StoreKeys {
             all.extend(keys.map(Clone::clone));
         }
         Self { audit, vault, all }
+    }
+
+    /// The amount of a fault that evicts the keys of the chain, or those of the vault.
+    pub(crate) fn amount_of(&self, half: Workload) -> i64 {
+        let chain = AuditPrefix::default().to_string();
+        let keys = self.all.iter().enumerate();
+        keys.filter(|(_, key)| match key.starts_with(&chain) {
+            true => half.has_chain(),
+            false => half.has_vault(),
+        })
+        .map(|(number, _)| 1 << number)
+        .sum()
     }
 
     /// The key of this number, counted round and round.

@@ -8,7 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use haechi_history::{Durability, Function, History, OpId, Outcome, Rollback, Seen};
+use haechi_history::{Durability, Function, History, Known, Loss, OpId, Outcome, Rollback, Seen};
 use haechi_store_redis::{
     audit::AuditStats,
     redis::script::{CONFIRM, RELEASE, VAULT_CONFIRM},
@@ -88,10 +88,14 @@ pub enum Situation {
     DeposedPrimaryWrote,
     /// An operator accepted a loss of the chain.
     LossAccepted,
+    /// A process accepted a loss of the vault, as an operator asked it to.
+    VaultLossAccepted,
     /// An operator found the keys of the chain to disagree, and repaired them.
     ChainRepaired,
     /// A process that began with what it had seen found that it is gone since before.
     LossFoundAfterRestart,
+    /// The same, of the vault.
+    VaultLossFoundAfterRestart,
     /// A process that had said that records are gone went on, as shared keys accept that.
     WentOnBySharedKeys,
     /// A process was restarted with what it had seen, and went on, as its loss was accepted.
@@ -197,6 +201,11 @@ impl Mark {
             | Situation::WentOnBySharedKeys
             | Situation::WentOnByAcceptance => {
                 options.workload.has_chain() && has(FaultClass::DataLoss)
+            }
+            Situation::VaultLossAccepted | Situation::VaultLossFoundAfterRestart => {
+                options.workload.has_chain()
+                    && options.workload.has_vault()
+                    && has(FaultClass::DataLoss)
             }
             Situation::DurableWritesKept => options.durability && has(FaultClass::DataLoss),
             Situation::NotYetDurable => options.durability && has(FaultClass::Network),
@@ -402,18 +411,33 @@ fn went_on(history: &History) -> Vec<Situation> {
 
 /// The losses of what a process began with, found although they were before that.
 fn found_after_restart(history: &History) -> impl Iterator<Item = Situation> {
-    let found = history.known().iter().filter(|known| {
-        let hash = known.event_hash;
-        let is_told = |rollback: &Rollback| {
-            let is_same =
-                matches!(rollback.seen, Seen::Record { event_hash, .. } if event_hash == hash);
-            is_same && rollback.process == known.process
+    history.known().iter().filter_map(|known| {
+        let losses = history.losses();
+        let before = || losses.iter().filter(|loss| loss.time < known.time);
+        let (is_found, situation): (&dyn Fn(&Rollback) -> bool, _) = match known.what {
+            Known::Record { event_hash, .. } => (
+                &move |rollback| {
+                    matches!(rollback.seen, Seen::Record { event_hash: hash, .. } if hash == event_hash)
+                        && before().any(|loss| loss.hashes.contains(&event_hash))
+                },
+                Situation::LossFoundAfterRestart,
+            ),
+            Known::Mutate { .. } => (
+                &move |rollback| {
+                    let is_later = |loss: &Loss| {
+                        (known.time..=rollback.time).contains(&loss.time)
+                    };
+                    matches!(rollback.seen, Seen::Version { .. })
+                        && before().any(|loss| !loss.versions.is_empty())
+                        && !losses.iter().any(is_later)
+                },
+                Situation::VaultLossFoundAfterRestart,
+            ),
         };
-        let mut losses = history.losses().iter();
-        losses.any(|loss| loss.time < known.time && loss.hashes.contains(&hash))
-            && history.rollbacks().iter().any(is_told)
-    });
-    found.map(|_| Situation::LossFoundAfterRestart)
+        let mut told = history.rollbacks().iter();
+        let is_told = told.any(|told| told.process == known.process && is_found(told));
+        is_told.then_some(situation)
+    })
 }
 
 /// Whether a loss took something after an acknowledgement that promises to survive it;

@@ -7,12 +7,14 @@ use std::{
 };
 
 use haechi_history::{
-    AcceptedLoss as Accepted, Appended, Function, Loss, OpId, Operation, Outcome, Seen, Text,
+    AcceptedLoss as Accepted, Appended, Function, Known, Loss, OpId, Operation, Outcome, Seen,
+    Text,
     check::{Invariant, Violation},
 };
 use haechi_store_redis::{
     AppendError, Corrupt,
     chain::{AcceptedLoss, AppendId, LostRange, Position, Sequence, StoredRecord},
+    vault::MutationId,
 };
 
 use super::{
@@ -30,9 +32,11 @@ const MOST_DEPOSED_WRITES: usize = 3;
 /// What a process says about the state of Redis that an operator has to see to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Complaint {
-    /// What this process had seen is gone: it does nothing until that is accepted. What it
-    /// names, unless it is the vault's.
-    RolledBack(Option<Gone>),
+    /// What this process had seen of the chain is gone: it does nothing until that is
+    /// accepted.
+    RolledBack(Gone),
+    /// The same, of the vault.
+    VaultRolledBack,
     /// The keys of the chain disagree.
     ChainDiverged,
     /// A key of the vault has a value that the store cannot have written.
@@ -183,9 +187,28 @@ impl RunRecorder {
         let mut log = self.log();
         let now = nanos(log.now());
         let (sequence, hash) = (seen.sequence.get(), seen.event_hash.to_string());
-        let known = log.recorder.knows(now, name, sequence, &hash);
+        let event = format!("{name} has seen {sequence} {hash}");
+        let event_hash = hash.into();
+        let what = Known::Record {
+            sequence,
+            event_hash,
+        };
+        let known = log.recorder.knows(now, name, what);
         log.accept(known);
-        log.event(|| format!("{name} has seen {sequence} {hash}"));
+        log.event(|| event);
+    }
+
+    /// The vault of this process begins with having seen the receipt of this mutation.
+    pub(crate) fn knows_receipt(&self, name: &str, mutation: MutationId) {
+        let mut log = self.log();
+        let now = nanos(log.now());
+        // Those of processes that follow the reference's protocol leave none.
+        let Some(op) = log.mutations.get(&mutation.to_string()).copied() else {
+            return;
+        };
+        let known = log.recorder.knows(now, name, Known::Mutate { op });
+        log.accept(known);
+        log.event(|| format!("{name} has seen the receipt of op {op}"));
     }
 
     /// The sink of this name goes on after this loss, or after those that were accepted
@@ -273,11 +296,11 @@ impl RunRecorder {
                     seen: rolled_back.seen,
                     standing: rolled_back.standing,
                 };
-                (Some(seen), Complaint::RolledBack(Some(gone)))
+                (Some(seen), Complaint::RolledBack(gone))
             }
             Corrupt::VaultRolledBack { seen, .. } => {
                 let seen = Seen::Version { version: *seen };
-                (Some(seen), Complaint::RolledBack(None))
+                (Some(seen), Complaint::VaultRolledBack)
             }
             Corrupt::Diverged { .. } => (None, Complaint::ChainDiverged),
             Corrupt::Unreadable { .. } => (None, Complaint::VaultUnreadable),

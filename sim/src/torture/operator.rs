@@ -71,8 +71,8 @@ impl Operator<'_> {
                 // Not while data is being lost.
                 let _alone = self.nemesis.alone.lock().await;
                 match complaint {
-                    Complaint::RolledBack(gone) => {
-                        if let Some(gone) = gone {
+                    Complaint::RolledBack(_) | Complaint::VaultRolledBack => {
+                        if let Complaint::RolledBack(gone) = complaint {
                             self.accept(&gone).await;
                         }
                         ended.insert(process, incarnation);

@@ -42,6 +42,14 @@ pub(crate) trait Host: Clone + Send + Sync + 'static {
         None
     }
 
+    /// Completes when an operator asks this process to accept what its vault has lost.
+    fn is_to_accept_vault_loss(&self, _process: usize) -> impl Future<Output = ()> + Send {
+        std::future::pending()
+    }
+
+    /// This process has accepted it.
+    fn vault_loss_accepted(&self, _process: usize) {}
+
     /// The clock of this process.
     fn clock(&self, process: usize) -> Self::Clock;
 

@@ -79,31 +79,40 @@ async fn run_replica<H: Host>(process: &Process<'_, H>) {
     let cancellation =
         cancellation::CancellationActor::over(process, audit.as_ref(), token_vault.as_ref());
 
-    if process.number == 0 {
-        burst(process, audit.as_ref(), token_vault.as_ref()).await;
-    }
-    let callers = (0..process.knobs.writers).map(async |caller| {
-        while let Some(operation) = process.next_operation().await {
-            match operation.action {
-                Action::Audit(operation) => act(audit.as_ref(), caller, &operation).await,
-                Action::TokenStore(operation) => act(vault.as_ref(), caller, &operation).await,
-                Action::TokenVault(operation) => {
-                    act(token_vault.as_ref(), caller, &operation).await;
-                }
-                Action::Cancelled(operation) => cancellation.act(caller, &operation).await,
-                // Only processes that follow the reference's protocol do.
-                Action::Foreign(_) => {}
-            }
+    let accepts_losses = async {
+        match &token_vault {
+            Some(vault) => vault.accept_losses().await,
+            None => std::future::pending().await,
         }
-    });
-    futures::future::join_all(callers).await;
+    };
+    let works = async {
+        if process.number == 0 {
+            burst(process, audit.as_ref(), token_vault.as_ref()).await;
+        }
+        let callers = (0..process.knobs.writers).map(async |caller| {
+            while let Some(operation) = process.next_operation().await {
+                match operation.action {
+                    Action::Audit(operation) => act(audit.as_ref(), caller, &operation).await,
+                    Action::TokenStore(operation) => act(vault.as_ref(), caller, &operation).await,
+                    Action::TokenVault(operation) => {
+                        act(token_vault.as_ref(), caller, &operation).await;
+                    }
+                    Action::Cancelled(operation) => cancellation.act(caller, &operation).await,
+                    // Only processes that follow the reference's protocol do.
+                    Action::Foreign(_) => {}
+                }
+            }
+        });
+        futures::future::join_all(callers).await;
 
-    if process.knobs.settles {
-        prove_progress(process, vault.as_ref()).await;
-        prove_progress(process, token_vault.as_ref()).await;
-        prove_progress(process, audit.as_ref()).await;
-    }
-    process.stay().await;
+        if process.knobs.settles {
+            prove_progress(process, vault.as_ref()).await;
+            prove_progress(process, token_vault.as_ref()).await;
+            prove_progress(process, audit.as_ref()).await;
+        }
+        process.stay().await;
+    };
+    futures::future::join(works, accepts_losses).await;
 }
 
 /// Every second caller appends, the others tokenize, all at once.

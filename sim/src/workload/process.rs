@@ -4,7 +4,11 @@
 use std::time::Duration;
 
 use haechi_store_redis::{
-    Builder, SeenFile, audit::AuditConfig, chain::Position, redis::AuditPrefix,
+    Builder, SeenFile,
+    audit::AuditConfig,
+    chain::Position,
+    redis::{AuditPrefix, VaultPrefix},
+    vault::MutationId,
 };
 use parking_lot::Mutex;
 use rand_chacha::ChaCha8Rng;
@@ -29,10 +33,12 @@ pub(super) struct Process<'a, H: Host> {
     pub(super) clock: H::Clock,
     pub(super) entropy: H::Entropy,
     pub(super) connect: ConnectUnderTest<H::Connect>,
-    /// Where it keeps what it sees of the chain.
+    /// Where it keeps what it sees of the chain and of the vault.
     pub(super) seen: Option<SeenFile>,
     /// The highest position in it that earlier incarnations had seen, until a sink is opened.
     known: Mutex<Option<Position>>,
+    /// The mutation in it whose receipt they had seen last.
+    pub(super) known_receipt: Option<MutationId>,
 }
 
 fn last_seen(file: &SeenFile) -> Option<Position> {
@@ -61,6 +67,8 @@ impl<'a, H: Host> Process<'a, H> {
         };
         let kept = open(true);
         let known = kept.as_ref().and_then(last_seen);
+        let prefix = VaultPrefix::default().to_string();
+        let receipt = kept.as_ref().and_then(|kept| kept.newest_receipt(&prefix));
         let seen = match store.reads_seen() {
             true => kept,
             false => open(false),
@@ -74,6 +82,7 @@ impl<'a, H: Host> Process<'a, H> {
             clock,
             seen,
             known: Mutex::new(known),
+            known_receipt: receipt.map(MutationId::from_bytes),
             entropy: host.entropy(&name),
             connect: store.connect(host.connect(number, store.watches())),
             name,

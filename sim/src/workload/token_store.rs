@@ -60,12 +60,15 @@ impl<'a, H: Host> TokenStoreActor<'a, H> {
         }
         config.queue_bytes = process.queue_bytes(config.queue_bytes);
         config.foreign_lock_wait = Duration::from_millis(knobs.foreign_lock_wait);
-        let tokens = TokenStore::new(
-            RecordingStore::new(store, RecordAttempts(process.recorder.clone())),
-            process.clock.clone(),
-            process.entropy.clone(),
-            config,
-        );
+        let mut builder = process.builder().vault_config(config);
+        if let Some(seen) = &process.seen {
+            if let Some(mutation) = process.known_receipt {
+                process.recorder.knows_receipt(&process.name, mutation);
+            }
+            builder = builder.seen_file(seen.clone());
+        }
+        let attempts = RecordAttempts(process.recorder.clone());
+        let tokens = builder.token_store(RecordingStore::new(store, attempts));
         Some(Self {
             process,
             knobs,

@@ -7,6 +7,7 @@ use haechi_store_redis::{
     crypto::DecryptError,
     vault::{
         Details, DetokenizeError, MutateError, PurgeError, Refusal, RevealError, TokenizeError,
+        VaultResumeError, Version,
     },
 };
 use rand_chacha::ChaCha8Rng;
@@ -20,6 +21,9 @@ use crate::{
     plan::{TokenVaultOperation, fnv1a},
     record::{CALL, Failure, PLAINTEXT},
 };
+
+/// How often the acceptance of a loss is tried again.
+const TRIES: usize = 4;
 
 /// The `TokenVault` of one process, over its token store.
 pub(super) struct TokenVaultActor<'a, H: Host> {
@@ -139,6 +143,44 @@ impl<'a, H: Host> TokenVaultActor<'a, H> {
                 },
             }),
         }
+    }
+
+    /// Accepts, whenever an operator asks for it, that what this process has seen is gone.
+    pub(super) async fn accept_losses(&self) {
+        let Process { host, number, .. } = self.process;
+        loop {
+            host.is_to_accept_vault_loss(*number).await;
+            if self.accept_loss().await {
+                host.vault_loss_accepted(*number);
+            }
+        }
+    }
+
+    /// Accepts what is gone now; returns whether that was done.
+    async fn accept_loss(&self) -> bool {
+        let Process { name, recorder, .. } = self.process;
+        let mut lost = Version::new(1)..=Version::new(1);
+        for _ in 0..TRIES {
+            let resumed = self.client.vault().resume(lost.clone()).await;
+            let ended = || match &resumed {
+                Ok(()) => format!("{name} goes on after the loss of versions {lost:?}"),
+                Err(error) => format!("{name}: {error}"),
+            };
+            recorder.trace(ended);
+            match resumed {
+                Ok(()) => return true,
+                Err(VaultResumeError::NotThese { seen, first, .. }) => lost = first..=seen,
+                Err(VaultResumeError::Read(ReadError::Corrupt(corrupt))) => {
+                    recorder.corrupt(name, &corrupt);
+                }
+                Err(VaultResumeError::NotAudited(error)) => {
+                    recorder.append_refused(&format!("{name}/vault"), &error);
+                }
+                Err(VaultResumeError::Read(_)) => {}
+                Err(_) => return false,
+            }
+        }
+        false
     }
 
     /// Waits for what a call goes on with when its caller has left.

@@ -27,7 +27,7 @@ use super::{
     data_nodes::DataNodes,
     lock_watch::LockWatch,
     net::{Connections, Power, SimConnect, SimNodes},
-    operator_host::{Tasks, operator_name},
+    operator_host::{Done, POLL, Tasks, operator_name},
     sentinels::time_to_hear,
     state,
 };
@@ -467,6 +467,17 @@ impl Host for WorldHandle {
 
     fn accepted(&self, process: usize) -> Option<(Position, LostRange)> {
         *self.0.processes[process].accepted.lock()
+    }
+
+    async fn is_to_accept_vault_loss(&self, process: usize) {
+        while !self.tasks(|tasks| tasks.vault_losses.remove(&process)) {
+            sleep(POLL).await;
+        }
+    }
+
+    fn vault_loss_accepted(&self, process: usize) {
+        self.meets(Situation::VaultLossAccepted);
+        self.tasks(|tasks| tasks.done.push(Done::VaultLossAccepted(process)));
     }
 
     fn clock(&self, process: usize) -> SimClock {

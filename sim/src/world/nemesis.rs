@@ -16,7 +16,7 @@ use super::{
 use crate::{
     plan::{
         Fault, FaultClass, FaultKind, Knobs, LinkFault, LockFault, LossFault, ProcessFault,
-        ServerFault, Topology, generator,
+        ServerFault, Topology, Workload, generator,
     },
     record::{StoreKeys, replica_name},
     workload::{Host, Left},
@@ -136,6 +136,25 @@ impl Nemesis {
         for kind in world.take_met_by_anchors() {
             world.struck(kind);
         }
+    }
+
+    /// Loses the keys of the chain, or those of the vault, besides what is planned.
+    pub(super) fn lose_also(
+        &mut self,
+        sim: &mut Sim<'_>,
+        world: &WorldHandle,
+        now: u64,
+        half: Workload,
+    ) {
+        let fault = Fault {
+            at: now,
+            lasts: 0,
+            kind: LossFault::KeysEvicted.into(),
+            replica: None,
+            amount: self.keys.amount_of(half),
+            once: false,
+        };
+        self.begin(sim, world, fault);
     }
 
     /// Ends everything, for good.
@@ -372,7 +391,9 @@ impl Nemesis {
             return true;
         }
         let now = world.with_redis(|redis| redis.snapshot());
-        let older = self.replicated.remove(&(self.next - 1)).unwrap_or(now);
+        let place = self.next.checked_sub(1);
+        let older = place.and_then(|place| self.replicated.remove(&place));
+        let older = older.unwrap_or(now);
         match kind {
             _ if !self.topology.has(fault.kind) => return false,
             LossFault::SentinelFailover => {

@@ -10,6 +10,8 @@
 //! Redis; where there are such operators, only if the store's `Repair` refuses. A version
 //! that was lost alone is set to the number that receipts count.
 
+use std::collections::BTreeMap;
+
 use haechi_store_redis::{
     chain::LostRange,
     redis::{AuditKeys, AuditPrefix, VaultKeys, VaultPrefix},
@@ -25,7 +27,7 @@ use super::{
     operator_host::{Done, Job, operator_name},
 };
 use crate::{
-    plan::{Knobs, OperatorKeys, OperatorKnobs, generator},
+    plan::{Knobs, OperatorKeys, OperatorKnobs, Workload, generator},
     record::{Complaint, Gone, Situation},
     workload::{Host, Left, operating::Repaired},
 };
@@ -46,6 +48,8 @@ enum Task {
     Start(usize),
     /// Accept what this incarnation of a process says is gone.
     Accept(usize, u64, Gone),
+    /// Have this incarnation of a process accept what its vault has lost.
+    AcceptVault(usize, u64),
     /// Stop it, and start it with the acceptance.
     Resume(usize, u64, Gone, LostRange),
     /// Have the chain repaired.
@@ -75,10 +79,14 @@ pub(super) struct Operator {
     /// What is drawn for them.
     own_rng: ChaCha8Rng,
     cases: Vec<Case>,
+    /// Until when a process, in one incarnation, may complain of a loss of its vault.
+    vault_cases: BTreeMap<(usize, u64), u64>,
     /// How many operators are repairing the chain.
     repairs: usize,
     is_cut: bool,
     is_killed: bool,
+    /// Whether more is lost of the chain, and of the vault.
+    has_lost_more: [bool; 2],
     /// When the operator that was killed starts again.
     starts: Option<u64>,
 }
@@ -91,9 +99,11 @@ impl Operator {
             knobs: knobs.operators.clone(),
             own_rng: generator(knobs.seed, "operators at work"),
             cases: Vec::new(),
+            vault_cases: BTreeMap::new(),
             repairs: 0,
             is_cut: false,
             is_killed: false,
+            has_lost_more: [false; 2],
             starts: None,
         }
     }
@@ -120,6 +130,21 @@ impl Operator {
         }
     }
 
+    /// The same, about a loss of its vault.
+    fn vault_loss(&mut self, process: usize, incarnation: u64, now: u64) -> Option<Task> {
+        let stop = Task::Stop(process, incarnation);
+        match self.vault_cases.get(&(process, incarnation)) {
+            Some(until) if now <= *until => None,
+            Some(_) => Some(stop),
+            None if self.own_rng.random_ratio(1, 4) => Some(stop),
+            None => {
+                let until = now + PATIENCE_MS;
+                self.vault_cases.insert((process, incarnation), until);
+                Some(Task::AcceptVault(process, incarnation))
+            }
+        }
+    }
+
     /// Gives a job to every operator; returns how many there are.
     fn give(&self, world: &WorldHandle, job: Job) -> usize {
         let operators = self.knobs.as_ref().map_or(0, |knobs| knobs.operators);
@@ -140,6 +165,11 @@ impl Operator {
                         Repaired::Refused => self.tasks.push((now, Task::MendChain)),
                         Repaired::Open => {}
                     }
+                    continue;
+                }
+                Done::VaultLossAccepted(process) => {
+                    let incarnation = world.incarnation(process);
+                    self.vault_cases.remove(&(process, incarnation));
                     continue;
                 }
             };
@@ -174,13 +204,17 @@ impl Operator {
         }
     }
 
-    /// Cuts the connections of the first operator, and kills it, half-way.
-    fn disturb(&mut self, sim: &mut Sim<'_>, world: &WorldHandle, now: u64) {
-        let (Some(knobs), Some(began)) = (&self.knobs, world.tasks(|tasks| tasks.began)) else {
-            return;
-        };
+    /// Cuts the connections of the first operator, kills it, and loses more, half-way.
+    fn disturb(&mut self, sim: &mut Sim<'_>, world: &WorldHandle, nemesis: &mut Nemesis, now: u64) {
+        let Some(knobs) = &self.knobs else { return };
+        let (began, with_vault) = world.tasks(|tasks| (tasks.began, tasks.began_with_vault));
         let process = world.process_count();
-        let is_due = |after: Option<u64>| after.is_some_and(|after| began + after <= now);
+        let is_after = |began: Option<u64>, after: Option<u64>| {
+            began
+                .zip(after)
+                .is_some_and(|(began, after)| began + after <= now)
+        };
+        let is_due = |after| is_after(began, after);
         if is_due(knobs.cut_after) && !self.is_cut {
             self.is_cut = true;
             world.trace(|| "connections of an operator are cut".to_owned());
@@ -193,6 +227,13 @@ impl Operator {
             sim.crash(operator_name(0));
             world.power(process).restore();
             self.starts = Some(now + START_MS);
+        }
+        let halves = [(began, Workload::Audit), (with_vault, Workload::Vault)];
+        for ((began, half), has_lost) in halves.into_iter().zip(&mut self.has_lost_more) {
+            if is_after(began, knobs.lost_after) && !*has_lost && !world.is_healed() {
+                *has_lost = true;
+                nemesis.lose_also(sim, world, now, half);
+            }
         }
         if self.starts.is_some_and(|starts| starts <= now) {
             self.starts = None;
@@ -208,18 +249,26 @@ impl Operator {
         nemesis: &mut Nemesis,
         now: u64,
     ) {
-        self.disturb(sim, world, now);
+        self.disturb(sim, world, nemesis, now);
         self.step_cases(world, now);
         for (process, complaint) in world.take_complaints() {
             let incarnation = world.incarnation(process);
             let task = match complaint {
-                Complaint::RolledBack(Some(gone)) if self.knobs.is_some() => {
+                Complaint::RolledBack(gone) if self.knobs.is_some() => {
                     match self.loss(process, incarnation, gone, now) {
                         Some(task) => task,
                         None => continue,
                     }
                 }
-                Complaint::RolledBack(_) => Task::Stop(process, incarnation),
+                Complaint::VaultRolledBack if self.knobs.is_some() => {
+                    match self.vault_loss(process, incarnation, now) {
+                        Some(task) => task,
+                        None => continue,
+                    }
+                }
+                Complaint::RolledBack(_) | Complaint::VaultRolledBack => {
+                    Task::Stop(process, incarnation)
+                }
                 Complaint::ChainDiverged if self.knobs.is_some() => match self.repairs {
                     0 => Task::Repair,
                     _ => continue,
@@ -253,6 +302,15 @@ impl Operator {
                 {
                     self.give(world, Job::Accept(gone));
                 }
+                Task::AcceptVault(process, incarnation)
+                    if world.incarnation(process) == incarnation =>
+                {
+                    world.trace(|| format!("r{process} is to accept the loss of its vault"));
+                    world.tasks(|tasks| {
+                        tasks.vault_losses.insert(process);
+                        tasks.began_with_vault.get_or_insert(now);
+                    });
+                }
                 Task::Repair => self.repairs = self.give(world, Job::Repair),
                 Task::Resume(process, incarnation, gone, lost)
                     if world.incarnation(process) == incarnation =>
@@ -262,7 +320,7 @@ impl Operator {
                     world.set_accepted(process, Some((gone.seen, lost)));
                     self.tasks.push((now + START_MS, Task::Start(process)));
                 }
-                Task::Stop(..) | Task::Accept(..) | Task::Resume(..) => {}
+                Task::Stop(..) | Task::Accept(..) | Task::AcceptVault(..) | Task::Resume(..) => {}
                 Task::Start(process) => nemesis.bounce(sim, world, process),
                 Task::MendChain => mend_chain(world),
                 Task::MendVault => mend_vault(world),

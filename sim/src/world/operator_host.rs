@@ -2,7 +2,7 @@
 //! sees to what it is given to do by the store's own means.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
     time::Duration,
 };
@@ -27,8 +27,8 @@ use crate::{
     },
 };
 
-/// How often an operator looks whether there is something to do.
-const POLL: Duration = Duration::from_millis(20);
+/// How often one looks whether there is something to do.
+pub(super) const POLL: Duration = Duration::from_millis(20);
 
 /// The host of an operator.
 pub(super) fn operator_name(number: usize) -> String {
@@ -50,6 +50,8 @@ pub(super) enum Done {
     /// What was accepted, if anything was.
     Accepted(Gone, Option<LostRange>),
     Repaired(Repaired),
+    /// A process has accepted what its vault has lost.
+    VaultLossAccepted(usize),
 }
 
 /// What is to be done by operators, and what was.
@@ -57,8 +59,12 @@ pub(super) enum Done {
 pub(super) struct Tasks {
     /// Of each operator, in order; the first is under way.
     open: BTreeMap<usize, VecDeque<Job>>,
-    /// Since when the first operator works, in milliseconds.
+    /// Since when the first operator works, and since when a process accepts what its vault
+    /// has lost, in milliseconds.
     pub(super) began: Option<u64>,
+    pub(super) began_with_vault: Option<u64>,
+    /// The processes that are to accept what their vaults have lost.
+    pub(super) vault_losses: BTreeSet<usize>,
     pub(super) done: Vec<Done>,
 }
 

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::{Appended, OpId, Outcome, Symbol};
+use crate::{Appended, Known, OpId, Outcome, Symbol};
 
 use super::accepted_loss::Acceptances;
 use super::invariant::Invariant;
@@ -154,14 +154,18 @@ fn sightings(view: &View<'_>, tree: &Tree) -> BTreeMap<(Symbol, usize), Sighting
         }
     };
     for known in view.history.known() {
-        if let Some(loss) = view.loss_of(known.event_hash)
-            && view.position(known.event_hash).is_none()
+        if let Known::Record {
+            sequence,
+            event_hash,
+        } = known.what
+            && let Some(loss) = view.loss_of(event_hash)
+            && view.position(event_hash).is_none()
         {
             let sight = Sighting {
                 time: known.time,
                 by: None,
-                hash: Some(known.event_hash),
-                position: known.sequence,
+                hash: Some(event_hash),
+                position: sequence,
             };
             see(known.process, loss, sight);
         }

@@ -9,7 +9,7 @@ use crate::check::invariant::Invariant;
 use crate::check::loss_account::{Sights, Told};
 use crate::check::verdict::Violation;
 use crate::check::view::violation;
-use crate::{History, OpId, Seen, Symbol};
+use crate::{History, Known, OpId, Seen, Symbol};
 
 use super::plan::{self, Plan, Version};
 
@@ -17,11 +17,12 @@ use super::plan::{self, Plan, Version};
 /// a process has seen. A process is reported once for each loss.
 ///
 /// A process has seen what was lost if a mutate that the loss took was
-/// acknowledged to it, or a read showed it a value that only such mutates wrote; not
-/// where the receipts of them still stand, or were never written.
+/// acknowledged to it, or it began with having seen that one, or a read showed it a
+/// value that only such mutates wrote; not where the receipts of them still stand, or
+/// were never written.
 /// The write is one acknowledged that came after the loss. A rollback of the vault
-/// reported between the loss and the acknowledgement clears the process, of earlier
-/// losses too.
+/// reported between the loss, or in a moving split the sight, and the acknowledgement
+/// clears the process, of earlier losses too.
 pub(super) fn check(plan: &Plan<'_>, violations: &mut Vec<Violation>) {
     violations.extend(find(plan).into_iter().map(|(_, violation)| violation));
 }
@@ -80,7 +81,14 @@ fn find(plan: &Plan<'_>) -> Vec<((Symbol, usize), Violation)> {
                 None => loss < era,
                 Some(_) => write.start > lost.time,
             };
-            let told = said(history, process, lost.time..=write.end);
+            // A process that finds the promoted primary by itself may say so, and go on, before
+            // the loss is complete.
+            let moves = lost.split.as_ref().is_some_and(|split| split.moving);
+            let since = match moves {
+                true => lost.begins().max(time),
+                false => lost.time,
+            };
+            let told = said(history, process, since..=write.end);
             if !is_after || told || time >= write.start || !done.insert((process, loss)) {
                 continue;
             }
@@ -105,6 +113,8 @@ fn sightings(plan: &Plan<'_>) -> BTreeMap<(Symbol, usize), (u64, OpId)> {
     let mut seen: BTreeMap<(Symbol, usize), (u64, OpId)> = BTreeMap::new();
     // The loss that took a value, none if some write of it was not taken.
     let mut values: BTreeMap<Pair, Option<usize>> = BTreeMap::new();
+    // The loss that took a mutate.
+    let mut taken: BTreeMap<OpId, usize> = BTreeMap::new();
     for mutate in MutateId::range(0..plan.mutates.len()) {
         let operation = plan.operation(mutate);
         // Where receipts stand, so does all by which the process would know; and a
@@ -123,12 +133,20 @@ fn sightings(plan: &Plan<'_>) -> BTreeMap<(Symbol, usize), (u64, OpId)> {
             }
         }
         if let Some(loss) = loss {
+            taken.insert(operation.id, loss);
             see(
                 &mut seen,
                 (operation.process, loss),
                 operation.end,
                 operation.id,
             );
+        }
+    }
+    for known in history.known() {
+        if let Known::Mutate { op } = known.what
+            && let Some(loss) = taken.get(&op)
+        {
+            see(&mut seen, (known.process, *loss), known.time, op);
         }
     }
     for observation in &plan.observations {
