@@ -14,7 +14,7 @@ use haechi_history::{
 use haechi_store_redis::{
     AppendError, Corrupt,
     chain::{AcceptedLoss, AppendId, LostRange, Position, Sequence, StoredRecord},
-    vault::MutationId,
+    vault::{MutationId, Version},
 };
 
 use super::{
@@ -280,6 +280,17 @@ impl RunRecorder {
         if let AppendError::Corrupt(corrupt) = error {
             self.corrupt(process, corrupt);
         }
+    }
+
+    /// A process that is to accept what its vault has lost says what that is.
+    pub(crate) fn names_lost_versions(&self, process: &str, seen: Version) {
+        let mut log = self.log();
+        let now = nanos(log.now());
+        let version = seen.get();
+        let said = log
+            .recorder
+            .rollback(now, process, Seen::Version { version });
+        log.accept(said);
     }
 
     /// A process says that the state of Redis is wrong.

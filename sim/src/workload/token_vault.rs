@@ -169,7 +169,10 @@ impl<'a, H: Host> TokenVaultActor<'a, H> {
             recorder.trace(ended);
             match resumed {
                 Ok(()) => return true,
-                Err(VaultResumeError::NotThese { seen, first, .. }) => lost = first..=seen,
+                Err(VaultResumeError::NotThese { seen, first, .. }) => {
+                    recorder.names_lost_versions(name, seen);
+                    lost = first..=seen;
+                }
                 Err(VaultResumeError::Read(ReadError::Corrupt(corrupt))) => {
                     recorder.corrupt(name, &corrupt);
                 }
