@@ -64,17 +64,20 @@ impl AcceptedLosses {
         self.ranges.is_empty() && self.keys.is_none()
     }
 
-    /// Whether `accepted` is a loss of what stood after `standing` up to `seen`,
-    /// which this process accepts.
+    /// Whether `accepted` is a loss of what stood after `standing`, of `gone` and of what
+    /// followed that up to `seen`, which this process accepts.
     async fn include(
         &self,
         accepted: &AcceptedLoss,
         standing: Option<Position>,
+        gone: Position,
         seen: Position,
     ) -> Verdict {
         let AcceptedLoss { loss, mac, .. } = accepted;
+        let first = loss.range.first();
         if !loss.covers(seen)
-            || standing.is_some_and(|standing| loss.range.first() <= standing.sequence)
+            || standing.is_some_and(|standing| first <= standing.sequence)
+            || first > gone.sequence
         {
             return Verdict::Other;
         }
@@ -138,6 +141,8 @@ pub(super) async fn look<S: AuditStore>(
     else {
         return Ok(None);
     };
+    // The first checkpoint that is gone.
+    let gone = checkpoints.positions().get(stand).copied().unwrap_or(seen);
     let go_on = |accepted: &AcceptedLoss| {
         let mut going_on = checkpoints.clone();
         going_on.truncate(stand);
@@ -155,7 +160,7 @@ pub(super) async fn look<S: AuditStore>(
         },
     };
     for accepted in &searched.unverified {
-        if losses.include(accepted, after, seen).await == Verdict::Accepted {
+        if losses.include(accepted, after, gone, seen).await == Verdict::Accepted {
             return go_on(accepted);
         }
     }
@@ -180,7 +185,7 @@ pub(super) async fn look<S: AuditStore>(
             if checkpoints.losses().contains(&accepted.loss) {
                 continue;
             }
-            match losses.include(&accepted, after, seen).await {
+            match losses.include(&accepted, after, gone, seen).await {
                 Verdict::Accepted => return go_on(&accepted),
                 Verdict::Unverified => {
                     if searched.unverified.len() == UNVERIFIED {
@@ -264,7 +269,7 @@ mod tests {
     }
 
     /// Would catch a loss that is taken for another one: of another history with the
-    /// same end, of what still stands, or of what was not seen.
+    /// same end, of what still stands, of less than is gone, or of what was not seen.
     #[tokio::test]
     async fn a_loss_is_of_what_was_seen_and_is_gone() {
         let losses = AcceptedLosses {
@@ -279,18 +284,21 @@ mod tests {
             },
             mac: None,
         };
-        for (standing, seen, expected) in [
-            (Some(position(4, 4)), position(9, 9), true),
-            (None, position(9, 9), true),
-            (Some(position(4, 4)), position(7, 7), true),
-            (Some(position(4, 4)), position(9, 8), false),
-            (Some(position(5, 5)), position(9, 9), false),
-            (Some(position(4, 4)), position(10, 9), false),
-            (None, position(4, 4), false),
+        for (standing, gone, seen, expected) in [
+            (Some(position(4, 4)), 9, position(9, 9), true),
+            (None, 9, position(9, 9), true),
+            (Some(position(4, 4)), 7, position(7, 7), true),
+            (None, 5, position(9, 9), true),
+            (None, 4, position(9, 9), false),
+            (Some(position(4, 4)), 9, position(9, 8), false),
+            (Some(position(5, 5)), 9, position(9, 9), false),
+            (Some(position(4, 4)), 10, position(10, 9), false),
+            (None, 4, position(4, 4), false),
         ] {
-            let included = losses.include(&accepted, standing, seen).await;
+            let first = position(gone, 1);
+            let included = losses.include(&accepted, standing, first, seen).await;
             let is_accepted = included == Verdict::Accepted;
-            assert_eq!(is_accepted, expected, "{standing:?} {seen:?}");
+            assert_eq!(is_accepted, expected, "{standing:?} {gone} {seen:?}");
         }
     }
 }
