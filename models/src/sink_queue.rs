@@ -3,8 +3,9 @@
 //! Proves, for the schedules with at most [`PREEMPTIONS`] preemptions: two
 //! callers and the loop on three threads never deadlock, no wake-up is lost,
 //! and each caller gets its own position; and closing the sink under a caller
-//! leaves no one waiting, nor does a caller that leaves then disturb it. It cannot show anything about Redis, about time (the
-//! clock stands still), or about more callers.
+//! leaves no one waiting, and a caller that leaves while the loop ends is settled
+//! once. It cannot show anything about Redis, about time (the clock stands still),
+//! or about more callers.
 //!
 //! The queue is private to the sink, and no store can make it lose a waker. So
 //! that bug is planted in the thread that polls the future: its waker does

@@ -261,6 +261,7 @@ pub(super) struct AuditEvent {
     pub(super) id: String,
     protocol: String,
     operation: String,
+    /// That a loss was accepted has none.
     #[serde(default)]
     decision: String,
     #[serde(default)]

@@ -425,7 +425,7 @@ fn found_after_restart(history: &History) -> impl Iterator<Item = Situation> {
             Known::Mutate { .. } => (
                 &move |rollback| {
                     let is_later = |loss: &Loss| {
-                        (known.time..=rollback.time).contains(&loss.time)
+                        loss.time >= known.time && loss.begins() <= rollback.time
                     };
                     matches!(rollback.seen, Seen::Version { .. })
                         && before().any(|loss| !loss.versions.is_empty())

@@ -168,7 +168,10 @@ impl<'a, H: Host> TokenVaultActor<'a, H> {
             };
             recorder.trace(ended);
             match resumed {
-                Ok(()) => return true,
+                Ok(()) => {
+                    recorder.names_lost_versions(name, *lost.end());
+                    return true;
+                }
                 Err(VaultResumeError::NotThese { seen, first, .. }) => {
                     recorder.names_lost_versions(name, seen);
                     lost = first..=seen;

@@ -123,7 +123,8 @@ impl Gate for FaultGate {
             self.trace(command, &what_of_command(&verdict));
             return verdict;
         }
-        // What came in one piece with the command before runs next.
+        // What has arrived on this connection by the time of the reply before runs next, as
+        // the server reads all of it at once.
         let is_next = self.replied_at == Some(self.world.now());
         let behind = is_next.then_some(self.works_until);
         let (queued, until) = self

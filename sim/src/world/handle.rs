@@ -470,7 +470,8 @@ impl Host for WorldHandle {
     }
 
     async fn is_to_accept_vault_loss(&self, process: usize) {
-        while !self.tasks(|tasks| tasks.vault_losses.remove(&process)) {
+        let this = (process, self.incarnation(process));
+        while !self.tasks(|tasks| tasks.vault_losses.remove(&this)) {
             sleep(POLL).await;
         }
     }

@@ -136,11 +136,13 @@ impl Operator {
         match self.vault_cases.get(&(process, incarnation)) {
             Some(until) if now <= *until => None,
             Some(_) => Some(stop),
-            None if self.own_rng.random_ratio(1, 4) => Some(stop),
             None => {
                 let until = now + PATIENCE_MS;
                 self.vault_cases.insert((process, incarnation), until);
-                Some(Task::AcceptVault(process, incarnation))
+                Some(match self.own_rng.random_ratio(1, 4) {
+                    true => stop,
+                    false => Task::AcceptVault(process, incarnation),
+                })
             }
         }
     }
@@ -307,7 +309,7 @@ impl Operator {
                 {
                     world.trace(|| format!("r{process} is to accept the loss of its vault"));
                     world.tasks(|tasks| {
-                        tasks.vault_losses.insert(process);
+                        tasks.vault_losses.insert((process, incarnation));
                         tasks.began_with_vault.get_or_insert(now);
                     });
                 }

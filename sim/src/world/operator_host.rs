@@ -63,8 +63,8 @@ pub(super) struct Tasks {
     /// has lost, in milliseconds.
     pub(super) began: Option<u64>,
     pub(super) began_with_vault: Option<u64>,
-    /// The processes that are to accept what their vaults have lost.
-    pub(super) vault_losses: BTreeSet<usize>,
+    /// The processes that are to accept what their vaults have lost, and in which incarnation.
+    pub(super) vault_losses: BTreeSet<(usize, u64)>,
     pub(super) done: Vec<Done>,
 }
 

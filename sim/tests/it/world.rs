@@ -53,7 +53,7 @@ fn two_seeds_give_two_traces() {
 }
 
 /// Would catch a false violation of the correct store, and a fault that is
-/// drawn but never carried out. Of both on one Redis, the default run tells.
+/// drawn but never carried out. Worlds of both on one Redis are run by `cargo xtask test`.
 #[test]
 fn the_correct_store_has_no_violations_and_every_fault_strikes() {
     for (workload, seeds) in [(Workload::Audit, 200), (Workload::Vault, 140)] {

@@ -20,9 +20,9 @@ use super::plan::{self, Plan, Version};
 /// acknowledged to it, or it began with having seen that one, or a read showed it a
 /// value that only such mutates wrote; not where the receipts of them still stand, or
 /// were never written.
-/// The write is one acknowledged that came after the loss. A rollback of the vault
-/// reported between the loss, or in a moving split the sight, and the acknowledgement
-/// clears the process, of earlier losses too.
+/// The write is one acknowledged that came after the loss. A rollback of the vault that
+/// the process reports after the loss (in a moving split: after the sight) and before the
+/// acknowledgement clears it, of earlier losses too.
 pub(super) fn check(plan: &Plan<'_>, violations: &mut Vec<Violation>) {
     violations.extend(find(plan).into_iter().map(|(_, violation)| violation));
 }
@@ -85,7 +85,7 @@ fn find(plan: &Plan<'_>) -> Vec<((Symbol, usize), Violation)> {
             // the loss is complete.
             let moves = lost.split.as_ref().is_some_and(|split| split.moving);
             let since = match moves {
-                true => lost.begins().max(time),
+                true => lost.begins().max(time).min(lost.time),
                 false => lost.time,
             };
             let told = said(history, process, since..=write.end);
