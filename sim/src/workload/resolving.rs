@@ -58,8 +58,7 @@ impl<'a, H: Host> Resolving<'a, H> {
         let hooked = |audit| {
             let fences = RecordFences {
                 recorder: process.recorder.clone(),
-                // No sink knows what it has seen.
-                name: format!("{}/resolver", process.name),
+                process: process.name.clone(),
             };
             Hooked::new(audit, fences)
         };
@@ -130,18 +129,23 @@ impl<'a, H: Host> Resolving<'a, H> {
 /// Records the fences as the appends that they are.
 struct RecordFences {
     recorder: RunRecorder,
-    name: String,
+    process: String,
 }
 
 impl<S: AuditStore> AuditHooks<S> for RecordFences {
     async fn append(&self, next: &S, batch: &Batch<'_>) -> Result<Reply, AttemptError> {
         let record = batch.records.first();
         let fence = record.and_then(|record| StoredRecord::parse(record.text().as_bytes()).ok());
-        let op = fence.and_then(|fence| self.recorder.begin_fence(&self.name, fence.append_id?));
+        let Some((fence, append_id)) = fence.and_then(|fence| Some((fence, fence.append_id?)))
+        else {
+            return next.append(batch).await;
+        };
+        // What one call of `resolve` has seen, no other one knows.
+        let name = format!("{}/resolver.{append_id}", self.process);
+        let op = self.recorder.begin_fence(&name, append_id);
         let reply = next.append(batch).await;
-        if let (Some(op), Some(fence)) = (op, fence) {
-            self.recorder
-                .end_fence(&self.name, op, fence.position, &reply);
+        if let Some(op) = op {
+            self.recorder.end_fence(&name, op, fence.position, &reply);
         }
         reply
     }

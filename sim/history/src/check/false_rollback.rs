@@ -2,15 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use crate::{Function, History, Seen, Symbol};
+use crate::{Function, History, Loss, Seen, Symbol};
 
 use super::invariant::Invariant;
 use super::verdict::Violation;
 use super::view::violation;
 
-/// O(n log n) in the final chain, the rollbacks and losses. A record is still there if
-/// the final chain holds it; a version, if no loss before the report took versions or
-/// receipts.
+/// O(n log n) in the final chain, the rollbacks times what was lost. A record is still there
+/// if the final chain holds it and no loss before the report took it: its writer may have
+/// appended it again since. A version, if no loss before the report took versions or receipts.
 /// A process is reported once for the chain and once for the vault, with the first
 /// operation that was open at that time.
 pub(super) fn check(history: &History, violations: &mut Vec<Violation>) {
@@ -21,12 +21,17 @@ pub(super) fn check(history: &History, violations: &mut Vec<Violation>) {
     }
     let mut reported = BTreeSet::new();
     for rollback in history.rollbacks() {
+        let is_lost = |is_taken: &dyn Fn(&Loss) -> bool| {
+            let mut losses = history.losses().iter();
+            losses.any(|loss| loss.begins() <= rollback.time && is_taken(loss))
+        };
         let (what, is_there, f) = match rollback.seen {
             Seen::Record {
                 sequence,
                 event_hash,
             } => {
-                let is_there = chain.contains(&event_hash);
+                let is_taken = |loss: &Loss| loss.hashes.contains(&event_hash);
+                let is_there = chain.contains(&event_hash) && !is_lost(&is_taken);
                 let hash = history.text(event_hash);
                 (
                     format!("record {sequence}, {hash},"),
@@ -35,9 +40,7 @@ pub(super) fn check(history: &History, violations: &mut Vec<Violation>) {
                 )
             }
             Seen::Version { version } => {
-                let takes = |loss: &crate::Loss| !loss.versions.is_empty() || loss.receipts;
-                let mut losses = history.losses().iter();
-                let is_there = !losses.any(|loss| loss.begins() <= rollback.time && takes(loss));
+                let is_there = !is_lost(&|loss| !loss.versions.is_empty() || loss.receipts);
                 (
                     format!("version {version} of the vault"),
                     is_there,
