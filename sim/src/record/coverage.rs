@@ -413,30 +413,32 @@ fn went_on(history: &History) -> Vec<Situation> {
 fn found_after_restart(history: &History) -> impl Iterator<Item = Situation> {
     history.known().iter().filter_map(|known| {
         let losses = history.losses();
-        let before = || losses.iter().filter(|loss| loss.time < known.time);
-        let (is_found, situation): (&dyn Fn(&Rollback) -> bool, _) = match known.what {
-            Known::Record { event_hash, .. } => (
-                &move |rollback| {
-                    matches!(rollback.seen, Seen::Record { event_hash: hash, .. } if hash == event_hash)
-                        && before().any(|loss| loss.hashes.contains(&event_hash))
-                },
-                Situation::LossFoundAfterRestart,
-            ),
-            Known::Mutate { .. } => (
-                &move |rollback| {
-                    let is_later = |loss: &Loss| {
-                        loss.time >= known.time && loss.begins() <= rollback.time
-                    };
-                    matches!(rollback.seen, Seen::Version { .. })
-                        && before().any(|loss| !loss.versions.is_empty())
-                        && !losses.iter().any(is_later)
-                },
-                Situation::VaultLossFoundAfterRestart,
-            ),
+        let mut before = losses.iter().filter(|loss| loss.time < known.time);
+        let told = history.rollbacks().iter();
+        let mut told = told.filter(|told| told.process == known.process);
+        let (is_met, situation) = match known.what {
+            Known::Record { event_hash, .. } => {
+                let is_same = |told: &Rollback| match told.seen {
+                    Seen::Record {
+                        event_hash: gone, ..
+                    } => gone == event_hash,
+                    Seen::Version { .. } => false,
+                };
+                let is_met =
+                    before.any(|loss| loss.hashes.contains(&event_hash)) && told.any(is_same);
+                (is_met, Situation::LossFoundAfterRestart)
+            }
+            Known::Mutate { .. } => {
+                let none_since = |told: &Rollback| {
+                    let is_later =
+                        |loss: &Loss| loss.time >= known.time && loss.begins() <= told.time;
+                    matches!(told.seen, Seen::Version { .. }) && !losses.iter().any(is_later)
+                };
+                let is_met = before.any(|loss| !loss.versions.is_empty()) && told.any(none_since);
+                (is_met, Situation::VaultLossFoundAfterRestart)
+            }
         };
-        let mut told = history.rollbacks().iter();
-        let is_told = told.any(|told| told.process == known.process && is_found(told));
-        is_told.then_some(situation)
+        is_met.then_some(situation)
     })
 }
 

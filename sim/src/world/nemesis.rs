@@ -139,22 +139,20 @@ impl Nemesis {
     }
 
     /// Loses the keys of the chain, or those of the vault, besides what is planned.
-    pub(super) fn lose_also(
-        &mut self,
-        sim: &mut Sim<'_>,
-        world: &WorldHandle,
-        now: u64,
-        half: Workload,
-    ) {
+    pub(super) fn lose_also(&mut self, world: &WorldHandle, now: u64, half: Workload) {
+        let kind = LossFault::KeysEvicted;
         let fault = Fault {
             at: now,
             lasts: 0,
-            kind: LossFault::KeysEvicted.into(),
+            kind: kind.into(),
             replica: None,
             amount: self.keys.amount_of(half),
             once: false,
         };
-        self.begin(sim, world, fault);
+        if self.begin_loss(world, kind, fault, None) {
+            world.struck(fault.kind);
+        }
+        world.trace(|| format!("fault begins: {fault}"));
     }
 
     /// Ends everything, for good.
@@ -239,7 +237,7 @@ impl Nemesis {
             }
             FaultKind::ServerFault(ServerFault::SlotMigration) => self.begin_migration(world),
             FaultKind::ServerFault(kind) => begin_server(world, kind, fault),
-            FaultKind::LossFault(kind) => self.begin_loss(world, kind, fault),
+            FaultKind::LossFault(kind) => self.begin_loss(world, kind, fault, Some(self.next - 1)),
         };
         world.command_faults(|faults| faults.begin(fault));
         if strikes {
@@ -373,7 +371,14 @@ impl Nemesis {
 
     /// Begins a fault that loses data; returns whether it has struck. What was kept of
     /// before is not put in place later: a replica has it no more.
-    fn begin_loss(&mut self, world: &WorldHandle, kind: LossFault, fault: Fault) -> bool {
+    /// `place`: its own in the plan.
+    fn begin_loss(
+        &mut self,
+        world: &WorldHandle,
+        kind: LossFault,
+        fault: Fault,
+        place: Option<usize>,
+    ) -> bool {
         // What the others lose now, the demoted primary would still have.
         for two in std::mem::take(&mut self.split) {
             self.keys.unite(world, &two);
@@ -390,10 +395,8 @@ impl Nemesis {
             self.evicting = Some(world.now());
             return true;
         }
-        let now = world.with_redis(|redis| redis.snapshot());
-        let place = self.next.checked_sub(1);
-        let older = place.and_then(|place| self.replicated.remove(&place));
-        let older = older.unwrap_or(now);
+        let kept = place.and_then(|place| self.replicated.remove(&place));
+        let older = kept.unwrap_or_else(|| world.with_redis(|redis| redis.snapshot()));
         match kind {
             _ if !self.topology.has(fault.kind) => return false,
             LossFault::SentinelFailover => {

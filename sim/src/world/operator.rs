@@ -234,7 +234,7 @@ impl Operator {
         for ((began, half), has_lost) in halves.into_iter().zip(&mut self.has_lost_more) {
             if is_after(began, knobs.lost_after) && !*has_lost && !world.is_healed() {
                 *has_lost = true;
-                nemesis.lose_also(sim, world, now, half);
+                nemesis.lose_also(world, now, half);
             }
         }
         if self.starts.is_some_and(|starts| starts <= now) {
