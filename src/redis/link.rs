@@ -63,6 +63,8 @@ struct Slot<T> {
     open: Option<T>,
     /// Counts connections, so that a late failure does not close a newer one.
     generation: u64,
+    /// The connection that was checked last.
+    fit: u64,
     /// Counts replies, to tell a silent connection from a busy one.
     replies: u64,
     /// The dial under way. Only those who wait for it keep it: one that nobody
@@ -81,8 +83,11 @@ impl<T: Clone> Slot<T> {
         })
     }
 
-    fn opened(&mut self, connection: T) -> Open<T> {
+    fn opened(&mut self, connection: T, is_checked: bool) -> Open<T> {
         self.generation += 1;
+        if is_checked {
+            self.fit = self.generation;
+        }
         self.open = Some(connection.clone());
         Open {
             connection,
@@ -112,24 +117,36 @@ impl<N: Connect, C: Clock> Link<N, C> {
             slot: Arc::new(Mutex::new(Slot {
                 open: None,
                 generation: 0,
+                fit: 0,
                 replies: 0,
                 dial: None,
             })),
         }
     }
 
-    /// The same link, which from now on opens no connection to a Redis that is
-    /// unfit in one of these ways: commands are then refused, and the next one looks
-    /// again.
-    pub(crate) fn refusing(mut self, unfit: Unfit) -> Self {
-        self.refuses = unfit;
+    /// The same link, which from now on uses no connection to a Redis that is unfit in one
+    /// of these ways: commands are then refused, and the next one looks again.
+    pub(crate) fn refusing(mut self, refuses: Unfit) -> Self {
+        self.refuses = refuses;
         self
     }
 
-    /// A link with a connection of its own, which refuses nothing.
+    /// The connection that was opened last.
+    pub(super) fn generation(&self) -> u64 {
+        lock(&self.slot).generation
+    }
+
+    /// That connection need not be checked any more.
+    pub(super) fn found_fit(&self, generation: u64) {
+        let mut slot = lock(&self.slot);
+        slot.fit = slot.fit.max(generation);
+    }
+
+    /// A link with a connection of its own.
     #[must_use]
     pub fn another(&self) -> Self {
-        Self::new(self.connect.clone(), self.clock.clone(), self.timeouts)
+        let another = Self::new(self.connect.clone(), self.clock.clone(), self.timeouts);
+        another.refusing(self.refuses)
     }
 
     /// The timeouts.
@@ -263,24 +280,33 @@ impl<N: Connect, C: Clock> Link<N, C> {
 
     /// The open connection, or the one that is dialled.
     async fn connection(&self) -> Result<Open<N::Connection>, AttemptError> {
-        let dial = {
-            let mut slot = lock(&self.slot);
-            if let Some(open) = slot.open() {
+        let may_use = |slot: &Slot<_>, generation| !self.refuses.any() || slot.fit == generation;
+        loop {
+            let dial = {
+                let mut slot = lock(&self.slot);
+                if let Some(open) = slot.open()
+                    && may_use(&slot, open.generation)
+                {
+                    return Ok(open);
+                }
+                match slot.dial.as_ref().and_then(WeakShared::upgrade) {
+                    Some(dial) => dial,
+                    None => {
+                        let dial = self.dial();
+                        slot.dial = dial.downgrade();
+                        dial
+                    }
+                }
+            };
+            let mut open = dial.await?;
+            let slot = lock(&self.slot);
+            // A link that refuses nothing may have dialled.
+            if may_use(&slot, open.generation) {
+                // Others that waited may have had replies since.
+                open.replies = slot.replies;
                 return Ok(open);
             }
-            match slot.dial.as_ref().and_then(WeakShared::upgrade) {
-                Some(dial) => dial,
-                None => {
-                    let dial = self.dial();
-                    slot.dial = dial.downgrade();
-                    dial
-                }
-            }
-        };
-        let mut open = dial.await?;
-        // Others that waited may have had replies since.
-        open.replies = lock(&self.slot).replies;
-        Ok(open)
+        }
     }
 
     fn dial(&self) -> Shared<Dial<N::Connection>> {
@@ -305,7 +331,7 @@ impl<N: Connect, C: Clock> Link<N, C> {
             telemetry::dialled(&dialled, clock.now().saturating_sub(began));
             let mut slot = lock(&slot);
             slot.dial = None;
-            dialled.map(|connection| slot.opened(connection))
+            dialled.map(|connection| slot.opened(connection, refuses.any()))
         });
         dial.shared()
     }

@@ -231,7 +231,9 @@ async fn readiness<N: Connect, C: Clock>(
         }
     }
     let [info, config] = questions();
-    let info = link.send(&info).await.unwrap_or(Value::Nil);
+    let asked = link.generation();
+    let mut untold = None;
+    let info = unless_error(link.send(&info).await, &mut untold);
     let crossed = faults
         .iter()
         .any(|(reason, _)| *reason == NotReady::CrossSlot);
@@ -243,10 +245,16 @@ async fn readiness<N: Connect, C: Clock>(
     }
     let policy = match policy(&info) {
         Some(policy) => Some(policy),
-        None => policy(&link.send(&config).await.unwrap_or(Value::Nil)),
+        None => policy(&unless_error(link.send(&config).await, &mut untold)),
     };
+    if let (None, Some(cause)) = (&policy, untold) {
+        faults.push((NotReady::RedisUnreachable, evicts_or_not(cause)));
+    }
     faults.extend(policy.as_deref().and_then(evicting));
     let told = text(&info).and_then(|info| insufficient(&info, durability));
+    if faults.is_empty() && told.is_none() {
+        link.found_fit(asked);
+    }
     faults.extend(match told {
         None => cannot_wait(link, durability).await,
         told => told,
@@ -255,6 +263,28 @@ async fn readiness<N: Connect, C: Clock>(
         faults,
         eviction: policy.map_or(Eviction::Unknown, Eviction::Policy),
     }
+}
+
+/// The reply to a question, nothing after an error, which is kept unless it is a denial.
+fn unless_error(reply: Result<Value, AttemptError>, untold: &mut Option<Cause>) -> Value {
+    match reply {
+        Ok(reply) => return reply,
+        Err(AttemptError::Refused(cause) | AttemptError::Ambiguous(cause)) => *untold = Some(cause),
+        Err(AttemptError::Denied(_) | AttemptError::Corrupt(_)) => {}
+    }
+    Value::Nil
+}
+
+/// Why it is not known what the server evicts: a proxy, for example, answered with an error
+/// of its own. It may answer the next time.
+fn evicts_or_not(cause: Cause) -> Cause {
+    if cause.code().is_none() {
+        return cause;
+    }
+    Cause::new(format!(
+        "neither INFO nor CONFIG GET told whether this Redis evicts: {cause}; if they never do \
+         here, and it does not evict, open with Builder::tolerate(NotReady::Evicting)"
+    ))
 }
 
 /// What a new connection is refused for: of the faults that [forbid a
@@ -269,41 +299,49 @@ pub(crate) struct Unfit {
 }
 
 impl Unfit {
-    /// One round trip, two if INFO is denied; if CONFIG is denied too, nothing is
-    /// refused.
+    /// Whether anything is refused.
+    pub(super) fn any(self) -> bool {
+        self.evicting || self.durability != Durability::Memory
+    }
+
+    /// One round trip, two if INFO does not tell the policy. If both are denied, nothing is
+    /// refused; if one ends with another error, eviction is.
     pub(super) async fn check(
         self,
         connection: &mut impl ConnectionLike,
     ) -> Result<(), AttemptError> {
-        if !self.evicting && self.durability == Durability::Memory {
+        if !self.any() {
             return Ok(());
         }
+        let mut untold = None;
         for question in questions() {
-            match question.query_async::<Value>(connection).await {
-                Ok(reply) => {
-                    let told = text(&reply).and_then(|info| insufficient(&info, self.durability));
-                    if let Some((_, cause)) = told {
-                        // A replica may connect again.
-                        return Err(AttemptError::Refused(cause));
-                    }
-                    if let Some(policy) = policy(&reply) {
-                        return match evicting(&policy) {
-                            Some((_, cause)) if self.evicting => Err(AttemptError::Denied(cause)),
-                            _ => Ok(()),
-                        };
-                    }
-                }
-                // Busy, or gone: it may answer the next connection.
-                Err(error)
-                    if spoils_connection(&error)
-                        || matches!(classify(&error, Stage::Sent), AttemptError::Refused(_)) =>
-                {
+            let reply = match question.query_async::<Value>(connection).await {
+                // It may answer the next connection.
+                Err(error) if spoils_connection(&error) => {
                     return Err(classify(&error, Stage::Connecting));
                 }
-                Err(_) => {}
+                reply => reply.map_err(|error| classify(&error, Stage::Sent)),
+            };
+            if let Err(AttemptError::Refused(_)) = reply {
+                return reply.map(drop);
+            }
+            let reply = unless_error(reply, &mut untold);
+            let told = text(&reply).and_then(|info| insufficient(&info, self.durability));
+            if let Some((_, cause)) = told {
+                // A replica may connect again.
+                return Err(AttemptError::Refused(cause));
+            }
+            if let Some(policy) = policy(&reply) {
+                return match evicting(&policy) {
+                    Some((_, cause)) if self.evicting => Err(AttemptError::Denied(cause)),
+                    _ => Ok(()),
+                };
             }
         }
-        Ok(())
+        match untold {
+            Some(cause) if self.evicting => Err(AttemptError::Refused(evicts_or_not(cause))),
+            _ => Ok(()),
+        }
     }
 }
 

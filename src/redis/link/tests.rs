@@ -347,7 +347,8 @@ fn a_caller_that_gives_up_closes_only_a_silent_connection() {
 }
 
 /// Would catch a check that is skipped, one that refuses a user who may run
-/// neither INFO nor CONFIG, and "may have run" when the check fails.
+/// neither INFO nor CONFIG, one that takes any other error for a denial, and "may have run"
+/// when the check fails.
 #[test]
 fn a_connection_is_checked_before_it_is_used() {
     let info = |policy: &str| {
@@ -355,11 +356,16 @@ fn a_connection_is_checked_before_it_is_used() {
         Answer::Reply(Value::BulkString(text.into_bytes()))
     };
     let denied = || Answer::error("NOPERM", "no");
+    let timeout = || Answer::error("ERR", "upstream timeout");
     for (answers, expected) in [
         (vec![info("noeviction"), ok()], "ok"),
         (vec![info("allkeys-lru")], "denied"),
         (vec![denied(), denied(), ok()], "ok"),
         (vec![Answer::error("BUSY", "a script runs")], "refused"),
+        (vec![timeout(), info("allkeys-lru")], "denied"),
+        (vec![timeout(), info("noeviction"), ok()], "ok"),
+        (vec![timeout(), denied()], "refused"),
+        (vec![denied(), timeout()], "refused"),
         (vec![Answer::Silence], "refused"),
         (
             vec![Answer::Error((ErrorKind::Io, "cut").into())],
@@ -382,6 +388,30 @@ fn a_connection_is_checked_before_it_is_used() {
         let is_sent = server.received().iter().any(|sent| sent.contains("PING"));
         assert_eq!(is_sent, expected == "ok", "{case}");
     }
+}
+
+/// Would catch a connection that another clone of the link has opened without a check, as
+/// `ready` does, and that is then written to.
+#[test]
+fn a_connection_that_was_not_checked_is_not_used() {
+    let info = Value::BulkString(b"maxmemory_policy:allkeys-lru\r\n".to_vec());
+    let server = ScriptedServer::scripted([ok(), Answer::Reply(info), ok()]);
+    let link = link(&server);
+    assert_eq!(run(&link, link.send(&cmd("PING"))).unwrap(), Value::Okay);
+    let checked = link.clone().refusing(Unfit {
+        evicting: true,
+        durability: Durability::Memory,
+    });
+    let refused = run(&checked, checked.send(&cmd("PING")));
+    assert!(
+        matches!(refused, Err(AttemptError::Denied(_))),
+        "{refused:?}"
+    );
+    link.found_fit(link.generation());
+    assert_eq!(
+        run(&checked, checked.send(&cmd("PING"))).unwrap(),
+        Value::Okay
+    );
 }
 
 /// Would catch "may have run" although nothing was sent.
