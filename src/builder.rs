@@ -221,7 +221,8 @@ impl<C: Clock, E: Entropy> Builder<C, E> {
     }
 
     /// Keeps what this process sees of chain and vault in `file`, and begins with
-    /// what it holds: a rollback is then found after a restart, too.
+    /// what it holds: a rollback is then found after a restart, too. Sinks of one
+    /// process that share it compare what the others have seen of the chain.
     pub fn seen_file(mut self, file: SeenFile) -> Self {
         self.parts.seen_file = Some(file);
         self
@@ -348,7 +349,7 @@ impl<C: Clock, E: Entropy> Builder<C, E> {
         self.parts.audit.seen = looked.head.position().into_iter().collect();
         let (keys, clock) = (keys.map(SharedKeys), self.clock.clone());
         let deadline = self.parts.audit.deadline;
-        let sink = self.checked_sink(&store);
+        let sink = self.audit_sink(store);
         let accepted = looked.accept(&sink, &clock, keys.as_ref()).await;
         sink.close(deadline).await;
         let (appended, stand) = accepted?;
@@ -368,6 +369,7 @@ impl<C: Clock, E: Entropy> Builder<C, E> {
     /// [`ReadError::Corrupt`] with [`Corrupt::RolledBack`](crate::Corrupt::RolledBack)
     /// after a rollback.
     pub async fn check_seen<S: AuditStore>(&self, store: &S) -> Result<Tail, ReadError> {
+        let kept = self.kept_chain();
         let mut sources = self.seen_sources().into_iter();
         let mut seen = sources.next().unwrap_or_default();
         let mut tail = audit::check(store, &seen).await?;
@@ -375,7 +377,7 @@ impl<C: Clock, E: Entropy> Builder<C, E> {
             tail = audit::check(store, &other).await?;
             seen.merge(&other);
         }
-        if let (Some(kept), Head::At(met)) = (self.kept_chain(), tail.head) {
+        if let (Some(kept), Head::At(met)) = (kept, tail.head) {
             seen.add(met);
             kept.set_chain(&seen);
             kept.file.save_last().await;
@@ -397,15 +399,14 @@ impl<C: Clock, E: Entropy> Builder<C, E> {
         known.collect()
     }
 
-    /// A sink over the connection of `store`, and over those that follow it if
-    /// they are suitable.
+    /// A sink over the connections of `store`, if their Redis was found suitable.
     fn checked_sink<N: Connect>(self, store: &RedisAuditStore<N, C, E>) -> AuditSink<C, E> {
         let store = self.checked_audit(store);
         self.audit_sink(store)
     }
 
-    /// `store`, with the connection that it has open, and with later ones only if their
-    /// Redis is suitable, as with [`open_audit`](Self::open_audit): for those who wrap a
+    /// `store`, over connections only whose Redis was found suitable, as with
+    /// [`open_audit`](Self::open_audit), the one that it has open included: for those who wrap a
     /// store before they give it to [`audit_sink`](Self::audit_sink). Sends nothing.
     ///
     /// ```no_run

@@ -103,8 +103,23 @@ struct Content {
     vaults: BTreeMap<String, SeenVault>,
 }
 
+impl Content {
+    fn places(&self, prefix: &str) -> &[Place] {
+        self.chains.get(prefix).map_or(&[], Vec::as_slice)
+    }
+
+    fn chain(&self, prefix: &str) -> Checkpoints {
+        let places = self.places(prefix).iter();
+        let mut seen: Checkpoints = places.filter_map(Place::position).collect();
+        for loss in self.losses.get(prefix).into_iter().flatten() {
+            seen.went_on(*loss);
+        }
+        seen
+    }
+}
+
 /// A position in the form of anchors and heads.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Place {
     sequence: u64,
@@ -269,9 +284,12 @@ impl SeenFile {
 
     /// What it holds for the keys with this prefix.
     pub(crate) fn entry(&self, prefix: impl Into<String>) -> SeenEntry {
+        let prefix = prefix.into();
+        let places = lock(&self.shared.state).content.places(&prefix).to_vec();
         SeenEntry {
             file: self.clone(),
-            prefix: prefix.into(),
+            prefix,
+            own: Arc::new(Mutex::new(places)),
         }
     }
 
@@ -324,29 +342,46 @@ fn parsed(text: &str) -> io::Result<Content> {
 pub(crate) struct SeenEntry {
     pub(crate) file: SeenFile,
     prefix: String,
+    /// What this one has found or put there of the chain: anything else is from another
+    /// sink of this process.
+    own: Arc<Mutex<Vec<Place>>>,
 }
 
 impl SeenEntry {
     /// What was seen of the chain.
     pub(crate) fn chain(&self) -> Checkpoints {
-        let state = lock(&self.file.shared.state);
-        let places = state.content.chains.get(&self.prefix);
-        let places = places.into_iter().flatten();
-        let mut seen: Checkpoints = places.filter_map(Place::position).collect();
-        let losses = state.content.losses.get(&self.prefix);
-        for loss in losses.into_iter().flatten() {
-            seen.went_on(*loss);
-        }
-        seen
+        lock(&self.file.shared.state).content.chain(&self.prefix)
     }
 
+    /// What another sink of this process has put there in the meantime, if a sink that has
+    /// `seen` this has to compare it. It is replaced from then on.
+    pub(crate) fn learn(&self, seen: &Checkpoints) -> Option<Checkpoints> {
+        let mut own = lock(&self.own);
+        let content = &lock(&self.file.shared.state).content;
+        let there = content.places(&self.prefix);
+        if there == *own {
+            return None;
+        }
+        *own = there.to_vec();
+        let theirs = content.chain(&self.prefix);
+        (!seen.covers(&theirs)).then_some(theirs)
+    }
+
+    /// Replaces what is there; but not what another sink has seen and this one has not
+    /// [learnt](Self::learn) of: the chain may have lost it.
     pub(crate) fn set_chain(&self, seen: &Checkpoints) {
-        let places = seen.positions().iter().map(Place::of).collect();
+        let mut own = lock(&self.own);
         self.file.change(|content| {
-            content.chains.insert(self.prefix.clone(), places);
+            let there = content.places(&self.prefix);
+            if there != *own && !seen.covers(&content.chain(&self.prefix)) {
+                return;
+            }
+            *own = seen.positions().iter().map(Place::of).collect();
+            content.chains.insert(self.prefix.clone(), own.clone());
             if !seen.losses().is_empty() {
-                let losses = seen.losses().to_vec();
-                content.losses.insert(self.prefix.clone(), losses);
+                let losses = content.losses.entry(self.prefix.clone()).or_default();
+                let more = seen.losses().iter().filter(|loss| !losses.contains(loss));
+                losses.extend(more.copied().collect::<Vec<_>>());
             }
         });
     }
@@ -461,6 +496,37 @@ mod tests {
                 });
             }
         });
+    }
+
+    /// Would catch what one sink has seen and is lost, overwritten by another sink of the
+    /// process that had not seen it; and what is compared again and again.
+    #[test]
+    fn what_another_sink_has_seen_stays_until_it_is_learnt() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = SeenFile::open(directory.path().join("seen.json")).unwrap();
+        let seen = |places: &[(u64, u8)]| -> Checkpoints {
+            let position = |&(sequence, hash)| Position {
+                sequence: Sequence::new(sequence).unwrap(),
+                event_hash: EventHash::from_bytes([hash; 32]),
+            };
+            places.iter().map(position).collect()
+        };
+        let (one, other) = (file.entry("a:"), file.entry("a:"));
+        let lost = seen(&[(1, 1), (4, 4)]);
+        one.set_chain(&lost);
+        // 2 to 4 are lost, and others take their place.
+        let regrown = seen(&[(1, 1), (4, 40)]);
+        other.set_chain(&regrown);
+        assert_eq!(file.entry("a:").chain(), lost);
+        assert_eq!(other.learn(&regrown), Some(lost.clone()));
+        assert_eq!(other.learn(&regrown), None);
+        other.set_chain(&regrown);
+        assert_eq!(file.entry("a:").chain(), regrown);
+        // One that has seen as much has nothing to compare.
+        let more = seen(&[(1, 1), (4, 40), (5, 5)]);
+        assert_eq!(one.learn(&more), None);
+        one.set_chain(&more);
+        assert_eq!(file.entry("a:").chain(), more);
     }
 
     /// Would catch a change that is forgotten when it could not be written.

@@ -177,6 +177,11 @@ impl<S: AuditStore, C: Clock, E: Entropy> AppendLoop<S, C, E> {
             let batch = self.telemetry.batch();
             batch.around(self.append_some()).await;
             self.store.release(lease).await;
+            if self.learn() {
+                // Until that is compared, what this sink has seen is not kept. A rollback is
+                // told by the next append.
+                let _ = self.find_head().await;
+            }
         }
     }
 

@@ -38,6 +38,7 @@ impl<S: AuditStore, C: Clock, E: Entropy> AppendLoop<S, C, E> {
     /// The cached head, or else the one that is read, if the chain has what is known
     /// of it.
     pub(super) async fn find_head(&mut self) -> Result<Head, BatchOutcome> {
+        self.learn();
         if let Some(head) = self.head {
             return Ok(head);
         }
@@ -57,6 +58,18 @@ impl<S: AuditStore, C: Clock, E: Entropy> AppendLoop<S, C, E> {
             self.keep_seen();
         }
         Ok(head)
+    }
+
+    /// Whether there is news of what another sink of this process has seen, to be compared
+    /// before the next batch.
+    pub(super) fn learn(&mut self) -> bool {
+        let kept = self.kept.as_ref().filter(|_| self.others.is_empty());
+        let Some(theirs) = kept.and_then(|kept| kept.learn(&self.known.seen)) else {
+            return false;
+        };
+        self.others.push(theirs.into());
+        self.head = None;
+        true
     }
 
     /// Exchanges what is compared with the chain for the last of the others.

@@ -25,6 +25,13 @@ impl Checkpoints {
         &self.positions
     }
 
+    /// Whether a chain that has all of these has all of `other`'s, too.
+    pub(crate) fn covers(&self, other: &Self) -> bool {
+        other
+            .last()
+            .is_none_or(|last| self.positions.contains(&last))
+    }
+
     /// The losses from which the process went on.
     #[must_use]
     pub fn losses(&self) -> &[Loss] {

@@ -77,3 +77,35 @@ async fn a_higher_position_does_not_hide_the_file() {
     // Nor does it overwrite what the file holds.
     assert!(open().check_seen(&reader).await.is_err());
 }
+
+/// Would catch a sink that takes over from another one and overwrites what that one saw last,
+/// whose loss nobody finds then; and one whose own last records are not kept for that.
+#[tokio::test]
+async fn sinks_that_share_a_file_compare_what_the_others_have_seen() {
+    let server = server();
+    let directory = tempfile::tempdir().unwrap();
+    let file = SeenFile::open(directory.path().join("seen.json")).unwrap();
+    let open = async || {
+        let builder = Builder::new().seen_file(file.clone());
+        builder.open_audit(client(&server)).await.unwrap()
+    };
+    let (first, second) = (open().await, open().await);
+    record(&first, 1).await;
+    record(&second, 1).await;
+    record(&first, 1).await;
+    // The second one does not meet the third record as the chain's end.
+    record(&sink(&server).await, 1).await;
+    let last = record(&second, 1).await;
+    close(second).await;
+    assert_eq!(file.positions("haechi:audit:").last(), last.last());
+
+    let second = open().await;
+    record(&second, 1).await;
+    let mut snapshot = Snapshot::take(&server).await;
+    record(&first, 2).await;
+    close(first).await;
+    snapshot.restore().await;
+    assert!(is_rolled_back(&second.record(event("late")).await));
+    close(second).await;
+    assert!(is_rolled_back(&open().await.record(event("late")).await));
+}
