@@ -14,6 +14,8 @@ struct Part {
     run: fn() -> bool,
 }
 
+const SIMULATION: &str = "run --release -p haechi-sim --";
+
 const PARTS: &[Part] = &[
     Part {
         name: "redis-server",
@@ -64,11 +66,16 @@ const PARTS: &[Part] = &[
     },
     Part {
         name: "simulation",
-        run: || figures::run(&FiguresArgs::default()),
+        run: || {
+            figures::run(&FiguresArgs::default())
+                && ["audit --seeds 1500..2500", "vault --seeds 1500..1800"]
+                    .iter()
+                    .all(|worlds| cargo(&format!("{SIMULATION} run --workload {worlds}"), &[]))
+        },
     },
     Part {
         name: "planted bugs",
-        run: || cargo("run --release -p haechi-sim -- mutants --ranges 1", &[]),
+        run: || cargo(&format!("{SIMULATION} mutants --ranges 1"), &[]),
     },
 ];
 
