@@ -11,7 +11,7 @@ use super::{
     data_loss::TwoPrimaries,
     failovers::OwnerGone,
     handle::WorldHandle,
-    server_faults::{begin_server, restart_with, set_mode},
+    server_faults::{begin_server, end_eviction, restart_with, set_mode},
 };
 use crate::{
     plan::{
@@ -263,7 +263,7 @@ impl Nemesis {
                 if let Some(since) = self.evicting.take() {
                     self.keys.evict(world, fault, since);
                     self.replicated.clear();
-                    restart_with(world, "noeviction");
+                    end_eviction(world);
                 }
             }
             FaultKind::LossFault(_) => {

@@ -8,6 +8,14 @@ use super::{
 };
 use crate::plan::{Fault, ServerFault};
 
+/// Redis restarts without eviction, whichever node evicted: another one may serve by now.
+pub(super) fn end_eviction(world: &WorldHandle) {
+    for server in world.all_servers() {
+        lock(&server).configure("maxmemory-policy", "noeviction");
+    }
+    restart_with(world, "noeviction");
+}
+
 /// Redis restarts with this maxmemory-policy.
 pub(super) fn restart_with(world: &WorldHandle, policy: &str) {
     world.with_redis(|redis| {
