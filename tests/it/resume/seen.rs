@@ -1,13 +1,6 @@
 //! What a process has seen outlives it, so that it finds the rollback.
 
-use haechi_store_redis::{
-    AttemptError, Builder, SeenFile,
-    audit::{
-        AuditSink,
-        store::{AuditStore, Batch, Reply},
-    },
-    test_util::{AuditHooks, Hooked},
-};
+use haechi_store_redis::{Builder, SeenFile};
 
 use super::{Snapshot, close, is_rolled_back, record, sink};
 use crate::support::{client, event, server, store, verified};
@@ -115,32 +108,4 @@ async fn sinks_that_share_a_file_compare_what_the_others_have_seen() {
     assert!(is_rolled_back(&second.record(event("late")).await));
     close(second).await;
     assert!(is_rolled_back(&open().await.record(event("late")).await));
-}
-
-/// Another sink looks at the chain before each batch of this one.
-struct LooksFirst(AuditSink);
-
-impl<S: AuditStore> AuditHooks<S> for LooksFirst {
-    async fn append(&self, next: &S, batch: &Batch<'_>) -> Result<Reply, AttemptError> {
-        let _ = self.0.probe().await;
-        next.append(batch).await
-    }
-}
-
-/// Would catch a sink whose last records are not kept, until it appends again, because another
-/// one has kept something since it looked.
-#[tokio::test]
-async fn what_was_appended_is_kept_whatever_another_sink_keeps_meanwhile() {
-    let server = server();
-    let directory = tempfile::tempdir().unwrap();
-    let file = SeenFile::open(directory.path().join("seen.json")).unwrap();
-    let builder = || Builder::new().seen_file(file.clone());
-    let other = builder().open_audit(client(&server)).await.unwrap();
-    let sink = builder().audit_sink(Hooked::new(store(&server), LooksFirst(other)));
-    record(&sink, 9).await;
-    // In one batch, after which the sink has no checkpoint at its base.
-    let (_, last) = tokio::join!(sink.record(event("10")), sink.record(event("11")));
-    close(sink).await;
-    let last = last.unwrap().position;
-    assert_eq!(file.positions("haechi:audit:").last(), Some(&last));
 }
