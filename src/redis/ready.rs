@@ -248,7 +248,7 @@ async fn readiness<N: Connect, C: Clock>(
         None => policy(&unless_error(link.send(&config).await, &mut untold)),
     };
     if let (None, Some(cause)) = (&policy, untold) {
-        faults.push((NotReady::RedisUnreachable, evicts_or_not(cause)));
+        faults.push((NotReady::RedisUnreachable, policy_unknown(cause)));
     }
     faults.extend(policy.as_deref().and_then(evicting));
     let told = text(&info).and_then(|info| insufficient(&info, durability));
@@ -275,9 +275,8 @@ fn unless_error(reply: Result<Value, AttemptError>, untold: &mut Option<Cause>) 
     Value::Nil
 }
 
-/// Why it is not known what the server evicts: a proxy, for example, answered with an error
-/// of its own. It may answer the next time.
-fn evicts_or_not(cause: Cause) -> Cause {
+/// The cause, and for the reply of a proxy, for example, what to do if it is always that.
+fn policy_unknown(cause: Cause) -> Cause {
     if cause.code().is_none() {
         return cause;
     }
@@ -339,7 +338,7 @@ impl Unfit {
             }
         }
         match untold {
-            Some(cause) if self.evicting => Err(AttemptError::Refused(evicts_or_not(cause))),
+            Some(cause) if self.evicting => Err(AttemptError::Refused(policy_unknown(cause))),
             _ => Ok(()),
         }
     }
