@@ -127,11 +127,12 @@ struct Place {
 }
 
 /// What was seen of a vault.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct SeenVault {
     pub(crate) version: u64,
-    /// The newest receipt: its mutation and its number.
-    pub(crate) receipt: Option<(Id, u64)>,
+    /// Receipts, the newest last: mutation, number and digest.
+    #[serde(default)]
+    pub(crate) receipts: Vec<(Id, u64, Id)>,
 }
 
 /// 16 bytes, as 22 characters of base64url.
@@ -278,8 +279,9 @@ impl SeenFile {
     /// keys have this prefix.
     #[must_use]
     pub fn newest_receipt(&self, prefix: &str) -> Option<[u8; 16]> {
-        let (Id(mutation), _) = self.entry(prefix).vault()?.receipt?;
-        Some(mutation)
+        let vault = self.entry(prefix).vault()?;
+        let (Id(mutation), ..) = vault.receipts.last()?;
+        Some(*mutation)
     }
 
     /// What it holds for the keys with this prefix.
@@ -293,12 +295,13 @@ impl SeenFile {
         }
     }
 
-    fn change<T>(&self, change: impl FnOnce(&mut Content) -> T) {
+    fn change<T>(&self, change: impl FnOnce(&mut Content) -> T) -> T {
         let mut state = lock(&self.shared.state);
-        change(&mut state.content);
+        let changed = change(&mut state.content);
         state.is_saved = false;
         drop(state);
         self.shared.changed.notify_one();
+        changed
     }
 
     /// Writes changes until it is dropped; an unwritten one is retried at the next
@@ -389,13 +392,24 @@ impl SeenEntry {
     /// What was seen of the vault.
     pub(crate) fn vault(&self) -> Option<SeenVault> {
         let state = lock(&self.file.shared.state);
-        state.content.vaults.get(&self.prefix).copied()
+        state.content.vaults.get(&self.prefix).cloned()
     }
 
-    pub(crate) fn set_vault(&self, seen: SeenVault) {
-        let prefix = self.prefix.clone();
-        self.file
-            .change(|content| content.vaults.insert(prefix, seen));
+    /// Replaces `known` by `seen`; not what another token store of this process has put
+    /// there meanwhile, which is returned.
+    pub(crate) fn replace_vault(
+        &self,
+        known: Option<&SeenVault>,
+        seen: &SeenVault,
+    ) -> Result<(), Option<SeenVault>> {
+        self.file.change(|content| {
+            let there = content.vaults.get(&self.prefix);
+            if there != known {
+                return Err(there.cloned());
+            }
+            content.vaults.insert(self.prefix.clone(), seen.clone());
+            Ok(())
+        })
     }
 }
 
@@ -427,6 +441,19 @@ impl Place {
 mod tests {
     use super::*;
 
+    fn version_seen(version: u64) -> SeenVault {
+        SeenVault {
+            version,
+            receipts: Vec::new(),
+        }
+    }
+
+    fn set_vault(file: &SeenFile, prefix: &str, seen: &SeenVault) {
+        let entry = file.entry(prefix);
+        let there = entry.vault();
+        entry.replace_vault(there.as_ref(), seen).unwrap();
+    }
+
     /// Would catch entries that are not read back, a file that others can read, and
     /// a damaged one that counts as nothing seen.
     #[test]
@@ -441,7 +468,7 @@ mod tests {
         };
         let seen = SeenVault {
             version: 7,
-            receipt: Some((Id([1; 16]), 9)),
+            receipts: vec![(Id([1; 16]), 9, Id([2; 16]))],
         };
         let mut chain: Checkpoints = [position(1), position(3)].into_iter().collect();
         chain.went_on(Loss {
@@ -449,7 +476,7 @@ mod tests {
             head_hash: EventHash::from_bytes([9; 32]),
         });
         file.entry("a:").set_chain(&chain);
-        file.entry("v:").set_vault(seen);
+        set_vault(&file, "v:", &seen);
         file.save().unwrap();
         let again = SeenFile::read(&path).unwrap();
         drop(file);
@@ -484,11 +511,8 @@ mod tests {
                 let (file, path) = (&file, &path);
                 scope.spawn(move || {
                     for version in 1..50 {
-                        let seen = SeenVault {
-                            version,
-                            receipt: None,
-                        };
-                        file.entry(prefix).set_vault(seen);
+                        let seen = version_seen(version);
+                        set_vault(file, prefix, &seen);
                         file.save().unwrap();
                         let read = SeenFile::read(path).unwrap();
                         assert_eq!(read.entry(prefix).vault(), Some(seen));
@@ -555,11 +579,8 @@ mod tests {
         let (path, link) = (directory.path().join("seen"), directory.path().join("link"));
         std::os::unix::fs::symlink("seen", &link).unwrap();
         let file = SeenFile::open(&link).unwrap();
-        let seen = SeenVault {
-            version: 1,
-            receipt: None,
-        };
-        file.entry("v:").set_vault(seen);
+        let seen = version_seen(1);
+        set_vault(&file, "v:", &seen);
         file.save().unwrap();
         assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
         assert!(fs::symlink_metadata(&path).unwrap().is_file());
@@ -567,10 +588,8 @@ mod tests {
             let error = SeenFile::open(name).unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::ResourceBusy);
             let reader = SeenFile::read(name).unwrap();
-            assert_eq!(reader.entry("v:").vault(), Some(seen));
-            reader
-                .entry("v:")
-                .set_vault(SeenVault { version: 9, ..seen });
+            assert_eq!(reader.entry("v:").vault(), Some(seen.clone()));
+            set_vault(&reader, "v:", &version_seen(9));
             reader.save().unwrap();
         }
         drop(file);

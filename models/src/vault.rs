@@ -105,11 +105,11 @@ impl Flaw {
     /// With the flaw, refuses a process that has observed a receipt that is no
     /// longer kept.
     fn check_observed(self, vault: &VaultModel, observed: &Observed) -> Result<(), AttemptError> {
-        match observed.receipt {
-            Some((_, seq)) if self == Self::IgnoresTrimming && seq < vault.oldest_receipt() => {
-                Err(vault.rolled_back(observed))
-            }
-            _ => Ok(()),
+        let mut seen = observed.receipts.into_iter().flatten();
+        let is_gone = seen.any(|seen| seen.seq < vault.oldest_receipt());
+        match self == Self::IgnoresTrimming && is_gone {
+            true => Err(vault.rolled_back(observed)),
+            false => Ok(()),
         }
     }
 }
@@ -141,7 +141,7 @@ impl VaultHooks<MemoryVault> for Flaw {
                 let before = vault.clone();
                 vault.forget(attempt.mutation);
                 let observed = Observed {
-                    receipt: None,
+                    receipts: Observed::default().receipts,
                     ..*observed
                 };
                 let answer = vault.apply(&attempt, &observed);

@@ -3,7 +3,7 @@
 //! Their texts are public, so that tests run the same ones on a simulated
 //! Redis.
 
-use std::{borrow::Cow, sync::LazyLock, time::Duration};
+use std::{borrow::Cow, fmt::Write as _, sync::LazyLock, time::Duration};
 
 use redis::{Cmd, Value, cmd};
 
@@ -327,11 +327,11 @@ const LONGEST_LIFE: Duration = Duration::from_secs(3600);
 /// Adds the arguments of what this process has observed, and for how long its
 /// mutations need their receipts.
 pub(super) fn add_observed(call: &mut Cmd, observed: &Observed, deadline: Duration) {
-    call.arg(observed.version.get());
-    match observed.receipt {
-        Some((mutation, receipt_seq)) => call.arg(mutation.to_string()).arg(receipt_seq.get()),
-        None => call.arg("").arg(0),
-    };
+    let mut receipts = String::new();
+    for seen in observed.receipts.iter().flatten() {
+        let _ = write!(receipts, "{}:{} ", seen.seq.get(), seen.digest);
+    }
+    call.arg(observed.version.get()).arg(receipts);
     let millis = deadline.min(LONGEST_LIFE).as_millis();
     call.arg(u64::try_from(millis).unwrap_or_default());
 }

@@ -15,8 +15,8 @@ use crate::{
     vault::{
         MutationId, Stored, TokenId, Version,
         store::{
-            Applied, Attempt, Due, Fate, Loaded, Moved, Observed, Page, Receipt, ReceiptSeq,
-            ServerTime,
+            Applied, Attempt, Due, Fate, Loaded, Moved, Observed, Page, Receipt, ReceiptDigest,
+            ReceiptPosition, ReceiptSeq, ServerTime,
         },
     },
 };
@@ -85,9 +85,13 @@ pub(super) fn applied(
     let mut parts = parts(reply, keys, observed)?;
     let kind = kind(&parts).to_vec();
     match (kind.as_slice(), parts.as_mut_slice()) {
-        (b"committed", [_, version, receipt_seq]) => Ok(Applied::Committed {
+        (b"committed", [_, version, seq, digest]) => Ok(Applied::Committed {
             version: Version::new(count(version)?),
-            receipt_seq: ReceiptSeq::new(count(receipt_seq)?),
+            receipt: ReceiptPosition {
+                mutation: attempt.mutation,
+                seq: ReceiptSeq::new(count(seq)?),
+                digest: self::digest(digest).ok_or_else(strange)?,
+            },
         }),
         (
             b"conflict",
@@ -119,7 +123,9 @@ pub(super) fn applied(
         (b"held", [_, holder]) => Ok(Applied::ForeignLocked {
             holder: bytes(holder).to_vec(),
         }),
-        (b"settled", [_, receipt]) => Ok(Applied::Settled(fate(bytes(receipt), keys)?)),
+        (b"settled", [_, receipt, digest]) => {
+            fate(attempt.mutation, receipt, digest, keys).map(Applied::Settled)
+        }
         (b"forgotten", _) => Ok(Applied::ReceiptExpired),
         _ => Err(strange()),
     }
@@ -155,9 +161,10 @@ pub(super) fn confirmed(
 pub(super) fn settled(
     reply: Value,
     keys: &VaultKeys,
+    mutation: MutationId,
     observed: &Observed,
 ) -> Result<Option<Fate>, AttemptError> {
-    match receipt(reply, keys, observed)? {
+    match receipt(reply, keys, mutation, observed)? {
         Receipt::Ended(fate) => Ok(Some(fate)),
         Receipt::Expired => Ok(None),
         Receipt::Open => Err(strange()),
@@ -168,11 +175,14 @@ pub(super) fn settled(
 pub(super) fn receipt(
     reply: Value,
     keys: &VaultKeys,
+    mutation: MutationId,
     observed: &Observed,
 ) -> Result<Receipt, AttemptError> {
     let parts = parts(reply, keys, observed)?;
     match (kind(&parts), parts.as_slice()) {
-        (b"settled", [_, receipt]) => Ok(Receipt::Ended(fate(bytes(receipt), keys)?)),
+        (b"settled", [_, receipt, digest]) => {
+            fate(mutation, receipt, digest, keys).map(Receipt::Ended)
+        }
         (b"open", _) => Ok(Receipt::Open),
         (b"forgotten", _) => Ok(Receipt::Expired),
         _ => Err(strange()),
@@ -261,11 +271,24 @@ fn server_time(millis: &Value) -> Result<ServerTime, AttemptError> {
     Ok(ServerTime::new(from_epoch_millis(count(millis)?)))
 }
 
-/// The newest receipt and its number; `next` is the number after it.
-fn newest(id: &Value, next: &Value) -> Result<Option<(MutationId, ReceiptSeq)>, AttemptError> {
-    let id = std::str::from_utf8(bytes(id)).unwrap_or_default();
-    let receipt_seq = count(next)?.checked_sub(1).map(ReceiptSeq::new);
-    Ok(MutationId::parse(id).zip(receipt_seq))
+/// The newest receipt, `{mutation} {digest}`; `next` is the number after its own. Without a
+/// digest it was written by an earlier version of the scripts, and is not looked for.
+fn newest(newest: &Value, next: &Value) -> Result<Option<ReceiptPosition>, AttemptError> {
+    let next = count(next)?;
+    let position = || {
+        let text = std::str::from_utf8(bytes(newest)).ok()?;
+        let (mutation, digest) = text.split_once(' ')?;
+        Some(ReceiptPosition {
+            mutation: MutationId::parse(mutation)?,
+            seq: ReceiptSeq::new(next.checked_sub(1)?),
+            digest: ReceiptDigest::parse(digest)?,
+        })
+    };
+    Ok(position())
+}
+
+fn digest(digest: &Value) -> Option<ReceiptDigest> {
+    ReceiptDigest::parse(std::str::from_utf8(bytes(digest)).ok()?)
 }
 
 /// The values of `tokens`, in their order.
@@ -302,24 +325,32 @@ fn pairs(values: Vec<Value>) -> (Vec<(TokenId, Stored)>, Vec<String>) {
     (tokens, unnameable)
 }
 
-/// `done {version} {attempt} {receipt_seq}` or `dropped {receipt_seq}`.
-fn fate(receipt: &[u8], keys: &VaultKeys) -> Result<Fate, AttemptError> {
-    let words: Vec<_> = std::str::from_utf8(receipt)
+/// The receipt of a mutation, `done {version} {attempt} {receipt_seq}` or
+/// `dropped {receipt_seq}`, and its digest.
+fn fate(
+    mutation: MutationId,
+    receipt: &Value,
+    digest: &Value,
+    keys: &VaultKeys,
+) -> Result<Fate, AttemptError> {
+    let applied = |version: &str, number: &str, seq: &str| {
+        Some(Fate::Applied {
+            version: Version::new(version.parse().ok()?),
+            number: number.parse().ok()?,
+            receipt: ReceiptPosition {
+                mutation,
+                seq: ReceiptSeq::new(seq.parse().ok()?),
+                digest: self::digest(digest)?,
+            },
+        })
+    };
+    let words: Vec<_> = std::str::from_utf8(bytes(receipt))
         .unwrap_or_default()
         .split(' ')
         .collect();
     let fate = match words.as_slice() {
         ["dropped", _] => Some(Fate::Dropped),
-        ["done", version, number, receipt_seq] => {
-            match (version.parse(), number.parse(), receipt_seq.parse()) {
-                (Ok(version), Ok(number), Ok(receipt_seq)) => Some(Fate::Applied {
-                    version: Version::new(version),
-                    number,
-                    receipt_seq: ReceiptSeq::new(receipt_seq),
-                }),
-                _ => None,
-            }
-        }
+        ["done", version, number, seq] => applied(version, number, seq),
         _ => None,
     };
     fate.ok_or_else(|| {

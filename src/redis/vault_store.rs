@@ -214,7 +214,7 @@ impl<N: Connect, C: Clock, E: Entropy> VaultStore for RedisVaultStore<N, C, E> {
         add_observed(&mut call, observed, self.deadline);
         call.arg(mutation.to_string()).arg(begun.get());
         let reply = self.link.run(&SCRIPTS.vault_settle, &call).await?;
-        vault_reply::settled(reply, &self.keys, observed)
+        vault_reply::settled(reply, &self.keys, mutation, observed)
     }
 
     async fn receipt(
@@ -227,7 +227,7 @@ impl<N: Connect, C: Clock, E: Entropy> VaultStore for RedisVaultStore<N, C, E> {
         add_observed(&mut call, observed, self.deadline);
         call.arg(mutation.to_string()).arg(begun.get()).arg("look");
         let reply = self.link.run(&SCRIPTS.vault_settle, &call).await?;
-        vault_reply::receipt(reply, &self.keys, observed)
+        vault_reply::receipt(reply, &self.keys, mutation, observed)
     }
 
     async fn due(&self, own: SystemTime, limit: usize) -> Result<Due, AttemptError> {

@@ -12,7 +12,7 @@ use crate::{
         MutationId, Stored, TokenId, Version,
         store::{
             self, Applied, Attempt, Change, Diff, Due, Fate, Fence, Load, Loaded, Moved, Observed,
-            Page, ReceiptSeq, ServerTime,
+            Page, ReceiptDigest, ReceiptPosition, ReceiptSeq, ServerTime,
         },
     },
 };
@@ -31,9 +31,9 @@ pub struct VaultModel {
     receipts: BTreeMap<MutationId, Receipt>,
     /// The number of the next receipt.
     next: u64,
-    /// The mutation of each number that is kept.
-    numbers: BTreeMap<u64, MutationId>,
-    newest: Option<MutationId>,
+    /// The receipt of each number that is kept: its mutation has it still, or another.
+    numbers: BTreeMap<u64, ReceiptPosition>,
+    newest: Option<ReceiptPosition>,
     kept: u64,
 }
 
@@ -138,7 +138,7 @@ impl VaultModel {
     /// When more was observed than there is.
     pub fn load(&mut self, what: Load<'_>, observed: &Observed) -> Result<Loaded, AttemptError> {
         self.check_observed(observed)?;
-        let (mut begun, newest) = (self.next, self.newest());
+        let (mut begun, newest) = (self.next, self.newest);
         let mut loaded = match what {
             Load::Some(tokens) => self.loaded(tokens.iter()),
             Load::All { intent } => {
@@ -147,7 +147,12 @@ impl VaultModel {
                         Some(ended @ Receipt::Ended { .. }) => ended.seq(),
                         _ => {
                             let version = self.version;
-                            self.write_receipt(mutation, |seq| Receipt::Open { version, seq })
+                            let text = format!("open {version}");
+                            let open = |receipt: ReceiptPosition| Receipt::Open {
+                                version,
+                                seq: receipt.seq.get(),
+                            };
+                            self.write_receipt(mutation, &text, open).seq.get()
                         }
                     };
                 }
@@ -189,18 +194,16 @@ impl VaultModel {
         self.version += 1;
         self.own += 1;
         let version = self.version();
-        let seq = self.write_receipt(attempt.mutation, |seq| Receipt::Ended {
+        let text = format!("done {version} {}", attempt.number);
+        let receipt = self.write_receipt(attempt.mutation, &text, |receipt| Receipt::Ended {
             fate: Fate::Applied {
                 version,
                 number: attempt.number,
-                receipt_seq: ReceiptSeq::new(seq),
+                receipt,
             },
-            seq,
+            seq: receipt.seq.get(),
         });
-        Ok(Applied::Committed {
-            version,
-            receipt_seq: ReceiptSeq::new(seq),
-        })
+        Ok(Applied::Committed { version, receipt })
     }
 
     /// What a mutation's receipt says.
@@ -243,9 +246,9 @@ impl VaultModel {
             store::Receipt::Expired => return Ok(None),
             store::Receipt::Open => {}
         }
-        self.write_receipt(mutation, |seq| Receipt::Ended {
+        self.write_receipt(mutation, "dropped", |receipt| Receipt::Ended {
             fate: Fate::Dropped,
-            seq,
+            seq: receipt.seq.get(),
         });
         Ok(Some(Fate::Dropped))
     }
@@ -299,7 +302,7 @@ impl VaultModel {
         Loaded {
             version: self.version(),
             receipt_seq: self.next_receipt(),
-            newest: self.newest(),
+            newest: self.newest,
             server_time: ServerTime::default(),
             tokens: tokens
                 .map(|token| (token.clone(), self.tokens.get(token).cloned()))
@@ -308,20 +311,14 @@ impl VaultModel {
         }
     }
 
-    fn newest(&self) -> Option<(MutationId, ReceiptSeq)> {
-        let last = self.next.checked_sub(1).map(ReceiptSeq::new);
-        self.newest.zip(last)
-    }
-
     /// Refuses a process that has observed more than there is.
     fn check_observed(&self, observed: &Observed) -> Result<(), AttemptError> {
-        let lacks = observed.receipt.is_some_and(|(mutation, seq)| {
-            let is_kept = seq >= self.oldest_receipt();
-            let stands = self.receipts.get(&mutation).map(|receipt| receipt.seq());
-            let stands = stands.is_some_and(|stands| ReceiptSeq::new(stands) >= seq);
-            seq >= self.next_receipt() || (is_kept && !stands)
-        });
-        if lacks || self.version() < observed.version {
+        let lacks = |seen: ReceiptPosition| {
+            let is_kept = seen.seq >= self.oldest_receipt();
+            let stands = self.numbers.get(&seen.seq.get()) == Some(&seen);
+            seen.seq >= self.next_receipt() || (is_kept && !stands)
+        };
+        if observed.receipts.into_iter().flatten().any(lacks) || self.version() < observed.version {
             return Err(self.rolled_back(observed));
         }
         Ok(())
@@ -352,24 +349,51 @@ impl VaultModel {
         }
     }
 
-    /// Writes a receipt and returns its number; it replaces the oldest one that
-    /// is kept. The receipt of a mutation that ends gets a new number.
-    fn write_receipt(&mut self, mutation: MutationId, receipt: impl Fn(u64) -> Receipt) -> u64 {
+    /// Writes a receipt and returns its position; the oldest one that is kept goes. The
+    /// receipt of a mutation that ends gets a new number.
+    fn write_receipt(
+        &mut self,
+        mutation: MutationId,
+        text: &str,
+        receipt: impl Fn(ReceiptPosition) -> Receipt,
+    ) -> ReceiptPosition {
         let open = self.receipts.get(&mutation).map(|open| open.seq());
-        if let (Some(seq), Receipt::Open { .. }) = (open, receipt(0)) {
-            self.receipts.insert(mutation, receipt(seq));
-            return seq;
+        let opened = open.and_then(|seq| self.numbers.get(&seq).copied());
+        if let Some(opened) = opened
+            && let again @ Receipt::Open { .. } = receipt(opened)
+        {
+            self.receipts.insert(mutation, again);
+            return opened;
         }
-        let seq = self.next;
-        for gone in [open, seq.checked_sub(self.kept)].into_iter().flatten() {
-            if let Some(gone) = self.numbers.remove(&gone) {
-                self.receipts.remove(&gone);
-            }
+        if let Some(oldest) = self.next.checked_sub(self.kept)
+            && let Some(gone) = self.numbers.remove(&oldest)
+            && self
+                .receipts
+                .get(&gone.mutation)
+                .map(|receipt| receipt.seq())
+                == Some(oldest)
+        {
+            self.receipts.remove(&gone.mutation);
         }
-        self.numbers.insert(seq, mutation);
-        self.newest = Some(mutation);
+        let position = ReceiptPosition {
+            mutation,
+            seq: self.next_receipt(),
+            digest: self.digest(mutation, text),
+        };
+        self.numbers.insert(self.next, position);
+        self.newest = Some(position);
         self.next += 1;
-        self.receipts.insert(mutation, receipt(seq));
-        seq
+        self.receipts.insert(mutation, receipt(position));
+        position
+    }
+
+    /// The digest of the next receipt.
+    fn digest(&self, mutation: MutationId, text: &str) -> ReceiptDigest {
+        let before = self.newest.map_or_else(String::new, |newest| {
+            format!("{} {}", newest.mutation, newest.digest)
+        });
+        let text = format!("{before} {mutation} {text} {}", self.next);
+        let digest = sha1_smol::Sha1::from(text).digest().bytes();
+        ReceiptDigest::from_bytes(std::array::from_fn(|place| digest[place]))
     }
 }

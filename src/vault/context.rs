@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use super::{
     admission::Admission,
-    store::{Load, Loaded, MutationId, Observed, ReceiptSeq, VaultStore, Version},
+    store::{
+        Load, Loaded, MutationId, Observed, ReceiptDigest, ReceiptPosition, ReceiptSeq, VaultStore,
+        Version,
+    },
 };
 use crate::{
     clock::{Clock, within},
@@ -149,12 +152,12 @@ impl<S: VaultStore, C: Clock, E> Context<S, C, E> {
         let Corrupt::VaultRolledBack { seen, met, .. } = &corrupt else {
             return Some(corrupt);
         };
-        // The version may have grown since; only the receipt can be looked for again.
-        let receipt = Observed {
+        // The version may have grown since; only the receipts can be looked for again.
+        let receipts = Observed {
             version: Version::default(),
-            ..lock(&self.memory).observed
+            ..lock(&self.memory).observed()
         };
-        let stands = match self.look(&receipt, limit).await {
+        let stands = match self.look(&receipts, limit).await {
             Some(stands) => stands,
             None => met < seen,
         };
@@ -173,8 +176,8 @@ impl<S: VaultStore, C: Clock, E> Context<S, C, E> {
     /// have restored the data.
     pub(super) async fn rolled_back(&self, limit: Duration) -> Option<Corrupt> {
         let (found, observed) = {
-            let memory = lock(&self.memory);
-            (memory.rolled_back.clone()?, memory.observed)
+            let mut memory = lock(&self.memory);
+            (memory.rolled_back.clone()?, memory.observed())
         };
         if !found.can_be_restored || self.look(&observed, limit).await != Some(true) {
             return Some(found.corrupt);
@@ -208,7 +211,7 @@ impl<S, C, E: Entropy> Context<S, C, E> {
 #[derive(Clone)]
 pub(super) struct VaultRollback {
     corrupt: Corrupt,
-    /// Whether the newest receipt was gone. Where only the version is lower, other writers
+    /// Whether a receipt was gone. Where only the version is lower, other writers
     /// reach it again, and nothing tells whether what was lost is there again.
     can_be_restored: bool,
 }
@@ -216,7 +219,7 @@ pub(super) struct VaultRollback {
 /// What a process remembers of the vault.
 #[derive(Default)]
 pub(super) struct Memory {
-    pub(super) observed: Observed,
+    observed: Observed,
     /// The holder of a foreign lock that outlasted the wait.
     pub(super) outlived: Option<Vec<u8>>,
     /// After a rollback was detected, nothing is changed until what was seen is there
@@ -226,37 +229,51 @@ pub(super) struct Memory {
     pub(super) last_attempt: LastAttempt,
     /// Where what was observed is kept.
     kept: Option<SeenEntry>,
+    /// What was found or put there.
+    known: Option<SeenVault>,
 }
 
 impl Memory {
     /// The memory of a process that begins with what is kept.
     pub(super) fn of(kept: Option<SeenEntry>) -> Self {
-        let seen = kept.as_ref().and_then(SeenEntry::vault);
-        let observed = seen.map_or_else(Observed::default, |seen| Observed {
-            version: Version::new(seen.version),
-            receipt: seen.receipt.map(|(Id(mutation), receipt_seq)| {
-                let mutation = MutationId::from_bytes(mutation);
-                (mutation, ReceiptSeq::new(receipt_seq))
-            }),
-        });
         Self {
-            observed,
             kept,
             ..Self::default()
         }
     }
 
-    pub(super) fn saw(&mut self, version: Version, newest: Option<(MutationId, ReceiptSeq)>) {
+    /// What this process has observed, other token stores that share its file included.
+    pub(super) fn observed(&mut self) -> Observed {
+        if let Some(kept) = &self.kept {
+            let there = kept.vault();
+            self.learn(there);
+        }
+        self.observed
+    }
+
+    fn learn(&mut self, there: Option<SeenVault>) {
+        if self.known == there {
+            return;
+        }
+        if let Some(there) = &there {
+            self.observed.join(&observed_in(there));
+        }
+        self.known = there;
+    }
+
+    /// What the answer to a request that was sent with `sent` tells of the vault.
+    pub(super) fn saw(
+        &mut self,
+        version: Version,
+        newest: Option<ReceiptPosition>,
+        sent: &Observed,
+    ) {
         // What is there after a rollback is not what was seen.
         if self.rolled_back.is_some() {
             return;
         }
         let before = self.observed;
-        self.observed.version = self.observed.version.max(version);
-        let last = self.observed.receipt.map(|(_, receipt_seq)| receipt_seq);
-        if newest.is_some_and(|(_, receipt_seq)| last.is_none_or(|last| last < receipt_seq)) {
-            self.observed.receipt = newest;
-        }
+        self.observed.saw(version, newest, sent);
         if self.observed != before {
             self.keep();
         }
@@ -265,32 +282,56 @@ impl Memory {
     /// Goes on from what was just loaded, whatever was seen before.
     pub(super) fn restart_from(&mut self, loaded: &Loaded) {
         self.rolled_back = None;
-        self.observed = Observed {
-            version: loaded.version,
-            receipt: loaded.newest,
-        };
+        self.known = self.kept.as_ref().and_then(SeenEntry::vault);
+        self.observed = Observed::default();
+        let sent = Observed::default();
+        self.observed.saw(loaded.version, loaded.newest, &sent);
         self.keep();
     }
 
-    fn keep(&self) {
-        if let Some(kept) = &self.kept {
-            kept.set_vault(SeenVault {
-                version: self.observed.version.get(),
-                receipt: self
-                    .observed
-                    .receipt
-                    .map(|(mutation, receipt_seq)| (Id(*mutation.as_bytes()), receipt_seq.get())),
-            });
+    fn keep(&mut self) {
+        let Some(kept) = self.kept.clone() else {
+            return;
+        };
+        loop {
+            let seen = seen_vault(&self.observed);
+            match kept.replace_vault(self.known.as_ref(), &seen) {
+                Ok(()) => return self.known = Some(seen),
+                Err(there) => self.learn(there),
+            }
         }
     }
+}
 
-    pub(super) fn committed(
-        &mut self,
-        mutation: MutationId,
-        version: Version,
-        receipt_seq: ReceiptSeq,
-    ) {
-        self.saw(version, Some((mutation, receipt_seq)));
-        self.stats.committed += 1;
+/// The form in a file of what was seen.
+fn seen_vault(observed: &Observed) -> SeenVault {
+    let receipt = |seen: ReceiptPosition| {
+        let digest = Id(*seen.digest.as_bytes());
+        (Id(*seen.mutation.as_bytes()), seen.seq.get(), digest)
+    };
+    SeenVault {
+        version: observed.version.get(),
+        receipts: observed
+            .receipts
+            .into_iter()
+            .flatten()
+            .map(receipt)
+            .collect(),
     }
+}
+
+/// What a file tells, in the order in which it was seen.
+fn observed_in(seen: &SeenVault) -> Observed {
+    let mut observed = Observed::default();
+    let version = Version::new(seen.version);
+    observed.saw(version, None, &Observed::default());
+    for &(Id(mutation), seq, Id(digest)) in &seen.receipts {
+        let receipt = ReceiptPosition {
+            mutation: MutationId::from_bytes(mutation),
+            seq: ReceiptSeq::new(seq),
+            digest: ReceiptDigest::from_bytes(digest),
+        };
+        observed.saw(version, Some(receipt), &Observed::default());
+    }
+    observed
 }

@@ -11,7 +11,7 @@ use std::{
 use super::{
     context::{Context, FAILURE_WAIT},
     store::{
-        Applied, Attempt, Fate, Fence, ForeignLockWait, Load, Loaded, Moved, MutationId,
+        Applied, Attempt, Fate, Fence, ForeignLockWait, Load, Loaded, Moved, MutationId, Observed,
         ReceiptHandle, ReceiptSeq, VaultStore, Version,
     },
     token::TokenId,
@@ -321,11 +321,11 @@ impl<S: VaultStore, C: Clock, E: Entropy, T: Send> MutationDriver<'_, S, C, E, T
             },
         };
         loop {
-            let observed = lock(&self.context.memory).observed;
+            let observed = lock(&self.context.memory).observed();
             let request = self.context.store.load(what, &observed);
             match self.by(self.attempts_until, request).await? {
                 Ok(loaded) => {
-                    lock(&self.context.memory).saw(loaded.version, loaded.newest);
+                    lock(&self.context.memory).saw(loaded.version, loaded.newest, &observed);
                     return Ok(loaded);
                 }
                 Err(error) => self.failed(error).await?,
@@ -352,8 +352,8 @@ impl<S: VaultStore, C: Clock, E: Entropy, T: Send> MutationDriver<'_, S, C, E, T
                 return Attempted::GivenUp(GivenUp::Deadline);
             }
             let (observed, outlived) = {
-                let memory = lock(&self.context.memory);
-                (memory.observed, memory.outlived.clone())
+                let mut memory = lock(&self.context.memory);
+                (memory.observed(), memory.outlived.clone())
             };
             let attempt = Attempt {
                 mutation: self.id,
@@ -379,22 +379,20 @@ impl<S: VaultStore, C: Clock, E: Entropy, T: Send> MutationDriver<'_, S, C, E, T
             };
             last_took = self.context.clock.now().saturating_sub(sent);
             match reply {
-                Ok(Applied::Committed {
-                    version,
-                    receipt_seq,
-                }) => {
+                Ok(Applied::Committed { version, receipt }) => {
+                    lock(&self.context.memory).saw(version, Some(receipt), &observed);
                     return Attempted::Ended(Fate::Applied {
                         version,
                         number: self.number,
-                        receipt_seq,
+                        receipt,
                     });
                 }
                 Ok(Applied::Settled(outcome)) => {
-                    lock(&self.context.memory).stats.settled_by_receipt += 1;
+                    self.settled_by_receipt(outcome);
                     return Attempted::Ended(outcome);
                 }
                 Ok(Applied::Conflict { moved, now }) => {
-                    self.conflicted(moved, &now);
+                    self.conflicted(moved, &now, &observed);
                     if !reply_lost {
                         self.open.pop();
                     }
@@ -429,9 +427,21 @@ impl<S: VaultStore, C: Clock, E: Entropy, T: Send> MutationDriver<'_, S, C, E, T
         self.attempts_until.saturating_sub(self.context.clock.now())
     }
 
-    fn conflicted(&self, moved: Moved, now: &Loaded) {
+    fn settled_by_receipt(&self, outcome: Fate) {
         let mut memory = lock(&self.context.memory);
-        memory.saw(now.version, now.newest);
+        memory.stats.settled_by_receipt += 1;
+        if let Fate::Applied {
+            version, receipt, ..
+        } = outcome
+        {
+            // What else was seen was not looked for.
+            memory.saw(version, Some(receipt), &Observed::default());
+        }
+    }
+
+    fn conflicted(&self, moved: Moved, now: &Loaded, sent: &Observed) {
+        let mut memory = lock(&self.context.memory);
+        memory.saw(now.version, now.newest, sent);
         let (count, kind) = match moved {
             Moved::Value => (&mut memory.stats.value_conflicts, "value"),
             Moved::Version => (&mut memory.stats.version_conflicts, "version"),
@@ -528,11 +538,11 @@ impl<S: VaultStore, C: Clock, E: Entropy, T: Send> MutationDriver<'_, S, C, E, T
         };
         let mut jitter = Jitter::new(FAILURE_WAIT.0, FAILURE_WAIT.1);
         loop {
-            let observed = lock(&self.context.memory).observed;
+            let observed = lock(&self.context.memory).observed();
             let request = self.context.store.settle(self.id, begun, &observed);
             match self.by(self.deadline, request).await {
                 Ok(Ok(Some(outcome))) => {
-                    lock(&self.context.memory).stats.settled_by_receipt += 1;
+                    self.settled_by_receipt(outcome);
                     return Ok(outcome);
                 }
                 Ok(Ok(None)) => {
@@ -562,9 +572,7 @@ impl<S: VaultStore, C: Clock, E: Entropy, T: Send> MutationDriver<'_, S, C, E, T
 
     fn ended(mut self, outcome: Fate) -> Result<Done<T>, MutateError> {
         let Fate::Applied {
-            version,
-            number,
-            receipt_seq,
+            version, number, ..
         } = outcome
         else {
             return Err(NotApplied::Refused(Cause::new(
@@ -573,7 +581,7 @@ impl<S: VaultStore, C: Clock, E: Entropy, T: Send> MutationDriver<'_, S, C, E, T
             .into());
         };
         let mut memory = lock(&self.context.memory);
-        memory.committed(self.id, version, receipt_seq);
+        memory.stats.committed += 1;
         memory.stats.most_attempts = memory.stats.most_attempts.max(u64::from(self.number));
         drop(memory);
         match self.open.iter().position(|(open, _)| *open == number) {
@@ -589,11 +597,11 @@ impl<S: VaultStore, C: Clock, E: Entropy, T: Send> MutationDriver<'_, S, C, E, T
 
     fn unknown(&self, cause: Cause) -> MutateError {
         MutateError::Unknown {
-            handle: Box::new(ReceiptHandle {
-                mutation: self.id,
-                begun: self.begun.unwrap_or_default(),
-                observed: lock(&self.context.memory).observed,
-            }),
+            handle: Box::new(ReceiptHandle::new(
+                self.id,
+                self.begun.unwrap_or_default(),
+                &lock(&self.context.memory).observed(),
+            )),
             cause,
         }
     }

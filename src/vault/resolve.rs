@@ -61,7 +61,7 @@ async fn attempt(
     handle: &ReceiptHandle,
     if_open: IfOpen,
 ) -> Result<Resolution<Version>, Failed> {
-    let (mutation, begun, observed) = (handle.mutation, handle.begun, &handle.observed);
+    let (mutation, begun, observed) = (handle.mutation, handle.begun, &handle.observed());
     let receipt = match if_open {
         IfOpen::Leave => store.receipt(mutation, begun, observed).await?,
         IfOpen::Settle => {

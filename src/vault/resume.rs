@@ -85,7 +85,7 @@ impl<S: VaultStore, C: Clock, E: Entropy> TokenStore<S, C, E> {
     async fn restart(&self, met: Version) -> Result<(), ReadError> {
         let observed = Observed {
             version: met,
-            receipt: None,
+            ..Observed::default()
         };
         let loaded = self.load_seeing(Load::Some(&[]), &observed).await?;
         lock(self.memory()).restart_from(&loaded);

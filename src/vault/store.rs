@@ -100,40 +100,164 @@ impl fmt::Debug for MutationId {
     }
 }
 
+/// A digest of a receipt, as it was first written, and of all before it. It tells two
+/// vaults apart that other mutations were lost from, and is no protection against forgery.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ReceiptDigest([u8; 16]);
+
+impl ReceiptDigest {
+    /// The digest with these bytes.
+    #[must_use]
+    pub fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
+    /// Its bytes.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+
+    /// The digest in this text, 32 hexadecimal digits; `None` for any other.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let digits = |byte: &u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(byte);
+        if text.len() != 32 || !text.bytes().all(|byte| digits(&byte)) {
+            return None;
+        }
+        u128::from_str_radix(text, 16)
+            .ok()
+            .map(|bits| Self(bits.to_be_bytes()))
+    }
+}
+
+/// The form in receipts: 32 hexadecimal digits.
+impl fmt::Display for ReceiptDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", u128::from_be_bytes(self.0))
+    }
+}
+
+impl fmt::Debug for ReceiptDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ReceiptDigest({self})")
+    }
+}
+
+/// The position of a receipt among all. A vault that has it has all receipts before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReceiptPosition {
+    /// The mutation.
+    pub mutation: MutationId,
+    /// The receipt's number.
+    pub seq: ReceiptSeq,
+    /// What it and the receipts before it were.
+    pub digest: ReceiptDigest,
+}
+
+/// In handles: `{mutation}.{number}.{digest}`.
+impl fmt::Display for ReceiptPosition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}.{}", self.mutation, self.seq.get(), self.digest)
+    }
+}
+
 /// What a process has seen of the vault, sent with every request: a vault that
 /// lacks some of it was rolled back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Observed {
     /// The highest version seen.
     pub version: Version,
-    /// The newest receipt seen, of any process.
-    pub receipt: Option<(MutationId, ReceiptSeq)>,
+    /// Receipts seen, of any process, in the order in which they were: the last one, and
+    /// those of which no answer has shown yet that it came after them.
+    pub receipts: [Option<ReceiptPosition>; Self::RECEIPTS],
+}
+
+impl Observed {
+    /// Answers to requests that were under way together do not tell which of them came
+    /// first. Of more than these, the ones between are not looked for.
+    const RECEIPTS: usize = 4;
+
+    /// The last receipt that was seen.
+    #[must_use]
+    pub fn newest(&self) -> Option<ReceiptPosition> {
+        self.receipts.into_iter().flatten().last()
+    }
+
+    /// Adds what another token store has seen of the same vault.
+    pub(crate) fn join(&mut self, other: &Self) {
+        self.saw(other.version, None, other);
+        for receipt in other.receipts.into_iter().flatten() {
+            self.saw(other.version, Some(receipt), &Self::default());
+        }
+    }
+
+    /// What the answer to a request that was sent with `sent` adds: that version, and its
+    /// newest receipt, before which are all of those in `sent`.
+    pub(crate) fn saw(&mut self, version: Version, newest: Option<ReceiptPosition>, sent: &Self) {
+        self.version = self.version.max(version);
+        let Some(newest) = newest else { return };
+        let is_before = |seen: &ReceiptPosition| sent.receipts.contains(&Some(*seen));
+        let mut seen: Vec<_> = self.receipts.into_iter().flatten().collect();
+        seen.retain(|seen| !is_before(seen) && *seen != newest);
+        seen.truncate(Self::RECEIPTS - 1);
+        seen.push(newest);
+        self.receipts = [None; Self::RECEIPTS];
+        self.receipts
+            .iter_mut()
+            .zip(seen)
+            .for_each(|(place, seen)| *place = Some(seen));
+    }
 }
 
 /// Identifies a mutation, and tells since when its receipt is to be found: all that
 /// [`resolve`](super::resolve) needs, in any process.
 ///
 /// Its text form, which `haechi-store` prints and reads, is
-/// `{mutation}.{begun}.{version}`, followed by `.{newestReceipt}.{itsNumber}` unless the
-/// vault had none.
+/// `{mutation}.{begun}.{version}`, followed by `.{newestReceipt}.{itsNumber}.{itsDigest}`
+/// unless the vault had none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReceiptHandle {
     /// The mutation; its receipt has this name.
     pub mutation: MutationId,
     /// The number of the next receipt when it began.
     pub begun: ReceiptSeq,
-    /// What its process has seen of the vault: without that, it was rolled back.
-    pub observed: Observed,
+    /// The version that its process has seen.
+    pub version: Version,
+    /// The newest receipt that its process has seen: without that, the vault was rolled
+    /// back.
+    pub newest: Option<ReceiptPosition>,
+}
+
+impl ReceiptHandle {
+    pub(crate) fn new(mutation: MutationId, begun: ReceiptSeq, observed: &Observed) -> Self {
+        Self {
+            mutation,
+            begun,
+            version: observed.version,
+            newest: observed.newest(),
+        }
+    }
+
+    /// What its process has seen.
+    #[must_use]
+    pub fn observed(&self) -> Observed {
+        let mut observed = Observed::default();
+        observed.saw(self.version, self.newest, &Observed::default());
+        observed
+    }
 }
 
 impl fmt::Display for ReceiptHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Observed { version, receipt } = self.observed;
-        write!(f, "{}.{}.{version}", self.mutation, self.begun.get())?;
-        match receipt {
-            None => Ok(()),
-            Some((newest, number)) => write!(f, ".{newest}.{}", number.get()),
-        }
+        let Self {
+            mutation,
+            begun,
+            version,
+            newest,
+        } = self;
+        write!(f, "{mutation}.{}.{version}", begun.get())?;
+        newest.map_or(Ok(()), |newest| write!(f, ".{newest}"))
     }
 }
 
@@ -141,7 +265,7 @@ impl fmt::Display for ReceiptHandle {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "not the handle of a receipt; expected {{mutation}}.{{begun}}.{{version}}, followed by \
-     .{{newestReceipt}}.{{itsNumber}} unless there was none"
+     .{{newestReceipt}}.{{itsNumber}}.{{itsDigest}} unless there was none"
 )]
 pub struct InvalidReceiptHandle;
 
@@ -152,8 +276,8 @@ impl std::str::FromStr for ReceiptHandle {
         let parts: Vec<_> = text.split('.').collect();
         let handle = match parts[..] {
             [mutation, begun, version] => receipt_handle(mutation, begun, version, None),
-            [mutation, begun, version, newest, number] => {
-                receipt_handle(mutation, begun, version, Some((newest, number)))
+            [mutation, begun, version, newest, number, digest] => {
+                receipt_handle(mutation, begun, version, Some((newest, number, digest)))
             }
             _ => None,
         };
@@ -165,22 +289,21 @@ fn receipt_handle(
     mutation: &str,
     begun: &str,
     version: &str,
-    newest: Option<(&str, &str)>,
+    newest: Option<(&str, &str, &str)>,
 ) -> Option<ReceiptHandle> {
-    let receipt = match newest {
+    let newest = match newest {
         None => None,
-        Some((newest, number)) => {
-            let number = ReceiptSeq::new(number.parse().ok()?);
-            Some((MutationId::parse(newest)?, number))
-        }
+        Some((newest, number, digest)) => Some(ReceiptPosition {
+            mutation: MutationId::parse(newest)?,
+            seq: ReceiptSeq::new(number.parse().ok()?),
+            digest: ReceiptDigest::parse(digest)?,
+        }),
     };
     Some(ReceiptHandle {
         mutation: MutationId::parse(mutation)?,
         begun: ReceiptSeq::new(begun.parse().ok()?),
-        observed: Observed {
-            version: Version::new(version.parse().ok()?),
-            receipt,
-        },
+        version: Version::new(version.parse().ok()?),
+        newest,
     })
 }
 
@@ -205,8 +328,8 @@ pub struct Loaded {
     /// The number of the next receipt, which a mutation that begins now
     /// carries.
     pub receipt_seq: ReceiptSeq,
-    /// The newest receipt at that moment, and its number.
-    pub newest: Option<(MutationId, ReceiptSeq)>,
+    /// The newest receipt at that moment.
+    pub newest: Option<ReceiptPosition>,
     /// The server's time at that moment.
     pub server_time: ServerTime,
     /// The requested and the existing tokens; `None`: absent.
@@ -273,7 +396,7 @@ pub enum Applied {
         /// The new version.
         version: Version,
         /// Its receipt.
-        receipt_seq: ReceiptSeq,
+        receipt: ReceiptPosition,
     },
     /// The fence did not match; nothing was changed.
     Conflict {
@@ -304,7 +427,7 @@ pub enum Fate {
         /// Which attempt.
         number: u32,
         /// Its receipt.
-        receipt_seq: ReceiptSeq,
+        receipt: ReceiptPosition,
     },
     /// None was applied, and none will be.
     Dropped,

@@ -174,11 +174,11 @@ impl<S: VaultStore, C: Clock, E: Entropy> TokenStore<S, C, E> {
             ReadError::Unavailable(cause) => MutateError::from(NotApplied::Refused(cause)),
             ReadError::Corrupt(corrupt) => corrupt.into(),
         })?;
-        Ok(ReceiptHandle {
+        Ok(ReceiptHandle::new(
             mutation,
-            begun: loaded.receipt_seq,
-            observed: lock(&self.context.memory).observed,
-        })
+            loaded.receipt_seq,
+            &self.observed(),
+        ))
     }
 
     /// As [`transaction`](Self::transaction), under the name of a
@@ -255,7 +255,7 @@ impl<S: VaultStore, C: Clock, E: Entropy> TokenStore<S, C, E> {
             true => Observed::default(),
         };
         let loaded = self.load_seeing(what, &observed).await?;
-        lock(&self.context.memory).saw(loaded.version, loaded.newest);
+        lock(&self.context.memory).saw(loaded.version, loaded.newest, &observed);
         Ok(loaded)
     }
 
@@ -270,7 +270,7 @@ impl<S: VaultStore, C: Clock, E: Entropy> TokenStore<S, C, E> {
     }
 
     pub(super) fn observed(&self) -> Observed {
-        lock(&self.context.memory).observed
+        lock(&self.context.memory).observed()
     }
 
     pub(super) fn memory(&self) -> &Mutex<Memory> {

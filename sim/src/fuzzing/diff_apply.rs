@@ -434,11 +434,7 @@ impl Checked {
             .read
             .iter()
             .any(|(token, value)| before.get(token) != value.as_ref());
-        let Applied::Committed {
-            version,
-            receipt_seq,
-        } = &answer
-        else {
+        let Applied::Committed { version, receipt } = &answer else {
             assert_eq!(after, before, "{answer:?} changed tokens");
             assert_eq!(after_version, before_version, "{answer:?} moved version");
             let is_true = match &answer {
@@ -477,8 +473,8 @@ impl Checked {
         if let Fence::Snapshot(fence) = attempt.fence {
             assert_eq!(fence.get(), before_version);
         }
-        let written = receipt(&self.server, attempt.mutation);
-        let expected = format!("done {version} {} {}", attempt.number, receipt_seq.get());
+        let written = self::receipt(&self.server, attempt.mutation);
+        let expected = format!("done {version} {} {}", attempt.number, receipt.seq.get());
         assert_eq!(written, Some(expected));
         let twice = self
             .shared()

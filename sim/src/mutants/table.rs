@@ -312,7 +312,7 @@ all(redis.call, 'HSET', KEYS[1], sets)
         VAULT => SnapshotBeforeVersion = SnapshotBeforeVersion;
     ScriptRunTwice "script_run_twice": "a script that was not loaded is run when it is loaded and once more; no receipts",
         VAULT => ScriptRunTwice = ScriptRunTwice(PatchedApply::new(
-            "if settled(state) then return concluded({'settled', state.receipt}) end",
+            "if settled(state) then return ended(state) end",
             "",
         )?);
     PruneUnfenced "prune_unfenced": "deletes are not fenced: what was just refreshed is pruned",
@@ -363,7 +363,7 @@ all(redis.call, 'HSET', KEYS[1], sets)
             options.replicas = Some(5);
         } => PatchedApply = PatchedApply::without([
             "lost = lost or next_mark <= mark or (stands < mark and mark >= first)",
-            " or string.match(state.receipt or '', '^open (%d+) ') ~= ARGV[10]",
+            " or string.match(state.receipt or '', '^open (%d+) ') ~= ARGV[9]",
         ])?;
     FirstSliceOnly "first_slice_only": "a scan of the vault takes its first slice for the last one",
         |options| {

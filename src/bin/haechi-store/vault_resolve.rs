@@ -30,8 +30,7 @@ receipt may be gone, or the vault was rolled back since, nothing tells any more:
 not as durable as --durability asks by the deadline; stderr says what it found.
 
 Example:
-  haechi-store vault resolve \\
-    --settle 2vY0m1dJS3yq0V4nq0bG3w.17.16.Xk3lJ0bq7r0yq8o2H2mJ9A.16")]
+  haechi-store vault resolve --settle \"$RECEIPT\"")]
 pub(crate) struct Args {
     /// The handle of the receipt
     #[arg(value_name = "RECEIPT", allow_hyphen_values = true)]
@@ -48,8 +47,8 @@ pub(crate) async fn run(args: Args, global: &Global, console: &Console) -> Resul
         .map_err(|error| Failure::error(format!("{error}; give what was printed as \"handle\"")))?;
     let client = global.client()?;
     let builder = global.comparing_builder()?;
-    let seen = &handle.observed;
-    let loaded = store(global, &client).load(Load::Some(&[]), seen).await;
+    let seen = handle.observed();
+    let loaded = store(global, &client).load(Load::Some(&[]), &seen).await;
     let is_empty =
         loaded.is_ok_and(|loaded| loaded.newest.is_none() && loaded.version == Version::default());
     args.if_open

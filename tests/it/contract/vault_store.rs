@@ -98,11 +98,7 @@ async fn a_mutation_is_applied_once<S: VaultStore>(store: S) {
     let stood = read(&[("a", Some("1"))]);
     let purge = diff(&[("a", None)]);
     let first = attempt(2, &stood, &purge);
-    let Applied::Committed {
-        version,
-        receipt_seq,
-    } = apply(&store, &first).await
-    else {
+    let Applied::Committed { version, receipt } = apply(&store, &first).await else {
         panic!("nothing stands in the way");
     };
     apply(&store, &attempt(3, &nothing_read, &set)).await;
@@ -113,7 +109,7 @@ async fn a_mutation_is_applied_once<S: VaultStore>(store: S) {
         let ended = Fate::Applied {
             version,
             number: 1,
-            receipt_seq,
+            receipt,
         };
         assert_eq!(apply(&store, &again).await, Applied::Settled(ended));
         let settled = store

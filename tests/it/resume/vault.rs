@@ -15,6 +15,7 @@ use haechi_store_redis::{
     },
 };
 use redis_sim::server_process::RedisServer;
+use tokio::sync::Notify;
 
 use super::{Snapshot, VAULT, close, keys};
 use crate::support::{client, raw, run, server, store, verified};
@@ -275,5 +276,109 @@ async fn a_rollback_of_the_vault_is_looked_at_twice() {
         };
         open().transaction([], set).await.unwrap();
         open().read_tokens(&[]).await.unwrap();
+    }
+}
+
+/// One mutation of another process.
+async fn another_mutates(server: &RedisServer, times: usize) {
+    let builder = Builder::new();
+    let other = builder.token_store(builder.vault_store(client(server)));
+    for _ in 0..times {
+        let set = |view: &mut View| view.set(&TokenId::new("other").unwrap(), "1");
+        other.transaction([], set).await.unwrap();
+    }
+}
+
+/// Would catch a lost mutation that nobody misses, because the one after it, whose reply was
+/// lost, is sent again and gets the same version and the same receipt's number.
+#[tokio::test]
+async fn a_receipt_that_is_written_again_after_others_is_not_the_one_that_was_seen() {
+    let server = server();
+    let builder = Builder::new();
+    let open = || builder.token_store(builder.vault_store(client(&server)));
+    let token = TokenId::new("t").unwrap();
+    let set = |view: &mut View| view.set(&token, "1");
+    let (tokens, other) = (open(), open());
+    let ticket = other.ticket().await.unwrap();
+    for flushed in [false, true] {
+        if flushed {
+            run(&mut raw(&server).await, "FLUSHALL").await;
+            another_mutates(&server, 1).await;
+        } else {
+            tokens.transaction([], set).await.unwrap();
+        }
+        let sent = open().transaction_as(&ticket, [], set).await.unwrap();
+        assert_eq!(sent.version, Some(Version::new(2)));
+        let read = tokens.read_tokens(&[]).await;
+        assert_eq!(read.is_err(), flushed, "{read:?}");
+    }
+    assert!(tokens.transaction([], set).await.is_err());
+}
+
+/// Holds the first request to read back until it is told to go on.
+#[derive(Clone, Default)]
+struct HeldRead {
+    was_held: Arc<AtomicBool>,
+    go_on: Arc<Notify>,
+}
+
+impl<S: VaultStore> VaultHooks<S> for HeldRead {
+    async fn load(
+        &self,
+        next: &S,
+        what: Load<'_>,
+        observed: &Observed,
+    ) -> Result<Loaded, AttemptError> {
+        if !self.was_held.swap(true, SeqCst) {
+            self.go_on.notified().await;
+        }
+        next.load(what, observed).await
+    }
+}
+
+/// Would catch a read that was sent before a mutation was seen, finds the vault without it,
+/// and takes its place as what was seen last.
+#[tokio::test]
+async fn an_answer_to_an_earlier_request_does_not_hide_what_was_seen_since() {
+    let server = server();
+    let builder = Builder::new();
+    let held = HeldRead::default();
+    let store = Hooked::new(builder.vault_store(client(&server)), held.clone());
+    let tokens = builder.token_store(store);
+    let set = |view: &mut View| view.set(&TokenId::new("t").unwrap(), "1");
+    let names = [];
+    let late = tokens.read_tokens(&names);
+    let meanwhile = async {
+        tokens.transaction([], set).await.unwrap();
+        run(&mut raw(&server).await, "FLUSHALL").await;
+        another_mutates(&server, 3).await;
+        held.go_on.notify_one();
+    };
+    let (late, ()) = tokio::join!(late, meanwhile);
+    late.unwrap();
+    assert!(tokens.transaction([], set).await.is_err());
+}
+
+/// Would catch a token store that overwrites what another one of its process has seen, whose
+/// loss nobody finds then, also not after a restart.
+#[tokio::test]
+async fn token_stores_that_share_a_file_look_for_what_the_others_have_seen() {
+    let server = server();
+    let directory = tempfile::tempdir().unwrap();
+    let file = SeenFile::open(directory.path().join("seen.json")).unwrap();
+    let open = || {
+        let builder = Builder::new().seen_file(file.clone());
+        builder.token_store(builder.vault_store(client(&server)))
+    };
+    let (first, second) = (open(), open());
+    let set = |view: &mut View| view.set(&TokenId::new("t").unwrap(), "1");
+    second.read_tokens(&[]).await.unwrap();
+    first.transaction([], set).await.unwrap();
+    second.transaction([], set).await.unwrap();
+    first.transaction([], set).await.unwrap();
+    run(&mut raw(&server).await, "FLUSHALL").await;
+    another_mutates(&server, 5).await;
+    for tokens in [second, open()] {
+        assert!(tokens.transaction([], set).await.is_err());
     }
 }

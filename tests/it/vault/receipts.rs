@@ -260,8 +260,13 @@ async fn a_rollback_to_an_open_receipt_is_detected() {
     let set = |view: &mut View| view.set(&token("a"), "1");
     store.mutate(set).await.unwrap();
     let last: String = ask(&mut connection, "HGET haechi:tv:receipts #last").await;
+    let slot: String = ask(&mut connection, "HGET haechi:tv:receipts #1").await;
+    let (last, _) = last.split_once(' ').unwrap();
+    let other = slot.replace(last, "AAAAAAAAAAAAAAAAAAAAAA");
+    let digest = other.split(' ').nth(1).unwrap();
+    let other = other.replace(digest, &digest.chars().rev().collect::<String>());
     // The open receipt was the first; another mutation followed the loss.
-    let open = ["haechi:tv:receipts", &last, "open 0 0"];
+    let open = ["haechi:tv:receipts", last, "open 0 0", "#1", &other];
     let _: i64 = redis::cmd("HSET")
         .arg(&open)
         .query_async(&mut connection)

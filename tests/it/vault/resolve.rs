@@ -9,7 +9,7 @@ use haechi_store_redis::{
     test_util::{AutoClock, Fault, Faults, Hooked, MemoryVault, VaultModel},
     vault::{
         MutateError, MutationId, ReceiptHandle, TokenStore, VaultConfig, Version, View, resolve,
-        store::{Applied, Fate, Observed, ReceiptSeq},
+        store::{Applied, Fate, Observed, ReceiptDigest, ReceiptPosition, ReceiptSeq},
     },
 };
 use redis_sim::server_process::RedisServer;
@@ -195,7 +195,8 @@ fn an_expired_receipt_answers_nothing() {
     let handle = ReceiptHandle {
         mutation: MutationId::from_bytes([7; 16]),
         begun: ReceiptSeq::new(0),
-        observed: Observed::default(),
+        version: Version::default(),
+        newest: None,
     };
     let ask = |if_open| {
         let deadline = Duration::from_secs(1);
@@ -223,17 +224,19 @@ fn an_expired_receipt_answers_nothing() {
 /// Would catch a handle that loses a part in its text form.
 #[test]
 fn only_a_receipts_handle_parses_as_one() {
-    for receipt in [
+    for newest in [
         None,
-        Some((MutationId::from_bytes([2; 16]), ReceiptSeq::new(8))),
+        Some(ReceiptPosition {
+            mutation: MutationId::from_bytes([2; 16]),
+            seq: ReceiptSeq::new(8),
+            digest: ReceiptDigest::from_bytes([3; 16]),
+        }),
     ] {
         let handle = ReceiptHandle {
             mutation: MutationId::from_bytes([1; 16]),
             begun: ReceiptSeq::new(9),
-            observed: Observed {
-                version: Version::new(7),
-                receipt,
-            },
+            version: Version::new(7),
+            newest,
         };
         let text = handle.to_string();
         assert_eq!(text.parse(), Ok(handle));

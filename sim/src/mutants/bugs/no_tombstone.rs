@@ -18,7 +18,7 @@ pub(in crate::mutants) struct NoTombstone(Script);
 
 impl NoTombstone {
     pub(in crate::mutants) fn new() -> Result<Self, StalePatch> {
-        let tombstone = "local mark = note(state, ARGV[5], 'dropped', {})";
+        let tombstone = "local mark, digest = note(state, ARGV[4], 'dropped', {})";
         patched(VAULT_SETTLE, tombstone, "local mark = 0").map(Self)
     }
 }

@@ -44,7 +44,7 @@ impl ResentAsAnother {
 /// Nobody would find a receipt under the name that it is believed to have.
 fn without_receipt(observed: &Observed) -> Observed {
     Observed {
-        receipt: None,
+        receipts: Observed::default().receipts,
         ..*observed
     }
 }

@@ -1,51 +1,51 @@
 -- Compare-and-apply: the whole diff once, or nothing.
 --
--- ARGV[1..4] what the caller's process has observed
--- ARGV[5]    the mutation; at most one of its attempts is applied
--- ARGV[6]    the attempt's number
--- ARGV[7]    the receipt number (mark) at which the mutation began
--- ARGV[8]    the key of the lock, which is only read
--- ARGV[9]    the foreign lock token that is not waited for, '*' for all
--- ARGV[10]   the fence: '' for the values below, or the version of the whole
+-- ARGV[1..3] what the caller's process has observed
+-- ARGV[4]    the mutation; at most one of its attempts is applied
+-- ARGV[5]    the attempt's number
+-- ARGV[6]    the receipt number (mark) at which the mutation began
+-- ARGV[7]    the key of the lock, which is only read
+-- ARGV[8]    the foreign lock token that is not waited for, '*' for all
+-- ARGV[9]    the fence: '' for the values below, or the version of the whole
 --            vault that the open receipt names
--- ARGV[11]   how many tokens are compared, then how many are set and deleted:
--- ARGV[12], ARGV[13]
--- ARGV[14] … id, '1' and the value it had, or '0' and ''; id, value, the time
+-- ARGV[10]   how many tokens are compared, then how many are set and deleted:
+-- ARGV[11], ARGV[12]
+-- ARGV[13] … id, '1' and the value it had, or '0' and ''; id, value, the time
 --            it expires in milliseconds or ''; id
 --
--- Replies: {'committed', version, mark} · {'conflict', 'value'|'version',
+-- Replies: {'committed', version, mark, digest} · {'conflict', 'value'|'version',
 -- version, mark, the compared tokens' values, newest, next mark, time} · {'held', token} ·
--- {'settled', receipt} · {'forgotten'} · {'lost', version} · a fault as in
+-- {'settled', receipt, digest} · {'forgotten'} · {'lost', version} · a fault as in
 -- load.lua. Only the first one writes.
 
-local id = ARGV[5]
-local state, fault = vault_state(id, {ARGV[1], ARGV[2], ARGV[3], ARGV[4]})
+local id = ARGV[4]
+local state, fault = vault_state(id, ARGV[1], ARGV[2], ARGV[3])
 if fault then return concluded(fault) end
-if settled(state) then return concluded({'settled', state.receipt}) end
-if state.lost or tonumber(ARGV[7]) > state.next_mark then return lost(state) end
-if receipt_expired(state, tonumber(ARGV[7])) then return concluded({'forgotten'}) end
+if settled(state) then return ended(state) end
+if state.lost or tonumber(ARGV[6]) > state.next_mark then return lost(state) end
+if receipt_expired(state, tonumber(ARGV[6])) then return concluded({'forgotten'}) end
 
 -- Replicas that follow the whole-snapshot protocol fail if version changes too
 -- often while they have the lock. Locks of this store begin with 'own:'. If it cannot
 -- be read, because it has moved to another node of a cluster, it is not waited for.
-local holder = redis.pcall('GET', ARGV[8])
-if type(holder) == 'string' and ARGV[9] ~= '*' and ARGV[9] ~= holder
+local holder = redis.pcall('GET', ARGV[7])
+if type(holder) == 'string' and ARGV[8] ~= '*' and ARGV[8] ~= holder
     and string.sub(holder, 1, 4) ~= 'own:' then
   return concluded({'held', holder})
 end
 
-local compared, set, deleted = tonumber(ARGV[11]), tonumber(ARGV[12]), tonumber(ARGV[13])
+local compared, set, deleted = tonumber(ARGV[10]), tonumber(ARGV[11]), tonumber(ARGV[12])
 local ids = {}
-for place = 1, compared do ids[place] = ARGV[11 + 3 * place] end
+for place = 1, compared do ids[place] = ARGV[10 + 3 * place] end
 local found
 found, fault = values(ids)
 if fault then return concluded(fault) end
 local moved = nil
-if ARGV[10] ~= '' and (state.text ~= ARGV[10] or string.match(state.receipt or '', '^open (%d+) ') ~= ARGV[10]) then
+if ARGV[9] ~= '' and (state.text ~= ARGV[9] or string.match(state.receipt or '', '^open (%d+) ') ~= ARGV[9]) then
   moved = 'version'
 end
 for place = 1, compared do
-  local expected = ARGV[12 + 3 * place] == '1' and ARGV[13 + 3 * place]
+  local expected = ARGV[11 + 3 * place] == '1' and ARGV[12 + 3 * place]
   if found[place] ~= expected then moved = moved or 'value' end
 end
 if moved then
@@ -57,7 +57,7 @@ fault = writes_denied()
 if fault then return fault end
 
 local sets, scores, gone = {}, {}, {}
-local first_set = 14 + 3 * compared
+local first_set = 13 + 3 * compared
 for place = 0, set - 1 do
   local at = first_set + 3 * place
   sets[#sets + 1], sets[#sets + 2] = ARGV[at], ARGV[at + 1]
@@ -92,5 +92,5 @@ indexed = all(redis.pcall, 'ZREM', KEYS[4], gone) and indexed
 -- A key that is declared and absent would keep a slot from being served while it moves.
 if state.own == 0 then all(redis.pcall, 'ZADD', KEYS[4], {'NX', '-inf', ''}) end
 local own = indexed and state.own + 1 or state.own
-local mark = note(state, id, 'done ' .. decimal(version) .. ' ' .. ARGV[6], {'#own', decimal(own)})
-return {'committed', version, mark}
+local mark, digest = note(state, id, 'done ' .. decimal(version) .. ' ' .. ARGV[5], {'#own', decimal(own)})
+return {'committed', version, mark, digest}

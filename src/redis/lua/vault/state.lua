@@ -12,9 +12,12 @@
 --            receipts are kept at least, in milliseconds of the server's clock, the
 --            longest deadline of any replica; and #next, as it was left by these
 --            scripts: those of earlier versions keep the last #kept receipts only
---   #{mark}  its mutation, and when it was written; '-' in place of the mutation once
---            that has a receipt with another mark
---   #last    the mutation whose receipt is the newest
+--   #{mark}  '{mutation} {digest} {time}' of the receipt with this mark, the time when it
+--            was written; '-' in place of the mutation once that has a receipt with
+--            another mark. The digest is one over this receipt, as it was first written,
+--            and all before it: after a rollback there may be another receipt with the
+--            same mark, or the same receipt after others
+--   #last    '{mutation} {digest}' of the newest receipt
 --   #own     how often version was changed by this store
 -- A receipt is 'open {version} {mark}' (the mutation will be fenced on the
 -- whole vault at that version), 'done {version} {attempt} {mark}' or
@@ -56,12 +59,14 @@ local function server_time()
   return tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 end
 
+-- The digest in what is stored for a mark, '' if there is none.
+local function digest_of(slot) return string.match(slot or '', ' (%x+) ') or '' end
+
 -- The state of the vault, with the receipt of mutation `id` ('' for none), or
--- nil and a fault to reply. `observed` is what the caller's process has
--- observed: {version, the id of the newest receipt or '', that receipt's mark, its
--- longest deadline in milliseconds}.
+-- nil and a fault to reply. `seen_version` and `seen_receipts`, '{mark}:{digest} ' of each,
+-- are what the caller's process has observed, `life` its longest deadline in milliseconds.
 -- state.lost: some of that is gone, a rollback.
-local function vault_state(id, observed)
+local function vault_state(id, seen_version, seen_receipts, life)
   local text, fault = read('GET', KEYS[2])
   if fault then return nil, fault end
   text = text or '0'
@@ -69,27 +74,30 @@ local function vault_state(id, observed)
   if not version or version >= MAX_VERSION then
     return nil, unreadable(KEYS[2], 'a version that is not a decimal number below 90000000000000')
   end
+  local marks, digests = {}, {}
+  for mark, digest in string.gmatch(seen_receipts, '(%d+):(%x+) ') do
+    marks[#marks + 1], digests[#digests + 1] = '#' .. mark, digest
+  end
   local kept
-  kept, fault = read('HMGET', KEYS[3], id, observed[2], '#next', '#own', '#last', '#kept',
-    '#span')
+  kept, fault = read('HMGET', KEYS[3], id, '#next', '#own', '#last', '#kept', '#span', unpack(marks))
   if fault then return nil, fault end
   local time
   time, fault = server_time()
   if fault then return nil, fault end
-  local next_mark, own = plain(kept[3] or '0'), plain(kept[4] or '0')
-  local ring = plain(kept[6] or KEPT)
-  local first, life, written = string.match(kept[7] or '0 0 ', '^(%d+) (%d+) (%d*)$')
+  local next_mark, own = plain(kept[2] or '0'), plain(kept[3] or '0')
+  local ring = plain(kept[5] or KEPT)
+  local first, longest, written = string.match(kept[6] or '0 0 ', '^(%d+) (%d+) (%d*)$')
   if not next_mark or not own or not ring or ring == 0 or not first then
     return nil, unreadable(KEYS[3], 'a counter (#next, #own, #kept or #span) that is not a decimal number, or #kept 0')
   end
-  first, life = tonumber(first), tonumber(life)
-  if written ~= (kept[3] or '') then first = math.max(first, next_mark - ring) end
+  first = tonumber(first)
+  if written ~= (kept[2] or '') then first = math.max(first, next_mark - ring) end
 
-  local mark = tonumber(observed[3])
-  local lost = version < tonumber(observed[1])
-  if observed[2] ~= '' then
-    local stands = kept[2] and mark_of(kept[2]) or -1
-    lost = lost or next_mark <= mark or (stands < mark and mark >= first)
+  local lost = version < tonumber(seen_version)
+  for place, mark in ipairs(marks) do
+    mark = mark_of(mark)
+    lost = lost or next_mark <= mark
+      or (mark >= first and digest_of(kept[6 + place]) ~= digests[place])
   end
   if own > version and not lost then
     return nil, unreadable(KEYS[2], 'a version below the number of mutations that receipts count (' .. decimal(own)
@@ -97,8 +105,8 @@ local function vault_state(id, observed)
   end
   return {
     version = version, text = text, next_mark = next_mark, own = own, lost = lost,
-    newest = kept[5] or '', time = time, ring = ring, is_ring_written = kept[6],
-    first = first, life = math.max(life, tonumber(observed[4])),
+    newest = kept[4] or '', time = time, ring = ring, is_ring_written = kept[5],
+    first = first, life = math.max(tonumber(longest), tonumber(life)),
     receipt = id ~= '' and kept[1] or nil,
   }
 end
@@ -109,6 +117,13 @@ local function settled(state)
 end
 
 local function lost(state) return concluded({'lost', state.version}) end
+
+-- The reply that the mutation has ended: {'settled', receipt, its digest}.
+local function ended(state)
+  local slot, fault = read('HMGET', KEYS[3], '#' .. decimal(mark_of(state.receipt)))
+  if fault then return concluded(fault) end
+  return concluded({'settled', state.receipt, digest_of(slot[1])})
+end
 
 -- Whether a mutation that began at `mark` may have had a receipt that is no
 -- longer kept.
@@ -134,7 +149,7 @@ local function forget_old(state)
     if state.next_mark - first < state.ring then break end
     local slot = '#' .. decimal(first)
     local oldest = redis.call('HMGET', KEYS[3], slot)[1]
-    local id, time = string.match(oldest or '', '^(%S+) (%d+)$')
+    local id, time = string.match(oldest or '', '^(%S+) .-(%d+)$')
     -- One from the future is old: the clock was set back.
     local age = state.time - (tonumber(time) or 0)
     if age >= 0 and age < state.life then break end
@@ -144,27 +159,31 @@ local function forget_old(state)
   return first
 end
 
--- Writes the receipt of `id` together with `fields`, and returns its mark: a new one,
--- unless an open receipt is opened again. So whoever has seen that a mutation ended knows
--- another mark than of the open receipt, to which a rollback can lead back. Called last,
--- after permissions were checked.
+-- Writes the receipt of `id` together with `fields`, and returns its mark and digest: new
+-- ones, unless an open receipt is opened again. So whoever has seen that a mutation ended
+-- knows another mark than of the open receipt, to which a rollback can lead back. Called
+-- last, after permissions were checked.
 local function note(state, id, text, fields)
   local mark = state.receipt and mark_of(state.receipt)
   if not mark or string.sub(text, 1, 5) ~= 'open ' then
     local next_mark, first = decimal(state.next_mark + 1), forget_old(state)
     -- Not deleted: a mark without a time is taken for an old one.
     if mark and mark >= first then
-      fields[#fields + 1], fields[#fields + 2] = '#' .. decimal(mark), '- ' .. decimal(state.time)
+      local slot = '#' .. decimal(mark)
+      local digest = digest_of(redis.call('HMGET', KEYS[3], slot)[1])
+      fields[#fields + 1], fields[#fields + 2] = slot, '- ' .. digest .. ' ' .. decimal(state.time)
     end
     mark = state.next_mark
+    local digest = string.sub(redis.sha1hex(state.newest .. ' ' .. id .. ' ' .. text .. ' ' .. decimal(mark)), 1, 32)
     if not state.is_ring_written then
       fields[#fields + 1], fields[#fields + 2] = '#kept', KEPT
     end
     local number = decimal(mark)
-    redis.call('HSET', KEYS[3], id, text .. ' ' .. number, '#' .. number, id .. ' ' .. decimal(state.time),
-      '#last', id, '#next', next_mark,
+    redis.call('HSET', KEYS[3], id, text .. ' ' .. number,
+      '#' .. number, id .. ' ' .. digest .. ' ' .. decimal(state.time),
+      '#last', id .. ' ' .. digest, '#next', next_mark,
       '#span', string.format('%.0f %.0f %s', first, state.life, next_mark), unpack(fields))
-    return mark
+    return mark, digest
   end
   redis.call('HSET', KEYS[3], id, text .. ' ' .. decimal(mark), unpack(fields))
   return mark
