@@ -32,8 +32,9 @@ pub struct VaultConfig {
     /// How long a mutation or a read may take. The last quarter of a mutation's
     /// time is reserved for finding out its outcome. Default: 10 s.
     pub deadline: Duration,
-    /// How long, in total, a mutation waits for locks of replicas that follow
-    /// the whole-snapshot protocol. Default: 250 ms.
+    /// How long, from the first one that it meets, a mutation waits for locks of replicas
+    /// that follow the whole-snapshot protocol; at most a quarter of the deadline.
+    /// Default: 250 ms.
     pub foreign_lock_wait: Duration,
     /// How many mutations, and how many reads, one store has under way at a time; more
     /// wait, in their order. A mutation that brings more than 64 KiB counts as several. A

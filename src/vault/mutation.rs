@@ -150,7 +150,7 @@ pub(super) async fn run<S: VaultStore, C: Clock, E: Entropy, M: Mutation>(
         open: Vec::new(),
         deadline,
         attempts_until,
-        foreign_lock_wait: context.config.foreign_lock_wait,
+        foreign_lock_until: None,
         failures: Jitter::new(FAILURE_WAIT.0, FAILURE_WAIT.1),
         last_cause: Cause::new("no answer"),
     };
@@ -206,8 +206,8 @@ struct MutationDriver<'a, S, C, E, T> {
     open: Vec<(u32, T)>,
     deadline: Duration,
     attempts_until: Duration,
-    /// The remaining time to wait for foreign locks.
-    foreign_lock_wait: Duration,
+    /// Until when foreign locks are waited for, from the first one that was met.
+    foreign_lock_until: Option<Duration>,
     failures: Jitter,
     /// The last failure.
     last_cause: Cause,
@@ -362,12 +362,11 @@ impl<S: VaultStore, C: Clock, E: Entropy, T: Send> MutationDriver<'_, S, C, E, T
                 fence,
                 read: &run.read,
                 diff: &run.diff,
-                foreign_lock_wait: if self.foreign_lock_wait.is_zero() {
-                    ForeignLockWait::Exhausted
-                } else {
-                    ForeignLockWait::Respects {
+                foreign_lock_wait: match self.foreign_lock_until {
+                    Some(until) if until <= self.context.clock.now() => ForeignLockWait::Exhausted,
+                    _ => ForeignLockWait::Respects {
                         outlived: outlived.as_deref(),
-                    }
+                    },
                 },
             };
             let sent = self.context.clock.now();
@@ -451,20 +450,22 @@ impl<S: VaultStore, C: Clock, E: Entropy, T: Send> MutationDriver<'_, S, C, E, T
         self.context.config.telemetry.conflict(kind);
     }
 
-    /// Waits before the next attempt after a foreign lock; counts the wait against `foreign_lock_wait`.
+    /// Waits before the next attempt after a foreign lock, which leaves time for the attempt.
     async fn wait_for(&mut self, holder: Vec<u8>, retries: &mut Jitter) {
         lock(&self.context.memory).stats.foreign_locked += 1;
         self.context.config.telemetry.conflict("foreign_lock");
         self.last_cause = Cause::new("another replica had the lock of the vault all the time");
-        let began = self.context.clock.now();
+        let (config, now) = (&self.context.config, self.context.clock.now());
+        let limit = config.foreign_lock_wait.min(config.deadline / 4);
+        let until = *self
+            .foreign_lock_until
+            .get_or_insert(now.saturating_add(limit));
         let wait = retries
             .next(&self.context.entropy)
-            .min(self.foreign_lock_wait)
+            .min(until.saturating_sub(now))
             .min(self.left());
         self.context.clock.sleep(wait).await;
-        let waited = self.context.clock.now().saturating_sub(began);
-        self.foreign_lock_wait = self.foreign_lock_wait.saturating_sub(waited.max(wait));
-        if self.foreign_lock_wait.is_zero() {
+        if until <= self.context.clock.now() {
             lock(&self.context.memory).outlived = Some(holder);
         }
     }

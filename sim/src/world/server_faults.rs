@@ -45,18 +45,17 @@ pub(super) fn begin_server(world: &WorldHandle, kind: ServerFault, fault: Fault)
 pub(crate) fn disturb(faults: &mut CommandFaults, kind: ServerFault, fault: Fault) -> bool {
     match kind {
         ServerFault::ScriptFlush => true,
-        ServerFault::RedisRestart | ServerFault::RedisKilled | ServerFault::ClientsKilled => {
+        // The limit of clients does not affect open connections, so they are cut.
+        ServerFault::RedisRestart
+        | ServerFault::RedisKilled
+        | ServerFault::ClientsKilled
+        | ServerFault::MaxClients => {
             faults.cut_all();
             true
         }
         ServerFault::RedisStopped => {
             faults.stop_until(fault.at + fault.lasts);
             true
-        }
-        // The limit does not affect open connections, so they are cut.
-        ServerFault::MaxClients => {
-            faults.cut_all();
-            false
         }
         // Counted when a reply says so.
         ServerFault::Busy

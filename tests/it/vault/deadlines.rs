@@ -150,11 +150,13 @@ fn a_foreign_lock_takes_its_wait_once() {
     }
 }
 
-/// Would catch a refused attempt that is settled as if its reply were lost, and one that
-/// is made when the time for attempts is over: if no reply comes, both are unknown.
+/// Would catch a foreign lock that uses up a short deadline, so that nothing is applied for
+/// as long as a replica that crashed has it; a refused attempt that is settled as if its
+/// reply were lost; and one that is made when the time for attempts is over: if no reply
+/// comes, both are unknown.
 #[test]
-fn a_foreign_lock_that_outlasts_the_deadline_leaves_nothing_unknown() {
-    for apply in [0, 40] {
+fn a_foreign_lock_takes_at_most_a_quarter_of_the_deadline() {
+    for apply in [0, 40, 60] {
         let (clock, tokens) = tokens_within(
             Duration::from_millis(200),
             Slow {
@@ -166,10 +168,11 @@ fn a_foreign_lock_that_outlasts_the_deadline_leaves_nothing_unknown() {
         );
         let set = |view: &mut View| view.set(&token("a"), "1");
         let ended = clock.run(tokens.transaction([], set)).unwrap();
-        assert!(
-            matches!(ended, Err(MutateError::NotApplied(NotApplied::Deadline(_)))),
-            "{apply} ms: {ended:?}"
-        );
+        match ended {
+            Ok(_) if apply < 60 => {}
+            Err(MutateError::NotApplied(NotApplied::Deadline(_))) if apply == 60 => {}
+            _ => panic!("{apply} ms: {ended:?}"),
+        }
         assert!(clock.now() <= Duration::from_millis(150));
     }
 }
