@@ -221,8 +221,9 @@ impl<C: Clock, E: Entropy> Builder<C, E> {
     }
 
     /// Keeps what this process sees of chain and vault in `file`, and begins with
-    /// what it holds: a rollback is then found after a restart, too. Sinks of one
-    /// process that share it compare what the others have seen of the chain.
+    /// what it holds: a rollback is then found after a restart, too. Sinks and token
+    /// stores of one process that share it look for what any of them has seen; keys with
+    /// one prefix are for one Redis.
     pub fn seen_file(mut self, file: SeenFile) -> Self {
         self.parts.seen_file = Some(file);
         self

@@ -130,7 +130,7 @@ struct Place {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct SeenVault {
     pub(crate) version: u64,
-    /// Receipts, the newest last: mutation, number and digest.
+    /// Receipts, in the order in which they were seen: mutation, number and digest.
     #[serde(default)]
     pub(crate) receipts: Vec<(Id, u64, Id)>,
 }
@@ -275,13 +275,13 @@ impl SeenFile {
         self.entry(prefix).chain().positions().to_vec()
     }
 
-    /// The identity of the mutation whose receipt was the newest one seen of the vault whose
+    /// The identity of the mutation whose receipt was the highest one seen of the vault whose
     /// keys have this prefix.
     #[must_use]
     pub fn newest_receipt(&self, prefix: &str) -> Option<[u8; 16]> {
         let vault = self.entry(prefix).vault()?;
-        let (Id(mutation), ..) = vault.receipts.last()?;
-        Some(*mutation)
+        let newest = vault.receipts.iter().max_by_key(|(_, seq, _)| *seq)?;
+        Some(newest.0.0)
     }
 
     /// What it holds for the keys with this prefix.
@@ -295,13 +295,12 @@ impl SeenFile {
         }
     }
 
-    fn change<T>(&self, change: impl FnOnce(&mut Content) -> T) -> T {
+    fn change<T>(&self, change: impl FnOnce(&mut Content) -> T) {
         let mut state = lock(&self.shared.state);
-        let changed = change(&mut state.content);
+        change(&mut state.content);
         state.is_saved = false;
         drop(state);
         self.shared.changed.notify_one();
-        changed
     }
 
     /// Writes changes until it is dropped; an unwritten one is retried at the next
@@ -395,21 +394,18 @@ impl SeenEntry {
         state.content.vaults.get(&self.prefix).cloned()
     }
 
-    /// Replaces `known` by `seen`; not what another token store of this process has put
-    /// there meanwhile, which is returned.
-    pub(crate) fn replace_vault(
-        &self,
-        known: Option<&SeenVault>,
-        seen: &SeenVault,
-    ) -> Result<(), Option<SeenVault>> {
-        self.file.change(|content| {
-            let there = content.vaults.get(&self.prefix);
-            if there != known {
-                return Err(there.cloned());
-            }
-            content.vaults.insert(self.prefix.clone(), seen.clone());
-            Ok(())
-        })
+    /// Replaces what was seen of the vault.
+    pub(crate) fn update_vault(&self, update: impl FnOnce(Option<&SeenVault>) -> SeenVault) {
+        let mut state = lock(&self.file.shared.state);
+        let vaults = &mut state.content.vaults;
+        let seen = update(vaults.get(&self.prefix));
+        if vaults.get(&self.prefix) == Some(&seen) {
+            return;
+        }
+        vaults.insert(self.prefix.clone(), seen);
+        state.is_saved = false;
+        drop(state);
+        self.file.shared.changed.notify_one();
     }
 }
 
@@ -449,9 +445,7 @@ mod tests {
     }
 
     fn set_vault(file: &SeenFile, prefix: &str, seen: &SeenVault) {
-        let entry = file.entry(prefix);
-        let there = entry.vault();
-        entry.replace_vault(there.as_ref(), seen).unwrap();
+        file.entry(prefix).update_vault(|_| seen.clone());
     }
 
     /// Would catch entries that are not read back, a file that others can read, and

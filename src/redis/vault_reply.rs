@@ -333,15 +333,19 @@ fn fate(
     digest: &Value,
     keys: &VaultKeys,
 ) -> Result<Fate, AttemptError> {
+    let position = |seq| {
+        let digest = self::digest(digest)?;
+        Some(ReceiptPosition {
+            mutation,
+            seq,
+            digest,
+        })
+    };
     let applied = |version: &str, number: &str, seq: &str| {
         Some(Fate::Applied {
             version: Version::new(version.parse().ok()?),
             number: number.parse().ok()?,
-            receipt: ReceiptPosition {
-                mutation,
-                seq: ReceiptSeq::new(seq.parse().ok()?),
-                digest: self::digest(digest)?,
-            },
+            receipt: position(ReceiptSeq::new(seq.parse().ok()?)),
         })
     };
     let words: Vec<_> = std::str::from_utf8(bytes(receipt))

@@ -41,7 +41,7 @@ pub struct RedisVaultConfig {
     /// How durable a write must be before it counts as done.
     pub durability: Durability,
     /// The longest deadline of mutations: Redis keeps all receipts at least so long, from
-    /// then on and at most an hour. A receipt takes some 150 bytes.
+    /// then on and at most an hour. A receipt takes some 190 bytes.
     pub deadline: Duration,
 }
 

@@ -199,7 +199,7 @@ impl VaultModel {
             fate: Fate::Applied {
                 version,
                 number: attempt.number,
-                receipt,
+                receipt: Some(receipt),
             },
             seq: receipt.seq.get(),
         });

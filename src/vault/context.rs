@@ -177,7 +177,7 @@ impl<S: VaultStore, C: Clock, E> Context<S, C, E> {
     /// have restored the data.
     pub(super) async fn rolled_back(&self, limit: Duration) -> Option<Corrupt> {
         let (found, observed) = {
-            let mut memory = lock(&self.memory);
+            let memory = lock(&self.memory);
             (memory.rolled_back.clone()?, memory.observed())
         };
         if !found.can_be_restored || self.look(&observed, limit).await != Some(true) {
@@ -220,6 +220,7 @@ pub(super) struct VaultRollback {
 /// What a process remembers of the vault.
 #[derive(Default)]
 pub(super) struct Memory {
+    /// What was observed, unless that is kept.
     observed: Observed,
     /// The holder of a foreign lock that outlasted the wait.
     pub(super) outlived: Option<Vec<u8>>,
@@ -230,8 +231,6 @@ pub(super) struct Memory {
     pub(super) last_attempt: LastAttempt,
     /// Where what was observed is kept.
     kept: Option<SeenEntry>,
-    /// What was found or put there.
-    known: Option<SeenVault>,
 }
 
 impl Memory {
@@ -243,23 +242,13 @@ impl Memory {
         }
     }
 
-    /// What this process has observed, other token stores that share its file included.
-    pub(super) fn observed(&mut self) -> Observed {
-        if let Some(kept) = &self.kept {
-            let there = kept.vault();
-            self.learn(there);
+    /// What this process has observed. If that is kept, it is the same for all token stores
+    /// that share the file.
+    pub(super) fn observed(&self) -> Observed {
+        match &self.kept {
+            Some(kept) => observed_in(kept.vault().as_ref()),
+            None => self.observed,
         }
-        self.observed
-    }
-
-    fn learn(&mut self, there: Option<SeenVault>) {
-        if self.known == there {
-            return;
-        }
-        if let Some(there) = &there {
-            self.observed.join(&observed_in(there));
-        }
-        self.known = there;
     }
 
     /// What the answer to a request that was sent with `sent` tells of the vault.
@@ -270,36 +259,25 @@ impl Memory {
         sent: &Observed,
     ) {
         // What is there after a rollback is not what was seen.
-        if self.rolled_back.is_some() {
-            return;
-        }
-        let before = self.observed;
-        self.observed.saw(version, newest, sent);
-        if self.observed != before {
-            self.keep();
+        if self.rolled_back.is_none() {
+            self.update(|observed| observed.saw(version, newest, sent));
         }
     }
 
     /// Goes on from what was just loaded, whatever was seen before.
     pub(super) fn restart_from(&mut self, loaded: &Loaded) {
         self.rolled_back = None;
-        self.known = self.kept.as_ref().and_then(SeenEntry::vault);
-        self.observed = Observed::default();
-        let sent = Observed::default();
-        self.observed.saw(loaded.version, loaded.newest, &sent);
-        self.keep();
+        self.update(|observed| *observed = Observed::of(loaded.version, loaded.newest));
     }
 
-    fn keep(&mut self) {
-        let Some(kept) = self.kept.clone() else {
-            return;
-        };
-        loop {
-            let seen = seen_vault(&self.observed);
-            match kept.replace_vault(self.known.as_ref(), &seen) {
-                Ok(()) => return self.known = Some(seen),
-                Err(there) => self.learn(there),
-            }
+    fn update(&mut self, update: impl FnOnce(&mut Observed)) {
+        match &self.kept {
+            Some(kept) => kept.update_vault(|seen| {
+                let mut observed = observed_in(seen);
+                update(&mut observed);
+                seen_vault(&observed)
+            }),
+            None => update(&mut self.observed),
         }
     }
 }
@@ -321,18 +299,14 @@ fn seen_vault(observed: &Observed) -> SeenVault {
     }
 }
 
-/// What a file tells, in the order in which it was seen.
-fn observed_in(seen: &SeenVault) -> Observed {
-    let mut observed = Observed::default();
-    let version = Version::new(seen.version);
-    observed.saw(version, None, &Observed::default());
-    for &(Id(mutation), seq, Id(digest)) in &seen.receipts {
-        let receipt = ReceiptPosition {
-            mutation: MutationId::from_bytes(mutation),
-            seq: ReceiptSeq::new(seq),
-            digest: ReceiptDigest::from_bytes(digest),
-        };
-        observed.saw(version, Some(receipt), &Observed::default());
-    }
-    observed
+fn observed_in(seen: Option<&SeenVault>) -> Observed {
+    let receipt = |&(Id(mutation), seq, Id(digest)): &_| ReceiptPosition {
+        mutation: MutationId::from_bytes(mutation),
+        seq: ReceiptSeq::new(seq),
+        digest: ReceiptDigest::from_bytes(digest),
+    };
+    seen.map_or_else(Observed::default, |seen| {
+        let receipts = seen.receipts.iter().map(receipt);
+        Observed::of(Version::new(seen.version), receipts)
+    })
 }

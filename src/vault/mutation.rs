@@ -352,7 +352,7 @@ impl<S: VaultStore, C: Clock, E: Entropy, T: Send> MutationDriver<'_, S, C, E, T
                 return Attempted::GivenUp(GivenUp::Deadline);
             }
             let (observed, outlived) = {
-                let mut memory = lock(&self.context.memory);
+                let memory = lock(&self.context.memory);
                 (memory.observed(), memory.outlived.clone())
             };
             let attempt = Attempt {
@@ -383,7 +383,7 @@ impl<S: VaultStore, C: Clock, E: Entropy, T: Send> MutationDriver<'_, S, C, E, T
                     return Attempted::Ended(Fate::Applied {
                         version,
                         number: self.number,
-                        receipt,
+                        receipt: Some(receipt),
                     });
                 }
                 Ok(Applied::Settled(outcome)) => {
@@ -434,7 +434,7 @@ impl<S: VaultStore, C: Clock, E: Entropy, T: Send> MutationDriver<'_, S, C, E, T
         } = outcome
         {
             // What else was seen was not looked for.
-            memory.saw(version, Some(receipt), &Observed::default());
+            memory.saw(version, receipt, &Observed::default());
         }
     }
 

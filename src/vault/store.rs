@@ -168,45 +168,47 @@ impl fmt::Display for ReceiptPosition {
 pub struct Observed {
     /// The highest version seen.
     pub version: Version,
-    /// Receipts seen, of any process, in the order in which they were: the last one, and
-    /// those of which no answer has shown yet that it came after them.
+    /// Receipts seen, of any process, in the order in which they were: each one until an
+    /// answer has shown a later one that came after it.
     pub receipts: [Option<ReceiptPosition>; Self::RECEIPTS],
 }
 
 impl Observed {
     /// Answers to requests that were under way together do not tell which of them came
-    /// first. Of more than these, the ones between are not looked for.
+    /// first. Of more than these, some between the first and the highest are not looked for.
     const RECEIPTS: usize = 4;
 
-    /// The last receipt that was seen.
+    /// The highest receipt that was seen.
     #[must_use]
     pub fn newest(&self) -> Option<ReceiptPosition> {
-        self.receipts.into_iter().flatten().last()
+        let seen = self.receipts.into_iter().flatten();
+        seen.max_by_key(|seen| seen.seq)
     }
 
-    /// Adds what another token store has seen of the same vault.
-    pub(crate) fn join(&mut self, other: &Self) {
-        self.saw(other.version, None, other);
-        for receipt in other.receipts.into_iter().flatten() {
-            self.saw(other.version, Some(receipt), &Self::default());
-        }
+    pub(crate) fn of(version: Version, seen: impl IntoIterator<Item = ReceiptPosition>) -> Self {
+        let mut receipts = [None; Self::RECEIPTS];
+        receipts
+            .iter_mut()
+            .zip(seen)
+            .for_each(|(place, seen)| *place = Some(seen));
+        Self { version, receipts }
     }
 
     /// What the answer to a request that was sent with `sent` adds: that version, and its
     /// newest receipt, before which are all of those in `sent`.
     pub(crate) fn saw(&mut self, version: Version, newest: Option<ReceiptPosition>, sent: &Self) {
-        self.version = self.version.max(version);
-        let Some(newest) = newest else { return };
-        let is_before = |seen: &ReceiptPosition| sent.receipts.contains(&Some(*seen));
         let mut seen: Vec<_> = self.receipts.into_iter().flatten().collect();
-        seen.retain(|seen| !is_before(seen) && *seen != newest);
-        seen.truncate(Self::RECEIPTS - 1);
-        seen.push(newest);
-        self.receipts = [None; Self::RECEIPTS];
-        self.receipts
-            .iter_mut()
-            .zip(seen)
-            .for_each(|(place, seen)| *place = Some(seen));
+        if let Some(newest) = newest {
+            let is_before = |seen: &ReceiptPosition| sent.receipts.contains(&Some(*seen));
+            seen.retain(|seen| !is_before(seen) && *seen != newest);
+            if seen.len() == Self::RECEIPTS {
+                // The first one stays until it was looked for.
+                let lowest = (1..seen.len()).min_by_key(|place| seen[*place].seq);
+                lowest.map(|place| seen.remove(place));
+            }
+            seen.push(newest);
+        }
+        *self = Self::of(self.version.max(version), seen);
     }
 }
 
@@ -242,9 +244,7 @@ impl ReceiptHandle {
     /// What its process has seen.
     #[must_use]
     pub fn observed(&self) -> Observed {
-        let mut observed = Observed::default();
-        observed.saw(self.version, self.newest, &Observed::default());
-        observed
+        Observed::of(self.version, self.newest)
     }
 }
 
@@ -426,8 +426,8 @@ pub enum Fate {
         version: Version,
         /// Which attempt.
         number: u32,
-        /// Its receipt.
-        receipt: ReceiptPosition,
+        /// Its receipt; `None` if it was written by an earlier version of the scripts.
+        receipt: Option<ReceiptPosition>,
     },
     /// None was applied, and none will be.
     Dropped,
@@ -616,4 +616,52 @@ pub trait VaultStore: Send + Sync + 'static {
 
     /// Releases a lease.
     fn release(&self, lease: Self::Lease) -> impl Future<Output = ()> + Send;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Would catch what was seen and is forgotten although no answer has included it, above
+    /// all the highest receipt and the first one; and what is looked for again and again.
+    #[test]
+    fn a_receipt_is_looked_for_until_an_answer_includes_it() {
+        let receipt = |seq| ReceiptPosition {
+            mutation: MutationId::from_bytes([1; 16]),
+            seq: ReceiptSeq::new(seq),
+            digest: ReceiptDigest::from_bytes([2; 16]),
+        };
+        let after = |seqs: &[u64]| {
+            let mut observed = Observed::default();
+            for seq in seqs {
+                observed.saw(
+                    Version::new(*seq),
+                    Some(receipt(*seq)),
+                    &Observed::default(),
+                );
+            }
+            let seen = observed.receipts.into_iter().flatten();
+            let seen: Vec<_> = seen.map(|seen| seen.seq.get()).collect();
+            (seen, observed)
+        };
+        for (answers, looked_for) in [
+            (&[1, 2, 3][..], &[1, 2, 3][..]),
+            (&[1, 2, 1], &[2, 1]),
+            (&[1, 2, 3, 4, 5], &[1, 3, 4, 5]),
+            (&[7, 1, 2, 9, 8, 3, 4], &[7, 9, 8, 4]),
+        ] {
+            let (seen, observed) = after(answers);
+            assert_eq!(seen, looked_for, "{answers:?}");
+            let highest = answers.iter().max().copied().map(receipt);
+            assert_eq!(observed.newest(), highest);
+            assert_eq!(Some(observed.version.get()), answers.iter().max().copied());
+        }
+        let (_, sent) = after(&[1, 2]);
+        let (_, mut observed) = after(&[1, 2, 3]);
+        observed.saw(Version::new(4), None, &sent);
+        assert_eq!(observed.receipts.into_iter().flatten().count(), 3);
+        observed.saw(Version::new(4), Some(receipt(4)), &sent);
+        let left = [Some(receipt(3)), Some(receipt(4)), None, None];
+        assert_eq!(observed.receipts, left);
+    }
 }

@@ -362,7 +362,8 @@ all(redis.call, 'HSET', KEYS[1], sets)
             ];
             options.replicas = Some(5);
         } => PatchedApply = PatchedApply::without([
-            "lost = lost or next_mark <= mark or (stands < mark and mark >= first)",
+            "lost = lost or next_mark <= mark
+      or (mark >= first and digest_of(kept[6 + place]) ~= digests[place])",
             " or string.match(state.receipt or '', '^open (%d+) ') ~= ARGV[9]",
         ])?;
     FirstSliceOnly "first_slice_only": "a scan of the vault takes its first slice for the last one",

@@ -18,7 +18,8 @@ use super::{
 };
 use crate::plan::FaultKind;
 use haechi_history::{
-    Appended as AppendedAt, ChainRead, Durability, FinalState, Function, OpId, Outcome, Text,
+    Appended as AppendedAt, ChainRead, Durability, FinalState, Function, Mutation, OpId, Outcome,
+    Text,
 };
 
 impl RunRecorder {
@@ -152,10 +153,16 @@ impl RunRecorder {
             Outcome::Unknown(_) => outcomes.unknown += 1,
             _ => outcomes.ok += 1,
         });
+        log.foreign_sent.retain(|_, (sent, _)| *sent != op);
         let now = nanos(log.now());
         let ended = log.recorder.end(now, op, outcome, error);
         log.accept(ended);
         log.event(line);
+    }
+
+    /// A replica that follows the reference's protocol sends a mutation.
+    pub(crate) fn foreign_sends(&self, replica: usize, op: OpId, sent: Mutation<Text<'static>>) {
+        self.log().foreign_sent.insert(replica, (op, sent));
     }
 
     /// A mutation of a process that follows the reference's protocol failed.

@@ -6,8 +6,8 @@ use std::{
 };
 
 use haechi_history::{
-    AcceptedLoss, Audit, Durability, Function, History, Malformed, OpId, Outcome, Recorder, Text,
-    check::Violation,
+    AcceptedLoss, Audit, Durability, Function, History, Malformed, Mutation, OpId, Outcome,
+    Recorder, Text, check::Violation,
 };
 use haechi_store_redis::{
     Handle,
@@ -61,6 +61,9 @@ pub(crate) struct Log {
     pub(super) audits: Vec<(String, MemoryChain)>,
     /// How often each process has purged each token, or may have.
     pub(super) purges: BTreeMap<(String, String), u64>,
+    /// What a replica that follows the reference's protocol has sent last, if that has not
+    /// ended.
+    pub(super) foreign_sent: BTreeMap<usize, (OpId, Mutation<Text<'static>>)>,
     /// Processes that died.
     pub(super) dead: BTreeSet<String>,
     /// The wall clocks.
@@ -160,6 +163,7 @@ impl Log {
             foreign_failures: Vec::new(),
             audits: Vec::new(),
             purges: BTreeMap::new(),
+            foreign_sent: BTreeMap::new(),
             dead: BTreeSet::new(),
             clocks: Clocks::default(),
             unsettled_purges: Vec::new(),

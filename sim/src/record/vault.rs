@@ -308,6 +308,12 @@ impl RunRecorder {
             .filter(|(_, trace)| trace.replica == replica)
             .map(|(call, _)| *call)
             .collect();
+        let now = nanos(log.now());
+        if let Some((op, sent)) = log.foreign_sent.remove(&replica) {
+            let unknown = Outcome::Unknown(Some(sent));
+            let ended = log.recorder.end(now, op, unknown, Some(DIED));
+            log.accept(ended);
+        }
         for call in calls {
             let Some(trace) = log.calls.remove(&call) else {
                 continue;
@@ -325,7 +331,6 @@ impl RunRecorder {
                 None => trace.maybe_applied(),
             };
             log.vault_outcomes.unknown += 1;
-            let now = nanos(log.now());
             let unknown = Outcome::Unknown(mutation);
             let error = Some(DIED);
             let ended = log.recorder.end(now, trace.op, unknown, error);

@@ -119,7 +119,8 @@ impl<H: Host> Foreign<H> {
         let done = match self.lock(token).await {
             Err(why) => Err(Failed::NotApplied(why)),
             Ok(()) => {
-                let done = self.attempts(op, operation).await;
+                let sends = |sent| recorder.foreign_sends(replica, op, sent);
+                let done = self.attempts(op, operation, sends).await;
                 self.release(token).await;
                 done
             }
@@ -182,6 +183,7 @@ impl<H: Host> Foreign<H> {
         &self,
         op: OpId,
         operation: &ForeignOperation,
+        sends: impl Fn(Mutation<Text<'static>>),
     ) -> Result<Mutation<Text<'static>>, Failed> {
         for run in 0..=MAX_RETRIES {
             let snapshot = self.read().await.map_err(Failed::NotApplied)?;
@@ -196,6 +198,7 @@ impl<H: Host> Foreign<H> {
             for (token, value) in &writes {
                 call.arg(token).arg(value.as_deref());
             }
+            sends(mutation(snapshot.tokens.clone(), writes.clone(), None));
             match self.link.run(&self.apply, &call).await {
                 Ok(Value::Int(1)) => {
                     let version = Some(snapshot.version + 1);

@@ -109,7 +109,7 @@ async fn a_mutation_is_applied_once<S: VaultStore>(store: S) {
         let ended = Fate::Applied {
             version,
             number: 1,
-            receipt,
+            receipt: Some(receipt),
         };
         assert_eq!(apply(&store, &again).await, Applied::Settled(ended));
         let settled = store

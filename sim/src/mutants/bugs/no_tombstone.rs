@@ -19,7 +19,7 @@ pub(in crate::mutants) struct NoTombstone(Script);
 impl NoTombstone {
     pub(in crate::mutants) fn new() -> Result<Self, StalePatch> {
         let tombstone = "local mark, digest = note(state, ARGV[4], 'dropped', {})";
-        patched(VAULT_SETTLE, tombstone, "local mark = 0").map(Self)
+        patched(VAULT_SETTLE, tombstone, "local mark, digest = 0, ''").map(Self)
     }
 }
 
@@ -36,7 +36,7 @@ impl PlantedBug for NoTombstone {
             answer => return answer,
         };
         let mut call = self.0.call(&next.keys().fenced());
-        call.arg(observed.version.get()).arg("").arg(0).arg(0);
+        call.arg(observed.version.get()).arg("").arg(0);
         call.arg(attempt.mutation.to_string())
             .arg(attempt.begun.get());
         match next.run(&self.0, &call).await {

@@ -83,14 +83,12 @@ impl Vault {
     fn call(&self, rng: &mut ChaCha8Rng, text: &str, arguments: Vec<String>) -> Words {
         let deadline = pick(rng, &["0", "10000"]);
         let seen = match rng.random_range(0..10) {
-            0 => ["1000000", "", "0", deadline].map(str::to_owned),
-            1 => [
-                "1".to_owned(),
-                format!("{:032x}", self.mutations),
-                "1".to_owned(),
-                deadline.to_owned(),
-            ],
-            _ => ["0", "", "0", deadline].map(str::to_owned),
+            0 => ["1000000", "", deadline].map(str::to_owned),
+            1 => {
+                let receipts = format!("1:{:032x} 0:{:032x} ", self.mutations, 7);
+                ["1".to_owned(), receipts, deadline.to_owned()]
+            }
+            _ => ["0", "", deadline].map(str::to_owned),
         };
         call(rng, text, VAULT_KEYS, &[seen.to_vec(), arguments].concat())
     }

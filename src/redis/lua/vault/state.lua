@@ -120,7 +120,7 @@ local function lost(state) return concluded({'lost', state.version}) end
 
 -- The reply that the mutation has ended: {'settled', receipt, its digest}.
 local function ended(state)
-  local slot, fault = read('HMGET', KEYS[3], '#' .. decimal(mark_of(state.receipt)))
+  local slot, fault = read('HMGET', KEYS[3], '#' .. (string.match(state.receipt, '(%d+)$') or ''))
   if fault then return concluded(fault) end
   return concluded({'settled', state.receipt, digest_of(slot[1])})
 end
