@@ -82,6 +82,8 @@ pub(super) struct Plan<'h> {
     pub(super) found: Vec<Value>,
     /// Whether the final version was given, so that nothing follows the versions.
     pub(super) closed: bool,
+    /// Loss → since when versions count on from a known number.
+    counted_on: Vec<u64>,
 }
 
 impl<'h> Plan<'h> {
@@ -107,6 +109,7 @@ impl<'h> Plan<'h> {
             writers: HashMap::new(),
             found: Vec::new(),
             closed: history.final_version().is_some(),
+            counted_on: counted_on(history),
         };
         let (mut pinned, mut split_off) = (Vec::new(), Vec::new());
         for (index, operation) in history.operations().iter().enumerate() {
@@ -202,7 +205,7 @@ impl<'h> Plan<'h> {
                     || (matches!(operation.outcome, Outcome::Mutated(_))
                         && !is_split
                         && kept.version.is_some()
-                        && is_placed(self.history, operation));
+                        && self.is_placed(operation));
                 let end = if ok { operation.end } else { u64::MAX };
                 let mutate = self.push(operation, Some(kept), end, checked);
                 match kept.version.filter(|_| ok) {
@@ -226,6 +229,13 @@ impl<'h> Plan<'h> {
             }
             _ => {}
         }
+    }
+
+    /// Whether the version of a foreign mutate that is not checked tells its place all the
+    /// same: it ran between losses, and after those by numbers that are known.
+    fn is_placed(&self, operation: &Operation) -> bool {
+        let mut losses = self.history.losses().iter().zip(&self.counted_on);
+        losses.all(|(loss, since)| operation.end < loss.begins() || operation.start > *since)
     }
 
     fn observe(&mut self, operation: &'h Operation, seen: Seen<'h>) {
@@ -324,12 +334,24 @@ pub(super) fn is_checked(history: &History, operation: &Operation) -> bool {
         || losses::first_begins(history).is_none_or(|begins| operation.end < begins)
 }
 
-/// Whether the version of a foreign mutate that is not checked tells its place all the
-/// same: it ran between losses, and none has let the versions count on from any number.
-fn is_placed(history: &History, operation: &Operation) -> bool {
-    history.losses().iter().all(|loss| {
-        operation.end < loss.begins() || (operation.start > loss.time && !loss.key_by_key)
-    })
+/// Since when versions count on from a known number after each loss: where that lets them
+/// count on from any number, since a mutate was acknowledged that is not foreign.
+fn counted_on(history: &History) -> Vec<u64> {
+    let acknowledged = |operation: &&Operation| {
+        let is_mutate =
+            matches!(&operation.outcome, Outcome::Mutated(kept) if kept.version.is_some());
+        is_mutate && !history.is_foreign(operation.process)
+    };
+    let since = |loss: &Loss| {
+        let operations = history.operations().iter().filter(acknowledged);
+        let after = operations.filter(|operation| operation.start > loss.time);
+        match loss.key_by_key {
+            true => after.map(|operation| operation.end).min(),
+            false => Some(loss.time),
+        }
+    };
+    let losses = history.losses().iter();
+    losses.map(|loss| since(loss).unwrap_or(u64::MAX)).collect()
 }
 
 /// What a token's value adds to the signature of a state, by exclusive or; absent

@@ -254,9 +254,10 @@ fn fill(plan: &mut Plan<'_>, at: &mut u64, to: u64, taken: &BTreeSet<u64>, fille
         return;
     }
     let count = (to - *at).min(*fillers);
-    *fillers -= count;
     for version in *at + 1..=*at + count {
+        // One that a loss took needs no explanation.
         let excused = taken.contains(&version);
+        *fillers -= u64::from(!excused);
         plan.versions.push((Version::Gap { excused }, version));
     }
     let count = to - *at - count;
