@@ -218,6 +218,11 @@ impl StoreKeys {
 }
 
 impl TwoPrimaries {
+    /// Whether the disk of the one that will be demoted gets what is written from now on.
+    pub(super) fn hold_disk(&self, is_held: bool) {
+        lock(&self.demoted).hold_disk(is_held);
+    }
+
     pub(super) fn is_of(&self, fault: Fault) -> bool {
         self.fault == fault
     }

@@ -200,8 +200,13 @@ impl Nemesis {
                 .filter_map(|place| self.plan.get(*place));
             places.any(|fault| kinds.iter().any(|kind| fault.kind == (*kind).into()))
         };
+        let holds_disk = kept(&[LossFault::UnsyncedTailLost]);
+        // What the disk of one has of the data of both, it had before the split.
+        for two in &self.split {
+            two.hold_disk(holds_disk);
+        }
         world.with_redis(|redis| {
-            redis.hold_disk(kept(&[LossFault::UnsyncedTailLost]));
+            redis.hold_disk(holds_disk);
             let promotes = [
                 LossFault::LaggingReplicaPromoted,
                 LossFault::SentinelFailover,
@@ -388,6 +393,7 @@ impl Nemesis {
         if kind == LossFault::SplitBrain {
             let two = self.keys.split(world, fault);
             self.split.push(two);
+            self.hold(world);
             return true;
         }
         if kind == LossFault::EvictingRestart {

@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use haechi_store_redis::{
-    AttemptError, Builder, Corrupt, ReadError, SeenFile,
+    AttemptError, Builder, Cause, Corrupt, ReadError, SeenFile,
     audit::store::{AuditStore, Batch, Reply},
     test_util::{AuditHooks, Hooked, VaultHooks},
     vault::{
@@ -359,6 +359,31 @@ async fn an_answer_to_an_earlier_request_does_not_hide_what_was_seen_since() {
     assert!(tokens.transaction([], set).await.is_err());
 }
 
+/// Would catch a process that looks for one of two receipts only which it has seen at once.
+#[tokio::test]
+async fn both_of_two_receipts_seen_at_once_are_looked_for() {
+    let server = server();
+    let builder = Builder::new();
+    let held = HeldRead::default();
+    let store = Hooked::new(builder.vault_store(client(&server)), held.clone());
+    let tokens = builder.token_store(store);
+    let set = |view: &mut View| view.set(&TokenId::new("t").unwrap(), "1");
+    let names = [];
+    let late = tokens.read_tokens(&names);
+    let meanwhile = async {
+        tokens.transaction([], set).await.unwrap();
+        let snapshot = Snapshot::named(&server, VAULT, "kept").await;
+        another_mutates(&server, 1).await;
+        held.go_on.notify_one();
+        snapshot
+    };
+    let (late, mut snapshot) = tokio::join!(late, meanwhile);
+    late.unwrap();
+    snapshot.restore().await;
+    another_mutates(&server, 2).await;
+    assert!(tokens.transaction([], set).await.is_err());
+}
+
 /// Would catch a token store that overwrites what another one of its process has seen, whose
 /// loss nobody finds then, also not after a restart.
 #[tokio::test]
@@ -381,4 +406,37 @@ async fn token_stores_that_share_a_file_look_for_what_the_others_have_seen() {
     for tokens in [second, open()] {
         assert!(tokens.transaction([], set).await.is_err());
     }
+}
+
+/// Loses the reply to the first attempt.
+#[derive(Default)]
+struct LosesReply(AtomicBool);
+
+impl<S: VaultStore> VaultHooks<S> for LosesReply {
+    async fn apply(
+        &self,
+        next: &S,
+        attempt: &Attempt<'_>,
+        observed: &Observed,
+    ) -> Result<Applied, AttemptError> {
+        let applied = next.apply(attempt, observed).await;
+        match self.0.swap(true, SeqCst) {
+            true => applied,
+            false => Err(AttemptError::Ambiguous(Cause::new("lost"))),
+        }
+    }
+}
+
+/// Would catch a mutation that was found by its receipt and is not what its process has seen.
+#[tokio::test]
+async fn a_mutation_that_its_receipt_told_of_was_seen() {
+    let server = server();
+    let builder = Builder::new();
+    let store = Hooked::new(builder.vault_store(client(&server)), LosesReply::default());
+    let tokens = builder.token_store(store);
+    let set = |view: &mut View| view.set(&TokenId::new("t").unwrap(), "1");
+    tokens.transaction([], set).await.unwrap();
+    run(&mut raw(&server).await, "FLUSHALL").await;
+    another_mutates(&server, 3).await;
+    assert!(tokens.transaction([], set).await.is_err());
 }
