@@ -261,6 +261,9 @@ async fn a_rollback_to_an_open_receipt_is_detected() {
     store.mutate(set).await.unwrap();
     let last: String = ask(&mut connection, "HGET haechi:tv:receipts #last").await;
     let slot: String = ask(&mut connection, "HGET haechi:tv:receipts #1").await;
+    // When this one goes, the mutation's receipt stays, which has another number now.
+    let opened: String = ask(&mut connection, "HGET haechi:tv:receipts #0").await;
+    assert!(opened.starts_with("- "), "{opened}");
     let (last, _) = last.split_once(' ').unwrap();
     let other = slot.replace(last, "AAAAAAAAAAAAAAAAAAAAAA");
     let digest = other.split(' ').nth(1).unwrap();
