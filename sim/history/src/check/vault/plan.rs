@@ -345,7 +345,7 @@ fn counted_on(history: &History) -> Vec<u64> {
     let since = |loss: &Loss| {
         let operations = history.operations().iter().filter(acknowledged);
         let after = operations.filter(|operation| operation.start > loss.time);
-        match loss.key_by_key {
+        match loss.key_by_key && !loss.versions.is_empty() {
             true => after.map(|operation| operation.end).min(),
             false => Some(loss.time),
         }
