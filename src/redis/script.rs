@@ -3,7 +3,7 @@
 //! Their texts are public, so that tests run the same ones on a simulated
 //! Redis.
 
-use std::{borrow::Cow, fmt::Write as _, sync::LazyLock, time::Duration};
+use std::{borrow::Cow, sync::LazyLock, time::Duration};
 
 use redis::{Cmd, Value, cmd};
 
@@ -302,6 +302,7 @@ pub fn apply_call(
     for (token, _) in attempt.diff.iter().filter(|(_, change)| deletes(change)) {
         call.arg(token.as_str());
     }
+    add_receipts(&mut call, observed);
     call
 }
 
@@ -327,13 +328,18 @@ const LONGEST_LIFE: Duration = Duration::from_secs(3600);
 /// Adds the arguments of what this process has observed, and for how long its
 /// mutations need their receipts.
 pub(super) fn add_observed(call: &mut Cmd, observed: &Observed, deadline: Duration) {
-    let mut receipts = String::new();
-    for seen in observed.receipts.iter().flatten() {
-        let _ = write!(receipts, "{}:{} ", seen.seq.get(), seen.digest);
-    }
-    call.arg(observed.version.get()).arg(receipts);
+    let receipts = observed.receipts.iter().flatten().count();
     let millis = deadline.min(LONGEST_LIFE).as_millis();
-    call.arg(u64::try_from(millis).unwrap_or_default());
+    call.arg(observed.version.get())
+        .arg(receipts)
+        .arg(u64::try_from(millis).unwrap_or_default());
+}
+
+/// Adds the receipts that this process has observed, which come last.
+pub(super) fn add_receipts(call: &mut Cmd, observed: &Observed) {
+    for seen in observed.receipts.iter().flatten() {
+        call.arg(seen.seq.get()).arg(seen.digest.to_string());
+    }
 }
 
 /// Adds a token and the value to compare.

@@ -11,7 +11,7 @@ use super::{
     keys::{VaultKeys, VaultPrefix},
     link::{Link, Timeouts},
     lock::{ContentionLock, Lease, LockPolicy, LockWaits},
-    script::{SCRIPTS, add_observed, apply_call, apply_reply, compared, number},
+    script::{SCRIPTS, add_observed, add_receipts, apply_call, apply_reply, compared, number},
     vault_reply::{self, Ended},
 };
 use crate::{
@@ -184,6 +184,7 @@ impl<N: Connect, C: Clock, E: Entropy> VaultStore for RedisVaultStore<N, C, E> {
                 None
             }
         };
+        add_receipts(&mut call, observed);
         let reply = self.link.run(&SCRIPTS.vault_load, &call).await?;
         vault_reply::loaded(reply, &self.keys, tokens, observed)
     }
@@ -212,7 +213,8 @@ impl<N: Connect, C: Clock, E: Entropy> VaultStore for RedisVaultStore<N, C, E> {
     ) -> Result<Option<Fate>, AttemptError> {
         let mut call = SCRIPTS.vault_settle.call(&self.keys.fenced());
         add_observed(&mut call, observed, self.deadline);
-        call.arg(mutation.to_string()).arg(begun.get());
+        call.arg(mutation.to_string()).arg(begun.get()).arg("");
+        add_receipts(&mut call, observed);
         let reply = self.link.run(&SCRIPTS.vault_settle, &call).await?;
         vault_reply::settled(reply, &self.keys, mutation, observed)
     }
@@ -226,6 +228,7 @@ impl<N: Connect, C: Clock, E: Entropy> VaultStore for RedisVaultStore<N, C, E> {
         let mut call = SCRIPTS.vault_settle.call(&self.keys.fenced());
         add_observed(&mut call, observed, self.deadline);
         call.arg(mutation.to_string()).arg(begun.get()).arg("look");
+        add_receipts(&mut call, observed);
         let reply = self.link.run(&SCRIPTS.vault_settle, &call).await?;
         vault_reply::receipt(reply, &self.keys, mutation, observed)
     }

@@ -175,8 +175,8 @@ pub struct Observed {
 
 impl Observed {
     /// Answers to requests that were under way together do not tell which of them came
-    /// first. Of more than these, some between the first and the highest are not looked for.
-    const RECEIPTS: usize = 4;
+    /// first: the first and the highest are looked for, not those between.
+    const RECEIPTS: usize = 2;
 
     /// The highest receipt that was seen.
     #[must_use]
@@ -201,12 +201,12 @@ impl Observed {
         if let Some(newest) = newest {
             let is_before = |seen: &ReceiptPosition| sent.receipts.contains(&Some(*seen));
             seen.retain(|seen| !is_before(seen) && *seen != newest);
-            if seen.len() == Self::RECEIPTS {
+            seen.push(newest);
+            if seen.len() > Self::RECEIPTS {
                 // The first one stays until it was looked for.
                 let lowest = (1..seen.len()).min_by_key(|place| seen[*place].seq);
                 lowest.map(|place| seen.remove(place));
             }
-            seen.push(newest);
         }
         *self = Self::of(self.version.max(version), seen);
     }
@@ -645,10 +645,10 @@ mod tests {
             (seen, observed)
         };
         for (answers, looked_for) in [
-            (&[1, 2, 3][..], &[1, 2, 3][..]),
+            (&[1, 2][..], &[1, 2][..]),
             (&[1, 2, 1], &[2, 1]),
-            (&[1, 2, 3, 4, 5], &[1, 3, 4, 5]),
-            (&[7, 1, 2, 9, 8, 3, 4], &[7, 9, 8, 4]),
+            (&[1, 2, 3, 4, 5], &[1, 5]),
+            (&[7, 1, 2, 9, 8, 3, 4], &[7, 9]),
         ] {
             let (seen, observed) = after(answers);
             assert_eq!(seen, looked_for, "{answers:?}");
@@ -659,9 +659,9 @@ mod tests {
         let (_, sent) = after(&[1, 2]);
         let (_, mut observed) = after(&[1, 2, 3]);
         observed.saw(Version::new(4), None, &sent);
-        assert_eq!(observed.receipts.into_iter().flatten().count(), 3);
+        assert_eq!(observed.receipts.into_iter().flatten().count(), 2);
         observed.saw(Version::new(4), Some(receipt(4)), &sent);
-        let left = [Some(receipt(3)), Some(receipt(4)), None, None];
+        let left = [Some(receipt(3)), Some(receipt(4))];
         assert_eq!(observed.receipts, left);
     }
 }

@@ -36,7 +36,7 @@ impl PlantedBug for NoTombstone {
             answer => return answer,
         };
         let mut call = self.0.call(&next.keys().fenced());
-        call.arg(observed.version.get()).arg("").arg(0);
+        call.arg(observed.version.get()).arg(0).arg(0);
         call.arg(attempt.mutation.to_string())
             .arg(attempt.begun.get());
         match next.run(&self.0, &call).await {

@@ -82,15 +82,18 @@ impl Vault {
     /// is.
     fn call(&self, rng: &mut ChaCha8Rng, text: &str, arguments: Vec<String>) -> Words {
         let deadline = pick(rng, &["0", "10000"]);
-        let seen = match rng.random_range(0..10) {
-            0 => ["1000000", "", deadline].map(str::to_owned),
-            1 => {
-                let receipts = format!("1:{:032x} 0:{:032x} ", self.mutations, 7);
-                ["1".to_owned(), receipts, deadline.to_owned()]
-            }
-            _ => ["0", "", deadline].map(str::to_owned),
+        let digest = format!("{:032x}", self.mutations);
+        let (version, receipts) = match rng.random_range(0..10) {
+            0 => ("1000000", vec![]),
+            1 => (
+                "1",
+                vec!["1".to_owned(), digest.clone(), "0".to_owned(), digest],
+            ),
+            _ => ("0", vec![]),
         };
-        call(rng, text, VAULT_KEYS, &[seen.to_vec(), arguments].concat())
+        let count = (receipts.len() / 2).to_string();
+        let seen = vec![version.to_owned(), count, deadline.to_owned()];
+        call(rng, text, VAULT_KEYS, &[seen, arguments, receipts].concat())
     }
 
     fn load(&mut self, rng: &mut ChaCha8Rng) -> Words {

@@ -1,6 +1,6 @@
 -- Compare-and-apply: the whole diff once, or nothing.
 --
--- ARGV[1..3] what the caller's process has observed
+-- ARGV[1..3] what the caller's process has observed, see vault_state
 -- ARGV[4]    the mutation; at most one of its attempts is applied
 -- ARGV[5]    the attempt's number
 -- ARGV[6]    the receipt number (mark) at which the mutation began
@@ -19,7 +19,7 @@
 -- load.lua. Only the first one writes.
 
 local id = ARGV[4]
-local state, fault = vault_state(id, ARGV[1], ARGV[2], ARGV[3])
+local state, fault = vault_state(id, ARGV[1], tonumber(ARGV[2]), ARGV[3])
 if fault then return concluded(fault) end
 if settled(state) then return ended(state) end
 if state.lost or tonumber(ARGV[6]) > state.next_mark then return lost(state) end

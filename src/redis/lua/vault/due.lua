@@ -9,7 +9,7 @@
 -- complete if the drift is the one at which it was built, which is stored in its
 -- member '' as -1 - drift; -inf if it was never built.
 
-local state, fault = vault_state('', '0', '', '0')
+local state, fault = vault_state('', '0', 0, '0')
 if fault then return concluded(fault) end
 local own = tonumber(ARGV[1])
 local earlier, later = decimal(math.min(own, state.time)), decimal(math.max(own, state.time))

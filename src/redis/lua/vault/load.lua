@@ -1,6 +1,6 @@
 -- Reads tokens, and the state that a mutation of them begins with.
 --
--- ARGV[1..3] what the caller's process has observed
+-- ARGV[1..3] what the caller's process has observed, see vault_state
 -- ARGV[4]    '' or the mutation that will fence on the whole vault: its open
 --            receipt proves at the fence that the version is the one read here,
 --            and not the same number after a rollback
@@ -15,7 +15,7 @@
 -- More would hold Redis for too long.
 local MOST_TOKENS = 100000
 
-local state, fault = vault_state(ARGV[4], ARGV[1], ARGV[2], ARGV[3])
+local state, fault = vault_state(ARGV[4], ARGV[1], tonumber(ARGV[2]), ARGV[3])
 if fault then return concluded(fault) end
 if state.lost then return lost(state) end
 
@@ -28,7 +28,7 @@ if ARGV[5] == 'all' then
   found, fault = read('HGETALL', KEYS[1])
 else
   local ids = {}
-  for place = 6, #ARGV do ids[place - 5] = ARGV[place] end
+  for place = 6, #ARGV - 2 * ARGV[2] do ids[place - 5] = ARGV[place] end
   found, fault = values(ids)
 end
 if fault then return concluded(fault) end

@@ -63,8 +63,9 @@ end
 local function digest_of(slot) return string.match(slot or '', ' (%x+) ') or '' end
 
 -- The state of the vault, with the receipt of mutation `id` ('' for none), or
--- nil and a fault to reply. `seen_version` and `seen_receipts`, '{mark}:{digest} ' of each,
--- are what the caller's process has observed, `life` its longest deadline in milliseconds.
+-- nil and a fault to reply. What the caller's process has observed are `seen_version` and
+-- the last arguments, mark and digest of each of `seen_receipts`; `life` is its longest
+-- deadline in milliseconds.
 -- state.lost: some of that is gone, a rollback.
 local function vault_state(id, seen_version, seen_receipts, life)
   local text, fault = read('GET', KEYS[2])
@@ -74,12 +75,10 @@ local function vault_state(id, seen_version, seen_receipts, life)
   if not version or version >= MAX_VERSION then
     return nil, unreadable(KEYS[2], 'a version that is not a decimal number below 90000000000000')
   end
-  local marks, digests = {}, {}
-  for mark, digest in string.gmatch(seen_receipts, '(%d+):(%x+) ') do
-    marks[#marks + 1], digests[#digests + 1] = '#' .. mark, digest
-  end
+  local slots, before = {}, #ARGV - 2 * seen_receipts
+  for place = 1, seen_receipts do slots[place] = '#' .. ARGV[before + 2 * place - 1] end
   local kept
-  kept, fault = read('HMGET', KEYS[3], id, '#next', '#own', '#last', '#kept', '#span', unpack(marks))
+  kept, fault = read('HMGET', KEYS[3], id, '#next', '#own', '#last', '#kept', '#span', unpack(slots))
   if fault then return nil, fault end
   local time
   time, fault = server_time()
@@ -94,10 +93,10 @@ local function vault_state(id, seen_version, seen_receipts, life)
   if written ~= (kept[2] or '') then first = math.max(first, next_mark - ring) end
 
   local lost = version < tonumber(seen_version)
-  for place, mark in ipairs(marks) do
-    mark = mark_of(mark)
+  for place = 1, seen_receipts do
+    local mark, digest = tonumber(ARGV[before + 2 * place - 1]), ARGV[before + 2 * place]
     lost = lost or next_mark <= mark
-      or (mark >= first and digest_of(kept[6 + place]) ~= digests[place])
+      or (mark >= first and not string.find(kept[6 + place] or '', digest, 1, true))
   end
   if own > version and not lost then
     return nil, unreadable(KEYS[2], 'a version below the number of mutations that receipts count (' .. decimal(own)
@@ -149,9 +148,9 @@ local function forget_old(state)
     if state.next_mark - first < state.ring then break end
     local slot = '#' .. decimal(first)
     local oldest = redis.call('HMGET', KEYS[3], slot)[1]
-    local id, time = string.match(oldest or '', '^(%S+) .-(%d+)$')
-    -- One from the future is old: the clock was set back.
-    local age = state.time - (tonumber(time) or 0)
+    local id, digest, time = string.match(oldest or '', '^(%S+) (%S+) ?(%d*)$')
+    -- One from the future is old: the clock was set back. Earlier scripts stored no digest.
+    local age = state.time - (tonumber(time ~= '' and time or digest) or 0)
     if age >= 0 and age < state.life then break end
     if oldest then redis.call('HDEL', KEYS[3], slot, id or oldest) end
     first = first + 1
