@@ -295,9 +295,12 @@ impl SeenFile {
         }
     }
 
-    fn change<T>(&self, change: impl FnOnce(&mut Content) -> T) {
+    /// Has the file written again if `change` says that something is another now.
+    fn change(&self, change: impl FnOnce(&mut Content) -> bool) {
         let mut state = lock(&self.shared.state);
-        change(&mut state.content);
+        if !change(&mut state.content) {
+            return;
+        }
         state.is_saved = false;
         drop(state);
         self.shared.changed.notify_one();
@@ -376,7 +379,7 @@ impl SeenEntry {
         self.file.change(|content| {
             let there = content.places(&self.prefix);
             if there != *own && !seen.covers(&content.chain(&self.prefix)) {
-                return;
+                return false;
             }
             *own = seen.positions().iter().map(Place::of).collect();
             content.chains.insert(self.prefix.clone(), own.clone());
@@ -385,6 +388,7 @@ impl SeenEntry {
                 let more = seen.losses().iter().filter(|loss| !losses.contains(loss));
                 losses.extend(more.copied().collect::<Vec<_>>());
             }
+            true
         });
     }
 
@@ -396,16 +400,11 @@ impl SeenEntry {
 
     /// Replaces what was seen of the vault.
     pub(crate) fn update_vault(&self, update: impl FnOnce(Option<&SeenVault>) -> SeenVault) {
-        let mut state = lock(&self.file.shared.state);
-        let vaults = &mut state.content.vaults;
-        let seen = update(vaults.get(&self.prefix));
-        if vaults.get(&self.prefix) == Some(&seen) {
-            return;
-        }
-        vaults.insert(self.prefix.clone(), seen);
-        state.is_saved = false;
-        drop(state);
-        self.file.shared.changed.notify_one();
+        self.file.change(|content| {
+            let seen = update(content.vaults.get(&self.prefix));
+            let before = content.vaults.insert(self.prefix.clone(), seen.clone());
+            before != Some(seen)
+        });
     }
 }
 
