@@ -123,6 +123,19 @@ pub(crate) fn from_epoch_millis(millis: u64) -> SystemTime {
         .unwrap_or(UNIX_EPOCH)
 }
 
+/// Whole microseconds since the epoch; 0 for times before it.
+pub(crate) fn epoch_micros(time: SystemTime) -> u64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// The inverse of [`epoch_micros`]; the epoch if [`SystemTime`] overflows.
+pub(crate) fn from_epoch_micros(micros: u64) -> SystemTime {
+    UNIX_EPOCH
+        .checked_add(Duration::from_micros(micros))
+        .unwrap_or(UNIX_EPOCH)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

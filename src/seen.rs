@@ -130,9 +130,10 @@ struct Place {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct SeenVault {
     pub(crate) version: u64,
-    /// Receipts, in the order in which they were seen: mutation, number and digest.
+    /// Receipts, in the order in which they were seen: mutation, number and when it was
+    /// written, by the server's clock in microseconds.
     #[serde(default)]
-    pub(crate) receipts: Vec<(Id, u64, Id)>,
+    pub(crate) receipts: Vec<(Id, u64, u64)>,
 }
 
 /// 16 bytes, as 22 characters of base64url.

@@ -338,7 +338,7 @@ pub(super) fn add_observed(call: &mut Cmd, observed: &Observed, deadline: Durati
 /// Adds the receipts that this process has observed, which come last.
 pub(super) fn add_receipts(call: &mut Cmd, observed: &Observed) {
     for seen in observed.receipts.iter().flatten() {
-        call.arg(seen.seq.get()).arg(seen.digest.to_string());
+        call.arg(seen.seq.get()).arg(seen.stored());
     }
 }
 

@@ -10,13 +10,13 @@ use super::{
     reply::{bytes, kind, strange, text, unfaulted},
 };
 use crate::{
-    clock::from_epoch_millis,
+    clock::{from_epoch_micros, from_epoch_millis},
     error::{AttemptError, Cause, Corrupt},
     vault::{
         MutationId, Stored, TokenId, Version,
         store::{
-            Applied, Attempt, Due, Fate, Loaded, Moved, Observed, Page, Receipt, ReceiptDigest,
-            ReceiptPosition, ReceiptSeq, ServerTime,
+            Applied, Attempt, Due, Fate, Loaded, Moved, Observed, Page, Receipt, ReceiptPosition,
+            ReceiptSeq, ServerTime,
         },
     },
 };
@@ -85,12 +85,12 @@ pub(super) fn applied(
     let mut parts = parts(reply, keys, observed)?;
     let kind = kind(&parts).to_vec();
     match (kind.as_slice(), parts.as_mut_slice()) {
-        (b"committed", [_, version, seq, digest]) => Ok(Applied::Committed {
+        (b"committed", [_, version, seq, written]) => Ok(Applied::Committed {
             version: Version::new(count(version)?),
             receipt: ReceiptPosition {
                 mutation: attempt.mutation,
                 seq: ReceiptSeq::new(count(seq)?),
-                digest: self::digest(digest).ok_or_else(strange)?,
+                written: self::written(written).ok_or_else(strange)?,
             },
         }),
         (
@@ -123,8 +123,8 @@ pub(super) fn applied(
         (b"held", [_, holder]) => Ok(Applied::ForeignLocked {
             holder: bytes(holder).to_vec(),
         }),
-        (b"settled", [_, receipt, digest]) => {
-            fate(attempt.mutation, receipt, digest, keys).map(Applied::Settled)
+        (b"settled", [_, receipt, written]) => {
+            fate(attempt.mutation, receipt, written, keys).map(Applied::Settled)
         }
         (b"forgotten", _) => Ok(Applied::ReceiptExpired),
         _ => Err(strange()),
@@ -180,8 +180,8 @@ pub(super) fn receipt(
 ) -> Result<Receipt, AttemptError> {
     let parts = parts(reply, keys, observed)?;
     match (kind(&parts), parts.as_slice()) {
-        (b"settled", [_, receipt, digest]) => {
-            fate(mutation, receipt, digest, keys).map(Receipt::Ended)
+        (b"settled", [_, receipt, written]) => {
+            fate(mutation, receipt, written, keys).map(Receipt::Ended)
         }
         (b"open", _) => Ok(Receipt::Open),
         (b"forgotten", _) => Ok(Receipt::Expired),
@@ -271,24 +271,29 @@ fn server_time(millis: &Value) -> Result<ServerTime, AttemptError> {
     Ok(ServerTime::new(from_epoch_millis(count(millis)?)))
 }
 
-/// The newest receipt, `{mutation} {digest}`; `next` is the number after its own. Without a
-/// digest it was written by an earlier version of the scripts, and is not looked for.
+/// The newest receipt, `{mutation} {written}`; `next` is the number after its own. Any other
+/// text is not looked for.
 fn newest(newest: &Value, next: &Value) -> Result<Option<ReceiptPosition>, AttemptError> {
     let next = count(next)?;
     let position = || {
         let text = std::str::from_utf8(bytes(newest)).ok()?;
-        let (mutation, digest) = text.split_once(' ')?;
+        let (mutation, written) = text.split_once(' ')?;
         Some(ReceiptPosition {
             mutation: MutationId::parse(mutation)?,
             seq: ReceiptSeq::new(next.checked_sub(1)?),
-            digest: ReceiptDigest::parse(digest)?,
+            written: micros(written)?,
         })
     };
     Ok(position())
 }
 
-fn digest(digest: &Value) -> Option<ReceiptDigest> {
-    ReceiptDigest::parse(std::str::from_utf8(bytes(digest)).ok()?)
+/// When a receipt was written.
+fn written(text: &Value) -> Option<ServerTime> {
+    micros(std::str::from_utf8(bytes(text)).ok()?)
+}
+
+fn micros(text: &str) -> Option<ServerTime> {
+    Some(ServerTime::new(from_epoch_micros(text.parse().ok()?)))
 }
 
 /// The values of `tokens`, in their order.
@@ -326,19 +331,19 @@ fn pairs(values: Vec<Value>) -> (Vec<(TokenId, Stored)>, Vec<String>) {
 }
 
 /// The receipt of a mutation, `done {version} {attempt} {receipt_seq}` or
-/// `dropped {receipt_seq}`, and its digest.
+/// `dropped {receipt_seq}`, and when it was written.
 fn fate(
     mutation: MutationId,
     receipt: &Value,
-    digest: &Value,
+    written: &Value,
     keys: &VaultKeys,
 ) -> Result<Fate, AttemptError> {
     let position = |seq| {
-        let digest = self::digest(digest)?;
+        let written = self::written(written)?;
         Some(ReceiptPosition {
             mutation,
             seq,
-            digest,
+            written,
         })
     };
     let applied = |version: &str, number: &str, seq: &str| {

@@ -12,7 +12,7 @@ use crate::{
         MutationId, Stored, TokenId, Version,
         store::{
             self, Applied, Attempt, Change, Diff, Due, Fate, Fence, Load, Loaded, Moved, Observed,
-            Page, ReceiptDigest, ReceiptPosition, ReceiptSeq, ServerTime,
+            Page, ReceiptPosition, ReceiptSeq, ServerTime,
         },
     },
 };
@@ -378,22 +378,12 @@ impl VaultModel {
         let position = ReceiptPosition {
             mutation,
             seq: self.next_receipt(),
-            digest: self.digest(mutation, text),
+            written: ServerTime::default(),
         };
         self.numbers.insert(self.next, position);
         self.newest = Some(position);
         self.next += 1;
         self.receipts.insert(mutation, receipt(position));
         position
-    }
-
-    /// The digest of the next receipt.
-    fn digest(&self, mutation: MutationId, text: &str) -> ReceiptDigest {
-        let before = self.newest.map_or_else(String::new, |newest| {
-            format!("{} {}", newest.mutation, newest.digest)
-        });
-        let text = format!("{before} {mutation} {text} {}", self.next);
-        let digest = sha1_smol::Sha1::from(text).digest().bytes();
-        ReceiptDigest::from_bytes(std::array::from_fn(|place| digest[place]))
     }
 }

@@ -6,12 +6,12 @@ use std::time::Duration;
 use super::{
     admission::Admission,
     store::{
-        Load, Loaded, MutationId, Observed, ReceiptDigest, ReceiptPosition, ReceiptSeq, VaultStore,
+        Load, Loaded, MutationId, Observed, ReceiptPosition, ReceiptSeq, ServerTime, VaultStore,
         Version,
     },
 };
 use crate::{
-    clock::{Clock, within},
+    clock::{Clock, epoch_micros, from_epoch_micros, within},
     durability::{Confirmations, Confirming, confirmed},
     entropy::Entropy,
     error::{AttemptError, Corrupt, NotApplied},
@@ -285,8 +285,8 @@ impl Memory {
 /// The form in a file of what was seen.
 fn seen_vault(observed: &Observed) -> SeenVault {
     let receipt = |seen: ReceiptPosition| {
-        let digest = Id(*seen.digest.as_bytes());
-        (Id(*seen.mutation.as_bytes()), seen.seq.get(), digest)
+        let written = epoch_micros(seen.written.get());
+        (Id(*seen.mutation.as_bytes()), seen.seq.get(), written)
     };
     SeenVault {
         version: observed.version.get(),
@@ -300,10 +300,10 @@ fn seen_vault(observed: &Observed) -> SeenVault {
 }
 
 fn observed_in(seen: Option<&SeenVault>) -> Observed {
-    let receipt = |&(Id(mutation), seq, Id(digest)): &_| ReceiptPosition {
+    let receipt = |&(Id(mutation), seq, written): &_| ReceiptPosition {
         mutation: MutationId::from_bytes(mutation),
         seq: ReceiptSeq::new(seq),
-        digest: ReceiptDigest::from_bytes(digest),
+        written: ServerTime::new(from_epoch_micros(written)),
     };
     seen.map_or_else(Observed::default, |seen| {
         let receipts = seen.receipts.iter().map(receipt);

@@ -51,6 +51,7 @@ mod object;
 mod plaintext;
 mod policy;
 mod purge;
+mod receipt;
 mod record;
 mod resolve;
 mod resume;

@@ -362,8 +362,7 @@ all(redis.call, 'HSET', KEYS[1], sets)
             ];
             options.replicas = Some(5);
         } => PatchedApply = PatchedApply::without([
-            "lost = lost or next_mark <= mark
-      or (mark >= first and not string.find(kept[6 + place] or '', digest, 1, true))",
+            "lost = lost or next_mark <= mark or (mark >= first and slot ~= seen and slot ~= '~' .. seen)",
             " or string.match(state.receipt or '', '^open (%d+) ') ~= ARGV[9]",
         ])?;
     FirstSliceOnly "first_slice_only": "a scan of the vault takes its first slice for the last one",

@@ -1,6 +1,6 @@
 //! What became of mutations, found out by a process that did not make them.
 
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use haechi_store_redis::{
     Builder, NotApplied,
@@ -9,7 +9,7 @@ use haechi_store_redis::{
     test_util::{AutoClock, Fault, Faults, Hooked, MemoryVault, VaultModel},
     vault::{
         MutateError, MutationId, ReceiptHandle, TokenStore, VaultConfig, Version, View, resolve,
-        store::{Applied, Fate, Observed, ReceiptDigest, ReceiptPosition, ReceiptSeq},
+        store::{Applied, Fate, Observed, ReceiptPosition, ReceiptSeq, ServerTime},
     },
 };
 use redis_sim::server_process::RedisServer;
@@ -229,7 +229,7 @@ fn only_a_receipts_handle_parses_as_one() {
         Some(ReceiptPosition {
             mutation: MutationId::from_bytes([2; 16]),
             seq: ReceiptSeq::new(8),
-            digest: ReceiptDigest::from_bytes([3; 16]),
+            written: ServerTime::new(UNIX_EPOCH + Duration::from_micros(1_764_500_000_000_003)),
         }),
     ] {
         let handle = ReceiptHandle {

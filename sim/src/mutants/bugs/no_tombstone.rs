@@ -18,8 +18,8 @@ pub(in crate::mutants) struct NoTombstone(Script);
 
 impl NoTombstone {
     pub(in crate::mutants) fn new() -> Result<Self, StalePatch> {
-        let tombstone = "local mark, digest = note(state, ARGV[4], 'dropped', {})";
-        patched(VAULT_SETTLE, tombstone, "local mark, digest = 0, ''").map(Self)
+        let tombstone = "local mark, written = note(state, ARGV[4], 'dropped', {})";
+        patched(VAULT_SETTLE, tombstone, "local mark, written = 0, ''").map(Self)
     }
 }
 

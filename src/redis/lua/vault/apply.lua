@@ -13,9 +13,9 @@
 -- ARGV[13] … id, '1' and the value it had, or '0' and ''; id, value, the time
 --            it expires in milliseconds or ''; id
 --
--- Replies: {'committed', version, mark, digest} · {'conflict', 'value'|'version',
--- version, mark, the compared tokens' values, newest, next mark, time} · {'held', token} ·
--- {'settled', receipt, digest} · {'forgotten'} · {'lost', version} · a fault as in
+-- Replies: {'committed', version, mark, when the receipt was written} · {'conflict',
+-- 'value'|'version', version, mark, the compared tokens' values, newest, next mark, time} ·
+-- {'held', token} · {'settled', receipt, when it was written} · {'forgotten'} · {'lost', version} · a fault as in
 -- load.lua. Only the first one writes.
 
 local id = ARGV[4]
@@ -92,5 +92,5 @@ indexed = all(redis.pcall, 'ZREM', KEYS[4], gone) and indexed
 -- A key that is declared and absent would keep a slot from being served while it moves.
 if state.own == 0 then all(redis.pcall, 'ZADD', KEYS[4], {'NX', '-inf', ''}) end
 local own = indexed and state.own + 1 or state.own
-local mark, digest = note(state, id, 'done ' .. decimal(version) .. ' ' .. ARGV[5], {'#own', decimal(own)})
-return {'committed', version, mark, digest}
+local mark, written = note(state, id, 'done ' .. decimal(version) .. ' ' .. ARGV[5], {'#own', decimal(own)})
+return {'committed', version, mark, written}

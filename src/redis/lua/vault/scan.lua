@@ -6,7 +6,7 @@
 
 local page, fault = read('HSCAN', KEYS[1], ARGV[1], 'COUNT', ARGV[2])
 if fault then return concluded(fault) end
-local time
-time, fault = server_time()
+local micros
+micros, fault = server_micros()
 if fault then return concluded(fault) end
-return concluded({'page', page[1], page[2], time})
+return concluded({'page', page[1], page[2], millis(micros)})

@@ -12,12 +12,12 @@
 --            receipts are kept at least, in milliseconds of the server's clock, the
 --            longest deadline of any replica; and #next, as it was left by these
 --            scripts: those of earlier versions keep the last #kept receipts only
---   #{mark}  '{mutation} {digest} {time}' of the receipt with this mark, the time when it
---            was written; '-' in place of the mutation once that has a receipt with
---            another mark. The digest is one over this receipt, as it was first written,
---            and all before it: after a rollback there may be another receipt with the
---            same mark, or the same receipt after others
---   #last    '{mutation} {digest}' of the newest receipt
+--   #{mark}  '{mutation} {written}' of the receipt with this mark, the server's time in
+--            microseconds when it was first written; '~' before it once the mutation has a
+--            receipt with another mark. A receipt with this mutation, mark and time was
+--            written once, after the same receipts: after a rollback the same mutation
+--            may get the same mark again, but at another time
+--   #last    '{mutation} {written}' of the newest receipt
 --   #own     how often version was changed by this store
 -- A receipt is 'open {version} {mark}' (the mutation will be fenced on the
 -- whole vault at that version), 'done {version} {attempt} {mark}' or
@@ -52,20 +52,19 @@ local function unreadable(key, what) return {'unreadable', key, what} end
 -- The mark that a receipt's text ends with.
 local function mark_of(receipt) return tonumber(string.match(receipt, '(%d+)$')) end
 
--- The time of the server's clock in milliseconds, or nil and a fault to reply.
-local function server_time()
+-- The time of the server's clock in microseconds, or nil and a fault to reply.
+local function server_micros()
   local time, fault = read('TIME')
   if fault then return nil, fault end
-  return tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+  return tonumber(time[1]) * 1000000 + tonumber(time[2])
 end
 
--- The digest in what is stored for a mark, '' if there is none.
-local function digest_of(slot) return string.match(slot or '', ' (%x+) ') or '' end
+local function millis(micros) return math.floor(micros / 1000) end
 
 -- The state of the vault, with the receipt of mutation `id` ('' for none), or
 -- nil and a fault to reply. What the caller's process has observed are `seen_version` and
--- the last arguments, mark and digest of each of `seen_receipts`; `life` is its longest
--- deadline in milliseconds.
+-- the last arguments, the mark of each of `seen_receipts` and what is stored for it; `life`
+-- is its longest deadline in milliseconds.
 -- state.lost: some of that is gone, a rollback.
 local function vault_state(id, seen_version, seen_receipts, life)
   local text, fault = read('GET', KEYS[2])
@@ -80,8 +79,8 @@ local function vault_state(id, seen_version, seen_receipts, life)
   local kept
   kept, fault = read('HMGET', KEYS[3], id, '#next', '#own', '#last', '#kept', '#span', unpack(slots))
   if fault then return nil, fault end
-  local time
-  time, fault = server_time()
+  local micros
+  micros, fault = server_micros()
   if fault then return nil, fault end
   local next_mark, own = plain(kept[2] or '0'), plain(kept[3] or '0')
   local ring = plain(kept[5] or KEPT)
@@ -94,9 +93,8 @@ local function vault_state(id, seen_version, seen_receipts, life)
 
   local lost = version < tonumber(seen_version)
   for place = 1, seen_receipts do
-    local mark, digest = tonumber(ARGV[before + 2 * place - 1]), ARGV[before + 2 * place]
-    lost = lost or next_mark <= mark
-      or (mark >= first and not string.find(kept[6 + place] or '', digest, 1, true))
+    local mark, seen, slot = tonumber(ARGV[before + 2 * place - 1]), ARGV[before + 2 * place], kept[6 + place]
+    lost = lost or next_mark <= mark or (mark >= first and slot ~= seen and slot ~= '~' .. seen)
   end
   if own > version and not lost then
     return nil, unreadable(KEYS[2], 'a version below the number of mutations that receipts count (' .. decimal(own)
@@ -104,7 +102,7 @@ local function vault_state(id, seen_version, seen_receipts, life)
   end
   return {
     version = version, text = text, next_mark = next_mark, own = own, lost = lost,
-    newest = kept[4] or '', time = time, ring = ring, is_ring_written = kept[5],
+    newest = kept[4] or '', micros = micros, time = millis(micros), ring = ring, is_ring_written = kept[5],
     first = first, life = math.max(tonumber(longest), tonumber(life)),
     receipt = id ~= '' and kept[1] or nil,
   }
@@ -117,11 +115,11 @@ end
 
 local function lost(state) return concluded({'lost', state.version}) end
 
--- The reply that the mutation has ended: {'settled', receipt, its digest}.
+-- The reply that the mutation has ended: {'settled', receipt, when it was written}.
 local function ended(state)
   local slot, fault = read('HMGET', KEYS[3], '#' .. (string.match(state.receipt, '(%d+)$') or ''))
   if fault then return concluded(fault) end
-  return concluded({'settled', state.receipt, digest_of(slot[1])})
+  return concluded({'settled', state.receipt, string.match(slot[1] or '', ' (%d+)$') or ''})
 end
 
 -- Whether a mutation that began at `mark` may have had a receipt that is no
@@ -148,43 +146,38 @@ local function forget_old(state)
     if state.next_mark - first < state.ring then break end
     local slot = '#' .. decimal(first)
     local oldest = redis.call('HMGET', KEYS[3], slot)[1]
-    local id, digest, time = string.match(oldest or '', '^(%S+) (%S+) ?(%d*)$')
-    -- One from the future is old: the clock was set back. Earlier scripts stored no digest.
-    local age = state.time - (tonumber(time ~= '' and time or digest) or 0)
-    if age >= 0 and age < state.life then break end
+    local id, written = string.match(oldest or '', '^(%S+) .-(%d+)$')
+    -- One from the future is old: the clock was set back.
+    local age = state.micros - (tonumber(written) or 0)
+    if age >= 0 and age < state.life * 1000 then break end
     if oldest then redis.call('HDEL', KEYS[3], slot, id or oldest) end
     first = first + 1
   end
   return first
 end
 
--- Writes the receipt of `id` together with `fields`, and returns its mark and digest: new
+-- Writes the receipt of `id` together with `fields`, and returns its mark and the time: new
 -- ones, unless an open receipt is opened again. So whoever has seen that a mutation ended
 -- knows another mark than of the open receipt, to which a rollback can lead back. Called
 -- last, after permissions were checked.
 local function note(state, id, text, fields)
-  local mark = state.receipt and mark_of(state.receipt)
-  if not mark or string.sub(text, 1, 5) ~= 'open ' then
-    local next_mark, first = decimal(state.next_mark + 1), forget_old(state)
-    -- Not deleted: a mark without a time is taken for an old one.
-    if mark and mark >= first then
-      local slot = '#' .. decimal(mark)
-      local digest = digest_of(redis.call('HMGET', KEYS[3], slot)[1])
-      fields[#fields + 1], fields[#fields + 2] = slot, '- ' .. digest .. ' ' .. decimal(state.time)
-    end
-    mark = state.next_mark
-    local digest = string.sub(redis.sha1hex(state.newest .. ' ' .. id .. ' ' .. text .. ' ' .. decimal(mark)), 1, 32)
-    if not state.is_ring_written then
-      fields[#fields + 1], fields[#fields + 2] = '#kept', KEPT
-    end
-    local number = decimal(mark)
-    redis.call('HSET', KEYS[3], id, text .. ' ' .. number,
-      '#' .. number, id .. ' ' .. digest .. ' ' .. decimal(state.time),
-      '#last', id .. ' ' .. digest, '#next', next_mark,
-      '#span', string.format('%.0f %.0f %s', first, state.life, next_mark), unpack(fields))
-    return mark, digest
+  local opened = state.receipt and mark_of(state.receipt)
+  if opened and string.sub(text, 1, 5) == 'open ' then
+    redis.call('HSET', KEYS[3], id, text .. ' ' .. decimal(opened), unpack(fields))
+    return opened
   end
-  redis.call('HSET', KEYS[3], id, text .. ' ' .. decimal(mark), unpack(fields))
-  return mark
+  local first = forget_old(state)
+  -- Not deleted: a mark without a time is taken for an old one.
+  if opened and opened >= first then
+    local slot = '#' .. decimal(opened)
+    fields[#fields + 1], fields[#fields + 2] = slot, '~' .. (redis.call('HMGET', KEYS[3], slot)[1] or '')
+  end
+  if not state.is_ring_written then
+    fields[#fields + 1], fields[#fields + 2] = '#kept', KEPT
+  end
+  local mark, next_mark, written = decimal(state.next_mark), decimal(state.next_mark + 1), decimal(state.micros)
+  redis.call('HSET', KEYS[3], id, text .. ' ' .. mark,
+    '#' .. mark, id .. ' ' .. written, '#last', id .. ' ' .. written, '#next', next_mark,
+    '#span', string.format('%.0f %.0f %s', first, state.life, next_mark), unpack(fields))
+  return state.next_mark, written
 end
-
