@@ -462,7 +462,7 @@ mod tests {
         };
         let seen = SeenVault {
             version: 7,
-            receipts: vec![(Id([1; 16]), 9, Id([2; 16]))],
+            receipts: vec![(Id([1; 16]), 9, 1_764_500_000_000_002)],
         };
         let mut chain: Checkpoints = [position(1), position(3)].into_iter().collect();
         chain.went_on(Loss {

@@ -147,12 +147,11 @@ impl VaultModel {
                         Some(ended @ Receipt::Ended { .. }) => ended.seq(),
                         _ => {
                             let version = self.version;
-                            let text = format!("open {version}");
                             let open = |receipt: ReceiptPosition| Receipt::Open {
                                 version,
                                 seq: receipt.seq.get(),
                             };
-                            self.write_receipt(mutation, &text, open).seq.get()
+                            self.write_receipt(mutation, open).seq.get()
                         }
                     };
                 }
@@ -194,8 +193,7 @@ impl VaultModel {
         self.version += 1;
         self.own += 1;
         let version = self.version();
-        let text = format!("done {version} {}", attempt.number);
-        let receipt = self.write_receipt(attempt.mutation, &text, |receipt| Receipt::Ended {
+        let receipt = self.write_receipt(attempt.mutation, |receipt| Receipt::Ended {
             fate: Fate::Applied {
                 version,
                 number: attempt.number,
@@ -246,7 +244,7 @@ impl VaultModel {
             store::Receipt::Expired => return Ok(None),
             store::Receipt::Open => {}
         }
-        self.write_receipt(mutation, "dropped", |receipt| Receipt::Ended {
+        self.write_receipt(mutation, |receipt| Receipt::Ended {
             fate: Fate::Dropped,
             seq: receipt.seq.get(),
         });
@@ -354,7 +352,6 @@ impl VaultModel {
     fn write_receipt(
         &mut self,
         mutation: MutationId,
-        text: &str,
         receipt: impl Fn(ReceiptPosition) -> Receipt,
     ) -> ReceiptPosition {
         let open = self.receipts.get(&mutation).map(|open| open.seq());

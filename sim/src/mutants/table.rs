@@ -260,7 +260,7 @@ planted_bugs! { $
             options.faults = vec![CommandFault::ResetAfterExecution.into()];
             options.replicas = Some(5);
         } => PatchedApply = PatchedApply::new(
-            "if age >= 0 and age < state.life then break end",
+            "if age >= 0 and age < state.life * 1000 then break end",
             "",
         )?;
     VaultNoFence "vault_no_fence": "the apply script compares nothing",

@@ -94,6 +94,25 @@ impl WireReply {
         }
     }
 
+    /// Replaces numbers of 13 to 16 digits at every depth.
+    pub(super) fn remove_times(&mut self) {
+        match self {
+            WireReply::Line(text) | WireReply::Bulk(Some(text)) => {
+                let is_alike = |one: &u8, next: &u8| one.is_ascii_digit() == next.is_ascii_digit();
+                let runs = text.chunk_by(is_alike).map(|run| match run {
+                    [b'0'..=b'9', ..] if (13..=16).contains(&run.len()) => b"time",
+                    _ => run,
+                });
+                *text = runs.collect::<Vec<_>>().concat();
+            }
+            _ => self
+                .items_mut()
+                .into_iter()
+                .flatten()
+                .for_each(WireReply::remove_times),
+        }
+    }
+
     pub(super) fn sort(&mut self) {
         if let Some(items) = self.items_mut() {
             items.iter_mut().for_each(WireReply::sort);

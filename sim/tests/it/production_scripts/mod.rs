@@ -147,13 +147,20 @@ fn how(words: &[Vec<u8>]) -> Option<How> {
     if calls(words, script::VAULT_ACQUIRE) {
         // Whether the lock is free depends on the millisecond.
         Some(How::ErrorOrNot)
-    } else if [script::VAULT_LOAD, script::VAULT_SCAN, script::VAULT_APPLY]
-        .iter()
-        .any(|script| calls(words, script))
-        || words[0].eq_ignore_ascii_case(b"EXEC")
+    } else if [
+        script::VAULT_LOAD,
+        script::VAULT_SCAN,
+        script::VAULT_APPLY,
+        script::VAULT_SETTLE,
+    ]
+    .iter()
+    .any(|script| calls(words, script))
+        || ["EXEC", "HMGET"]
+            .map(str::as_bytes)
+            .contains(&&words[0][..])
     {
-        // They say what time it is.
-        Some(How::UnorderedWithin(5000))
+        // They say what time it is, or when a receipt was written.
+        Some(How::UnorderedWithoutTimes)
     } else {
         None
     }

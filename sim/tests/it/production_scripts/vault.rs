@@ -82,12 +82,12 @@ impl Vault {
     /// is.
     fn call(&self, rng: &mut ChaCha8Rng, text: &str, arguments: Vec<String>) -> Words {
         let deadline = pick(rng, &["0", "10000"]);
-        let digest = format!("{:032x}", self.mutations);
+        let receipt = format!("{:032x} 1764500000000000", self.mutations);
         let (version, receipts) = match rng.random_range(0..10) {
             0 => ("1000000", vec![]),
             1 => (
                 "1",
-                vec!["1".to_owned(), digest.clone(), "0".to_owned(), digest],
+                vec!["1".to_owned(), receipt.clone(), "0".to_owned(), receipt],
             ),
             _ => ("0", vec![]),
         };
