@@ -1,6 +1,10 @@
 //! `cargo xtask test`: every check, in parts whose durations it prints.
 
-use std::time::{Duration, Instant};
+use std::{
+    num::NonZero,
+    thread,
+    time::{Duration, Instant},
+};
 
 use crate::{
     deps,
@@ -27,19 +31,13 @@ const PARTS: &[Part] = &[
     },
     Part {
         name: "format",
-        run: || {
-            cargo("fmt --all --check", &[])
-                && cargo("fmt --manifest-path fuzz/Cargo.toml --check", &[])
-        },
+        run: || cargo("fmt --all --check", &[]),
     },
     Part {
         name: "lints",
         run: || {
             cargo(
                 "clippy --workspace --all-targets --all-features -- -D warnings",
-                &[],
-            ) && cargo(
-                "clippy --manifest-path fuzz/Cargo.toml --target-dir target/fuzz -- -D warnings",
                 &[],
             ) && cargo(
                 "clippy --release -p haechi-models --all-targets --target-dir target/models -- -D warnings",
@@ -58,7 +56,7 @@ const PARTS: &[Part] = &[
     },
     Part {
         name: "tests",
-        run: || cargo("test --workspace --all-features", &[]),
+        run: tests,
     },
     Part {
         name: "models",
@@ -105,6 +103,17 @@ pub(crate) fn run() -> bool {
         Some(name) => println!("failed: {name}"),
     }
     failed.is_none()
+}
+
+/// Most tests wait for the servers that they started: twice as many run at a time as there
+/// are processors.
+fn tests() -> bool {
+    let processors = thread::available_parallelism().map_or(1, NonZero::get);
+    let threads = (2 * processors).to_string();
+    cargo(
+        "test --workspace --all-features",
+        &[("RUST_TEST_THREADS", &threads)],
+    )
 }
 
 /// RUSTFLAGS replaces the flags of .cargo/config.toml, which the models do not

@@ -16,9 +16,6 @@ const FENCE: &str = "```text dependencies: ";
 /// Crates whose modules have a block.
 const ROOTS: &[&str] = &["src", "sim/history/src", "sim/src"];
 
-/// Workspaces: cargo-fuzz needs one of its own.
-const MANIFESTS: &[&str] = &["Cargo.toml", "fuzz/Cargo.toml"];
-
 /// The dependencies found, and where each occurs first.
 type Found = BTreeMap<String, BTreeMap<String, String>>;
 
@@ -52,42 +49,33 @@ fn check() -> Result<Vec<String>, String> {
 /// manifests; those for tests and benches under the name `… (dev)`.
 fn crates() -> Result<Found, String> {
     let mut found = Found::new();
-    for manifest in MANIFESTS {
-        let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let output = Command::new(cargo)
-            .args([
-                "metadata",
-                "--no-deps",
-                "--format-version=1",
-                "--manifest-path",
-                manifest,
-            ])
-            .output()
-            .map_err(|error| format!("cargo metadata: {error}"))?;
-        let metadata: serde_json::Value = serde_json::from_slice(&output.stdout)
-            .map_err(|error| format!("cargo metadata of {manifest}: {error}"))?;
-        for package in metadata["packages"].as_array().into_iter().flatten() {
-            let name = package["name"].as_str().unwrap_or_default();
-            found.entry(name.to_owned()).or_default();
-            for dependency in package["dependencies"].as_array().into_iter().flatten() {
-                // Only packages of this repository have a path.
-                let (Some(used), Some(_)) =
-                    (dependency["name"].as_str(), dependency["path"].as_str())
-                else {
-                    continue;
-                };
-                // A package may depend on itself, for a feature in tests.
-                if used == name {
-                    continue;
-                }
-                let user = match dependency["kind"].as_str() {
-                    Some("dev") => format!("{name} (dev)"),
-                    _ => name.to_owned(),
-                };
-                let place = package["manifest_path"].as_str().unwrap_or_default();
-                let uses = found.entry(user).or_default();
-                uses.insert(used.to_owned(), place.to_owned());
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let output = Command::new(cargo)
+        .args(["metadata", "--no-deps", "--format-version=1"])
+        .output()
+        .map_err(|error| format!("cargo metadata: {error}"))?;
+    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout)
+        .map_err(|error| format!("cargo metadata: {error}"))?;
+    for package in metadata["packages"].as_array().into_iter().flatten() {
+        let name = package["name"].as_str().unwrap_or_default();
+        found.entry(name.to_owned()).or_default();
+        for dependency in package["dependencies"].as_array().into_iter().flatten() {
+            // Only packages of this repository have a path.
+            let (Some(used), Some(_)) = (dependency["name"].as_str(), dependency["path"].as_str())
+            else {
+                continue;
+            };
+            // A package may depend on itself, for a feature in tests.
+            if used == name {
+                continue;
             }
+            let user = match dependency["kind"].as_str() {
+                Some("dev") => format!("{name} (dev)"),
+                _ => name.to_owned(),
+            };
+            let place = package["manifest_path"].as_str().unwrap_or_default();
+            let uses = found.entry(user).or_default();
+            uses.insert(used.to_owned(), place.to_owned());
         }
     }
     Ok(found)
