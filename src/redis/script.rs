@@ -14,7 +14,7 @@ use super::{
 use crate::{
     audit::store::{Batch, Reply, Tail, VerifiedList},
     chain::{Position, Record},
-    clock::epoch_millis,
+    clock::{epoch_micros, epoch_millis},
     error::AttemptError,
     vault::{
         Stored, TokenId,
@@ -335,10 +335,13 @@ pub(super) fn add_observed(call: &mut Cmd, observed: &Observed, deadline: Durati
         .arg(u64::try_from(millis).unwrap_or_default());
 }
 
-/// Adds the receipts that this process has observed, which come last.
+/// Adds the receipts that this process has observed, which come last: the number of each,
+/// and what the vault has for it.
 pub(super) fn add_receipts(call: &mut Cmd, observed: &Observed) {
     for seen in observed.receipts.iter().flatten() {
-        call.arg(seen.seq.get()).arg(seen.stored());
+        let written = epoch_micros(seen.written.get());
+        call.arg(seen.seq.get())
+            .arg(format!("{} {written}", seen.mutation));
     }
 }
 

@@ -21,7 +21,7 @@ use crate::{
 const KEPT: u64 = 10_000;
 
 /// The content of a vault's keys; each method is one atomic step of a server. It has
-/// no clock: its answers' `server_time` is the epoch.
+/// no clock: its answers' `server_time` is the epoch, and so is when receipts were written.
 #[derive(Clone, Debug)]
 pub struct VaultModel {
     tokens: BTreeMap<TokenId, Stored>,

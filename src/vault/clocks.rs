@@ -3,7 +3,7 @@
 
 use std::time::SystemTime;
 
-/// What the server's clock said when it answered.
+/// A time of the server's clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ServerTime(SystemTime);
 

@@ -92,24 +92,17 @@ impl fmt::Debug for MutationId {
     }
 }
 
-/// The position of a receipt among all. It was written once, after all receipts before it:
-/// a vault that has it has those, too. A mutation that is sent again after a rollback may get
-/// the number that it had before, but not the time. No protection against forgery.
+/// The position of a receipt among all. A vault that has it has all receipts before it: a
+/// mutation that is sent again after a rollback may get the number that it had before, after
+/// other receipts, but gets another time. No protection against forgery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReceiptPosition {
     /// The mutation.
     pub mutation: MutationId,
     /// The receipt's number.
     pub seq: ReceiptSeq,
-    /// When it was first written, in microseconds.
+    /// When it was first written, in whole microseconds.
     pub written: ServerTime,
-}
-
-impl ReceiptPosition {
-    /// What the vault has for its number: `{mutation} {written}`.
-    pub(crate) fn stored(&self) -> String {
-        format!("{} {}", self.mutation, epoch_micros(self.written.get()))
-    }
 }
 
 /// In handles: `{mutation}.{number}.{written}`.

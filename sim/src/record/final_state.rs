@@ -92,9 +92,10 @@ pub(crate) fn evaluate(
                 recorder.settled(&purge);
             }
         }
-        // Without a lock, and with replies that always take as long, one can lose every time.
-        let is_in_step = knobs.lock.is_none() && knobs.latency.0 == knobs.latency.1;
-        let is_busy = is_in_step || quality::round_trips(knobs) < BUSY_ROUND_TRIPS;
+        // Without a lock, and where every reply takes as long, one process can lose to the
+        // others until its deadline.
+        let has_fixed_order = knobs.lock.is_none() && knobs.latency.0 == knobs.latency.1;
+        let is_busy = has_fixed_order || quality::round_trips(knobs) < BUSY_ROUND_TRIPS;
         let can_lack = is_busy || faults.keys().any(|kind| kind.can_lose_commands());
         let audits = state
             .chain

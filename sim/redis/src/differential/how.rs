@@ -12,8 +12,8 @@ pub enum How {
     Unordered,
     /// Integers above 400 may differ by so much: TTLs.
     Within(i64),
-    /// As [`How::Unordered`], except for numbers of 13 to 16 digits: replies that state
-    /// times, in milliseconds or microseconds, beside keys or fields.
+    /// As [`How::Unordered`], and any two numbers of 13 to 16 digits are equal: replies that
+    /// state times, in milliseconds or microseconds, beside keys or fields.
     UnorderedWithoutTimes,
     /// Except for the connection's number: HELLO.
     WithoutId,

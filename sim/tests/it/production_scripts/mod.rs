@@ -155,9 +155,7 @@ fn how(words: &[Vec<u8>]) -> Option<How> {
     ]
     .iter()
     .any(|script| calls(words, script))
-        || ["EXEC", "HMGET"]
-            .map(str::as_bytes)
-            .contains(&&words[0][..])
+        || words[0].eq_ignore_ascii_case(b"EXEC")
     {
         // They say what time it is, or when a receipt was written.
         Some(How::UnorderedWithoutTimes)

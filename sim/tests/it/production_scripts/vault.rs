@@ -204,7 +204,7 @@ impl Vault {
             self.apply(rng),
             // Not the times at which receipts were written.
             words("HLEN v:receipts"),
-            words("HMGET v:receipts #next #own #last #kept #span"),
+            words("HMGET v:receipts #next #own #kept #span"),
         ];
         *self = Vault {
             mutations: self.mutations,

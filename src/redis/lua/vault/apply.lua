@@ -15,13 +15,13 @@
 --
 -- Replies: {'committed', version, mark, when the receipt was written} · {'conflict',
 -- 'value'|'version', version, mark, the compared tokens' values, newest, next mark, time} ·
--- {'held', token} · {'settled', receipt, when it was written} · {'forgotten'} · {'lost', version} · a fault as in
--- load.lua. Only the first one writes.
+-- {'held', token} · {'settled', receipt, when it was written} · {'forgotten'} ·
+-- {'lost', version} · a fault as in load.lua. Only the first one writes.
 
 local id = ARGV[4]
 local state, fault = vault_state(id, ARGV[1], tonumber(ARGV[2]), ARGV[3])
 if fault then return concluded(fault) end
-if settled(state) then return ended(state) end
+if settled(state) then return ended(state, id) end
 if state.lost or tonumber(ARGV[6]) > state.next_mark then return lost(state) end
 if receipt_expired(state, tonumber(ARGV[6])) then return concluded({'forgotten'}) end
 

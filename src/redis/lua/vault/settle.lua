@@ -9,7 +9,7 @@
 
 local state, fault = vault_state(ARGV[4], ARGV[1], tonumber(ARGV[2]), ARGV[3])
 if fault then return concluded(fault) end
-if settled(state) then return ended(state) end
+if settled(state) then return ended(state, ARGV[4]) end
 if state.lost or tonumber(ARGV[5]) > state.next_mark then return lost(state) end
 if receipt_expired(state, tonumber(ARGV[5])) then return concluded({'forgotten'}) end
 if ARGV[6] == 'look' then return concluded({'open'}) end

@@ -14,9 +14,8 @@
 --            scripts: those of earlier versions keep the last #kept receipts only
 --   #{mark}  '{mutation} {written}' of the receipt with this mark, the server's time in
 --            microseconds when it was first written; '~' before it once the mutation has a
---            receipt with another mark. A receipt with this mutation, mark and time was
---            written once, after the same receipts: after a rollback the same mutation
---            may get the same mark again, but at another time
+--            receipt with another mark. After a rollback the same mutation may get the
+--            same mark again, after other receipts, but at another time
 --   #last    '{mutation} {written}' of the newest receipt
 --   #own     how often version was changed by this store
 -- A receipt is 'open {version} {mark}' (the mutation will be fenced on the
@@ -115,11 +114,12 @@ end
 
 local function lost(state) return concluded({'lost', state.version}) end
 
--- The reply that the mutation has ended: {'settled', receipt, when it was written}.
-local function ended(state)
+-- The reply that mutation `id` has ended: {'settled', receipt, when it was written, or ''}.
+local function ended(state, id)
   local slot, fault = read('HMGET', KEYS[3], '#' .. (string.match(state.receipt, '(%d+)$') or ''))
   if fault then return concluded(fault) end
-  return concluded({'settled', state.receipt, string.match(slot[1] or '', ' (%d+)$') or ''})
+  local mutation, written = string.match(slot[1] or '', '^(%S+) (%d+)$')
+  return concluded({'settled', state.receipt, mutation == id and written or ''})
 end
 
 -- Whether a mutation that began at `mark` may have had a receipt that is no
@@ -156,8 +156,8 @@ local function forget_old(state)
   return first
 end
 
--- Writes the receipt of `id` together with `fields`, and returns its mark and the time: new
--- ones, unless an open receipt is opened again. So whoever has seen that a mutation ended
+-- Writes the receipt of `id` together with `fields`, and returns its mark and when it was
+-- written: a new mark, unless an open receipt is opened again. So whoever has seen that a mutation ended
 -- knows another mark than of the open receipt, to which a rollback can lead back. Called
 -- last, after permissions were checked.
 local function note(state, id, text, fields)
@@ -170,7 +170,8 @@ local function note(state, id, text, fields)
   -- Not deleted: a mark without a time is taken for an old one.
   if opened and opened >= first then
     local slot = '#' .. decimal(opened)
-    fields[#fields + 1], fields[#fields + 2] = slot, '~' .. (redis.call('HMGET', KEYS[3], slot)[1] or '')
+    local superseded = string.gsub(redis.call('HMGET', KEYS[3], slot)[1] or '', '^~?', '~', 1)
+    fields[#fields + 1], fields[#fields + 2] = slot, superseded
   end
   if not state.is_ring_written then
     fields[#fields + 1], fields[#fields + 2] = '#kept', KEPT
