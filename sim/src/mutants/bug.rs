@@ -18,8 +18,8 @@ use haechi_store_redis::{
     crypto::{Aad, CryptoProvider, DecryptError, EncryptError, Envelope, Zeroizing},
     entropy::Entropy,
     redis::{
-        AuditKeys, Connect, Lease, LockPolicy, RedisAuditStore, RedisVaultStore, VaultKeys,
-        script::Script,
+        AuditKeys, Connect, Lease, LockPolicy, RedisAuditStore, RedisVaultStore, SentinelTimes,
+        VaultKeys, script::Script,
     },
     test_util::MemoryChain,
     vault::{
@@ -215,9 +215,9 @@ pub(super) trait PlantedBug: Send + Sync + 'static {
         false
     }
 
-    /// Whether Sentinels are asked again while a connection is open.
-    fn watches(&self) -> bool {
-        true
+    /// When Sentinels are asked.
+    fn sentinel_times(&self, given: SentinelTimes) -> SentinelTimes {
+        given
     }
 
     /// What is sent instead of a command.

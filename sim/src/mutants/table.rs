@@ -13,8 +13,8 @@ use super::{
         NoAppendId, NoQueueBytes, NoTombstone, NothingObserved, OpenNotApplied, OwnClockReveals,
         OwnClockRules, PagesByCount, PatchedAppend, PatchedApply, PatchedRepair,
         PlaintextInEnvelope, PurgeDropped, ReplacedNodeKept, ReplicaBelieved, ResentAsAnother,
-        RollbackAccepted, ScriptRunTwice, SeenIgnored, ShortfallIgnored, SnapshotBeforeVersion,
-        UnfencedDeletes, UnknownAcknowledged, WaitOnNewConnection,
+        RollbackAccepted, ScriptRunTwice, SeenIgnored, ShortfallIgnored, SilenceIgnored,
+        SnapshotBeforeVersion, UnfencedDeletes, UnknownAcknowledged, WaitOnNewConnection,
     },
     patch::StalePatch,
 };
@@ -166,6 +166,15 @@ planted_bugs! { $
             options.faults = vec![LossFault::SentinelFailover.into()];
             options.ops = 100;
         } => DeposedPrimaryKept = DeposedPrimaryKept;
+    SilenceIgnored "silence_ignored": "writes go on for as long as no Sentinel answers",
+        |options| {
+            options.topology = Some(Topology::Sentinel);
+            options.faults = vec![
+                LossFault::SentinelFailover.into(),
+                ServerFault::SentinelsKilled.into(),
+            ];
+            options.ops = 100;
+        } => SilenceIgnored = SilenceIgnored;
     KeysUndeclared "keys_undeclared": "scripts declare only the first of their keys, the others are arguments",
         |options| {
             options.topology = Some(Topology::Cluster);

@@ -15,7 +15,7 @@ use haechi_store_redis::{
         Aad, CryptoProvider, DecryptError, EncryptError, Envelope, KeyedMac, MacError, Zeroizing,
     },
     entropy::Entropy,
-    redis::{Connect, LockPolicy, RedisAuditStore, RedisVaultStore},
+    redis::{Connect, LockPolicy, RedisAuditStore, RedisVaultStore, SentinelTimes},
     test_util::{AuditHooks, Hooked, MemoryChain, VaultHooks},
     vault::{
         MutationId,
@@ -173,9 +173,9 @@ impl StoreUnderTest {
         each!(&*self.0, bug => bug.dials_each())
     }
 
-    /// Whether Sentinels are asked while a connection is open.
-    pub(crate) fn watches(&self) -> bool {
-        each!(&*self.0, bug => bug.watches())
+    /// When Sentinels are asked.
+    pub(crate) fn sentinel_times(&self, given: SentinelTimes) -> SentinelTimes {
+        each!(&*self.0, bug => bug.sentinel_times(given))
     }
 
     /// What is sent instead of a command.

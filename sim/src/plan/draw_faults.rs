@@ -45,7 +45,10 @@ impl FaultKind {
             Self::ServerFault(ServerFault::RedisRestart | ServerFault::RedisKilled) => {
                 rng.random_range(10..=timeout / 2 + 10)
             }
-            Self::LossFault(LossFault::SentinelFailover) => rng.random_range(timeout..=8 * timeout),
+            Self::LossFault(LossFault::SentinelFailover)
+            | Self::ServerFault(ServerFault::SentinelsKilled) => {
+                rng.random_range(timeout..=8 * timeout)
+            }
             // Longer than finding the node to which it moves.
             Self::ServerFault(ServerFault::SlotMigration) => {
                 rng.random_range(timeout..=6 * timeout)
@@ -73,6 +76,10 @@ impl FaultKind {
             Self::CommandFault(CommandFault::LateCommand) if rng.random_ratio(1, 2) => {
                 let deadline = i64::try_from(scale.deadline).unwrap_or(i64::MAX / 8);
                 rng.random_range(deadline / 2..=3 * deadline)
+            }
+            // A bit for each; all of them half of the time.
+            Self::ServerFault(ServerFault::SentinelsKilled) => {
+                [7, rng.random_range(1..7)][rng.random_range(0..2)]
             }
             Self::ServerFault(ServerFault::Noperm) => rng.random_range(0..DENIED.len() as i64),
             Self::CommandFault(_)

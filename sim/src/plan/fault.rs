@@ -46,7 +46,7 @@ pub struct Fault {
     /// seconds for jumps,
     /// seconds a tick for drifts; for errors, refusals and denials, which ones. For lost
     /// data, how many milliseconds old what is left is, or which keys or, bit by bit,
-    /// which processes. For partitions, bit by bit, which hosts of Redis; 0 for all.
+    /// which processes or Sentinels. For partitions, bit by bit, which hosts of Redis; 0 for all.
     #[serde(default, skip_serializing_if = "is_none")]
     pub amount: i64,
     /// Whether it strikes the first command that it can, always, and then ends,

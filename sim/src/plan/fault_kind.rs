@@ -189,6 +189,8 @@ group! {
         ServerClockJump,
         /// The slot of the store's keys moves to the other node of a cluster, key by key.
         SlotMigration,
+        /// Some of the Sentinels, or all, are killed, and started again after a while.
+        SentinelsKilled,
     }
 }
 
@@ -367,7 +369,7 @@ impl FaultKind {
                 | ServerFault::RedisKilled
                 | ServerFault::RedisStopped => Needs::ServerProcess,
                 ServerFault::ServerClockJump => Needs::WallClock,
-                ServerFault::SlotMigration => Needs::Topology,
+                ServerFault::SlotMigration | ServerFault::SentinelsKilled => Needs::Topology,
             },
             Self::LossFault(LossFault::SplitBrain) => Needs::TwoPrimaries,
             Self::LossFault(LossFault::EvictingRestart) => Needs::ServerModes,
@@ -407,7 +409,8 @@ impl FaultKind {
             | Self::LossFault(LossFault::LaggingReplicaPromoted | LossFault::SplitBrain) => {
                 Some(Topology::Server)
             }
-            Self::LossFault(LossFault::SentinelFailover) => Some(Topology::Sentinel),
+            Self::ServerFault(ServerFault::SentinelsKilled)
+            | Self::LossFault(LossFault::SentinelFailover) => Some(Topology::Sentinel),
             Self::ServerFault(ServerFault::SlotMigration)
             | Self::LossFault(LossFault::ClusterFailover) => Some(Topology::Cluster),
             _ => None,

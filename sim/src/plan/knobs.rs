@@ -125,6 +125,9 @@ pub struct Knobs {
     /// The way to Redis.
     #[serde(default, skip_serializing_if = "Topology::is_server")]
     pub topology: Topology,
+    /// Whether writes stop while no Sentinel answers.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stops_in_silence: bool,
     /// Whether there are no faults, so that foreign writers have to make
     /// progress.
     pub quiet: bool,
@@ -378,6 +381,7 @@ impl Knobs {
             vault,
             durability,
             topology,
+            stops_in_silence: topology == Topology::Sentinel && topologies.random_bool(0.5),
             quiet: faults.is_empty(),
             settles: true,
             chaos,
@@ -569,7 +573,7 @@ impl Knobs {
 
     /// When Sentinels are asked, where there are any.
     pub(crate) fn sentinel_times(&self) -> SentinelTimes {
-        Topology::sentinel_times(self.timeouts.1, self.latency.1)
+        Topology::sentinel_times(self.timeouts.1, self.latency.1, self.stops_in_silence)
     }
 
     /// The durability in the store's own terms, whose text is the same.

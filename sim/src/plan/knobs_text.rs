@@ -87,6 +87,10 @@ impl fmt::Display for Knobs {
                     times.every.as_millis(),
                     times.answer.as_millis()
                 )?;
+                if let Some(silence) = times.stop_after {
+                    let silence = silence.as_millis();
+                    writeln!(f, "  after {silence} ms without an answer, writes stop")?;
+                }
             }
             Topology::Cluster => writeln!(f, "  a cluster of two nodes")?,
         }

@@ -75,7 +75,10 @@ impl Topology {
             }
         }
         let own = match self {
-            Self::Sentinel => &[FaultKind::LossFault(LossFault::SentinelFailover)][..],
+            Self::Sentinel => &[
+                FaultKind::ServerFault(ServerFault::SentinelsKilled),
+                FaultKind::LossFault(LossFault::SentinelFailover),
+            ],
             _ => &[
                 FaultKind::ServerFault(ServerFault::SlotMigration),
                 FaultKind::LossFault(LossFault::ClusterFailover),
@@ -89,10 +92,7 @@ impl Topology {
         if own.is_empty() {
             return Vec::new();
         }
-        let count = match self {
-            Self::Cluster => [0, 1, 2, 3][rng.random_range(0..4)],
-            _ => [0, 1, 1, 2][rng.random_range(0..4)],
-        };
+        let count = [0, 1, 2, 3][rng.random_range(0..4)];
         // Early, so that there is something left to do after it.
         let early = Scale {
             chaos: scale.chaos / 2,
@@ -106,21 +106,28 @@ impl Topology {
         let mut drawn: Vec<Fault> = (0..count).map(draw).collect();
         // What the second of two failovers at a time takes is not accounted for.
         drawn.sort_by_key(|fault| fault.at);
-        if self == Self::Sentinel
-            && let [first, second] = &drawn[..]
-            && second.at <= first.at + first.lasts
-        {
-            drawn.truncate(1);
-        }
+        let mut over = None;
+        drawn.retain(|fault| {
+            let is_failover = fault.kind == LossFault::SentinelFailover.into();
+            let is_second = is_failover && over.is_some_and(|over| fault.at <= over);
+            if is_failover && !is_second {
+                over = Some(fault.at + fault.lasts);
+            }
+            !is_second
+        });
         drawn
     }
 
     /// When Sentinels are asked, by the timeout of a reply: as much more often than in
-    /// production as that is shorter, and so that there is time for an answer.
-    pub(crate) fn sentinel_times(reply: u64, latency: u64) -> SentinelTimes {
+    /// production as that is shorter, and so that there is time for an answer. Whether writes
+    /// stop while none answers.
+    pub(crate) fn sentinel_times(reply: u64, latency: u64, stops: bool) -> SentinelTimes {
         let mut times = SentinelTimes::default();
         times.every = Duration::from_millis(reply / 2);
         times.answer = Duration::from_millis((reply / 4).max(4 * latency + 40));
+        if stops {
+            times.stop_after = Some(times.every + times.answer);
+        }
         times
     }
 

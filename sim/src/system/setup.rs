@@ -75,8 +75,11 @@ impl Setup {
             FaultKind::LockFault(_) => false,
             FaultKind::ServerFault(kind) => !matches!(
                 kind,
-                // Only of EVALSHA; and of the commands of the store.
-                ServerFault::SlotMigration | ServerFault::SlowScript | ServerFault::Noperm
+                // Of other ways to Redis; only of EVALSHA; and of the commands of the store.
+                ServerFault::SlotMigration
+                    | ServerFault::SentinelsKilled
+                    | ServerFault::SlowScript
+                    | ServerFault::Noperm
             ),
             FaultKind::LossFault(kind) => {
                 !matches!(kind, LossFault::SplitBrain | LossFault::EvictingRestart)

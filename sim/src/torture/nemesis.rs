@@ -186,6 +186,7 @@ impl Nemesis<'_> {
             | ServerFault::RedisKilled
             | ServerFault::RedisStopped
             | ServerFault::SlotMigration
+            | ServerFault::SentinelsKilled
             | ServerFault::ServerClockJump => return Err(misplaced(fault)),
         };
         let begin: Vec<Vec<String>> = begin.iter().map(|words| owned(words)).collect();

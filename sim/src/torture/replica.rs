@@ -6,6 +6,7 @@ use std::{io, pin::pin, thread, time::Duration};
 use haechi_store_redis::{
     clock::{Clock, SystemClock},
     entropy::SystemEntropy,
+    redis::SentinelTimes,
 };
 use redis::Client;
 use tokio::sync::mpsc;
@@ -71,7 +72,7 @@ impl Host for RealHost {
         SystemEntropy
     }
 
-    fn connect(&self, process: usize, _: bool) -> Client {
+    fn connect(&self, process: usize, _: SentinelTimes) -> Client {
         self.clients[process].clone()
     }
 

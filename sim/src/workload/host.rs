@@ -7,7 +7,7 @@ use haechi_store_redis::{
     chain::{LostRange, Position},
     clock::Clock,
     entropy::Entropy,
-    redis::Connect,
+    redis::{Connect, SentinelTimes},
 };
 
 use super::{AnchorMedia, KeyFaults, SeenMedia, SharedKeys};
@@ -56,9 +56,9 @@ pub(crate) trait Host: Clone + Send + Sync + 'static {
     /// The entropy of a process of this name.
     fn entropy(&self, process: &str) -> Self::Entropy;
 
-    /// How this process reaches Redis. Where Sentinels name the primary, it watches them or,
-    /// by a bug, does not.
-    fn connect(&self, process: usize, watches: bool) -> Self::Connect;
+    /// How this process reaches Redis; where Sentinels name the primary, it asks them at
+    /// these times.
+    fn connect(&self, process: usize, times: SentinelTimes) -> Self::Connect;
 
     /// Waits, on behalf of a caller rather than of the store.
     fn sleep(&self, duration: Duration) -> impl Future<Output = ()> + Send;

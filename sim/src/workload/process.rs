@@ -65,6 +65,7 @@ impl<'a, H: Host> Process<'a, H> {
                 .map_err(|error| recorder.misused(format!("{name}: {error}")))
                 .ok()
         };
+        let times = store.sentinel_times(knobs.sentinel_times());
         let kept = open(true);
         let known = kept.as_ref().and_then(last_seen);
         let prefix = VaultPrefix::default().to_string();
@@ -84,7 +85,7 @@ impl<'a, H: Host> Process<'a, H> {
             known: Mutex::new(known),
             known_receipt: receipt.map(MutationId::from_bytes),
             entropy: host.entropy(&name),
-            connect: store.connect(host.connect(number, store.watches())),
+            connect: store.connect(host.connect(number, times)),
             name,
         }
     }

@@ -15,7 +15,7 @@ use futures::FutureExt;
 use haechi_store_redis::{
     chain::{LostRange, Position},
     crypto::manage,
-    redis::{AuditKeys, AuditPrefix},
+    redis::{AuditKeys, AuditPrefix, SentinelTimes},
 };
 use parking_lot::Mutex;
 use redis_sim::{Command, Config, Redis, Reply, ServerKind, SharedRedis, Snapshot};
@@ -162,6 +162,13 @@ impl WorldHandle {
     /// The longest that a process takes to hear of a failover.
     pub(super) fn time_to_hear(&self) -> Duration {
         time_to_hear(&self.0.knobs)
+    }
+
+    /// After which time without an answer of a Sentinel a process stops to write, in
+    /// milliseconds.
+    pub(super) fn stop_after(&self) -> Option<u64> {
+        let stop_after = self.0.knobs.sentinel_times().stop_after?;
+        u64::try_from(stop_after.as_millis()).ok()
     }
 
     /// The server that answers a process at this node.
@@ -490,7 +497,7 @@ impl Host for WorldHandle {
         SeededEntropy::new(generator(self.0.seed, &format!("entropy {process}")))
     }
 
-    fn connect(&self, process: usize, watches: bool) -> SimConnect {
+    fn connect(&self, process: usize, times: SentinelTimes) -> SimConnect {
         let clock = self.clock(process);
         let process = &self.0.processes[process];
         let nodes = SimNodes {
@@ -500,7 +507,7 @@ impl Host for WorldHandle {
             // The store's own clock bounds every wait.
             reply_timeout: None,
         };
-        SimConnect::new(nodes, clock, &self.0.knobs, watches)
+        SimConnect::new(nodes, clock, self.0.knobs.topology, times)
     }
 
     async fn sleep(&self, duration: Duration) {

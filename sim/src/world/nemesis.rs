@@ -241,6 +241,10 @@ impl Nemesis {
                 true
             }
             FaultKind::ServerFault(ServerFault::SlotMigration) => self.begin_migration(world),
+            FaultKind::ServerFault(ServerFault::SentinelsKilled) => {
+                world.kill_sentinels(fault.amount);
+                true
+            }
             FaultKind::ServerFault(kind) => begin_server(world, kind, fault),
             FaultKind::LossFault(kind) => self.begin_loss(world, kind, fault, Some(self.next - 1)),
         };
@@ -261,6 +265,9 @@ impl Nemesis {
             FaultKind::ProcessFault(kind) => self.end_process(sim, world, kind, fault),
             FaultKind::ServerFault(ServerFault::SlotMigration)
             | FaultKind::LossFault(LossFault::ClusterFailover) => self.finish_cluster(world),
+            FaultKind::ServerFault(ServerFault::SentinelsKilled) => {
+                world.start_sentinels(fault.amount);
+            }
             FaultKind::ServerFault(kind) if !self.is_active(fault.kind) => {
                 set_mode(world, kind, None);
             }

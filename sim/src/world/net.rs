@@ -9,7 +9,9 @@ use std::{
     time::Duration,
 };
 
-use haechi_store_redis::redis::{Cluster, Connect, Guarded, NodeAddress, Nodes, Sentinel};
+use haechi_store_redis::redis::{
+    Cluster, Connect, Guarded, NodeAddress, Nodes, Sentinel, SentinelTimes,
+};
 use parking_lot::Mutex;
 use redis::{
     AsyncConnectionConfig, Cmd, Pipeline, RedisConnectionInfo, RedisFuture, RedisResult, Value,
@@ -22,7 +24,7 @@ use tokio::{
 use turmoil::net::TcpStream;
 
 use super::clock::{PauseGate, SimClock};
-use crate::plan::{Knobs, Topology};
+use crate::plan::Topology;
 
 /// The host name of the simulated Redis.
 pub(crate) const REDIS_HOST: &str = "redis";
@@ -133,16 +135,16 @@ impl Power {
 }
 
 impl SimConnect {
-    /// The way of a process; when it is not to watch, it asks no Sentinel again while a
-    /// connection is open.
-    pub(super) fn new(nodes: SimNodes, clock: SimClock, knobs: &Knobs, watches: bool) -> Self {
-        match knobs.topology {
+    /// The way of a process, which asks Sentinels, where there are any, at these times.
+    pub(super) fn new(
+        nodes: SimNodes,
+        clock: SimClock,
+        topology: Topology,
+        times: SentinelTimes,
+    ) -> Self {
+        match topology {
             Topology::Server => Self::Server(nodes),
             Topology::Sentinel => {
-                let mut times = knobs.sentinel_times();
-                if !watches {
-                    times.every = Duration::MAX;
-                }
                 let sentinels = SimNodes {
                     connections: Connections::default(),
                     ..nodes.clone()

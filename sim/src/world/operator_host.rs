@@ -99,7 +99,8 @@ pub(super) async fn run(world: WorldHandle, knobs: Knobs, number: usize, store: 
             world.tasks(|tasks| _ = tasks.began.get_or_insert(now));
         }
         let process = world.process_count() + number;
-        let connect = store.connect(world.connect(process, store.watches()));
+        let times = store.sentinel_times(knobs.sentinel_times());
+        let connect = store.connect(world.connect(process, times));
         let (clock, deadline) = (world.clock(process), Duration::from_millis(knobs.deadline));
         let entropy = |op| KnownEntropy {
             entropy: world.entropy(&format!("operator op {op}")),

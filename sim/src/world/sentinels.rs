@@ -10,7 +10,7 @@ use std::{
 
 use redis_sim::{
     Command, Config, Redis, Reply,
-    server::{ConnId, Gate},
+    server::{Before, ConnId, Gate},
 };
 
 use super::{
@@ -36,6 +36,8 @@ pub(super) struct Sentinels {
     /// The one that leads the last failover, until all have heard of it.
     leader: usize,
     deposed: Option<Deposed>,
+    /// How many faults keep each of them from running, and since when it runs again.
+    killed: [(u64, u64); SENTINEL_HOSTS.len()],
     /// Links of processes to hosts: how many faults disturb each, and since when the last
     /// one is over.
     disturbed: BTreeMap<(usize, &'static str), (u64, u64)>,
@@ -84,6 +86,12 @@ impl Sentinels {
         self.deposed = None;
     }
 
+    /// Since when a Sentinel runs.
+    fn runs_since(&self, sentinel: usize) -> Option<u64> {
+        let (faults, since) = self.killed[sentinel];
+        (faults == 0).then_some(since)
+    }
+
     /// A fault disturbs the link of a process to a host.
     pub(super) fn disturb(&mut self, process: usize, host: &'static str) {
         self.disturbed.entry((process, host)).or_default().0 += 1;
@@ -105,15 +113,21 @@ impl Sentinels {
         }
     }
 
-    /// Since when a process could hear from some Sentinel that this node is deposed.
-    fn deposed_since(&self, process: usize, node: usize) -> Option<u64> {
+    /// Since when a process could hear from some Sentinel that this node is deposed, or has
+    /// had to stop because none that could say anything else has answered for `stop_after`.
+    fn deposed_since(&self, process: usize, node: usize, stop_after: Option<u64>) -> Option<u64> {
         let deposed = self
             .deposed
             .as_ref()
             .filter(|deposed| deposed.node == node)?;
-        let named = SENTINEL_HOSTS.into_iter().zip(deposed.since);
-        let heard = named
-            .filter_map(|(host, since)| Some(since?.max(self.undisturbed_since(process, host)?)));
+        let named = (0..SENTINEL_HOSTS.len()).zip(deposed.since);
+        let heard = named.filter_map(|(sentinel, since)| {
+            let linked = self.undisturbed_since(process, SENTINEL_HOSTS[sentinel])?;
+            Some(since?.max(linked).max(self.runs_since(sentinel)?))
+        });
+        let all_know = deposed.since.into_iter().collect::<Option<Vec<u64>>>();
+        let silent = all_know.and_then(|since| Some(since.into_iter().max()? + stop_after?));
+        let heard = heard.chain(silent);
         let data = self.undisturbed_since(process, DATA_HOSTS[node])?;
         Some(heard.min()?.max(data))
     }
@@ -129,9 +143,9 @@ impl WorldHandle {
         if !writes.iter().any(|name| command.is(name)) {
             return;
         }
-        let Some(since) = self.nodes(|nodes| nodes.sentinels.deposed_since(process, node)) else {
-            return;
-        };
+        let stop_after = self.stop_after();
+        let since = self.nodes(|nodes| nodes.sentinels.deposed_since(process, node, stop_after));
+        let Some(since) = since else { return };
         let now = u64::try_from(self.now().as_millis()).unwrap_or(u64::MAX);
         let late = now.saturating_sub(since);
         if Duration::from_millis(late) > self.time_to_hear() {
@@ -140,6 +154,30 @@ impl WorldHandle {
                 "{name} wrote to {host} {late} ms after it could hear that this is deposed"
             ));
         }
+    }
+
+    /// These Sentinels, a bit for each, are killed.
+    pub(super) fn kill_sentinels(&self, which: i64) {
+        self.nodes(|nodes| {
+            for (faults, _) in struck(&mut nodes.sentinels.killed, which) {
+                *faults += 1;
+            }
+        });
+    }
+
+    /// The fault that killed them is over.
+    pub(super) fn start_sentinels(&self, which: i64) {
+        let now = u64::try_from(self.now().as_millis()).unwrap_or(u64::MAX);
+        self.nodes(|nodes| {
+            for (faults, since) in struck(&mut nodes.sentinels.killed, which) {
+                *faults = faults.saturating_sub(1);
+                *since = now;
+            }
+        });
+    }
+
+    fn runs(&self, sentinel: usize) -> bool {
+        self.nodes(|nodes| nodes.sentinels.runs_since(sentinel).is_some())
     }
 
     /// A process stops, or goes on: what it should hear meanwhile, it does not.
@@ -184,6 +222,12 @@ impl WorldHandle {
     }
 }
 
+/// Those that a fault strikes, a bit for each.
+fn struck<T>(sentinels: &mut [T], which: i64) -> impl Iterator<Item = &mut T> {
+    let all = sentinels.iter_mut().enumerate();
+    all.filter_map(move |(place, sentinel)| (which >> place & 1 == 1).then_some(sentinel))
+}
+
 fn asks_for_address(subcommand: &[u8]) -> bool {
     subcommand.eq_ignore_ascii_case(b"GET-MASTER-ADDR-BY-NAME")
 }
@@ -201,6 +245,9 @@ pub(super) async fn run(world: WorldHandle, sentinel: usize) -> turmoil::Result 
     let redis = Arc::new(Mutex::new(Redis::new(Config::default())));
     let admit = |peer: SocketAddr| {
         let process = hosts.iter().position(|host| *host == peer.ip())?;
+        if !world.runs(sentinel) {
+            return None;
+        }
         let gate = SentinelGate {
             world: world.clone(),
             sentinel,
@@ -219,6 +266,13 @@ struct SentinelGate {
 }
 
 impl Gate for SentinelGate {
+    fn before(&mut self, _: ConnId, _: &Command) -> Before {
+        match self.world.runs(self.sentinel) {
+            true => Before::Run,
+            false => Before::Cut,
+        }
+    }
+
     fn instead(&mut self, _: ConnId, command: &Command) -> Option<Reply> {
         let reply = self.world.sentinel_says(self.sentinel, command)?;
         let (host, process) = (SENTINEL_HOSTS[self.sentinel], self.process);

@@ -66,6 +66,7 @@ pub(crate) fn disturb(faults: &mut CommandFaults, kind: ServerFault, fault: Faul
         | ServerFault::Noperm
         | ServerFault::SlowScript
         | ServerFault::SlotMigration
+        | ServerFault::SentinelsKilled
         | ServerFault::ServerClockJump => false,
     }
 }
@@ -104,6 +105,7 @@ pub(crate) fn switch_mode(redis: &mut Redis, kind: ServerFault, fault: Option<Fa
         | ServerFault::ScriptFlush
         | ServerFault::SlowScript
         | ServerFault::SlotMigration
+        | ServerFault::SentinelsKilled
         | ServerFault::ServerClockJump => {}
     }
 }

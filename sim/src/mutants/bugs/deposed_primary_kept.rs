@@ -1,11 +1,26 @@
-//! Sentinels are asked at a dial only: nobody notices that a primary was deposed.
+//! Nobody notices that a primary was deposed: Sentinels are asked at a dial only, or writes
+//! go on although none answers.
+
+use std::time::Duration;
+
+use haechi_store_redis::redis::SentinelTimes;
 
 use crate::mutants::bug::PlantedBug;
 
 pub(in crate::mutants) struct DeposedPrimaryKept;
 
 impl PlantedBug for DeposedPrimaryKept {
-    fn watches(&self) -> bool {
-        false
+    fn sentinel_times(&self, mut given: SentinelTimes) -> SentinelTimes {
+        given.every = Duration::MAX;
+        given
+    }
+}
+
+pub(in crate::mutants) struct SilenceIgnored;
+
+impl PlantedBug for SilenceIgnored {
+    fn sentinel_times(&self, mut given: SentinelTimes) -> SentinelTimes {
+        given.stop_after = None;
+        given
     }
 }
