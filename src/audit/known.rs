@@ -51,9 +51,13 @@ impl<S: AuditStore, C: Clock, E: Entropy> AppendLoop<S, C, E> {
             if compared.is_err() {
                 self.head = None;
             }
-            head = compared?;
+            let compared = compared?;
             if let Some(other) = self.others.pop() {
                 self.known.seen.merge(&other.seen);
+            }
+            if compared != head {
+                // What was compared with an earlier end may be gone from this one.
+                head = self.compare(&[]).await?;
             }
             self.keep_seen();
         }

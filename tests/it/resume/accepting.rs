@@ -187,6 +187,51 @@ async fn what_is_lost_meanwhile_is_not_accepted() {
     assert!(ends["looked at"] > 0 && ends["met"] > 1, "{ends:?}");
 }
 
+/// Would catch a process that knows of a lost record from two sources, compares one after the
+/// other, goes on from its loss, and does not notice that all is lost meanwhile, before
+/// whichever command.
+#[tokio::test]
+async fn what_is_lost_while_a_process_goes_on_is_told() {
+    let mut told = 0;
+    for commands in 0.. {
+        let server = server();
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("seen.json");
+        let open = || Builder::new().seen_file(SeenFile::open(&path).unwrap());
+        let empty = Arc::new(Mutex::new(Some(
+            Snapshot::named(&server, CHAIN, "empty").await,
+        )));
+        let before = open().open_audit(client(&server)).await.unwrap();
+        record(&before, 2).await;
+        let mut snapshot = Snapshot::take(&server).await;
+        let seen = record(&before, 2).await[1];
+        close(before).await;
+        snapshot.restore().await;
+        let resume = Builder::new().seen(seen);
+        let resumed = resume.resume::<_, Keys>(client(&server), range("3..4"), None);
+        resumed.await.unwrap();
+        let last = record(&sink(&server).await, 2).await[1];
+
+        let connect = LosesMore {
+            client: client(&server),
+            left: Arc::new(AtomicUsize::new(commands)),
+            snapshot: empty.clone(),
+        };
+        let again = open().seen(seen).accept(range("3..4"));
+        let again = again.open_audit(connect).await.unwrap();
+        match again.record(event("late")).await {
+            // Lost after it was appended, if at all.
+            Ok(end) => assert!(end.position.sequence > last.sequence, "{commands}: {end:?}"),
+            end => assert!(is_rolled_back(&end), "{commands}: {end:?}"),
+        }
+        if empty.lock().unwrap().is_some() {
+            break;
+        }
+        told += 1;
+    }
+    assert!(told > 5, "{told}");
+}
+
 /// Would catch a second loss that is taken for the first one, from whose record the process
 /// went on, though it has seen what is gone since.
 #[tokio::test]
