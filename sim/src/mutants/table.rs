@@ -321,7 +321,7 @@ all(redis.call, 'HSET', KEYS[1], sets)
         VAULT => SnapshotBeforeVersion = SnapshotBeforeVersion;
     ScriptRunTwice "script_run_twice": "a script that was not loaded is run when it is loaded and once more; no receipts",
         VAULT => ScriptRunTwice = ScriptRunTwice(PatchedApply::new(
-            "if settled(state) then return ended(state) end",
+            "if settled(state) then return ended(state, id) end",
             "",
         )?);
     PruneUnfenced "prune_unfenced": "deletes are not fenced: what was just refreshed is pruned",
