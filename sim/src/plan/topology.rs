@@ -115,6 +115,16 @@ impl Topology {
             }
             !is_second
         });
+        let failover = |fault: &&Fault| fault.kind == LossFault::SentinelFailover.into();
+        if let Some(failover) = drawn.iter().find(failover).copied() {
+            for fault in &mut drawn {
+                // All Sentinels may run where the primary does.
+                if fault.kind == ServerFault::SentinelsKilled.into() && rng.random_bool(0.5) {
+                    (fault.at, fault.lasts, fault.amount) = (failover.at, failover.lasts, 7);
+                }
+            }
+            drawn.sort_by_key(|fault| fault.at);
+        }
         drawn
     }
 
