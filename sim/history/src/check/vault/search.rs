@@ -408,9 +408,22 @@ impl<'p, 'h> Search<'p, 'h> {
 /// The place before which the state is that a loss leaves, which cuts versions off after
 /// `to`; `None` if no place has it.
 fn kept_at(plan: &Plan<'_>, cut: usize, to: u64) -> Option<usize> {
-    if to == 0 {
-        return Some(0);
-    }
-    let kept = plan.versions[..cut].iter().rposition(|(_, at)| *at == to);
-    kept.map(|place| place + 1)
+    let before = &plan.versions[..cut];
+    let kept = match to {
+        0 => Some(0),
+        _ => before
+            .iter()
+            .rposition(|(_, at)| *at == to)
+            .map(|place| place + 1),
+    };
+    // After a loss of single keys, versions count on from any number: this may be among those
+    // that nobody was told, and was so before, too.
+    let untold = before.windows(2).rposition(|places| match places {
+        [
+            (Version::Cut { loss }, _),
+            (Version::Gap { excused: true }, at),
+        ] => plan.history.losses()[*loss].key_by_key && to <= *at,
+        _ => false,
+    });
+    kept.max(untold.map(|place| place + 2))
 }
