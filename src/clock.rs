@@ -112,28 +112,30 @@ pub fn parse_iso8601(text: &str) -> Option<SystemTime> {
 
 /// Whole milliseconds since the epoch; 0 for times before it.
 pub(crate) fn epoch_millis(time: SystemTime) -> u64 {
-    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    u64::try_from(since_epoch(time).as_millis()).unwrap_or(u64::MAX)
 }
 
 /// The inverse of [`epoch_millis`]; the epoch if [`SystemTime`] overflows.
 pub(crate) fn from_epoch_millis(millis: u64) -> SystemTime {
-    UNIX_EPOCH
-        .checked_add(Duration::from_millis(millis))
-        .unwrap_or(UNIX_EPOCH)
+    from_epoch(Duration::from_millis(millis))
 }
 
 /// Whole microseconds since the epoch; 0 for times before it.
 pub(crate) fn epoch_micros(time: SystemTime) -> u64 {
-    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
+    u64::try_from(since_epoch(time).as_micros()).unwrap_or(u64::MAX)
 }
 
 /// The inverse of [`epoch_micros`]; the epoch if [`SystemTime`] overflows.
 pub(crate) fn from_epoch_micros(micros: u64) -> SystemTime {
-    UNIX_EPOCH
-        .checked_add(Duration::from_micros(micros))
-        .unwrap_or(UNIX_EPOCH)
+    from_epoch(Duration::from_micros(micros))
+}
+
+fn since_epoch(time: SystemTime) -> Duration {
+    time.duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+fn from_epoch(since: Duration) -> SystemTime {
+    UNIX_EPOCH.checked_add(since).unwrap_or(UNIX_EPOCH)
 }
 
 #[cfg(test)]

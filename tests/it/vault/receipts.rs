@@ -5,7 +5,7 @@ use std::time::Duration;
 use haechi_store_redis::{
     Builder, Corrupt, ReadError,
     vault::{
-        MutateError, View,
+        MutateError, MutationId, View,
         store::{Applied, Attempt, Fate, Fence, Load, Observed, ReceiptSeq, VaultStore},
     },
 };
@@ -282,6 +282,43 @@ async fn a_rollback_to_an_open_receipt_is_detected() {
         ),
         "{read:?}"
     );
+}
+
+/// Would catch the slot of another mutation that is taken for a receipt's own, and one that is
+/// marked as superseded twice, so that who had seen it reports a rollback.
+#[tokio::test]
+async fn damaged_slots_tell_nothing_wrong() {
+    let server = server();
+    let builder = Builder::new();
+    let mut connection = raw(&server).await;
+    let set = |view: &mut View| view.set(&token("a"), "1");
+    let tokens = builder.token_store(builder.vault_store(client(&server)));
+    tokens.mutate(set).await.unwrap();
+    let last: String = ask(&mut connection, "HGET haechi:tv:receipts #last").await;
+    let opened: String = ask(&mut connection, "HGET haechi:tv:receipts #0").await;
+    let (mutation, written) = last.split_once(' ').unwrap();
+    let mut put = async |field: &str, value: &str| {
+        let put = redis::cmd("HSET")
+            .arg(&["haechi:tv:receipts", field, value])
+            .to_owned();
+        put.exec_async(&mut connection).await.unwrap();
+    };
+    let store = builder.vault_store(client(&server));
+    let settle = async || {
+        let mutation = MutationId::parse(mutation).unwrap();
+        let (begun, nothing) = (ReceiptSeq::new(0), Observed::default());
+        store.settle(mutation, begun, &nothing).await.unwrap()
+    };
+    put("#1", &format!("AAAAAAAAAAAAAAAAAAAAAA {written}")).await;
+    let ended = settle().await;
+    assert!(
+        matches!(ended, Some(Fate::Applied { receipt: None, .. })),
+        "{ended:?}"
+    );
+    put(mutation, "open 0 0").await;
+    assert_eq!(settle().await, Some(Fate::Dropped));
+    let superseded: String = ask(&mut raw(&server).await, "HGET haechi:tv:receipts #0").await;
+    assert_eq!(superseded, opened);
 }
 
 /// Would catch a stale mutation of the whole vault that is applied because the

@@ -157,9 +157,9 @@ local function forget_old(state)
 end
 
 -- Writes the receipt of `id` together with `fields`, and returns its mark and when it was
--- written: a new mark, unless an open receipt is opened again. So whoever has seen that a mutation ended
--- knows another mark than of the open receipt, to which a rollback can lead back. Called
--- last, after permissions were checked.
+-- written: a new mark, unless an open receipt is opened again. So whoever has seen that a
+-- mutation ended knows another mark than of the open receipt, to which a rollback can lead
+-- back. Called last, after permissions were checked.
 local function note(state, id, text, fields)
   local opened = state.receipt and mark_of(state.receipt)
   if opened and string.sub(text, 1, 5) == 'open ' then
