@@ -29,6 +29,14 @@ pub enum Health {
         /// What is wrong, with the next step.
         reason: String,
     },
+    /// Calls are served, but no Sentinel answers: a process would not notice that the
+    /// primary was deposed, and could go on writing to it.
+    Unwatched {
+        /// For how long.
+        lasting: Duration,
+        /// The last failure, with the next step.
+        cause: Cause,
+    },
     /// The sink was closed.
     Closed,
 }
@@ -37,7 +45,15 @@ impl Health {
     /// Whether calls are served.
     #[must_use]
     pub fn is_serving(&self) -> bool {
-        matches!(self, Self::Serving)
+        matches!(self, Self::Serving | Self::Unwatched { .. })
+    }
+
+    /// The same; of one that serves, what is known of its `connection`.
+    pub(crate) fn over(self, connection: impl FnOnce() -> Self) -> Self {
+        match self {
+            Self::Serving => connection(),
+            met => met,
+        }
     }
 }
 

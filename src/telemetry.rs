@@ -347,6 +347,11 @@ pub(crate) fn dialled<T>(result: &Result<T, AttemptError>, took: Duration) {
     observe!(DIAL_SECONDS, took, "outcome" => outcome);
 }
 
+/// From now on failovers are not noticed.
+pub(crate) fn sentinels_silent(why: &Cause) {
+    event!(WARN, "no Sentinel answers", why = why);
+}
+
 pub(crate) fn waited_for_lock(is_acquired: bool, waited: Duration) {
     observe!(LOCK_SECONDS, waited, "outcome" => if is_acquired { "acquired" } else { "given_up" });
 }

@@ -1,6 +1,7 @@
 //! `AuditSink`, the interface for callers.
 
-use std::{future::Future, time::Duration};
+// Not only `crate::sync`: the loop's store is shared outside of the models.
+use std::{future::Future, sync::Arc as StdArc, time::Duration};
 
 use super::{
     AcceptedLosses, AppendLoop,
@@ -169,6 +170,8 @@ pub struct AuditSink<C = SystemClock, E = SystemEntropy> {
 
 struct CloseOnDrop {
     queue: Arc<Queue>,
+    /// What is known of the connection beneath.
+    connection: Box<dyn Fn() -> Health + Send + Sync>,
 }
 
 impl Drop for CloseOnDrop {
@@ -209,6 +212,12 @@ impl<C: Clock, E: Entropy> AuditSink<C, E> {
             base,
             config.telemetry.clone(),
         ));
+        let store = StdArc::new(store);
+        let beneath = StdArc::downgrade(&store);
+        let connection = move || {
+            let store = beneath.upgrade();
+            store.map_or(Health::Serving, |store| store.health())
+        };
         let sink = Self {
             clock: clock.clone(),
             entropy: entropy.clone(),
@@ -216,13 +225,14 @@ impl<C: Clock, E: Entropy> AuditSink<C, E> {
             telemetry: config.telemetry.clone(),
             shared: Arc::new(CloseOnDrop {
                 queue: queue.clone(),
+                connection: Box::new(connection),
             }),
         };
         let (anchors, anchor_writer) = anchors
             .map(|(sink, every)| anchoring(sink, every, config.telemetry.clone()))
             .unzip();
         let append_loop = AppendLoop {
-            store: std::sync::Arc::new(store),
+            store,
             clock,
             entropy,
             queue: QueueEnd(queue),
@@ -398,10 +408,12 @@ impl<C: Clock, E: Entropy> AuditSink<C, E> {
         self.shared.queue.stats()
     }
 
-    /// Whether it serves, as its last attempts show.
+    /// Whether it serves, as its last attempts show, and behind Sentinel whether failovers
+    /// would be noticed.
     #[must_use]
     pub fn health(&self) -> Health {
-        self.shared.queue.health(self.clock.now())
+        let attempts = self.shared.queue.health(self.clock.now());
+        attempts.over(&self.shared.connection)
     }
 
     /// Asks Redis, compares the chain with what this process has seen, and says whether

@@ -10,6 +10,7 @@ use crate::{
     chain::{EventHash, Head, Position, Record},
     durability::{Durability, DurabilityStatus},
     error::{AttemptError, ReadError},
+    health::Health,
 };
 
 /// The storage of one chain, shared with other writers.
@@ -71,6 +72,11 @@ pub trait AuditStore: Send + Sync + 'static {
         _position: Position,
     ) -> impl Future<Output = Result<DurabilityStatus, AttemptError>> + Send {
         std::future::ready(Ok(DurabilityStatus::AsAsked))
+    }
+
+    /// What is known of the connection beside what attempts show.
+    fn health(&self) -> Health {
+        Health::Serving
     }
 
     /// Tries to keep other writers away during an append.

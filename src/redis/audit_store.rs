@@ -22,6 +22,7 @@ use crate::{
     durability::{Durability, DurabilityStatus},
     entropy::{Entropy, SystemEntropy},
     error::{AttemptError, Cause, ReadError},
+    health::Health,
 };
 
 /// The configuration of a Redis store.
@@ -141,6 +142,10 @@ impl<N: Connect, C: Clock, E: Entropy> AuditStore for RedisAuditStore<N, C, E> {
 
     fn durability(&self) -> Durability {
         self.durable.level()
+    }
+
+    fn health(&self) -> Health {
+        self.link.health()
     }
 
     async fn confirm(&self, position: Position) -> Result<DurabilityStatus, AttemptError> {

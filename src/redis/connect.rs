@@ -5,6 +5,8 @@ use std::future::Future;
 
 use redis::{AsyncConnectionConfig, Client, RedisResult, aio::ConnectionLike};
 
+use crate::health::Health;
+
 /// Opens connections to one Redis.
 ///
 /// Everything above this trait is the same in production and in a simulation:
@@ -27,6 +29,12 @@ pub trait Connect: Clone + Send + Sync + 'static {
     /// Opens a connection. The store limits the time; an implementation needs
     /// no timeout.
     fn connect(&self) -> impl Future<Output = RedisResult<Self::Connection>> + Send;
+
+    /// What is known of the way to Redis beside what commands show: behind Sentinel,
+    /// whether failovers would be noticed.
+    fn health(&self) -> Health {
+        Health::Serving
+    }
 }
 
 impl Connect for Client {

@@ -5,6 +5,7 @@
 
 mod cluster;
 mod guarded;
+mod heard;
 mod nodes;
 mod sentinel;
 
@@ -13,7 +14,7 @@ use std::{fmt, str::FromStr, sync::Arc};
 use redis::{ErrorKind, IntoConnectionInfo, RedisError, RedisResult, aio::MultiplexedConnection};
 
 use super::connect::Connect;
-use crate::clock::SystemClock;
+use crate::{clock::SystemClock, health::Health};
 
 pub use cluster::Cluster;
 pub use guarded::Guarded;
@@ -120,11 +121,15 @@ impl Endpoint {
         self.credentials(move || credentials.clone())
     }
 
-    /// The user and the password for Sentinels. Default: none.
+    /// Asks `ask` for the user and the password for Sentinels at each connection to one of
+    /// them. Default: none.
     #[must_use]
-    pub fn sentinel_credentials(mut self, credentials: Credentials) -> Self {
+    pub fn sentinel_credentials(
+        mut self,
+        ask: impl Fn() -> Credentials + Send + Sync + 'static,
+    ) -> Self {
         if let Way::Sentinel(sentinel) = &mut self.0 {
-            sentinel.sentinels.credentials = Some(Arc::new(move || credentials.clone()));
+            sentinel.sentinels.credentials = Some(Arc::new(ask));
         }
         self
     }
@@ -133,7 +138,7 @@ impl Endpoint {
     #[must_use]
     pub fn sentinel_times(mut self, times: SentinelTimes) -> Self {
         if let Way::Sentinel(sentinel) = &mut self.0 {
-            sentinel.times = times;
+            *sentinel = Box::new((**sentinel).clone().times(times));
         }
         self
     }
@@ -204,6 +209,8 @@ impl FromStr for Endpoint {
             Some((user, rest)) => (format!("{user}@"), rest),
             None => (String::new(), rest),
         };
+        // Options of the connections, for the client to parse.
+        let (rest, options) = rest.split_at(rest.find(['?', '#']).unwrap_or(rest.len()));
         let (hosts, path) = rest.split_once('/').unwrap_or((rest, ""));
         let default_port = if way == "sentinel" { 26379 } else { 6379 };
         let addresses: Option<Vec<NodeAddress>> = hosts
@@ -216,11 +223,11 @@ impl FromStr for Endpoint {
             _ => ("", path),
         };
         // The client parses what remains; the host stands for any node's.
-        let info = |user: &str| {
-            let url = format!("{tls}://{user}localhost/{database}");
+        let info = |user: &str, database: &str| {
+            let url = format!("{tls}://{user}localhost/{database}{options}");
             url.as_str().into_connection_info().map(ServerNodes::new)
         };
-        let nodes = info(&user)?;
+        let nodes = info(&user, database)?;
         Ok(Self(match way {
             "sentinel" if name.is_empty() => {
                 return Err(wrong(
@@ -229,11 +236,7 @@ impl FromStr for Endpoint {
             }
             "sentinel" => Way::Sentinel(Box::new(Sentinel::new(
                 nodes,
-                ServerNodes::new(
-                    format!("{tls}://localhost")
-                        .as_str()
-                        .into_connection_info()?,
-                ),
+                info("", "")?,
                 addresses,
                 name,
                 SystemClock::new(),
@@ -289,6 +292,13 @@ impl Connect for Endpoint {
             }
             Way::Sentinel(sentinel) => sentinel.connect().await,
             Way::Cluster(cluster) => cluster.connect().await,
+        }
+    }
+
+    fn health(&self) -> Health {
+        match &self.0 {
+            Way::Sentinel(sentinel) => sentinel.health(),
+            Way::Server(_) | Way::Cluster(_) => Health::Serving,
         }
     }
 }

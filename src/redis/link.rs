@@ -18,6 +18,7 @@ use super::{
 use crate::{
     clock::{Clock, within},
     error::{AttemptError, Cause},
+    health::Health,
     sync::{Arc, Mutex, lock},
     telemetry,
 };
@@ -147,6 +148,11 @@ impl<N: Connect, C: Clock> Link<N, C> {
     pub fn another(&self) -> Self {
         let another = Self::new(self.connect.clone(), self.clock.clone(), self.timeouts);
         another.refusing(self.refuses)
+    }
+
+    /// What is known of the way to Redis beside what commands show.
+    pub(super) fn health(&self) -> Health {
+        self.connect.health()
     }
 
     /// The timeouts.

@@ -17,6 +17,9 @@ pub(crate) enum Stage {
     Sent,
 }
 
+const ONE_NODE: &str = "this is a node of a cluster that does not serve the keys, or not any more: \
+     the cluster is followed by redis+cluster:// and its nodes";
+
 /// Temporary errors that Redis raises before the first write of a command or
 /// script, with the next step.
 const TEMPORARY: [(&str, &str); 11] = [
@@ -47,14 +50,8 @@ const TEMPORARY: [(&str, &str); 11] = [
         "the cluster does not serve the key's slot: wait for it to heal",
     ),
     ("TRYAGAIN", "the key's slot is being moved: wait"),
-    (
-        "MOVED",
-        "this is one node of a cluster: point the store at the one that serves its keys",
-    ),
-    (
-        "ASK",
-        "this is one node of a cluster: point the store at the one that serves its keys",
-    ),
+    ("MOVED", ONE_NODE),
+    ("ASK", ONE_NODE),
 ];
 
 /// Permanent errors of the same kind.
@@ -151,6 +148,8 @@ pub(crate) fn spoils_connection(error: &RedisError) -> bool {
                     | ServerErrorKind::MasterDown
                     | ServerErrorKind::Moved
                     | ServerErrorKind::Ask
+                    // Another node may be in the part of the cluster that goes on.
+                    | ServerErrorKind::ClusterDown
             ) || is_out_of_clients(error)
         }
         ErrorKind::Extension => matches!(error.code(), Some("NOAUTH")),
@@ -327,6 +326,7 @@ mod tests {
             server(ServerErrorKind::MasterDown),
             server(ServerErrorKind::Moved),
             server(ServerErrorKind::Ask),
+            server(ServerErrorKind::ClusterDown),
             RedisError::from((
                 ErrorKind::Server(ServerErrorKind::ResponseError),
                 "ERR",

@@ -128,7 +128,7 @@ impl Readiness {
     #[must_use]
     pub fn and(mut self, health: &Health) -> Self {
         self.faults.extend(match health {
-            Health::Serving => None,
+            Health::Serving | Health::Unwatched { .. } => None,
             Health::Waiting { cause, .. } => Some((NotReady::RedisUnreachable, cause.clone())),
             Health::Refusing { reason, .. } => {
                 Some((NotReady::Refusing, Cause::new(reason.clone())))

@@ -19,6 +19,7 @@ use crate::{
     durability::{Durability, DurabilityStatus},
     entropy::{Entropy, SystemEntropy},
     error::AttemptError,
+    health::Health,
     vault::{
         MutationId, VaultConfig,
         store::{
@@ -260,6 +261,10 @@ impl<N: Connect, C: Clock, E: Entropy> VaultStore for RedisVaultStore<N, C, E> {
 
     fn durability(&self) -> Durability {
         self.durable.level()
+    }
+
+    fn health(&self) -> Health {
+        self.link.health()
     }
 
     async fn confirm(

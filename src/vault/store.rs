@@ -9,6 +9,7 @@ use super::token::{Stored, TokenId};
 use crate::{
     durability::{Durability, DurabilityStatus},
     error::AttemptError,
+    health::Health,
 };
 
 pub use super::{
@@ -294,6 +295,11 @@ pub trait VaultStore: Send + Sync + 'static {
     /// those that were applied.
     fn durability(&self) -> Durability {
         Durability::Memory
+    }
+
+    /// What is known of the connection beside what attempts show.
+    fn health(&self) -> Health {
+        Health::Serving
     }
 
     /// Whether each of these mutations, which were applied, is as durable as asked.

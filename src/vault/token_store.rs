@@ -71,11 +71,13 @@ impl<S: VaultStore, C: Clock, E: Entropy> TokenStore<S, C, E> {
         lock(&self.context.memory).stats
     }
 
-    /// Whether it serves, as its last mutations show.
+    /// Whether it serves, as its last mutations show, and behind Sentinel whether failovers
+    /// would be noticed.
     #[must_use]
     pub fn health(&self) -> Health {
         let now = self.context.clock.now();
-        lock(&self.context.memory).last_attempt.health(now)
+        let attempts = lock(&self.context.memory).last_attempt.health(now);
+        attempts.over(|| self.context.store.health())
     }
 
     /// Asks Redis, compares the vault with what this process has seen, and says whether it

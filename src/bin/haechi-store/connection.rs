@@ -10,7 +10,7 @@ use haechi_store_redis::{
     Builder, Corrupt, ReadError, SeenFile,
     audit::store::Tail,
     chain::Position,
-    redis::{AuditPrefix, Endpoint, RedisAuditStore, Timeouts, VaultPrefix},
+    redis::{AuditPrefix, Endpoint, RedisAuditStore, SentinelTimes, Timeouts, VaultPrefix},
 };
 use redis::{ClientTlsConfig, ErrorKind, RedisError, RedisResult, TlsCertificates};
 
@@ -32,7 +32,10 @@ impl Global {
                  redis+sentinel://HOST:PORT,HOST:PORT/NAME or redis+cluster://HOST:PORT,HOST:PORT"
             ))
         })?;
-        let endpoint = endpoint.credentials_from_env();
+        let mut sentinels = SentinelTimes::default();
+        // Most of them may hang, and the primary has to be connected to after that.
+        sentinels.answer = sentinels.answer.min(self.timeouts().connect / 2);
+        let endpoint = endpoint.credentials_from_env().sentinel_times(sentinels);
         if self.tls_ca.is_none() && self.tls_cert.is_none() {
             return Ok(endpoint);
         }
@@ -69,19 +72,23 @@ impl Global {
         }
     }
 
-    /// A builder with the options.
-    pub(crate) fn builder(&self) -> Builder {
+    fn timeouts(&self) -> Timeouts {
         let mut timeouts = Timeouts::default();
         // After a lost reply, time is needed to find out the outcome.
         let most = self.deadline / 4;
         timeouts.connect = timeouts.connect.min(most);
         timeouts.reply = timeouts.reply.min(most);
         timeouts.durability = timeouts.durability.min(most);
+        timeouts
+    }
+
+    /// A builder with the options.
+    pub(crate) fn builder(&self) -> Builder {
         Builder::new()
             .audit_prefix(AuditPrefix::new(self.audit_prefix.as_str()))
             .vault_prefix(VaultPrefix::new(self.vault_prefix.as_str()))
             .deadline(self.deadline)
-            .timeouts(timeouts)
+            .timeouts(self.timeouts())
             .durability(self.durability)
     }
 

@@ -40,6 +40,17 @@ pub struct Cluster<N, C> {
     clock: C,
 }
 
+/// What a node says when it is asked for the key.
+enum Answer<T> {
+    Serves(Guarded<T>),
+    /// For a reason that has nothing to do with the slot.
+    Refuses(Guarded<T>),
+    Refers {
+        to: NodeAddress,
+        by_ask: bool,
+    },
+}
+
 impl<N: Nodes, C: Clock> Cluster<N, C> {
     /// The cluster that these nodes belong to.
     pub fn new(nodes: N, seeds: Vec<NodeAddress>, clock: C) -> Self {
@@ -53,48 +64,64 @@ impl<N: Nodes, C: Clock> Cluster<N, C> {
         }
     }
 
-    /// The node that serves the slot, asking `node` first.
+    /// The node that serves the slot, asking `node` first; `None` if one does not answer in
+    /// time.
     async fn follow(
         &self,
         key: &str,
         mut node: NodeAddress,
-    ) -> RedisResult<Guarded<N::Connection>> {
+    ) -> Option<RedisResult<Guarded<N::Connection>>> {
         let mut asking = false;
-        for _ in 0..=REDIRECTIONS {
-            let connection = self.nodes.connect_to(&node).await?;
-            let mut connection = if asking {
-                Guarded::asking(connection)
-            } else {
-                Guarded::plain(connection)
-            };
-            let reply: RedisResult<Value> = cmd("GET").arg(key).query_async(&mut connection).await;
-            let Err(error) = reply else {
-                self.remember(node);
-                return Ok(connection);
-            };
-            let Some((to, _)) = error.redirect_node() else {
-                return match error.kind() {
-                    ErrorKind::Server(
-                        ServerErrorKind::ClusterDown | ServerErrorKind::BusyLoading,
-                    ) => Err(error),
-                    // The store's own commands meet it too, and tell the next step.
-                    ErrorKind::Server(_) | ErrorKind::Extension => Ok(connection),
-                    _ => Err(error),
-                };
-            };
-            asking = error.kind() == ErrorKind::Server(ServerErrorKind::Ask);
-            // Without a host: the one that says so.
-            let to = match to.strip_prefix(':') {
-                Some(port) => NodeAddress::parse(&format!("{}:{port}", node.host), node.port),
-                None => NodeAddress::parse(to, node.port),
-            };
-            node = to.ok_or((ErrorKind::UnexpectedReturnType, "a redirection to nowhere"))?;
+        for hop in 0..=REDIRECTIONS {
+            let answer = within(&self.clock, PATIENCE, self.ask(key, &node, asking)).await?;
+            if hop == 0 {
+                self.is_silent(&node, false);
+            }
+            match answer {
+                Ok(Answer::Serves(connection)) => {
+                    self.remember(node);
+                    return Some(Ok(connection));
+                }
+                Ok(Answer::Refuses(connection)) => return Some(Ok(connection)),
+                Ok(Answer::Refers { to, by_ask }) => (node, asking) = (to, by_ask),
+                Err(error) => return Some(Err(error)),
+            }
         }
-        Err((
-            ErrorKind::Io,
-            "the nodes of the cluster refer to each other",
-        )
-            .into())
+        let why = "the nodes of the cluster refer to each other";
+        Some(Err((ErrorKind::Io, why).into()))
+    }
+
+    /// Asks one node for the key.
+    async fn ask(
+        &self,
+        key: &str,
+        node: &NodeAddress,
+        asking: bool,
+    ) -> RedisResult<Answer<N::Connection>> {
+        let connection = self.nodes.connect_to(node).await?;
+        let mut connection = match asking {
+            true => Guarded::asking(connection),
+            false => Guarded::plain(connection),
+        };
+        let reply: RedisResult<Value> = cmd("GET").arg(key).query_async(&mut connection).await;
+        let Err(error) = reply else {
+            return Ok(Answer::Serves(connection));
+        };
+        if let Some((to, _)) = error.redirect_node() {
+            let nowhere = (ErrorKind::UnexpectedReturnType, "a redirection to nowhere");
+            return Ok(Answer::Refers {
+                to: node.redirected(to).ok_or(nowhere)?,
+                by_ask: error.kind() == ErrorKind::Server(ServerErrorKind::Ask),
+            });
+        }
+        match error.kind() {
+            ErrorKind::Server(ServerErrorKind::ClusterDown | ServerErrorKind::BusyLoading) => {
+                Err(error)
+            }
+            // The store's own commands meet it too, and tell the next step.
+            ErrorKind::Server(_) | ErrorKind::Extension => Ok(Answer::Refuses(connection)),
+            _ => Err(error),
+        }
     }
 
     fn remember(&self, node: NodeAddress) {
@@ -136,7 +163,7 @@ impl<N, C> fmt::Display for Cluster<N, C> {
 }
 
 /// How long one node may take before the next one is asked.
-const PATIENCE: Duration = Duration::from_millis(500);
+pub(super) const PATIENCE: Duration = Duration::from_millis(500);
 
 impl<N: Nodes, C: Clock> Connect for Cluster<N, C> {
     type Connection = Guarded<N::Connection>;
@@ -155,11 +182,9 @@ impl<N: Nodes, C: Clock> Connect for Cluster<N, C> {
         let mut failed = None;
         for node in self.candidates() {
             self.is_silent(&node, true);
-            let Some(answer) = within(&self.clock, PATIENCE, self.follow(key, node.clone())).await
-            else {
+            let Some(answer) = self.follow(key, node).await else {
                 continue;
             };
-            self.is_silent(&node, false);
             match answer {
                 Ok(connection) => return Ok(connection),
                 Err(error) => failed = failed.or(Some(error)),

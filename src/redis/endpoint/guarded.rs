@@ -1,15 +1,14 @@
 //! A connection that can be cut while it is used, and one to a node that serves a slot
 //! only when asked to.
 
-use std::{io, sync::Arc};
+use std::io;
 
 use redis::{
-    Cmd, ErrorKind, Pipeline, RedisError, RedisFuture, RedisResult, Value, aio::ConnectionLike,
+    Arg, Cmd, ErrorKind, Pipeline, RedisError, RedisFuture, RedisResult, ServerErrorKind, Value,
+    aio::ConnectionLike,
 };
-use tokio::sync::watch;
 
-/// Why a connection was cut, once it is.
-pub(super) type Cut = Option<Arc<str>>;
+use super::heard::Watched;
 
 /// A connection as Sentinel and Cluster need it.
 #[derive(Clone)]
@@ -23,7 +22,7 @@ enum Guard {
     /// As it is.
     Plain,
     /// Commands fail once it is cut.
-    Until(watch::Receiver<Cut>),
+    Until(Watched),
     /// `ASKING` is sent before each command.
     Asking,
 }
@@ -35,8 +34,8 @@ impl<T> Guarded<T> {
     }
 
     /// One that fails once it is cut.
-    pub(super) fn until(connection: T, cut: watch::Receiver<Cut>) -> Self {
-        let guard = Guard::Until(cut);
+    pub(super) fn until(connection: T, watched: Watched) -> Self {
+        let guard = Guard::Until(watched);
         Self { connection, guard }
     }
 
@@ -48,19 +47,39 @@ impl<T> Guarded<T> {
 }
 
 /// The reply, unless the connection is cut first.
-async fn unless_cut<R>(
-    cut: &mut watch::Receiver<Cut>,
-    reply: RedisFuture<'_, R>,
-) -> RedisResult<R> {
+async fn unless_cut<R>(watched: &mut Watched, reply: RedisFuture<'_, R>) -> RedisResult<R> {
     tokio::select! {
         biased;
-        cut = cut.wait_for(Option::is_some) => {
-            let why = cut.ok().and_then(|cut| cut.as_deref().map(str::to_owned));
-            let why = why.unwrap_or_else(|| "the primary is not watched any more".to_owned());
+        why = watched.cut() => {
             Err(RedisError::from(io::Error::new(io::ErrorKind::ConnectionAborted, why)))
         }
         reply = reply => reply,
     }
+}
+
+/// The plain commands with which the store reads keys.
+const READS: [&[u8]; 4] = [b"GET", b"LINDEX", b"LLEN", b"LRANGE"];
+
+/// The reply, unless a key that it calls absent can still be at the node that the slot is
+/// being moved from. A script with such a key is answered TRYAGAIN by Redis itself.
+fn not_behind(command: &Cmd, reply: Value) -> RedisResult<Value> {
+    let reads =
+        matches!(command.args_iter().next(), Some(Arg::Simple(name)) if READS.contains(&name));
+    let is_absent = match &reply {
+        Value::Nil | Value::Int(0) => true,
+        Value::Array(elements) => elements.is_empty(),
+        _ => false,
+    };
+    if is_absent && reads {
+        let why = "the key may not have been moved to this node yet".to_owned();
+        return Err((
+            ErrorKind::Server(ServerErrorKind::TryAgain),
+            "TRYAGAIN",
+            why,
+        )
+            .into());
+    }
+    Ok(reply)
 }
 
 impl<T: ConnectionLike + Send> ConnectionLike for Guarded<T> {
@@ -68,14 +87,19 @@ impl<T: ConnectionLike + Send> ConnectionLike for Guarded<T> {
         let connection = &mut self.connection;
         match &mut self.guard {
             Guard::Plain => connection.req_packed_command(command),
-            Guard::Until(cut) => Box::pin(unless_cut(cut, connection.req_packed_command(command))),
+            Guard::Until(watched) => {
+                Box::pin(unless_cut(watched, connection.req_packed_command(command)))
+            }
             // In a pipeline, so that no other command comes in between.
             Guard::Asking => Box::pin(async move {
                 let mut pair = redis::pipe();
                 pair.cmd("ASKING").add_command(command.clone());
-                let mut replies = connection.req_packed_commands(&pair, 1, 1).await?;
-                let reply = replies.pop().ok_or((ErrorKind::Parse, "no reply"))?;
-                reply.extract_error()
+                let replies = connection.req_packed_commands(&pair, 0, 2).await?;
+                let [asked, reply] = replies
+                    .try_into()
+                    .map_err(|_| (ErrorKind::Parse, "not two replies"))?;
+                asked.extract_error()?;
+                not_behind(command, reply.extract_error()?)
             }),
         }
     }
@@ -90,7 +114,7 @@ impl<T: ConnectionLike + Send> ConnectionLike for Guarded<T> {
         let replies = self.connection.req_packed_commands(pipeline, offset, count);
         match &mut self.guard {
             Guard::Plain | Guard::Asking => replies,
-            Guard::Until(cut) => Box::pin(unless_cut(cut, replies)),
+            Guard::Until(watched) => Box::pin(unless_cut(watched, replies)),
         }
     }
 

@@ -38,6 +38,21 @@ impl NodeAddress {
     }
 }
 
+impl NodeAddress {
+    /// Where this node refers to, by `MOVED` or `ASK`: `host:port`, `address:port` without
+    /// brackets, or a port of its own host.
+    pub(super) fn redirected(&self, to: &str) -> Option<Self> {
+        match to.rsplit_once(':')? {
+            // The second is one whose name the node does not know.
+            ("" | "?", port) => Some(Self {
+                host: self.host.clone(),
+                port: port.parse().ok()?,
+            }),
+            _ => Self::parse(to, self.port),
+        }
+    }
+}
+
 impl fmt::Display for NodeAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.host.contains(':') {
@@ -169,6 +184,30 @@ mod tests {
         }
         for text in ["", ":8", "a:b", "a:99999", "[]:8"] {
             assert_eq!(NodeAddress::parse(text, 7), None, "{text}");
+        }
+    }
+
+    /// Would catch an IPv6 address that is taken for a port without a host, and a host whose
+    /// name is a question mark.
+    #[test]
+    fn redirections_are_parsed() {
+        let from = NodeAddress {
+            host: "a".to_owned(),
+            port: 7,
+        };
+        for (to, host, port) in [
+            ("b:8", "b", 8),
+            (":8", "a", 8),
+            ("?:8", "a", 8),
+            ("::1:8", "::1", 8),
+            ("::ffff:10.0.0.1:8", "::ffff:10.0.0.1", 8),
+            ("[::1]:8", "::1", 8),
+        ] {
+            let to = from.redirected(to).unwrap();
+            assert_eq!((&*to.host, to.port), (host, port));
+        }
+        for to in ["", "b", ":", "?:x", "b:99999"] {
+            assert_eq!(from.redirected(to), None, "{to}");
         }
     }
 }

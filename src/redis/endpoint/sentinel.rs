@@ -2,17 +2,20 @@
 
 use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 
-use futures_util::future::join_all;
-use redis::{ErrorKind, RedisResult, aio::ConnectionLike, cmd, pipe};
-use tokio::sync::watch;
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use redis::{ErrorKind, RedisError, RedisResult, aio::ConnectionLike, cmd, pipe};
 
 use super::{
-    guarded::{Cut, Guarded},
+    guarded::Guarded,
+    heard::{Heard, Primary, Teller},
     nodes::{NodeAddress, Nodes, list},
 };
 use crate::{
     clock::{Clock, within},
+    error::Cause,
+    health::Health,
     redis::connect::Connect,
+    sync::{Mutex, lock},
 };
 
 /// When Sentinels are asked.
@@ -26,6 +29,9 @@ pub struct SentinelTimes {
     /// After which time without any answer the connection to the primary is cut, so that
     /// nothing is written to one that may have been deposed. Default: never.
     pub stop_after: Option<Duration>,
+    /// How long most Sentinels have to name another primary than one of them did, without a
+    /// later epoch, until they are believed: they were set up anew. Default: 10 s.
+    pub forget: Duration,
 }
 
 impl Default for SentinelTimes {
@@ -34,17 +40,18 @@ impl Default for SentinelTimes {
             every: Duration::from_secs(1),
             answer: Duration::from_millis(500),
             stop_after: None,
+            forget: Duration::from_secs(10),
         }
     }
 }
 
 /// The primary of a group that Redis Sentinel watches.
 ///
-/// All Sentinels are asked at each dial, and every second while a connection is open.
-/// The answer of the highest configuration epoch counts: a Sentinel that has not heard of
-/// a failover yet is overruled by one that has. When one names another primary, the
-/// connection is cut. A node that they name and that says that it is a replica is left for
-/// its primary, if `INFO` is permitted.
+/// All Sentinels are asked at each dial, and every second while a connection of this value
+/// or of a clone of it is open. The answer of the highest configuration epoch that was heard
+/// counts: a Sentinel that has not heard of a failover yet is overruled by one that has.
+/// When another primary counts, the connections are cut. A node that is named and that says
+/// that it is a replica is left for its primary, if `INFO` is permitted.
 #[derive(Clone)]
 pub struct Sentinel<N, C> {
     /// The data nodes.
@@ -55,15 +62,12 @@ pub struct Sentinel<N, C> {
     name: Arc<str>,
     pub(super) times: SentinelTimes,
     clock: C,
+    heard: Arc<Mutex<Heard>>,
 }
 
-/// What a Sentinel says.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Primary {
-    /// Counts failovers.
-    epoch: u64,
-    node: NodeAddress,
-}
+/// How long a dial waits for further answers, once most Sentinels have answered: this part
+/// of the time that one of them may take.
+const REST: u32 = 5;
 
 impl<N: Nodes, C: Clock> Sentinel<N, C> {
     /// The group `name`, as the Sentinels at `addresses` know it.
@@ -81,14 +85,19 @@ impl<N: Nodes, C: Clock> Sentinel<N, C> {
             name: name.into(),
             times: SentinelTimes::default(),
             clock,
+            heard: Arc::default(),
         }
     }
 
-    /// When they are asked.
+    /// When they are asked. It shares nothing with its clones of before.
     #[must_use]
-    pub fn times(mut self, times: SentinelTimes) -> Self {
-        self.times = times;
-        self
+    pub fn times(self, times: SentinelTimes) -> Self {
+        let heard = Arc::default();
+        Self {
+            times,
+            heard,
+            ..self
+        }
     }
 
     /// Asks one Sentinel, over `known` if that is open.
@@ -122,24 +131,50 @@ impl<N: Nodes, C: Clock> Sentinel<N, C> {
         Ok(primary)
     }
 
-    /// Asks all Sentinels at once; the last word of those that answer in time.
-    async fn ask_all(&self, known: &mut [Option<N::Connection>]) -> RedisResult<Primary> {
+    /// Asks all Sentinels at once, over those that are `known`, and returns what counts then.
+    /// With `rest`, it waits only so long for further answers once most have answered.
+    async fn ask_all(
+        &self,
+        known: &mut [Option<N::Connection>],
+        rest: Option<Duration>,
+    ) -> RedisResult<Primary> {
         let asked = self.addresses.iter().zip(known).map(|(address, known)| {
             within(&self.clock, self.times.answer, self.ask(address, known))
         });
-        let mut last: Option<Primary> = None;
-        let mut failed = None;
-        for answer in join_all(asked).await.into_iter().flatten() {
-            match answer {
-                Ok(primary) => {
-                    let later = last.take().filter(|last| last.epoch >= primary.epoch);
-                    last = Some(later.unwrap_or(primary));
+        let mut asked: FuturesUnordered<_> = asked.collect();
+        let mut answers = Vec::new();
+        let mut failed: Option<RedisError> = None;
+        loop {
+            let next = match rest {
+                Some(rest) if 2 * answers.len() > self.addresses.len() => {
+                    within(&self.clock, rest, asked.next()).await.flatten()
                 }
-                Err(error) => failed = Some(error),
+                _ => asked.next().await,
+            };
+            match next {
+                None => break,
+                Some(None) => {}
+                Some(Some(Ok(primary))) => answers.push(primary),
+                // What a Sentinel says tells more than that another one is down.
+                Some(Some(Err(error))) => {
+                    failed = Some(
+                        failed
+                            .filter(|failed| failed.code().is_some())
+                            .unwrap_or(error),
+                    );
+                }
             }
         }
-        let silent = || (ErrorKind::Io, "no Sentinel answers in time").into();
-        last.ok_or_else(|| failed.unwrap_or_else(silent))
+        let now = self.clock.now();
+        let mut heard = lock(&self.heard);
+        heard
+            .answered(&answers, self.addresses.len(), now, self.times.forget)
+            .ok_or_else(|| {
+                let silent = || (ErrorKind::Io, "no Sentinel answers in time").into();
+                let error = failed.unwrap_or_else(silent);
+                heard.silent(Cause::new(error.to_string()), now, self.times.stop_after);
+                error
+            })
     }
 
     /// A connection to the node that Sentinels name, or to its primary if it is a replica:
@@ -156,40 +191,22 @@ impl<N: Nodes, C: Clock> Sentinel<N, C> {
         Ok(connection)
     }
 
-    /// Asks from time to time, and says why the connection to `primary` must be cut.
-    async fn watch(
-        self,
-        primary: Primary,
-        mut known: Vec<Option<N::Connection>>,
-        cut: watch::Sender<Cut>,
-    ) {
-        let mut answered = self.clock.now();
-        let why = loop {
+    /// Asks from time to time, while there is a connection.
+    async fn watch(self, mut known: Vec<Option<N::Connection>>, teller: Teller) {
+        loop {
             tokio::select! {
                 biased;
-                () = cut.closed() => return,
-                () = self.clock.sleep(self.times.every) => {}
-            }
-            match self.ask_all(&mut known).await {
-                Ok(now) if now.epoch > primary.epoch && now.node != primary.node => {
-                    break format!(
-                        "Sentinel names {} as the primary now, not {}",
-                        now.node, primary.node
-                    );
-                }
-                Ok(_) => answered = self.clock.now(),
-                Err(error) => {
-                    let silence = self.clock.now().saturating_sub(answered);
-                    if self.times.stop_after.is_some_and(|most| silence >= most) {
-                        break format!(
-                            "no Sentinel has answered for {} s: {error}",
-                            silence.as_secs()
-                        );
+                () = teller.is_idle() => {
+                    if teller.end(&mut lock(&self.heard)) {
+                        return;
                     }
                 }
+                () = self.clock.sleep(self.times.every) => {
+                    // It is kept, and told.
+                    let _ = self.ask_all(&mut known, None).await;
+                }
             }
-        };
-        let _ = cut.send(Some(why.into()));
+        }
     }
 }
 
@@ -218,11 +235,18 @@ impl<N: Nodes, C: Clock> Connect for Sentinel<N, C> {
 
     async fn connect(&self) -> RedisResult<Self::Connection> {
         let mut known = vec![None; self.addresses.len()];
-        let mut primary = self.ask_all(&mut known).await?;
-        let connection = self.follow(&mut primary.node).await?;
-        let (cut, is_cut) = watch::channel(None);
-        // Ends when the connection is dropped.
-        tokio::spawn(self.clone().watch(primary, known, cut));
-        Ok(Guarded::until(connection, is_cut))
+        let rest = self.times.answer / REST;
+        let named = self.ask_all(&mut known, Some(rest)).await?;
+        let mut node = named.node.clone();
+        let connection = self.follow(&mut node).await?;
+        let (watched, teller) = lock(&self.heard).watch(named, node);
+        if let Some(teller) = teller {
+            tokio::spawn(self.clone().watch(known, teller));
+        }
+        Ok(Guarded::until(connection, watched))
+    }
+
+    fn health(&self) -> Health {
+        lock(&self.heard).health(self.clock.now())
     }
 }

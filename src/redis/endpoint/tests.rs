@@ -2,15 +2,19 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
 use redis::{Cmd, ErrorKind, Pipeline, RedisFuture, RedisResult, Value, aio::ConnectionLike, cmd};
 
-use super::{Cluster, Endpoint, NodeAddress, Nodes, Sentinel, SentinelTimes};
+use super::{Cluster, Endpoint, NodeAddress, Nodes, Sentinel, SentinelTimes, cluster::PATIENCE};
 use crate::{
     clock::{Clock, SystemClock, within},
+    health::Health,
     redis::connect::Connect,
 };
 
@@ -200,6 +204,95 @@ async fn the_connection_to_a_deposed_primary_is_cut() {
     assert_eq!(who(&mut connection).await.unwrap(), 8);
 }
 
+/// Would catch a dial that returns to the deposed primary, since the only Sentinel that has
+/// heard of the failover is gone.
+#[tokio::test]
+async fn what_a_sentinel_has_said_counts_after_it_is_gone() {
+    let servers = Servers::default();
+    servers.node(7);
+    servers.node(8);
+    for sentinel in [2, 3] {
+        servers.sentinel(sentinel, 5, 7);
+    }
+    servers.sentinel(1, 6, 8);
+    let group = group(&servers, &[1, 2, 3]);
+    let dialled = async || who(&mut group.connect().await.unwrap()).await.unwrap();
+    assert_eq!(dialled().await, 8);
+    servers.down(1);
+    assert_eq!(dialled().await, 8);
+}
+
+/// Would catch a connection that is kept for ever to the primary of before, when Sentinels
+/// were set up anew and count from 0.
+#[tokio::test(start_paused = true)]
+async fn sentinels_that_were_set_up_anew_are_believed() {
+    let servers = Servers::default();
+    servers.node(7);
+    servers.node(8);
+    servers.sentinel(1, 5, 7);
+    let group = group(&servers, &[1]);
+    let mut connection = group.connect().await.unwrap();
+    servers.sentinel(1, 0, 8);
+    let clock = SystemClock::new();
+    clock.sleep(group.times.forget / 2).await;
+    assert_eq!(who(&mut connection).await.unwrap(), 7);
+    clock.sleep(group.times.forget).await;
+    let why = who(&mut connection).await.unwrap_err().to_string();
+    assert!(why.contains("Sentinel names h:8"), "{why}");
+}
+
+/// Would catch a dial that takes as long as a Sentinel that hangs: with a short deadline
+/// none would end.
+#[tokio::test(start_paused = true)]
+async fn a_sentinel_that_hangs_is_not_waited_for() {
+    let servers = Servers::default();
+    servers.node(7);
+    for sentinel in [1, 2, 3] {
+        servers.sentinel(sentinel, 5, 7);
+    }
+    let clock = SystemClock::new();
+    let sentinels = OneSilent(servers.clone(), 2);
+    let nodes = OneSilent(servers, 0);
+    let group = Sentinel::new(nodes, sentinels, at(&[1, 2, 3]), "m", clock.clone());
+    let began = clock.now();
+    let mut connection = group.connect().await.unwrap();
+    assert!(clock.now() - began < group.times.answer);
+    assert_eq!(who(&mut connection).await.unwrap(), 7);
+}
+
+/// Would catch Sentinels that each connection asks for itself, and a watch that goes on
+/// without connections, or not again with new ones.
+#[tokio::test(start_paused = true)]
+async fn connections_share_one_watch() {
+    let servers = Servers::default();
+    servers.node(7);
+    let asked = Arc::new(AtomicUsize::new(0));
+    let (counted, answers) = (asked.clone(), Servers::default());
+    answers.sentinel(1, 5, 7);
+    servers.set(1, move |words| {
+        counted.fetch_add(1, Ordering::Relaxed);
+        Connection(answers.clone(), 1).answer(words)
+    });
+    let clock = SystemClock::new();
+    let group = group(&servers, &[1]).times(SentinelTimes::default());
+    let second = group.times.every;
+    let asked_in = async |seconds: u32| {
+        asked.store(0, Ordering::Relaxed);
+        clock.sleep(second * seconds).await;
+        asked.load(Ordering::Relaxed)
+    };
+    for _ in 0..2 {
+        let connections = [
+            group.connect().await.unwrap(),
+            group.clone().connect().await.unwrap(),
+        ];
+        let asked = asked_in(10).await;
+        assert!((9..=10).contains(&asked), "{asked}");
+        drop(connections);
+        assert_eq!(asked_in(10).await, 0);
+    }
+}
+
 /// Would catch a connection to the old primary, in the new one's epoch, that is never cut.
 #[tokio::test]
 async fn the_promoted_node_is_named_before_the_failover_is_over() {
@@ -246,11 +339,18 @@ async fn writes_stop_without_sentinels_if_that_is_asked_for() {
     let mut goes_on = group.connect().await.unwrap();
     let mut times = group.times;
     times.stop_after = Some(Duration::from_millis(20));
-    let mut stops = group.times(times).connect().await.unwrap();
+    let mut stops = group.clone().times(times).connect().await.unwrap();
+    assert_eq!(group.health(), Health::Serving);
     servers.down(1);
     let why = cut(&mut stops).await;
     assert!(why.contains("no Sentinel has answered"), "{why}");
     assert_eq!(who(&mut goes_on).await.unwrap(), 7);
+    let health = group.health();
+    assert!(matches!(health, Health::Unwatched { .. }), "{health:?}");
+    servers.sentinel(1, 5, 7);
+    while group.health() != Health::Serving {
+        SystemClock::new().sleep(Duration::from_millis(1)).await;
+    }
 }
 
 fn redirected(code: &str, to: u16) -> RedisResult<Value> {
@@ -275,13 +375,32 @@ async fn a_slot_is_followed() {
     // It is being moved.
     servers.set(2, |_| redirected("ASK", 3));
     servers.set(3, |words| match words.strip_prefix("ASKING; ") {
-        Some(_) => Ok(Value::Int(3)),
+        Some(_) => Ok(Value::Array(vec![Value::Okay, Value::Int(3)])),
         None => redirected("MOVED", 2),
     });
     let mut connection = cluster.connect().await.unwrap();
     for _ in 0..2 {
         assert_eq!(who(&mut connection).await.unwrap(), 3);
     }
+
+    // The user may not say ASKING.
+    let behind_asking = |replies: &'static [u8]| {
+        servers.set(3, move |words| match words.starts_with("ASKING; ") {
+            true => redis::parse_redis_value(replies),
+            false => redirected("MOVED", 2),
+        });
+    };
+    behind_asking(b"*2\r\n-NOPERM asking is denied\r\n-MOVED 7 h:2\r\n");
+    let mut connection = cluster.connect().await.unwrap();
+    let why = who(&mut connection).await.unwrap_err().to_string();
+    assert!(why.contains("asking is denied"), "{why}");
+
+    // A key that has not been moved yet is not absent.
+    behind_asking(b"*2\r\n+OK\r\n$-1\r\n");
+    let mut connection = cluster.connect().await.unwrap();
+    let mut read = async |command| cmd(command).query_async::<Value>(&mut connection).await;
+    assert_eq!(read("LRANGE").await.unwrap_err().code(), Some("TRYAGAIN"));
+    assert_eq!(read("WAIT").await.unwrap(), Value::Nil);
 
     // It has been moved; the node that was given is gone.
     servers.node(3);
@@ -329,6 +448,32 @@ async fn a_silent_node_is_asked_last_at_the_next_dial() {
     assert_eq!(who(&mut connection).await.unwrap(), 2);
 }
 
+/// Nodes that take this long to be connected to.
+#[derive(Clone)]
+struct Far(Servers, Duration);
+
+impl Nodes for Far {
+    type Connection = Connection;
+
+    async fn connect_to(&self, node: &NodeAddress) -> RedisResult<Connection> {
+        SystemClock::new().sleep(self.1).await;
+        self.0.connect_to(node).await
+    }
+}
+
+/// Would catch a time that all nodes of a redirection share: where one takes most of it, no
+/// dial by way of another one would end.
+#[tokio::test(start_paused = true)]
+async fn each_node_has_its_time() {
+    let servers = Servers::default();
+    servers.set(1, |_| redirected("MOVED", 2));
+    servers.node(2);
+    let nodes = Far(servers, PATIENCE * 3 / 4);
+    let cluster = Cluster::new(nodes, at(&[1]), SystemClock::new()).serving("{s}:head");
+    let mut connection = cluster.connect().await.unwrap();
+    assert_eq!(who(&mut connection).await.unwrap(), 2);
+}
+
 /// Would catch a URL that means another server, or is refused without a reason.
 #[test]
 fn urls_are_parsed() {
@@ -340,6 +485,13 @@ fn urls_are_parsed() {
             "m of Sentinels at a:26379,b:7,[::1]:8",
         ),
         ("redis+cluster://a,b:7", "cluster of a:6379,b:7"),
+        (
+            "redis+sentinel://a/m?protocol=resp3",
+            "m of Sentinels at a:26379",
+        ),
+        ("redis+cluster://a?protocol=resp3", "cluster of a:6379"),
+        ("redis+cluster://a/0?protocol=resp3", "cluster of a:6379"),
+        ("rediss+cluster://a/#insecure", "cluster of a:6379"),
     ] {
         assert_eq!(
             url.parse::<Endpoint>().unwrap().to_string(),

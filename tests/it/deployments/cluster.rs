@@ -14,14 +14,17 @@ use haechi_store_redis::{
     Builder, Durability,
     audit::{AuditSink, Pages},
     clock::{Clock, SystemClock},
-    redis::{AuditPrefix, Endpoint, LockPolicy, LockTimes, VaultPrefix},
+    redis::{AuditPrefix, Credentials, Endpoint, LockPolicy, LockTimes, VaultPrefix},
     vault::{Stored, TokenId, TokenStore, View, store::VaultStore},
 };
 use redis::aio::MultiplexedConnection;
 use redis_sim::server_process::RedisServer;
 use tokio::task::JoinHandle;
 
-use crate::support::{ask, event, raw, replicate, run, verified};
+use crate::{
+    refusals::{granted, rules},
+    support::{ask, event, raw, replicate, run, verified},
+};
 
 /// The hash tag of the store's prefixes.
 const SLOT: &str = "{haechi}";
@@ -402,12 +405,23 @@ async fn nothing_is_lost_or_repeated_while_a_slot_moves() {
 }
 
 /// Would catch a script that declares a key which may be absent: it gets TRYAGAIN for as
-/// long as a slot moves, which can take hours if it is left half-way.
+/// long as a slot moves, which can take hours if it is left half-way. And permissions that
+/// are enough only while it does not move.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_slot_that_moves_for_long_is_served() {
     let mut cluster = Cluster::start(LATE).await;
     let slot = cluster.slot().await;
-    let endpoint = cluster.endpoint(0);
+    let [chain, vault, _] = rules();
+    let granted: Vec<&str> = granted(chain).chain(granted(vault)).collect();
+    let granted = granted.join(" +");
+    for commands in &mut cluster.commands {
+        let user = format!("ACL SETUSER app on >pass ~{SLOT}* +{granted} +asking");
+        run(commands, &user).await;
+    }
+    let endpoint = cluster.endpoint(0).credentials(|| Credentials {
+        username: Some("app".to_owned()),
+        password: Some("pass".to_owned()),
+    });
     let builder = || {
         let always = LockPolicy::Always(LockTimes::default());
         builder().lock(always).deadline(Duration::from_secs(3))

@@ -241,9 +241,9 @@ async fn a_sentinel_may_need_a_user() {
     );
     let sentinel = RedisServer::start_sentinel(&configuration).unwrap();
     let url = format!("redis+sentinel://127.0.0.1:{}/m", sentinel.port());
-    let append = async |username: &str, password: &str| {
+    let append = async |username: &'static str, password: &'static str| {
         let endpoint: Endpoint = url.parse().unwrap();
-        let endpoint = endpoint.sentinel_credentials(Credentials {
+        let endpoint = endpoint.sentinel_credentials(|| Credentials {
             username: Some(username.to_owned()),
             password: Some(password.to_owned()),
         });
