@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use haechi_store_redis::redis::Connect;
+use haechi_store_redis::{Health, redis::Connect};
 use redis::{
     Cmd, ErrorKind, Pipeline, RedisError, RedisFuture, RedisResult, ServerErrorKind, Value,
     aio::ConnectionLike,
@@ -28,6 +28,10 @@ impl<N: Connect> Connect for ConnectUnderTest<N> {
             connect: self.connect.serving(key),
             ..self
         }
+    }
+
+    fn health(&self) -> Health {
+        self.connect.health()
     }
 
     async fn connect(&self) -> RedisResult<Self::Connection> {

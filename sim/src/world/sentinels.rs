@@ -48,6 +48,8 @@ struct Deposed {
     node: usize,
     /// Since when each Sentinel names the other.
     since: [Option<u64>; SENTINEL_HOSTS.len()],
+    /// The processes that have certainly been told of the other, and since when.
+    told: BTreeMap<usize, u64>,
 }
 
 impl Sentinels {
@@ -65,6 +67,7 @@ impl Sentinels {
         self.deposed = Some(Deposed {
             node: 1 - node,
             since: Default::default(),
+            told: BTreeMap::new(),
         });
     }
 
@@ -127,7 +130,8 @@ impl Sentinels {
         });
         let all_know = deposed.since.into_iter().collect::<Option<Vec<u64>>>();
         let silent = all_know.and_then(|since| Some(since.into_iter().max()? + stop_after?));
-        let heard = heard.chain(silent);
+        let told = deposed.told.get(&process).copied();
+        let heard = heard.chain(silent).chain(told);
         let data = self.undisturbed_since(process, DATA_HOSTS[node])?;
         Some(heard.min()?.max(data))
     }
@@ -176,6 +180,17 @@ impl WorldHandle {
         });
     }
 
+    /// A process has certainly been told this.
+    fn told(&self, process: usize, says: Says) {
+        let now = u64::try_from(self.now().as_millis()).unwrap_or(u64::MAX);
+        self.nodes(|nodes| {
+            let last = nodes.sentinels.last;
+            if let Some(deposed) = nodes.sentinels.deposed.as_mut().filter(|_| says == last) {
+                deposed.told.entry(process).or_insert(now);
+            }
+        });
+    }
+
     fn runs(&self, sentinel: usize) -> bool {
         self.nodes(|nodes| nodes.sentinels.runs_since(sentinel).is_some())
     }
@@ -184,6 +199,10 @@ impl WorldHandle {
     pub(super) fn disturb_all(&self, process: usize, disturbs: bool) {
         let now = u64::try_from(self.now().as_millis()).unwrap_or(u64::MAX);
         self.nodes(|nodes| {
+            // It may begin anew.
+            if let Some(deposed) = &mut nodes.sentinels.deposed {
+                deposed.told.remove(&process);
+            }
             for host in DATA_HOSTS.into_iter().chain(SENTINEL_HOSTS) {
                 match disturbs {
                     true => nodes.sentinels.disturb(process, host),
@@ -252,6 +271,7 @@ pub(super) async fn run(world: WorldHandle, sentinel: usize) -> turmoil::Result 
             world: world.clone(),
             sentinel,
             process,
+            said: None,
         };
         Some((redis.clone(), Arc::new(Mutex::new(gate))))
     };
@@ -259,10 +279,13 @@ pub(super) async fn run(world: WorldHandle, sentinel: usize) -> turmoil::Result 
     Ok(())
 }
 
+/// One connection.
 struct SentinelGate {
     world: WorldHandle,
     sentinel: usize,
     process: usize,
+    /// What it answered last: whoever asks again has received it.
+    said: Option<Says>,
 }
 
 impl Gate for SentinelGate {
@@ -282,6 +305,9 @@ impl Gate for SentinelGate {
             let says = self
                 .world
                 .nodes(|nodes| nodes.sentinels.says[self.sentinel]);
+            if let Some(said) = self.said.replace(says) {
+                self.world.told(process, said);
+            }
             self.world.trace(|| {
                 let (node, epoch) = (DATA_HOSTS[says.node], says.epoch);
                 format!("{host}: r{process} is told {node} of epoch {epoch}")
