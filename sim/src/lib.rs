@@ -1,16 +1,19 @@
-//! A deterministic simulation that tries to break haechi-store-redis, or a system of your own.
+//! For whoever keeps a lock, a queue, a counter or a log in Redis, and wants to know what lost
+//! replies, pauses, restarts and failovers do to it before they happen in production.
 //!
-//! For a protocol of your own over Redis, implement [`system::System`]: it then runs in many
-//! processes, under faults, one seed one trace, and what fails is cut down to the few events that
-//! matter. [`system`] says what is simulated.
+//! The protocol runs in several simulated processes against a simulated Redis, under faults, and
+//! what it answered is checked. Everything follows from a seed: a run that fails, fails again, and
+//! is reduced to the few events that matter.
+//!
+//! For a protocol of your own, implement [`system::System`]; [`system`] says what is simulated.
 //!
 //! ```
 #![doc = include_str!("system/counter.rs")]
 //! ```
 //!
-//! The program `haechi-sim`, whose commands are in [`command`], does that with the store:
-//! [`plan`] is what a run does, [`world`] a simulated run, [`torture`] one on a real redis-server,
-//! [`mutants`] are the planted bugs.
+//! The program `haechi-sim` does the same with the store `haechi-store-redis`, for those who
+//! change or use that. Its commands are in [`command`]; [`plan`] is what a run does, [`world`] a
+//! simulated run, [`torture`] one on a real redis-server, [`mutants`] are the planted bugs.
 
 pub mod command;
 pub mod fuzzing;

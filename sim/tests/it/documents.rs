@@ -1,7 +1,7 @@
 //! The tables of `docs/harness.md` are equal to those of the code, and README's count of faults.
 
 use haechi_history::check::Invariant;
-use haechi_sim::{mutants::Variant, plan::FaultKind};
+use haechi_sim::{mutants::Variant, plan::FaultKind, system::Setup};
 
 /// A document of the repository. Read when the test runs: the package of this crate has no
 /// such file, and its tests compile all the same.
@@ -52,9 +52,19 @@ fn planted_bugs_are_documented() {
     assert_eq!(documented, expected);
 }
 
-/// Would catch a fault that is added, and a README that counts one less.
+/// Would catch a fault that is added, and a README that counts one less, or one that a system of
+/// one's own is said to meet and does not.
 #[test]
 fn faults_are_counted() {
-    let counted = format!("under {} faults", FaultKind::all().count());
-    assert!(document("README.md").contains(&counted), "{counted}");
+    let (all, supported) = (FaultKind::all().count(), Setup::supported().count());
+    for (page, counted) in [
+        ("README.md", format!("under {all} faults")),
+        ("README.md", format!("under {supported} of these faults")),
+        (
+            "sim/README.md",
+            format!("under {supported} of the {all} faults"),
+        ),
+    ] {
+        assert!(document(page).contains(&counted), "{page}: {counted}");
+    }
 }
