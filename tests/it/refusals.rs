@@ -10,7 +10,7 @@ use haechi_store_redis::{
     entropy::SystemEntropy,
     redis::{AuditPrefix, LockPolicy, LockTimes, NotReady},
 };
-use redis_sim::server_process::RedisServer;
+use redis_sim::server_process::{NO_VALKEY, RedisServer, skip};
 
 use crate::{
     replica::replica_of,
@@ -179,7 +179,7 @@ async fn readiness_asks_for_the_wait_of_the_durability() {
     ];
     for (server, level, command) in cases {
         let Some(server) = server else {
-            eprintln!("no valkey-server: name one in VALKEY_SERVER");
+            skip(NO_VALKEY);
             continue;
         };
         let [chain, vault, _] = rules();

