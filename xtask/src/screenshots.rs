@@ -26,8 +26,14 @@ struct Shot {
 }
 
 const BUG: &str = "-- replay sim/corpus/no_append_id.json";
+/// Of the vault.
+const PURGE: &str = "-- replay sim/corpus/purge_again.json";
+/// Behind Sentinels.
+const DEPOSED: &str = "-- replay sim/corpus/deposed_primary_kept.json";
+/// A failover behind Sentinels. Seeds change with the faults: find another if this one has none.
+const FAILOVER: &str = "-- replay --seed 5";
 
-const SHOTS: [Shot; 5] = [
+const SHOTS: [Shot; 13] = [
     Shot {
         image: "timeline.png",
         command: "-- replay --seed 42",
@@ -50,6 +56,48 @@ const SHOTS: [Shot; 5] = [
         size: "1200,720",
     },
     Shot {
+        image: "failover-light.png",
+        command: FAILOVER,
+        page: "failover",
+        hash: "theme=light",
+        size: "1200,640",
+    },
+    Shot {
+        image: "failover-dark.png",
+        command: FAILOVER,
+        page: "failover",
+        hash: "theme=dark",
+        size: "1200,640",
+    },
+    Shot {
+        image: "deposed-primary-light.png",
+        command: DEPOSED,
+        page: "deposed",
+        hash: "theme=light&op=2",
+        size: "1200,720",
+    },
+    Shot {
+        image: "deposed-primary-dark.png",
+        command: DEPOSED,
+        page: "deposed",
+        hash: "theme=dark&op=2",
+        size: "1200,720",
+    },
+    Shot {
+        image: "purge-again-light.png",
+        command: PURGE,
+        page: "purge",
+        hash: "theme=light&op=5",
+        size: "1200,720",
+    },
+    Shot {
+        image: "purge-again-dark.png",
+        command: PURGE,
+        page: "purge",
+        hash: "theme=dark&op=5",
+        size: "1200,720",
+    },
+    Shot {
         image: "run.png",
         command: "-- run --seeds 0..1500",
         page: "run",
@@ -62,6 +110,20 @@ const SHOTS: [Shot; 5] = [
         page: "naive_lock",
         hash: "theme=light&op=16",
         size: "1200,500",
+    },
+    Shot {
+        image: "job-queue.png",
+        command: "--example job_queue -- --removed-first",
+        page: "job_queue",
+        hash: "theme=light&op=49",
+        size: "1200,500",
+    },
+    Shot {
+        image: "redlock-counter.png",
+        command: "--example redlock_counter --",
+        page: "redlock_counter",
+        hash: "theme=light&op=15",
+        size: "1200,560",
     },
 ];
 

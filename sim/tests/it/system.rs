@@ -296,16 +296,28 @@ fn the_walkthrough_quotes_the_examples() {
         quoted += 1;
     }
     assert!(quoted >= 6, "{quoted}");
-    let (_, rest) = page.split_once("<!-- naive_lock:begin -->\n").unwrap();
-    let (block, _) = rest.split_once("<!-- naive_lock:end -->").unwrap();
-    let (told, _) = told(naive_lock::NaiveLock, &[]);
-    let told = failure(&told).replace(
-        "example --seed",
-        "cargo run --release -p haechi-sim --example naive_lock -- --seed",
-    );
-    assert_eq!(
-        block,
-        format!("```text\n{told}```\n"),
-        "the block should be:\n{told}"
-    );
+    let queue = job_queue::JobQueue {
+        removed_first: true,
+    };
+    for (example, words, (told, _)) in [
+        ("naive_lock", "", told(naive_lock::NaiveLock, &[])),
+        ("job_queue", "--removed-first ", told(queue, &[])),
+        (
+            "redlock_counter",
+            "",
+            told(redlock_counter::RedlockCounter, &[]),
+        ),
+    ] {
+        let (_, rest) = page
+            .split_once(&format!("<!-- {example}:begin -->\n"))
+            .unwrap();
+        let (block, _) = rest.split_once(&format!("<!-- {example}:end -->")).unwrap();
+        let run = format!("cargo run --release -p haechi-sim --example {example} -- {words}--seed");
+        let told = failure(&told).replace("example --seed", &run);
+        assert_eq!(
+            block,
+            format!("```text\n{told}```\n"),
+            "the block of {example} should be:\n{told}"
+        );
+    }
 }
