@@ -1,12 +1,12 @@
 //! Client libraries of other languages on `haechi-sim serve`.
 //!
-//! Skipped, with a message, where there is no Python, node, pip, npm or network.
+//! Skipped, with a message, where there is no Python, node, pip, npm, network, or Go with redigo.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
 
-use redis_sim::server_process::RedisServer;
+use redis_sim::server_process::{RedisServer, skip};
 
 use crate::serve::Served;
 
@@ -21,7 +21,9 @@ fn installed(command: &mut Command) -> Option<()> {
         Ok(output) => String::from_utf8_lossy(&output.stderr).into_owned(),
         Err(error) => error.to_string(),
     };
-    eprintln!("skipped, the clients cannot be installed: {command:?}: {said}");
+    skip(format!(
+        "the clients cannot be installed: {command:?}: {said}"
+    ));
     None
 }
 
@@ -70,22 +72,41 @@ fn node() -> Option<&'static Path> {
     PLACE.get_or_init(install).as_deref()
 }
 
+/// The folder for `GOPATH` that has redigo: of `$GOPATH`, or that of Debian's packages.
+fn redigo() -> Option<PathBuf> {
+    let given = std::env::var_os("GOPATH").unwrap_or_default();
+    let mut folders = std::env::split_paths(&given).chain([PathBuf::from("/usr/share/gocode")]);
+    let found = folders.find(|folder| folder.join("src/github.com/gomodule/redigo").exists());
+    let has_go = Command::new("go").arg("version").output().is_ok();
+    let found = found.filter(|_| has_go);
+    if found.is_none() {
+        skip("no Go with redigo: apt-get install golang-go golang-github-gomodule-redigo-dev");
+    }
+    found
+}
+
 /// What one of the scripts says, in its language, on this server; `None` if it cannot run.
 fn said(script: &str, port: u16) -> Option<String> {
-    let mut command = match script.ends_with(".py") {
-        true => {
-            let mut command = Command::new("python3");
-            command
-                .env("PYTHONPATH", python()?)
-                .arg(scripts().join(script));
-            command
+    let mut command;
+    match script.rsplit_once('.').unwrap().1 {
+        "py" => {
+            command = Command::new("python3");
+            command.env("PYTHONPATH", python()?);
+            command.arg(scripts().join(script));
         }
-        false => {
-            let mut command = Command::new("node");
+        "go" => {
+            let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("clients-go");
+            command = Command::new("go");
+            // Packages in a folder, without modules, which would come from the network.
+            command.env("GO111MODULE", "off").env("GOPATH", redigo()?);
+            command.env("GOCACHE", cache);
+            command.arg("run").arg(scripts().join(script));
+        }
+        _ => {
+            command = Command::new("node");
             command.current_dir(node()?).arg(script);
-            command
         }
-    };
+    }
     let Output {
         status,
         stdout,
@@ -109,6 +130,7 @@ fn a_lost_reply_doubles_a_naive_increment() {
         "lost_reply.py",
         "lost_reply_node_redis.mjs",
         "lost_reply_ioredis.mjs",
+        "lost_reply_redigo.go",
     ] {
         let served = Served::start_with(&["--faults", plan.to_str().unwrap()]);
         let Some(said) = said(script, served.port) else {
@@ -130,7 +152,7 @@ fn a_lost_reply_doubles_a_naive_increment() {
 /// scripts run on redis-server too, so that they expect nothing else.
 #[test]
 fn clients_of_other_languages_work_with_it() {
-    for script in ["redis_py.py", "node_redis.mjs", "ioredis.mjs"] {
+    for script in ["redis_py.py", "node_redis.mjs", "ioredis.mjs", "redigo.go"] {
         let (real, served) = (RedisServer::start().unwrap(), Served::start());
         for port in [real.port(), served.port] {
             if let Some(said) = said(script, port) {
