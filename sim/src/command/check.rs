@@ -5,7 +5,7 @@ use std::io::{self, BufReader, Write};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use super::Exit;
+use super::{Exit, report::print_wrapped};
 use crate::html::{self, Heading, View};
 use haechi_history::check::{Verdict, check};
 use haechi_history::{self, History, ReadError};
@@ -132,7 +132,8 @@ fn summary(history: &History, verdict: &Verdict, stderr: &mut impl Write) -> io:
         if count == 1 { "" } else { "s" }
     )?;
     for violation in verdict.violations.iter().take(10) {
-        writeln!(stderr, "  {}: {}", violation.invariant, violation.reason)?;
+        let text = format!("{}: {}", violation.invariant, violation.reason);
+        print_wrapped(stderr, 2, &text)?;
     }
     if count > 10 {
         writeln!(stderr, "  and {} more, on stdout", count - 10)?;

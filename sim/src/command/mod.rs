@@ -5,6 +5,7 @@ pub mod diff;
 pub mod documents;
 pub mod merge;
 pub mod mutants;
+mod progress;
 pub mod replay;
 mod report;
 pub mod run;

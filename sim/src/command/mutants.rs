@@ -16,7 +16,8 @@ use crate::{mutants::Variant, runner::run_seeds};
 /// Runs every planted bug until a seed catches it, from ten places
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "\
-Prints a table; where standard output is no terminal, or with --json, a JSON line for each:
+Prints a table; where standard output is no terminal, or with --json, a JSON line for each, and the \
+table on standard error if only that is a terminal:
 {\"variant\", \"caught\", \"seeds\", \"p95\", \"invariant\", \"violated\"}. \"seeds\" is how many \
 it takes to catch the bug in the median, over ranges of seeds that have none in common. \"violated\" \
 is what the worlds that catch it violate, {\"invariant\", \"first\", \"worlds\"}: how many report it, and \
@@ -102,13 +103,13 @@ pub fn mutants(args: &MutantsArgs) -> io::Result<Exit> {
         .or_else(|| std::thread::available_parallelism().ok().map(usize::from))
         .unwrap_or(1);
     let mut survivors = Vec::new();
-    // For people a table; JSON for programs, and then the table on the other stream.
-    let writes_json = args.json || !io::stdout().is_terminal();
+    // For people a table; JSON for programs. Both are never written to one place.
     let (mut stdout, mut stderr) = (io::stdout(), io::stderr());
-    let table: &mut dyn Write = if writes_json {
-        &mut stderr
-    } else {
-        &mut io::stdout()
+    let writes_json = args.json || !stdout.is_terminal();
+    let table: &mut dyn Write = match writes_json {
+        false => &mut io::stdout(),
+        true if stderr.is_terminal() && !stdout.is_terminal() => &mut stderr,
+        true => &mut io::sink(),
     };
     let [variant, median, p95] = ["variant", "median", "p95"];
     writeln!(table, "{variant:<26}{median:>6}{p95:>6}  caught by")?;

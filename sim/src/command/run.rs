@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    io::{self, IsTerminal, Write},
+    io::{self, Write},
     ops::Range,
     path::PathBuf,
     time::{Duration, Instant},
@@ -12,7 +12,7 @@ use clap::Args;
 use haechi_store_redis::vault::VaultStats;
 use serde_json::{Map, Value, json};
 
-use super::{Exit, WorldArgs, report};
+use super::{Exit, WorldArgs, progress::Progress, report};
 use crate::{
     html::{self, Failure, Heading, View},
     plan::WorldOptions,
@@ -126,7 +126,7 @@ pub fn run(args: &RunArgs) -> io::Result<Exit> {
         .or_else(|| std::thread::available_parallelism().ok().map(usize::from))
         .unwrap_or(1);
     let started = Instant::now();
-    let mut progress = Progress::new(count);
+    let mut progress = Progress::new(count, "worlds");
     let mut summary = Summary::default();
     let mut failed = Vec::new();
     let mut written = Ok(());
@@ -152,7 +152,9 @@ pub fn run(args: &RunArgs) -> io::Result<Exit> {
                 );
                 failed.push(report.world.run);
             }
-            progress.show(&summary);
+            if summary.seeds.is_multiple_of(20) {
+                progress.show(summary.seeds);
+            }
             let in_time = budget.is_none_or(|budget| started.elapsed() < budget);
             written.is_ok() && in_time && (is_ok || args.keep_going)
         },
@@ -428,50 +430,6 @@ fn print_summary(
             summary.harness_errors.len(),
             summary.failed.len()
         ),
-    }
-}
-
-/// A progress bar on standard error, if that is a terminal and the run takes
-/// longer than a second.
-struct Progress {
-    total: u64,
-    shown: bool,
-    started: Instant,
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "wall time is measured around the worlds"
-)]
-impl Progress {
-    fn new(total: u64) -> Self {
-        Self {
-            total,
-            shown: false,
-            started: Instant::now(),
-        }
-    }
-
-    fn show(&mut self, summary: &Summary) {
-        let due = summary.seeds.is_multiple_of(20) && self.started.elapsed().as_secs() >= 1;
-        if due && io::stderr().is_terminal() {
-            self.shown = true;
-            let done = usize::try_from(summary.seeds * 20 / self.total.max(1)).unwrap_or(20);
-            let rate = summary.seeds as f64 / self.started.elapsed().as_secs_f64().max(1e-9);
-            let left = self.total.saturating_sub(summary.seeds) as f64 / rate.max(1e-9);
-            eprint!(
-                "\r[{:<20}] {}/{} worlds, {rate:.0} a second, {left:.0} s left   ",
-                "#".repeat(done.min(20)),
-                summary.seeds,
-                self.total
-            );
-        }
-    }
-
-    fn clear(&mut self) {
-        if std::mem::take(&mut self.shown) {
-            eprint!("\r{:<78}\r", "");
-        }
     }
 }
 

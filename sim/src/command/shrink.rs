@@ -8,7 +8,11 @@ use std::{
 
 use clap::Args;
 
-use super::{Exit, WorldArgs, source::Source};
+use super::{
+    Exit, WorldArgs,
+    report::{explain, print_wrapped},
+    source::Source,
+};
 use crate::{
     plan::{Document, Schedule},
     record::Verdict,
@@ -53,7 +57,7 @@ pub fn shrink(args: &ShrinkArgs) -> io::Result<Exit> {
     let report = world::carry_out(&document.schedule, store, Capture::default());
     if report.run.verdict() == Verdict::HarnessError {
         eprintln!("error: the harness itself failed, so there is nothing to shrink");
-        super::report::explain(&mut io::stderr(), &report.run)?;
+        explain(&mut io::stderr(), &report.run)?;
         return Ok(Exit::Error);
     }
     let wanted = document.violates;
@@ -66,11 +70,13 @@ pub fn shrink(args: &ShrinkArgs) -> io::Result<Exit> {
         eprintln!("nothing to shrink: {store} violates nothing here (run finds seeds that fail)");
         return Ok(Exit::Success);
     };
-    eprintln!(
+    let mut stderr = io::stderr();
+    let found = format!(
         "{store} violates {}, with {}",
         invariant.name(),
         parts(&document.schedule)
     );
+    print_wrapped(&mut stderr, 0, &found)?;
     // Before the search, which takes a while.
     let out = match args.out.as_ref().map(File::create).transpose() {
         Ok(out) => out,
@@ -80,7 +86,10 @@ pub fn shrink(args: &ShrinkArgs) -> io::Result<Exit> {
         }
     };
     let mut on_step = |step: &str, left: &Schedule, runs: u64| {
-        eprintln!("{runs:>6} worlds, {step:<10} {}", parts(left));
+        // After a number of worlds, and a step, of fixed width.
+        let line = format!("{runs:>6} worlds, {step:<10} {}", parts(left));
+        // What cannot be printed does not end the search.
+        let _ = print_wrapped(&mut io::stderr(), 0, &line);
     };
     let shrunk = search(
         document.schedule,
@@ -111,11 +120,12 @@ pub fn shrink(args: &ShrinkArgs) -> io::Result<Exit> {
             "FILE (what is on standard output)".to_owned()
         }
     };
-    eprintln!(
+    let summary = format!(
         "left after {} worlds: {}",
         shrunk.runs,
         parts(&left.schedule)
     );
+    print_wrapped(&mut stderr, 0, &summary)?;
     eprintln!("to see it: haechi-sim replay {name}");
     Ok(Exit::Violation)
 }

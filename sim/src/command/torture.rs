@@ -2,6 +2,7 @@
 //! redis-server processes.
 
 use std::{
+    cell::Cell,
     collections::BTreeMap,
     fs::File,
     io::{self, BufWriter, Write},
@@ -14,12 +15,12 @@ use haechi_history::{Durability, Outcome};
 use haechi_store_redis::{audit::AuditStats, vault::VaultStats};
 use serde_json::{Value, json};
 
-use super::{Exit, Faults, faults, report, serve::ending};
+use super::{Exit, Faults, faults, progress::Progress, report, serve::ending};
 use crate::{
     mutants::Variant,
     plan::{FaultKind, Workload},
     record::{Losses, Outcomes, RunReport, Verdict},
-    torture::{Options, is_supported, torture as run},
+    torture::{Options, is_supported, rounds, torture as run},
 };
 
 /// One more than the most replicas.
@@ -226,6 +227,8 @@ pub fn torture(args: &TortureArgs) -> io::Result<Exit> {
     let mut total = Total::default();
     let mut written = Ok(());
     let mut stdout = io::stdout().lock();
+    let mut progress = Progress::new(rounds(options.length), "rounds");
+    let done = Cell::new(0);
     let ended = runtime.block_on(async {
         let ended = ending()?;
         let each = |round: RunReport| {
@@ -233,12 +236,22 @@ pub fn torture(args: &TortureArgs) -> io::Result<Exit> {
                 written = writeln!(stdout, "{}", round_line(&round));
             }
             total.add(round);
+            done.set(total.rounds);
+        };
+        let shown = async {
+            let mut seconds = tokio::time::interval(Duration::from_secs(1));
+            loop {
+                seconds.tick().await;
+                progress.show(done.get());
+            }
         };
         tokio::select! {
             done = Box::pin(run(&options, each)) => done,
             () = ended => Err(io::Error::new(io::ErrorKind::Interrupted, "interrupted")),
+            () = shown => Ok(()),
         }
     });
+    progress.clear();
     written?;
     if let Err(error) = ended {
         eprintln!("error: {error}");
@@ -275,7 +288,7 @@ fn round_line(round: &RunReport) -> Value {
 fn print_summary(total: &Total, args: &TortureArgs) -> io::Result<()> {
     let mut stderr = io::stderr();
     let ops = total.outcomes;
-    eprintln!(
+    let counted = format!(
         "{} rounds, {} operations ({} ok, {} fail, {} unknown)",
         total.rounds,
         ops.total(),
@@ -283,6 +296,7 @@ fn print_summary(total: &Total, args: &TortureArgs) -> io::Result<()> {
         ops.fail,
         ops.unknown
     );
+    report::print_wrapped(&mut stderr, 0, &counted)?;
     let counted = format!(
         "{} conflicts, {} retries, {} lost replies, {} outcomes found by reading back, {} by receipts",
         total.stats.conflicts + total.vault_stats.value_conflicts,
@@ -318,8 +332,10 @@ fn print_summary(total: &Total, args: &TortureArgs) -> io::Result<()> {
     if args.store != Variant::Correct {
         words += &format!(" --store {}", args.store);
     }
+    eprintln!("to try it again, which may pass, because the timing is real:");
+    // A command is not wrapped, so that it can be copied.
     eprintln!(
-        "to try it again, with luck: haechi-sim torture --seconds 5 --seed {}{words} --history FILE",
+        "haechi-sim torture --seconds 5 --seed {}{words} --history FILE",
         round.seed
     );
     Ok(())

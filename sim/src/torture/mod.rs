@@ -113,13 +113,7 @@ pub async fn torture(options: &Options, mut each: impl FnMut(RunReport)) -> io::
     let clock = SystemClock::new();
     let mut seed = options.seed;
     let mut left = options.length;
-    while left >= MIN_ROUND {
-        // The last round includes a remainder too short for a round.
-        let length = if left < ROUND + MIN_ROUND {
-            left
-        } else {
-            ROUND
-        };
+    while let Some(length) = round_of(left) {
         let knobs = loop {
             let knobs = Knobs::draw(seed, &world(options));
             // Timeouts of seconds are too long for a round.
@@ -138,6 +132,23 @@ pub async fn torture(options: &Options, mut each: impl FnMut(RunReport)) -> io::
         seed = seed.wrapping_add(1);
     }
     Ok(())
+}
+
+/// The length of the next round, if there is one: the last includes a remainder too short for a
+/// round.
+fn round_of(left: Duration) -> Option<Duration> {
+    match left {
+        _ if left < MIN_ROUND => None,
+        _ if left < ROUND + MIN_ROUND => Some(left),
+        _ => Some(ROUND),
+    }
+}
+
+/// How many rounds [`torture`] runs in this time, if none shows a violation.
+#[must_use]
+pub fn rounds(length: Duration) -> u64 {
+    let next = |left: &Duration| round_of(*left).map(|round| left.saturating_sub(round));
+    std::iter::successors(Some(length), next).count() as u64 - 1
 }
 
 fn world(options: &Options) -> WorldOptions {

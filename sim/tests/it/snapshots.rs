@@ -52,6 +52,90 @@ fn the_help_names_every_command_and_option() {
     }
 }
 
+/// Runs the program; what it prints on stdout and stderr, and its exit code.
+fn sim(words: &str) -> (String, String, Option<i32>) {
+    let mut program = Command::new(env!("CARGO_BIN_EXE_haechi-sim"));
+    let output = program.args(words.split(' ')).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (
+        text(output.stdout),
+        text(output.stderr),
+        output.status.code(),
+    )
+}
+
+/// Lines of text, not commands, that a terminal of 80 columns breaks.
+fn too_long(text: &str) -> Vec<&str> {
+    let lines = text.lines();
+    lines
+        .filter(|line| line.chars().count() > 80 && !line.starts_with("haechi-sim "))
+        .collect()
+}
+
+/// Would catch a run whose last lines are not what fails and how to go on, and commands that do not
+/// show the violation, or whose output a terminal breaks.
+#[test]
+fn a_run_that_fails_ends_with_how_to_go_on() {
+    let words = "--store vault_no_fence --workload vault";
+    let (told, _, code) = sim(&format!("run --seeds 0..20 {words}"));
+    assert_eq!(code, Some(1), "{told}");
+    let lines: Vec<_> = told.lines().collect();
+    let [.., replay, shrink] = *lines else {
+        panic!("{told}");
+    };
+    let fails = lines.iter().rposition(|line| line.starts_with("seed "));
+    let seed = lines[fails.unwrap()].strip_suffix(" fails:").unwrap();
+    let violation = lines[fails.unwrap() + 1].trim_start();
+    let (invariant, _) = violation.split_once(": ").unwrap();
+    assert!(too_long(&told).is_empty(), "{told}");
+
+    let seed = seed.strip_prefix("seed ").unwrap();
+    let rest = format!(" --seed {seed} --ops 40 --workload vault --store vault_no_fence");
+    let replay = replay.strip_prefix("haechi-sim ").unwrap();
+    assert_eq!(replay, format!("replay{rest}"));
+    let (_, told, code) = sim(replay);
+    assert!(code == Some(1) && told.contains(invariant), "{told}");
+
+    let shrink = shrink.strip_prefix("haechi-sim ").unwrap();
+    assert_eq!(shrink, format!("shrink{rest}"));
+    let (_, told, code) = sim(&format!("{shrink} --budget 5"));
+    assert!(code == Some(1) && told.contains(invariant), "{told}");
+    assert!(too_long(&told).is_empty(), "{told}");
+}
+
+/// Would catch a summary of a history whose reasons a terminal breaks.
+#[test]
+fn the_summary_of_a_check_is_wrapped() {
+    let folder = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/history/tests/histories/invalid"
+    );
+    let mut wrapped = 0;
+    for file in std::fs::read_dir(folder).unwrap() {
+        let file = file.unwrap().path().display().to_string();
+        if file.ends_with(".jsonl") {
+            let (_, told, code) = sim(&format!("check {file}"));
+            assert_eq!(code, Some(1), "{file}: {told}");
+            assert!(too_long(&told).is_empty(), "{told}");
+            wrapped += usize::from(told.contains("\n    "));
+        }
+    }
+    assert!(wrapped > 0);
+}
+
+/// Would catch a table among the lines of JSON: `mutants 2>&1` is one stream.
+#[test]
+fn planted_bugs_are_printed_as_json_alone_where_nobody_looks() {
+    let (json, told, code) = sim("mutants --store no_fence --ranges 1");
+    assert_eq!((told.as_str(), code), ("", Some(0)));
+    let lines: Vec<serde_json::Value> = json
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(lines.len(), 1);
+    assert_eq!(lines[0]["variant"], "no_fence");
+}
+
 /// Would catch a command without a page, and completions that lack one.
 #[test]
 fn every_command_has_a_man_page_and_completions() {
