@@ -37,7 +37,7 @@ pub enum Health {
         /// The last failure, with the next step.
         cause: Cause,
     },
-    /// The sink was closed.
+    /// The sink or the vault was closed.
     Closed,
 }
 

@@ -229,6 +229,8 @@ pub(super) struct Memory {
     pub(super) rolled_back: Option<VaultRollback>,
     pub(super) stats: VaultStats,
     pub(super) last_attempt: LastAttempt,
+    /// Whether the vault over it is closed.
+    pub(super) closing: bool,
     /// Where what was observed is kept.
     kept: Option<SeenEntry>,
 }

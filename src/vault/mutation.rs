@@ -379,7 +379,10 @@ impl<S: VaultStore, C: Clock, E: Entropy, T: Send> MutationDriver<'_, S, C, E, T
             last_took = self.context.clock.now().saturating_sub(sent);
             match reply {
                 Ok(Applied::Committed { version, receipt }) => {
-                    lock(&self.context.memory).saw(version, Some(receipt), &observed);
+                    let mut memory = lock(&self.context.memory);
+                    memory.saw(version, Some(receipt), &observed);
+                    memory.last_attempt.answered();
+                    drop(memory);
                     return Attempted::Ended(Fate::Applied {
                         version,
                         number: self.number,
@@ -428,6 +431,7 @@ impl<S: VaultStore, C: Clock, E: Entropy, T: Send> MutationDriver<'_, S, C, E, T
 
     fn settled_by_receipt(&self, outcome: Fate) {
         let mut memory = lock(&self.context.memory);
+        memory.last_attempt.answered();
         memory.stats.settled_by_receipt += 1;
         if let Fate::Applied {
             version, receipt, ..
@@ -440,6 +444,7 @@ impl<S: VaultStore, C: Clock, E: Entropy, T: Send> MutationDriver<'_, S, C, E, T
 
     fn conflicted(&self, moved: Moved, now: &Loaded, sent: &Observed) {
         let mut memory = lock(&self.context.memory);
+        memory.last_attempt.answered();
         memory.saw(now.version, now.newest, sent);
         let (count, kind) = match moved {
             Moved::Value => (&mut memory.stats.value_conflicts, "value"),
@@ -481,6 +486,14 @@ impl<S: VaultStore, C: Clock, E: Entropy, T: Send> MutationDriver<'_, S, C, E, T
             .ok_or(GivenUp::Deadline)
     }
 
+    /// Keeps why an attempt failed, for its caller and for the health.
+    fn failed_by(&mut self, cause: Cause) {
+        let now = self.context.clock.now();
+        let mut memory = lock(&self.context.memory);
+        memory.last_attempt.failed(now, cause.clone());
+        self.last_cause = cause;
+    }
+
     /// Waits after a temporary failure.
     async fn failed(&mut self, error: AttemptError) -> Result<(), GivenUp> {
         match error {
@@ -491,9 +504,7 @@ impl<S: VaultStore, C: Clock, E: Entropy, T: Send> MutationDriver<'_, S, C, E, T
                     return Err(GivenUp::Corrupt(corrupt));
                 }
             }
-            AttemptError::Refused(cause) | AttemptError::Ambiguous(cause) => {
-                self.last_cause = cause;
-            }
+            AttemptError::Refused(cause) | AttemptError::Ambiguous(cause) => self.failed_by(cause),
         }
         lock(&self.context.memory).stats.retries += 1;
         let wait = self.failures.next(&self.context.entropy);
@@ -558,7 +569,7 @@ impl<S: VaultStore, C: Clock, E: Entropy, T: Send> MutationDriver<'_, S, C, E, T
                 }
                 Ok(Err(AttemptError::Denied(cause))) => return Err(self.unknown(cause)),
                 Ok(Err(AttemptError::Refused(cause) | AttemptError::Ambiguous(cause))) => {
-                    self.last_cause = cause;
+                    self.failed_by(cause);
                 }
                 Err(_) => return Err(self.unknown(self.last_cause.clone())),
             }

@@ -71,12 +71,18 @@ impl<S: VaultStore, C: Clock, E: Entropy> TokenStore<S, C, E> {
         lock(&self.context.memory).stats
     }
 
-    /// Whether it serves, as its last mutations show, and behind Sentinel whether failovers
-    /// would be noticed.
+    /// Whether it serves, as the last attempts of mutations show, and behind Sentinel whether
+    /// failovers would be noticed. It is closed with the [vault](super::TokenVault::close)
+    /// over it, of which purges and restores are then refused.
     #[must_use]
     pub fn health(&self) -> Health {
         let now = self.context.clock.now();
-        let attempts = lock(&self.context.memory).last_attempt.health(now);
+        let memory = lock(&self.context.memory);
+        let attempts = match memory.closing {
+            true => Health::Closed,
+            false => memory.last_attempt.health(now),
+        };
+        drop(memory);
         attempts.over(|| self.context.store.health())
     }
 
@@ -114,7 +120,9 @@ impl<S: VaultStore, C: Clock, E: Entropy> TokenStore<S, C, E> {
         telemetry.mutation_ended(outcome, now.saturating_sub(began));
         let last = &mut lock(&self.context.memory).last_attempt;
         match &done {
-            Ok(_) => last.answered(),
+            Ok(done) if done.version.is_none() => last.answered(),
+            // Its attempt has shown that, and this may be long after.
+            Ok(_) => {}
             Err(
                 MutateError::NotApplied(NotApplied::Deadline(cause))
                 | MutateError::Unknown { cause, .. },

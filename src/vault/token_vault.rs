@@ -20,7 +20,7 @@ use crate::{
     durability::DurabilityStatus,
     entropy::{Entropy, SystemEntropy},
     error::{AppendError, Corrupt, NotApplied, ReadError},
-    sync::Arc,
+    sync::{Arc, lock},
 };
 
 /// Turns plaintexts into tokens and back, over a vault that other processes use
@@ -92,8 +92,10 @@ impl<S: VaultStore, P, C: Clock, E: Entropy> TokenVault<S, P, C, E> {
 
     /// Refuses new purges and restores, and waits at most `deadline` for those that
     /// run; returns whether all have ended. Call it before
-    /// [`AuditSink::close`], which refuses their records.
+    /// [`AuditSink::close`], which refuses their records. Its
+    /// [health](TokenStore::health) is [`Closed`](crate::Health::Closed) from then on.
     pub async fn close(&self, deadline: Duration) -> bool {
+        lock(self.tokens.memory()).closing = true;
         self.tasks.close(&self.clock, deadline).await
     }
 

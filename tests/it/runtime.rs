@@ -135,6 +135,29 @@ async fn with_token(chain: impl AuditStore) -> (AuditSink, TokenVault<MemoryVaul
     (audit, vault, token)
 }
 
+/// Would catch a vault that is closed, refuses purges, and says that it serves; also while it
+/// waits for those that run.
+#[tokio::test]
+async fn a_closed_vault_says_so() {
+    let silent = Silent(Arc::new(Semaphore::new(0)));
+    let (_audit, vault, token) = with_token(Hooked::new(MemoryChain::new(), silent.clone())).await;
+    let tokens = vault.tokens().clone();
+    assert_eq!(tokens.health(), Health::Serving);
+    let purging = vault.purge(&token);
+    let closing = async {
+        silent.sent().await;
+        let closed = vault.close(Duration::from_millis(1));
+        let (closed, health) = tokio::join!(closed, async { tokens.health() });
+        assert_eq!((closed, health), (false, Health::Closed));
+    };
+    tokio::select! {
+        biased;
+        ended = purging => panic!("{ended:?}"),
+        () = closing => {}
+    }
+    assert_eq!(tokens.probe().await, Health::Closed);
+}
+
 /// Would catch a purge that waits for ever, or is told as done, when the vault's runtime has
 /// ended.
 #[test]

@@ -4,6 +4,7 @@ mod audited;
 mod clocks;
 mod deadlines;
 mod foreign;
+mod health;
 mod late;
 mod model;
 mod readiness;
