@@ -48,8 +48,13 @@ pub enum MetricKind {
 }
 
 macro_rules! metrics {
-    ($($constant:ident = $name:literal, $kind:ident, [$($label:literal),*], $help:literal;)*) => {
-        $(#[cfg(feature = "metrics")] const $constant: &str = $name;)*
+    ($($metric:ident = $name:literal, $kind:ident, [$($label:literal),*], $help:literal;)*) => {
+        /// The index of a metric in [`METRICS`].
+        #[cfg(feature = "metrics")]
+        #[derive(Clone, Copy)]
+        enum Index {
+            $($metric),*
+        }
 
         /// All metrics that the store emits. The label `store` is the prefix of the keys.
         #[cfg(feature = "metrics")]
@@ -63,47 +68,54 @@ macro_rules! metrics {
 }
 
 metrics! {
-    APPENDS = "haechi_appends_total", Counter, ["store", "outcome"],
+    Appends = "haechi_appends_total", Counter, ["store", "outcome"],
         "Appends that ended: applied, not_applied, unknown, invalid or corrupt";
-    APPEND_SECONDS = "haechi_append_seconds", Histogram, ["store", "outcome"],
+    AppendSeconds = "haechi_append_seconds", Histogram, ["store", "outcome"],
         "How long an append took, in seconds, waiting in the process included";
-    BATCH_RECORDS = "haechi_batch_records", Histogram, ["store"],
+    BatchRecords = "haechi_batch_records", Histogram, ["store"],
         "Records in a batch that was applied";
-    BATCH_ATTEMPTS = "haechi_batch_attempts", Histogram, ["store"],
+    BatchAttempts = "haechi_batch_attempts", Histogram, ["store"],
         "How often a batch was sealed before it was applied";
-    BATCH_SECONDS = "haechi_batch_seconds", Histogram, ["store"],
+    BatchSeconds = "haechi_batch_seconds", Histogram, ["store"],
         "From a batch's first attempt to its reply, in seconds";
-    QUEUE_EVENTS = "haechi_queue_events", Gauge, ["store"],
+    QueueEvents = "haechi_queue_events", Gauge, ["store"],
         "Events that wait in the process";
-    QUEUE_BYTES = "haechi_queue_bytes", Gauge, ["store"],
+    QueueBytes = "haechi_queue_bytes", Gauge, ["store"],
         "Bytes of the events that wait in the process";
-    IN_FLIGHT = "haechi_in_flight_events", Gauge, ["store"],
+    InFlightEvents = "haechi_in_flight_events", Gauge, ["store"],
         "Events that were sent and whose outcome is not known yet";
-    HEAD = "haechi_chain_head", Gauge, ["store"],
+    ChainHead = "haechi_chain_head", Gauge, ["store"],
         "The sequence of the last record that this process has seen";
-    RECORDS = "haechi_chain_records", Gauge, ["store"],
-        "Records in the list in Redis, as last read";
-    ANCHORED_HEAD = "haechi_anchored_head", Gauge, ["store"],
+    ChainRecords = "haechi_chain_records", Gauge, ["store"],
+        "Records in the list in Redis, as last read, with those that this process appended since";
+    AnchoredHead = "haechi_anchored_head", Gauge, ["store"],
         "The sequence of the last anchor that is durable in the sink";
-    ANCHOR_FAILURES = "haechi_anchor_failures_total", Counter, ["store"],
+    UnanchoredRecords = "haechi_unanchored_records", Gauge, ["store"],
+        "Records that this process has seen after the last anchor that is durable in its sink";
+    AnchorFailures = "haechi_anchor_failures_total", Counter, ["store"],
         "Failures to write anchors, or to read the chain for missing ones";
-    NOT_YET_DURABLE = "haechi_not_yet_durable_total", Counter, ["store"],
+    NotYetDurable = "haechi_not_yet_durable_total", Counter, ["store"],
         "Writes that were applied, and not confirmed to be as durable as asked";
-    CONFLICTS = "haechi_conflicts_total", Counter, ["store", "kind"],
+    Conflicts = "haechi_conflicts_total", Counter, ["store", "kind"],
         "Attempts that a fence refused: head, value, version or foreign_lock";
-    LOST_REPLIES = "haechi_lost_replies_total", Counter, ["store"],
+    LostReplies = "haechi_lost_replies_total", Counter, ["store"],
         "Attempts whose reply was lost";
-    ROLLBACKS = "haechi_rollbacks_total", Counter, ["store"],
+    Rollbacks = "haechi_rollbacks_total", Counter, ["store"],
         "Times that a rollback was met";
-    MUTATIONS = "haechi_mutations_total", Counter, ["store", "outcome"],
+    Mutations = "haechi_mutations_total", Counter, ["store", "outcome"],
         "Mutations that ended: applied, unchanged, not_applied, unknown or corrupt";
-    MUTATION_SECONDS = "haechi_mutation_seconds", Histogram, ["store", "outcome"],
+    MutationSeconds = "haechi_mutation_seconds", Histogram, ["store", "outcome"],
         "How long a mutation took, in seconds, waiting in the process included";
-    DIALS = "haechi_dials_total", Counter, ["outcome"],
+    InFlightMutations = "haechi_in_flight_mutations", Gauge, ["store"],
+        "Mutations that have begun and not ended, those that wait in the process included";
+    RoundTripSeconds = "haechi_round_trip_seconds", Histogram, ["store", "kind"],
+        "How long a round trip to Redis took, in seconds, until its reply or the end of the wait \
+         for it; the kind is the name of the script, or command";
+    Dials = "haechi_dials_total", Counter, ["store", "outcome"],
         "Connections to Redis that were tried: opened or failed";
-    DIAL_SECONDS = "haechi_dial_seconds", Histogram, ["outcome"],
+    DialSeconds = "haechi_dial_seconds", Histogram, ["store", "outcome"],
         "How long a dial took, in seconds";
-    LOCK_SECONDS = "haechi_lock_wait_seconds", Histogram, ["outcome"],
+    LockWaitSeconds = "haechi_lock_wait_seconds", Histogram, ["store", "outcome"],
         "How long the lock was waited for, in seconds: acquired, or given_up";
 }
 
@@ -152,32 +164,42 @@ macro_rules! event {
 }
 
 macro_rules! add {
-    ($name:ident $(, $label:literal => $value:expr)*) => {
+    ($telemetry:expr, $metric:ident $(, $value:expr)?) => {
         #[cfg(feature = "metrics")]
-        metrics::counter!($name $(, $label => $value)*).increment(1);
+        $telemetry.series(Index::$metric, [$($value)?], |recorder, key| {
+            recorder.register_counter(key, &METADATA).increment(1);
+        });
     };
 }
 
 macro_rules! set {
-    ($name:ident, $number:expr $(, $label:literal => $value:expr)*) => {
+    ($telemetry:expr, $metric:ident, $number:expr) => {
         #[cfg(feature = "metrics")]
-        metrics::gauge!($name $(, $label => $value)*).set($number as f64);
+        $telemetry.series(Index::$metric, [], |recorder, key| {
+            recorder.register_gauge(key, &METADATA).set($number as f64);
+        });
     };
 }
 
 macro_rules! change {
-    ($name:ident, $before:expr, $now:expr $(, $label:literal => $value:expr)*) => {
+    ($telemetry:expr, $metric:ident, $before:expr, $now:expr) => {
         #[cfg(feature = "metrics")]
         if $before != $now {
-            metrics::gauge!($name $(, $label => $value)*).increment($now as f64 - $before as f64);
+            $telemetry.series(Index::$metric, [], |recorder, key| {
+                let change = $now as f64 - $before as f64;
+                recorder.register_gauge(key, &METADATA).increment(change);
+            });
         }
     };
 }
 
 macro_rules! observe {
-    ($name:ident, $number:expr $(, $label:literal => $value:expr)*) => {
+    ($telemetry:expr, $metric:ident, $number:expr $(, $value:expr)?) => {
         #[cfg(feature = "metrics")]
-        metrics::histogram!($name $(, $label => $value)*).record($number);
+        $telemetry.series(Index::$metric, [$($value)?], |recorder, key| {
+            let number = metrics::IntoF64::into_f64($number);
+            recorder.register_histogram(key, &METADATA).record(number);
+        });
     };
 }
 
@@ -223,12 +245,52 @@ pub(crate) struct BatchApplied {
     pub(crate) took: Duration,
 }
 
-/// What one sink or token store tells. Clones are cheap.
-#[derive(Clone, Debug, Default)]
+#[cfg(feature = "metrics")]
+static METADATA: metrics::Metadata<'_> =
+    metrics::Metadata::new(module_path!(), metrics::Level::INFO, Some(module_path!()));
+
+/// The keys of one metric of one store, by the value of its label besides `store`. Each is made
+/// once: a key with labels allocates, also if nobody records.
+#[cfg(feature = "metrics")]
+#[derive(Default)]
+struct Keys(std::sync::OnceLock<Box<(&'static str, metrics::Key, Keys)>>);
+
+#[cfg(feature = "metrics")]
+impl Keys {
+    fn of(&self, value: &'static str, make: impl Fn() -> metrics::Key) -> &metrics::Key {
+        let mut keys = self;
+        loop {
+            let first = || Box::new((value, make(), Keys::default()));
+            let (known, key, others) = &**keys.0.get_or_init(first);
+            if *known == value {
+                return key;
+            }
+            keys = others;
+        }
+    }
+}
+
+/// What one store tells, or who uses it. Clones are cheap.
+#[derive(Clone)]
 pub(crate) struct Telemetry {
     /// The prefix of its keys.
     #[cfg(any(feature = "metrics", feature = "tracing"))]
     store: std::sync::Arc<str>,
+    /// Those of each metric.
+    #[cfg(feature = "metrics")]
+    keys: std::sync::Arc<[Keys]>,
+}
+
+impl std::fmt::Debug for Telemetry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Telemetry").finish_non_exhaustive()
+    }
+}
+
+impl Default for Telemetry {
+    fn default() -> Self {
+        Self::of("")
+    }
 }
 
 impl Telemetry {
@@ -236,7 +298,34 @@ impl Telemetry {
         Self {
             #[cfg(any(feature = "metrics", feature = "tracing"))]
             store: prefix.into(),
+            #[cfg(feature = "metrics")]
+            keys: METRICS.iter().map(|_| Keys::default()).collect(),
         }
+    }
+
+    /// Passes the recorder and the key of a series of this store to `tell`.
+    #[cfg(feature = "metrics")]
+    fn series<const N: usize>(
+        &self,
+        index: Index,
+        value: [&'static str; N],
+        tell: impl FnOnce(&dyn metrics::Recorder, &metrics::Key),
+    ) {
+        let index = index as usize;
+        let (Some(metric), Some(keys)) = (METRICS.get(index), self.keys.get(index)) else {
+            return;
+        };
+        let value = value.first().copied().unwrap_or_default();
+        let key = keys.of(value, || {
+            let values = [self.store.clone().into(), value.into()];
+            let labels = metric
+                .labels
+                .iter()
+                .zip::<[metrics::SharedString; 2]>(values);
+            let labels = labels.map(|(name, value)| metrics::Label::new(*name, value));
+            metrics::Key::from_parts(metric.name, labels.collect::<Vec<_>>())
+        });
+        metrics::with_recorder(|recorder| tell(recorder, key));
     }
 
     /// Without an identity if it was refused.
@@ -249,8 +338,8 @@ impl Telemetry {
 
     pub(crate) fn append_ended(&self, outcome: CallOutcome, took: impl FnOnce() -> Duration) {
         event!(DEBUG, "append ended", outcome = outcome.name());
-        add!(APPENDS, "store" => self.store.clone(), "outcome" => outcome.name());
-        observe!(APPEND_SECONDS, took(), "store" => self.store.clone(), "outcome" => outcome.name());
+        add!(self, Appends, outcome.name());
+        observe!(self, AppendSeconds, took(), outcome.name());
     }
 
     pub(crate) fn batch(&self) -> Span {
@@ -264,34 +353,38 @@ impl Telemetry {
             records = batch.records,
             attempts = batch.attempts
         );
-        observe!(BATCH_RECORDS, batch.records as f64, "store" => self.store.clone());
-        observe!(BATCH_ATTEMPTS, batch.attempts as f64, "store" => self.store.clone());
-        observe!(BATCH_SECONDS, batch.took, "store" => self.store.clone());
+        observe!(self, BatchRecords, batch.records as f64);
+        observe!(self, BatchAttempts, batch.attempts as f64);
+        observe!(self, BatchSeconds, batch.took);
     }
 
     /// The queue had `before`, and has `now`. The changes are added up, so that they may be
     /// told in any order.
     pub(crate) fn queue(&self, before: Depth, now: Depth) {
-        change!(QUEUE_EVENTS, before.events, now.events, "store" => self.store.clone());
-        change!(QUEUE_BYTES, before.bytes, now.bytes, "store" => self.store.clone());
-        change!(IN_FLIGHT, before.in_flight, now.in_flight, "store" => self.store.clone());
+        change!(self, QueueEvents, before.events, now.events);
+        change!(self, QueueBytes, before.bytes, now.bytes);
+        change!(self, InFlightEvents, before.in_flight, now.in_flight);
     }
 
     pub(crate) fn head(&self, sequence: u64) {
-        set!(HEAD, sequence, "store" => self.store.clone());
+        set!(self, ChainHead, sequence);
     }
 
     pub(crate) fn records(&self, records: u64) {
-        set!(RECORDS, records, "store" => self.store.clone());
+        set!(self, ChainRecords, records);
     }
 
     pub(crate) fn anchored(&self, sequence: u64) {
-        set!(ANCHORED_HEAD, sequence, "store" => self.store.clone());
+        set!(self, AnchoredHead, sequence);
+    }
+
+    pub(crate) fn unanchored(&self, records: u64) {
+        set!(self, UnanchoredRecords, records);
     }
 
     pub(crate) fn anchors_missing(&self, why: &str) {
         event!(WARN, "anchors are missing", store = self.store, why = why);
-        add!(ANCHOR_FAILURES, "store" => self.store.clone());
+        add!(self, AnchorFailures);
     }
 
     pub(crate) fn not_yet_durable(&self) {
@@ -300,12 +393,12 @@ impl Telemetry {
             "applied, and not yet as durable as asked",
             store = self.store
         );
-        add!(NOT_YET_DURABLE, "store" => self.store.clone());
+        add!(self, NotYetDurable);
     }
 
     pub(crate) fn conflict(&self, kind: &'static str) {
         event!(DEBUG, "conflict", store = self.store, kind = kind);
-        add!(CONFLICTS, "store" => self.store.clone(), "kind" => kind);
+        add!(self, Conflicts, kind);
     }
 
     pub(crate) fn lost_reply(&self, cause: &Cause) {
@@ -315,43 +408,70 @@ impl Telemetry {
             store = self.store,
             cause = cause
         );
-        add!(LOST_REPLIES, "store" => self.store.clone());
+        add!(self, LostReplies);
     }
 
     pub(crate) fn rolled_back(&self, what: &impl Display) {
         event!(ERROR, "rolled back", store = self.store, what = what);
-        add!(ROLLBACKS, "store" => self.store.clone());
+        add!(self, Rollbacks);
     }
 
     pub(crate) fn mutation(&self) -> Span {
         span!("mutation", store = self.store)
     }
 
+    /// A mutation is in flight until this is dropped.
+    pub(crate) fn mutation_begun(&self) -> MutationBegun<'_> {
+        change!(self, InFlightMutations, 0, 1);
+        MutationBegun(self)
+    }
+
     pub(crate) fn mutation_ended(&self, outcome: CallOutcome, took: Duration) {
         event!(DEBUG, "mutation ended", outcome = outcome.name());
-        add!(MUTATIONS, "store" => self.store.clone(), "outcome" => outcome.name());
-        observe!(MUTATION_SECONDS, took, "store" => self.store.clone(), "outcome" => outcome.name());
+        add!(self, Mutations, outcome.name());
+        observe!(self, MutationSeconds, took, outcome.name());
+    }
+
+    pub(crate) fn dial(&self) -> Span {
+        span!("dial", store = self.store)
+    }
+
+    pub(crate) fn dialled<T>(&self, result: &Result<T, AttemptError>, took: Duration) {
+        let outcome = if result.is_ok() { "opened" } else { "failed" };
+        if let Err(error) = result {
+            event!(
+                WARN,
+                "no connection to Redis",
+                store = self.store,
+                why = error
+            );
+        }
+        add!(self, Dials, outcome);
+        observe!(self, DialSeconds, took, outcome);
+    }
+
+    /// A round trip ended, with a reply or without.
+    pub(crate) fn round_trip(&self, kind: &'static str, took: impl FnOnce() -> Duration) {
+        observe!(self, RoundTripSeconds, took(), kind);
+    }
+
+    pub(crate) fn waited_for_lock(&self, is_acquired: bool, waited: Duration) {
+        let outcome = if is_acquired { "acquired" } else { "given_up" };
+        observe!(self, LockWaitSeconds, waited, outcome);
     }
 }
 
-pub(crate) fn dial() -> Span {
-    span!("dial")
-}
+/// See [`Telemetry::mutation_begun`].
+pub(crate) struct MutationBegun<'a>(&'a Telemetry);
 
-pub(crate) fn dialled<T>(result: &Result<T, AttemptError>, took: Duration) {
-    let outcome = if result.is_ok() { "opened" } else { "failed" };
-    if let Err(error) = result {
-        event!(WARN, "no connection to Redis", why = error);
+impl Drop for MutationBegun<'_> {
+    fn drop(&mut self) {
+        let telemetry = self.0;
+        change!(telemetry, InFlightMutations, 1, 0);
     }
-    add!(DIALS, "outcome" => outcome);
-    observe!(DIAL_SECONDS, took, "outcome" => outcome);
 }
 
 /// From now on failovers are not noticed.
 pub(crate) fn sentinels_silent(why: &Cause) {
     event!(WARN, "no Sentinel answers", why = why);
-}
-
-pub(crate) fn waited_for_lock(is_acquired: bool, waited: Duration) {
-    observe!(LOCK_SECONDS, waited, "outcome" => if is_acquired { "acquired" } else { "given_up" });
 }

@@ -22,6 +22,7 @@ use crate::{
     clock::{Clock, iso8601},
     durability::{Confirming, DurabilityStatus},
     error::ReadError,
+    sync::{Arc, Mutex, lock},
     telemetry::Telemetry,
 };
 
@@ -47,6 +48,29 @@ struct DueBatch {
     confirming: Option<Confirming>,
 }
 
+/// Tells how many records follow the last anchor in the sink.
+#[derive(Clone)]
+struct Unanchored {
+    telemetry: Telemetry,
+    ends: Arc<Mutex<Ends>>,
+}
+
+/// The last sequences of the chain, as this process has seen it, and in the sink.
+struct Ends {
+    chain: u64,
+    sink: u64,
+}
+
+impl Unanchored {
+    fn tell(&self, change: impl FnOnce(&mut Ends)) {
+        let mut ends = lock(&self.ends);
+        change(&mut ends);
+        let records = ends.chain.saturating_sub(ends.sink);
+        drop(ends);
+        self.telemetry.unanchored(records);
+    }
+}
+
 /// The append loop's end of the queue; dropping it ends the writer.
 pub(super) struct AnchorQueue {
     every: NonZeroU64,
@@ -57,6 +81,7 @@ pub(super) struct AnchorQueue {
     /// The chain's end before the first batch that was not passed on.
     left_out: Option<Head>,
     begins_anew: bool,
+    unanchored: Unanchored,
 }
 
 /// The other end; see [`AnchorWriter::run`].
@@ -72,6 +97,7 @@ pub(super) struct AnchorWriter {
     /// The first of them, if the sink refused it.
     refused: Option<Anchor>,
     telemetry: Telemetry,
+    unanchored: Unanchored,
     pub(super) run_blocking: RunBlocking,
 }
 
@@ -82,12 +108,20 @@ pub(super) fn anchoring(
 ) -> (AnchorQueue, AnchorWriter) {
     let (sender, receiver) = mpsc::channel(WAITING);
     let last = sink.last();
+    let unanchored = Unanchored {
+        telemetry: telemetry.clone(),
+        ends: Arc::new(Mutex::new(Ends {
+            chain: 0,
+            sink: last.map_or(0, |last| last.sequence.get()),
+        })),
+    };
     let queue = AnchorQueue {
         every,
         batches: sender,
         may_lack: last.is_some(),
         left_out: None,
         begins_anew: false,
+        unanchored: unanchored.clone(),
     };
     let writer = AnchorWriter {
         sink: Some(sink),
@@ -97,6 +131,7 @@ pub(super) fn anchoring(
         behind: last.map(Head::At),
         refused: None,
         telemetry,
+        unanchored,
         run_blocking: std::sync::Arc::new(on_thread),
     };
     (queue, writer)
@@ -128,10 +163,20 @@ impl AnchorQueue {
         })
     }
 
-    /// The loss of what may be in the sink was accepted.
-    pub(super) fn begin_anew(&mut self) {
+    /// The chain ends at `position` now.
+    pub(super) fn saw(&self, position: Position) {
+        let sequence = position.sequence.get();
+        self.unanchored.tell(|ends| ends.chain = sequence);
+    }
+
+    /// The loss of what may be in the sink was accepted; the chain ends at `head` now.
+    pub(super) fn begin_anew(&mut self, head: Head) {
         self.left_out = None;
         self.begins_anew = true;
+        self.unanchored.tell(|ends| {
+            ends.chain = head.len();
+            ends.sink = ends.sink.min(ends.chain);
+        });
     }
 
     /// Passes on what is due of a batch that was appended to `base`.
@@ -310,7 +355,9 @@ impl AnchorWriter {
         stats.count(|stats| stats.anchored += written as u64);
         self.refused = anchors.drain(written..).next();
         if let Some(last) = anchors.last() {
-            self.telemetry.anchored(last.sequence.get());
+            let sequence = last.sequence.get();
+            self.telemetry.anchored(sequence);
+            self.unanchored.tell(|ends| ends.sink = sequence);
             self.last = Some(last.position());
         }
         ended.map_err(|error| error.to_string())

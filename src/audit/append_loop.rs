@@ -48,6 +48,8 @@ pub struct AppendLoop<S, C, E> {
     /// The last known head; `None` before the first read and whenever it is in
     /// doubt.
     pub(super) head: Option<Head>,
+    /// The records in the list in Redis, as far as known: for telemetry.
+    pub(super) length: u64,
     /// What this process has seen.
     pub(super) known: Known,
     /// The same from other sources, until the chain was compared with each: a higher
@@ -354,6 +356,7 @@ impl<S: AuditStore, C: Clock, E: Entropy> AppendLoop<S, C, E> {
                     if let Some(last) = records.last() {
                         self.saw(last.position());
                     }
+                    self.set_length(self.length.saturating_add(records.len() as u64));
                     return BatchOutcome::Applied;
                 }
                 (Ok(Reply::Conflict { tail, .. }), true)

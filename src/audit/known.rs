@@ -113,7 +113,7 @@ impl<S: AuditStore, C: Clock, E: Entropy> AppendLoop<S, C, E> {
         self.known = going_on.into();
         self.keep_seen();
         if let Some(anchors) = &mut self.anchors {
-            anchors.begin_anew();
+            anchors.begin_anew(tail.head);
         }
         self.head = Some(tail.head);
         Ok(tail.head)
@@ -163,17 +163,26 @@ impl<S: AuditStore, C: Clock, E: Entropy> AppendLoop<S, C, E> {
         }
         self.known.searched = Searched::default();
         self.head = Some(tail.head);
-        self.telemetry.records(tail.length);
+        self.set_length(tail.length);
         if let Head::At(met) = tail.head {
             self.saw(met);
         }
         Ok(())
     }
 
+    /// The list in Redis has so many records now.
+    pub(super) fn set_length(&mut self, length: u64) {
+        self.length = length;
+        self.telemetry.records(length);
+    }
+
     /// The chain ends at `position` now.
     pub(super) fn saw(&mut self, position: Position) {
         self.head = Some(Head::At(position));
         self.telemetry.head(position.sequence.get());
+        if let Some(anchors) = &self.anchors {
+            anchors.saw(position);
+        }
         if self.known.seen.last() != Some(position) {
             self.known.seen.add(position);
             self.keep_seen();

@@ -243,6 +243,7 @@ impl<C: Clock, E: Entropy> AuditSink<C, E> {
             anchors,
             anchor_writer,
             head: None,
+            length: 0,
             known: seen.into(),
             others: others.into_iter().map(Known::from).collect(),
             confirmations: Confirmations::default(),

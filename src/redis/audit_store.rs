@@ -23,6 +23,7 @@ use crate::{
     entropy::{Entropy, SystemEntropy},
     error::{AttemptError, Cause, ReadError},
     health::Health,
+    telemetry::Telemetry,
 };
 
 /// The configuration of a Redis store.
@@ -67,6 +68,7 @@ impl<N: Connect, C: Clock, E: Entropy> RedisAuditStore<N, C, E> {
     /// A store that shares a connection; the link's timeouts apply.
     pub fn over(link: Link<N, C>, config: RedisAuditConfig, clock: C, entropy: E) -> Self {
         let keys = AuditKeys::new(config.prefix);
+        let link = link.told_as(Telemetry::of(&keys.prefix.to_string()));
         Self {
             durable: DurableLink::new(&link, config.durability),
             link,

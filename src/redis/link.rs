@@ -20,7 +20,7 @@ use crate::{
     error::{AttemptError, Cause},
     health::Health,
     sync::{Arc, Mutex, lock},
-    telemetry,
+    telemetry::Telemetry,
 };
 
 /// The timeouts of a link.
@@ -46,6 +46,9 @@ impl Default for Timeouts {
     }
 }
 
+/// The kind of a round trip that runs no script.
+const COMMAND: &str = "command";
+
 /// A connection to one Redis that reconnects. Clones share it.
 ///
 /// Callers that meet no open connection wait for one dial, and share its
@@ -57,6 +60,7 @@ pub struct Link<N: Connect, C> {
     clock: C,
     timeouts: Timeouts,
     refuses: Unfit,
+    telemetry: Telemetry,
     slot: Arc<Mutex<Slot<N::Connection>>>,
 }
 
@@ -115,6 +119,7 @@ impl<N: Connect, C: Clock> Link<N, C> {
             clock,
             timeouts,
             refuses: Unfit::default(),
+            telemetry: Telemetry::default(),
             slot: Arc::new(Mutex::new(Slot {
                 open: None,
                 generation: 0,
@@ -132,6 +137,16 @@ impl<N: Connect, C: Clock> Link<N, C> {
         self
     }
 
+    /// The same link, which tells of its dials and round trips as those of this store.
+    pub(super) fn told_as(mut self, store: Telemetry) -> Self {
+        self.telemetry = store;
+        self
+    }
+
+    pub(super) fn telemetry(&self) -> &Telemetry {
+        &self.telemetry
+    }
+
     /// The connection that was opened last.
     pub(super) fn generation(&self) -> u64 {
         lock(&self.slot).generation
@@ -147,7 +162,9 @@ impl<N: Connect, C: Clock> Link<N, C> {
     #[must_use]
     pub fn another(&self) -> Self {
         let another = Self::new(self.connect.clone(), self.clock.clone(), self.timeouts);
-        another.refusing(self.refuses)
+        another
+            .refusing(self.refuses)
+            .told_as(self.telemetry.clone())
     }
 
     /// What is known of the way to Redis beside what commands show.
@@ -171,7 +188,7 @@ impl<N: Connect, C: Clock> Link<N, C> {
     /// [`AttemptError::Ambiguous`] unless the command certainly did not run and
     /// will not.
     pub async fn send(&self, command: &Cmd) -> Result<Value, AttemptError> {
-        match self.try_send(command).await? {
+        match self.try_send(COMMAND, command).await? {
             Ok(value) => Ok(value),
             Err(error) => Err(classify(&error, Stage::Sent)),
         }
@@ -183,12 +200,15 @@ impl<N: Connect, C: Clock> Link<N, C> {
     ///
     /// As for [`send`](Self::send).
     pub async fn run(&self, script: &Script, call: &Cmd) -> Result<Value, AttemptError> {
-        match self.try_send(call).await? {
+        match self.try_send(script.name(), call).await? {
             Ok(value) => Ok(value),
             // The script did not run, so it can be loaded and called again.
             Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
                 match self.send(&script.load()).await {
-                    Ok(_) => self.send(call).await,
+                    Ok(_) => self
+                        .try_send(script.name(), call)
+                        .await?
+                        .map_err(|error| classify(&error, Stage::Sent)),
                     Err(AttemptError::Ambiguous(cause)) => Err(AttemptError::Refused(cause)),
                     Err(error) => Err(error),
                 }
@@ -212,7 +232,7 @@ impl<N: Connect, C: Clock> Link<N, C> {
     ) -> Result<(Value, Result<Value, RedisError>), AttemptError> {
         let patience = self.timeouts.reply.saturating_add(patience);
         let both = || {
-            self.exchange(patience, |mut connection| async move {
+            self.exchange(script.name(), patience, |mut connection| async move {
                 let mut behind = connection.clone();
                 // In this order: the first is polled first.
                 let (reply, waited) = join(
@@ -240,16 +260,22 @@ impl<N: Connect, C: Clock> Link<N, C> {
     }
 
     /// The reply, or the connection's error.
-    async fn try_send(&self, command: &Cmd) -> Result<Result<Value, RedisError>, AttemptError> {
-        self.exchange(self.timeouts.reply, |mut connection| async move {
+    async fn try_send(
+        &self,
+        kind: &'static str,
+        command: &Cmd,
+    ) -> Result<Result<Value, RedisError>, AttemptError> {
+        self.exchange(kind, self.timeouts.reply, |mut connection| async move {
             command.query_async::<Value>(&mut connection).await
         })
         .await
     }
 
-    /// What `exchange` returns, which sends to the open connection, within `patience`.
+    /// What `exchange` returns, which sends to the open connection, within `patience`: one
+    /// round trip of this kind.
     async fn exchange<T, F>(
         &self,
+        kind: &'static str,
         patience: Duration,
         exchange: impl FnOnce(N::Connection) -> F,
     ) -> Result<Result<T, RedisError>, AttemptError>
@@ -261,6 +287,8 @@ impl<N: Connect, C: Clock> Link<N, C> {
             link: self,
             generation: open.generation,
             replies: open.replies,
+            kind,
+            began: self.clock.now(),
             end: End::GivenUp,
         };
         let replied = within(&self.clock, patience, exchange(open.connection)).await;
@@ -318,7 +346,7 @@ impl<N: Connect, C: Clock> Link<N, C> {
     fn dial(&self) -> Shared<Dial<N::Connection>> {
         let (connect, clock, timeouts) = (self.connect.clone(), self.clock.clone(), self.timeouts);
         let refuses = self.refuses;
-        let slot = self.slot.clone();
+        let (slot, telemetry) = (self.slot.clone(), self.telemetry.clone());
         let dial: Dial<N::Connection> = Box::pin(async move {
             let dialled = async {
                 let opened = connect.connect().await;
@@ -327,14 +355,14 @@ impl<N: Connect, C: Clock> Link<N, C> {
                 Ok(connection)
             };
             let began = clock.now();
-            let dialled = within(&clock, timeouts.connect, telemetry::dial().around(dialled)).await;
+            let dialled = within(&clock, timeouts.connect, telemetry.dial().around(dialled)).await;
             let dialled = dialled.unwrap_or_else(|| {
                 Err(AttemptError::Refused(Cause::new(format!(
                     "no connection within {} ms (check that Redis runs there and can be reached)",
                     timeouts.connect.as_millis()
                 ))))
             });
-            telemetry::dialled(&dialled, clock.now().saturating_sub(began));
+            telemetry.dialled(&dialled, clock.now().saturating_sub(began));
             let mut slot = lock(&slot);
             slot.dial = None;
             dialled.map(|connection| slot.opened(connection, refuses.any()))
@@ -344,11 +372,13 @@ impl<N: Connect, C: Clock> Link<N, C> {
 }
 
 /// A command that was sent.
-struct Request<'a, N: Connect, C> {
+struct Request<'a, N: Connect, C: Clock> {
     link: &'a Link<N, C>,
     generation: u64,
     /// What the slot had counted when it was sent.
     replies: u64,
+    kind: &'static str,
+    began: Duration,
     end: End,
 }
 
@@ -360,8 +390,10 @@ enum End {
     GivenUp,
 }
 
-impl<N: Connect, C> Drop for Request<'_, N, C> {
+impl<N: Connect, C: Clock> Drop for Request<'_, N, C> {
     fn drop(&mut self) {
+        let took = || self.link.clock.now().saturating_sub(self.began);
+        self.link.telemetry.round_trip(self.kind, took);
         let mut slot = lock(&self.link.slot);
         // A late failure does not close a newer connection.
         if slot.generation != self.generation {

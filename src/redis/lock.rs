@@ -16,7 +16,6 @@ use crate::{
     clock::Clock,
     entropy::{Entropy, Jitter},
     sync::{Arc, Mutex, lock},
-    telemetry,
 };
 
 /// When to take the lock before writing.
@@ -122,7 +121,8 @@ impl ContentionLock {
         };
         let began = clock.now();
         let lease = self.wait_for(times, link, clock, entropy).await;
-        telemetry::waited_for_lock(lease.is_some(), clock.now().saturating_sub(began));
+        let waited = clock.now().saturating_sub(began);
+        link.telemetry().waited_for_lock(lease.is_some(), waited);
         lease
     }
 

@@ -25,6 +25,7 @@ use crate::{
 /// A Lua script and its SHA-1.
 #[derive(Clone, Debug)]
 pub struct Script {
+    name: &'static str,
     text: Cow<'static, str>,
     sha1: String,
 }
@@ -35,9 +36,22 @@ impl Script {
     pub fn new(text: impl Into<Cow<'static, str>>) -> Self {
         let text = text.into();
         Self {
+            name: "script",
             sha1: sha1_smol::Sha1::from(text.as_bytes()).digest().to_string(),
             text,
         }
+    }
+
+    fn named(name: &'static str, text: &'static str) -> Self {
+        Self {
+            name,
+            ..Self::new(text)
+        }
+    }
+
+    /// What metrics call it.
+    pub(super) fn name(&self) -> &'static str {
+        self.name
     }
 
     /// `EVALSHA` of the script on `keys`; the arguments are to be added.
@@ -162,24 +176,24 @@ pub(super) struct Scripts {
 }
 
 pub(super) static SCRIPTS: LazyLock<Scripts> = LazyLock::new(|| Scripts {
-    append: Script::new(APPEND),
-    tail: Script::new(TAIL),
-    page: Script::new(PAGE),
-    ready: Script::new(READY),
-    state: Script::new(STATE),
-    repair: Script::new(REPAIR),
-    confirm: Script::new(CONFIRM),
-    acquire: Script::new(ACQUIRE),
-    release: Script::new(RELEASE),
-    vault_load: Script::new(VAULT_LOAD),
-    vault_apply: Script::new(VAULT_APPLY),
-    vault_settle: Script::new(VAULT_SETTLE),
-    vault_due: Script::new(VAULT_DUE),
-    vault_index: Script::new(VAULT_INDEX),
-    vault_scan: Script::new(VAULT_SCAN),
-    vault_confirm: Script::new(VAULT_CONFIRM),
-    vault_ready: Script::new(VAULT_READY),
-    vault_acquire: Script::new(VAULT_ACQUIRE),
+    append: Script::named("append", APPEND),
+    tail: Script::named("tail", TAIL),
+    page: Script::named("page", PAGE),
+    ready: Script::named("ready", READY),
+    state: Script::named("state", STATE),
+    repair: Script::named("repair", REPAIR),
+    confirm: Script::named("confirm", CONFIRM),
+    acquire: Script::named("acquire", ACQUIRE),
+    release: Script::named("release", RELEASE),
+    vault_load: Script::named("load", VAULT_LOAD),
+    vault_apply: Script::named("apply", VAULT_APPLY),
+    vault_settle: Script::named("settle", VAULT_SETTLE),
+    vault_due: Script::named("due", VAULT_DUE),
+    vault_index: Script::named("index", VAULT_INDEX),
+    vault_scan: Script::named("scan", VAULT_SCAN),
+    vault_confirm: Script::named("confirm", VAULT_CONFIRM),
+    vault_ready: Script::named("ready", VAULT_READY),
+    vault_acquire: Script::named("acquire", VAULT_ACQUIRE),
 });
 
 /// The call of an [`APPEND`] script for `batch`; `None` for an empty one.

@@ -20,6 +20,7 @@ use crate::{
     entropy::{Entropy, SystemEntropy},
     error::AttemptError,
     health::Health,
+    telemetry::Telemetry,
     vault::{
         MutationId, VaultConfig,
         store::{
@@ -84,6 +85,7 @@ impl<N: Connect, C: Clock, E: Entropy> RedisVaultStore<N, C, E> {
     /// A vault that shares a connection; the link's timeouts apply.
     pub fn over(link: Link<N, C>, config: RedisVaultConfig, clock: C, entropy: E) -> Self {
         let keys = VaultKeys::new(config.prefix);
+        let link = link.told_as(Telemetry::of(&keys.prefix.to_string()));
         Self {
             durable: DurableLink::new(&link, config.durability),
             link,

@@ -101,6 +101,7 @@ impl<S: VaultStore, C: Clock, E: Entropy> TokenStore<S, C, E> {
         mutation: M,
     ) -> Result<Done<M::Output>, MutateError> {
         let telemetry = &self.context.config.telemetry;
+        let _begun = telemetry.mutation_begun();
         let began = self.context.clock.now();
         let running = mutation::run(&self.context, scope, name, mutation);
         let done = telemetry.mutation().around(running).await;

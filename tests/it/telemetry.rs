@@ -4,19 +4,24 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     io,
     num::{NonZeroU32, NonZeroU64},
-    sync::{Arc, Mutex, OnceLock},
+    sync::{
+        Arc, Mutex, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
+use futures_util::future::poll_immediate;
+
 use haechi_store_redis::{
     AppendError, Builder, Durability, METRICS, MetricKind, NotApplied,
-    audit::{AuditSink, FileAnchors},
+    audit::{AnchorStatus, AuditSink, FileAnchors},
     chain::{Anchor, Event},
     clock::SystemClock,
     crypto::{Counting, LocalKeys, MemoryKeys, manage},
     describe_metrics,
     entropy::SystemEntropy,
-    redis::{self, LockPolicy, LockTimes, NotReady, Timeouts},
+    redis::{self, AuditPrefix, LockPolicy, LockTimes, NotReady, Timeouts},
     test_util::{Fault, Faults, Hooked},
     vault::{Details, TokenId, TokenType, VaultPolicy, View},
 };
@@ -145,6 +150,220 @@ async fn the_metrics_are_those_in_the_list() {
     assert_eq!(emitted(&snapshotter), expected);
 }
 
+/// What was told since the last snapshot, by metric and labels: counters and gauges as they are,
+/// of histograms how many values.
+fn told(snapshotter: &Snapshotter) -> BTreeMap<String, f64> {
+    let snapshot = snapshotter.snapshot().into_vec().into_iter();
+    let told = snapshot.map(|(composite, _, _, value)| {
+        let key = composite.key();
+        let labels: Vec<&str> = key.labels().map(|label| label.value()).collect();
+        let value = match value {
+            DebugValue::Counter(count) => count as f64,
+            DebugValue::Gauge(gauge) => gauge.into_inner(),
+            DebugValue::Histogram(values) => values.len() as f64,
+        };
+        let name = key.name().strip_prefix("haechi_").unwrap();
+        (format!("{name} {}", labels.join(" ")), value)
+    });
+    told.collect()
+}
+
+/// What was told of one store, without its prefix; what is 0 is left out, since it was told
+/// earlier.
+fn told_of(snapshotter: &Snapshotter, store: &str) -> Vec<(String, f64)> {
+    let told = told(snapshotter)
+        .into_iter()
+        .filter(|(_, value)| *value != 0.0);
+    let of_it = told.map(|(series, value)| (series.replacen(store, "", 1), value));
+    let trimmed = of_it.map(|(series, value)| (series.replace("  ", " ").trim().to_owned(), value));
+    trimmed.collect()
+}
+
+fn counts<const N: usize>(expected: [(&str, u64); N]) -> Vec<(String, f64)> {
+    let expected = expected.map(|(series, count)| (series.to_owned(), count as f64));
+    expected.into()
+}
+
+/// Would catch a value that does not say what was done: a length of the chain that stands still
+/// while a sole writer appends, records that no anchor attests and that are not told because no
+/// anchor was ever written, a round trip that is not counted, or twice, and a queue that is not
+/// empty at its end.
+#[tokio::test]
+async fn the_values_of_a_sink_are_what_it_did() {
+    let server = server();
+    // Redis knows the scripts from now on.
+    let first = Builder::new().audit_prefix(AuditPrefix::new("first:"));
+    let first = first.open_audit(client(&server)).await.unwrap();
+    let event = || Event::from_json("{}").unwrap();
+    first.record(event()).await.unwrap();
+    first.close(Duration::from_secs(5)).await;
+
+    let recorder = DebuggingRecorder::new();
+    let snapshotter = recorder.snapshotter();
+    let recording = metrics::set_default_local_recorder(&recorder);
+    let is_full = Arc::new(AtomicBool::new(true));
+    let full = is_full.clone();
+    let anchors = move |_: &Anchor| match full.load(Ordering::Relaxed) {
+        true => Err(io::Error::other("the disk is full")),
+        false => Ok(()),
+    };
+    let sink = || {
+        let builder = Builder::new();
+        let store = builder.audit_store(client(&server));
+        builder
+            .anchors(anchors.clone(), NonZeroU64::MIN)
+            .audit_sink(store)
+    };
+    let audit = sink();
+    for _ in 0..3 {
+        audit.record(event()).await.unwrap();
+    }
+    let at_three = counts([
+        ("anchor_failures_total", 3),
+        ("append_seconds applied", 3),
+        ("appends_total applied", 3),
+        ("batch_attempts", 3),
+        ("batch_records", 3),
+        ("batch_seconds", 3),
+        ("chain_head", 3),
+        ("chain_records", 3),
+        ("dial_seconds opened", 1),
+        ("dials_total opened", 1),
+        ("round_trip_seconds append", 3),
+        ("round_trip_seconds tail", 1),
+        ("unanchored_records", 3),
+    ]);
+    assert_eq!(told_of(&snapshotter, "haechi:audit:"), at_three);
+
+    is_full.store(false, Ordering::Relaxed);
+    let mut commands = raw(&server).await;
+    run(&mut commands, "ACL SETUSER default -evalsha").await;
+    audit.record(event()).await.unwrap_err();
+    run(&mut commands, "ACL SETUSER default +evalsha").await;
+    let unanchored = audit.record(event()).await.unwrap();
+    assert_eq!(unanchored.anchor, AnchorStatus::Written);
+    let at_four = counts([
+        ("anchored_head", 4),
+        ("append_seconds applied", 1),
+        ("append_seconds not_applied", 1),
+        ("appends_total applied", 1),
+        ("appends_total not_applied", 1),
+        ("batch_attempts", 1),
+        ("batch_records", 1),
+        ("batch_seconds", 1),
+        ("chain_head", 4),
+        ("chain_records", 4),
+        ("round_trip_seconds append", 2),
+        // The script for pages was not known.
+        ("round_trip_seconds command", 1),
+        ("round_trip_seconds page", 2),
+        ("round_trip_seconds tail", 1),
+    ]);
+    assert_eq!(told_of(&snapshotter, "haechi:audit:"), at_four);
+    audit.close(Duration::from_secs(5)).await;
+    assert_eq!(told_of(&snapshotter, "haechi:audit:"), counts([]));
+
+    // Of a sink that has no anchor yet, no record is attested.
+    is_full.store(true, Ordering::Relaxed);
+    let another = sink();
+    another.record(event()).await.unwrap();
+    let told = told_of(&snapshotter, "haechi:audit:");
+    assert!(
+        told.contains(&("unanchored_records".to_owned(), 5.0)),
+        "{told:?}"
+    );
+    assert!(
+        told.contains(&("chain_records".to_owned(), 5.0)),
+        "{told:?}"
+    );
+    drop(recording);
+}
+
+/// Would catch a mutation that is counted with another outcome than its own, that stays in
+/// flight when its caller has left, or that is not in flight while it waits.
+#[tokio::test]
+async fn the_values_of_a_vault_are_what_it_did() {
+    let server = server();
+    let recorder = DebuggingRecorder::new();
+    let snapshotter = recorder.snapshotter();
+    let builder = Builder::new();
+    let tokens = builder.token_store(builder.vault_store(client(&server)));
+    let token = TokenId::new("tok_email_x").unwrap();
+    let mut value = 0;
+    let mut set = || {
+        value += 1;
+        let (token, value) = (token.clone(), value.to_string());
+        let written = token.clone();
+        let write = move |view: &mut View| view.set(&written, value.as_str());
+        tokens.transaction([token], write)
+    };
+    // Redis knows the scripts from now on.
+    set().await.unwrap();
+    let recording = metrics::set_default_local_recorder(&recorder);
+    set().await.unwrap();
+    tokens.transaction([], |_: &mut View| ()).await.unwrap();
+    let mut commands = raw(&server).await;
+    run(&mut commands, "ACL SETUSER default -evalsha").await;
+    set().await.unwrap_err();
+    run(&mut commands, "ACL SETUSER default +evalsha").await;
+    let expected = counts([
+        ("mutation_seconds applied", 1),
+        ("mutation_seconds not_applied", 1),
+        ("mutation_seconds unchanged", 1),
+        ("mutations_total applied", 1),
+        ("mutations_total not_applied", 1),
+        ("mutations_total unchanged", 1),
+        ("round_trip_seconds apply", 1),
+        ("round_trip_seconds load", 3),
+    ]);
+    assert_eq!(told_of(&snapshotter, "haechi:tv:"), expected);
+
+    server.stop().unwrap();
+    let mut mutations = [Box::pin(set()), Box::pin(set())];
+    for mutation in &mut mutations {
+        assert!(poll_immediate(mutation).await.is_none());
+    }
+    let in_flight = |change: i32| [("in_flight_mutations".to_owned(), f64::from(change))];
+    assert_eq!(told_of(&snapshotter, "haechi:tv:"), in_flight(2));
+    let [left, waited] = mutations;
+    drop(left);
+    assert_eq!(told(&snapshotter)["in_flight_mutations haechi:tv:"], -1.0);
+    server.resume().unwrap();
+    waited.await.unwrap();
+    assert_eq!(told(&snapshotter)["in_flight_mutations haechi:tv:"], -1.0);
+    drop(recording);
+}
+
+/// Would catch waits for the locks of chain and vault that are told as one, or a wait that is
+/// counted once for each attempt.
+#[tokio::test]
+async fn a_wait_for_the_lock_is_counted_once_and_by_store() {
+    let server = server();
+    let recorder = DebuggingRecorder::new();
+    let snapshotter = recorder.snapshotter();
+    let recording = metrics::set_default_local_recorder(&recorder);
+    let mut times = LockTimes::default();
+    times.wait = Duration::from_millis(50);
+    times.retry = Duration::from_millis(2);
+    let builder = || Builder::new().lock(LockPolicy::Always(times));
+    let sink = builder().open_audit(client(&server)).await.unwrap();
+    let tokens = builder().token_store(builder().vault_store(client(&server)));
+    let mut commands = raw(&server).await;
+    run(&mut commands, "SET haechi:audit:lock another").await;
+    sink.record(Event::from_json("{}").unwrap()).await.unwrap();
+    tokens.transaction([], |_: &mut View| ()).await.unwrap();
+    let waits: Vec<(String, f64)> = told(&snapshotter)
+        .into_iter()
+        .filter(|(series, _)| series.starts_with("lock_wait_seconds"))
+        .collect();
+    let expected = counts([
+        ("lock_wait_seconds haechi:audit: given_up", 1),
+        ("lock_wait_seconds haechi:tv: acquired", 1),
+    ]);
+    assert_eq!(waits, expected);
+    drop(recording);
+}
+
 /// Would catch a queue that is told of only when a batch is tried: while Redis does not
 /// answer, it fills, and its callers leave.
 #[tokio::test]
@@ -210,8 +429,9 @@ fn the_dashboard_shows_these_metrics() {
             let query = target["expr"].as_str().unwrap();
             let words = query.split(|letter: char| !(letter.is_alphanumeric() || letter == '_'));
             for word in words.filter(|word| word.starts_with("haechi_")) {
-                let histogram = word.strip_suffix("_bucket").unwrap_or(word);
-                shown.insert(histogram.to_owned());
+                let series = ["_bucket", "_count"].iter();
+                let mut histogram = series.filter_map(|series| word.strip_suffix(series));
+                shown.insert(histogram.next().unwrap_or(word).to_owned());
             }
         }
     }
@@ -273,14 +493,14 @@ async fn the_trace_tells_what_happened_and_no_secret() {
         "append{store=haechi:audit: append_id=",
         "batch{store=haechi:audit:",
         "mutation{store=haechi:tv:",
-        "dial",
+        "dial{store=haechi:audit:",
         "append ended outcome=applied",
         "conflict store=haechi:audit: kind=",
         "a reply was lost; asking again store=haechi:audit:",
         "anchors are missing store=haechi:audit: why=",
         "applied, and not yet as durable as asked",
         "rolled back store=haechi:audit: what=",
-        "no connection to Redis why=",
+        "no connection to Redis store=haechi:audit: why=",
     ] {
         assert!(log.contains(told), "not told: {told}");
     }
