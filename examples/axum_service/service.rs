@@ -182,15 +182,11 @@ async fn health(State(service): State<Service>) -> Response {
 
 /// For a readiness probe: asks Redis, and whether it has what this process has seen.
 async fn ready(State(service): State<Service>) -> Response {
-    let tokens = service.vault.tokens();
-    let (chain, vault, audit, mutations) = tokio::join!(
-        service.chain.ready(),
-        tokens.store().ready(),
-        service.audit.probe(),
-        tokens.probe()
+    let (chain, vault) = tokio::join!(
+        service.chain.ready_with(&service.audit),
+        service.vault.tokens().ready()
     );
-    let faults = chain.and(&audit).faults.into_iter();
-    let faults = faults.chain(vault.and(&mutations).faults);
+    let faults = chain.faults.into_iter().chain(vault.faults);
     let faults: String = faults
         .map(|(fault, cause)| format!("{}: {cause}\n", fault.name()))
         .collect();

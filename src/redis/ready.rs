@@ -3,6 +3,7 @@
 
 use std::{borrow::Cow, fmt, time::Duration};
 
+use futures_util::future::join;
 use redis::{Cmd, Value, aio::ConnectionLike, cmd};
 
 use super::{
@@ -16,13 +17,16 @@ use super::{
     vault_store::RedisVaultStore,
 };
 use crate::{
-    audit::store::once_more,
+    audit::{AuditSink, store::once_more},
     clock::Clock,
     durability::Durability,
     entropy::Entropy,
     error::{AttemptError, Cause, Corrupt},
     health::Health,
-    vault::store::{Load, Observed, VaultStore},
+    vault::{
+        TokenStore,
+        store::{Load, Observed, VaultStore},
+    },
 };
 
 /// Why a Redis is not ready. The names are printed by programs.
@@ -123,8 +127,8 @@ pub struct Readiness {
 
 impl Readiness {
     /// The same, and not ready if a sink or a vault of this process does not serve:
-    /// pass what [`AuditSink::probe`](crate::audit::AuditSink::probe) or
-    /// [`TokenStore::probe`](crate::vault::TokenStore::probe) returned.
+    /// pass what [`AuditSink::probe`] or [`TokenStore::probe`] returned, as
+    /// [`RedisAuditStore::ready_with`] and [`TokenStore::ready`] do.
     #[must_use]
     pub fn and(mut self, health: &Health) -> Self {
         self.faults.extend(match health {
@@ -166,7 +170,8 @@ impl Readiness {
 
 impl<N: Connect, C: Clock, E: Entropy> RedisAuditStore<N, C, E> {
     /// Checks whether this chain can be appended to, with its real keys and
-    /// without changing them: one script, and the server's INFO.
+    /// without changing them: one script, and the server's INFO. It knows nothing of what a
+    /// process has seen: [`ready_with`](Self::ready_with) does.
     pub async fn ready(&self) -> Readiness {
         let keys = self.keys();
         let mut call = SCRIPTS.ready.call(&keys.fenced());
@@ -185,10 +190,29 @@ impl<N: Connect, C: Clock, E: Entropy> RedisAuditStore<N, C, E> {
     }
 }
 
+impl<N: Connect, C: Clock, E: Entropy> RedisAuditStore<N, C, E> {
+    /// As [`ready`](Self::ready), and not ready if `sink`, a sink over this chain, does not
+    /// serve, for example after a rollback: for a readiness probe.
+    pub async fn ready_with<D: Clock, F: Entropy>(&self, sink: &AuditSink<D, F>) -> Readiness {
+        let (ready, health) = join(self.ready(), sink.probe()).await;
+        ready.and(&health)
+    }
+}
+
+impl<N: Connect, C: Clock, E: Entropy> TokenStore<RedisVaultStore<N, C, E>, C, E> {
+    /// As [`RedisVaultStore::ready`], and not ready if this token store does not serve, for
+    /// example after a rollback: for a readiness probe.
+    pub async fn ready(&self) -> Readiness {
+        let (ready, health) = join(self.store().ready(), self.probe()).await;
+        ready.and(&health)
+    }
+}
+
 impl<N: Connect, C: Clock, E: Entropy> RedisVaultStore<N, C, E> {
     /// Checks whether this vault can be changed, with its real keys and without
     /// changing them: two scripts, and the server's INFO. The permissions for
-    /// its own lock are not checked.
+    /// its own lock are not checked. It knows nothing of what a process has seen:
+    /// [`TokenStore::ready`] does.
     pub async fn ready(&self) -> Readiness {
         let keys = self.keys();
         let mut call = SCRIPTS.vault_ready.call(&keys.fenced());

@@ -77,11 +77,8 @@ async fn a_probe_finds_a_rollback_and_its_end() {
     let tokens = builder().token_store(builder().vault_store(client(&server)));
     let token = TokenId::new(&format!("tok_email_{:032x}", 1)).unwrap();
     let probes = async || {
-        let faults = async |health| store.ready().await.and(&health).faults;
-        (
-            faults(sink.probe().await).await,
-            faults(tokens.probe().await).await,
-        )
+        let (chain, vault) = tokio::join!(store.ready_with(&sink), tokens.ready());
+        (chain.faults, vault.faults)
     };
     sink.record(event("1")).await.unwrap();
     let write = |view: &mut View| view.set(&token, Stored::from(b"{}".to_vec()));
@@ -111,7 +108,7 @@ async fn a_probe_finds_a_rollback_and_its_end() {
     assert_eq!(probes().await, (vec![], vec![]));
 
     sink.close(Duration::from_secs(1)).await;
-    let closed = store.ready().await.and(&sink.probe().await).faults;
+    let closed = store.ready_with(&sink).await.faults;
     assert!(
         matches!(closed[..], [(NotReady::Refusing, _)]),
         "{closed:?}"
