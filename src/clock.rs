@@ -12,6 +12,21 @@ use std::{
 };
 
 use jiff::fmt::temporal::DateTimePrinter;
+use serde::{Deserialize as _, Deserializer, de::Error as _};
+
+/// Reads a duration of a configuration, such as `250ms`, `10s`, `1m 30s` or `PT10S`.
+pub(crate) fn deserialize_duration<'de, D: Deserializer<'de>, T: From<Duration>>(
+    deserializer: D,
+) -> Result<T, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let duration = text.parse::<jiff::SignedDuration>();
+    let duration = duration.and_then(Duration::try_from);
+    duration.map(T::from).map_err(|error| {
+        D::Error::custom(format!(
+            "{error}; give a duration as text, such as 250ms or 10s"
+        ))
+    })
+}
 
 /// A source of time.
 ///

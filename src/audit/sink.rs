@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     chain::{AppendId, Checkpoints, Event, Head, Position},
-    clock::{Clock, SystemClock, within},
+    clock::{Clock, SystemClock, deserialize_duration, within},
     durability::{Confirmations, DurabilityStatus},
     entropy::{Entropy, SystemEntropy},
     error::{AppendError, Handle, NotApplied},
@@ -48,12 +48,14 @@ pub enum AnchorStatus {
 }
 
 /// The limits of a sink. Every field has a default.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct AuditConfig {
     /// How long a call of [`AuditSink::record`] may take, including the wait
     /// for room in the queue, for durability and for an anchor. In the last quarter nothing is sent any more, and
     /// the outcome of what was sent is waited for. Default: 10 s.
+    #[serde(deserialize_with = "deserialize_duration")]
     pub deadline: Duration,
     /// Events that may be queued before callers wait for room. Default: 4096.
     pub queue_capacity: usize,
@@ -69,12 +71,16 @@ pub struct AuditConfig {
     pub batch_bytes: usize,
     /// The positions of this chain that the caller knows, for example from an
     /// anchor: a chain without the highest is reported as rolled back.
+    #[serde(skip)]
     pub seen: Checkpoints,
     /// The losses after which appending goes on, once the chain has a record that
     /// accepts them.
+    #[serde(skip)]
     pub accepted: AcceptedLosses,
+    #[serde(skip)]
     pub(crate) telemetry: Telemetry,
     /// Where what is seen is kept; see [`Builder::seen_file`](crate::Builder::seen_file).
+    #[serde(skip)]
     pub(crate) kept: Option<SeenEntry>,
 }
 

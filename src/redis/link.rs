@@ -16,7 +16,7 @@ use super::{
     script::Script,
 };
 use crate::{
-    clock::{Clock, within},
+    clock::{Clock, deserialize_duration, within},
     error::{AttemptError, Cause},
     health::Health,
     sync::{Arc, Mutex, lock},
@@ -24,15 +24,19 @@ use crate::{
 };
 
 /// The timeouts of a link.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Timeouts {
     /// For a connection to open and be checked. Default: 2 s.
+    #[serde(deserialize_with = "deserialize_duration")]
     pub connect: Duration,
     /// For a reply. Default: 2 s.
+    #[serde(deserialize_with = "deserialize_duration")]
     pub reply: Duration,
     /// For disk or replicas, if a write must be [durable](crate::Durability): the
     /// time-out of `WAIT` and `WAITAOF`. Default: 2 s.
+    #[serde(deserialize_with = "deserialize_duration")]
     pub durability: Duration,
 }
 

@@ -13,13 +13,14 @@ use super::{
     script::{SCRIPTS, Script},
 };
 use crate::{
-    clock::Clock,
+    clock::{Clock, deserialize_duration},
     entropy::{Entropy, Jitter},
     sync::{Arc, Mutex, lock},
 };
 
 /// When to take the lock before writing.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum LockPolicy {
     /// Never: batches, fences on values and jitter keep contention low enough.
     #[default]
@@ -29,14 +30,18 @@ pub enum LockPolicy {
 }
 
 /// The times of the lock.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct LockTimes {
     /// TTL of a lock that is not released. Default: 10 s.
+    #[serde(deserialize_with = "deserialize_duration")]
     pub ttl: Duration,
     /// Total wait for another holder. Default: 250 ms.
+    #[serde(deserialize_with = "deserialize_duration")]
     pub wait: Duration,
     /// Average time between two attempts. Default: 20 ms.
+    #[serde(deserialize_with = "deserialize_duration")]
     pub retry: Duration,
 }
 

@@ -11,7 +11,7 @@ use super::{
     },
 };
 use crate::{
-    clock::{Clock, epoch_micros, from_epoch_micros, within},
+    clock::{Clock, deserialize_duration, epoch_micros, from_epoch_micros, within},
     durability::{Confirmations, Confirming, confirmed},
     entropy::Entropy,
     error::{AttemptError, Corrupt, NotApplied},
@@ -26,15 +26,18 @@ pub(super) const FAILURE_WAIT: (Duration, Duration) =
     (Duration::from_millis(5), Duration::from_millis(500));
 
 /// The limits of a token store. Every field has a default.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct VaultConfig {
     /// How long a mutation or a read may take. The last quarter of a mutation's
     /// time is reserved for finding out its outcome. Default: 10 s.
+    #[serde(deserialize_with = "deserialize_duration")]
     pub deadline: Duration,
     /// How long, from the first one that it meets, a mutation waits for locks of replicas
     /// that follow the whole-snapshot protocol; at most a quarter of the deadline.
     /// Default: 250 ms.
+    #[serde(deserialize_with = "deserialize_duration")]
     pub foreign_lock_wait: Duration,
     /// How many mutations, and how many reads, one store has under way at a time; more
     /// wait, in their order. A mutation that brings more than 64 KiB counts as several. A
@@ -47,8 +50,10 @@ pub struct VaultConfig {
     /// Each counts as 1 KiB and what [`Mutation::bytes`](super::Mutation::bytes) says.
     /// Default: 64 MiB.
     pub queue_bytes: usize,
+    #[serde(skip)]
     pub(crate) telemetry: Telemetry,
     /// Where what is seen is kept; see [`Builder::seen_file`](crate::Builder::seen_file).
+    #[serde(skip)]
     pub(crate) kept: Option<SeenEntry>,
 }
 

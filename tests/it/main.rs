@@ -5,6 +5,7 @@ mod anchors;
 mod before_7;
 #[cfg(feature = "cli")]
 mod cli;
+mod configuration;
 mod contract;
 mod corrupt;
 mod crypto;

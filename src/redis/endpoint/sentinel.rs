@@ -11,7 +11,7 @@ use super::{
     nodes::{NodeAddress, Nodes, list},
 };
 use crate::{
-    clock::{Clock, within},
+    clock::{Clock, deserialize_duration, within},
     error::Cause,
     health::Health,
     redis::connect::Connect,
@@ -19,18 +19,23 @@ use crate::{
 };
 
 /// When Sentinels are asked.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct SentinelTimes {
     /// How often they are asked for the primary while it is written to. Default: 1 s.
+    #[serde(deserialize_with = "deserialize_duration")]
     pub every: Duration,
     /// How long one of them may take to answer. Default: 500 ms.
+    #[serde(deserialize_with = "deserialize_duration")]
     pub answer: Duration,
     /// After which time without any answer the connection to the primary is cut, so that
     /// nothing is written to one that may have been deposed. Default: never.
+    #[serde(deserialize_with = "deserialize_duration")]
     pub stop_after: Option<Duration>,
     /// How long most Sentinels have to name another primary than one of them did, without a
     /// later epoch, until they are believed: they were set up anew. Default: 10 s.
+    #[serde(deserialize_with = "deserialize_duration")]
     pub forget: Duration,
 }
 
