@@ -22,7 +22,10 @@ pub(crate) struct DeploymentsArgs {
 
 const TABLE: &str = "docs/deployment.md";
 
-const TESTS: &str = "test --all-features --test it -- deployments::";
+const TESTS: &str = "test --all-features --test it --";
+
+/// The module whose tests all run, in the table or not.
+const DEPLOYMENTS: &str = "deployments::";
 
 /// The tests that need a server with TLS.
 const TLS: &str = "deployments::tls";
@@ -31,7 +34,7 @@ const TLS: &str = "deployments::tls";
 struct Row {
     topology: String,
     event: String,
-    /// Within `deployments`.
+    /// Within `tests/it`.
     test: String,
 }
 
@@ -50,6 +53,18 @@ fn rows(document: &str) -> Vec<Row> {
         })
     };
     document.lines().filter_map(row).collect()
+}
+
+/// The arguments of cargo that run [`DEPLOYMENTS`], and the tests that rows name elsewhere.
+fn words(rows: &[Row], skipped: &str) -> String {
+    let elsewhere = rows.iter().map(|row| row.test.as_str());
+    let elsewhere = elsewhere.filter(|test| !test.starts_with(DEPLOYMENTS));
+    let mut words = vec![TESTS, DEPLOYMENTS];
+    words.extend(elsewhere);
+    if !skipped.is_empty() {
+        words.extend(["--skip", skipped]);
+    }
+    words.join(" ")
 }
 
 /// How often a test ran and passed.
@@ -86,6 +101,7 @@ pub(crate) fn run(args: &DeploymentsArgs) -> Outcome {
     if !redis_server() {
         return Outcome::NotRun;
     }
+    let rows = rows(&document);
     let mut servers = vec![("redis", Vec::new(), "")];
     match env::var_os("VALKEY_SERVER") {
         // The one on PyPI is built without TLS.
@@ -96,18 +112,17 @@ pub(crate) fn run(args: &DeploymentsArgs) -> Outcome {
     for (server, environment, skipped) in servers {
         let mut runs = BTreeMap::new();
         for _ in 0..args.times {
-            let words = match skipped {
-                "" => TESTS.to_owned(),
-                skipped => format!("{TESTS} --skip {skipped}"),
-            };
-            count(&cargo_stdout(&words, &environment), &mut runs);
+            count(
+                &cargo_stdout(&words(&rows, skipped), &environment),
+                &mut runs,
+            );
         }
         let mut line = |what: &str, Runs { passed, all }: Runs| {
             let verdict = if passed == args.times { "pass" } else { "FAIL" };
             all_passed &= verdict == "pass";
             lines.push(format!("{verdict} {passed}/{all} {server:<6} {what}"));
         };
-        for row in rows(&document) {
+        for row in &rows {
             let what = format!("{:<8} {} ({})", row.topology, row.event, row.test);
             match runs.remove(&row.test) {
                 None if !skipped.is_empty() && row.test.starts_with(skipped) => {}
@@ -126,17 +141,22 @@ pub(crate) fn run(args: &DeploymentsArgs) -> Outcome {
 mod tests {
     use super::*;
 
-    /// Would catch a row that is not found, and one that names a test which is not there.
+    /// Would catch a row that is not found, one that names a test which is not there, and
+    /// one whose test is not run.
     #[test]
     fn the_table_is_read() {
         let document = include_str!("../../docs/deployment.md");
         let rows = rows(document);
         assert!(rows.len() > 10, "{}", rows.len());
+        let words = words(&rows, "");
+        let filters: Vec<&str> = words[TESTS.len()..].split_whitespace().collect();
         for row in rows {
             let (module, name) = row.test.rsplit_once("::").unwrap();
             let file = format!("../tests/it/{}.rs", module.replace("::", "/"));
             let source = fs::read_to_string(&file).unwrap();
             assert!(source.contains(&format!("fn {name}()")), "{}", row.test);
+            let is_run = filters.iter().any(|filter| row.test.contains(filter));
+            assert!(is_run, "{} is not run", row.test);
         }
     }
 

@@ -9,9 +9,9 @@ use crate::process::{cargo, redis_server};
 /// Run the long forms of the tests
 ///
 /// Simulated worlds for M minutes, with seeds that no run before had; torture
-/// of a real redis-server for a tenth of that; every planted bug from ten
-/// ranges of seeds; the checkers against the general search on a million
-/// histories.
+/// of a real redis-server for a tenth of that; the example axum_service in
+/// 2,000 worlds; every planted bug from ten ranges of seeds; the checkers
+/// against the general search on a million histories.
 #[derive(Args)]
 pub(crate) struct SoakArgs {
     /// How long simulated worlds run
@@ -36,6 +36,10 @@ pub(crate) fn run(args: &SoakArgs) -> bool {
     cargo(&worlds, &[])
         && redis_server()
         && cargo(&torture, &[])
+        && cargo(
+            "test --release -p haechi-sim --test it -- --ignored axum_service",
+            &[],
+        )
         && cargo("run --release -p haechi-sim -- mutants", &[])
         && cargo(
             "test --release -p haechi-history --test it cross_check",
