@@ -4,5 +4,7 @@ mod cluster;
 mod managed;
 mod passwords;
 mod sentinel;
+mod single;
 #[cfg(feature = "tls")]
 mod tls;
+mod writers;

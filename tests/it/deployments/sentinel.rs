@@ -1,19 +1,19 @@
 //! A primary, a replica and three Sentinels.
 
-use std::{collections::BTreeSet, num::NonZeroU32, time::Duration};
+use std::{cell::OnceCell, collections::BTreeSet, num::NonZeroU32, time::Duration};
 
+use futures_util::future::{join_all, select_all};
 use haechi_store_redis::{
-    AppendError, Builder, Corrupt, Durability, DurabilityStatus,
-    audit::AuditSink,
+    Durability,
     clock::{Clock, SystemClock},
     redis::Endpoint,
-    vault::{Stored, TokenId, View},
 };
 use redis_sim::server_process::RedisServer;
 
+use super::writers::{Names, Writers, builder, kept, pause};
 use crate::{
     replica::replica_of,
-    support::{ask, client, event, raw, replicate, run, server, verified},
+    support::{ask, event, raw, replicate, run, server},
 };
 
 /// A group named `m`.
@@ -65,36 +65,28 @@ impl Group {
         run(&mut commands, "SENTINEL FAILOVER m").await;
     }
 
-    /// Waits until every Sentinel names the former replica.
-    async fn has_switched(&self) {
-        for sentinel in &self.sentinels {
-            let mut commands = raw(sentinel).await;
-            loop {
-                let (_, port): (String, u16) =
-                    ask(&mut commands, "SENTINEL GET-MASTER-ADDR-BY-NAME m").await;
-                if port == self.replica.port() {
-                    break;
-                }
-                tokio::task::yield_now().await;
+    /// Waits until a Sentinel names the former replica.
+    async fn has_switched(&self, sentinel: &RedisServer) {
+        let mut commands = raw(sentinel).await;
+        loop {
+            let (_, port): (String, u16) =
+                ask(&mut commands, "SENTINEL GET-MASTER-ADDR-BY-NAME m").await;
+            if port == self.replica.port() {
+                break;
             }
+            pause().await;
         }
     }
 
-    /// The event hashes on the new primary.
-    async fn kept(&self) -> BTreeSet<String> {
-        let store = Builder::new().audit_store(client(&self.replica));
-        let records = verified(&store).await;
-        records
-            .iter()
-            .map(|record| record.position.event_hash.to_string())
-            .collect()
+    /// The new primary, without asking Sentinels.
+    fn promoted(&self) -> Endpoint {
+        self.replica.url().parse().unwrap()
     }
-}
 
-fn builder(durability: Durability) -> Builder {
-    Builder::new()
-        .deadline(Duration::from_secs(20))
-        .durability(durability)
+    /// Processes that ask Sentinels.
+    async fn writers(&self, processes: usize, durability: Durability) -> Writers {
+        Writers::start((0..processes).map(|_| self.endpoint()), durability).await
+    }
 }
 
 /// Would catch a process that goes on writing to the deposed primary, which takes writes
@@ -103,126 +95,120 @@ fn builder(durability: Durability) -> Builder {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_replica_has_survives_a_failover() {
     let group = Group::start().await;
-    let builder = builder(Durability::Replicas(NonZeroU32::MIN));
-    let tokens = builder.token_store(builder.vault_store(group.endpoint()));
-    let sink = builder.open_audit(group.endpoint()).await.unwrap();
-
-    let mut durable = BTreeSet::new();
-    let mut switched = std::pin::pin!(async {
-        group.fail_over().await;
-        group.has_switched().await;
-    });
-    let mut is_over = false;
-    let mut left = 50;
-    let mut number = 0;
-    while left > 0 {
-        let id = format!("e{number}");
-        let token = TokenId::new(&format!("tok_email_{number:032x}")).unwrap();
-        number += 1;
-        let write = |view: &mut View| view.set(&token, Stored::from(b"{}".to_vec()));
-        let work = async {
-            let appended = sink.record(event(&id)).await;
-            let written = tokens.transaction([token.clone()], write).await;
-            (appended, written)
-        };
-        let (appended, written) = if is_over {
-            left -= 1;
-            work.await
-        } else {
-            let mut work = std::pin::pin!(work);
-            tokio::select! {
-                () = &mut switched => {
-                    is_over = true;
-                    work.await
-                }
-                done = &mut work => done,
-            }
-        };
-        match appended {
-            Ok(appended) if appended.durability == DurabilityStatus::AsAsked => {
-                durable.insert(appended.position.event_hash.to_string());
-            }
-            Ok(_) => {}
-            // What was not durable yet is gone.
-            Err(error) if error.to_string().contains("rolled back") => break,
-            Err(error) => panic!("append: {error}"),
-        }
-        match written {
-            Ok(_) => {}
-            Err(error) if error.to_string().contains("rolled back") => break,
-            Err(error) => panic!("mutation: {error}"),
-        }
-    }
-    if !is_over {
-        switched.await;
-    }
-    let kept = group.kept().await;
-    let lost: Vec<&String> = durable.difference(&kept).collect();
-    assert!(
-        lost.is_empty(),
-        "{} of {} are lost",
-        lost.len(),
-        durable.len()
+    let replicated = Durability::Replicas(NonZeroU32::MIN);
+    let writers = group.writers(3, replicated).await;
+    writers.go_on(50).await;
+    group.fail_over().await;
+    join_all(group.sentinels.iter().map(|one| group.has_switched(one))).await;
+    writers.go_on(50).await;
+    let written = writers.end().await;
+    let (durable, kept) = (&written.durable, kept(&group.promoted()).await);
+    println!(
+        "{} and {} durable, {} and {} kept, {} of 6 rolled back",
+        durable.events.len(),
+        durable.tokens.len(),
+        kept.events.len(),
+        kept.tokens.len(),
+        written.rolled_back()
     );
-    assert!(durable.len() > 10, "{}", durable.len());
+    assert_eq!(durable.lost(&kept), Names::default());
+    assert!(durable.events.len() > 50 && durable.tokens.len() > 50);
 }
 
-/// Would catch a process that does not notice that the primary was deposed, or that what
-/// it had seen is gone.
+/// Within which time after the first Sentinel's switch every process has said what is lost.
+const TOLD: Duration = Duration::from_secs(2);
+
+/// Would catch a process that does not notice that the primary was deposed, that notices it
+/// late, or that goes on as if nothing that it had seen was lost.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_failover_loses_is_told() {
     let group = Group::start().await;
-    let sink = builder(Durability::Memory)
-        .open_audit(group.endpoint())
-        .await
-        .unwrap();
-    let mut acknowledged = BTreeSet::new();
-    let mut number = 0;
-    let mut append = async |sink: &AuditSink, acknowledged: &mut BTreeSet<String>| {
-        let id = format!("e{number}");
-        number += 1;
-        match sink.record(event(&id)).await {
-            Ok(appended) => {
-                acknowledged.insert(appended.position.event_hash.to_string());
-                true
-            }
-            Err(AppendError::Corrupt(Corrupt::RolledBack(_))) => false,
-            Err(AppendError::NotApplied(_) | AppendError::Unknown { .. }) => true,
-            Err(error) => panic!("{error}"),
-        }
-    };
-    for _ in 0..20 {
-        assert!(append(&sink, &mut acknowledged).await);
-    }
+    // They write without a pause, so that each of them is told of writes that are lost.
+    let writers = group.writers(2, Durability::Memory).await;
+    writers.go_on(50).await;
+    let clock = writers.clock();
     group.fail_over().await;
-    let switched = tokio::spawn({
-        async move {
-            group.has_switched().await;
-            group
-        }
-    });
-    let mut goes_on = true;
-    while !switched.is_finished() && goes_on {
-        goes_on = append(&sink, &mut acknowledged).await;
-    }
-    let group = switched.await.unwrap();
-    let (clock, told) = (SystemClock::new(), Duration::from_secs(5));
-    let began = clock.now();
-    let mut after = 0;
-    // It is at the new primary once this many have been taken, or says what is lost.
-    while goes_on && clock.now() - began < told {
-        goes_on = append(&sink, &mut acknowledged).await;
-        after += 1;
-    }
-    let kept = group.kept().await;
-    let lost = acknowledged.difference(&kept).count();
+    let switch = group
+        .sentinels
+        .iter()
+        .map(|one| Box::pin(group.has_switched(one)));
+    select_all(switch).await;
+    let switched = clock.now();
+    writers.are_told(TOLD * 5).await;
+    let written = writers.end().await;
+    let lost = written.durable.lost(&kept(&group.promoted()).await);
+    let after = |told: &[Duration]| -> Vec<u128> {
+        let after = told
+            .iter()
+            .map(|told| told.saturating_sub(switched).as_millis());
+        after.collect()
+    };
+    let (chains, vaults) = (after(&written.chains), after(&written.vaults));
     println!(
-        "{} acknowledged, {lost} lost, told after {} ms and {after} more appends: {}",
-        acknowledged.len(),
-        (clock.now() - began).as_millis(),
-        !goes_on
+        "{} of {} appends and {} of {} mutations lost; told after {chains:?} and {vaults:?} ms",
+        lost.events.len(),
+        written.durable.events.len(),
+        lost.tokens.len(),
+        written.durable.tokens.len(),
     );
-    assert_eq!(lost > 0, !goes_on, "{lost} lost");
+    assert!(!lost.events.is_empty() && !lost.tokens.is_empty());
+    assert_eq!((chains.len(), vaults.len()), (2, 2));
+    let late = chains.iter().chain(&vaults).max();
+    assert!(
+        late.is_some_and(|late| *late <= TOLD.as_millis()),
+        "{late:?} ms"
+    );
+}
+
+/// For how long after the switch a process is not told of it.
+const UNTOLD: Duration = Duration::from_secs(4);
+
+/// Would catch a refusal of a primary without replicas that is told as an append, or as
+/// something else; and a statement in docs/deployment.md about what it narrows.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn min_replicas_narrows_what_a_failover_loses() {
+    for replicas in [0, 1] {
+        let group = Group::start().await;
+        let set = format!("CONFIG SET min-replicas-to-write {replicas}");
+        run(&mut raw(&group.primary).await, &set).await;
+        let to_primary: Endpoint = group.primary.url().parse().unwrap();
+        let sink = builder().deadline(Duration::from_secs(1));
+        let sink = sink.open_audit(to_primary).await.unwrap();
+        sink.record(event("0")).await.unwrap();
+        let clock = SystemClock::new();
+        let switched = OnceCell::new();
+        let fail_over = async {
+            group.fail_over().await;
+            group.has_switched(&group.sentinels[0]).await;
+            switched.set(clock.now()).unwrap();
+        };
+        let append = async {
+            let (mut acknowledged, mut last) = (BTreeSet::from([0]), clock.now());
+            for name in 1.. {
+                match sink.record(event(&name.to_string())).await {
+                    Ok(_) => drop(acknowledged.insert(name)),
+                    Err(error) => return (acknowledged, last, Some(error.to_string())),
+                }
+                last = clock.now();
+                if switched.get().is_some_and(|at| last > *at + UNTOLD) {
+                    break;
+                }
+            }
+            (acknowledged, last, None)
+        };
+        let ((), (acknowledged, last, refused)) = tokio::join!(fail_over, append);
+        let lost = acknowledged
+            .difference(&kept(&group.promoted()).await.events)
+            .count();
+        println!(
+            "min-replicas-to-write {replicas}: {lost} of {} lost, the last {} ms after the switch",
+            acknowledged.len(),
+            last.saturating_sub(*switched.get().unwrap()).as_millis()
+        );
+        let is_refused = refused.as_ref().map(|why| why.contains("NOREPLICAS"));
+        assert_eq!(is_refused, (replicas > 0).then_some(true), "{refused:?}");
+        assert!(lost > 0 || replicas > 0);
+    }
 }
 
 /// Would catch a failover after which the store stays without a primary.
@@ -230,22 +216,19 @@ async fn what_a_failover_loses_is_told() {
 async fn it_goes_on_after_kill_9_of_the_primary() {
     let mut group = Group::start().await;
     // An election can fail on a busy machine, and the next one comes a failover time-out later.
-    let sink = builder(Durability::Memory)
+    let sink = builder()
         .deadline(Duration::from_secs(120))
         .open_audit(group.endpoint())
         .await
         .unwrap();
     for number in 0..10 {
-        sink.record(event(&format!("before {number}")))
-            .await
-            .unwrap();
+        sink.record(event(&number.to_string())).await.unwrap();
     }
     // All of it has reached the replica.
     replicate(&mut raw(&group.primary).await, "replicated").await;
     group.primary.kill().unwrap();
-    sink.record(event("after")).await.unwrap();
-    let kept = group.kept().await;
-    assert_eq!(kept.len(), 11, "{kept:?}");
+    sink.record(event("10")).await.unwrap();
+    assert!(kept(&group.promoted()).await.events.into_iter().eq(0..11));
 }
 
 /// Would catch a store that waits for the word of the Sentinels, which need half a minute
@@ -253,40 +236,15 @@ async fn it_goes_on_after_kill_9_of_the_primary() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_lost_or_repeated_by_a_coordinated_failover() {
     let group = Group::start().await;
-    let builder = builder(Durability::Memory);
-    let tokens = builder.token_store(builder.vault_store(group.endpoint()));
-    let sink = builder.open_audit(group.endpoint()).await.unwrap();
-    let write = async |number: usize| {
-        sink.record(event(&number.to_string())).await.unwrap();
-        let token = TokenId::new(&format!("tok_email_{number:032x}")).unwrap();
-        let write = |view: &mut View| view.set(&token, Stored::from(b"{}".to_vec()));
-        tokens.transaction([token.clone()], write).await.unwrap();
-    };
-    let mut fail_over = std::pin::pin!(async {
-        let mut commands = raw(&group.primary).await;
-        let to = format!("FAILOVER TO 127.0.0.1 {}", group.replica.port());
-        run(&mut commands, &to).await;
-        let mut promoted = raw(&group.replica).await;
-        let role = async |promoted: &mut _| -> String { ask(promoted, "INFO replication").await };
-        while !role(&mut promoted).await.contains("role:master") {
-            tokio::task::yield_now().await;
-        }
-    });
-    let (mut number, mut after) = (0, None);
-    while after.is_none_or(|after| number < after + 50) {
-        let mut written = std::pin::pin!(write(number));
-        tokio::select! {
-            () = &mut fail_over, if after.is_none() => {
-                after = Some(number);
-                written.await;
-            }
-            () = &mut written => {}
-        }
-        number += 1;
+    let writers = group.writers(3, Durability::Memory).await;
+    writers.go_on(20).await;
+    let to = format!("FAILOVER TO 127.0.0.1 {}", group.replica.port());
+    run(&mut raw(&group.primary).await, &to).await;
+    let mut promoted = raw(&group.replica).await;
+    let role = async |promoted: &mut _| -> String { ask(promoted, "INFO replication").await };
+    while !role(&mut promoted).await.contains("role:master") {
+        pause().await;
     }
-    assert_eq!(group.kept().await.len(), number);
-    let builder = Builder::new();
-    let tokens = builder.token_store(builder.vault_store(client(&group.replica)));
-    let kept = tokens.read(|view| view.entries().len()).await.unwrap();
-    assert_eq!(kept, number);
+    writers.go_on(50).await;
+    writers.lose_nothing(&group.promoted()).await;
 }

@@ -8,12 +8,19 @@ use std::{
     time::Duration,
 };
 
-use haechi_store_redis::{Builder, redis::Endpoint};
+use haechi_store_redis::{
+    Builder,
+    redis::{Credentials, Endpoint},
+};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
-use redis::{ClientTlsConfig, TlsCertificates};
+use redis::{ClientTlsConfig, TlsCertificates, aio::MultiplexedConnection};
 use redis_sim::server_process::RedisServer;
 
-use crate::support::{event, raw, run};
+use super::writers::pause;
+use crate::{
+    refusals::rules,
+    support::{ask, event, raw, replicate, run},
+};
 
 struct Authority(CertifiedIssuer<'static, KeyPair>);
 
@@ -57,25 +64,28 @@ impl Authority {
     }
 }
 
-fn start(directory: &Path) -> (RedisServer, u16) {
-    let port = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port();
+fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
+}
+
+/// What a server that listens on this port with these certificates is configured with.
+fn configuration(directory: &Path, port: u16) -> [(&'static str, String); 4] {
     let file = |name| directory.join(name).to_string_lossy().into_owned();
-    let (ca, cert, key) = (file("ca"), file("cert"), file("key"));
-    let tls_port = port.to_string();
-    let args = [
-        "--tls-port",
-        &tls_port,
-        "--tls-ca-cert-file",
-        &ca,
-        "--tls-cert-file",
-        &cert,
-        "--tls-key-file",
-        &key,
-    ];
+    [
+        ("tls-port", port.to_string()),
+        ("tls-ca-cert-file", file("ca")),
+        ("tls-cert-file", file("cert")),
+        ("tls-key-file", file("key")),
+    ]
+}
+
+fn start(directory: &Path, more: &[&str]) -> (RedisServer, u16) {
+    let port = free_port();
+    let configuration =
+        configuration(directory, port).map(|(name, value)| [format!("--{name}"), value]);
+    let args = configuration.as_flattened().iter().map(String::as_str);
+    let args: Vec<&str> = args.chain(more.iter().copied()).collect();
     (RedisServer::start_with(&args).unwrap(), port)
 }
 
@@ -86,7 +96,7 @@ async fn certificates_are_checked_and_can_change() {
     let directory = tempfile::tempdir().unwrap();
     let (first, second) = (Authority::new(), Authority::new());
     first.write(directory.path());
-    let (server, port) = start(directory.path());
+    let (server, port) = start(directory.path(), &[]);
     let endpoint: Endpoint = format!("rediss://127.0.0.1:{port}").parse().unwrap();
 
     // Those of the system do not know this authority.
@@ -114,6 +124,89 @@ async fn certificates_are_checked_and_can_change() {
     sink.record(event("second")).await.unwrap();
 }
 
+/// A connection of the user whom a server gives all rights.
+async fn admin(server: &RedisServer, user: &str) -> MultiplexedConnection {
+    let url = format!("redis://{user}@127.0.0.1:{}", server.port());
+    let client = redis::Client::open(url).unwrap();
+    client.get_multiplexed_async_connection().await.unwrap()
+}
+
+/// Would catch a Sentinel that is asked without TLS or as the user of the data nodes, and a
+/// new primary to which either is missing.
+#[tokio::test]
+async fn sentinels_and_data_nodes_may_have_users_and_tls() {
+    let directory = tempfile::tempdir().unwrap();
+    let authority = Authority::new();
+    authority.write(directory.path());
+    let of_data = [
+        "--tls-replication",
+        "yes",
+        "--requirepass",
+        "all",
+        "--masterauth",
+        "all",
+        "--repl-diskless-sync-delay",
+        "0",
+    ];
+    let (primary, port) = start(directory.path(), &of_data);
+    let to_port = port.to_string();
+    let to_primary = ["--replicaof", "127.0.0.1", &to_port];
+    let of_replica = [&of_data[..], &to_primary].concat();
+    let (replica, replica_port) = start(directory.path(), &of_replica);
+    let [chain, vault, _] = rules();
+    for server in [&primary, &replica] {
+        let user = format!("ACL SETUSER app reset on >pass {chain} {vault}");
+        run(&mut admin(server, ":all").await, &user).await;
+    }
+    let sentinel_port = free_port();
+    let tls = configuration(directory.path(), sentinel_port);
+    let tls = tls
+        .map(|(name, value)| format!("{name} {value}\n"))
+        .concat();
+    let configuration = format!(
+        "{tls}tls-replication yes\n\
+         sentinel monitor m 127.0.0.1 {port} 1\n\
+         sentinel auth-pass m all\n\
+         user default off\n\
+         user all on >all ~* &* +@all\n\
+         user asks on >other -@all +sentinel|master +sentinel|get-master-addr-by-name\n"
+    );
+    let sentinel = RedisServer::start_sentinel(&configuration).unwrap();
+    let url = format!("rediss+sentinel://app:pass@127.0.0.1:{sentinel_port}/m");
+    let certificates = authority.certificates();
+    let endpoint: Endpoint = url.parse().unwrap();
+    let endpoint = endpoint
+        .certificates(move || Ok(certificates.clone()))
+        .sentinel_credentials(Credentials {
+            username: Some("asks".to_owned()),
+            password: Some("other".to_owned()),
+        });
+    let append = async |name| {
+        let sink = Builder::new().open_audit(endpoint.clone()).await.unwrap();
+        sink.record(event(name)).await.unwrap();
+    };
+    append("before").await;
+    replicate(&mut admin(&primary, ":all").await, "replicated").await;
+    let mut commands = admin(&sentinel, "all:all").await;
+    let knows = async |commands: &mut _| -> String { ask(commands, "INFO sentinel").await };
+    while !knows(&mut commands).await.contains("slaves=1") {
+        pause().await;
+    }
+    run(&mut commands, "SENTINEL FAILOVER m").await;
+    let named = async |commands: &mut _| -> (String, u16) {
+        ask(commands, "SENTINEL GET-MASTER-ADDR-BY-NAME m").await
+    };
+    while named(&mut commands).await.1 != replica_port {
+        pause().await;
+    }
+    append("after").await;
+    let mut promoted = admin(&replica, ":all").await;
+    assert_eq!(
+        ask::<usize>(&mut promoted, "LLEN haechi:audit:chain").await,
+        2
+    );
+}
+
 /// Would catch options of the program that are not used, and a file that cannot be read
 /// and is told as an outage.
 #[cfg(feature = "cli")]
@@ -123,7 +216,7 @@ fn the_program_reads_certificates_from_files() {
 
     let directory = tempfile::tempdir().unwrap();
     Authority::new().write(directory.path());
-    let (_server, port) = start(directory.path());
+    let (_server, port) = start(directory.path(), &[]);
     let file = |name| directory.path().join(name).to_string_lossy().into_owned();
     let (ca, cert, key) = (file("ca"), file("cert"), file("key"));
     let ready = |options: &[&str]| {
