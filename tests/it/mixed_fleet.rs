@@ -3,7 +3,7 @@
 //! Skipped, with a message, where there is no node, npm or network.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{
@@ -16,7 +16,7 @@ use std::{
 use haechi_store_redis::{
     Builder,
     clock::{Clock, SystemClock},
-    crypto::{Counting, LocalKeys, MemoryKeys, manage},
+    crypto::{Counting, KeyFile, LocalKeys, manage},
     entropy::SystemEntropy,
     redis::{LockPolicy, LockTimes},
     vault::{Details, RevealPolicy, TokenType, VaultPolicy},
@@ -32,11 +32,11 @@ fn package() -> Option<PathBuf> {
     let place = Path::new(env!("CARGO_TARGET_TMPDIR")).join("npm-fleet");
     let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/npm");
     std::fs::create_dir_all(&place).unwrap();
-    for file in ["package.json", "replica.mjs"] {
+    for file in ["package.json", "replica.mjs", "stable.mjs", "core.mjs"] {
         std::fs::copy(sources.join(file), place.join(file)).unwrap();
     }
     if !place.join("node_modules/haechi-store-redis").exists() {
-        // Its peer is not needed: the test brings what the stores are given.
+        // The core is its peer, and optional here: core.mjs stands for it.
         let arguments = ["install", "--legacy-peer-deps", "--no-audit", "--no-fund"];
         let mut install = Command::new("npm");
         install.args(arguments).current_dir(&place);
@@ -64,12 +64,29 @@ struct NpmReplica(Child);
 struct Told {
     appended: Vec<String>,
     mutated: u64,
+    /// The core that it tokenizes with.
+    core: String,
+    /// The plaintexts of the tokens that it made.
+    made: Tokens,
+    /// What it revealed of tokens of others.
+    revealed: Tokens,
 }
 
+/// Plaintexts by their tokens.
+type Tokens = BTreeMap<String, String>;
+
 impl NpmReplica {
-    fn start(package: &Path, server: &RedisServer, name: &str, work: &str) -> Self {
+    /// With a key file, it tokenizes and reveals, too.
+    fn start(
+        package: &Path,
+        server: &RedisServer,
+        name: &str,
+        work: &str,
+        keys: Option<&Path>,
+    ) -> Self {
         let mut node = Command::new("node");
-        node.args(["replica.mjs", &server.url(), name, work]);
+        node.args(["replica.mjs", &server.url(), name, work])
+            .args(keys);
         node.current_dir(package);
         node.stdin(Stdio::piped()).stdout(Stdio::piped());
         Self(node.spawn().unwrap())
@@ -82,9 +99,13 @@ impl NpmReplica {
         let told: Value = serde_json::from_slice(&output.stdout).unwrap();
         assert_eq!(told["failures"], serde_json::json!([]));
         let appended = told["appended"].as_array().unwrap().iter();
+        let tokens = |told: &Value| serde_json::from_value(told.clone()).unwrap();
         Told {
             appended: appended.map(|id| id.as_str().unwrap().to_owned()).collect(),
             mutated: told["mutated"].as_u64().unwrap(),
+            core: told["core"].as_str().unwrap().to_owned(),
+            made: tokens(&told["made"]),
+            revealed: tokens(&told["revealed"]),
         }
     }
 }
@@ -94,18 +115,26 @@ fn builder() -> Builder {
 }
 
 /// Would catch a record that the npm package refuses or that breaks the chain of both, a write
-/// that is lost between the two, and a replica of it that fails because ours are faster.
+/// that is lost between the two, a token of one that the other cannot reveal, and a replica of
+/// the package that fails because ours are faster.
 async fn share_one_redis(seconds: u64) {
     let Some(package) = package() else { return };
     let server = server();
-    let names = ["npm1", "npm2"];
-    let npm = names.map(|name| NpmReplica::start(&package, &server, name, "chain,vault"));
-    let stopped = Arc::new(AtomicBool::new(false));
     let clock = SystemClock::new();
-    let storage = MemoryKeys::new();
-    manage::init(&storage, &clock, &SystemEntropy)
-        .await
-        .unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("keys.json");
+    let storage = KeyFile::new(&file);
+    let made = manage::init(&storage, &clock, &SystemEntropy).await;
+    made.unwrap();
+    let names = ["npm1", "npm2"];
+    let start = |name: &str| {
+        // The core counts encryptions in it, and does not lock it.
+        let keys = directory.path().join(name);
+        std::fs::copy(&file, &keys).unwrap();
+        NpmReplica::start(&package, &server, name, "chain,vault", Some(&keys))
+    };
+    let npm = names.map(start);
+    let stopped = Arc::new(AtomicBool::new(false));
     let keys = LocalKeys::open(storage, clock.clone(), SystemEntropy, Counting::PerProcess);
     let keys = Arc::new(keys.await.unwrap());
     let email = TokenType::new("email").unwrap();
@@ -128,17 +157,17 @@ async fn share_one_redis(seconds: u64) {
                     sink.record(event(&id)).await.unwrap();
                     appended.push(id);
                 }
-                (appended, Vec::new())
+                (appended, Tokens::new())
             });
         }
         let (email, stopped, clock) = (email.clone(), stopped.clone(), clock.clone());
         ours.spawn(async move {
-            let mut made = Vec::new();
+            let mut made = Tokens::new();
             while !stopped.load(Ordering::SeqCst) && made.len() < 200 {
                 let plaintext = format!("{replica}-{}@example.com", made.len());
                 let details = Details::default();
                 let token = vault.tokenize(&email, &plaintext, details).await.unwrap();
-                made.push((token.token, plaintext));
+                made.insert(token.token.to_string(), plaintext);
                 clock.sleep(Duration::from_millis(20)).await;
             }
             (Vec::new(), made)
@@ -147,7 +176,7 @@ async fn share_one_redis(seconds: u64) {
     clock.sleep(Duration::from_secs(seconds)).await;
     stopped.store(true, Ordering::SeqCst);
     let npm = npm.map(NpmReplica::end);
-    let (mut acknowledged, mut made) = (Vec::new(), Vec::new());
+    let (mut acknowledged, mut made) = (Vec::new(), Tokens::new());
     for (appended, tokens) in ours.join_all().await {
         acknowledged.extend(appended);
         made.extend(tokens);
@@ -164,21 +193,33 @@ async fn share_one_redis(seconds: u64) {
     assert!(acknowledged.iter().all(|id| distinct.contains(id)));
 
     let mut connection = raw(&server).await;
-    let mut revealed = 0;
-    for (token, plaintext) in &made {
-        let shown = vaults[0].reveal(token.as_str(), None).await.unwrap();
+    let mut written_back = 0;
+    let of_npm = npm.iter().flat_map(|told| &told.made);
+    for (token, plaintext) in made.iter().chain(of_npm) {
+        let shown = vaults[0].reveal(token, None).await.unwrap();
         assert_eq!(shown.expose(), plaintext);
         let record: String = redis::cmd("HGET")
             .arg("haechi:tv:tokens")
-            .arg(token.as_str())
+            .arg(token)
             .query_async(&mut connection)
             .await
             .unwrap();
-        revealed += usize::from(record.contains("seenBy"));
+        written_back += usize::from(record.contains("seenBy"));
     }
     assert!(
-        revealed > 0,
-        "the npm package has written back none of our tokens"
+        written_back > 0,
+        "the npm package has written back no token"
+    );
+    let mut of_ours = 0;
+    for (one, other) in [(0, 1), (1, 0)] {
+        for (token, plaintext) in &npm[one].revealed {
+            let known = made.get(token).inspect(|_| of_ours += 1);
+            assert_eq!(known.or(npm[other].made.get(token)), Some(plaintext));
+        }
+    }
+    assert!(
+        of_ours > 0,
+        "the npm package has revealed none of our tokens"
     );
     for (name, told) in names.iter().zip(&npm) {
         let count = format!("HGET haechi:tv:tokens count-{name}");
@@ -187,11 +228,14 @@ async fn share_one_redis(seconds: u64) {
     }
     println!(
         "{seconds} s: {npm_appends} appends of two npm replicas, {our_appends} of two of ours, {} \
-         records; {:?} mutations of the npm replicas, {} tokens of ours, {revealed} of them \
-         written back by the npm package and revealed",
+         records; {:?} mutations of the npm replicas; {} tokens of ours and {:?} of theirs, made \
+         with {}: all revealed by ours, {:?} by theirs, {written_back} written back by theirs",
         records.len(),
-        npm.map(|told| told.mutated),
+        npm.each_ref().map(|told| told.mutated),
         made.len(),
+        npm.each_ref().map(|told| told.made.len()),
+        npm[0].core,
+        npm.each_ref().map(|told| told.revealed.len()),
     );
 }
 
@@ -220,12 +264,12 @@ async fn replicas_of_the_npm_package_share_one_redis_long() {
 /// ours with four callers each.
 async fn appends_beside_four(package: &Path, are_ours: bool, seconds: u64) -> usize {
     let server = server();
-    let one = NpmReplica::start(package, &server, "one", "chain");
+    let one = NpmReplica::start(package, &server, "one", "chain", None);
     let names = ["a", "b", "c", "d"];
     let (mut npm, mut ours) = (Vec::new(), JoinSet::new());
     for name in names {
         if !are_ours {
-            npm.push(NpmReplica::start(package, &server, name, "chain"));
+            npm.push(NpmReplica::start(package, &server, name, "chain", None));
             continue;
         }
         let sink = builder().open_audit(client(&server)).await.unwrap();
@@ -246,7 +290,8 @@ async fn appends_beside_four(package: &Path, are_ours: bool, seconds: u64) -> us
     appended
 }
 
-/// Prints what our replicas cost an npm replica on the chain, and fails if one of it fails:
+/// Would catch replicas of ours that cost an npm replica more of the chain than its own kind
+/// does, or make it fail. Prints how much it appends beside either:
 /// `cargo test --release --all-features --test it -- --ignored --nocapture beside_four`.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "a measurement"]
@@ -258,5 +303,6 @@ async fn an_npm_replica_beside_four() {
         println!(
             "appends in 8 s: {of_its_kind} beside four of its kind, {of_ours} beside four of ours"
         );
+        assert!(of_ours >= of_its_kind);
     }
 }

@@ -1,12 +1,14 @@
-// A replica of the npm package: appends and mutates until it is told to stop by the end of
-// its stdin, then prints what was acknowledged. `node replica.mjs URL NAME`.
+// A replica of the npm package: appends, mutates, tokenizes and reveals until it is told to stop
+// by the end of its stdin, then prints what was acknowledged. `node replica.mjs URL NAME WORK
+// [KEYS]`, where WORK names what it does, of chain and vault, and KEYS the key file of the vault.
 import { createHash } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
 import { createClient } from "redis";
 import { createRedisAuditStore } from "haechi-store-redis/audit";
 import { createRedisTokenStore } from "haechi-store-redis/token-vault";
+import { stable } from "./stable.mjs";
 
-const [url, name, work] = process.argv.slice(2);
+const [url, name, work, keyFile] = process.argv.slice(2);
 const client = createClient({ url });
 client.on("error", () => {});
 await client.connect();
@@ -14,13 +16,6 @@ const chain = createRedisAuditStore({ client });
 const vault = createRedisTokenStore({ client });
 let running = true;
 process.stdin.on("end", () => { running = false; }).resume();
-
-const stable = (value) => {
-  if (value === null || typeof value !== "object") return JSON.stringify(value);
-  if (Array.isArray(value)) return `[${value.map(stable).join(",")}]`;
-  const members = Object.keys(value).sort();
-  return `{${members.map((member) => `${JSON.stringify(member)}:${stable(value[member])}`).join(",")}}`;
-};
 
 const seal = (event, last) => {
   const auditIntegrity = {
@@ -74,6 +69,35 @@ const mutating = async () => {
   }
 };
 
-await Promise.all([appending(), mutating()]);
-console.log(JSON.stringify({ appended, mutated, failures }));
+// Tokenizes, and reveals a token that it has not yet revealed, of whichever replica.
+let core = "none";
+const made = {};
+const revealed = {};
+const tokenizing = async () => {
+  if (!keyFile) return;
+  core = "haechi";
+  const installed = Promise.all([import("haechi/token-vault"), import("haechi/crypto")]);
+  const [{ createTokenVault }, { createLocalCryptoProvider }] = await installed.catch(async () => {
+    core = "its stand-in";
+    const standIn = await import("./core.mjs");
+    return [standIn, standIn];
+  });
+  const cryptoProvider = createLocalCryptoProvider({ keyFile });
+  const tokens = createTokenVault({ store: vault, cryptoProvider, revealPolicy: "local-dev" });
+  for (let number = 0; running && number < 200; number += 1) {
+    try {
+      const plaintext = `${name}-${number}@example.com`;
+      made[(await tokens.tokenize({ plaintext, type: "email" })).token] = plaintext;
+      const entries = await vault.read((view) => view.entries());
+      const next = entries.find(([token]) => token.startsWith("tok_") && !(token in made) && !(token in revealed));
+      if (next) revealed[next[0]] = (await tokens.reveal({ token: next[0] })).plaintext;
+    } catch (error) {
+      failures.push(`vault: ${error.message}`);
+    }
+    await delay(20);
+  }
+};
+
+await Promise.all([appending(), mutating(), tokenizing()]);
+console.log(JSON.stringify({ appended, mutated, core, made, revealed, failures }));
 await client.close();
