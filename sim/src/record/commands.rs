@@ -44,6 +44,8 @@ const OF_KEYS: [&str; 12] = [
     "WATCH",
 ];
 
+/// What is said of a script that a planted bug has altered, after its name.
+const ALTERED: &str = " (altered)";
 /// The most operations and tokens that are named.
 const NAMED: usize = 6;
 /// How much of a record's end is searched for its identity.
@@ -72,7 +74,7 @@ fn altered(text: &str) -> String {
     let scripts = SCRIPTS.iter().map(|(name, script)| (alike(script), *name));
     match scripts.max() {
         // More than a guard and a few words.
-        Some((share, name)) if share > 600 => format!("{name} (altered)"),
+        Some((share, name)) if share > 600 => format!("{name}{ALTERED}"),
         _ => "a script of its own".to_owned(),
     }
 }
@@ -107,35 +109,43 @@ impl Log {
         name.clone()
     }
 
-    /// A call of a script.
-    fn call(&self, words: &[Bytes], process: usize) -> String {
+    /// The name of a script that is called.
+    fn script(&self, words: &[Bytes]) -> &str {
         let sha1 = words.get(1).map_or(&[][..], |sha1| sha1);
         let name = NAMES.get(sha1).copied();
         let altered = || self.altered.get(sha1).map(String::as_str);
-        let name = name.or_else(altered).unwrap_or("EVALSHA");
+        name.or_else(altered).unwrap_or("EVALSHA")
+    }
+
+    /// A call of a script.
+    fn call(&self, words: &[Bytes], process: usize) -> String {
+        let name = self.script(words);
         let keys = words.get(2).map_or(0, |keys| number(keys));
         let args = words.get(keys.saturating_add(3)..).unwrap_or_default();
         let text = |word: &Bytes| String::from_utf8_lossy(word).into_owned();
         let mut tokens = Vec::new();
-        let served: Vec<String> = match name.trim_end_matches(" (altered)") {
+        let served: Vec<String> = match name.trim_end_matches(ALTERED) {
             "append" => args.iter().skip(6).filter_map(identity).collect(),
             "vault confirm" => args.iter().map(text).collect(),
             "vault load" => {
-                tokens.extend(args.iter().skip(6).map(text));
-                args.get(4).map(text).into_iter().collect()
+                let args = after_observed(args);
+                tokens.extend(args.iter().skip(2).map(text));
+                args.first().map(text).into_iter().collect()
             }
-            "vault settle" => args.get(4).map(text).into_iter().collect(),
+            "vault settle" => after_observed(args).first().map(text).into_iter().collect(),
             "vault apply" => {
-                let counted = |place: usize| args.get(place).map_or(0, |count| number(count));
-                let (compared, set) = (counted(10).min(args.len()), counted(11).min(args.len()));
-                let sets = args.iter().skip(13 + 3 * compared).step_by(3).take(set);
+                let args = after_observed(args);
+                let counted = |place: usize| {
+                    let count = args.get(place).map_or(0, |count| number(count));
+                    count.min(args.len())
+                };
+                let (compared, set, deleted) = (counted(6), counted(7), counted(8));
+                let changed = args.get(9 + 3 * compared..).unwrap_or_default();
+                let sets = changed.iter().step_by(3).take(set);
                 tokens.extend(sets.map(|token| format!("sets {}", text(token))));
-                let deletes = args
-                    .iter()
-                    .skip(13 + 3 * (compared + set))
-                    .take(counted(12));
+                let deletes = changed.iter().skip(3 * set).take(deleted);
                 tokens.extend(deletes.map(|token| format!("deletes {}", text(token))));
-                args.get(4).map(text).into_iter().collect()
+                args.first().map(text).into_iter().collect()
             }
             _ => Vec::new(),
         };
@@ -167,6 +177,14 @@ fn listed(words: &[String]) -> String {
     }
 }
 
+/// The arguments of a vault's script after those of what its process has observed, and
+/// without the receipts of that, which come last.
+fn after_observed(args: &[Bytes]) -> &[Bytes] {
+    let receipts = args.get(1).map_or(0, |count| number(count));
+    let end = args.len().saturating_sub(receipts.saturating_mul(2));
+    args.get(3..end).unwrap_or_default()
+}
+
 fn number(word: &[u8]) -> usize {
     let text = std::str::from_utf8(word).unwrap_or_default();
     text.parse().unwrap_or(0)
@@ -185,10 +203,125 @@ fn identity(record: &Bytes) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::{collections::BTreeMap, io, sync::Arc, time::UNIX_EPOCH};
+
     use haechi_history::OpId;
-    use haechi_store_redis::chain::AppendId;
+    use haechi_store_redis::{
+        chain::AppendId,
+        clock::SystemClock,
+        entropy::SystemEntropy,
+        redis::{Connect, RedisVaultConfig, RedisVaultStore},
+        vault::{
+            MutationId, Stored, TokenId, Version,
+            store::{
+                Attempt, Diff, Fence, ForeignLockWait, Load, Observed, ReceiptPosition, ReceiptSeq,
+                ServerTime, VaultStore,
+            },
+        },
+    };
+    use parking_lot::Mutex;
+    use redis::{Cmd, Pipeline, RedisFuture, RedisResult, Value, aio::ConnectionLike};
 
     use super::*;
+
+    /// A connection that keeps what it is asked, and answers nothing.
+    #[derive(Clone, Default)]
+    struct Asked(Arc<Mutex<Vec<Command>>>);
+
+    impl Connect for Asked {
+        type Connection = Self;
+
+        async fn connect(&self) -> RedisResult<Self> {
+            Ok(self.clone())
+        }
+    }
+
+    impl ConnectionLike for Asked {
+        fn req_packed_command<'a>(&'a mut self, cmd: &'a Cmd) -> RedisFuture<'a, Value> {
+            let words = cmd.args_iter().map(|word| match word {
+                redis::Arg::Simple(bytes) => Bytes::copy_from_slice(bytes),
+                _ => Bytes::new(),
+            });
+            self.0.lock().extend(Command::new(words));
+            Box::pin(async { Err(io::Error::from(io::ErrorKind::ConnectionReset).into()) })
+        }
+
+        fn req_packed_commands<'a>(
+            &'a mut self,
+            _: &'a Pipeline,
+            _: usize,
+            _: usize,
+        ) -> RedisFuture<'a, Vec<Value>> {
+            Box::pin(async { Err(io::Error::from(io::ErrorKind::ConnectionReset).into()) })
+        }
+
+        fn get_db(&self) -> i64 {
+            0
+        }
+    }
+
+    /// Catches arguments of the vault's scripts that are looked for where the production
+    /// store does not send them.
+    #[tokio::test]
+    async fn calls_of_the_vault_name_their_operation_and_their_tokens() {
+        let mutation = MutationId::from_bytes([3; 16]);
+        let mut log = Log::new(false);
+        log.mutations.insert(mutation.to_string(), OpId(5));
+        let asked = Asked::default();
+        let config = RedisVaultConfig::default();
+        let vault = RedisVaultStore::new(asked.clone(), config, SystemClock::new(), SystemEntropy);
+        let seq = ReceiptSeq::new(1);
+        let receipt = |byte| {
+            Some(ReceiptPosition {
+                mutation: MutationId::from_bytes([byte; 16]),
+                seq,
+                written: ServerTime::new(UNIX_EPOCH),
+            })
+        };
+        let [a, b, c, d] = ["a", "b", "c", "d"].map(|name| TokenId::new(name).unwrap());
+        let value = || Stored::from(b"value".to_vec());
+        let read = BTreeMap::from([(a.clone(), Some(value())), (c.clone(), None)]);
+        let mut diff = Diff::new();
+        diff.set(a.clone(), value());
+        diff.set(b.clone(), value());
+        diff.delete(d);
+        let attempt = Attempt {
+            mutation,
+            number: 1,
+            begun: seq,
+            fence: Fence::Values,
+            read: &read,
+            diff: &diff,
+            foreign_lock_wait: ForeignLockWait::Exhausted,
+        };
+        for receipts in [[None, None], [receipt(8), None], [receipt(8), receipt(9)]] {
+            let observed = Observed {
+                version: Version::new(7),
+                receipts,
+            };
+            let intent = Some(mutation);
+            let _ = vault
+                .load(Load::Some(&[a.clone(), b.clone()]), &observed)
+                .await;
+            let _ = vault.load(Load::All { intent }, &observed).await;
+            let _ = vault.apply(&attempt, &observed).await;
+            let _ = vault.settle(mutation, seq, &observed).await;
+            let _ = vault.receipt(mutation, seq, &observed).await;
+            let _ = vault.confirm(&[mutation]).await;
+            let commands = std::mem::take(&mut *asked.0.lock());
+            let said = commands.iter().map(|command| log.describe(command, 1));
+            let said: Vec<_> = said.collect();
+            let expected = [
+                "vault load of r1 (a, b)",
+                "vault load of r1 for op 5",
+                "vault apply of r1 for op 5 (sets a, sets b, deletes d)",
+                "vault settle of r1 for op 5",
+                "vault settle of r1 for op 5",
+                "vault confirm of r1 for op 5",
+            ];
+            assert_eq!(said, expected, "{observed:?}");
+        }
+    }
 
     fn describe(log: &mut Log, words: &[&[u8]]) -> String {
         let command = Command::new(words.iter().map(|word| word.to_vec()));
