@@ -114,6 +114,9 @@ function legend() {
   const faults = ["network", "replica", "lock", "redis", "data_loss"].filter((name) => kinds.has(name) || (name === "data_loss" && kinds.has("loss")));
   return [make("h2", {}, "Operations"), ...outcomes.map(([name, text]) => swatch(name, text)),
     swatch("record", "a record, or a version of the vault"), swatch("bad", "a violation, or a record that is missing"),
+    make("p", { class: "dim" }, "Marks in a bar: at the bottom, what a server did for it; at the top, what its client gave up."),
+    ...(kinds.has("tenure") ? [make("h2", {}, "Locks"), swatch("lock", "a lock and its holder, released"), swatch("unknown", "at its end: lapsed"),
+      swatch("bad", "at its end: deleted or stolen"), swatch("open", "at its end: still held")] : []),
     ...(faults.length ? [make("h2", {}, "Faults"), ...faults.map((name) => swatch(name, `${name.replace("_", " ")}`))] : []),
     make("h2", {}, "Keys"),
     make("dl", {}, ...KEYS.flatMap(([keys, text]) => [make("dt", {}, ...keys.split(" ").flatMap((key) => [make("kbd", {}, key), " "])), make("dd", {}, text)])),
@@ -134,6 +137,8 @@ function describe(item, pane) {
     row("to", it.end === undefined ? "never ended" : `${time(it.end)} (${time(it.end - it.start)})`);
     if (it.event !== undefined) row("event", it.event);
     if (it.error !== undefined) row("error", it.error);
+    const givenUp = item.told.filter((event) => event.isGivenUp).length;
+    if (item.told.length) row("in the trace", `${count(item.told.length - givenUp, "time")} at a server, ${number(givenUp)} given up`);
     for (const line of it.lines) row("", make("span", { class: "mono" }, line));
     const records = (pane.byOp.get(it.id) ?? []).filter((other) => other.kind === "record");
     for (const other of records) row("record", button(other.it.sequence, () => select(other, pane)), ` ${other.it.gone ?? ""}`);
@@ -149,6 +154,14 @@ function describe(item, pane) {
     heading = `version ${it.version} of the vault`;
     row("made by", opButton(pane, it.id));
     for (const line of it.lines) row("", make("span", { class: "mono" }, line));
+  } else if (kind === "primary") {
+    heading = `${it.host} is the primary`;
+    row("from", time(item.start));
+    row("to", time(item.stop));
+  } else if (kind === "tenure") {
+    heading = it.text;
+    row("from", time(item.start));
+    row("to", `${time(item.stop)} (${time(item.stop - item.start)})`);
   } else if (kind === "rollback") {
     heading = "a rollback is reported";
     row("by", it.process);
@@ -195,7 +208,7 @@ function search() {
     const fits = ({ kind, it }) => {
       if (number) return kind === "op" && it.id === Number(number);
       if (kind === "op") return [it.f, it.process, it.event, it.hash, it.error, it.outcome, ...it.tokens].some(has);
-      return [it.hash, it.kind, it.fault, it.audit, ...(it.tokens ?? []), ...(it.hashes ?? [])].some(has);
+      return [it.hash, it.kind, it.fault, it.audit, it.host, it.text, ...(it.tokens ?? []), ...(it.hashes ?? [])].some(has);
     };
     matches = new Set(panes.flatMap((pane) => pane.items.filter((item) => fits(item) && (item.pane = pane))));
     byId("found").textContent = matches.size ? `${number ? "" : matches.size + " found; "}Enter: next` : "nothing found";

@@ -1,8 +1,10 @@
-// Timelines: lanes of faults, of the chain, of the vault's versions and of each process,
+// Timelines: lanes of faults, of the primary, of locks, of the chain, of the vault's versions and of each process,
 // for one or several stores on one axis of time.
 
 const GUTTER = 96, RULER = 22, ROW = 16, LANE_GAP = 7;
 const SHOWN_LINES = 150;
+/** The colours of the ends of locks that were not released. */
+const ENDS = { lapsed: "unknown", deleted: "bad", stolen: "bad", held: "open" };
 let panes = [], axis, shown, selected = null, hovered = null, matches = null, scheduled = false;
 let skipsIdle = true, colours = {};
 
@@ -17,6 +19,8 @@ function makeAxis(views) {
       if (fault.end) add(fault.end);
     }
     for (const loss of view.losses) add(loss.time);
+    for (const tenure of view.tenures ?? []) add(tenure.start, tenure.end);
+    for (const primary of view.primaries ?? []) add(primary.start);
   }
   if (busy.length === 0) add(0, 1e9);
   busy.sort((a, b) => a[0] - b[0]);
@@ -113,6 +117,13 @@ function build(view) {
     const list = faults.filter((item) => classOf(item) === name);
     if (list.length > 0) lane(name.replace("_", " "), "faults", list);
   }
+  const primaries = (view.primaries ?? []).map((it, i, all) =>
+    ({ kind: "primary", it, start: it.start, stop: all[i + 1]?.start ?? axis.end }));
+  if (primaries.length > 0) lane("primary", "faults", primaries);
+  const tenures = (view.tenures ?? []).map((it) => ({ kind: "tenure", it, start: it.start, stop: it.end }));
+  for (const name of new Set(tenures.map((item) => item.it.lock))) {
+    lane(name, "faults", tenures.filter((item) => item.it.lock === name));
+  }
   if (view.chain) {
     const hashes = new Set(view.chain.map((record) => record.hash));
     const lost = new Set(view.losses.flatMap((loss) => loss.hashes));
@@ -132,11 +143,13 @@ function build(view) {
     const times = place(made, (op) => op);
     lane("vault", "chain", made.map((it, i) => ({ kind: "version", it, op: it.id, start: times[i], stop: times[i] })));
   }
+  const told = attempts(view.trace ?? []);
   const names = [...new Set([...view.ops, ...view.rollbacks].map((it) => it.lane))];
   names.sort((a, b) => a.localeCompare(b, "en", { numeric: true }));
   for (const name of names) {
     const own = view.ops.filter((op) => op.lane === name);
-    const list = own.map((it) => ({ kind: "op", it, op: it.id, start: it.start, stop: it.end ?? cutOff(it, own) }));
+    const list = own.map((it) =>
+      ({ kind: "op", it, op: it.id, start: it.start, stop: it.end ?? cutOff(it, own), told: told.get(it.id) ?? [] }));
     list.push(...view.rollbacks.filter((it) => it.lane === name)
       .map((it) => ({ kind: "rollback", it, start: it.time, stop: it.time })));
     lane(name, "process", list);
@@ -147,6 +160,20 @@ function build(view) {
     item.blamed = blamed.has(item.op) || item.it.gone === "missing";
   }
   return { view, lanes, items, byOp, ops, blamed, scroll: 0 };
+}
+
+/** The events of a trace that name the operations they are for, by operation. */
+function attempts(trace) {
+  const told = new Map();
+  for (const [millis, text] of trace) {
+    const ids = /\bfor ops? ([\d, ]+)/.exec(text)?.[1].split(",").map(Number) ?? [];
+    const event = { time: millis * 1e6, text, isGivenUp: text.includes(": given up by ") };
+    for (const id of ids) {
+      if (!told.has(id)) told.set(id, []);
+      told.get(id).push(event);
+    }
+  }
+  return told;
 }
 
 /** Where an operation that never ended stops: its process starts anew, or the run ends. */
@@ -171,7 +198,8 @@ function stack(pane) {
   pane.height = y + 4;
 }
 
-const width = (pane) => pane.canvas.clientWidth - GUTTER - 8;
+// As last drawn: asking the canvas takes long, and each item is asked for.
+const width = (pane) => (pane.wide ?? pane.canvas.clientWidth) - GUTTER - 8;
 const xOf = (pane, t) => GUTTER + ((axis.at(t) - shown.from) / (shown.to - shown.from)) * width(pane);
 const tOf = (pane, x) => axis.time(shown.from + ((x - GUTTER) / width(pane)) * (shown.to - shown.from));
 
@@ -194,6 +222,7 @@ function paint() {
 function draw(pane) {
   const { canvas } = pane, ratio = window.devicePixelRatio || 1;
   const [w, h] = [canvas.clientWidth, canvas.clientHeight];
+  pane.wide = w;
   if (canvas.width !== w * ratio) canvas.width = w * ratio;
   if (canvas.height !== h * ratio) canvas.height = h * ratio;
   const c = canvas.getContext("2d");
@@ -254,16 +283,22 @@ function drawBackground(c, pane) {
     c.fillRect(a, lane.y - 2, b - a, lane.height - 3);
   }
   c.globalAlpha = 1;
-  if (pane.partsAt !== undefined) {
-    const x = xOf(pane, pane.partsAt);
-    c.strokeStyle = colours.bad;
-    c.setLineDash([5, 4]);
-    c.beginPath();
-    c.moveTo(x, RULER);
-    c.lineTo(x, pane.height);
-    c.stroke();
-    c.setLineDash([]);
+  for (const item of pane.items.filter((it) => it.kind === "primary" && it.start > 0)) {
+    drawMoment(c, pane, item.start, colours.record);
   }
+  if (pane.partsAt !== undefined) drawMoment(c, pane, pane.partsAt, colours.bad);
+}
+
+/** A dashed line through all lanes. */
+function drawMoment(c, pane, at, style) {
+  const x = xOf(pane, at);
+  c.strokeStyle = style;
+  c.setLineDash([5, 4]);
+  c.beginPath();
+  c.moveTo(x, RULER);
+  c.lineTo(x, pane.height);
+  c.stroke();
+  c.setLineDash([]);
 }
 
 /** Lines from an operation to the records and versions that it made. */
@@ -286,7 +321,7 @@ function drawTies(c, pane) {
 
 function drawRow(c, pane, row) {
   const { items, y, height } = row;
-  const [first, last] = [tOf(pane, GUTTER - 20), tOf(pane, pane.canvas.clientWidth + 20)];
+  const [first, last] = [tOf(pane, GUTTER - 20), tOf(pane, pane.wide + 20)];
   let low = 0, high = items.length;
   while (low < high) {
     const middle = (low + high) >> 1;
@@ -297,18 +332,19 @@ function drawRow(c, pane, row) {
     const item = items[i];
     let [a, b] = edges(pane, item);
     const isMarked = item.blamed || item === selected || item === hovered || matches?.has(item);
-    if (b - drawn < 0.7 && !isMarked) continue;
     if (item.kind === "record" || item.kind === "version") {
       // Narrower where the next one is near.
       const room = i + 1 < items.length ? xOf(pane, items[i + 1].start) - xOf(pane, item.start) : 99;
       const half = Math.max(1.5, Math.min(9, room / 2 - 0.5));
       [a, b] = [(a + b) / 2 - half, (a + b) / 2 + half];
     }
+    if (b - drawn < 0.7 && !isMarked) continue;
     drawn = b;
     a = Math.max(a, GUTTER - 9);
-    b = Math.min(b, pane.canvas.clientWidth + 9);
+    b = Math.min(b, pane.wide + 9);
     c.globalAlpha = matches && !matches.has(item) ? 0.25 : 1;
     drawItem(c, item, a, y, b - a, height);
+    if (item.told && b - a > 12) drawAttempts(c, pane, item, y, height);
     c.globalAlpha = 1;
     if (!isMarked) continue;
     c.lineWidth = item === hovered ? 1 : 2;
@@ -318,11 +354,23 @@ function drawRow(c, pane, row) {
   }
 }
 
+/** Small marks in an operation's bar: at the bottom what a server did for it, at the top
+ * what its client gave up. */
+function drawAttempts(c, pane, item, y, height) {
+  for (const { time: at, isGivenUp } of item.told) {
+    if (at < item.start || at > item.stop) continue;
+    c.fillStyle = isGivenUp ? colours.bad : colours.on;
+    c.fillRect(xOf(pane, at) - 1, isGivenUp ? y : y + height - 4, 2, 4);
+  }
+}
+
 function drawItem(c, item, x, y, w, h) {
   const { kind, it } = item;
   const isOpen = kind === "op" && it.outcome === "open", isGone = it.gone !== undefined;
   let fill = kind === "op" ? it.outcome : kind === "fault" || kind === "strike" ? it.class : "data_loss";
   if (kind === "record" || kind === "version") fill = isGone ? "bad" : "record";
+  if (kind === "primary") fill = "record";
+  if (kind === "tenure") fill = "lock";
   c.fillStyle = colours[fill] ?? colours.fail;
   if (kind === "rollback") {
     c.beginPath();
@@ -339,6 +387,12 @@ function drawItem(c, item, x, y, w, h) {
     c.strokeRect(x + 0.5, y + 0.5, Math.max(w - 1, 1), h - 1);
     c.setLineDash([]);
   } else c.fillRect(x, y, w > 6 ? w - 1 : w, h);
+  if (kind === "tenure" && ENDS[it.ended]) {
+    c.fillStyle = colours[ENDS[it.ended]];
+    c.fillRect(x + Math.max(w - 5, 0), y, Math.min(w, 4), h);
+  }
+  // No label fits, and measuring one takes longer than all the rest.
+  if (w < 8) return;
   const label = labelOf(item);
   c.fillStyle = isOpen || isGone ? colours.text : colours.on;
   if (c.measureText(label).width <= w - 3) {
@@ -359,6 +413,8 @@ function labelOf({ kind, it }) {
   if (kind === "op") return `${it.id} ${it.f}`;
   if (kind === "record") return String(it.sequence);
   if (kind === "version") return String(it.version);
+  if (kind === "primary") return it.host;
+  if (kind === "tenure") return it.lane ?? "another";
   if (kind === "loss") return `lost by ${it.fault}`;
   return it.lane && kind === "fault" ? `${it.kind} ${it.lane}` : it.kind ?? "";
 }

@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 
 use super::kind;
 use crate::{
-    plan::Fault,
-    record::{OPERATOR, RunReport},
-    world::WorldReport,
+    plan::{Fault, Topology},
+    record::{OPERATOR, RunReport, nanos, replica_name},
+    world::{PROMOTED, REDIS_HOST, Tenure, WorldReport},
 };
 
 /// The most tokens of an operation that are shown and found.
@@ -100,6 +100,8 @@ impl<'a> View<'a> {
             "faults": self.world.map(faults),
             "strikes": self.world.map(strikes),
             "trace": self.world.map(trace),
+            "tenures": self.world.map(tenures),
+            "primaries": self.world.map(primaries),
         })
     }
 
@@ -373,4 +375,39 @@ fn strikes(world: &WorldReport) -> Vec<Value> {
         value
     };
     world.strikes.iter().map(strike).collect()
+}
+
+/// Who had which lock.
+fn tenures(world: &WorldReport) -> Vec<Value> {
+    let value = |is_vault: bool, tenure: &Tenure| {
+        let end: &str = tenure.end.into();
+        let lock = if is_vault { "vault lock" } else { "chain lock" };
+        let holder = tenure.holder.map(replica_name);
+        let had = holder.as_deref().unwrap_or("another");
+        json!({
+            "lock": lock,
+            "lane": holder,
+            "start": nanos(tenure.begins),
+            "end": nanos(tenure.ends),
+            "ended": end,
+            "text": format!("{lock} of {had}: {end}"),
+        })
+    };
+    let locks = world.tenures.iter();
+    locks
+        .flat_map(|(is_vault, tenures)| tenures.iter().map(|tenure| value(*is_vault, tenure)))
+        .collect()
+}
+
+/// Which server was the primary from when on, where there are several.
+fn primaries(world: &WorldReport) -> Vec<Value> {
+    if world.knobs.topology == Topology::Server {
+        return Vec::new();
+    }
+    let promoted =
+        events(&world.trace).filter_map(|(time, text)| Some((time, text.strip_suffix(PROMOTED)?)));
+    std::iter::once((0, REDIS_HOST))
+        .chain(promoted)
+        .map(|(time, host)| json!({ "host": host, "start": time * 1_000_000 }))
+        .collect()
 }

@@ -9,7 +9,7 @@ use haechi_store_redis::redis::script::{
     VAULT_APPLY, VAULT_CONFIRM, VAULT_DUE, VAULT_INDEX, VAULT_LOAD, VAULT_READY, VAULT_SCAN,
     VAULT_SETTLE,
 };
-use redis_sim::Command;
+use redis_sim::{Command, Reply};
 
 use super::log::Log;
 
@@ -62,6 +62,14 @@ pub(super) fn sha1(text: impl Into<Cow<'static, str>>) -> Vec<u8> {
     }
 }
 
+/// A command of the client crate; `None` if it has no name.
+pub(crate) fn command_of(cmd: &redis::Cmd) -> Option<Command> {
+    Command::new(cmd.args_iter().map(|word| match word {
+        redis::Arg::Simple(bytes) => Bytes::copy_from_slice(bytes),
+        _ => Bytes::new(),
+    }))
+}
+
 /// The production script that this one, which a planted bug has altered, was.
 fn altered(text: &str) -> String {
     let alike = |script: &str| {
@@ -96,6 +104,32 @@ impl Log {
             _ => name.into_owned(),
         };
         format!("{what} of r{process}")
+    }
+
+    /// The answer to a command where the begin of its reply does not tell it.
+    pub(crate) fn answer(&self, command: &Command, reply: &Reply) -> Option<&'static str> {
+        if reply.is_error() {
+            return None;
+        }
+        if command.is("INFO") {
+            return Some("answered");
+        }
+        if command.is("SCRIPT") && matches!(reply, Reply::Bulk(_)) {
+            return Some("loaded");
+        }
+        let script = command.is("EVALSHA").then(|| self.script(command.words()));
+        let number = match reply {
+            Reply::Array(parts) => parts.first(),
+            reply => Some(reply),
+        };
+        let is_done = number == Some(&Reply::Integer(1));
+        match script?.trim_end_matches(ALTERED) {
+            "acquire" | "vault acquire" if is_done => Some("granted"),
+            "acquire" | "vault acquire" => Some("not granted"),
+            "release" if is_done => Some("released"),
+            "release" => Some("not released"),
+            _ => None,
+        }
     }
 
     /// The name of a script that is loaded.
@@ -238,11 +272,7 @@ mod tests {
 
     impl ConnectionLike for Asked {
         fn req_packed_command<'a>(&'a mut self, cmd: &'a Cmd) -> RedisFuture<'a, Value> {
-            let words = cmd.args_iter().map(|word| match word {
-                redis::Arg::Simple(bytes) => Bytes::copy_from_slice(bytes),
-                _ => Bytes::new(),
-            });
-            self.0.lock().extend(Command::new(words));
+            self.0.lock().extend(command_of(cmd));
             Box::pin(async { Err(io::Error::from(io::ErrorKind::ConnectionReset).into()) })
         }
 

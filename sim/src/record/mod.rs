@@ -33,6 +33,7 @@ pub use report::{Losses, RunReport, Verdict};
 
 pub(crate) use call_trace::{Values, text};
 pub(crate) use clocks::Clocks;
+pub(crate) use commands::command_of;
 pub(crate) use contents::{Contents, StoreKeys, has_taken};
 pub(crate) use coverage::CoverageRecorder;
 pub(crate) use data_loss::{Complaint, Gone, OPERATOR, OperatorEnd};

@@ -61,6 +61,8 @@ impl<S: System> Report<S> {
             "faults": faults.collect::<Vec<_>>(),
             "strikes": strikes.collect::<Vec<_>>(),
             "trace": trace.collect::<Vec<(u64, &str)>>(),
+            "tenures": [],
+            "primaries": [],
         })
     }
 }

@@ -87,6 +87,7 @@ impl Process {
             power: control.power.clone(),
             connections: Default::default(),
             reply_timeout: Some(self.shared.reply_timeout),
+            client: None,
         };
         let name = server_name(server);
         let dialed = nodes.dial(&name, REDIS_PORT);

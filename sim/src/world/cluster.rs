@@ -170,7 +170,8 @@ impl WorldHandle {
         if let Some(data) = data {
             lock(&to).restore_key(&data, key);
         }
-        self.trace(|| format!("redis: {} moves", String::from_utf8_lossy(key)));
+        let [from, to] = [self.primary_node(), self.other_node()].map(|node| DATA_HOSTS[node]);
+        self.trace(|| format!("{from}: {} moves to {to}", String::from_utf8_lossy(key)));
     }
 }
 

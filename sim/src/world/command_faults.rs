@@ -11,7 +11,7 @@ use redis_sim::{
 };
 use tokio::sync::Notify;
 
-use super::handle::WorldHandle;
+use super::{handle::WorldHandle, net::DATA_HOSTS};
 use crate::{
     plan::{CommandFault, Fault, FaultKind, LinkFault, ServerFault, TICK_MS, Topology},
     record::{CoverageRecorder, Situation, nanos},
@@ -169,11 +169,8 @@ impl Gate for FaultGate {
             _ => {}
         }
         let late = if self.late { "late: " } else { "" };
-        let reply = match reply {
-            // Its SHA-1.
-            Reply::Bulk(_) if command.is("SCRIPT") => "loaded".to_owned(),
-            reply => brief(reply),
-        };
+        let told = self.world.log().answer(command, reply);
+        let reply = told.map_or_else(|| brief(reply), str::to_owned);
         let then = what_of_reply(&verdict);
         self.trace(command, &format!("{late}{reply}{then}"));
         if !is_elsewhere && !self.world.is_moving() {
@@ -217,7 +214,8 @@ impl FaultGate {
 
     fn trace(&self, command: &Command, what: &str) {
         let said = self.world.log().describe(command, self.replica);
-        self.world.trace(|| format!("redis: {said}: {what}"));
+        let host = DATA_HOSTS[self.node];
+        self.world.trace(|| format!("{host}: {said}: {what}"));
     }
 }
 

@@ -13,6 +13,9 @@ use super::{
 };
 use crate::record::StoreKeys;
 
+/// What the trace says of a server that takes the writes from now on, after its name.
+pub(crate) const PROMOTED: &str = " becomes the primary";
+
 /// The servers, by their hosts.
 pub(super) struct DataNodes {
     servers: Vec<SharedRedis>,
@@ -85,6 +88,8 @@ impl WorldHandle {
         let mut promoted = lock(&promoted);
         promoted.modes().readonly = false;
         promoted.configure("replicaof", "");
+        let host = DATA_HOSTS[self.primary_node()];
+        self.trace(|| format!("{host}{PROMOTED}"));
     }
 
     /// The same, on this data.
@@ -111,6 +116,7 @@ impl WorldHandle {
         let primary = DATA_HOSTS[self.primary_node()];
         replica.configure("replicaof", &format!("{primary} {REDIS_PORT}"));
         drop(replica);
+        self.trace(|| format!("{} becomes a replica of {primary}", DATA_HOSTS[node]));
         self.command_faults(|faults| faults.cut_all_at(node));
     }
 

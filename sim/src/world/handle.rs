@@ -5,7 +5,7 @@ use std::{
     ops::Deref,
     sync::{
         Arc, Mutex as StdMutex, MutexGuard, PoisonError,
-        atomic::{AtomicI64, Ordering},
+        atomic::{AtomicBool, AtomicI64, Ordering},
     },
     time::Duration,
 };
@@ -26,10 +26,11 @@ use super::{
     command_faults::CommandFaults,
     data_nodes::DataNodes,
     lock_watch::LockWatch,
-    net::{Connections, Power, SimConnect, SimNodes},
+    net::{Client, Connections, Power, SimConnect, SimNodes},
     operator_host::{Done, POLL, Tasks, operator_name},
     sentinels::time_to_hear,
     state,
+    tenures::{Moment, Tenure},
 };
 use crate::{
     plan::{DurabilityKnobs, FaultKind, Knobs, ProcessFault, Schedule, Topology, generator},
@@ -65,6 +66,7 @@ struct Inner {
     /// Of the processes, and after them of the operators.
     processes: Vec<ProcessControl>,
     tasks: Mutex<Tasks>,
+    is_over: AtomicBool,
 }
 
 /// What the nemesis can do to one process.
@@ -141,6 +143,7 @@ impl WorldHandle {
             replicas: schedule.knobs.replicas,
             durability,
             tasks: Mutex::default(),
+            is_over: AtomicBool::new(false),
             processes: (0..schedule.operations.len() + schedule.knobs.operator_count())
                 .map(|process| ProcessControl::new(seed, process))
                 .collect(),
@@ -153,6 +156,15 @@ impl WorldHandle {
 
     pub(super) fn nodes<T>(&self, f: impl FnOnce(&mut DataNodes) -> T) -> T {
         f(&mut self.0.nodes.lock())
+    }
+
+    /// The world ends; what goes on in it is dropped.
+    pub(super) fn end(&self) {
+        self.0.is_over.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.0.is_over.load(Ordering::Relaxed)
     }
 
     pub(super) fn topology(&self) -> Topology {
@@ -273,9 +285,10 @@ impl WorldHandle {
 
     /// A fault may have changed the locks.
     pub(super) fn locks_changed_by_fault(&self) {
+        let at = self.moment();
         self.with_redis(|redis| {
             for lock in &mut *self.0.locks.lock() {
-                lock.changed_by_fault(redis.keyspace());
+                lock.changed_by_fault(redis.keyspace(), at);
             }
         });
     }
@@ -283,21 +296,36 @@ impl WorldHandle {
     /// The locks have come to another node, from which of two is not known: to a node to
     /// which a slot moves, a lock may be new that the other one has.
     pub(super) fn locks_have_moved(&self) {
+        let at = self.moment();
         self.with_redis(|redis| {
             for lock in &mut *self.0.locks.lock() {
-                lock.has_moved(redis.keyspace());
+                lock.has_moved(redis.keyspace(), at);
             }
         });
     }
 
+    /// Who had which lock, of the vault or not, by now.
+    pub(super) fn tenures(&self) -> Vec<(bool, Vec<Tenure>)> {
+        let at = self.moment();
+        let mut locks = self.0.locks.lock();
+        locks.iter_mut().map(|lock| lock.finish(at)).collect()
+    }
+
+    fn moment(&self) -> Moment {
+        Moment {
+            now: self.now(),
+            server: self.millis(),
+        }
+    }
+
     /// A process may have changed the locks by a command.
     pub(super) fn check_locks(&self, process: usize) {
-        let (now, is_replica) = (self.millis(), process < self.0.replicas);
+        let (at, is_replica) = (self.moment(), process < self.0.replicas);
         let wrong: Vec<String> = self.with_redis(|redis| {
             let (keys, mut locks) = (redis.keyspace(), self.0.locks.lock());
             let locks = locks.iter_mut();
             locks
-                .filter_map(|lock| lock.after(keys, now, process, is_replica))
+                .filter_map(|lock| lock.after(keys, at, process, is_replica))
                 .collect()
         });
         for reason in wrong {
@@ -499,6 +527,10 @@ impl Host for WorldHandle {
 
     fn connect(&self, process: usize, times: SentinelTimes) -> SimConnect {
         let clock = self.clock(process);
+        let client = Client {
+            world: self.clone(),
+            process,
+        };
         let process = &self.0.processes[process];
         let nodes = SimNodes {
             gate: process.gate.clone(),
@@ -506,6 +538,7 @@ impl Host for WorldHandle {
             connections: process.connections.clone(),
             // The store's own clock bounds every wait.
             reply_timeout: None,
+            client: Some(client),
         };
         SimConnect::new(nodes, clock, self.0.knobs.topology, times)
     }

@@ -4,6 +4,8 @@
 
 use redis_sim::{Keyspace, Value};
 
+use super::tenures::{Moment, Tenure, Tenures};
+
 /// How long the vault's lock is left free in every second, at least.
 const FREE_MS: u64 = 25;
 /// The vault's locks of this store begin with this.
@@ -17,6 +19,7 @@ pub(super) struct LockWatch {
     /// The longest TTL of a lock of this store.
     ttl: u64,
     held: Option<Held>,
+    tenures: Tenures,
 }
 
 #[derive(Clone, PartialEq, Eq)]
@@ -35,25 +38,31 @@ impl LockWatch {
             is_vault,
             ttl,
             held: None,
+            tenures: Tenures::default(),
         }
     }
 
+    /// Whether it is the vault's, and who had it.
+    pub(super) fn finish(&mut self, at: Moment) -> (bool, Vec<Tenure>) {
+        (self.is_vault, self.tenures.finish(at))
+    }
+
     /// The lock has moved; whoever has it may release it.
-    pub(super) fn has_moved(&mut self, keys: &Keyspace) {
+    pub(super) fn has_moved(&mut self, keys: &Keyspace, at: Moment) {
         self.held = self
-            .read(keys, None)
+            .look(keys, None, at)
             .map(|found| Held { until: 0, ..found });
     }
 
     /// A fault may have changed the lock.
-    pub(super) fn changed_by_fault(&mut self, keys: &Keyspace) {
+    pub(super) fn changed_by_fault(&mut self, keys: &Keyspace, at: Moment) {
         let before = self.held.take();
         let is_same = |found: &Held| {
             before
                 .as_ref()
                 .is_some_and(|held| held.token == found.token)
         };
-        self.held = self.read(keys, None).map(|found| Held {
+        self.held = self.look(keys, None, at).map(|found| Held {
             holder: before
                 .as_ref()
                 .filter(|_| is_same(&found))
@@ -67,11 +76,12 @@ impl LockWatch {
     pub(super) fn after(
         &mut self,
         keys: &Keyspace,
-        now: u64,
+        at: Moment,
         process: usize,
         is_replica: bool,
     ) -> Option<String> {
-        let found = self.read(keys, Some(process));
+        let found = self.look(keys, Some(process), at);
+        let now = at.server;
         let before = self.held.take();
         let is_same = |held: &Held| {
             found
@@ -105,14 +115,18 @@ impl LockWatch {
         None
     }
 
-    fn read(&self, keys: &Keyspace, holder: Option<usize>) -> Option<Held> {
-        let Some(Value::Text(token)) = keys.peek(self.key.as_bytes()) else {
-            return None;
+    /// Who has the lock, if `holder` took it.
+    fn look(&mut self, keys: &Keyspace, holder: Option<usize>, at: Moment) -> Option<Held> {
+        let found = match keys.peek(self.key.as_bytes()) {
+            Some(Value::Text(token)) => Some(Held {
+                token: token.to_vec(),
+                until: keys.expires_at(self.key.as_bytes()).unwrap_or(u64::MAX),
+                holder,
+            }),
+            _ => None,
         };
-        Some(Held {
-            token: token.to_vec(),
-            until: keys.expires_at(self.key.as_bytes()).unwrap_or(u64::MAX),
-            holder,
-        })
+        let seen = found.as_ref().map(|held| (&*held.token, held.until));
+        self.tenures.see(seen, holder, at);
+        found
     }
 }

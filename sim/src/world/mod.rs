@@ -22,6 +22,7 @@ mod sentinels;
 mod server;
 mod server_faults;
 mod state;
+mod tenures;
 
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -37,10 +38,12 @@ use crate::{
 pub(crate) use clock::{EPOCH, PauseGate, elapsed, sleep};
 pub(crate) use command_faults::{CommandFaults, brief, what_of_command, what_of_reply};
 pub(crate) use data_loss::take_data;
+pub(crate) use data_nodes::PROMOTED;
 pub(crate) use link_faults::{calm_link, strike_link};
 pub use net::SimConnection;
-pub(crate) use net::{Power, REDIS_PORT, SimNodes};
+pub(crate) use net::{Power, REDIS_HOST, REDIS_PORT, SimNodes};
 pub(crate) use server_faults::{disturb, switch_mode};
+pub(crate) use tenures::Tenure;
 
 use handle::WorldHandle;
 use lock_watch::LockWatch;
@@ -58,6 +61,8 @@ pub struct WorldReport {
     pub begun: Vec<Vec<Option<u64>>>,
     /// What struck single commands, each as a fault of its own.
     pub strikes: Vec<Fault>,
+    /// Who had which lock, and whether that is the vault's.
+    pub(crate) tenures: Vec<(bool, Vec<Tenure>)>,
     /// The state after the event that was to be observed.
     pub observed: Option<String>,
     /// The coverage marks reached, and how often.
@@ -194,6 +199,7 @@ pub fn carry_out(schedule: &Schedule, variant: Variant, capture: Capture) -> Wor
     }
 
     let simulated = sim.elapsed();
+    world.end();
     // Dropped first: actors add their statistics when they are dropped.
     drop(sim);
     let coverage = world.command_faults(CommandFaults::take_coverage);
@@ -220,6 +226,7 @@ pub fn carry_out(schedule: &Schedule, variant: Variant, capture: Capture) -> Wor
         knobs,
         begun: world.begun(),
         strikes: world.command_faults(CommandFaults::take_strikes),
+        tenures: world.tenures(),
         observed: closed.observed,
         simulated,
         trace_hash: closed.trace_hash,

@@ -149,10 +149,10 @@ impl Nemesis {
             amount: self.keys.amount_of(half),
             once: false,
         };
+        world.trace(|| format!("fault begins: {fault}"));
         if self.begin_loss(world, kind, fault, None) {
             world.struck(fault.kind);
         }
-        world.trace(|| format!("fault begins: {fault}"));
     }
 
     /// Ends everything, for good.
@@ -221,6 +221,7 @@ impl Nemesis {
     }
 
     fn begin(&mut self, sim: &mut Sim<'_>, world: &WorldHandle, fault: Fault) {
+        world.trace(|| format!("fault begins: {fault}"));
         let host = fault.replica.map(replica_name).unwrap_or_default();
         let strikes = match fault.kind {
             FaultKind::LinkFault(kind) => {
@@ -252,7 +253,6 @@ impl Nemesis {
         if strikes {
             world.struck(fault.kind);
         }
-        world.trace(|| format!("fault begins: {fault}"));
     }
 
     fn end(&mut self, sim: &mut Sim<'_>, world: &WorldHandle, fault: Fault) {

@@ -23,8 +23,11 @@ use tokio::{
 };
 use turmoil::net::TcpStream;
 
-use super::clock::{PauseGate, SimClock};
-use crate::plan::Topology;
+use super::{
+    clock::{PauseGate, SimClock},
+    handle::WorldHandle,
+};
+use crate::{plan::Topology, record::command_of};
 
 /// The host name of the simulated Redis.
 pub(crate) const REDIS_HOST: &str = "redis";
@@ -74,6 +77,51 @@ pub(crate) struct SimNodes {
     pub(crate) connections: Connections,
     /// After which a reply is given up; `None` where the caller bounds every wait.
     pub(crate) reply_timeout: Option<Duration>,
+    /// `None` where the trace does not say which requests are given up.
+    pub(crate) client: Option<Client>,
+}
+
+/// A process of a world, whose trace is told which requests it gives up.
+#[derive(Clone)]
+pub(crate) struct Client {
+    pub(super) world: WorldHandle,
+    pub(super) process: usize,
+}
+
+/// Waits for a reply to `command`, or without one for a connection; the trace says so if
+/// that is given up.
+struct Wait<'a> {
+    client: Option<&'a Client>,
+    power: &'a Power,
+    host: &'a str,
+    command: Option<&'a Cmd>,
+    has_begun: bool,
+}
+
+impl Wait<'_> {
+    async fn until<T>(mut self, reply: impl Future<Output = T>) -> T {
+        self.has_begun = true;
+        let reply = reply.await;
+        self.client = None;
+        reply
+    }
+}
+
+impl Drop for Wait<'_> {
+    fn drop(&mut self) {
+        let Some(Client { world, process }) = self.client.filter(|_| self.has_begun) else {
+            return;
+        };
+        // A crash and the end of the world drop tasks in the order of their ids.
+        if self.power.0.lock().lost || world.is_over() {
+            return;
+        }
+        let what = match self.command.and_then(command_of) {
+            Some(command) => world.log().describe(&command, *process),
+            None => format!("connection of r{process}"),
+        };
+        world.trace(|| format!("{}: {what}: given up by r{process}", self.host));
+    }
 }
 
 /// How many connections a process has, and the most that it had, at a time.
@@ -226,18 +274,30 @@ impl Nodes for SimNodes {
 }
 
 impl SimNodes {
+    fn wait<'a>(&'a self, host: &'a str, command: Option<&'a Cmd>) -> Wait<'a> {
+        Wait {
+            client: self.client.as_ref(),
+            power: &self.power,
+            host,
+            command,
+            has_begun: false,
+        }
+    }
+
     /// Connects to a host; waits for ever if there is no answer.
     pub(crate) async fn dial(&self, host: &str, port: u16) -> RedisResult<SimConnection> {
         let open = self.connections.dial();
-        let stream = match TcpStream::connect((host, port)).await {
-            Ok(stream) => stream,
-            // turmoil refuses at once across a partition; a real partition
-            // drops the packet, and the caller's own timeout ends the wait.
-            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-                std::future::pending().await
+        let stream = self.wait(host, None).until(async {
+            match TcpStream::connect((host, port)).await {
+                // turmoil refuses at once across a partition; a real partition
+                // drops the packet, and the caller's own timeout ends the wait.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                    std::future::pending().await
+                }
+                connected => connected,
             }
-            Err(error) => return Err(error.into()),
-        };
+        });
+        let stream = stream.await?;
         let stream = ProcessStream {
             stream: Some(stream),
             gate: self.gate.clone(),
@@ -252,6 +312,8 @@ impl SimNodes {
         let driver = tokio::spawn(driver).abort_handle();
         Ok(SimConnection {
             connection,
+            nodes: self.clone(),
+            host: host.into(),
             _driver: Arc::new(AbortOnDrop(driver)),
             _open: Arc::new(open),
         })
@@ -263,6 +325,8 @@ impl SimNodes {
 #[derive(Clone)]
 pub struct SimConnection {
     connection: MultiplexedConnection,
+    nodes: SimNodes,
+    host: Arc<str>,
     _driver: Arc<AbortOnDrop>,
     _open: Arc<OpenConnection>,
 }
@@ -277,7 +341,8 @@ impl Drop for AbortOnDrop {
 
 impl ConnectionLike for SimConnection {
     fn req_packed_command<'a>(&'a mut self, cmd: &'a Cmd) -> RedisFuture<'a, Value> {
-        self.connection.req_packed_command(cmd)
+        let wait = self.nodes.wait(&self.host, Some(cmd));
+        Box::pin(wait.until(self.connection.req_packed_command(cmd)))
     }
 
     fn req_packed_commands<'a>(
