@@ -1,4 +1,4 @@
-//! `haechi-sim diff`: the first difference of two traces.
+//! `haechi-sim diff`: where two traces part.
 
 use std::{
     io::{self, Read, Write},
@@ -10,10 +10,11 @@ use clap::Args;
 use super::{Exit, source};
 use crate::{
     mutants::Variant,
+    record::parting,
     world::{self, Capture},
 };
 
-/// Shows the first event in which two traces differ
+/// Shows the first event in which two traces differ in more than hashes and random ids
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "\
 Exits with 0 if the traces are the same, with 1 if they part. A schedule is replayed; any other \
@@ -53,8 +54,7 @@ pub fn diff(args: &DiffArgs) -> io::Result<Exit> {
             return Ok(Exit::Error);
         }
     };
-    let Some(parting) = (0..a.len().max(b.len())).find(|event| a.get(*event) != b.get(*event))
-    else {
+    let Some(parting) = parting(&a, &b) else {
         eprintln!("the same {} events", a.len());
         return Ok(Exit::Success);
     };
@@ -74,6 +74,11 @@ pub fn diff(args: &DiffArgs) -> io::Result<Exit> {
         }
     }
     stdout.flush()?;
+    let before = a.iter().zip(&b).take(parting);
+    let first = before.enumerate().find(|(_, (a, b))| a != b);
+    if let Some((event, _)) = first {
+        eprintln!("event {} differs in hashes or random ids only", event + 1);
+    }
     eprintln!(
         "they part at event {}; there are {} and {}",
         parting + 1,

@@ -10,7 +10,7 @@ function showTimeline(views) {
   axis = makeAxis(views);
   panes = views.map(build);
   for (const pane of panes) addPane(pane);
-  if (views.length === 2) showParting(views);
+  if (typeof data.parting === "number") showParting(views, data.parting);
   showViolations();
   restyled.push(restyle);
   fit();
@@ -76,13 +76,10 @@ function opButton(pane, id) {
   return make("button", { type: "button", click: act, "data-op": id }, `op ${id}`);
 }
 
-/** The first event in which the two traces differ. */
-function showParting([one, other]) {
+/** The event in which the two traces part. */
+function showParting([one, other], at) {
   const [a, b] = [one.trace ?? [], other.trace ?? []];
   const differs = (i) => a[i]?.[0] !== b[i]?.[0] || a[i]?.[1] !== b[i]?.[1];
-  let at = 0;
-  while (at < Math.max(a.length, b.length) && !differs(at)) at += 1;
-  if (at === Math.max(a.length, b.length)) return;
   const when = Math.min(a[at]?.[0] ?? Infinity, b[at]?.[0] ?? Infinity) * 1e6;
   panes.forEach((pane) => (pane.partsAt = when));
   const listing = (trace) => {

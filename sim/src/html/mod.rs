@@ -8,7 +8,7 @@ mod timeline;
 
 use serde_json::{Value, json};
 
-use crate::plan::FaultKind;
+use crate::{plan::FaultKind, record::parting};
 
 pub(crate) use summary::{Failure, summary};
 pub(crate) use timeline::View;
@@ -53,8 +53,13 @@ pub(crate) fn page(heading: &Heading, parts: Vec<(&str, Value)>) -> String {
 
 /// The page of one run; of several stores under one schedule, one above the other.
 pub(crate) fn timeline(heading: &Heading, views: &[View<'_>]) -> String {
+    let parting = match views {
+        [one, other] => parting(one.trace(), other.trace()),
+        _ => None,
+    };
     let views: Vec<Value> = views.iter().map(View::value).collect();
-    page(heading, vec![("views", views.into())])
+    let parts = vec![("views", views.into()), ("parting", parting.into())];
+    page(heading, parts)
 }
 
 /// A kind of fault.

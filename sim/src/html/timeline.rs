@@ -105,6 +105,11 @@ impl<'a> View<'a> {
         })
     }
 
+    /// The lines of its trace.
+    pub(super) fn trace(&self) -> &[String] {
+        self.world.map_or(&[], |world| &world.trace)
+    }
+
     fn text(&self, symbol: Symbol) -> &str {
         self.history.text(symbol)
     }

@@ -44,5 +44,5 @@ pub(crate) use quality::CANCELLED;
 pub(crate) use recorder::{RunRecorder, Source, replica_name};
 pub(crate) use recording_store::{CALL, RecordAttempts, RecordingStore};
 pub(crate) use resolved::UnknownWrite;
-pub(crate) use trace::Trace;
+pub(crate) use trace::{Trace, parting};
 pub(crate) use vault::Failure;

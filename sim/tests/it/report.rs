@@ -133,7 +133,7 @@ fn a_planted_bug_is_shown_beside_the_correct_store() {
         "data-lane=\"chain\">chain: 3<",
         "data-lane=\"r0\">r0: 2<",
         "data-lane=\"r1\">r1: 1<",
-        "data-event=\"18\"",
+        "data-event=\"33\"",
         "data-after=\"true\"",
         "data-found=\"6 found",
     ] {
