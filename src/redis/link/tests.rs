@@ -75,6 +75,8 @@ fn a_late_failure_does_not_close_the_next_connection() {
         link: &link,
         generation: late.generation,
         replies: late.replies,
+        kind: COMMAND,
+        began: Duration::ZERO,
         end: End::Spoiled,
     });
     run(&link, link.connection()).unwrap();
