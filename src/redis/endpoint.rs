@@ -138,7 +138,7 @@ impl Endpoint {
     #[must_use]
     pub fn sentinel_times(mut self, times: SentinelTimes) -> Self {
         if let Way::Sentinel(sentinel) = &mut self.0 {
-            *sentinel = Box::new((**sentinel).clone().times(times));
+            **sentinel = (**sentinel).clone().times(times);
         }
         self
     }

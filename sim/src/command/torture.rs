@@ -12,7 +12,11 @@ use std::{
 
 use clap::Args;
 use haechi_history::{Durability, Outcome};
-use haechi_store_redis::{audit::AuditStats, vault::VaultStats};
+use haechi_store_redis::{
+    audit::AuditStats,
+    clock::{Clock as _, SystemClock},
+    vault::VaultStats,
+};
 use serde_json::{Value, json};
 
 use super::{Exit, Faults, faults, progress::Progress, report, serve::ending};
@@ -239,9 +243,9 @@ pub fn torture(args: &TortureArgs) -> io::Result<Exit> {
             done.set(total.rounds);
         };
         let shown = async {
-            let mut seconds = tokio::time::interval(Duration::from_secs(1));
+            let clock = SystemClock::new();
             loop {
-                seconds.tick().await;
+                clock.sleep(Duration::from_secs(1)).await;
                 progress.show(done.get());
             }
         };

@@ -177,7 +177,7 @@ async fn sentinels_and_data_nodes_may_have_users_and_tls() {
     let endpoint: Endpoint = url.parse().unwrap();
     let endpoint = endpoint
         .certificates(move || Ok(certificates.clone()))
-        .sentinel_credentials(Credentials {
+        .sentinel_credentials(|| Credentials {
             username: Some("asks".to_owned()),
             password: Some("other".to_owned()),
         });
