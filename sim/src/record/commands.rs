@@ -358,6 +358,29 @@ mod tests {
         log.describe(&command.unwrap(), 1)
     }
 
+    /// Catches locks that are said to be granted or released and are not, and an error that is
+    /// told as an answer.
+    #[test]
+    fn answers_are_told_in_words() {
+        let log = Log::new(false);
+        let answer = |script: &'static str, reply: Reply| {
+            let words = [
+                b"EVALSHA".to_vec(),
+                sha1(script),
+                b"1".to_vec(),
+                b"lock".to_vec(),
+            ];
+            log.answer(&Command::new(words).unwrap(), &reply)
+        };
+        let array = |number| Reply::Array(vec![Reply::Integer(number), Reply::text("holder")]);
+        assert_eq!(answer(ACQUIRE, array(1)), Some("granted"));
+        assert_eq!(answer(VAULT_ACQUIRE, array(0)), Some("not granted"));
+        assert_eq!(answer(RELEASE, Reply::Integer(1)), Some("released"));
+        assert_eq!(answer(RELEASE, Reply::Integer(0)), Some("not released"));
+        assert_eq!(answer(RELEASE, Reply::error("NOSCRIPT")), None);
+        assert_eq!(answer(APPEND, array(1)), None);
+    }
+
     /// Catches a script without its name, altered or not, and a call that does not say
     /// whom it serves.
     #[test]
