@@ -7,11 +7,11 @@ use super::{
     bugs::{
         AmbientRandomness, AnchorsDoNotCatchUp, AnchorsUnsynced, AnyCodeAccepted, AuditElsewhere,
         BatchCutInTwo, CachedHeadKept, CheckedAtStartOnly, CopiedRecordBelieved,
-        DeposedPrimaryKept, DialsEach, DiffInTwoScripts, EnvelopeEndKept, FenceInTwoCommands,
-        FirstDiffKept, FirstPageKept, FirstSliceOnly, IdentityInherited, KeysUndeclared,
-        LockNotCompared, LockTrusted, LostReply, MovedSentTwice, NewestFirst, NoAdmission,
-        NoAppendId, NoQueueBytes, NoTombstone, NothingObserved, OpenNotApplied, OwnClockReveals,
-        OwnClockRules, PagesByCount, PatchedAppend, PatchedApply, PatchedRepair,
+        DeposedPrimaryKept, DialsEach, DiffInTwoScripts, EnvelopeEndKept, FailoverForgotten,
+        FenceInTwoCommands, FirstDiffKept, FirstPageKept, FirstSliceOnly, IdentityInherited,
+        KeysUndeclared, LockNotCompared, LockTrusted, LostReply, MovedSentTwice, NewestFirst,
+        NoAdmission, NoAppendId, NoQueueBytes, NoTombstone, NothingObserved, OpenNotApplied,
+        OwnClockReveals, OwnClockRules, PagesByCount, PatchedAppend, PatchedApply, PatchedRepair,
         PlaintextInEnvelope, PurgeDropped, ReplacedNodeKept, ReplicaBelieved, ResentAsAnother,
         RollbackAccepted, ScriptRunTwice, SeenIgnored, ShortfallIgnored, SilenceIgnored,
         SnapshotBeforeVersion, UnfencedDeletes, UnknownAcknowledged, WaitOnNewConnection,
@@ -166,6 +166,15 @@ planted_bugs! { $
             options.faults = vec![LossFault::SentinelFailover.into()];
             options.ops = 100;
         } => DeposedPrimaryKept = DeposedPrimaryKept;
+    FailoverForgotten "failover_forgotten": "a Sentinel that is gone is overruled by those that have not heard of the failover",
+        |options| {
+            options.topology = Some(Topology::Sentinel);
+            options.faults = vec![
+                LossFault::SentinelFailover.into(),
+                ServerFault::SentinelsKilled.into(),
+            ];
+            options.ops = 100;
+        } => FailoverForgotten = FailoverForgotten;
     SilenceIgnored "silence_ignored": "writes go on for as long as no Sentinel answers",
         |options| {
             options.topology = Some(Topology::Sentinel);

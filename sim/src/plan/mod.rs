@@ -39,4 +39,5 @@ pub(crate) use draw_faults::Scale;
 pub(crate) use knobs::{LONGEST_MS, TICK_MS};
 pub(crate) use schedule::drawn;
 pub(crate) use seeded::{Fnv1a, fnv1a, generator};
+pub(crate) use topology::LEADER;
 pub(crate) use vault_knobs::LARGE;

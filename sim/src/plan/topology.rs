@@ -34,6 +34,9 @@ pub enum Topology {
     Cluster,
 }
 
+/// The amount of a fault that kills the Sentinel which leads the failover.
+pub(crate) const LEADER: i64 = 8;
+
 impl Topology {
     /// One server in four worlds of five.
     pub(super) fn draw(rng: &mut impl Rng) -> Self {
@@ -118,9 +121,23 @@ impl Topology {
         let failover = |fault: &&Fault| fault.kind == LossFault::SentinelFailover.into();
         if let Some(failover) = drawn.iter().find(failover).copied() {
             for fault in &mut drawn {
-                // All Sentinels may run where the primary does.
-                if fault.kind == ServerFault::SentinelsKilled.into() && rng.random_bool(0.5) {
+                if fault.kind != ServerFault::SentinelsKilled.into() {
+                    continue;
+                }
+                let all = |fault: &mut Fault| {
                     (fault.at, fault.lasts, fault.amount) = (failover.at, failover.lasts, 7);
+                };
+                match rng.random_range(0..4) {
+                    // All Sentinels may run where the primary does.
+                    0 | 1 => all(fault),
+                    // It has told some, and not yet all.
+                    2 => {
+                        all(fault);
+                        let told = rng.random_range(failover.lasts / 10..=failover.lasts / 4);
+                        (fault.at, fault.lasts) = (failover.at + told, failover.lasts - told);
+                        fault.amount = LEADER;
+                    }
+                    _ => {}
                 }
             }
             drawn.sort_by_key(|fault| fault.at);
@@ -138,6 +155,8 @@ impl Topology {
         if stops {
             times.stop_after = Some(times.every + times.answer);
         }
+        // Longer than a failover takes.
+        times.forget = Duration::from_millis(20 * reply.max(10));
         times
     }
 

@@ -32,9 +32,12 @@ impl Nemesis {
         self.replicated.clear();
         self.split.push(two);
         // All have heard well before the deposed primary is demoted.
-        let heard = [(); 3].map(|()| fault.at + self.rng.random_range(0..=fault.lasts * 2 / 5));
+        let later = fault.lasts / 5..=fault.lasts * 2 / 5;
+        let mut heard = [(); 3].map(|()| fault.at + self.rng.random_range(later.clone()));
+        let leader = self.rng.random_range(0..heard.len());
+        heard[leader] = fault.at + self.rng.random_range(0..=fault.lasts / 10);
         let node = world.primary_node();
-        world.nodes(|nodes| nodes.sentinels.promoted(node, heard));
+        world.nodes(|nodes| nodes.sentinels.promoted(node, fault.at, heard));
         true
     }
 

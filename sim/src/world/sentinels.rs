@@ -17,7 +17,10 @@ use super::{
     handle::WorldHandle,
     net::{DATA_HOSTS, GROUP, REDIS_PORT, SENTINEL_HOSTS, SENTINEL_PORT},
 };
-use crate::{plan::TICK_MS, record::replica_name};
+use crate::{
+    plan::{LEADER, TICK_MS},
+    record::replica_name,
+};
 
 /// Which node is the primary, and how many failovers there were.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
@@ -36,8 +39,10 @@ pub(super) struct Sentinels {
     /// The one that leads the last failover, until all have heard of it.
     leader: usize,
     deposed: Option<Deposed>,
-    /// How many faults keep each of them from running, and since when it runs again.
+    /// How many faults keep each of them from running, and since when it runs or does not.
     killed: [(u64, u64); SENTINEL_HOSTS.len()],
+    /// The one that was killed as the leader.
+    killed_leader: usize,
     /// Links of processes to hosts: how many faults disturb each, and since when the last
     /// one is over.
     disturbed: BTreeMap<(usize, &'static str), (u64, u64)>,
@@ -46,6 +51,7 @@ pub(super) struct Sentinels {
 /// A primary that takes writes, though another one is named.
 struct Deposed {
     node: usize,
+    at: u64,
     /// Since when each Sentinel names the other.
     since: [Option<u64>; SENTINEL_HOSTS.len()],
     /// The processes that have certainly been told of the other, and since when.
@@ -53,8 +59,8 @@ struct Deposed {
 }
 
 impl Sentinels {
-    /// `node` is promoted; each Sentinel hears of it at its time.
-    pub(super) fn promoted(&mut self, node: usize, heard: [u64; SENTINEL_HOSTS.len()]) {
+    /// `node` is promoted at this time; each Sentinel hears of it at its own.
+    pub(super) fn promoted(&mut self, node: usize, at: u64, heard: [u64; SENTINEL_HOSTS.len()]) {
         self.last = Says {
             epoch: self.last.epoch + 1,
             node,
@@ -66,6 +72,7 @@ impl Sentinels {
             .extend(news.map(|(sentinel, at)| (at, sentinel, self.last)));
         self.deposed = Some(Deposed {
             node: 1 - node,
+            at,
             since: Default::default(),
             told: BTreeMap::new(),
         });
@@ -73,7 +80,12 @@ impl Sentinels {
 
     /// Sentinels hear what they are to hear by now.
     pub(super) fn step(&mut self, now: u64) {
-        let due = self.news.extract_if(.., |(at, ..)| *at <= now);
+        // The others hear it from the one that leads.
+        let leader = self.leader;
+        let is_told = self.killed[leader].0 == 0;
+        let due = self.news.extract_if(.., |(at, sentinel, _)| {
+            *at <= now && (is_told || *sentinel == leader)
+        });
         for (_, sentinel, says) in due {
             self.says[sentinel] = says;
             if let Some(deposed) = self.deposed.as_mut().filter(|_| says == self.last) {
@@ -87,6 +99,16 @@ impl Sentinels {
         self.news.clear();
         self.says = [self.last; SENTINEL_HOSTS.len()];
         self.deposed = None;
+    }
+
+    /// Those that a fault strikes: a bit for each, or the leader.
+    fn struck(&mut self, which: i64) -> impl Iterator<Item = &mut (u64, u64)> {
+        let which = match which {
+            LEADER => 1 << self.killed_leader,
+            which => which,
+        };
+        let all = self.killed.iter_mut().enumerate();
+        all.filter_map(move |(place, sentinel)| (which >> place & 1 == 1).then_some(sentinel))
     }
 
     /// Since when a Sentinel runs.
@@ -129,7 +151,12 @@ impl Sentinels {
             Some(since?.max(linked).max(self.runs_since(sentinel)?))
         });
         let all_know = deposed.since.into_iter().collect::<Option<Vec<u64>>>();
-        let silent = all_know.and_then(|since| Some(since.into_iter().max()? + stop_after?));
+        let all_know = all_know.and_then(|since| since.into_iter().max());
+        let none_runs = self.killed.iter().all(|(faults, _)| *faults > 0);
+        let all_gone = self.killed.iter().map(|(_, since)| *since).max();
+        let all_gone = all_gone.filter(|_| none_runs).map(|at| at.max(deposed.at));
+        let silent = all_know.into_iter().chain(all_gone).min();
+        let silent = silent.and_then(|since| Some(since + stop_after?));
         let told = deposed.told.get(&process).copied();
         let heard = heard.chain(silent).chain(told);
         let data = self.undisturbed_since(process, DATA_HOSTS[node])?;
@@ -160,10 +187,18 @@ impl WorldHandle {
         }
     }
 
-    /// These Sentinels, a bit for each, are killed.
+    /// These Sentinels, a bit for each, are killed, or the one that leads the last failover.
     pub(super) fn kill_sentinels(&self, which: i64) {
+        let now = u64::try_from(self.now().as_millis()).unwrap_or(u64::MAX);
         self.nodes(|nodes| {
-            for (faults, _) in struck(&mut nodes.sentinels.killed, which) {
+            let sentinels = &mut nodes.sentinels;
+            if which == LEADER {
+                sentinels.killed_leader = sentinels.leader;
+            }
+            for (faults, since) in sentinels.struck(which) {
+                if *faults == 0 {
+                    *since = now;
+                }
                 *faults += 1;
             }
         });
@@ -173,7 +208,7 @@ impl WorldHandle {
     pub(super) fn start_sentinels(&self, which: i64) {
         let now = u64::try_from(self.now().as_millis()).unwrap_or(u64::MAX);
         self.nodes(|nodes| {
-            for (faults, since) in struck(&mut nodes.sentinels.killed, which) {
+            for (faults, since) in nodes.sentinels.struck(which) {
                 *faults = faults.saturating_sub(1);
                 *since = now;
             }
@@ -239,12 +274,6 @@ impl WorldHandle {
         let fields = fields.iter().flat_map(|(name, value)| [*name, value]);
         Some(Reply::Array(fields.map(Reply::text).collect()))
     }
-}
-
-/// Those that a fault strikes, a bit for each.
-fn struck<T>(sentinels: &mut [T], which: i64) -> impl Iterator<Item = &mut T> {
-    let all = sentinels.iter_mut().enumerate();
-    all.filter_map(move |(place, sentinel)| (which >> place & 1 == 1).then_some(sentinel))
 }
 
 fn asks_for_address(subcommand: &[u8]) -> bool {

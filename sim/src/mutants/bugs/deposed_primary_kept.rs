@@ -1,5 +1,5 @@
-//! Nobody notices that a primary was deposed: Sentinels are asked at a dial only, or writes
-//! go on although none answers.
+//! Nobody notices that a primary was deposed: Sentinels are asked at a dial only, writes
+//! go on although none answers, or what one has said is forgotten.
 
 use std::time::Duration;
 
@@ -12,6 +12,15 @@ pub(in crate::mutants) struct DeposedPrimaryKept;
 impl PlantedBug for DeposedPrimaryKept {
     fn sentinel_times(&self, mut given: SentinelTimes) -> SentinelTimes {
         given.every = Duration::MAX;
+        given
+    }
+}
+
+pub(in crate::mutants) struct FailoverForgotten;
+
+impl PlantedBug for FailoverForgotten {
+    fn sentinel_times(&self, mut given: SentinelTimes) -> SentinelTimes {
+        given.forget = Duration::ZERO;
         given
     }
 }

@@ -54,7 +54,7 @@ pub(super) use batch_cut_in_two::BatchCutInTwo;
 pub(super) use cached_head_kept::CachedHeadKept;
 pub(super) use checked_at_start_only::CheckedAtStartOnly;
 pub(super) use copied_record_believed::CopiedRecordBelieved;
-pub(super) use deposed_primary_kept::{DeposedPrimaryKept, SilenceIgnored};
+pub(super) use deposed_primary_kept::{DeposedPrimaryKept, FailoverForgotten, SilenceIgnored};
 pub(super) use dials_each::DialsEach;
 pub(super) use diff_in_two_scripts::DiffInTwoScripts;
 pub(super) use envelope_end_kept::EnvelopeEndKept;
