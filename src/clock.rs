@@ -15,17 +15,27 @@ use jiff::fmt::temporal::DateTimePrinter;
 use serde::{Deserialize as _, Deserializer, de::Error as _};
 
 /// Reads a duration of a configuration, such as `250ms`, `10s`, `1m 30s` or `PT10S`.
-pub(crate) fn deserialize_duration<'de, D: Deserializer<'de>, T: From<Duration>>(
+pub(crate) fn deserialize_duration<'de, D: Deserializer<'de>>(
     deserializer: D,
-) -> Result<T, D::Error> {
+) -> Result<Duration, D::Error> {
     let text = String::deserialize(deserializer)?;
     let duration = text.parse::<jiff::SignedDuration>();
     let duration = duration.and_then(Duration::try_from);
-    duration.map(T::from).map_err(|error| {
+    duration.map_err(|error| {
         D::Error::custom(format!(
             "{error}; give a duration as text, such as 250ms or 10s"
         ))
     })
+}
+
+/// As [`deserialize_duration`], or null.
+pub(crate) fn deserialize_optional_duration<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Duration>, D::Error> {
+    #[derive(serde::Deserialize)]
+    struct Text(#[serde(deserialize_with = "deserialize_duration")] Duration);
+    let text = Option::<Text>::deserialize(deserializer)?;
+    Ok(text.map(|Text(duration)| duration))
 }
 
 /// A source of time.

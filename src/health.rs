@@ -1,11 +1,13 @@
-//! Whether a sink or a vault serves, as its last attempts show. It asks nothing of
+//! Whether a sink or a vault serves, as its last attempts show, and behind Sentinel
+//! whether failovers would be noticed. It asks nothing of
 //! Redis: [`ready`](crate::redis::RedisAuditStore::ready) does.
 
 use std::{mem::discriminant, time::Duration};
 
 use crate::error::Cause;
 
-/// Whether a sink or a vault serves, as its last attempts show.
+/// Whether a sink or a vault serves, as its last attempts show, and behind Sentinel
+/// whether failovers would be noticed.
 ///
 /// One that nobody uses keeps its last state.
 #[derive(Clone, Debug, PartialEq, Eq)]

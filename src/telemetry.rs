@@ -3,8 +3,8 @@
 //! here, and without the features every function is empty.
 //!
 //! Spans are `append`, `batch`, `mutation` and `dial`, at level `DEBUG`. Events are how they
-//! ended and conflicts, at `DEBUG`, lost replies, failed dials, missing anchors and writes that
-//! are not yet durable, at `WARN`, and rollbacks, at `ERROR`. Neither spans, events nor labels
+//! ended and conflicts, at `DEBUG`, lost replies, failed dials, missing anchors, Sentinels that
+//! do not answer and writes that are not yet durable, at `WARN`, and rollbacks, at `ERROR`. Neither spans, events nor labels
 //! hold a token, a plaintext, or the content of an event: they name appends by `appendId`, and
 //! chains and vaults by the prefix of their keys.
 //!
@@ -110,7 +110,7 @@ metrics! {
         "Mutations that have begun and not ended, those that wait in the process included";
     RoundTripSeconds = "haechi_round_trip_seconds", Histogram, ["store", "kind"],
         "How long a round trip to Redis took, in seconds, until its reply or the end of the wait \
-         for it; the kind is the name of the script, or command";
+         for it, with WAIT or WAITAOF if more durability than memory is asked for; the kind is the name of the script, or command";
     Dials = "haechi_dials_total", Counter, ["store", "outcome"],
         "Connections to Redis that were tried: opened or failed";
     DialSeconds = "haechi_dial_seconds", Histogram, ["store", "outcome"],

@@ -1,6 +1,6 @@
 //! `AuditSink`, the interface for callers.
 
-// Not only `crate::sync`: the loop's store is shared outside of the models.
+// `crate::sync::Arc` is loom's in the models, and has no `Weak`.
 use std::{future::Future, sync::Arc as StdArc, time::Duration};
 
 use super::{

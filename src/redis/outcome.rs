@@ -17,8 +17,8 @@ pub(crate) enum Stage {
     Sent,
 }
 
-const ONE_NODE: &str = "this is a node of a cluster that does not serve the keys, or not any more: \
-     the cluster is followed by redis+cluster:// and its nodes";
+const ONE_NODE: &str = "this node of a cluster does not serve the keys, or not any more: a URL \
+     redis+cluster://HOST:PORT,HOST:PORT finds the one that does";
 
 /// Temporary errors that Redis raises before the first write of a command or
 /// script, with the next step.
@@ -150,6 +150,8 @@ pub(crate) fn spoils_connection(error: &RedisError) -> bool {
                     | ServerErrorKind::Ask
                     // Another node may be in the part of the cluster that goes on.
                     | ServerErrorKind::ClusterDown
+                    // The slot may have moved, and need no ASKING any more.
+                    | ServerErrorKind::TryAgain
             ) || is_out_of_clients(error)
         }
         ErrorKind::Extension => matches!(error.code(), Some("NOAUTH")),
@@ -327,6 +329,7 @@ mod tests {
             server(ServerErrorKind::Moved),
             server(ServerErrorKind::Ask),
             server(ServerErrorKind::ClusterDown),
+            server(ServerErrorKind::TryAgain),
             RedisError::from((
                 ErrorKind::Server(ServerErrorKind::ResponseError),
                 "ERR",

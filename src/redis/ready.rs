@@ -188,9 +188,7 @@ impl<N: Connect, C: Clock, E: Entropy> RedisAuditStore<N, C, E> {
         )
         .await
     }
-}
 
-impl<N: Connect, C: Clock, E: Entropy> RedisAuditStore<N, C, E> {
     /// As [`ready`](Self::ready), and not ready if `sink`, a sink over this chain, does not
     /// serve, for example after a rollback: for a readiness probe.
     pub async fn ready_with<D: Clock, F: Entropy>(&self, sink: &AuditSink<D, F>) -> Readiness {

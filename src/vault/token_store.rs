@@ -122,7 +122,7 @@ impl<S: VaultStore, C: Clock, E: Entropy> TokenStore<S, C, E> {
         let last = &mut lock(&self.context.memory).last_attempt;
         match &done {
             Ok(done) if done.version.is_none() => last.answered(),
-            // Its attempt has shown that, and this may be long after.
+            // The reply to its last attempt was kept already; Redis may have failed since.
             Ok(_) => {}
             Err(
                 MutateError::NotApplied(NotApplied::Deadline(cause))

@@ -69,6 +69,8 @@ async fn a_whole_configuration_is_read() {
     } = read.sentinel;
     let seconds = (2 * SECOND, Duration::from_millis(100), Some(90 * SECOND));
     assert_eq!((every, answer, stop_after), seconds);
+    let never: SentinelTimes = serde_json::from_str(r#"{"stop_after": null}"#).unwrap();
+    assert_eq!(never.stop_after, None);
     assert_eq!(
         (read.audit_prefix, read.vault_prefix),
         (AuditPrefix::new("a:"), VaultPrefix::new("v:"))

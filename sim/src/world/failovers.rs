@@ -31,7 +31,8 @@ impl Nemesis {
         let two = self.keys.fail_over(world, fault, older);
         self.replicated.clear();
         self.split.push(two);
-        // All have heard well before the deposed primary is demoted.
+        // All hear well before the deposed primary is demoted, unless the one that leads is
+        // killed before it has told them.
         let later = fault.lasts / 5..=fault.lasts * 2 / 5;
         let mut heard = [(); 3].map(|()| fault.at + self.rng.random_range(later.clone()));
         let leader = self.rng.random_range(0..heard.len());

@@ -351,7 +351,9 @@ impl ConnectionLike for SimConnection {
         offset: usize,
         count: usize,
     ) -> RedisFuture<'a, Vec<Value>> {
-        self.connection.req_packed_commands(pipeline, offset, count)
+        // Before the last one stands ASKING, or another question to a Sentinel.
+        let wait = self.nodes.wait(&self.host, pipeline.cmd_iter().last());
+        Box::pin(wait.until(self.connection.req_packed_commands(pipeline, offset, count)))
     }
 
     fn get_db(&self) -> i64 {

@@ -57,7 +57,7 @@ impl Tenures {
     pub(super) fn see(&mut self, found: Option<(&[u8], u64)>, by: Option<usize>, at: Moment) {
         if let (Some(open), Some((token, until))) = (&mut self.open, found) {
             // A fault takes the lock again and again, with another token each time.
-            let is_fault = open.holder.is_none() && by.is_none();
+            let is_fault = open.holder.is_none() && by.is_none() && at.server < open.until;
             if is_fault || open.token == token {
                 open.token = token.to_vec();
                 open.until = until;

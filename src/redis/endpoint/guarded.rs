@@ -98,8 +98,13 @@ impl<T: ConnectionLike + Send> ConnectionLike for Guarded<T> {
                 let [asked, reply] = replies
                     .try_into()
                     .map_err(|_| (ErrorKind::Parse, "not two replies"))?;
-                asked.extract_error()?;
-                not_behind(command, reply.extract_error()?)
+                let reply = match (asked.extract_error(), reply.extract_error()) {
+                    // The node may serve the slot by itself by now: what was denied then
+                    // says nothing about the command.
+                    (Err(denied), Err(error)) if error.redirect_node().is_some() => Err(denied),
+                    (_, reply) => reply,
+                };
+                not_behind(command, reply?)
             }),
         }
     }

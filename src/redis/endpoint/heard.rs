@@ -9,7 +9,7 @@ use std::{
 use tokio::sync::watch;
 
 use super::nodes::NodeAddress;
-use crate::{error::Cause, health::Health, telemetry};
+use crate::{error::Cause, health::Health};
 
 /// What a Sentinel says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,7 +45,8 @@ impl Heard {
     /// What counts, after these answers of some of `all` Sentinels. The latest epoch does:
     /// a Sentinel that has not heard of a failover is overruled by one that has, also after
     /// that has fallen silent. If most of them name another primary for as long as
-    /// `forget`, without a later epoch, they were set up anew.
+    /// `forget`, without a later epoch, they are believed: they were set up anew, or will
+    /// never hear of that failover.
     pub(super) fn answered(
         &mut self,
         answers: &[Primary],
@@ -53,6 +54,7 @@ impl Heard {
         now: Duration,
         forget: Duration,
     ) -> Option<Primary> {
+        // Of equal epochs, the one that was answered first.
         let latest = answers.iter().rev().max_by_key(|answer| answer.epoch)?;
         self.answered = now;
         self.silent = None;
@@ -77,21 +79,21 @@ impl Heard {
         Some(primary)
     }
 
-    /// None of them has answered. After `stop_after` without an answer nothing may be
-    /// written.
-    pub(super) fn silent(&mut self, why: Cause, now: Duration, stop_after: Option<Duration>) {
-        if self.silent.is_none() {
-            telemetry::sentinels_silent(&why);
-        }
+    /// None of them has answered; whether that is new. After `stop_after` without an answer
+    /// nothing may be written.
+    pub(super) fn silent(
+        &mut self,
+        why: Cause,
+        now: Duration,
+        stop_after: Option<Duration>,
+    ) -> bool {
         let silence = now.saturating_sub(self.answered);
         if stop_after.is_some_and(|most| silence >= most) {
-            let why = format!(
-                "no Sentinel has answered for {} s: {why}",
-                silence.as_secs()
-            );
+            let silence = silence.as_millis();
+            let why = format!("no Sentinel has answered for {silence} ms: {why}");
             self.tell(|word| word.stop = Some(why.as_str().into()));
         }
-        self.silent = Some(why);
+        self.silent.replace(why).is_none()
     }
 
     fn tell(&self, change: impl FnOnce(&mut Word)) {
@@ -117,7 +119,8 @@ impl Heard {
         let (word, teller) = match self.word.upgrade() {
             Some(word) => (word.subscribe(), None),
             None => {
-                let primary = named.clone();
+                // Another dial may have heard of a later one meanwhile.
+                let primary = self.primary.clone().unwrap_or_else(|| named.clone());
                 let (word, receiver) = watch::channel(Word {
                     primary,
                     stop: None,
@@ -182,6 +185,8 @@ impl Watched {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt as _;
+
     use super::*;
 
     fn names(epoch: u64, port: u16) -> Primary {
@@ -232,6 +237,21 @@ mod tests {
         }
     }
 
+    /// Would catch a connection to the deposed primary, if another dial of the same moment
+    /// has heard of the failover, and one to the new primary that is cut for it.
+    #[tokio::test]
+    async fn a_dial_that_was_overtaken_is_cut() {
+        let mut heard = Heard::default();
+        let (old, new) = (names(5, 7), names(6, 8));
+        for answer in [&old, &new] {
+            heard.answered(std::slice::from_ref(answer), 1, Duration::ZERO, FORGET);
+        }
+        let (mut overtaken, _teller) = heard.watch(old.clone(), old.node);
+        assert!(overtaken.cut().await.contains("names h:8"));
+        let (mut up_to_date, _) = heard.watch(new.clone(), new.node);
+        assert!(up_to_date.cut().now_or_never().is_none());
+    }
+
     /// Would catch a silence that is not told, one that lasts from its end, and one that is
     /// told for ever.
     #[test]
@@ -240,8 +260,8 @@ mod tests {
         let mut heard = Heard::default();
         heard.answered(&[names(5, 7)], 1, at(10), FORGET);
         assert_eq!(heard.health(at(11)), Health::Serving);
-        heard.silent(Cause::new("hung"), at(12), None);
-        heard.silent(Cause::new("down"), at(13), None);
+        assert!(heard.silent(Cause::new("hung"), at(12), None));
+        assert!(!heard.silent(Cause::new("down"), at(13), None));
         let health = Health::Unwatched {
             lasting: at(10),
             cause: Cause::new("down"),

@@ -11,11 +11,12 @@ use super::{
     nodes::{NodeAddress, Nodes, list},
 };
 use crate::{
-    clock::{Clock, deserialize_duration, within},
+    clock::{Clock, deserialize_duration, deserialize_optional_duration, within},
     error::Cause,
     health::Health,
     redis::connect::Connect,
     sync::{Mutex, lock},
+    telemetry,
 };
 
 /// When Sentinels are asked.
@@ -29,12 +30,14 @@ pub struct SentinelTimes {
     /// How long one of them may take to answer. Default: 500 ms.
     #[serde(deserialize_with = "deserialize_duration")]
     pub answer: Duration,
-    /// After which time without any answer the connection to the primary is cut, so that
-    /// nothing is written to one that may have been deposed. Default: never.
-    #[serde(deserialize_with = "deserialize_duration")]
+    /// When a round of questions fails and none was answered for this long, the connections
+    /// to the primary are cut, so that nothing is written to one that may have been deposed:
+    /// at most `every` and `answer` later than this. Default: never.
+    #[serde(deserialize_with = "deserialize_optional_duration")]
     pub stop_after: Option<Duration>,
     /// How long most Sentinels have to name another primary than one of them did, without a
-    /// later epoch, until they are believed: they were set up anew. Default: 10 s.
+    /// later epoch, until they are believed: they were set up anew, or will never hear of
+    /// that failover. Default: 10 s.
     #[serde(deserialize_with = "deserialize_duration")]
     pub forget: Duration,
 }
@@ -170,16 +173,19 @@ impl<N: Nodes, C: Clock> Sentinel<N, C> {
                 }
             }
         }
-        let now = self.clock.now();
-        let mut heard = lock(&self.heard);
-        heard
-            .answered(&answers, self.addresses.len(), now, self.times.forget)
-            .ok_or_else(|| {
-                let silent = || (ErrorKind::Io, "no Sentinel answers in time").into();
-                let error = failed.unwrap_or_else(silent);
-                heard.silent(Cause::new(error.to_string()), now, self.times.stop_after);
-                error
-            })
+        let (now, times) = (self.clock.now(), self.times);
+        let counts = lock(&self.heard).answered(&answers, self.addresses.len(), now, times.forget);
+        if let Some(primary) = counts {
+            return Ok(primary);
+        }
+        let silent = || (ErrorKind::Io, "no Sentinel answers in time").into();
+        let error = failed.unwrap_or_else(silent);
+        let why = Cause::new(error.to_string());
+        let is_new = lock(&self.heard).silent(why.clone(), now, times.stop_after);
+        if is_new {
+            telemetry::sentinels_silent(&why);
+        }
+        Err(error)
     }
 
     /// A connection to the node that Sentinels name, or to its primary if it is a replica:

@@ -348,7 +348,10 @@ async fn writes_stop_without_sentinels_if_that_is_asked_for() {
     let health = group.health();
     assert!(matches!(health, Health::Unwatched { .. }), "{health:?}");
     servers.sentinel(1, 5, 7);
+    // Far longer than it takes.
+    let mut rounds = 0..10_000;
     while group.health() != Health::Serving {
+        rounds.next().unwrap();
         SystemClock::new().sleep(Duration::from_millis(1)).await;
     }
 }
@@ -394,6 +397,9 @@ async fn a_slot_is_followed() {
     let mut connection = cluster.connect().await.unwrap();
     let why = who(&mut connection).await.unwrap_err().to_string();
     assert!(why.contains("asking is denied"), "{why}");
+    // The slot is this node's by now: the command ran.
+    behind_asking(b"*2\r\n-NOPERM asking is denied\r\n:3\r\n");
+    assert_eq!(who(&mut connection).await.unwrap(), 3);
 
     // A key that has not been moved yet is not absent.
     behind_asking(b"*2\r\n+OK\r\n$-1\r\n");
