@@ -290,6 +290,8 @@ async fn connections_share_one_watch() {
         assert!((9..=10).contains(&asked), "{asked}");
         drop(connections);
         assert_eq!(asked_in(10).await, 0);
+        let tasks = tokio::runtime::Handle::current().metrics();
+        assert_eq!(tasks.num_alive_tasks(), 0);
     }
 }
 
@@ -329,7 +331,7 @@ async fn a_replica_that_sentinels_name_is_left_for_its_primary() {
 }
 
 /// Would catch writes that go on while nobody can tell whether the primary was deposed,
-/// though that was asked for; and writes that stop although it was not.
+/// though that was asked for; writes that stop although it was not, or for ever.
 #[tokio::test]
 async fn writes_stop_without_sentinels_if_that_is_asked_for() {
     let servers = Servers::default();
@@ -339,7 +341,8 @@ async fn writes_stop_without_sentinels_if_that_is_asked_for() {
     let mut goes_on = group.connect().await.unwrap();
     let mut times = group.times;
     times.stop_after = Some(Duration::from_millis(20));
-    let mut stops = group.clone().times(times).connect().await.unwrap();
+    let stopping = group.clone().times(times);
+    let mut stops = stopping.connect().await.unwrap();
     assert_eq!(group.health(), Health::Serving);
     servers.down(1);
     let why = cut(&mut stops).await;
@@ -354,6 +357,10 @@ async fn writes_stop_without_sentinels_if_that_is_asked_for() {
         rounds.next().unwrap();
         SystemClock::new().sleep(Duration::from_millis(1)).await;
     }
+    // The one that was cut is still there.
+    let mut goes_on = stopping.connect().await.unwrap();
+    assert_eq!(who(&mut goes_on).await.unwrap(), 7);
+    drop(stops);
 }
 
 fn redirected(code: &str, to: u16) -> RedisResult<Value> {
