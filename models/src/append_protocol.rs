@@ -54,14 +54,15 @@ fn two_replicas(flaw: Flaw, first: Fault, appends: u8, lapses: bool) -> Shown {
         }
         loops.push(append_loop);
     }
-    // The sinks are dropped, so a loop ends with its events.
+    // The sinks are dropped, so a loop ends with its events. Boxed: a model's threads have
+    // small stacks.
     let mine = loops.pop();
     let others: Vec<_> = loops
         .into_iter()
-        .map(|append_loop| thread::spawn(move || block_on(append_loop.run())))
+        .map(|append_loop| thread::spawn(move || block_on(Box::pin(append_loop.run()))))
         .collect();
     if let Some(append_loop) = mine {
-        block_on(append_loop.run());
+        block_on(Box::pin(append_loop.run()));
     }
     for thread in others.into_iter().chain(third) {
         thread.join().map_err(|_| "a thread panicked")?;

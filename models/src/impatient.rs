@@ -48,7 +48,7 @@ fn sink(chain: &Chain, flaw: Flaw) -> (Sink, AppendLoop<Replica, InstantClock, S
 fn two_callers(flaw: Flaw, first: Fault) -> Shown {
     let chain = Chain::new(first);
     let (sink, append_loop) = sink(&chain, flaw);
-    let appending = thread::spawn(move || block_on(append_loop.run()));
+    let appending = thread::spawn(move || block_on(Box::pin(append_loop.run())));
     let late = (first == Fault::Late).then(|| {
         let chain = chain.clone();
         thread::spawn(move || chain.deliver())
@@ -73,7 +73,7 @@ fn two_callers(flaw: Flaw, first: Fault) -> Shown {
 fn one_caller(flaw: Flaw, first: Fault) -> Shown {
     let chain = Chain::new(first);
     let (sink, append_loop) = sink(&chain, flaw);
-    let appending = thread::spawn(move || block_on(append_loop.run()));
+    let appending = thread::spawn(move || block_on(Box::pin(append_loop.run())));
     let intruding = {
         let chain = chain.clone();
         let event = event()?;

@@ -71,7 +71,8 @@ fn run<F: Future>(future: F, unwoken: bool) -> F::Output {
 
 fn two_callers(unwoken: Unwoken) -> Shown {
     let (sink, append_loop) = sink();
-    let appending = thread::spawn(move || run(append_loop.run(), unwoken == Unwoken::TheLoop));
+    let appending =
+        thread::spawn(move || run(Box::pin(append_loop.run()), unwoken == Unwoken::TheLoop));
     let others = event()?;
     let other = {
         let sink = sink.clone();
@@ -102,7 +103,8 @@ fn closing(unwoken: Unwoken) -> Shown {
         let sink = sink.clone();
         thread::spawn(move || run(sink.record(event), unwoken == Unwoken::TheCaller))
     };
-    let appending = thread::spawn(move || run(append_loop.run(), unwoken == Unwoken::TheLoop));
+    let appending =
+        thread::spawn(move || run(Box::pin(append_loop.run()), unwoken == Unwoken::TheLoop));
     let report = block_on(sink.close(InstantClock::FOREVER));
     // Applied, or not because the sink is closed: either is an answer.
     let _ = caller.join().map_err(|_| "a thread panicked")?;
