@@ -8,6 +8,7 @@ use crate::{
     chain::Position,
     durability::{Durability, DurabilityStatus},
     error::{AttemptError, ReadError},
+    health::Health,
     vault::{
         MutationId,
         store::{
@@ -100,6 +101,10 @@ macro_rules! hooks {
 
             fn durability(&self) -> Durability {
                 self.store.durability()
+            }
+
+            fn health(&self) -> Health {
+                self.store.health()
             }
 
             $($also)*

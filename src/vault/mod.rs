@@ -45,6 +45,7 @@ mod audit_event;
 mod clocks;
 mod context;
 mod diff;
+mod driver;
 mod list;
 mod mutation;
 mod object;

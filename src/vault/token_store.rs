@@ -6,7 +6,8 @@ use super::{
     admission::Admission,
     clocks::Clocks,
     context::{Context, FAILURE_WAIT, Memory, VaultConfig, VaultStats},
-    mutation::{self, Done, MutateError, Mutation, Scope},
+    driver::{self, Scope},
+    mutation::{Done, MutateError, Mutation},
     store::{
         Due, Indexed, Load, Loaded, MutationId, Observed, Page, ReceiptHandle, ServerTime,
         VaultStore,
@@ -103,7 +104,7 @@ impl<S: VaultStore, C: Clock, E: Entropy> TokenStore<S, C, E> {
         let telemetry = &self.context.config.telemetry;
         let _begun = telemetry.mutation_begun();
         let began = self.context.clock.now();
-        let running = mutation::run(&self.context, scope, name, mutation);
+        let running = driver::run(&self.context, scope, name, mutation);
         let done = telemetry.mutation().around(running).await;
         let now = self.context.clock.now();
         let outcome = match &done {

@@ -14,14 +14,16 @@ use std::{
 use futures_util::future::poll_immediate;
 
 use haechi_store_redis::{
-    AppendError, Builder, Durability, METRICS, MetricKind, NotApplied,
+    AppendError, Builder, Durability, Health, METRICS, MetricKind, NotApplied,
     audit::{AnchorStatus, AuditSink, FileAnchors},
     chain::{Anchor, Event},
-    clock::SystemClock,
+    clock::{Clock, SystemClock},
     crypto::{Counting, LocalKeys, MemoryKeys, manage},
     describe_metrics,
     entropy::SystemEntropy,
-    redis::{self, AuditPrefix, LockPolicy, LockTimes, NotReady, Timeouts},
+    redis::{
+        self, AuditPrefix, Endpoint, LockPolicy, LockTimes, NotReady, SentinelTimes, Timeouts,
+    },
     test_util::{Fault, Faults, Hooked},
     vault::{Details, TokenId, TokenType, VaultPolicy, View},
 };
@@ -36,7 +38,7 @@ use tracing::{
 };
 use tracing_subscriber::fmt::format::FmtSpan;
 
-use crate::support::{client, raw, run, server};
+use crate::support::{client, event, raw, run, server};
 
 const SECRETS: [&str; 3] = ["anna@example.com", "the-operation", "tok_email_"];
 const PASSWORD: &str = "correct-horse";
@@ -456,35 +458,75 @@ impl io::Write for Log {
     }
 }
 
+impl Log {
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+/// Writes all to `log`, and asks the sink for its health at each event, as one that shows
+/// them side by side.
+fn subscriber(log: &Log, asked: &Arc<OnceLock<AuditSink>>) -> Dispatch {
+    let (log, asked) = (log.clone(), asked.clone());
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_span_events(FmtSpan::FULL)
+        .with_ansi(false)
+        .with_writer(move || {
+            let _ = asked.get().map(|sink| (sink.health(), sink.stats()));
+            log.clone()
+        });
+    Dispatch::new(subscriber.finish())
+}
+
+/// Would catch Sentinels that fall silent without a word, or with one at each round; and a
+/// word under a lock that the health of the sink takes.
+#[tokio::test]
+async fn sentinels_that_fall_silent_are_told_once() {
+    let primary = server();
+    let configuration = format!("sentinel monitor m 127.0.0.1 {} 1\n", primary.port());
+    let sentinel = RedisServer::start_sentinel(&configuration).unwrap();
+    let url = format!("redis+sentinel://127.0.0.1:{}/m", sentinel.port());
+    let mut times = SentinelTimes::default();
+    times.every = Duration::from_millis(20);
+    let endpoint = url.parse::<Endpoint>().unwrap().sentinel_times(times);
+    let (log, asked) = (Log::default(), Arc::new(OnceLock::new()));
+    let subscriber = subscriber(&log, &asked);
+    let _second = Dispatch::new(NoSubscriber::new());
+    let subscribed = dispatcher::set_default(&subscriber);
+    let sink = Builder::new().open_audit(endpoint).await.unwrap();
+    sink.record(event("1")).await.unwrap();
+    let sink = asked.get_or_init(|| sink);
+    let told = || log.text().matches("no Sentinel answers why=").count();
+    assert_eq!(told(), 0);
+    drop(sentinel);
+    let clock = SystemClock::new();
+    // Far longer than it takes.
+    let mut looks = 0..10_000;
+    while sink.health() == Health::Serving {
+        looks.next().unwrap();
+        clock.sleep(Duration::from_millis(1)).await;
+    }
+    clock.sleep(10 * times.every).await;
+    assert_eq!(told(), 1, "{}", log.text());
+    drop(subscribed);
+}
+
 /// Would catch a token, a plaintext, a password or an event's content in a span or an event,
 /// and a failure of which nothing is said; and one told under a lock, so that whoever asks
 /// the sink meanwhile waits for ever.
 #[tokio::test]
 async fn the_trace_tells_what_happened_and_no_secret() {
     let server = server();
-    let log = Log::default();
-    let (writer, asked) = (log.clone(), Arc::new(OnceLock::new()));
-    let asks = asked.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::TRACE)
-        .with_span_events(FmtSpan::FULL)
-        .with_ansi(false)
-        .with_writer(move || {
-            // As one that shows them beside each event.
-            let _ = asks
-                .get()
-                .map(|sink: &AuditSink| (sink.health(), sink.stats()));
-            writer.clone()
-        })
-        .finish();
-    let subscriber = Dispatch::new(subscriber);
+    let (log, asked) = (Log::default(), Arc::new(OnceLock::new()));
+    let subscriber = subscriber(&log, &asked);
     // As long as there is only one, what another test's thread meets first is disabled for
     // this one, too.
     let _second = Dispatch::new(NoSubscriber::new());
     let subscribed = dispatcher::set_default(&subscriber);
     everything_happens(&server, &asked).await;
     drop(subscribed);
-    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let log = log.text();
     for secret in SECRETS.iter().chain([&PASSWORD]) {
         let line = log.lines().find(|line| line.contains(secret));
         assert_eq!(line, None, "{secret} was told");

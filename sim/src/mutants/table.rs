@@ -98,6 +98,15 @@ macro_rules! planted_bugs {
 
 const AUDIT: Worlds = |options| options.workload = Workload::Audit;
 const VAULT: Worlds = |options| options.workload = Workload::Vault;
+/// Failovers during which Sentinels are killed.
+const SENTINELS_GONE: Worlds = |options| {
+    options.topology = Some(Topology::Sentinel);
+    options.faults = vec![
+        LossFault::SentinelFailover.into(),
+        ServerFault::SentinelsKilled.into(),
+    ];
+    options.ops = 100;
+};
 /// The faults that an acknowledgement can promise to survive.
 const DURABLE: Worlds = |options| {
     options.faults = vec![
@@ -167,23 +176,9 @@ planted_bugs! { $
             options.ops = 100;
         } => DeposedPrimaryKept = DeposedPrimaryKept;
     FailoverForgotten "failover_forgotten": "a Sentinel that is gone is overruled by those that have not heard of the failover",
-        |options| {
-            options.topology = Some(Topology::Sentinel);
-            options.faults = vec![
-                LossFault::SentinelFailover.into(),
-                ServerFault::SentinelsKilled.into(),
-            ];
-            options.ops = 100;
-        } => FailoverForgotten = FailoverForgotten;
+        SENTINELS_GONE => FailoverForgotten = FailoverForgotten;
     SilenceIgnored "silence_ignored": "writes go on for as long as no Sentinel answers",
-        |options| {
-            options.topology = Some(Topology::Sentinel);
-            options.faults = vec![
-                LossFault::SentinelFailover.into(),
-                ServerFault::SentinelsKilled.into(),
-            ];
-            options.ops = 100;
-        } => SilenceIgnored = SilenceIgnored;
+        SENTINELS_GONE => SilenceIgnored = SilenceIgnored;
     KeysUndeclared "keys_undeclared": "scripts declare only the first of their keys, the others are arguments",
         |options| {
             options.topology = Some(Topology::Cluster);

@@ -366,18 +366,9 @@ async fn what_a_replica_has_survives_kill_9_of_the_node() {
     // It comes back as a replica; without one nothing is so durable.
     cluster.nodes[primary].restart().unwrap();
     writers.go_on(30).await;
-    let written = writers.end().await;
-    let (durable, kept) = (&written.durable, kept(&cluster.endpoint(replica)).await);
-    println!(
-        "{} and {} durable, {} and {} kept, {} of 6 rolled back",
-        durable.events.len(),
-        durable.tokens.len(),
-        kept.events.len(),
-        kept.tokens.len(),
-        written.rolled_back()
-    );
-    assert_eq!(durable.lost(&kept), Names::default());
-    assert!(durable.events.len() > 30 && durable.tokens.len() > 30);
+    writers
+        .lose_nothing_durable(&cluster.endpoint(replica), 30)
+        .await;
 }
 
 /// Would catch a process that goes on as if nothing was lost.

@@ -10,7 +10,7 @@ use haechi_store_redis::{
 };
 use redis_sim::server_process::RedisServer;
 
-use super::writers::{Names, Writers, builder, kept, pause};
+use super::writers::{Writers, builder, kept, pause};
 use crate::{
     replica::replica_of,
     support::{ask, event, raw, replicate, run, server},
@@ -101,23 +101,8 @@ async fn what_a_replica_has_survives_a_failover() {
     group.fail_over().await;
     join_all(group.sentinels.iter().map(|one| group.has_switched(one))).await;
     writers.go_on(50).await;
-    let written = writers.end().await;
-    let (durable, kept) = (&written.durable, kept(&group.promoted()).await);
-    println!(
-        "{} and {} durable, {} and {} kept, {} of 6 rolled back",
-        durable.events.len(),
-        durable.tokens.len(),
-        kept.events.len(),
-        kept.tokens.len(),
-        written.rolled_back()
-    );
-    assert_eq!(durable.lost(&kept), Names::default());
-    assert!(durable.events.len() > 50 && durable.tokens.len() > 50);
+    writers.lose_nothing_durable(&group.promoted(), 50).await;
 }
-
-/// Within which time after the first Sentinel's switch every process has said what is lost:
-/// two seconds, and one more on a busy machine.
-const TOLD: Duration = Duration::from_secs(3);
 
 /// Would catch a process whose health does not say that it would not notice a failover, and
 /// one that stops although nothing asks it to.
@@ -144,6 +129,10 @@ async fn writes_go_on_without_sentinels_and_health_says_so() {
     sink.record(event("2")).await.unwrap();
     assert!(is_told(tokens.probe().await));
 }
+
+/// Within which time after the first Sentinel's switch every process has said what is lost:
+/// two seconds, and one more on a busy machine.
+const TOLD: Duration = Duration::from_secs(3);
 
 /// Would catch a process that does not notice that the primary was deposed, that notices it
 /// late, or that goes on as if nothing that it had seen was lost.

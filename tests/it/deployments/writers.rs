@@ -263,6 +263,22 @@ impl Writers {
         written
     }
 
+    /// All that they were told is durable is there: more than `least` of each kind.
+    pub(super) async fn lose_nothing_durable(self, endpoint: &Endpoint, least: usize) {
+        let written = self.end().await;
+        let (durable, kept) = (&written.durable, kept(endpoint).await);
+        println!(
+            "{} and {} durable, {} and {} kept, {} told of a rollback",
+            durable.events.len(),
+            durable.tokens.len(),
+            kept.events.len(),
+            kept.tokens.len(),
+            written.rolled_back()
+        );
+        assert_eq!(durable.lost(&kept), Names::default());
+        assert!(durable.events.len() > least && durable.tokens.len() > least);
+    }
+
     /// All that they have written is there, and once; how many appends and mutations.
     pub(super) async fn lose_nothing(self, endpoint: &Endpoint) -> (usize, usize) {
         let written = self.end().await;
