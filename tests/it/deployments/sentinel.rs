@@ -8,6 +8,7 @@ use haechi_store_redis::{
     clock::{Clock, SystemClock},
     redis::Endpoint,
 };
+use redis::aio::MultiplexedConnection;
 use redis_sim::server_process::RedisServer;
 
 use super::writers::{Writers, builder, kept, pause};
@@ -15,6 +16,20 @@ use crate::{
     replica::replica_of,
     support::{ask, event, raw, replicate, run, server},
 };
+
+/// Has a Sentinel promote the replica of the group `m`: it is refused until the Sentinel
+/// knows that the replica is linked to its primary.
+pub(super) async fn fail_over(sentinel: &mut MultiplexedConnection) {
+    let mut command = redis::cmd("SENTINEL");
+    command.arg("FAILOVER").arg("m");
+    loop {
+        match command.exec_async(sentinel).await {
+            Ok(()) => break,
+            Err(error) => assert_eq!(error.code(), Some("NOGOODSLAVE"), "{error}"),
+        }
+        pause().await;
+    }
+}
 
 /// A group named `m`.
 struct Group {
@@ -61,8 +76,7 @@ impl Group {
 
     /// Promotes the replica; the old primary is told only seconds later.
     async fn fail_over(&self) {
-        let mut commands = raw(&self.sentinels[0]).await;
-        run(&mut commands, "SENTINEL FAILOVER m").await;
+        fail_over(&mut raw(&self.sentinels[0]).await).await;
     }
 
     /// Waits until a Sentinel names the former replica.

@@ -16,7 +16,7 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, 
 use redis::{ClientTlsConfig, TlsCertificates, aio::MultiplexedConnection};
 use redis_sim::server_process::RedisServer;
 
-use super::writers::pause;
+use super::{sentinel::fail_over, writers::pause};
 use crate::{
     refusals::rules,
     support::{ask, event, raw, replicate, run},
@@ -192,7 +192,7 @@ async fn sentinels_and_data_nodes_may_have_users_and_tls() {
     while !knows(&mut commands).await.contains("slaves=1") {
         pause().await;
     }
-    run(&mut commands, "SENTINEL FAILOVER m").await;
+    fail_over(&mut commands).await;
     let named = async |commands: &mut _| -> (String, u16) {
         ask(commands, "SENTINEL GET-MASTER-ADDR-BY-NAME m").await
     };
