@@ -1,11 +1,16 @@
 //! Contention on redis-server: replicas with a connection each, on one thread.
 
-use std::time::{Duration, Instant};
+use std::{
+    fs,
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use haechi_store_redis::{clock::SystemClock, entropy::SystemEntropy, redis::LockPolicy};
 
 use crate::{
     Bench,
+    contention_plot::{self, Point},
     table::{self, Attempts},
     workload::{Kind, REPLICAS, policies, policy_name},
 };
@@ -14,6 +19,8 @@ use crate::{
 #[derive(Default)]
 struct Cell {
     attempts: Vec<u64>,
+    /// Of those that were committed.
+    latencies: Vec<Duration>,
     in_time: u64,
     gave_up: u64,
 }
@@ -21,8 +28,17 @@ struct Cell {
 impl Cell {
     fn add(&mut self, other: Self) {
         self.attempts.extend(other.attempts);
+        self.latencies.extend(other.latencies);
         self.in_time += other.in_time;
         self.gave_up += other.gave_up;
+    }
+
+    /// What 99 of 100 operations take at most, in milliseconds.
+    fn p99_ms(&mut self) -> f64 {
+        self.latencies.sort_unstable();
+        let rank = (self.latencies.len() * 99).div_ceil(100).max(1);
+        let p99 = self.latencies.get(rank - 1).copied();
+        p99.unwrap_or_default().as_secs_f64() * 1e3
     }
 }
 
@@ -53,11 +69,17 @@ async fn contend(
         .map(|replica| {
             tokio::spawn(async move {
                 let mut met = Cell::default();
-                while Instant::now() < end {
+                loop {
+                    let began = Instant::now();
+                    if began >= end {
+                        break;
+                    }
                     match replica.operate().await {
                         Some(made) => {
+                            let now = Instant::now();
                             met.attempts.push(made);
-                            met.in_time += u64::from(Instant::now() <= end);
+                            met.latencies.push(now - began);
+                            met.in_time += u64::from(now <= end);
                         }
                         None => met.gave_up += 1,
                     }
@@ -79,7 +101,9 @@ pub(crate) type ServerReplica = crate::workload::Replica<redis::Client, SystemCl
 /// does not affect only one of them.
 const ROUNDS: u32 = 5;
 
+/// Prints the tables, and draws them into a file beside criterion's reports.
 pub(crate) fn tables(bench: &Bench, window: Duration) {
+    let mut points = Vec::new();
     for kind in Kind::ALL {
         let cells = REPLICAS.map(|replicas| policies().map(|policy| (replicas, policy)));
         let mut cells: Vec<_> = cells
@@ -96,11 +120,19 @@ pub(crate) fn tables(bench: &Bench, window: Duration) {
         let alone = cells.first().map_or(0, |(_, cell)| cell.in_time) as f64;
         let rows: Vec<_> = cells
             .into_iter()
-            .map(|((replicas, policy), cell)| {
+            .map(|((replicas, policy), mut cell)| {
+                let rate = cell.in_time as f64 / alone;
+                points.push(Point {
+                    conflict: kind.name(),
+                    has_lock: policy != LockPolicy::None,
+                    contenders: replicas,
+                    rate,
+                    p99_ms: cell.p99_ms(),
+                });
                 vec![
                     replicas.to_string(),
                     policy_name(policy).to_owned(),
-                    format!("{:.2}", cell.in_time as f64 / alone),
+                    format!("{rate:.2}"),
                     Attempts::new(cell.attempts).to_string(),
                     cell.gave_up.to_string(),
                 ]
@@ -122,4 +154,9 @@ pub(crate) fn tables(bench: &Bench, window: Duration) {
             &rows,
         );
     }
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("criterion");
+    fs::create_dir_all(&folder).unwrap();
+    let file = folder.join("contention.svg");
+    fs::write(&file, contention_plot::svg(&points)).unwrap();
+    println!("Rate and tail latency, drawn: {}", file.display());
 }

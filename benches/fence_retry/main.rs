@@ -2,12 +2,14 @@
 //! replicas: on a redis-server as ratios within one run, and in simulated time
 //! exactly.
 //!
-//! `cargo bench --bench fence_retry` prints the tables of BENCHMARKS.md;
+//! `cargo bench --bench fence_retry` prints the tables of BENCHMARKS.md and draws its picture;
 //! `-- --quick` takes a fifth of the time.
 #![allow(missing_docs, clippy::unwrap_used)]
 #![expect(clippy::disallowed_methods, reason = "a benchmark measures real time")]
 
 mod contention;
+#[path = "../../src/bin/haechi-store/contention_plot.rs"]
+mod contention_plot;
 mod exact;
 mod executor;
 mod retry;

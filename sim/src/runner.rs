@@ -3,13 +3,14 @@
 //! Threads and wall time are used only here, outside of worlds.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::mpsc,
     time::{Duration, Instant},
 };
 
 use haechi_store_redis::vault::VaultStats;
 use parking_lot::Mutex;
+use serde::Serialize;
 
 use crate::{
     mutants::Variant,
@@ -123,6 +124,30 @@ pub fn run_seeds(
     });
 }
 
+/// In how many worlds an invariant did not hold.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Detection {
+    /// Worlds in which it did not.
+    pub worlds: u64,
+    /// The first of them.
+    pub first_seed: u64,
+    /// Worlds up to that one, itself included.
+    pub seeds_to_detection: u64,
+}
+
+impl Detection {
+    /// Counts a world, the last of `seeds`, in which `violation` was found.
+    pub(crate) fn count<V: Ord>(all: &mut BTreeMap<V, Self>, violation: V, seed: u64, seeds: u64) {
+        let first = Self {
+            worlds: 0,
+            first_seed: seed,
+            seeds_to_detection: seeds,
+        };
+        all.entry(violation).or_insert(first).worlds += 1;
+    }
+}
+
 /// The sum of many worlds.
 #[derive(Clone, Debug, Default)]
 pub struct Summary {
@@ -130,6 +155,8 @@ pub struct Summary {
     pub seeds: u64,
     /// Worlds with a violation.
     pub failed: Vec<u64>,
+    /// The invariants that did not hold.
+    pub detections: BTreeMap<Invariant, Detection>,
     /// Worlds with a harness error.
     pub harness_errors: Vec<u64>,
     /// The outcomes of all operations.
@@ -167,6 +194,10 @@ impl Summary {
             Verdict::Ok => {}
             Verdict::Violation => self.failed.push(run.seed),
             Verdict::HarnessError => self.harness_errors.push(run.seed),
+        }
+        let broken: BTreeSet<_> = run.violations.iter().map(|it| it.invariant).collect();
+        for invariant in broken {
+            Detection::count(&mut self.detections, invariant, run.seed, self.seeds);
         }
         self.outcomes.add(run.outcomes);
         self.vault_outcomes.add(run.vault_outcomes);

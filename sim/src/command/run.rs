@@ -270,6 +270,7 @@ fn summary_value(summary: &Summary, options: &WorldOptions, wall: Duration, jobs
         "verdict": report::verdict(summary.verdict()),
         "seeds": summary.seeds,
         "failedSeeds": summary.failed,
+        "detections": summary.detections,
         "operations": summary.operations(),
         "ops": summary.outcomes,
         "vaultOps": summary.vault_outcomes,

@@ -52,14 +52,16 @@ function addPane(pane) {
 function resize() {
   const above = byId("panes").getBoundingClientRect().top + window.scrollY;
   const free = Math.max(window.innerHeight - above - 34 * panes.length - 10, 430 * panes.length);
-  for (const pane of panes) pane.canvas.style.height = `${Math.min(pane.height, free / panes.length)}px`;
+  // With the border.
+  for (const pane of panes) pane.canvas.style.height = `${Math.min(pane.height + 2, free / panes.length)}px`;
   paint();
 }
 
 function showViolations() {
   const [{ view }] = panes, box = byId("violations");
   const bad = view.violations.length + (view.errors ?? []).length;
-  byId("verdict").replaceWith(make("span", { id: "verdict", class: `badge ${bad ? "bad" : "ok"}` },
+  // Of many runs, the summary has said it.
+  if (!data.summary) byId("verdict").replaceWith(make("span", { id: "verdict", class: `badge ${bad ? "bad" : "ok"}` },
     bad ? count(view.violations.length, "violation") : "no violation"));
   box.hidden = bad === 0;
   for (const error of view.errors ?? []) box.append(make("p", {}, `error of the harness, not of the store: ${error}`));

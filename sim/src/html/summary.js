@@ -9,28 +9,35 @@ function showSummary(sum) {
   const all = ({ ok, fail, unknown }) => ok + fail + unknown;
   const figures = [
     [number(sum.worlds), "worlds"], [number(sum.worlds / Math.max(sum.wallMs / 1000, 1e-3)), "worlds a second"],
-    [number(sum.perCore), "a second a core"], [number(all(sum.ops)), "operations"], [number(all(sum.vaultOps)), "of them on the vault"],
-    [number(sum.ops.ok), "ok"], [number(sum.ops.fail), "fail"], [number(sum.ops.unknown), "unknown"],
-    [(sum.simulatedMs / 3.6e6).toFixed(1), "simulated hours"], [`${(sum.wallMs / 1000).toFixed(1)} s`, "wall time"],
+    ...(sum.perCore ? [[number(sum.perCore), "a second a core"]] : []), [number(all(sum.ops)), "operations"],
+    ...(sum.vaultOps ? [[number(all(sum.vaultOps)), "of them on the vault"]] : []), [number(sum.ops.ok), "ok"], [number(sum.ops.fail), "fail"], [number(sum.ops.unknown), "unknown"],
+    sum.simulatedMs < 3.6e5 ? [number(sum.simulatedMs / 1e3), "simulated seconds"] : [(sum.simulatedMs / 3.6e6).toFixed(1), "simulated hours"], [`${(sum.wallMs / 1000).toFixed(1)} s`, "wall time"],
   ];
   box.append(make("div", { class: "figures" }, ...figures.map(([value, text]) => make("div", {}, make("b", {}, value), text))));
-  sum.failures.forEach(({ seed, reasons, commands }, index) => {
-    // Those of the first are above its timeline.
-    const shown = data.views && index === 0 ? [] : reasons.slice(0, 20);
-    box.append(make("div", { class: "failure", "data-seed": seed }, make("h2", {}, `seed ${seed} fails`),
-      ...shown.map((reason) => make("div", {}, reason)), make("pre", {}, commands.join("\n"))));
-  });
+  const detections = Object.entries(sum.detections);
+  if (detections.length) box.append(detectionTable(detections));
+  const [first, ...more] = sum.failures.map(failure);
+  if (more.length) box.append(make("details", {}, make("summary", {}, `${more.length} more of the seeds that fail`), ...more));
+  if (first) box.append(first);
   const tables = byId("tables");
   tables.hidden = false;
   const unmet = sum.situations.filter(([, n]) => n === 0);
   tables.append(make("div", { class: "columns" },
     make("div", {}, make("h2", {}, "Operations during which a fault struck, by how they ended"), faultTable(sum.faults)),
     make("div", {},
-      make("h2", {}, "Operations and the classes of faults"), crossedTable(sum.crossed),
+      ...(sum.crossed ? [make("h2", {}, "Operations and the classes of faults"), crossedTable(sum.crossed)] : []),
       make("h2", {}, `Situations${unmet.length ? `, ${unmet.length} of them never met` : ""}`), situationTable(sum.situations),
       ...(sum.losses.length ? [make("h2", {}, "Data lost, and what processes did that had seen it"), lossTable(sum.losses)] : []))));
+  if (!sum.marks) return;
   const { met, unmet: never } = sum.marks;
   tables.append(make("p", { class: "dim" }, `${met} of ${met + never.length} marks met. ${never.length ? `Never: ${never.join(", ")}` : ""}`));
+}
+
+function failure({ seed, reasons, commands }, index) {
+  // Those of the first are above its timeline.
+  const shown = data.views && index === 0 ? [] : reasons.slice(0, 20);
+  return make("div", { class: "failure", "data-seed": seed }, make("h2", {}, `seed ${seed} fails`),
+    ...shown.map((reason) => make("div", {}, reason)), make("pre", {}, commands.join("\n")));
 }
 
 /** A cell as dark as its count is large, on a scale of logarithms. */
@@ -44,7 +51,7 @@ function heat(value, most, hue) {
 }
 
 function table(head, rows) {
-  return make("table", {}, make("thead", {}, make("tr", {}, ...head.map((text, i) => make("th", i > 1 ? { class: "n" } : {}, text)))), make("tbody", {}, ...rows));
+  return make("table", {}, make("thead", {}, make("tr", {}, ...head.map((text, i) => make("th", rows[0]?.children[i].classList.contains("n") ? { class: "n" } : {}, text)))), make("tbody", {}, ...rows));
 }
 
 const most = (rows) => Math.max(1, ...rows.flatMap(({ counts }) => counts.map((n) => n ?? 0)));
@@ -61,6 +68,11 @@ function faultTable(faults) {
       make("td", { class: "n" }, struck ? number(struck) : "–"), ...counts.map((n, i) => heat(n, top, hues[i])));
   });
   return table(["", "fault", "struck", "ok", "fail", "unknown"], rows);
+}
+
+function detectionTable(detections) {
+  return table(["violation", "first seed", "seeds to detection", "worlds"], detections.map(([name, found]) => make("tr", { "data-violation": name },
+    make("td", {}, name), ...[found.firstSeed, found.seedsToDetection, found.worlds].map((n) => make("td", { class: "n" }, String(n))))));
 }
 
 function crossedTable({ classes, rows }) {

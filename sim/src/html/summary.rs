@@ -73,6 +73,7 @@ fn value(sum: &Summary, options: &WorldOptions, wall: Duration, failures: &[Fail
         "wallMs": millis(wall),
         "perCore": sum.seeds_per_core_second(),
         "failures": failures.collect::<Vec<_>>(),
+        "detections": sum.detections,
         "faults": faults(sum, options),
         "crossed": crossed(sum, options),
         "situations": situations(sum, options),

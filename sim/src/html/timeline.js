@@ -484,9 +484,9 @@ function select(item, pane) {
   if (item) {
     const [from, to] = [axis.at(item.start), axis.at(item.stop)];
     if (to < shown.from || from > shown.to) view(from - (shown.to - shown.from) / 2, from + (shown.to - shown.from) / 2);
-    const visible = pane.canvas.clientHeight - RULER - 20;
+    const least = item.row.y + item.row.height + 4 - pane.canvas.clientHeight;
     if (item.row.y < pane.scroll + RULER) pane.scroll = item.row.y - RULER - 20;
-    else if (item.row.y > pane.scroll + visible) pane.scroll = item.row.y - visible;
+    else pane.scroll = Math.max(pane.scroll, least);
   }
   showDetails();
   paint();

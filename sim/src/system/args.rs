@@ -6,6 +6,7 @@ use std::{
     ops::Range,
     path::{Path, PathBuf},
     process::ExitCode,
+    time::{Duration, Instant},
 };
 
 use clap::Parser;
@@ -40,7 +41,8 @@ pub struct Args {
         requires = "seed"
     )]
     pub keep: Vec<Kept>,
-    /// Write a page with the timeline of the shrunk run, or of the last one if none fails
+    /// Write a page with the summary of the search, and the timeline of the shrunk run, or of the
+    /// last one if none fails
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,
 }
@@ -91,11 +93,11 @@ impl Args {
             let schedule = harness.schedule(seed).keep(&self.keep);
             let report = harness.run(&schedule);
             tell(out, &schedule, &report)?;
-            self.write_page(out, &report, command)?;
+            self.write_page(out, &report.to_html(command))?;
             return Ok(code(&report));
         }
         let seeds = self.seed.map_or(self.seeds.clone(), |seed| seed..seed + 1);
-        let (failing, summary) = first(&harness, seeds.clone());
+        let (failing, summary, wall) = first(&harness, seeds.clone());
         writeln!(out, "{summary}")?;
         for (seed, error) in &summary.errors {
             writeln!(out, "seed {seed} could not be judged: {error}")?;
@@ -103,7 +105,8 @@ impl Args {
         let Some((seed, violation)) = failing else {
             writeln!(out, "no violation")?;
             let report = harness.run(&harness.schedule(seeds.end - 1));
-            self.write_page(out, &report, command)?;
+            let page = report.to_html_of_search(command, &summary, wall);
+            self.write_page(out, &page)?;
             return Ok(if summary.errors.is_empty() { 0 } else { 2 });
         };
         writeln!(out, "\nseed {seed} fails: {violation}")?;
@@ -114,7 +117,7 @@ impl Args {
                 break;
             }
             let more = next..seeds.end.min(next + MORE_SEEDS);
-            let (Some((seed, violation)), _) = first(&harness, more) else {
+            let (Some((seed, violation)), ..) = first(&harness, more) else {
                 break;
             };
             let other = harness.shrink(&harness.schedule(seed), &violation.name, BUDGET);
@@ -135,37 +138,38 @@ impl Args {
         tell(out, &schedule, &report)?;
         let kept: Vec<_> = schedule.kept().iter().map(Kept::to_string).collect();
         let replay = format!("{command} --seed {seed} --keep {}", kept.join(","));
-        self.write_page(out, &report, &replay)?;
+        let page = report.to_html_of_search(&replay, &summary, wall);
+        self.write_page(out, &page)?;
         writeln!(out, "to replay it: {replay}")?;
         Ok(1)
     }
 
-    fn write_page<S: System>(
-        &self,
-        out: &mut dyn Write,
-        report: &Report<S>,
-        command: &str,
-    ) -> io::Result<()> {
+    fn write_page(&self, out: &mut dyn Write, page: &str) -> io::Result<()> {
         let Some(path) = &self.report else {
             return Ok(());
         };
-        fs::write(path, report.to_html(command))?;
+        fs::write(path, page)?;
         writeln!(out, "its timeline: {}", path.display())
     }
 }
 
-/// The first of these seeds that fails, and the sum of the runs up to it.
+/// The first of these seeds that fails, and the sum of the runs up to it and how long they took.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "wall time is measured around the runs, never inside"
+)]
 fn first<S: System>(
     harness: &Harness<S>,
     seeds: Range<u64>,
-) -> (Option<(u64, Violation)>, Summary) {
+) -> (Option<(u64, Violation)>, Summary, Duration) {
+    let started = Instant::now();
     let mut failing = None;
     let summary = harness.search(seeds, |report| {
         let found = report.violations.first();
         failing = found.map(|found| (report.seed, found.clone()));
         failing.is_none()
     });
-    (failing, summary)
+    (failing, summary, started.elapsed())
 }
 
 fn code<S: System>(report: &Report<S>) -> u8 {

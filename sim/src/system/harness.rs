@@ -1,11 +1,17 @@
 //! Runs of a system: one, many, and the smallest that still fails.
 
-use std::{collections::BTreeMap, fmt, rc::Rc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    rc::Rc,
+    time::Duration,
+};
 
 use super::{Run, Schedule, Shrunk, System, Violation, nemesis::Span, shrink::Shrink, world};
 use crate::{
     plan::{Fault, FaultKind},
     record::Outcomes,
+    runner::Detection,
 };
 
 /// Every so many seeds run twice.
@@ -50,6 +56,8 @@ pub struct Summary {
     pub runs: u64,
     /// The seeds with a violation.
     pub failed: Vec<u64>,
+    /// The violations by their names.
+    pub detections: BTreeMap<String, Detection>,
     /// The seeds that could not be judged, each with the reason.
     pub errors: Vec<(u64, String)>,
     /// The calls by how they ended; those that never did count as unknown.
@@ -147,10 +155,19 @@ impl<S: System> Harness<S> {
 }
 
 impl Summary {
+    /// The situations of the system, without those of a fault and a call's end.
+    pub(super) fn own_marks(&self) -> impl Iterator<Item = (&String, &u64)> {
+        self.marks.iter().filter(|(mark, _)| !is_during(mark))
+    }
+
     fn add<S: System>(&mut self, report: &Report<S>) {
         self.runs += 1;
         if !report.violations.is_empty() {
             self.failed.push(report.seed);
+        }
+        let broken: BTreeSet<_> = report.violations.iter().map(|it| &it.name).collect();
+        for name in broken {
+            Detection::count(&mut self.detections, name.clone(), report.seed, self.runs);
         }
         let errors = report.error.iter();
         self.errors
@@ -187,9 +204,10 @@ impl fmt::Display for Summary {
         writeln!(f, "faults that struck: {}", list(&faults))?;
         let never: Vec<_> = self.never.iter().map(ToString::to_string).collect();
         writeln!(f, "faults that did not: {}", list(&never))?;
-        let own = self.marks.iter();
-        let own = own.filter(|(mark, _)| !is_during(mark));
-        let own: Vec<_> = own.map(|(mark, n)| format!("{mark} {n}")).collect();
+        let own: Vec<_> = self
+            .own_marks()
+            .map(|(mark, n)| format!("{mark} {n}"))
+            .collect();
         let during = self.marks.len() - own.len();
         write!(
             f,

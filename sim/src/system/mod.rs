@@ -51,6 +51,7 @@ use std::fmt;
 pub use crate::{
     plan::{Fault, FaultClass, FaultKind},
     record::Outcomes,
+    runner::Detection,
     world::SimConnection as Connection,
 };
 pub use args::Args;

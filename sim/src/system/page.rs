@@ -1,14 +1,15 @@
 //! One run of a system as a page with its timeline.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use serde_json::{Value, json};
+use strum::VariantArray;
 
-use super::{Call, Failure, Report, System, process::name, schedule::describe};
+use super::{Call, Failure, Report, Summary, System, process::name, schedule::describe};
 use crate::{
     html::{self, Heading},
     plan::FaultKind,
-    record::{nanos, replica_name},
+    record::{Ending, Mark, Verdict, nanos, replica_name},
 };
 
 impl<S: System> Report<S> {
@@ -17,13 +18,32 @@ impl<S: System> Report<S> {
     /// `command` is told as the one that made it.
     #[must_use]
     pub fn to_html(&self, command: &str) -> String {
+        self.page(command, None)
+    }
+
+    /// The same, below a summary of the search, which took `wall`: seeds to detection, and which
+    /// faults struck in which calls, by how they ended.
+    #[must_use]
+    pub fn to_html_of_search(&self, command: &str, summary: &Summary, wall: Duration) -> String {
+        let mut value = search(summary, wall);
+        if !self.violations.is_empty() {
+            // Its violations are shown above the timeline.
+            let failure = json!({ "seed": self.seed, "reasons": [], "commands": [command] });
+            value["failures"] = json!([failure]);
+        }
+        self.page(command, Some(value))
+    }
+
+    fn page(&self, command: &str, summary: Option<Value>) -> String {
         let name = std::any::type_name::<S>().rsplit("::").next();
         let name = name.unwrap_or_default();
         let heading = Heading {
             title: format!("{name}, seed {}", self.seed),
             command: command.to_owned(),
         };
-        html::page(&heading, vec![("views", json!([self.view(name)]))])
+        let mut parts = vec![("views", json!([self.view(name)]))];
+        parts.extend(summary.map(|summary| ("summary", summary)));
+        html::page(&heading, parts)
     }
 
     fn view(&self, name: &str) -> Value {
@@ -65,6 +85,36 @@ impl<S: System> Report<S> {
             "primaries": [],
         })
     }
+}
+
+fn search(sum: &Summary, wall: Duration) -> Value {
+    let verdict = match (sum.failed.is_empty(), sum.errors.is_empty()) {
+        (false, _) => Verdict::Violation,
+        (true, false) => Verdict::HarnessError,
+        (true, true) => Verdict::Ok,
+    };
+    let kinds: BTreeSet<_> = sum.faults.keys().chain(&sum.never).collect();
+    let faults = kinds.into_iter().map(|fault| {
+        let during = |ending| Mark::During(*fault, ending).to_string();
+        let count = |ending: &Ending| sum.marks.get(&during(*ending)).copied().unwrap_or(0);
+        let mut row = html::kind(*fault);
+        row["struck"] = json!(sum.faults.get(fault).copied().unwrap_or(0));
+        row["counts"] = Ending::VARIANTS.iter().map(count).collect();
+        row
+    });
+    json!({
+        "verdict": <&str>::from(verdict),
+        "worlds": sum.runs,
+        "failed": sum.failed.len(),
+        "ops": sum.outcomes,
+        "simulatedMs": sum.simulated.as_millis() as u64,
+        "wallMs": wall.as_millis() as u64,
+        "failures": [],
+        "detections": sum.detections,
+        "faults": faults.collect::<Vec<_>>(),
+        "situations": sum.own_marks().collect::<Vec<_>>(),
+        "losses": [],
+    })
 }
 
 fn mark(kind: FaultKind, process: Option<usize>, start: u64) -> Value {

@@ -429,6 +429,7 @@ fn a_run_is_summed_up() {
         .unwrap();
     for expected in [
         "class=\"failure\"",
+        "data-violation=\"resurrected_token\"",
         "haechi-sim replay --seed",
         "haechi-sim shrink --seed",
         "class=\"violation\"",
@@ -468,6 +469,8 @@ fn a_system_of_ones_own_is_shown() {
     };
     for expected in [
         "<title>NaiveLock, seed 16</title>",
+        "data-violation=\"not_linearizable\"",
+        "data-fault=\"redis_stopped\"",
         "title=\"\">not_linearizable</span>",
         "data-ops=\"17 16\"",
         "data-lane=\"replica\">replica: 1<",

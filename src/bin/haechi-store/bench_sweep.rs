@@ -21,7 +21,7 @@ use crate::{
     bench::{clean_up, quantile, random_prefix},
     connection::place,
     console::{self, Console},
-    contention_plot,
+    contention_plot::{self, Point},
     exit::{Exit, Failure},
     interrupt::interrupted,
 };
@@ -66,16 +66,16 @@ const TOKENS: u32 = 100;
 /// What contenders do, by the conflict that they meet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) enum Conflict {
+enum Conflict {
     StaleHead,
     ValueMoved,
     VersionMoved,
 }
 
 impl Conflict {
-    pub(crate) const ALL: [Self; 3] = [Self::StaleHead, Self::ValueMoved, Self::VersionMoved];
+    const ALL: [Self; 3] = [Self::StaleHead, Self::ValueMoved, Self::VersionMoved];
 
-    pub(crate) fn name(self) -> &'static str {
+    fn name(self) -> &'static str {
         match self {
             Self::StaleHead => "stale head",
             Self::ValueMoved => "value moved",
@@ -86,13 +86,13 @@ impl Conflict {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
 #[serde(rename_all = "camelCase")]
-pub(crate) enum Lock {
+enum Lock {
     None,
     Always,
 }
 
 impl Lock {
-    pub(crate) const ALL: [Self; 2] = [Self::None, Self::Always];
+    const ALL: [Self; 2] = [Self::None, Self::Always];
 
     fn policy(self) -> LockPolicy {
         match self {
@@ -105,18 +105,30 @@ impl Lock {
 /// The figures of one cell.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Cell {
-    pub(crate) conflict: Conflict,
-    pub(crate) lock: Lock,
-    pub(crate) contenders: usize,
-    pub(crate) ops_per_second: f64,
+struct Cell {
+    conflict: Conflict,
+    lock: Lock,
+    contenders: usize,
+    ops_per_second: f64,
     /// Compared with one contender without the lock.
-    pub(crate) rate: f64,
+    rate: f64,
     p50_ms: f64,
-    pub(crate) p99_ms: f64,
+    p99_ms: f64,
     max_ms: f64,
     conflicts: u64,
     given_up: u64,
+}
+
+impl Cell {
+    fn point(&self) -> Point {
+        Point {
+            conflict: self.conflict.name(),
+            has_lock: self.lock == Lock::Always,
+            contenders: self.contenders,
+            rate: self.rate,
+            p99_ms: self.p99_ms,
+        }
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -202,7 +214,8 @@ pub(crate) async fn run(args: Args, global: &Global, console: &Console) -> Resul
         cells: figures(cells, args.window),
     };
     if let Some(file) = &args.svg {
-        std::fs::write(file, contention_plot::svg(&answer.cells)).map_err(|error| {
+        let points: Vec<_> = answer.cells.iter().map(Cell::point).collect();
+        std::fs::write(file, contention_plot::svg(&points)).map_err(|error| {
             Failure::error(format!(
                 "{} cannot be written: {error}; name another file with --svg",
                 file.display()

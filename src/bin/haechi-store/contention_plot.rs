@@ -1,10 +1,22 @@
-//! Draws the cells of `bench sweep` as an SVG: rate and tail latency by the number of contenders,
-//! a column for each kind of conflict, a line for each lock policy. Its colours follow the
-//! reader's preference for light or dark.
+//! Draws contention as an SVG: rate and tail latency by the number of contenders, a column for each
+//! kind of conflict, a line without and with the contention lock. Its colours follow the reader's
+//! preference for light or dark.
+//!
+//! Of `bench sweep`, and of the benchmark `fence_retry`, so it knows neither.
 
 use std::fmt::Write;
 
-use crate::bench_sweep::{Cell, Conflict, Lock};
+/// What was measured in one cell.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Point {
+    /// The kind of conflict, in words.
+    pub(crate) conflict: &'static str,
+    pub(crate) has_lock: bool,
+    pub(crate) contenders: usize,
+    /// Compared with one contender without the lock.
+    pub(crate) rate: f64,
+    pub(crate) p99_ms: f64,
+}
 
 const WIDTH: f64 = 880.0;
 const HEIGHT: f64 = 470.0;
@@ -43,16 +55,16 @@ impl Row {
         }
     }
 
-    fn value(self, cell: &Cell) -> f64 {
+    fn value(self, point: &Point) -> f64 {
         match self {
-            Row::Rate => cell.rate,
-            Row::Tail => cell.p99_ms,
+            Row::Rate => point.rate,
+            Row::Tail => point.p99_ms,
         }
     }
 
-    /// The lines of the grid: below and above all cells, so that one axis serves the whole row.
-    fn ticks(self, cells: &[Cell]) -> Vec<f64> {
-        let values = || cells.iter().map(|cell| self.value(cell));
+    /// The lines of the grid: below and above all points, so that one axis serves the whole row.
+    fn ticks(self, points: &[Point]) -> Vec<f64> {
+        let values = || points.iter().map(|point| self.value(point));
         let most = values().fold(0.0, f64::max);
         match self {
             Row::Rate => {
@@ -87,17 +99,14 @@ impl Row {
     }
 }
 
-pub(crate) fn svg(cells: &[Cell]) -> String {
+pub(crate) fn svg(points: &[Point]) -> String {
     let mut out = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" \
          aria-label=\"Rate and tail latency by the number of contenders\">\n<style>\n{STYLE}\n</style>\n\
          <rect class=\"back\" width=\"{WIDTH}\" height=\"{HEIGHT}\"/>\n"
     );
-    for (x, lock, name) in [
-        (64, Lock::None, "no lock"),
-        (170, Lock::Always, "lock always"),
-    ] {
-        let class = class(lock);
+    for (x, has_lock, name) in [(64, false, "no lock"), (170, true, "lock always")] {
+        let class = class(has_lock);
         let _ = writeln!(
             out,
             "<polyline class=\"{class}\" points=\"{x},20 {},20\"/><text x=\"{}\" y=\"24\">{name}</text>",
@@ -105,11 +114,13 @@ pub(crate) fn svg(cells: &[Cell]) -> String {
             x + 36
         );
     }
-    let mut contenders: Vec<usize> = cells.iter().map(|cell| cell.contenders).collect();
+    let mut contenders: Vec<usize> = points.iter().map(|point| point.contenders).collect();
     contenders.sort_unstable();
     contenders.dedup();
+    let mut conflicts: Vec<&str> = points.iter().map(|point| point.conflict).collect();
+    conflicts.dedup();
     for (line, row) in [Row::Rate, Row::Tail].into_iter().enumerate() {
-        let ticks = row.ticks(cells);
+        let ticks = row.ticks(points);
         let top = ORIGIN.1 + line as f64 * STEP.1;
         let _ = writeln!(
             out,
@@ -118,7 +129,7 @@ pub(crate) fn svg(cells: &[Cell]) -> String {
             top - 8.0,
             row.title()
         );
-        for (column, conflict) in Conflict::ALL.into_iter().enumerate() {
+        for (column, conflict) in conflicts.iter().copied().enumerate() {
             let left = ORIGIN.0 + column as f64 * STEP.0;
             if row == Row::Rate {
                 let _ = writeln!(
@@ -126,25 +137,26 @@ pub(crate) fn svg(cells: &[Cell]) -> String {
                     "<text class=\"title\" x=\"{}\" y=\"{}\" text-anchor=\"end\">{}</text>",
                     left + PANEL.0,
                     top - 24.0,
-                    conflict.name()
+                    conflict
                 );
             }
             panel(&mut out, (left, top), row, &ticks, &contenders);
-            for lock in Lock::ALL {
-                let of_line = |cell: &&Cell| cell.conflict == conflict && cell.lock == lock;
-                let points: Vec<_> = cells
+            for has_lock in [false, true] {
+                let of_line =
+                    |point: &&Point| point.conflict == conflict && point.has_lock == has_lock;
+                let line: Vec<_> = points
                     .iter()
                     .filter(of_line)
-                    .map(|cell| {
+                    .map(|point| {
                         let at = contenders
                             .iter()
-                            .position(|other| *other == cell.contenders);
+                            .position(|other| *other == point.contenders);
                         let x = left + across(at.unwrap_or(0), contenders.len());
-                        let y = top + PANEL.1 * (1.0 - row.place(row.value(cell), &ticks));
+                        let y = top + PANEL.1 * (1.0 - row.place(row.value(point), &ticks));
                         (x, y)
                     })
                     .collect();
-                curve(&mut out, class(lock), &points);
+                curve(&mut out, class(has_lock), &line);
             }
         }
     }
@@ -157,11 +169,8 @@ pub(crate) fn svg(cells: &[Cell]) -> String {
     out
 }
 
-fn class(lock: Lock) -> &'static str {
-    match lock {
-        Lock::None => "none",
-        Lock::Always => "always",
-    }
+fn class(has_lock: bool) -> &'static str {
+    if has_lock { "always" } else { "none" }
 }
 
 /// Numbers of contenders are at equal distances.
