@@ -9,7 +9,11 @@ use crate::{
     tarballs::{FLAGS, PACKAGES, Unpacked, VERSION, patch, target},
 };
 
+/// Uses each package.
 const USER: &str = include_str!("../packages/main.rs");
+
+/// Puts a system of its own under the harness.
+const OWN_SYSTEM: &str = include_str!("../../sim/src/system/counter.rs");
 
 /// Runs the command.
 pub(crate) fn run() -> Outcome {
@@ -29,9 +33,10 @@ fn build() -> io::Result<bool> {
         return Ok(false);
     };
     let folder = unpacked.path();
-    fs::create_dir_all(folder.join("user/src"))?;
+    fs::create_dir_all(folder.join("user/src/bin"))?;
     fs::write(folder.join("user/Cargo.toml"), manifest())?;
     fs::write(folder.join("user/src/main.rs"), USER)?;
+    fs::write(folder.join("user/src/bin/own_system.rs"), OWN_SYSTEM)?;
     let target = target()?.join("packages");
     let cargo = |words: &str, directory: &str| {
         let status = cargo_command(words, FLAGS)
@@ -40,21 +45,20 @@ fn build() -> io::Result<bool> {
             .status()?;
         Ok::<_, io::Error>(status.success())
     };
-    if !cargo("run", "user")? {
+    if !cargo("run --bin user", "user")? || !cargo("run --bin own_system", "user")? {
         return Ok(false);
     }
-    // Would fail for a file that tests include and that is not packed. Those of the last package
-    // are only built: some need the repository.
+    // Would fail for a file that tests include and that is not packed. Those in `tests/` are only
+    // built, and all of the last package: some need the repository.
     for package in PACKAGES {
         let directory = format!("{package}-{VERSION}");
         fs::create_dir_all(folder.join(&directory).join(".cargo"))?;
         let config = folder.join(&directory).join(".cargo/config.toml");
         fs::write(config, patch("../"))?;
-        let words = match package {
-            "haechi-sim" => "check --quiet --tests",
-            _ => "test --quiet --lib --all-features",
-        };
-        if !cargo(words, &directory)? {
+        let is_run = package != "haechi-sim";
+        if !cargo("check --quiet --tests --all-features", &directory)?
+            || is_run && !cargo("test --quiet --lib --all-features", &directory)?
+        {
             return Ok(false);
         }
     }
@@ -70,6 +74,7 @@ fn manifest() -> String {
     let used = PACKAGES.map(|package| format!("{package} = \"{VERSION}\"\n"));
     format!(
         "[package]\nname = \"user\"\nversion = \"1.0.0\"\nedition = \"2024\"\n\n[dependencies]\n\
+         redis = {{ version = \"1\", default-features = false, features = [\"tokio-comp\"] }}\n\
          tokio = {{ version = \"1\", features = [\"full\"] }}\n{}\n{}",
         used.concat(),
         patch("../")

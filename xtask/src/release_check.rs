@@ -24,6 +24,10 @@ const PARTS: &[Part] = &[
         run: committed,
     },
     Part {
+        name: "version",
+        run: version,
+    },
+    Part {
         name: "policy",
         run: || deny("bans licenses sources"),
     },
@@ -84,6 +88,25 @@ fn committed() -> Result {
     let changes = stdout("git", "status --porcelain")?;
     print!("{changes}");
     Ok(changes.is_empty())
+}
+
+/// The tag of this commit, if it has one, is the version of the manifests, and the changelog has its
+/// date.
+fn version() -> Result {
+    let version = env!("CARGO_PKG_VERSION");
+    let tags = stdout("git", "tag --points-at HEAD")?;
+    if tags.trim().is_empty() {
+        println!("this commit has no tag");
+        return Ok(true);
+    }
+    let changelog = fs::read_to_string("CHANGELOG.md").map_err(|error| error.to_string())?;
+    let heading = changelog
+        .lines()
+        .find(|line| line.starts_with(&format!("## {version} (")));
+    println!("tags: {}; CHANGELOG.md: {heading:?}", tags.trim());
+    let is_tagged = tags.lines().any(|tag| tag == format!("v{version}"));
+    let is_dated = heading.is_some_and(|line| !line.contains("unreleased"));
+    Ok(is_tagged && is_dated)
 }
 
 /// deny.toml.

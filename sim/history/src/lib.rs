@@ -121,3 +121,7 @@ pub use paths::{PathId, Paths};
 pub use recorder::Recorder;
 pub use symbols::{Symbol, Symbols};
 pub use tokens::TokenMap;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
