@@ -109,21 +109,21 @@ const SHOTS: [Shot; 13] = [
         command: "--example naive_lock --",
         page: "naive_lock",
         hash: "theme=light&op=16",
-        size: "1200,500",
+        size: "1200,720",
     },
     Shot {
         image: "job-queue.png",
         command: "--example job_queue -- --removed-first",
         page: "job_queue",
         hash: "theme=light&op=49",
-        size: "1200,500",
+        size: "1200,760",
     },
     Shot {
         image: "redlock-counter.png",
         command: "--example redlock_counter --",
         page: "redlock_counter",
         hash: "theme=light&op=15",
-        size: "1200,560",
+        size: "1200,760",
     },
 ];
 
