@@ -5,7 +5,9 @@
 //! bash, with a redis-server and an empty folder of its own. Commands that begin with `cargo`
 //! or `haechi-sim` are not run, nor is their output compared.
 
-use std::{fs, path::Path, process::Command};
+use std::{collections::BTreeSet, fs, path::Path, process::Command};
+
+use haechi_store_redis::chain::{Event, Head};
 
 use super::program;
 
@@ -141,6 +143,45 @@ fn cookbook() {
     for entry in fs::read_dir(folder).unwrap() {
         let name = entry.unwrap().file_name();
         run(&format!("docs/cookbook/{}", name.to_str().unwrap()));
+    }
+}
+
+/// A file of the package.
+fn file(name: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap()
+}
+
+/// What is between `begin` and `end`.
+fn between<'a>(text: &'a str, begin: &str, end: &str) -> &'a str {
+    let (_, rest) = text.split_once(begin).expect(begin);
+    rest.split_once(end).expect(end).0
+}
+
+/// Every second part of `text` that is split at `mark`: what stands between two of them.
+fn quoted<'a>(text: &'a str, mark: &str) -> BTreeSet<&'a str> {
+    text.split(mark).skip(1).step_by(2).collect()
+}
+
+/// Would catch a member that is removed from events and that the documents do not name, and
+/// one that they name and that is kept.
+#[test]
+fn removed_members_are_documented() {
+    let code = file("src/chain/sanitize.rs");
+    let removed = quoted(between(&code, "matches!(", "\n    )"), "\"");
+    assert!(removed.contains("plaintext"), "{removed:?}");
+
+    let page = file("docs/guarantees.md");
+    let page = between(&page, "<!-- removed:begin -->", "<!-- removed:end -->");
+    assert_eq!(quoted(page, "`"), removed, "docs/guarantees.md");
+    let event = file("src/chain/event.rs");
+    let comment = between(&event, "after the same checks as all others: ", ". So is the");
+    assert_eq!(quoted(comment, "`"), removed, "Event::from_json");
+
+    for name in removed {
+        let event = format!(r#"{{"id":"e","a":[{{"{name}":1,"{name}_":1}}]}}"#);
+        let record = Event::from_json(&event).unwrap().seal(None, &Head::Empty);
+        let text = record.unwrap().into_text();
+        assert!(text.contains(&format!(r#""a":[{{"{name}_":1}}]"#)), "{text}");
     }
 }
 
