@@ -174,14 +174,21 @@ fn removed_members_are_documented() {
     let page = between(&page, "<!-- removed:begin -->", "<!-- removed:end -->");
     assert_eq!(quoted(page, "`"), removed, "docs/guarantees.md");
     let event = file("src/chain/event.rs");
-    let comment = between(&event, "after the same checks as all others: ", ". So is the");
+    let comment = between(
+        &event,
+        "after the same checks as all others: ",
+        ". So is the",
+    );
     assert_eq!(quoted(comment, "`"), removed, "Event::from_json");
 
     for name in removed {
         let event = format!(r#"{{"id":"e","a":[{{"{name}":1,"{name}_":1}}]}}"#);
         let record = Event::from_json(&event).unwrap().seal(None, &Head::Empty);
         let text = record.unwrap().into_text();
-        assert!(text.contains(&format!(r#""a":[{{"{name}_":1}}]"#)), "{text}");
+        assert!(
+            text.contains(&format!(r#""a":[{{"{name}_":1}}]"#)),
+            "{text}"
+        );
     }
 }
 
