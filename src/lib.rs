@@ -11,7 +11,7 @@
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! // `Builder::new().open_audit(redis::Client::open(url)?).await?` in production.
+//! // `Builder::new().open_audit(url.parse::<redis::Endpoint>()?).await?` in production.
 //! let sink = Builder::new().audit_sink(MemoryChain::new());
 //!
 //! let first = sink.record(Event::from_json(r#"{"id":"e1","operation":"protect"}"#)?);
@@ -66,8 +66,7 @@
 //! and with write access to Redis can accept a loss in the replicas' name. The
 //! policy of reveals binds honest processes only.
 //!
-//! `docs/guarantees.md` and `SECURITY.md` in the package have all of it, with a test for each
-//! promise.
+//! `docs/guarantees.md` and `SECURITY.md` in the package have all of it, and the tests.
 //!
 //! # Modules
 //!
