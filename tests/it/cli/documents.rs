@@ -7,7 +7,10 @@
 
 use std::{collections::BTreeSet, fs, path::Path, process::Command};
 
-use haechi_store_redis::chain::{Event, Head};
+use haechi_store_redis::{
+    chain::{Event, Head},
+    redis::NotReady,
+};
 
 use super::program;
 
@@ -190,6 +193,39 @@ fn removed_members_are_documented() {
             "{text}"
         );
     }
+}
+
+/// Would catch a reason of readiness that is added, or forbids a start or no longer does, and is
+/// not documented so.
+#[test]
+fn reasons_are_documented() {
+    let page = file("docs/deployment.md");
+    let table = between(&page, "<!-- reasons:begin -->", "<!-- reasons:end -->");
+    let documented: BTreeSet<_> = table
+        .lines()
+        .skip(3)
+        .map(|row| {
+            let cells: Vec<_> = row.split('|').map(str::trim).collect();
+            (cells[1].trim_matches('`'), cells[3] == "yes")
+        })
+        .collect();
+    let all = [
+        NotReady::RedisUnreachable,
+        NotReady::RedisNotWritable,
+        NotReady::WrongType,
+        NotReady::Diverged,
+        NotReady::CrossSlot,
+        NotReady::Evicting,
+        NotReady::InsufficientReplicas,
+        NotReady::FsyncUnavailable,
+        NotReady::Refusing,
+    ];
+    let reasons = all.map(|reason| (reason.name(), reason.forbids_start()));
+    assert_eq!(documented, BTreeSet::from(reasons));
+
+    let code = file("src/redis/ready.rs");
+    let names = between(&code, "pub fn name(self)", "\n    }");
+    assert_eq!(quoted(names, "\"").len(), all.len(), "{names}");
 }
 
 /// Would catch a comparison that accepts anything.
