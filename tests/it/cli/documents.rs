@@ -228,6 +228,47 @@ fn reasons_are_documented() {
     assert_eq!(quoted(names, "\"").len(), all.len(), "{names}");
 }
 
+/// Would catch a test that docs/guarantees.md names and that is not there, or that its command
+/// does not build.
+#[test]
+fn named_tests_are_there() {
+    let list = Command::new(std::env::current_exe().unwrap())
+        .args(["--list", "--format", "terse"])
+        .output()
+        .unwrap();
+    let list = String::from_utf8(list.stdout).unwrap();
+    let tests: Vec<_> = list
+        .lines()
+        .filter_map(|line| line.strip_suffix(": test"))
+        .collect();
+    let page = file("docs/guarantees.md").replace('\n', " ");
+    let (mut command, mut count) = ("", 0);
+    for code in page.split('`').skip(1).step_by(2) {
+        let filter = if code.starts_with("cargo test") {
+            command = code;
+            code.split_once("--test it ").map(|(_, filter)| filter)
+        } else {
+            code.strip_prefix("… ")
+        };
+        let name = filter.and_then(|filter| {
+            let mut words = filter.split_whitespace();
+            words.find(|word| !word.starts_with('-'))
+        });
+        let Some(name) = name.filter(|_| command.contains("--test it")) else {
+            continue;
+        };
+        let has_program = command.contains("--features cli") || command.contains("--all-features");
+        let is_built =
+            |test: &&str| test.contains(name) && (has_program || !test.starts_with("cli::"));
+        assert!(
+            tests.iter().any(|test| is_built(&test)),
+            "{command}: {name}"
+        );
+        count += 1;
+    }
+    assert!(count > 20, "{count}");
+}
+
 /// Would catch a comparison that accepts anything.
 #[test]
 fn what_is_shown_is_compared() {
