@@ -260,10 +260,7 @@ fn named_tests_are_there() {
         let has_program = command.contains("--features cli") || command.contains("--all-features");
         let is_built =
             |test: &&str| test.contains(name) && (has_program || !test.starts_with("cli::"));
-        assert!(
-            tests.iter().any(|test| is_built(&test)),
-            "{command}: {name}"
-        );
+        assert!(tests.iter().any(is_built), "{command}: {name}");
         count += 1;
     }
     assert!(count > 20, "{count}");
