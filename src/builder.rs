@@ -49,16 +49,16 @@ pub type RedisTokenVault<P, N = Client, C = SystemClock, E = SystemEntropy> =
 ///     clock::SystemClock,
 ///     crypto::{Counting, KeyFile, LocalKeys},
 ///     entropy::SystemEntropy,
-///     redis::client::Client,
+///     redis::Endpoint,
 ///     vault::{Details, TokenType, VaultPolicy},
 /// };
 ///
-/// let client = Client::open("redis://127.0.0.1:6379")?;
+/// let redis: Endpoint = "redis://127.0.0.1:6379".parse()?;
 /// let file = KeyFile::new("vault.keys");
 /// let keys = LocalKeys::open(file, SystemClock::new(), SystemEntropy, Counting::Persisted).await?;
 /// let keys = Arc::new(keys);
 /// let (audit, vault) = Builder::new()
-///     .open(client, keys.clone(), VaultPolicy::default())
+///     .open(redis, keys.clone(), VaultPolicy::default())
 ///     .await?;
 ///
 /// let email = TokenType::new("email")?;

@@ -11,7 +11,7 @@
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! // `Builder::new().open_audit(redis::Client::open(url)?).await?` in production.
+//! // `Builder::new().open_audit(url.parse::<redis::Endpoint>()?).await?` in production.
 //! let sink = Builder::new().audit_sink(MemoryChain::new());
 //!
 //! let first = sink.record(Event::from_json(r#"{"id":"e1","operation":"protect"}"#)?);
@@ -55,19 +55,19 @@
 //! | a record is changed, moved or removed in the middle | whoever [verifies](chain::Verifier) |
 //! | the end is cut off, or the whole chain rewritten with valid hashes | who verifies with [anchors](Builder::anchors), up to the last one; a process that has seen what is gone |
 //! | the same, and the anchors, too | nobody, unless a copy of the anchors is kept elsewhere |
-//! | tokens are deleted, or an older vault is put back | a process that has seen the newer one |
+//! | an older vault is put back | a process that has seen the newer one |
+//! | tokens are deleted, or older records of them put back, and nothing else | nobody |
 //!
 //! **That time is right.** A token is revealed only while the clocks of Redis and of the process
 //! are both before its end, and destroyed only when both are past it: whoever sets both back
 //! delays its end. Times in records are those of the process that appended.
 //!
-//! **That the key file may be lost or shown.** Without it no token can be revealed. Its thief reads
+//! **That the key file is safe to lose or to leak.** Without it no token can be revealed. Its thief reads
 //! every plaintext whose ciphertext he can get from any copy of Redis, also after a rotation,
-//! and with write access to Redis can accept a loss in the replicas' name. The
-//! policy of reveals binds honest processes only.
+//! and with write access to Redis can accept a loss in the replicas' name. The reveal policy
+//! is enforced by the process; whoever has the key file can decrypt without it.
 //!
-//! `docs/guarantees.md` and `SECURITY.md` in the package have all of it, with a test for each
-//! promise.
+//! `docs/guarantees.md` and `SECURITY.md` in the package have all of it, and the tests.
 //!
 //! # Modules
 //!
@@ -84,8 +84,8 @@
 //!   re-exported as [`redis::client`].
 //! - [`clock`] and [`entropy`]: the two inputs that a simulation replaces.
 //!
-//! Features: `tls`; `tracing` and `metrics`, which tell of appends, batches, mutations and
-//! dials, and never of their contents; `cli`, the program; and `test-util`: the module
+//! Features: `tls`; `tracing` and `metrics`, which report appends, batches, mutations and
+//! dials, and never their contents; `cli`, the program; and `test-util`: the module
 //! `test_util`, stores with hooks, for tests.
 #![forbid(unsafe_code)]
 

@@ -113,9 +113,13 @@ pub struct Event {
 impl Event {
     /// Reads an event under the default [`Limits`].
     ///
-    /// Members with a name on the removal list are dropped at every depth,
-    /// after the same checks as all others; so is the event's own
-    /// `auditIntegrity`. O(n log n) in the text's length.
+    /// Members with these names are removed at every depth, without an error,
+    /// after the same checks as all others: `access_token`, `authorization`,
+    /// `claims`, `client_secret`, `code`, `code_verifier`, `content`,
+    /// `credential`, `entry`, `id_token`, `issuer`, `labels`, `message`,
+    /// `nonce`, `payload`, `plaintext`, `prompt`, `refresh_token`, `scopes`,
+    /// `secret`, `signature`, `state`, `subject`, `value`. So is the event's
+    /// own `auditIntegrity`. O(n log n) in the text's length.
     ///
     /// # Errors
     /// [`InvalidEvent`] when the text is not a JSON object that the chain

@@ -20,7 +20,7 @@
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! // In production: `KeyFile::new(path)`, made by `haechi-store keys init`,
-//! // and `builder.vault_store(redis::Client::open(url)?)`.
+//! // and `builder.vault_store(url.parse::<redis::Endpoint>()?)`.
 //! let storage = MemoryKeys::new();
 //! manage::init(&storage, &SystemClock::new(), &SystemEntropy).await?;
 //! let keys = LocalKeys::open(storage, SystemClock::new(), SystemEntropy, Counting::Persisted);

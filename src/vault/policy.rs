@@ -119,8 +119,8 @@ pub enum RevealPolicy {
     /// It refuses, and records that in the audit chain.
     #[default]
     Disabled,
-    /// It reveals; the name is the reason in the audit chain, such as
-    /// `local-dev`.
+    /// It reveals; the name, such as `local-dev`, is `revealPolicy` in the records
+    /// of the audit chain.
     Allowed(String),
 }
 

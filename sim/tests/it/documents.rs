@@ -68,3 +68,55 @@ fn faults_are_counted() {
         assert!(document(page).contains(&counted), "{page}: {counted}");
     }
 }
+
+/// Would catch a page that says of a fault that it strikes a system of one's own, or that it does
+/// not, when that has changed.
+#[test]
+fn faults_of_own_systems_are_named() {
+    let page = document("docs/own-system.md");
+    let (before, rest) = page.split_once("The faults `lagging_replica`").unwrap();
+    let (unsupported, _) = rest.split_once("only.").unwrap();
+    let unsupported = format!("`lagging_replica`{unsupported}");
+    let (_, table) = before.split_once("| class | faults |").unwrap();
+    let supported: Vec<_> = Setup::supported().collect();
+    for fault in FaultKind::all() {
+        let (name, group) = (format!("`{fault}`"), fault.to_string());
+        let group = format!("`{}_`", group.split('_').next().unwrap());
+        let is_named = unsupported.contains(&name) || unsupported.contains(&group);
+        assert_eq!(is_named, !supported.contains(&fault), "{fault}");
+        assert_eq!(
+            table.contains(&name),
+            supported.contains(&fault),
+            "the table: {fault}"
+        );
+    }
+}
+
+/// Would catch a ceiling that is changed, and not in the pages.
+#[test]
+fn ceilings_are_documented() {
+    let code = document("sim/src/record/quality.rs");
+    let number = |before: &str| {
+        let (_, rest) = code.split_once(before).expect(before);
+        let digits = rest.split(|digit: char| !digit.is_ascii_digit());
+        digits.take(1).collect::<String>()
+    };
+    let least = format!("{} round trips or more", number("ROUND_TRIPS: u64 = "));
+    let percent = |class: &str| number(&format!("FaultClass::{class} => "));
+    assert_eq!(percent("Lock"), "0");
+    let ceilings = format!(
+        "{} with faults of replicas, {} of the network, {} of Redis and {} with lost data",
+        percent("Replica"),
+        percent("Network"),
+        percent("Redis"),
+        percent("DataLoss")
+    );
+    let unwrapped = |page| document(page).replace("\n  ", " ").replace('\n', " ");
+    for (page, said) in [
+        ("docs/harness.md", &least),
+        ("docs/guarantees.md", &least),
+        ("docs/harness.md", &ceilings),
+    ] {
+        assert!(unwrapped(page).contains(said), "{page}: {said}");
+    }
+}

@@ -5,7 +5,12 @@
 //! bash, with a redis-server and an empty folder of its own. Commands that begin with `cargo`
 //! or `haechi-sim` are not run, nor is their output compared.
 
-use std::{fs, path::Path, process::Command};
+use std::{collections::BTreeSet, fs, path::Path, process::Command};
+
+use haechi_store_redis::{
+    chain::{Event, Head},
+    redis::NotReady,
+};
 
 use super::program;
 
@@ -142,6 +147,123 @@ fn cookbook() {
         let name = entry.unwrap().file_name();
         run(&format!("docs/cookbook/{}", name.to_str().unwrap()));
     }
+}
+
+/// A file of the package.
+fn file(name: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap()
+}
+
+/// What is between `begin` and `end`.
+fn between<'a>(text: &'a str, begin: &str, end: &str) -> &'a str {
+    let (_, rest) = text.split_once(begin).expect(begin);
+    rest.split_once(end).expect(end).0
+}
+
+/// Every second part of `text` that is split at `mark`: what stands between two of them.
+fn quoted<'a>(text: &'a str, mark: &str) -> BTreeSet<&'a str> {
+    text.split(mark).skip(1).step_by(2).collect()
+}
+
+/// Would catch a member that is removed from events and that the documents do not name, and
+/// one that they name and that is kept.
+#[test]
+fn removed_members_are_documented() {
+    let code = file("src/chain/sanitize.rs");
+    let removed = quoted(between(&code, "matches!(", "\n    )"), "\"");
+    assert!(removed.contains("plaintext"), "{removed:?}");
+
+    let page = file("docs/guarantees.md");
+    let page = between(&page, "<!-- removed:begin -->", "<!-- removed:end -->");
+    assert_eq!(quoted(page, "`"), removed, "docs/guarantees.md");
+    let event = file("src/chain/event.rs");
+    let comment = between(
+        &event,
+        "after the same checks as all others: ",
+        ". So is the",
+    );
+    assert_eq!(quoted(comment, "`"), removed, "Event::from_json");
+
+    for name in removed {
+        let event = format!(r#"{{"id":"e","a":[{{"{name}":1,"{name}_":1}}]}}"#);
+        let record = Event::from_json(&event).unwrap().seal(None, &Head::Empty);
+        let text = record.unwrap().into_text();
+        assert!(
+            text.contains(&format!(r#""a":[{{"{name}_":1}}]"#)),
+            "{text}"
+        );
+    }
+}
+
+/// Would catch a reason of readiness that is added, or forbids a start or no longer does, and is
+/// not documented so.
+#[test]
+fn reasons_are_documented() {
+    let page = file("docs/deployment.md");
+    let table = between(&page, "<!-- reasons:begin -->", "<!-- reasons:end -->");
+    let documented: BTreeSet<_> = table
+        .lines()
+        .skip(3)
+        .map(|row| {
+            let cells: Vec<_> = row.split('|').map(str::trim).collect();
+            (cells[1].trim_matches('`'), cells[3] == "yes")
+        })
+        .collect();
+    let all = [
+        NotReady::RedisUnreachable,
+        NotReady::RedisNotWritable,
+        NotReady::WrongType,
+        NotReady::Diverged,
+        NotReady::CrossSlot,
+        NotReady::Evicting,
+        NotReady::InsufficientReplicas,
+        NotReady::FsyncUnavailable,
+        NotReady::Refusing,
+    ];
+    let reasons = all.map(|reason| (reason.name(), reason.forbids_start()));
+    assert_eq!(documented, BTreeSet::from(reasons));
+
+    let code = file("src/redis/ready.rs");
+    let names = between(&code, "pub fn name(self)", "\n    }");
+    assert_eq!(quoted(names, "\"").len(), all.len(), "{names}");
+}
+
+/// Would catch a test that docs/guarantees.md names and that is not there, or that its command
+/// does not build.
+#[test]
+fn named_tests_are_there() {
+    let list = Command::new(std::env::current_exe().unwrap())
+        .args(["--list", "--format", "terse"])
+        .output()
+        .unwrap();
+    let list = String::from_utf8(list.stdout).unwrap();
+    let tests: Vec<_> = list
+        .lines()
+        .filter_map(|line| line.strip_suffix(": test"))
+        .collect();
+    let page = file("docs/guarantees.md").replace('\n', " ");
+    let (mut command, mut count) = ("", 0);
+    for code in page.split('`').skip(1).step_by(2) {
+        let filter = if code.starts_with("cargo test") {
+            command = code;
+            code.split_once("--test it ").map(|(_, filter)| filter)
+        } else {
+            code.strip_prefix("… ")
+        };
+        let name = filter.and_then(|filter| {
+            let mut words = filter.split_whitespace();
+            words.find(|word| !word.starts_with('-'))
+        });
+        let Some(name) = name.filter(|_| command.contains("--test it")) else {
+            continue;
+        };
+        let has_program = command.contains("--features cli") || command.contains("--all-features");
+        let is_built =
+            |test: &&str| test.contains(name) && (has_program || !test.starts_with("cli::"));
+        assert!(tests.iter().any(is_built), "{command}: {name}");
+        count += 1;
+    }
+    assert!(count > 20, "{count}");
 }
 
 /// Would catch a comparison that accepts anything.

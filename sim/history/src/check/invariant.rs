@@ -60,7 +60,7 @@ invariants! {
     Unaudited          Vault  "a token was revealed, restored or purged, and no audit record says so",
     WrongPlaintext     Vault  "a token reveals what was not tokenized under it",
     EarlyPurge         Vault  "a token was purged as expired before its end by the clocks that rule",
-    NoProgress         Either "a replica gets nothing done after the last fault healed",
+    NoProgress         Either "a replica gets nothing done after the last fault ended",
     FalseRollback      Either "a process reports a rollback of what is still there",
     SilentRollback     Either "a process that had seen what is gone goes on writing without saying so",
     DeposedWrite       Either "a process writes to a primary of which it had time to hear from Sentinel that it is deposed",
