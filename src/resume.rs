@@ -162,14 +162,18 @@ async fn gone<S: AuditStore>(
     if !matches!(tail.seen, Seen::Gone { .. }) {
         return Err(ResumeError::NothingLost(last.sequence));
     }
-    if lost.last() != last.sequence {
-        return Err(ResumeError::NotTheLast {
-            seen: last.sequence,
-            first: lost.first().min(last.sequence),
-        });
-    }
     let (stand, standing) = standing(store, seen).await?;
     let end = tail.head.len();
+    let gone = seen.positions().get(stand).map(|gone| gone.sequence);
+    if lost.last() != last.sequence {
+        let begins = standing.and_then(|standing| standing.sequence.next());
+        let latest = gone.into_iter().chain(Sequence::new(end + 1)).min();
+        let first = lost.first().max(begins.unwrap_or(Sequence::FIRST));
+        return Err(ResumeError::NotTheLast {
+            seen: last.sequence,
+            first: first.min(latest.unwrap_or(last.sequence)),
+        });
+    }
     let not_the_first = |what: String, first| ResumeError::NotTheFirst {
         what,
         first,
@@ -184,16 +188,11 @@ async fn gone<S: AuditStore>(
             first,
         ));
     }
-    if let Some(gone) = seen.positions().get(stand)
-        && gone.sequence < lost.first()
+    if let Some(gone) = gone
+        && gone < lost.first()
     {
-        return Err(not_the_first(
-            format!(
-                "sequence {} is gone, too, and what is before it may be",
-                gone.sequence
-            ),
-            gone.sequence,
-        ));
+        let what = format!("sequence {gone} is gone, too, and what is before it may be");
+        return Err(not_the_first(what, gone));
     }
     if let Some(first_gone) = Sequence::new(end + 1)
         && first_gone < lost.first()

@@ -13,10 +13,9 @@ use std::{process::ExitCode, time::Duration};
 
 use clap::Parser;
 use haechi_sim::system::{
-    Args, CheckError, Failure, Process, Random, Run, Setup, System, Violation,
+    Args, CheckError, Failure, Process, Random, Reply, Run, Setup, System, Violation,
 };
 use redis::cmd;
-use redis_sim::Reply;
 
 /// Gives jobs back whose lease (ARGV[1], in milliseconds) is over, then takes one.
 const TAKE: &str = "

@@ -15,6 +15,12 @@
 //! change or use that. Its commands are in [`command`]; [`plan`] is what a run does, [`world`] a
 //! simulated run, [`torture`] one on a real redis-server, [`mutants`] are the planted bugs.
 
+#[cfg(not(any(tokio_unstable, doc)))]
+compile_error!(
+    "without it one seed does not give one trace: build with RUSTFLAGS='--cfg tokio_unstable', or put \
+     rustflags = [\"--cfg\", \"tokio_unstable\"] under [build] in .cargo/config.toml"
+);
+
 pub mod command;
 pub mod fuzzing;
 mod html;

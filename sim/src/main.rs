@@ -7,11 +7,6 @@ use haechi_sim::command::{
     Exit, check, diff, documents, merge, mutants, replay, run, serve, shrink, torture,
 };
 
-#[cfg(not(tokio_unstable))]
-compile_error!(
-    "without it one seed does not give one trace: build with RUSTFLAGS='--cfg tokio_unstable'"
-);
-
 /// Saves a tenth of the time: a world makes many small allocations.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

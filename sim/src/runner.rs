@@ -10,12 +10,11 @@ use std::{
 
 use haechi_store_redis::vault::VaultStats;
 use parking_lot::Mutex;
-use serde::Serialize;
 
 use crate::{
     mutants::Variant,
     plan::{FaultKind, WorldOptions},
-    record::{Losses, Mark, Marks, Outcomes, Verdict, violation},
+    record::{Detection, Losses, Mark, Marks, Outcomes, Verdict, violation},
     world::{self, Capture, WorldReport},
 };
 use haechi_history::check::Invariant;
@@ -122,30 +121,6 @@ pub fn run_seeds(
             }
         }
     });
-}
-
-/// In how many worlds an invariant did not hold.
-#[derive(Clone, Copy, Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Detection {
-    /// Worlds in which it did not.
-    pub worlds: u64,
-    /// The first of them.
-    pub first_seed: u64,
-    /// Worlds up to that one, itself included.
-    pub seeds_to_detection: u64,
-}
-
-impl Detection {
-    /// Counts a world, the last of `seeds`, in which `violation` was found.
-    pub(crate) fn count<V: Ord>(all: &mut BTreeMap<V, Self>, violation: V, seed: u64, seeds: u64) {
-        let first = Self {
-            worlds: 0,
-            first_seed: seed,
-            seeds_to_detection: seeds,
-        };
-        all.entry(violation).or_insert(first).worlds += 1;
-    }
 }
 
 /// The sum of many worlds.

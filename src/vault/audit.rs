@@ -17,7 +17,9 @@ where
     E: Entropy,
 {
     pub(super) fn decision(&self, operation: Operation, decision: &'static str) -> Decision {
-        Decision::new(operation, decision, &self.entropy)
+        let mut decision = Decision::new(operation, decision, &self.entropy);
+        decision.identity.clone_from(&self.identity);
+        decision
     }
 
     /// Writes a decision to the audit chain.

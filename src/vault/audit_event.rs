@@ -4,6 +4,7 @@
 use serde::Serialize;
 
 use super::{
+    identity::Identity,
     policy::RevealPolicy,
     token::{TokenType, has_token_form},
 };
@@ -42,6 +43,7 @@ impl Operation {
 pub(super) struct Decision {
     /// The event's id.
     pub(super) id: String,
+    pub(super) identity: Option<Identity>,
     pub(super) operation: Operation,
     /// `reveal_allowed` and the like.
     pub(super) decision: &'static str,
@@ -102,6 +104,7 @@ impl Decision {
     ) -> Self {
         Self {
             id: uuid(entropy),
+            identity: None,
             operation,
             decision,
             reason: None,
@@ -150,7 +153,7 @@ impl Decision {
             timestamp: String,
             protocol: &'static str,
             operation: &'static str,
-            identity: Option<()>,
+            identity: Option<&'a str>,
             mode: &'static str,
             enforced: bool,
             blocked: bool,
@@ -182,7 +185,7 @@ impl Decision {
             timestamp: iso8601(clock.wall()),
             protocol: "token-vault",
             operation: self.operation.name(),
-            identity: None,
+            identity: self.identity.as_ref().map(Identity::as_str),
             mode: "n/a",
             enforced: true,
             blocked: self.decision.ends_with("_denied"),

@@ -46,6 +46,7 @@ mod clocks;
 mod context;
 mod diff;
 mod driver;
+mod identity;
 mod list;
 mod mutation;
 mod object;
@@ -67,6 +68,7 @@ mod tokenize;
 mod view;
 
 pub use context::{VaultConfig, VaultStats};
+pub use identity::{Identity, InvalidIdentity};
 pub use list::{Listing, Quarantined, TokenMetadata};
 pub use mutation::{Done, MutateError, Mutation};
 pub use object::{InvalidObject, JsonObject};

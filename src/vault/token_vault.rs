@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{
+    identity::Identity,
     mutation::MutateError,
     object::{InvalidObject, JsonObject},
     plaintext::Plaintext,
@@ -40,6 +41,7 @@ pub struct TokenVault<S, P, C = SystemClock, E = SystemEntropy> {
     pub(super) clock: C,
     pub(super) entropy: E,
     pub(super) policy: VaultPolicy,
+    pub(super) identity: Option<Identity>,
     pub(super) tasks: Tasks,
 }
 
@@ -52,6 +54,7 @@ impl<S, P, C: Clone, E: Clone> Clone for TokenVault<S, P, C, E> {
             clock: self.clock.clone(),
             entropy: self.entropy.clone(),
             policy: self.policy.clone(),
+            identity: self.identity.clone(),
             tasks: self.tasks.clone(),
         }
     }
@@ -86,7 +89,21 @@ impl<S: VaultStore, P, C: Clock, E: Entropy> TokenVault<S, P, C, E> {
             clock,
             entropy,
             policy,
+            identity: None,
             tasks: Tasks::new(spawn),
+        }
+    }
+
+    /// The same vault, whose audit events name who a reveal, a restore or a purge is for. Without it
+    /// their `identity` is null, as in the npm package.
+    #[must_use]
+    pub fn on_behalf_of(&self, identity: Identity) -> Self
+    where
+        Self: Clone,
+    {
+        Self {
+            identity: Some(identity),
+            ..self.clone()
         }
     }
 

@@ -16,11 +16,9 @@ pub mod torture;
 
 use clap::Args;
 
-use strum::VariantArray;
-
 use crate::{
     mutants::Variant,
-    plan::{FaultClass, FaultKind, Topology, Workload, WorldOptions},
+    plan::{Faults, Topology, Workload, WorldOptions},
     record::Verdict,
 };
 
@@ -66,7 +64,7 @@ pub struct WorldArgs {
     pub workload: Workload,
     /// Faults that strike: none, all, or a list of classes (network, replica,
     /// lock, redis, data_loss) and of single faults by the names in reports
-    #[arg(long, value_name = "none|all|CLASS,…", default_value = "all", value_parser = faults)]
+    #[arg(long, value_name = "none|all|CLASS,…", default_value = "all")]
     pub faults: Faults,
     /// Callers that the first replica has at once at its begin, on a server whose scripts take
     /// time; such a world has no faults. Drawn if not given, in one world of 40
@@ -84,55 +82,6 @@ pub struct WorldArgs {
     /// The store that is tested: correct, or one with a planted bug (see mutants)
     #[arg(long, value_name = "correct|VARIANT", default_value = "correct")]
     pub store: Variant,
-}
-
-/// Faults.
-#[derive(Clone, Debug)]
-pub struct Faults(pub Vec<FaultKind>);
-
-fn faults(text: &str) -> Result<Faults, String> {
-    match text {
-        "all" => return Ok(Faults(FaultKind::all().collect())),
-        "none" => return Ok(Faults(Vec::new())),
-        _ => {}
-    }
-    let mut faults = Vec::new();
-    for name in text.split(',') {
-        match <FaultClass as clap::ValueEnum>::from_str(name, false) {
-            Ok(class) => faults.extend(class.kinds()),
-            Err(_) => faults.push(FaultKind::try_from(name.to_owned()).map_err(|error| {
-                format!(
-                    "{error}; or none, all, or the classes network, replica, lock, redis, data_loss"
-                )
-            })?),
-        }
-    }
-    Ok(Faults(faults))
-}
-
-impl Faults {
-    /// The arguments that give a command the same faults.
-    #[must_use]
-    pub fn words(&self) -> String {
-        let faults = &self.0;
-        if FaultKind::all().all(|kind| faults.contains(&kind)) {
-            return String::new();
-        }
-        let (mut names, mut single) = (Vec::new(), faults.clone());
-        for class in FaultClass::VARIANTS {
-            if class.kinds().all(|kind| faults.contains(&kind)) {
-                names.push(<&str>::from(class).to_owned());
-                single.retain(|kind| kind.class() != *class);
-            }
-        }
-        names.extend(single.iter().map(ToString::to_string));
-        let list = if names.is_empty() {
-            "none".to_owned()
-        } else {
-            names.join(",")
-        };
-        format!(" --faults {list}")
-    }
 }
 
 impl WorldArgs {

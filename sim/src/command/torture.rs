@@ -19,10 +19,10 @@ use haechi_store_redis::{
 };
 use serde_json::{Value, json};
 
-use super::{Exit, Faults, faults, progress::Progress, report, serve::ending};
+use super::{Exit, progress::Progress, report, serve::ending};
 use crate::{
     mutants::Variant,
-    plan::{FaultKind, Workload},
+    plan::{FaultKind, Faults, Workload},
     record::{Losses, Outcomes, RunReport, Verdict},
     torture::{Options, is_supported, rounds, torture as run},
 };
@@ -85,7 +85,7 @@ pub struct TortureArgs {
     pub workload: Workload,
     /// Faults that strike, as of run; those only in simulated worlds are left
     /// out
-    #[arg(long, value_name = "none|all|CLASS,…", default_value = "all", value_parser = faults)]
+    #[arg(long, value_name = "none|all|CLASS,…", default_value = "all")]
     pub faults: Faults,
     /// How durable an append or a mutation must be before it counts: in the memory of the
     /// primary, on its disk (fsync: a server with WAITAOF, that is redis 7.2 or later, or

@@ -16,6 +16,7 @@ function showTimeline(views) {
   fit();
   byId("tools").prepend(button("fit", fit, "show everything (0)"), button("idle", toggleIdle, "short or full idle time (g)"));
   byId("search").addEventListener("submit", (event) => event.preventDefault() || step(1));
+  if (!views.some((it) => it.chain || it.version !== null)) byId("query").placeholder = "operation  ( / )";
   byId("query").addEventListener("input", search);
   window.addEventListener("keydown", key);
   window.addEventListener("resize", resize);
@@ -112,7 +113,8 @@ function legend() {
   const outcomes = [["ok", "ok"], ["fail", "fail: not applied"], ["unknown", "unknown: applied or not"], ["open", "open: never ended"]];
   const faults = ["network", "replica", "lock", "redis", "data_loss"].filter((name) => kinds.has(name) || (name === "data_loss" && kinds.has("loss")));
   return [make("h2", {}, "Operations"), ...outcomes.map(([name, text]) => swatch(name, text)),
-    swatch("record", "a record, or a version of the vault"), swatch("bad", "a violation, or a record that is missing"),
+    ...(kinds.has("record") || kinds.has("version") ? [swatch("record", "a record, or a version of the vault")] : []),
+    swatch("bad", kinds.has("record") ? "a violation, or a record that is missing" : "a violation"),
     make("p", { class: "dim" }, "Marks in a bar: at the bottom, what a server did for it; at the top, what its client gave up."),
     ...(kinds.has("tenure") ? [make("h2", {}, "Locks"), swatch("lock", "a lock and its holder, released"), swatch("unknown", "at its end: lapsed"),
       swatch("bad", "at its end: deleted or stolen"), swatch("open", "at its end: still held")] : []),

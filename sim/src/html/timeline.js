@@ -162,11 +162,11 @@ function build(view) {
   return { view, lanes, items, byOp, ops, blamed, scroll: 0 };
 }
 
-/** The events of a trace that name the operations they are for, by operation. */
+/** The events of a trace that name the operations (calls, of a system of one's own) they are for, by operation. */
 function attempts(trace) {
   const told = new Map();
   for (const [millis, text] of trace) {
-    const ids = /\bfor ops? ([\d, ]+)/.exec(text)?.[1].split(",").map(Number) ?? [];
+    const ids = /\bfor (?:ops?|call) ([\d, ]+)/.exec(text)?.[1].split(",").map(Number) ?? [];
     const event = { time: millis * 1e6, text, isGivenUp: text.includes(": given up by ") };
     for (const id of ids) {
       if (!told.has(id)) told.set(id, []);

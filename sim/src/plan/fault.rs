@@ -5,7 +5,7 @@ use std::{fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::fault_kind::{FaultKind, LinkFault};
+use super::fault_kind::{FaultKind, LinkFault, ProcessFault, ServerFault};
 
 /// Errors that do not promise that nothing was applied: of a proxy, and of Redis.
 pub(super) const ERRORS: [&str; 5] = [
@@ -76,8 +76,13 @@ impl fmt::Display for Fault {
         if let Some(replica) = self.replica {
             write!(f, " of r{replica}")?;
         }
-        if self.amount != 0 {
-            write!(f, " ({})", self.amount)?;
+        match self.kind {
+            FaultKind::ProcessFault(ProcessFault::ClockJump)
+            | FaultKind::ServerFault(ServerFault::ServerClockJump) => {
+                write!(f, " (by {} s)", self.amount)?;
+            }
+            _ if self.amount != 0 => write!(f, " ({})", self.amount)?,
+            _ => {}
         }
         if self.once {
             write!(f, ", once")?;

@@ -8,6 +8,7 @@ mod draw_faults;
 mod durability_knobs;
 mod fault;
 mod fault_kind;
+mod faults;
 mod knobs;
 mod knobs_text;
 mod operation;
@@ -25,6 +26,7 @@ pub use fault_kind::{
     CommandFault, FaultClass, FaultKind, LinkFault, LockFault, LossFault, Needs, ProcessFault,
     ServerFault,
 };
+pub use faults::Faults;
 pub use knobs::{AnchorKnobs, Knobs, WorldOptions};
 pub use operation::{
     Action, AuditOperation, CancelledOperation, Change, ChangeKind, ForeignOperation, Operation,

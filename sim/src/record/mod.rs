@@ -12,6 +12,7 @@ mod commands;
 mod contents;
 mod coverage;
 mod data_loss;
+mod detection;
 mod final_state;
 mod harness_error;
 mod loaded;
@@ -27,6 +28,7 @@ mod trace;
 mod vault;
 
 pub use coverage::{Ending, Mark, Marks, Situation};
+pub use detection::Detection;
 pub use harness_error::HarnessError;
 pub use log::Outcomes;
 pub use report::{Losses, RunReport, Verdict};

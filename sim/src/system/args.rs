@@ -11,7 +11,8 @@ use std::{
 
 use clap::Parser;
 
-use super::{Harness, Kept, Report, Schedule, Summary, System, Violation};
+use super::{Harness, Kept, Report, Schedule, Setup, Summary, System, Violation};
+use crate::plan::Faults;
 
 /// The most runs of a search for a smaller schedule.
 const BUDGET: u64 = 3000;
@@ -41,6 +42,13 @@ pub struct Args {
         requires = "seed"
     )]
     pub keep: Vec<Kept>,
+    /// Faults that strike: none, all, or a list of classes (network, replica, redis, data_loss) and
+    /// of single faults; those of the system if not given
+    #[arg(long, value_name = "none|all|CLASS,…")]
+    pub faults: Option<Faults>,
+    /// Run all seeds, also after one that fails
+    #[arg(long)]
+    pub keep_going: bool,
     /// Write a page with the summary of the search, and the timeline of the shrunk run, or of the
     /// last one if none fails
     #[arg(long, value_name = "FILE")]
@@ -88,7 +96,16 @@ impl Args {
         command: &str,
         out: &mut dyn Write,
     ) -> io::Result<u8> {
-        let harness = Harness::new(system);
+        let mut harness = Harness::new(system);
+        if let Some(Faults(faults)) = &self.faults {
+            if !faults.is_empty() && !Setup::supported().any(|kind| faults.contains(&kind)) {
+                return Err(io::Error::other(
+                    "no system of one's own meets these faults; docs/own-system.md lists those that it does",
+                ));
+            }
+            harness = harness.with_faults(faults.clone());
+        }
+        let harness = harness;
         if let (Some(seed), false) = (self.seed, self.keep.is_empty()) {
             let schedule = harness.schedule(seed).keep(&self.keep);
             let report = harness.run(&schedule);
@@ -97,7 +114,7 @@ impl Args {
             return Ok(code(&report));
         }
         let seeds = self.seed.map_or(self.seeds.clone(), |seed| seed..seed + 1);
-        let (failing, summary, wall) = first(&harness, seeds.clone());
+        let (failing, summary, wall) = first(&harness, seeds.clone(), self.keep_going);
         writeln!(out, "{summary}")?;
         for (seed, error) in &summary.errors {
             writeln!(out, "seed {seed} could not be judged: {error}")?;
@@ -109,6 +126,15 @@ impl Args {
             self.write_page(out, &page)?;
             return Ok(if summary.errors.is_empty() { 0 } else { 2 });
         };
+        if self.keep_going {
+            for (name, found) in &summary.detections {
+                writeln!(
+                    out,
+                    "{name}: {} of the runs, first seed {}",
+                    found.worlds, found.first_seed
+                )?;
+            }
+        }
         writeln!(out, "\nseed {seed} fails: {violation}")?;
         let mut best = harness.shrink(&harness.schedule(seed), &violation.name, BUDGET);
         let mut next = seed + 1;
@@ -117,7 +143,7 @@ impl Args {
                 break;
             }
             let more = next..seeds.end.min(next + MORE_SEEDS);
-            let (Some((seed, violation)), ..) = first(&harness, more) else {
+            let (Some((seed, violation)), ..) = first(&harness, more, false) else {
                 break;
             };
             let other = harness.shrink(&harness.schedule(seed), &violation.name, BUDGET);
@@ -131,7 +157,8 @@ impl Args {
         let whole = harness.schedule(seed).events.len();
         writeln!(
             out,
-            "\nleft of the {whole} events of seed {seed}, after {} runs:",
+            "\nthe smallest schedule that still fails: {} of the {whole} events of seed {seed} ({} runs)",
+            schedule.events.len(),
             best.runs
         )?;
         let report = harness.run(&schedule);
@@ -153,7 +180,8 @@ impl Args {
     }
 }
 
-/// The first of these seeds that fails, and the sum of the runs up to it and how long they took.
+/// The first of these seeds that fails; the sum of the runs, of those up to it unless it keeps
+/// going; and how long they took.
 #[expect(
     clippy::disallowed_methods,
     reason = "wall time is measured around the runs, never inside"
@@ -161,13 +189,15 @@ impl Args {
 fn first<S: System>(
     harness: &Harness<S>,
     seeds: Range<u64>,
+    keeps_going: bool,
 ) -> (Option<(u64, Violation)>, Summary, Duration) {
     let started = Instant::now();
     let mut failing = None;
     let summary = harness.search(seeds, |report| {
         let found = report.violations.first();
-        failing = found.map(|found| (report.seed, found.clone()));
-        failing.is_none()
+        let found = found.map(|found| (report.seed, found.clone()));
+        failing = failing.take().or(found);
+        keeps_going || failing.is_none()
     });
     (failing, summary, started.elapsed())
 }
@@ -217,8 +247,8 @@ fn own_words(words: impl Iterator<Item = String>) -> String {
     let mut words = words.peekable();
     while let Some(word) = words.next() {
         let name = word.split('=').next().unwrap_or_default();
-        if ["--seed", "--seeds", "--keep", "--report"].contains(&name) {
-            if name == word {
+        if ["--seed", "--seeds", "--keep", "--report", "--keep-going"].contains(&name) {
+            if name == word && name != "--keep-going" {
                 words.next();
             }
             continue;

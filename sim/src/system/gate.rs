@@ -1,6 +1,6 @@
 //! What happens to the commands and replies of one connection.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering};
 
 use redis_sim::{
     Command, Reply,
@@ -24,6 +24,8 @@ pub(super) struct Gate {
     server: usize,
     process: usize,
     connection: u64,
+    /// The call that was under way when its newest command came; 0 for none.
+    call: usize,
 }
 
 impl Gate {
@@ -33,6 +35,7 @@ impl Gate {
             server,
             process,
             connection: 0,
+            call: 0,
         }
     }
 
@@ -46,8 +49,12 @@ impl Gate {
         });
         let words = words.collect::<Vec<_>>().join(" ");
         let (server, process) = (server_name(self.server), replica_name(self.process));
+        let call = match self.call {
+            0 => String::new(),
+            call => format!(" for call {call}"),
+        };
         self.shared
-            .trace(&format!("{server}: {words} of {process}: {what}"));
+            .trace(&format!("{process} to {server}{call}: {words}: {what}"));
     }
 }
 
@@ -61,6 +68,8 @@ impl redis_sim::server::Gate for Gate {
 
     fn before(&mut self, _: ConnId, command: &Command) -> Before {
         let now = millis(self.shared.now());
+        let process = &self.shared.processes[self.process];
+        self.call = process.call.load(Ordering::Relaxed);
         let faults = &self.shared.servers[self.server].faults;
         let verdict = faults
             .lock()

@@ -7,11 +7,12 @@ use std::{
     time::Duration,
 };
 
-use super::{Run, Schedule, Shrunk, System, Violation, nemesis::Span, shrink::Shrink, world};
+use super::{
+    Run, Schedule, Setup, Shrunk, System, Violation, nemesis::Span, shrink::Shrink, world,
+};
 use crate::{
     plan::{Fault, FaultKind},
-    record::Outcomes,
-    runner::Detection,
+    record::{Detection, Outcomes},
 };
 
 /// Every so many seeds run twice.
@@ -21,6 +22,7 @@ const TWICE: u64 = 10;
 #[derive(Debug)]
 pub struct Harness<S> {
     system: Rc<S>,
+    setup: Setup,
 }
 
 /// What one run has shown.
@@ -77,20 +79,28 @@ impl<S: System> Harness<S> {
     #[must_use]
     pub fn new(system: S) -> Self {
         Self {
+            setup: system.setup(),
             system: Rc::new(system),
         }
+    }
+
+    /// The same, with these faults in place of those of [`System::setup`].
+    #[must_use]
+    pub fn with_faults(mut self, faults: Vec<FaultKind>) -> Self {
+        self.setup.faults = faults;
+        self
     }
 
     /// What the run of a seed does.
     #[must_use]
     pub fn schedule(&self, seed: u64) -> Schedule<S::Operation> {
-        Schedule::draw(&*self.system, seed)
+        Schedule::draw(&*self.system, &self.setup, seed)
     }
 
     /// Runs a schedule. The same schedule gives the same report.
     #[must_use]
     pub fn run(&self, schedule: &Schedule<S::Operation>) -> Report<S> {
-        world::carry_out(&self.system, schedule)
+        world::carry_out(&self.system, &self.setup, schedule)
     }
 
     /// Runs the schedules of these seeds, every tenth twice, and passes each report to `each`, until
@@ -114,7 +124,7 @@ impl<S: System> Harness<S> {
                 break;
             }
         }
-        let kinds = self.system.setup().kinds().into_iter();
+        let kinds = self.setup.kinds().into_iter();
         summary.never = kinds
             .filter(|kind| !summary.faults.contains_key(kind))
             .collect();
@@ -211,7 +221,7 @@ impl fmt::Display for Summary {
         let during = self.marks.len() - own.len();
         write!(
             f,
-            "situations: {}, and {during} of a fault and a call's end",
+            "situations: {}; {during} pairs of a fault and how a call ended in which it struck",
             list(&own)
         )
     }

@@ -50,8 +50,7 @@ use std::fmt;
 
 pub use crate::{
     plan::{Fault, FaultClass, FaultKind},
-    record::Outcomes,
-    runner::Detection,
+    record::{Detection, Outcomes},
     world::SimConnection as Connection,
 };
 pub use args::Args;
@@ -60,6 +59,7 @@ pub use harness::{Harness, Report, Summary};
 pub use history::{Call, Failure, Run, Violation};
 pub use process::Process;
 pub use random::Random;
+pub use redis_sim::{Keyspace, Reply};
 pub use schedule::{Event, Kept, Schedule, What};
 pub use setup::Setup;
 pub use shrink::Shrunk;

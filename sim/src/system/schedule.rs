@@ -82,8 +82,7 @@ impl<O> Event<O> {
 
 impl<O: Clone + fmt::Debug> Schedule<O> {
     /// Draws the schedule of a seed.
-    pub(super) fn draw<S: System<Operation = O>>(system: &S, seed: u64) -> Self {
-        let setup = system.setup();
+    pub(super) fn draw<S: System<Operation = O>>(system: &S, setup: &Setup, seed: u64) -> Self {
         let mut rng = generator(seed, "system");
         let processes = pick(&mut rng, &setup.processes).max(1);
 
@@ -95,7 +94,7 @@ impl<O: Clone + fmt::Debug> Schedule<O> {
         let mut servers = generator(seed, "servers");
         let mut events: Vec<What<O>> = drawn
             .into_iter()
-            .map(|fault| draw_server(&mut servers, &setup, fault))
+            .map(|fault| draw_server(&mut servers, setup, fault))
             .collect();
 
         for process in 0..processes {

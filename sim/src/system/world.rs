@@ -10,7 +10,7 @@ use std::{
     rc::Rc,
     sync::{
         Arc, Mutex as StdMutex, MutexGuard, PoisonError,
-        atomic::{AtomicI64, Ordering},
+        atomic::{AtomicI64, AtomicUsize, Ordering},
     },
     task::Poll,
     time::{Duration, UNIX_EPOCH},
@@ -20,7 +20,7 @@ use parking_lot::Mutex;
 use redis_sim::{Config, Redis, SharedRedis};
 
 use super::{
-    Call, Failure, Process, Report, Run, Schedule, System, Violation, What,
+    Call, Failure, Process, Report, Run, Schedule, Setup, System, Violation, What,
     gate::Gate,
     nemesis::Nemesis,
     schedule::{latency, server_name},
@@ -62,6 +62,8 @@ pub(super) struct Control {
     /// How far its wall clock is off, in milliseconds.
     pub(super) skew: AtomicI64,
     lives: Mutex<u64>,
+    /// The call under way; 0 for none.
+    pub(super) call: AtomicUsize,
 }
 
 impl Shared {
@@ -151,6 +153,7 @@ impl<S: System> Book<S> {
     fn end(&mut self, shared: &Shared, process: usize, result: Result<S::Answer, Failure>) {
         let now = shared.now();
         self.last = now;
+        shared.processes[process].call.store(0, Ordering::Relaxed);
         if let Some(call) = self.open(process) {
             call.ended = Some(now);
             call.result = Some(result);
@@ -160,8 +163,11 @@ impl<S: System> Book<S> {
 }
 
 /// Runs a schedule.
-pub(super) fn carry_out<S: System>(system: &Rc<S>, schedule: &Schedule<S::Operation>) -> Report<S> {
-    let setup = system.setup();
+pub(super) fn carry_out<S: System>(
+    system: &Rc<S>,
+    setup: &Setup,
+    schedule: &Schedule<S::Operation>,
+) -> Report<S> {
     let processes = schedule.processes;
     let shared = Arc::new(Shared::new(
         schedule.seed,
@@ -409,6 +415,7 @@ async fn live<S: System>(
                 "{} begins: call {id}: {operation:?}",
                 replica_name(process)
             ));
+            shared.processes[process].call.store(id, Ordering::Relaxed);
             book.calls.push(call);
         }
         let result = system.act(&mut client, operation).await;

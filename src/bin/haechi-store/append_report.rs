@@ -261,26 +261,29 @@ impl Report {
         Some(match stop {
             Stop::Bad(BadInput::Line { number, error }) => format!(
                 "line {number}: {error}. Neither this line nor any after it was tried; correct it \
-                 and append again from there on: tail -n +{number}"
+                 and {}",
+                append_from(*number)
             ),
             Stop::Bad(BadInput::Read { after, error }) => format!(
-                "stdin could not be read after line {after}: {error}. No line after it was tried; \
-                 append again from there on: tail -n +{}",
-                after + 1
+                "stdin could not be read after line {after}: {error}. No line after it was tried; {}",
+                append_from(after + 1)
             ),
             Stop::Interrupted => format!(
-                "interrupted: no line after {} was tried; append again from there on: tail -n +{next}",
-                self.last_line
+                "interrupted: no line after {} was tried; {}",
+                self.last_line,
+                append_from(next)
             ),
             Stop::Tickets(error) => format!(
                 "tickets cannot be written: {error}: no line after {} was tried; make room for \
-                 them and append again from there on: tail -n +{next}",
-                self.last_line
+                 them and {}",
+                self.last_line,
+                append_from(next)
             ),
             Stop::StdoutGone => format!(
                 "stdout was closed or cannot be written: no line after {} was tried, and the last \
-                 results were not printed; append again from there on: tail -n +{next}",
-                self.last_line
+                 results were not printed; {}",
+                self.last_line,
+                append_from(next)
             ),
             Stop::End | Stop::Failed if self.stdout_is_gone => {
                 "stdout was closed or cannot be written: the last results were not printed"
@@ -334,4 +337,9 @@ impl Report {
         }
         text
     }
+}
+
+/// How to go on with the lines that were not tried.
+fn append_from(line: u64) -> String {
+    format!("append the rest: tail -n +{line} FILE | haechi-store audit append")
 }

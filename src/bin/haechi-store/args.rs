@@ -42,6 +42,7 @@ pub(crate) struct Global {
     /// URL, or in $REDIS_USERNAME and $REDIS_PASSWORD
     #[arg(
         long,
+        alias = "url",
         global = true,
         env = "REDIS_URL",
         hide_env_values = true,
@@ -79,7 +80,7 @@ pub(crate) struct Global {
     )]
     pub(crate) vault_prefix: String,
 
-    /// What has a write before it counts as done: memory (of Redis), fsync (its disk), or replicas:N
+    /// Where a write must be before it counts as done: memory (of Redis), fsync (its disk), or replicas:N
     #[arg(long, global = true, value_name = "LEVEL", default_value = "memory")]
     pub(crate) durability: Durability,
 
@@ -160,19 +161,19 @@ pub(crate) struct VaultArgs {
 pub(crate) enum VaultCommand {
     /// Turn plaintexts from stdin into tokens
     Tokenize(vault_tokenize::Args),
-    /// Print what a token stands for; the audit chain says so
+    /// Print what a token stands for; recorded in the audit chain
     Reveal(vault_reveal::Args),
-    /// Restore the plaintexts of tokens from stdin; the audit chain says so
+    /// Restore the plaintexts of tokens from stdin; recorded in the audit chain
     Detokenize(vault_detokenize::Args),
-    /// Delete a token; the audit chain says so
+    /// Delete a token; recorded in the audit chain
     Purge(vault_purge::Args),
-    /// Delete every token whose retention has ended; the audit chain says so
+    /// Delete every token whose retention has ended; recorded in the audit chain
     PurgeExpired(vault_purge::ExpiredArgs),
     /// List live tokens, without their plaintexts; needs no key
     List(vault_list::Args),
     /// Tell what became of a mutation whose outcome was unknown
     Resolve(vault_resolve::Args),
-    /// Go on after a rollback of the vault; the audit chain says so
+    /// Go on after a rollback of the vault; recorded in the audit chain
     Resume(vault_resume::Args),
 }
 

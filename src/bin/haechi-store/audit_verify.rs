@@ -366,8 +366,9 @@ impl Verification {
             .hint
             .map_or_else(String::new, |hint| format!(" ({hint})"));
         let good = match (line.or(element), answer.records) {
-            (Some(_), good) => format!("The {good} records before it are good"),
-            (None, good) => format!("The list's own {good} records are good"),
+            (_, 0) => String::new(),
+            (Some(_), good) => format!(" The {good} records before it are good."),
+            (None, good) => format!(" The list's own {good} records are good."),
         };
         let all = if self.lists_all {
             ""
@@ -375,7 +376,7 @@ impl Verification {
             "; --all lists every fault"
         };
         console.error(&format!(
-            "the chain is not valid{at}: {reason}{hint}. {good}. Keep what there is, stop every \
+            "the chain is not valid{at}: {reason}{hint}.{good} Keep what there is, stop every \
              writer, and compare with anchors and earlier exports{all}"
         ));
         Exit::Negative

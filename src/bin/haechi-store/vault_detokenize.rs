@@ -12,10 +12,10 @@ use crate::{
     exit::{Exit, Failure},
     input::Texts,
     key_file::KeyFileArg,
-    vault_open::{Open, append_failure},
+    vault_open::{IdentityArg, Open, append_failure},
 };
 
-/// Restore the plaintexts of tokens from stdin; the audit chain says so
+/// Restore the plaintexts of tokens from stdin; recorded in the audit chain
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
 One token a line. Prints {\"token\", \"plaintext\"} for each, in the order of the input; null for one \
@@ -24,6 +24,9 @@ that is missing, expired or does not decrypt. Tokens are restored, and audited, 
 Example:
   haechi-store vault detokenize --key-file vault.keys < tokens.txt")]
 pub(crate) struct Args {
+    #[command(flatten)]
+    who: IdentityArg,
+
     #[command(flatten)]
     keys: KeyFileArg,
 }
@@ -38,7 +41,7 @@ struct Line<'a> {
 }
 
 pub(crate) async fn run(args: Args, global: &Global, console: &Console) -> Result<Exit, Failure> {
-    let open = Open::new(&args.keys, global, VaultPolicy::default()).await?;
+    let open = Open::identified(&args.keys, global, VaultPolicy::default(), &args.who).await?;
     let ended = detokenize(&open, console).await;
     open.close(global, console).await;
     ended

@@ -10,7 +10,7 @@ use haechi_store_redis::{
     crypto::{Counting, KeyFile, LocalKeys},
     entropy::SystemEntropy,
     redis::{Endpoint, RedisVaultStore},
-    vault::{JsonObject, MutateError, VaultPolicy},
+    vault::{Identity, JsonObject, MutateError, VaultPolicy},
 };
 
 use crate::{
@@ -34,6 +34,14 @@ pub(crate) fn object(option: &str, text: Option<&str>) -> Result<JsonObject, Fai
     }
 }
 
+/// Who asks.
+#[derive(clap::Args, Debug)]
+pub(crate) struct IdentityArg {
+    /// Who this is for, as the audit record names them: an id rather than a name
+    #[arg(long, value_name = "ID")]
+    identity: Option<Identity>,
+}
+
 /// An open vault, which has to be closed.
 pub(crate) struct Open {
     pub(crate) client: Endpoint,
@@ -43,6 +51,21 @@ pub(crate) struct Open {
 }
 
 impl Open {
+    /// Opens the key file and checks whether Redis is suitable, for a command whose audit records
+    /// name who asks.
+    pub(crate) async fn identified(
+        keys: &KeyFileArg,
+        global: &Global,
+        policy: VaultPolicy,
+        who: &IdentityArg,
+    ) -> Result<Self, Failure> {
+        let mut open = Self::new(keys, global, policy).await?;
+        if let Some(identity) = &who.identity {
+            open.vault = open.vault.on_behalf_of(identity.clone());
+        }
+        Ok(open)
+    }
+
     /// Opens the key file and checks whether Redis is suitable.
     pub(crate) async fn new(
         keys: &KeyFileArg,

@@ -12,10 +12,10 @@ use crate::{
     console::{self, Console},
     exit::{Exit, Failure},
     key_file::KeyFileArg,
-    vault_open::{Open, append_failure, mutate_failure},
+    vault_open::{IdentityArg, Open, append_failure, mutate_failure},
 };
 
-/// Delete a token; the audit chain says so
+/// Delete a token; recorded in the audit chain
 #[derive(clap::Args)]
 #[command(after_help = "\
 Prints {\"purged\":true}, or {\"purged\":false} for a token that was not there. The key file names what \
@@ -29,6 +29,9 @@ pub(crate) struct Args {
     token: String,
 
     #[command(flatten)]
+    who: IdentityArg,
+
+    #[command(flatten)]
     keys: KeyFileArg,
 }
 
@@ -39,7 +42,7 @@ impl std::fmt::Debug for Args {
     }
 }
 
-/// Delete every token whose retention has ended; the audit chain says so
+/// Delete every token whose retention has ended; recorded in the audit chain
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
 Prints {\"purged\":N,\"disputed\":M}: a token is deleted once the clocks of both Redis and this \
@@ -49,11 +52,14 @@ Example:
   haechi-store vault purge-expired --key-file vault.keys")]
 pub(crate) struct ExpiredArgs {
     #[command(flatten)]
+    who: IdentityArg,
+
+    #[command(flatten)]
     keys: KeyFileArg,
 }
 
 pub(crate) async fn run(args: Args, global: &Global, console: &Console) -> Result<Exit, Failure> {
-    let open = Open::new(&args.keys, global, VaultPolicy::default()).await?;
+    let open = Open::identified(&args.keys, global, VaultPolicy::default(), &args.who).await?;
     let purged = open.vault.purge(&args.token).await;
     let PurgedToken {
         existed,
@@ -69,7 +75,7 @@ pub(crate) async fn run_expired(
     global: &Global,
     console: &Console,
 ) -> Result<Exit, Failure> {
-    let open = Open::new(&args.keys, global, VaultPolicy::default()).await?;
+    let open = Open::identified(&args.keys, global, VaultPolicy::default(), &args.who).await?;
     let purged = open.vault.purge_expired().await;
     let Purged {
         purged,

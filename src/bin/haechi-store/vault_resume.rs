@@ -16,7 +16,7 @@ use crate::{
     vault_open::{Open, append_failure},
 };
 
-/// Go on after a rollback of the vault; the audit chain says so
+/// Go on after a rollback of the vault; recorded in the audit chain
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
 Prints {\"lost\"}. First appends a record to the audit chain: operation \

@@ -10,10 +10,10 @@ use crate::{
     console::{self, Console},
     exit::{Exit, Failure},
     key_file::KeyFileArg,
-    vault_open::{Open, append_failure, object},
+    vault_open::{IdentityArg, Open, append_failure, object},
 };
 
-/// Print what a token stands for; the audit chain says so
+/// Print what a token stands for; recorded in the audit chain
 #[derive(clap::Args)]
 #[command(after_help = "\
 Prints the plaintext, and a newline. Without --reveal-policy it is denied, and that is audited too.
@@ -26,13 +26,16 @@ pub(crate) struct Args {
     #[arg(value_name = "TOKEN")]
     token: String,
 
-    /// Why it may be revealed, as the audit chain will say; `disabled` denies
+    /// Why it may be revealed: any text, recorded in the audit chain; `disabled` denies
     #[arg(long, value_name = "POLICY", default_value = "disabled")]
     reveal_policy: String,
 
     /// A JSON object to open the envelope under, instead of the stored context
     #[arg(long, value_name = "JSON")]
     context: Option<String>,
+
+    #[command(flatten)]
+    who: IdentityArg,
 
     #[command(flatten)]
     keys: KeyFileArg,
@@ -55,7 +58,7 @@ pub(crate) async fn run(args: Args, global: &Global, console: &Console) -> Resul
         None => None,
         text => Some(object("--context", text.as_deref())?),
     };
-    let open = Open::new(&args.keys, global, policy).await?;
+    let open = Open::identified(&args.keys, global, policy, &args.who).await?;
     let revealed = open.vault.reveal(&args.token, context.as_ref()).await;
     let client = open.client.clone();
     open.close(global, console).await;
@@ -73,6 +76,11 @@ pub(crate) async fn run(args: Args, global: &Global, console: &Console) -> Resul
             let what = RevealError::NotAudited(error.clone()).to_string();
             Err(append_failure(&client, &error, &what))
         }
+        Err(RevealError::Refused(Refusal::PolicyDisabled)) => Err(Failure::negative(
+            "not revealed: the reveal policy is disabled; say why it may be revealed with \
+             --reveal-policy NAME"
+                .to_owned(),
+        )),
         Err(refused) => Err(Failure::negative(refused.to_string())),
     }
 }

@@ -187,7 +187,10 @@ async fn tokenize(
              because: {why_not_yet}"
         ));
     }
-    console.note(&format!("{made} tokenized, {reused} of them had a token"));
+    console.note(&format!(
+        "{made} tokenized: {} new tokens, {reused} that existed",
+        made - reused
+    ));
     match bad {
         None => Ok(Exit::Success),
         Some(bad) => {

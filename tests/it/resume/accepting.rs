@@ -50,6 +50,9 @@ async fn only_what_was_lost_is_accepted() {
     snapshot.restore().await;
     for (wrong, expected) in [
         ("4..4", "--accept 4..5"),
+        // The range that is named is accepted, whatever was asked for.
+        ("2..2", "--accept 4..5"),
+        ("1..9", "--accept 4..5"),
         ("4..6", "--accept 4..5"),
         ("3..5", "--accept 4..5"),
         ("5..5", "--accept 4..5"),

@@ -15,8 +15,9 @@ use haechi_store_redis::{
     clock::{Clock, SystemClock},
     test_util::{Fault, Faults, Hooked, MemoryChain, MemoryVault, VaultHooks},
     vault::{
-        Details, Deterministic, DetokenizeError, MutateError, PurgeError, Purged, Retention,
-        RevealPolicy, TokenId, TokenStore, TokenType, VaultPolicy, View,
+        Details, Deterministic, DetokenizeError, Identity, InvalidIdentity, MutateError,
+        PurgeError, Purged, Retention, RevealPolicy, TokenId, TokenStore, TokenType, VaultPolicy,
+        View,
         store::{Load, Loaded, Observed, VaultStore},
     },
 };
@@ -76,6 +77,35 @@ async fn events(chain: &impl AuditStore) -> Vec<String> {
         line
     };
     events.iter().map(line).collect()
+}
+
+/// Would catch a record that does not name who asked, or names somebody of another call.
+#[tokio::test]
+async fn records_name_who_asked() {
+    let chain = MemoryChain::new();
+    let faults = Faults::of_writes([], Fault::None);
+    let store = Hooked::new(MemoryVault::new(), faults.clone());
+    let vault = over(store, chain.clone(), DAY).await;
+    let made = make(&vault, "anna").await;
+    let support = vault.on_behalf_of(Identity::new("support-7").unwrap());
+    vault.reveal(made.as_str(), None).await.unwrap();
+    support.reveal(made.as_str(), None).await.unwrap();
+    support.detokenize(&[made.to_string()]).await.unwrap();
+    faults.plan([], Fault::Denied);
+    support.purge(made.as_str()).await.unwrap_err();
+    support.purge_expired().await.unwrap();
+    let records = chain.read(0, u64::MAX).await.unwrap();
+    let named: Vec<_> = records
+        .iter()
+        .map(|record| {
+            let event: Value = serde_json::from_slice(record).unwrap();
+            format!("{}: {}", event["decision"], event["identity"])
+        })
+        .collect();
+    insta::assert_snapshot!(named.join("\n"), @r#""#);
+    for text in ["", "a\nb", &"x".repeat(257)] {
+        assert_eq!(Identity::new(text), Err(InvalidIdentity));
+    }
 }
 
 /// Would catch a second record that is missing, that says something else, or that is
