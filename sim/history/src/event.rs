@@ -300,6 +300,9 @@ pub struct Audit<T = Symbol> {
     pub operation: T,
     /// The tokens.
     pub tokens: Vec<T>,
+    /// The call that wrote it, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub op: Option<OpId>,
 }
 
 /// A record of the chain found at the end.

@@ -78,6 +78,7 @@ impl<T> Audit<T> {
         Audit {
             operation: text(&self.operation),
             tokens: all(&self.tokens, text),
+            op: self.op,
         }
     }
 }

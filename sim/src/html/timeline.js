@@ -166,7 +166,8 @@ function build(view) {
 function attempts(trace) {
   const told = new Map();
   for (const [millis, text] of trace) {
-    const ids = /\bfor (?:ops?|call) ([\d, ]+)/.exec(text)?.[1].split(",").map(Number) ?? [];
+    const ranges = /\bfor (?:ops?|call) ([\d, -]+)/.exec(text)?.[1].split(",").map((range) => range.split("-").map(Number)) ?? [];
+    const ids = ranges.flatMap(([first, last = first]) => Array.from({ length: last - first + 1 }, (_, i) => first + i));
     const event = { time: millis * 1e6, text, isGivenUp: text.includes(": given up by ") };
     for (const id of ids) {
       if (!told.has(id)) told.set(id, []);

@@ -237,7 +237,7 @@ impl<'a> View<'a> {
             format!("{} {}", self.text(audit.operation), tokens.join(" "))
         });
         json!({
-            "op": entry.op,
+            "op": entry.op.or(entry.audit.as_ref().and_then(|audit| audit.op)),
             "sequence": entry.sequence,
             "hash": self.text(entry.event_hash),
             "previous": entry.previous_hash.map(|hash| self.text(hash)),

@@ -295,6 +295,7 @@ impl AuditEvent {
         Audit {
             operation: operation.into(),
             tokens,
+            op: None,
         }
     }
 }

@@ -4,6 +4,7 @@
 use std::{borrow::Cow, collections::BTreeMap, sync::LazyLock};
 
 use bytes::Bytes;
+use haechi_history::OpId;
 use haechi_store_redis::redis::script::{
     ACQUIRE, APPEND, CONFIRM, PAGE, READY, RELEASE, REPAIR, STATE, Script, TAIL, VAULT_ACQUIRE,
     VAULT_APPLY, VAULT_CONFIRM, VAULT_DUE, VAULT_INDEX, VAULT_LOAD, VAULT_READY, VAULT_SCAN,
@@ -45,8 +46,8 @@ const OF_KEYS: [&str; 12] = [
 ];
 
 /// What is said of a script that a planted bug has altered, after its name.
-const ALTERED: &str = " (altered)";
-/// The most operations and tokens that are named.
+pub(super) const ALTERED: &str = " (altered)";
+/// The most tokens that are named.
 const NAMED: usize = 6;
 /// How much of a record's end is searched for its identity.
 const INTEGRITY_BYTES: usize = 400;
@@ -188,17 +189,30 @@ impl Log {
                 .get(name)
                 .or_else(|| self.mutations.get(name))
         });
-        let ops: Vec<_> = ops.map(ToString::to_string).collect();
+        let ops: Vec<_> = ops.copied().collect();
         let mut said = format!("{name} of r{process}");
         if !ops.is_empty() {
             let ops_or_op = if ops.len() == 1 { "op" } else { "ops" };
-            said += &format!(" for {ops_or_op} {}", listed(&ops));
+            said += &format!(" for {ops_or_op} {}", ranges(&ops));
         }
         if !tokens.is_empty() {
             said += &format!(" ({})", listed(&tokens));
         }
         said
     }
+}
+
+/// All of them, those in a row as `3-7`.
+fn ranges(ops: &[OpId]) -> String {
+    let runs = ops.chunk_by(|one, next| next.0 == one.0 + 1);
+    let runs = runs.filter_map(|run| {
+        let (first, last) = (run.first()?, run.last()?);
+        Some(match run.len() {
+            1 => first.to_string(),
+            _ => format!("{first}-{last}"),
+        })
+    });
+    runs.collect::<Vec<_>>().join(", ")
 }
 
 /// The first of them, and how many there are besides.

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use haechi_history::{
-    AcceptedLoss, ChainEntry, FinalState, Text,
+    AcceptedLoss, Audit, ChainEntry, FinalState, Text,
     check::{Invariant, Violation, check},
 };
 use haechi_store_redis::{
@@ -219,7 +219,10 @@ fn read_chain(
             sequence: stored.position.sequence.get(),
             previous_hash: stored.previous.map(|hash| hash.to_string().into()),
             event_hash: event_hash.clone().into(),
-            audit: audited.map(AuditEvent::attested),
+            audit: audited.map(|event| Audit {
+                op: stored.append_id.and_then(|id| recorder.call_of(id)),
+                ..event.attested()
+            }),
         });
         last = Some(event_hash);
     }

@@ -4,11 +4,13 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use haechi_history::{Function, OpId};
+use haechi_store_redis::chain::AppendId;
 use parking_lot::{Mutex, MutexGuard};
 
 use super::{
     Situation,
     log::{Log, Time},
+    recording_store::CALL,
 };
 use crate::plan::Operation;
 
@@ -73,6 +75,19 @@ pub(super) fn number_of(process: &str) -> Option<usize> {
 }
 
 impl RunRecorder {
+    /// Randomness as long as an append's identity was drawn; if by a call, the identity is its.
+    pub(crate) fn drew(&self, id: [u8; 16]) {
+        if let Ok(call) = CALL.try_with(|call| *call) {
+            let id = AppendId::from_bytes(id).to_string();
+            self.log().identities.entry(id).or_insert(call);
+        }
+    }
+
+    /// The call that made an append.
+    pub(super) fn call_of(&self, id: AppendId) -> Option<OpId> {
+        self.log().identities.get(&id.to_string()).copied()
+    }
+
     /// A recorder for processes with these operations.
     pub(crate) fn new(log: Log, sources: impl IntoIterator<Item = Source>) -> Self {
         let process = |source: Source| {

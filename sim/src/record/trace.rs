@@ -1,5 +1,6 @@
 //! The events of a run, as lines of text and as one hash of them.
 
+use super::commands::ALTERED;
 use crate::plan::Fnv1a;
 
 /// All observable events, in order.
@@ -47,9 +48,19 @@ pub(crate) fn parting(one: &[String], other: &[String]) -> Option<usize> {
     in_substance.or(first)
 }
 
-/// A line without hashes and random ids: without long words that have digits.
+/// A line without hashes and random ids, that is long words that have digits; and without the names
+/// of scripts that a planted bug has altered, which have none until they are loaded.
 fn gist(line: &str) -> Vec<&str> {
-    let words = line.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-' || c == '_'));
+    if let Some((call, _)) = line.split_once(": NOSCRIPT") {
+        let process = call.split_once(" of ").map_or("", |(_, of)| of);
+        let process = process.split(' ').next().unwrap_or_default();
+        let time = line.split_whitespace().next().unwrap_or_default();
+        return vec![time, process, "NOSCRIPT"];
+    }
+    let is_word = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    let parts = line.split(ALTERED);
+    let words = parts.flat_map(|part| part.split(|c| !is_word(c)));
+    let words = words.filter(|word| !word.is_empty());
     let is_random = |word: &str| word.len() >= 20 && word.bytes().any(|c| c.is_ascii_digit());
     let blank = |word| if is_random(word) { "" } else { word };
     words.map(blank).collect()
@@ -77,5 +88,11 @@ mod tests {
         assert_eq!(parts(&[a, applied], &[b]), Some(1));
         assert_eq!(parts(&[a, applied], &[a, applied]), None);
         assert_eq!(parts(&["105 r0 op 1 ok"], &["110 r0 op 1 ok"]), Some(0));
+        // An altered script has a name once it is loaded.
+        let unnamed = "100 redis: EVALSHA of r0: NOSCRIPT No matching";
+        let named = "100 redis: append of r0 for op 3: NOSCRIPT No matching";
+        let altered = "120 redis: append (altered) of r0 for op 3: committed";
+        assert_eq!(parts(&[unnamed, altered], &[named, refused]), Some(1));
+        assert_eq!(parts(&[unnamed, altered, a], &[named, applied]), Some(2));
     }
 }

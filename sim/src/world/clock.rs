@@ -16,6 +16,8 @@ use parking_lot::Mutex;
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 
+use crate::record::RunRecorder;
+
 /// Wall time at the start of every world: 2025-10-09T08:53:20Z.
 pub(crate) const EPOCH: Duration = Duration::from_secs(1_760_000_000);
 
@@ -109,17 +111,27 @@ impl Clock for SimClock {
 
 /// The randomness of one simulated process.
 #[derive(Clone)]
-pub(crate) struct SeededEntropy(Arc<Mutex<ChaCha8Rng>>);
+pub(crate) struct SeededEntropy {
+    generator: Arc<Mutex<ChaCha8Rng>>,
+    /// Is told of what is as long as an id.
+    recorder: RunRecorder,
+}
 
 impl SeededEntropy {
-    pub(crate) fn new(generator: ChaCha8Rng) -> Self {
-        Self(Arc::new(Mutex::new(generator)))
+    pub(crate) fn new(generator: ChaCha8Rng, recorder: RunRecorder) -> Self {
+        Self {
+            generator: Arc::new(Mutex::new(generator)),
+            recorder,
+        }
     }
 }
 
 impl Entropy for SeededEntropy {
     fn fill(&self, bytes: &mut [u8]) -> io::Result<()> {
-        self.0.lock().fill_bytes(bytes);
+        self.generator.lock().fill_bytes(bytes);
+        if let Ok(id) = <[u8; 16]>::try_from(&*bytes) {
+            self.recorder.drew(id);
+        }
         Ok(())
     }
 }

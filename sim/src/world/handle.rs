@@ -522,7 +522,8 @@ impl Host for WorldHandle {
     }
 
     fn entropy(&self, process: &str) -> SeededEntropy {
-        SeededEntropy::new(generator(self.0.seed, &format!("entropy {process}")))
+        let generator = generator(self.0.seed, &format!("entropy {process}"));
+        SeededEntropy::new(generator, self.0.recorder.clone())
     }
 
     fn connect(&self, process: usize, times: SentinelTimes) -> SimConnect {

@@ -102,7 +102,14 @@ async fn records_name_who_asked() {
             format!("{}: {}", event["decision"], event["identity"])
         })
         .collect();
-    insta::assert_snapshot!(named.join("\n"), @r#""#);
+    insta::assert_snapshot!(named.join("\n"), @r#"
+    "reveal_allowed": null
+    "reveal_allowed": "support-7"
+    "detokenize": "support-7"
+    "purge": "support-7"
+    "purge_failed": "support-7"
+    "purge_expired": "support-7"
+    "#);
     for text in ["", "a\nb", &"x".repeat(257)] {
         assert_eq!(Identity::new(text), Err(InvalidIdentity));
     }
