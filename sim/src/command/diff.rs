@@ -7,7 +7,7 @@ use std::{
 
 use clap::Args;
 
-use super::{Exit, source};
+use super::{Exit, report::print_event, source};
 use crate::{
     mutants::Variant,
     record::parting,
@@ -66,11 +66,11 @@ pub fn diff(args: &DiffArgs) -> io::Result<Exit> {
         .take(parting)
         .skip(parting.saturating_sub(args.context))
     {
-        writeln!(stdout, "  {:>5} {line}", event + 1)?;
+        print_event(&mut stdout, &format!("  {:>5} {line}", event + 1))?;
     }
     for (sign, trace) in [('-', &a), ('+', &b)] {
         for (event, line) in trace.iter().enumerate().take(end).skip(parting) {
-            writeln!(stdout, "{sign} {:>5} {line}", event + 1)?;
+            print_event(&mut stdout, &format!("{sign} {:>5} {line}", event + 1))?;
         }
     }
     stdout.flush()?;

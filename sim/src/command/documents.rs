@@ -36,7 +36,10 @@ pub struct ManArgs {
 pub fn completions(args: &CompletionsArgs, program: Command) -> io::Result<Exit> {
     let (mut program, mut text) = (program, Vec::new());
     clap_complete::generate(args.shell, &mut program, "haechi-sim", &mut text);
-    io::stdout().write_all(&text)?;
+    // In bash's, clap_complete 4.6 calls a command of a program with a hyphen by two names
+    // (clap-rs/clap#6421).
+    let text = String::from_utf8_lossy(&text).replace("haechi__subcmd__sim__", "haechi__sim__");
+    io::stdout().write_all(text.as_bytes())?;
     Ok(Exit::Success)
 }
 

@@ -83,7 +83,7 @@ pub fn merge(args: &MergeArgs) -> io::Result<Exit> {
         }
     }
     if incomplete && sum.numbers.is_empty() {
-        return Ok(Exit::Error);
+        return Ok(Exit::Violation);
     }
     let answer = sum.answer();
     let mut stdout = io::stdout().lock();

@@ -47,7 +47,7 @@ pub struct ReplayArgs {
     /// with the correct store under the same schedule, and where their traces part
     #[arg(long, value_name = "FILE", conflicts_with_all = ["until", "history"])]
     pub report: Option<PathBuf>,
-    /// Print the verdict as a JSON line too
+    /// Print the verdict as a JSON line too; with --history on standard error
     #[arg(long)]
     pub json: bool,
 }
@@ -83,7 +83,7 @@ pub fn replay(args: &ReplayArgs) -> io::Result<Exit> {
         };
         let shown = usize::try_from(event).unwrap_or(usize::MAX);
         for (number, line) in world.trace.iter().enumerate().take(shown) {
-            writeln!(stdout, "{:>5} {line}", number + 1)?;
+            report::print_event(&mut stdout, &format!("{:>5} {line}", number + 1))?;
         }
         write!(stdout, "{state}")?;
         stdout.flush()?;
@@ -102,7 +102,7 @@ pub fn replay(args: &ReplayArgs) -> io::Result<Exit> {
             write!(stdout, "{}", world.knobs)?;
         }
         for line in &world.trace {
-            writeln!(stdout, "{line}")?;
+            report::print_event(&mut stdout, line)?;
         }
     }
     if args.json {
@@ -110,7 +110,12 @@ pub fn replay(args: &ReplayArgs) -> io::Result<Exit> {
         line.insert("store".into(), json!(store.name()));
         let hash = format!("{:016x}", world.trace_hash);
         line.insert("traceHash".into(), json!(hash));
-        writeln!(stdout, "{}", serde_json::Value::from(line))?;
+        let line = serde_json::Value::from(line);
+        // A history is read by check, which knows no such line.
+        match args.history {
+            true => eprintln!("{line}"),
+            false => writeln!(stdout, "{line}")?,
+        }
     }
     stdout.flush()?;
     eprintln!("{}, trace {:016x}", run.verdict(), world.trace_hash);

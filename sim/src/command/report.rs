@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    io::{self, Write},
+    io::{self, IsTerminal, Write},
 };
 
 use haechi_history::{History, OpId};
@@ -72,6 +72,15 @@ pub(super) fn print_wrapped(out: &mut dyn Write, indent: usize, text: &str) -> i
         is_empty = false;
     }
     writeln!(out, "{line}")
+}
+
+/// Prints an event of a trace: on a terminal on as many lines as it needs, else on one, which
+/// other programs read.
+pub(super) fn print_event(out: &mut dyn Write, line: &str) -> io::Result<()> {
+    match io::stdout().is_terminal() {
+        true => print_wrapped(out, 0, line),
+        false => writeln!(out, "{line}"),
+    }
 }
 
 /// Prints the violations, each with its operations, and harness errors.

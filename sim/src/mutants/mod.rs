@@ -17,7 +17,7 @@ mod under_test;
 
 use std::{fmt, str::FromStr};
 
-use crate::plan::WorldOptions;
+use crate::plan::{WorldOptions, in_lines};
 
 pub(crate) use connect::ConnectUnderTest;
 pub use patch::StalePatch;
@@ -69,11 +69,8 @@ impl FromStr for Variant {
             .chain(Self::planted())
             .find(|variant| variant.name() == name)
             .ok_or_else(|| {
-                let known: Vec<_> = Self::planted().map(Self::name).collect();
-                format!(
-                    "{name:?} is no store; there are correct, {}",
-                    known.join(", ")
-                )
+                let known = in_lines(Self::planted().map(Self::name));
+                format!("{name:?} is no store; there are correct and{known}\n")
             })
     }
 }

@@ -180,10 +180,10 @@ impl CountedFault {
             ),
             (
                 Member::Error,
-                self.error
-                    .as_deref()
-                    .is_some_and(|error| !error.trim().is_empty()),
-                "\"error\", a text that begins with its code: \"ERR upstream timeout\"",
+                self.error.as_deref().is_some_and(|error| {
+                    !error.trim().is_empty() && !error.contains(char::is_control)
+                }),
+                "\"error\", a line that begins with its code: \"ERR upstream timeout\"",
             ),
         ];
         for (kind, is_there, what) in members {

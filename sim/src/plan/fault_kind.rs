@@ -502,8 +502,8 @@ impl TryFrom<String> for FaultKind {
 
     fn try_from(name: String) -> Result<Self, String> {
         Self::all().find(|kind| kind.name() == name).ok_or_else(|| {
-            let known: Vec<_> = Self::all().map(Self::name).collect();
-            format!("{name:?} is not a fault; known are {}", known.join(", "))
+            let known = in_lines(Self::all().map(Self::name));
+            format!("{name:?} is not a fault; known are{known}")
         })
     }
 }
@@ -512,4 +512,19 @@ impl fmt::Display for FaultKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.name())
     }
+}
+
+/// Names, on lines below what goes before them.
+pub(crate) fn in_lines(names: impl Iterator<Item = &'static str>) -> String {
+    let mut lines = vec![String::new()];
+    for name in names {
+        match lines.last_mut() {
+            Some(line) if line.len() + name.len() < 74 && !line.is_empty() => {
+                line.push_str(", ");
+                line.push_str(name);
+            }
+            _ => lines.push(name.to_owned()),
+        }
+    }
+    lines.join("\n  ")
 }

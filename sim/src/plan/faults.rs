@@ -25,7 +25,7 @@ impl FromStr for Faults {
             Ok(class) => faults.extend(class.kinds()),
             Err(_) => faults.push(FaultKind::try_from(name.to_owned()).map_err(|error| {
                 format!(
-                    "{error}; or none, all, or the classes network, replica, lock, redis, data_loss"
+                    "{error},\n  none, all, and the classes network, replica, lock, redis, data_loss"
                 )
             })?),
         }

@@ -38,6 +38,7 @@ pub use topology::Topology;
 pub use vault_knobs::{VaultAction, VaultKnobs, Workload};
 
 pub(crate) use draw_faults::Scale;
+pub(crate) use fault_kind::in_lines;
 pub(crate) use knobs::{LONGEST_MS, TICK_MS};
 pub(crate) use schedule::drawn;
 pub(crate) use seeded::{Fnv1a, fnv1a, generator};

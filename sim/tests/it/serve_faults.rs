@@ -57,6 +57,10 @@ fn an_invalid_plan_is_refused_and_says_what_to_do() {
             "it has no \"loses\"; leave that out",
         ),
         (
+            r#"{"kind":"error_after_execution","nth":1,"error":"ERR a\r\n+OK"}"#,
+            "add \"error\", a line that begins",
+        ),
+        (
             r#"{"kind":"script_flush","nth":1,"when":1}"#,
             "unknown field `when`",
         ),

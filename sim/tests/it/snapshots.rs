@@ -1,6 +1,9 @@
 //! Output for people: a plan, a trace, the help.
 
-use std::process::Command;
+use std::{
+    io::{BufRead, BufReader, Read},
+    process::{Command, Stdio},
+};
 
 use haechi_sim::plan::{Knobs, WorldOptions};
 
@@ -136,6 +139,29 @@ fn planted_bugs_are_printed_as_json_alone_where_nobody_looks() {
     assert_eq!(lines[0]["variant"], "no_fence");
 }
 
+/// Would catch an interrupted run whose worlds are in no summary.
+#[cfg(unix)]
+#[test]
+fn an_interrupted_run_is_summed_up() {
+    let mut program = Command::new(env!("CARGO_BIN_EXE_haechi-sim"));
+    let run = program
+        .args(["run", "--json", "--seeds", "0..1000000"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut run = run.spawn().unwrap();
+    let mut out = BufReader::new(run.stdout.take().unwrap());
+    out.read_line(&mut String::new()).unwrap();
+    let mut kill = Command::new("kill");
+    kill.args(["-INT", &run.id().to_string()]).status().unwrap();
+    let mut rest = String::new();
+    out.read_to_string(&mut rest).unwrap();
+    let ended = run.wait_with_output().unwrap();
+    assert_eq!(ended.status.code(), Some(2));
+    assert!(rest.contains("{\"summary\":"), "{rest}");
+    let told = String::from_utf8_lossy(&ended.stderr);
+    assert!(told.contains("interrupted after"), "{told}");
+}
+
 /// Would catch a command without a page, and completions that lack one.
 #[test]
 fn every_command_has_a_man_page_and_completions() {
@@ -160,6 +186,14 @@ fn every_command_has_a_man_page_and_completions() {
         let page = std::fs::read_to_string(directory.join(&name)).unwrap();
         assert!(page.contains(".SH NAME"), "{name}");
         assert!(completions.contains(command), "{command}");
+    }
+    // Bash asks for the options of a command under the name that it has given it.
+    let named = completions
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("cmd=\""));
+    for name in named.map(|name| name.trim_end_matches('"')) {
+        let label = format!("\n        {name})\n");
+        assert!(name.is_empty() || completions.contains(&label), "{name}");
     }
     assert_eq!(ask(&["man", "/dev/null/x"]).0, Some(2));
 }

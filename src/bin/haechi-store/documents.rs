@@ -37,7 +37,10 @@ pub(crate) struct ManArgs {
 pub(crate) fn completions(args: &CompletionsArgs) -> Result<Exit, Failure> {
     let mut text = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "haechi-store", &mut text);
-    match io::stdout().write_all(&text) {
+    // In bash's, clap_complete 4.6 calls a command of a program with a hyphen by two names
+    // (clap-rs/clap#6421).
+    let text = String::from_utf8_lossy(&text).replace("haechi__subcmd__store__", "haechi__store__");
+    match io::stdout().write_all(text.as_bytes()) {
         Ok(()) => Ok(Exit::Success),
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Exit::Success),
         Err(error) => Err(Failure::error(format!(

@@ -63,6 +63,14 @@ fn every_command_has_a_man_page_and_completions() {
         }
     }
     assert!(shells[0].contains("--durability"));
+    // Bash asks for the options of a command under the name that it has given it.
+    let named = shells[0]
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("cmd=\""));
+    for name in named.map(|name| name.trim_end_matches('"')) {
+        let label = format!("\n        {name})\n");
+        assert!(name.is_empty() || shells[0].contains(&label), "{name}");
+    }
     run(program(&["completions", "nosuch"]), b"").exits(2);
     run(program(&["man", "/dev/null/x"]), b"").exits(2);
 }
