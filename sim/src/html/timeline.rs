@@ -1,7 +1,7 @@
 //! One run as data for its timeline.
 
 use haechi_history::{
-    ChainEntry, History, Mutation, Operation, Outcome, Rollback, Seen, Symbol, VaultRead,
+    ChainEntry, History, Loss, Mutation, Operation, Outcome, Rollback, Seen, Symbol, VaultRead,
     check::Violation,
 };
 use serde_json::{Value, json};
@@ -155,6 +155,15 @@ impl<'a> View<'a> {
             if op.outcome.is_ok() {
                 value["version"] = json!(mutation.version);
             }
+            let took = |version| {
+                self.history
+                    .losses()
+                    .iter()
+                    .any(|loss| took(loss, op, version))
+            };
+            if op.outcome.is_ok() && mutation.version.is_some_and(took) {
+                value["lost"] = json!(true);
+            }
         }
         let optional = [("event", op.event_id), ("error", op.error)];
         for (name, text) in optional {
@@ -251,7 +260,7 @@ impl<'a> View<'a> {
             texts.collect()
         };
         let losses = self.history.losses().iter();
-        let value = |loss: &haechi_history::Loss| {
+        let value = |loss: &Loss| {
             json!({
                 "time": loss.time - origin.min(loss.time),
                 "since": loss.begins() - origin.min(loss.begins()),
@@ -281,6 +290,20 @@ impl<'a> View<'a> {
             "lane": lane(process),
             "seen": seen,
         })
+    }
+}
+
+/// Whether a loss took the version that an operation was told to have made. Of those under way
+/// at its time the loss names the ones that it took, of others only if processes moved between
+/// two servers meanwhile.
+fn took(loss: &Loss, op: &Operation, version: u64) -> bool {
+    let mut ops = loss.ops.iter().flatten();
+    let is_named = ops.any(|named| *named == (op.id, version));
+    let had = loss.versions.contains(&version) && (is_named || op.end <= loss.time);
+    match &loss.split {
+        Some(split) if split.moving => is_named,
+        Some(split) => had && op.end >= split.since && split.processes.contains(&op.process),
+        None => had,
     }
 }
 
