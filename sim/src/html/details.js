@@ -49,7 +49,7 @@ function addPane(pane) {
   const { view } = pane;
   stack(pane);
   // What is drawn, for those who do not see it.
-  const lanes = pane.lanes.map((lane) => make("li", { "data-lane": lane.name }, `${lane.name}: ${lane.count}`));
+  const lanes = pane.lanes.map((lane) => make("li", { "data-lane": visible(lane.name) }, `${lane.name}: ${lane.count}`));
   pane.canvas = make("canvas", { tabindex: 0, role: "img", "aria-label": `timeline of ${view.name}` },
     make("ul", { class: "lanes" }, ...lanes));
   const bad = view.violations.length, chain = view.chain ? `, ${count(view.chain.length, "record")}` : "";
@@ -134,7 +134,7 @@ function showDetails() {
 
 /** A colour or a form that is drawn, and what it means. */
 const swatch = (name, text, form = "") =>
-  make("div", {}, make("span", { class: `swatch ${form}`, style: `--hue: var(--${name})` }), text);
+  make("div", { class: "entry" }, make("span", { class: `swatch ${form}`, style: `--hue: var(--${name})` }), text);
 
 /** What the page has, in words, and the keys. */
 function legend() {
@@ -158,8 +158,8 @@ function legend() {
     ]],
     ["Store", [
       (kinds.has("record") || kinds.has("version")) && swatch("record", made),
-      gone.has("lost") && swatch("bad", `${made}, taken by a fault`, "dashed"),
-      gone.has("missing") && swatch("bad", "a record, acknowledged and not in the final chain", "dashed"),
+      gone.has("lost") && swatch("bad", "one that a fault took", "dashed"),
+      gone.has("missing") && swatch("bad", "a record that is missing in the final chain", "dashed"),
       kinds.has("primary") && swatch("record", "primary: which server it is"),
     ]],
     ["Locks", [

@@ -156,10 +156,8 @@ impl<'a> View<'a> {
                 value["version"] = json!(mutation.version);
             }
             let took = |version| {
-                self.history
-                    .losses()
-                    .iter()
-                    .any(|loss| took(loss, op, version))
+                let mut losses = self.history.losses().iter();
+                losses.any(|loss| self.took(loss, op, version))
             };
             if op.outcome.is_ok() && mutation.version.is_some_and(took) {
                 value["lost"] = json!(true);
@@ -178,6 +176,29 @@ impl<'a> View<'a> {
         value["lines"] = json!(of.lines);
         value["tokens"] = json!(of.tokens);
         value
+    }
+
+    /// Whether a loss took the version that an operation was told to have made.
+    fn took(&self, loss: &Loss, op: &Operation, version: u64) -> bool {
+        // Of the operations under way at its time, the loss names those that it took.
+        let named = loss.ops.as_deref().unwrap_or_default();
+        let is_named = named.contains(&(op.id, version));
+        let had = loss.versions.contains(&version) && (is_named || op.end <= loss.time);
+        let Some(split) = &loss.split else {
+            return had;
+        };
+        let had = had && op.end >= split.since && split.processes.contains(&op.process);
+        if !split.moving || is_named {
+            return had;
+        }
+        // It names those that ended, too, but for processes that follow the reference's protocol:
+        // of theirs it took one if the version was made again.
+        had && self.history.is_foreign(op.process)
+            && named.iter().all(|(_, taken)| *taken != version)
+            && self.history.operations().iter().any(|later| {
+                let made = later.outcome.mutation().and_then(|made| made.version);
+                later.end > op.end && later.outcome.is_ok() && made == Some(version)
+            })
     }
 
     fn mutation(&self, mutation: &Mutation, of: &mut Texts) {
@@ -290,20 +311,6 @@ impl<'a> View<'a> {
             "lane": lane(process),
             "seen": seen,
         })
-    }
-}
-
-/// Whether a loss took the version that an operation was told to have made. Of those under way
-/// at its time the loss names the ones that it took, of others only if processes moved between
-/// two servers meanwhile.
-fn took(loss: &Loss, op: &Operation, version: u64) -> bool {
-    let mut ops = loss.ops.iter().flatten();
-    let is_named = ops.any(|named| *named == (op.id, version));
-    let had = loss.versions.contains(&version) && (is_named || op.end <= loss.time);
-    match &loss.split {
-        Some(split) if split.moving => is_named,
-        Some(split) => had && op.end >= split.since && split.processes.contains(&op.process),
-        None => had,
     }
 }
 
