@@ -75,7 +75,7 @@ function place(list, opOf) {
     if (late[i] === Infinity) {
       // Nothing says by when it did: nor does it for those after it.
       const left = Math.max(axis.end - before, 0) / (list.length - i);
-      const apart = Math.min((axis.end - axis.first) / 300, left);
+      const apart = Math.min((axis.end - axis.first) / 100, left);
       return (before = Math.max(i > 0 ? before + apart : 0, early[i]));
     }
     if (early[i] > late[i]) return op ? op.end ?? op.start : before;
