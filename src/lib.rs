@@ -128,9 +128,6 @@ pub use telemetry::{METRICS, Metric, MetricKind, describe_metrics};
 #[doc = include_str!("../README.md")]
 struct Readme;
 #[cfg(doctest)]
-#[doc = include_str!("../docs/deployment.md")]
-struct Deployment;
-#[cfg(doctest)]
 #[doc = include_str!("../docs/cookbook/npm.md")]
 struct Npm;
 #[cfg(doctest)]

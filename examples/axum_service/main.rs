@@ -4,7 +4,7 @@
 //! $ haechi-store keys init --key-file vault.keys
 //! $ REDIS_URL=redis://127.0.0.1:6379 KEY_FILE=vault.keys \
 //!     cargo run --features metrics,tls,tracing --example axum_service
-//! $ curl -d '{"email":"anna@example.com"}' -H 'content-type: application/json' \
+//! $ curl -d '{"email":"anna@example.com"}' -H 'content-type: application/json' -H 'x-user: u-17' \
 //!     http://127.0.0.1:8080/customers
 //! {"token":"tok_email_…"}
 //! ```
@@ -27,7 +27,10 @@ use haechi_store_redis::{
     vault::{Deterministic, RevealPolicy, VaultPolicy},
 };
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::{
+    ctrl_c,
+    unix::{SignalKind, signal},
+};
 use tokio_util::sync::CancellationToken;
 
 use service::{GRACE, Keys, Service};
@@ -60,10 +63,10 @@ pub(crate) async fn main() -> Result<(), Box<dyn Error>> {
     let (stop, mut terminate) = (CancellationToken::new(), signal(SignalKind::terminate())?);
     let stopping = stop.clone();
     tokio::spawn(async move {
-        terminate.recv().await;
+        tokio::select! { _ = terminate.recv() => {} _ = ctrl_c() => {} }
         stopping.cancel();
     });
-    // From SIGTERM on nothing is accepted, and what was accepted is answered.
+    // From SIGTERM or Ctrl-C on nothing is accepted, and what was accepted is answered.
     let served = axum::serve(listener, service.clone().router())
         .with_graceful_shutdown(stop.clone().cancelled_owned());
     let clock = SystemClock::new();

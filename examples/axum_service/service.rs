@@ -1,12 +1,16 @@
 //! What the service answers, and how it ends. It runs on what `super::platform` names: Redis,
 //! a key file and the system's clock; in `sim/tests/it/axum_service.rs` on simulated ones.
 
-use std::{error::Error, sync::Arc, time::Duration};
+use std::{
+    error::Error,
+    sync::Arc,
+    time::{Duration, UNIX_EPOCH},
+};
 
 use axum::{
     Extension, Json, Router,
     extract::{MatchedPath, Path, Request, State},
-    http::{HeaderValue, StatusCode, header::RETRY_AFTER},
+    http::{HeaderMap, HeaderValue, StatusCode, header::RETRY_AFTER},
     middleware::{Next, from_fn_with_state},
     response::{IntoResponse, Response},
     routing::{get, post},
@@ -15,11 +19,11 @@ use haechi_store_redis::{
     AppendError, Builder, DurabilityStatus, RedisTokenVault,
     audit::AuditSink,
     chain::Event,
-    clock::within,
+    clock::{Clock, within},
     crypto::LocalKeys,
     entropy::Entropy,
     redis::RedisAuditStore,
-    vault::{Details, Refusal, RevealError, TokenType, TokenizeError, VaultPolicy},
+    vault::{Details, Identity, Refusal, RevealError, TokenType, TokenizeError, VaultPolicy},
 };
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde::Deserialize;
@@ -113,6 +117,9 @@ async fn audited(
     // The route, not the path: that has a token in it.
     let path = path.as_ref().map_or("unknown", |path| path.as_str());
     let operation = format!("{} {path}", request.method());
+    let user = user(request.headers()).map(str::to_owned);
+    let at = service.clock.wall().duration_since(UNIX_EPOCH);
+    let at = at.unwrap_or_default().as_secs();
     let mut id = [0; 16];
     let drawn = service.entropy.fill(&mut id);
     drawn.map_err(|_| Failure(StatusCode::SERVICE_UNAVAILABLE, "no randomness"))?;
@@ -125,6 +132,8 @@ async fn audited(
         let is_allowed = response.status().is_success();
         let event = json!({
             "id": id,
+            "at": at,
+            "user": user,
             "operation": operation,
             "decision": if is_allowed { "allow" } else { "deny" },
             "status": response.status().as_u16(),
@@ -140,6 +149,11 @@ async fn audited(
     answered
         .await
         .unwrap_or(Err(Failure(StatusCode::INTERNAL_SERVER_ERROR, "failed")))
+}
+
+/// Who asks: an id set by the proxy that authenticates, which alone can reach this service.
+fn user(headers: &HeaderMap) -> Option<&str> {
+    headers.get("x-user")?.to_str().ok()
 }
 
 #[derive(Deserialize)]
@@ -164,8 +178,18 @@ async fn add(
 async fn show(
     State(service): State<Service>,
     Path(token): Path<String>,
+    headers: HeaderMap,
 ) -> Result<Response, Failure> {
-    let plaintext = service.vault.reveal(&token, None).await?;
+    let reveal = match user(&headers) {
+        Some(user) => {
+            let user = Identity::new(user);
+            let user = user.map_err(|_| Failure(StatusCode::BAD_REQUEST, "no such user"))?;
+            let vault = service.vault.on_behalf_of(user);
+            vault.reveal(&token, None).await
+        }
+        None => service.vault.reveal(&token, None).await,
+    };
+    let plaintext = reveal?;
     Ok(Json(json!({ "email": plaintext.expose() })).into_response())
 }
 
@@ -243,9 +267,9 @@ impl From<TokenizeError> for Failure {
     fn from(error: TokenizeError) -> Self {
         match &error {
             TokenizeError::Invalid(_) => Self(StatusCode::BAD_REQUEST, "no such address"),
-            TokenizeError::NotApplied(_) | TokenizeError::Corrupt(_) => Self::passing(&error),
+            TokenizeError::NotApplied(_) => Self::passing(&error),
             TokenizeError::Encrypt(_) | TokenizeError::Name(_) => Self::passing(&error),
-            TokenizeError::Unknown(_) => Self::lasting(&error),
+            TokenizeError::Unknown(_) | TokenizeError::Corrupt(_) => Self::lasting(&error),
         }
     }
 }
@@ -267,7 +291,8 @@ impl From<RevealError> for Failure {
 impl From<AppendError> for Failure {
     fn from(error: AppendError) -> Self {
         match &error {
-            AppendError::NotApplied(_) | AppendError::Corrupt(_) => Self::passing(&error),
+            AppendError::NotApplied(_) => Self::passing(&error),
+            AppendError::Corrupt(_) => Self::lasting(&error),
             AppendError::Unknown { .. } | AppendError::Invalid(_) => Self::lasting(&error),
         }
     }

@@ -1,12 +1,14 @@
 // What the timelines say in words, and how they are moved: violations, details, search,
 // pointer and keys.
 
+const SHOWN_VIOLATIONS = 200;
 const KEYS = [["← → ↑ ↓", "move"], ["+ −", "zoom"], ["0", "show everything"], ["v", "next violation"],
-  ["n p", "next, previous in its row"], ["g", "short or full idle time"], ["/", "search"], ["Esc", "unselect"], ["t", "light, dark"]];
+  ["n p", "next, previous operation, or of what was found"], ["l h", "next, previous in its lane"], ["j k", "to the lane below, above"], ["g", "short or full idle time"], ["/", "search"], ["Esc", "unselect"], ["t", "light, dark"]];
 let blame = -1;
 
 function showTimeline(views) {
   byId("timeline").hidden = byId("search").hidden = false;
+  for (const view of views) view.trace = view.trace?.map(([millis, text]) => [millis, unpadded(text)]);
   axis = makeAxis(views);
   panes = views.map(build);
   for (const pane of panes) addPane(pane);
@@ -16,7 +18,7 @@ function showTimeline(views) {
   fit();
   byId("tools").prepend(button("fit", fit, "show everything (0)"), button("idle", toggleIdle, "short or full idle time (g)"));
   byId("search").addEventListener("submit", (event) => event.preventDefault() || step(1));
-  if (!views.some((it) => it.chain || it.version !== null)) byId("query").placeholder = "operation  ( / )";
+  if (!hasStore()) byId("query").placeholder = "operation  ( / )";
   byId("query").addEventListener("input", search);
   window.addEventListener("keydown", key);
   window.addEventListener("resize", resize);
@@ -26,6 +28,15 @@ function showTimeline(views) {
   const op = asked.get("op") && panes[0].byOp.get(Number(asked.get("op")));
   select(op ? op.find((item) => item.kind === "op") : null, panes[0]);
 }
+
+/** Whether it is the store that ran, not a system of one's own. */
+const hasStore = () => panes.some(({ view }) => view.chain || view.version !== null);
+
+/** The text of an event, of a fault without the spaces that align it in a list. */
+const unpadded = (text) => (text.startsWith("fault ") ? text.replace(/ +/g, " ") : text);
+
+/** A fault's text without its times. */
+const faultName = (text) => text.replace(/^\s*\d+ ms\s+(for\s+\d+ ms\s+)?/, "");
 
 function restyle() {
   const names = "bg panel line band text dim ok fail unknown open record bad hit network replica lock redis data_loss on";
@@ -38,7 +49,7 @@ function addPane(pane) {
   const { view } = pane;
   stack(pane);
   // What is drawn, for those who do not see it.
-  const lanes = pane.lanes.map((lane) => make("li", { "data-lane": lane.name }, `${lane.name}: ${lane.count}`));
+  const lanes = pane.lanes.map((lane) => make("li", { "data-lane": visible(lane.name) }, `${lane.name}: ${lane.count}`));
   pane.canvas = make("canvas", { tabindex: 0, role: "img", "aria-label": `timeline of ${view.name}` },
     make("ul", { class: "lanes" }, ...lanes));
   const bad = view.violations.length, chain = view.chain ? `, ${count(view.chain.length, "record")}` : "";
@@ -55,6 +66,7 @@ function resize() {
   const free = Math.max(window.innerHeight - above - 34 * panes.length - 10, 430 * panes.length);
   // With the border.
   for (const pane of panes) pane.canvas.style.height = `${Math.min(pane.height + 2, free / panes.length)}px`;
+  countBelow();
   paint();
 }
 
@@ -66,11 +78,24 @@ function showViolations() {
     bad ? count(view.violations.length, "violation") : "no violation"));
   box.hidden = bad === 0;
   for (const error of view.errors ?? []) box.append(make("p", {}, `error of the harness, not of the store: ${error}`));
-  for (const { invariant, means, ops, reason } of view.violations.slice(0, 200)) {
-    const links = ops.slice(0, 30).map((id) => opButton(panes[0], id));
+  for (const { invariant, means, ops, reason } of view.violations.slice(0, SHOWN_VIOLATIONS)) {
+    const links = [...new Set(ops)].slice(0, 30).map((id) => opButton(panes[0], id));
     box.append(make("p", { class: "violation", "data-ops": ops.join(" ") },
       make("span", { class: "name", title: means }, invariant), ": ", reason, " ", ...links));
   }
+  const left = view.violations.length - SHOWN_VIOLATIONS;
+  if (left > 0) box.append(make("p", { class: "dim" }, `and ${number(left)} more, which are not listed`));
+  box.append(make("div", { class: "more", hidden: "" }));
+  box.addEventListener("scroll", countBelow);
+}
+
+/** Says how many violations go on below the edge of their box. */
+function countBelow() {
+  const box = byId("violations"), more = box.querySelector(".more");
+  const end = box.scrollTop + box.clientHeight;
+  const below = [...box.querySelectorAll("p")].filter((text) => text.offsetTop + text.offsetHeight > end + 2).length;
+  more.hidden = below === 0;
+  more.textContent = `▾ ${number(below)} more below`;
 }
 
 function opButton(pane, id) {
@@ -86,12 +111,12 @@ function showParting([one, other], at) {
   const when = Math.min(a[at]?.[0] ?? Infinity, b[at]?.[0] ?? Infinity) * 1e6;
   panes.forEach((pane) => (pane.partsAt = when));
   const listing = (trace) => {
-    const pre = make("pre", {});
+    const lines = [];
     for (let i = Math.max(0, at - 6); i < Math.min(trace.length, at + 14); i += 1) {
-      const text = `${String(i + 1).padStart(5)} ${String(trace[i][0]).padStart(6)} ms  ${trace[i][1]}\n`;
-      pre.append(i >= at && differs(i) ? make("mark", {}, text) : text);
+      const text = `${String(i + 1).padStart(4)} ${String(trace[i][0]).padStart(5)} ms  ${trace[i][1]}`;
+      lines.push(make(i >= at && differs(i) ? "mark" : "div", {}, text));
     }
-    return pre;
+    return make("pre", {}, ...lines);
   };
   const column = (view) => make("div", {}, make("h2", {}, view.name), listing(view.trace ?? []));
   const section = byId("parting");
@@ -107,21 +132,58 @@ function showDetails() {
   box.scrollTop = 0;
 }
 
+/** A colour or a form that is drawn, and what it means. */
+const swatch = (name, text, form = "") =>
+  make("div", { class: "entry" }, make("span", { class: `swatch ${form}`, style: `--hue: var(--${name})` }), text);
+
+/** What the page has, in words, and the keys. */
 function legend() {
-  const swatch = (name, text) => make("div", {}, Object.assign(make("span", { class: "swatch" }), { style: `background: var(--${name})` }), text);
-  const kinds = new Set(panes.flatMap((pane) => pane.items.map((item) => item.it.class ?? item.it.outcome ?? item.kind)));
-  const outcomes = [["ok", "ok"], ["fail", "fail: not applied"], ["unknown", "unknown: applied or not"], ["open", "open: never ended"]];
-  const faults = ["network", "replica", "lock", "redis", "data_loss"].filter((name) => kinds.has(name) || (name === "data_loss" && kinds.has("loss")));
-  return [make("h2", {}, "Operations"), ...outcomes.map(([name, text]) => swatch(name, text)),
-    ...(kinds.has("record") || kinds.has("version") ? [swatch("record", "a record, or a version of the vault")] : []),
-    swatch("bad", kinds.has("record") ? "a violation, or a record that is missing" : "a violation"),
-    make("p", { class: "dim" }, "Marks in a bar: at the bottom, what a server did for it; at the top, what its client gave up."),
-    ...(kinds.has("tenure") ? [make("h2", {}, "Locks"), swatch("lock", "a lock and its holder, released"), swatch("unknown", "at its end: lapsed"),
-      swatch("bad", "at its end: deleted or stolen"), swatch("open", "at its end: still held")] : []),
-    ...(faults.length ? [make("h2", {}, "Faults"), ...faults.map((name) => swatch(name, `${name.replace("_", " ")}`))] : []),
+  const items = panes.flatMap((pane) => pane.items), has = (fits) => items.some(fits);
+  const outcomes = new Set(items.filter((item) => item.kind === "op").map((item) => item.it.outcome));
+  const kinds = new Set(items.map((item) => item.kind)), gone = new Set(items.map((item) => item.it.gone));
+  const classes = new Set(items.map((item) => item.it.class ?? (item.kind === "loss" ? "data_loss" : "")));
+  const ends = new Set(items.map((item) => item.it.ended));
+  const made = kinds.has("version") ? "a record, or a version of the vault" : "a record";
+  const entries = [
+    ["Operations", [
+      outcomes.has("ok") && swatch("ok", "ok"),
+      outcomes.has("fail") && swatch("fail", "fail: not applied"),
+      outcomes.has("unknown") && swatch("unknown", "unknown: applied or not"),
+      outcomes.has("open") && swatch("open", "open: never ended", "dashed"),
+      has((item) => item.blamed) && swatch("bad", "has to do with a violation", "frame"),
+      kinds.has("rollback") && swatch("data_loss", "a process reports a rollback", "diamond"),
+      has((item) => item.lane === "operators") && make("div", {}, "operators: who repair the chain after a loss"),
+      has((item) => item.told?.length) && make("p", { class: "dim" },
+        "Marks in a bar: at the bottom, what a server did for it; at the top, what its client gave up."),
+    ]],
+    ["Store", [
+      (kinds.has("record") || kinds.has("version")) && swatch("record", made),
+      gone.has("lost") && swatch("bad", "one that a fault took", "dashed"),
+      gone.has("missing") && swatch("bad", "a record that is missing in the final chain", "dashed"),
+      kinds.has("primary") && swatch("record", "primary: which server it is"),
+    ]],
+    ["Locks", [
+      kinds.has("tenure") && swatch("lock", "a lock and its holder, released"),
+      ends.has("lapsed") && swatch("unknown", "at its end: lapsed"),
+      (ends.has("deleted") || ends.has("stolen")) && swatch("bad", "at its end: deleted or stolen"),
+      ends.has("held") && swatch("open", "at its end: still held"),
+    ]],
+    ["Faults", [
+      ...["network", "replica", "lock", "redis", "data_loss"].map((name) => classes.has(name) && swatch(name, name.replace("_", " "))),
+      has((item) => item.kind === "fault" && item.it.lane) && make("div", {}, "behind a lane: a fault of its process"),
+    ]],
+    ["Dashed lines", [
+      has((item) => item.kind === "primary" && item.start > 0) && swatch("record", "a server becomes the primary", "moment"),
+      panes.some((pane) => pane.partsAt !== undefined) && swatch("bad", "the traces part", "moment"),
+    ]],
+  ];
+  const parts = entries.map(([title, list]) => [title, list.filter(Boolean)]).filter(([, list]) => list.length);
+  const keys = (names) => names.split(" ").flatMap((name) => [make("kbd", {}, name), " "]);
+  return [...parts.flatMap(([title, list]) => [make("h2", {}, title), ...list]),
     make("h2", {}, "Keys"),
-    make("dl", {}, ...KEYS.flatMap(([keys, text]) => [make("dt", {}, ...keys.split(" ").flatMap((key) => [make("kbd", {}, key), " "])), make("dd", {}, text)])),
-    make("p", { class: "dim" }, "Wheel: zoom. Drag: move. Shift and wheel: scroll. Click: details. Dotted: nothing happens, drawn short."),
+    make("dl", {}, ...KEYS.flatMap(([names, text]) => [make("dt", {}, ...keys(names)), make("dd", {}, text)])),
+    make("p", { class: "dim" }, "Wheel: zoom. Drag: move. Shift and wheel: scroll. Click: details."
+      + (axis.gaps.length ? " Dotted: nothing happens, drawn short." : "")),
     make("p", {}, make("code", {}, data.command))];
 }
 
@@ -141,8 +203,8 @@ function describe(item, pane) {
     const givenUp = item.told.filter((event) => event.isGivenUp).length;
     if (item.told.length) row("in the trace", `${count(item.told.length - givenUp, "time")} at a server, ${number(givenUp)} given up`);
     for (const line of it.lines) row("", make("span", { class: "mono" }, line));
-    const records = (pane.byOp.get(it.id) ?? []).filter((other) => other.kind === "record");
-    for (const other of records) row("record", button(other.it.sequence, () => select(other, pane)), ` ${other.it.gone ?? ""}`);
+    const made = (pane.byOp.get(it.id) ?? []).filter((other) => other !== item);
+    for (const other of made) row(other.kind, button(labelOf(other), () => select(other, pane)), ` ${other.it.gone ?? ""}`);
     for (const { invariant, ops, reason } of pane.view.violations) if (ops.includes(it.id)) row(invariant, reason);
   } else if (kind === "record") {
     heading = `record ${it.sequence}`;
@@ -153,6 +215,7 @@ function describe(item, pane) {
     row("made by", it.op === null || it.op === undefined ? "no recorded operation" : opButton(pane, it.op));
   } else if (kind === "version") {
     heading = `version ${it.version} of the vault`;
+    if (it.gone) row("state", "acknowledged, and taken by a fault");
     row("made by", opButton(pane, it.id));
     for (const line of it.lines) row("", make("span", { class: "mono" }, line));
   } else if (kind === "primary") {
@@ -175,10 +238,10 @@ function describe(item, pane) {
       if (it[name].length) row(name, make("span", { class: "mono" }, it[name].slice(0, 50).join(" ")));
     }
   } else {
-    heading = kind === "strike" ? `${it.kind} strikes ${it.lane ?? "all"}` : it.text;
+    heading = kind === "strike" ? `${it.kind} strikes ${it.lane ?? "all"}` : faultName(it.text);
     row("class", it.class.replace("_", " "));
-    row("from", time(item.start));
-    row("to", time(item.stop));
+    row(item.stop > item.start ? "from" : "at", time(item.start));
+    if (item.stop > item.start) row("for", time(item.stop - item.start));
   }
   return [make("h2", {}, heading), make("dl", {}, ...rows), ...traceWithin(item, pane)];
 }
@@ -204,34 +267,79 @@ function search() {
   matches = null;
   byId("found").textContent = "";
   if (query) {
-    const number = /^(op )?(\d+)$/.exec(query)?.[2];
+    // A bare number: the operation first, then the record and the version.
+    const [, what, digits] = /^(?:(op|call|record|version) )?(\d+)$/.exec(query) ?? [];
+    const kinds = { op: ["op"], call: ["op"], record: ["record"], version: ["version"] }[what] ?? ["op", "record", "version"];
+    const numberOf = ({ kind, it }) => ({ op: it.id, record: it.sequence, version: it.version })[kind];
     const has = (text) => text !== undefined && text !== null && String(text).toLowerCase().includes(query);
     const fits = ({ kind, it }) => {
-      if (number) return kind === "op" && it.id === Number(number);
+      if (digits) return kinds.includes(kind) && numberOf({ kind, it }) === Number(digits);
       if (kind === "op") return [it.f, it.process, it.event, it.hash, it.error, it.outcome, ...it.tokens].some(has);
       return [it.hash, it.kind, it.fault, it.audit, it.host, it.text, ...(it.tokens ?? []), ...(it.hashes ?? [])].some(has);
     };
-    matches = new Set(panes.flatMap((pane) => pane.items.filter((item) => fits(item) && (item.pane = pane))));
-    byId("found").textContent = matches.size ? `${number ? "" : matches.size + " found; "}Enter: next` : "nothing found";
+    const found = panes.flatMap((pane) => pane.items.filter((item) => fits(item) && (item.pane = pane)));
+    const place = ({ kind }) => (digits ? kinds.indexOf(kind) : 0);
+    matches = new Set(found.sort((a, b) => place(a) - place(b) || a.start - b.start));
+    byId("found").textContent = matches.size ? `${number(matches.size)} found; Enter: next` : "nothing found";
   }
   paint();
 }
 
-/** Selects the next of what was found, or of the row of what is selected. */
+/** Selects the next of what was found, or of the operations in order of time. */
 function step(by) {
-  const list = matches ? [...matches].sort((a, b) => a.start - b.start) : selected?.row.items ?? [];
+  const pane = selected?.pane ?? panes[0];
+  if (matches) selectBeside([...matches], by, pane);
+  else selectBeside(pane.inTime, by, pane);
+}
+
+/** The lanes that have items, with their panes, and which of them has what is selected. */
+function filledLanes() {
+  const lanes = panes.flatMap((pane) => pane.lanes.filter((it) => it.items.length).map((lane) => ({ lane, pane })));
+  return [lanes, lanes.findIndex(({ lane }) => selected && lane.rows.includes(selected.row))];
+}
+
+/** Selects the next of the lane of what is selected. */
+function stepInLane(by) {
+  const [lanes, at] = filledLanes();
+  if (at < 0) step(by);
+  else selectBeside(lanes[at].lane.items, by, lanes[at].pane);
+}
+
+/** Selects what is nearest in time in the next lane. */
+function stepToLane(by) {
+  const [lanes, at] = filledLanes(), next = lanes[at + by];
+  if (at < 0) step(by);
+  if (at < 0 || !next) return;
+  const far = (item) => Math.max(item.start - selected.stop, selected.start - item.stop, 0);
+  select(next.lane.items.reduce((best, item) => (far(item) < far(best) ? item : best)), next.pane);
+}
+
+/** Selects the next of a list, from its end on again; if none of it is selected, that which is next
+ * in time. */
+function selectBeside(list, by, pane) {
   if (list.length === 0) return;
-  const at = list.indexOf(selected);
-  const next = at < 0 && by > 0 ? 0 : (at + by + list.length) % list.length;
-  select(list[next], list[next].pane ?? selected?.pane ?? panes[0]);
+  let at = list.indexOf(selected);
+  if (at < 0) {
+    const later = selected && !matches ? list.findIndex((item) => item.start >= selected.start) : 0;
+    at = by > 0 ? later - 1 : later;
+  }
+  const next = list[(at + by + list.length) % list.length];
+  select(next, matches?.has(next) ? next.pane : pane);
 }
 
 function nextViolation() {
   const { violations } = panes[0].view;
   if (violations.length === 0) return;
   blame = (blame + 1) % violations.length;
+  const box = byId("violations"), texts = [...box.querySelectorAll(".violation")];
+  texts.forEach((text, i) => text.classList.toggle("current", i === blame));
+  box.scrollTop = (texts[blame]?.offsetTop ?? 0) - 6;
   const items = violations[blame].ops.flatMap((id) => panes[0].byOp.get(id) ?? []);
-  if (items.length === 0) return;
+  if (items.length === 0) {
+    select(null);
+    box.scrollIntoView({ block: "nearest" });
+    return;
+  }
   const from = Math.min(...items.map((it) => axis.at(it.start))), to = Math.max(...items.map((it) => axis.at(it.stop)));
   view(from - (to - from) * 0.3 - axis.length / 100, to + (to - from) * 0.3 + axis.length / 100);
   select(items.find((it) => it.kind === "op") ?? items[0], panes[0]);
@@ -241,6 +349,7 @@ function toggleIdle() {
   skipsIdle = !skipsIdle;
   axis = makeAxis(panes.map((pane) => pane.view));
   fit();
+  showDetails();
 }
 
 function unselect() {
@@ -258,7 +367,8 @@ function key(event) {
   const acts = {
     ArrowLeft: () => pan(-0.15), ArrowRight: () => pan(0.15), ArrowUp: () => scroll(-40), ArrowDown: () => scroll(40),
     "+": () => zoom(0.6), "=": () => zoom(0.6), "-": () => zoom(1 / 0.6), 0: fit, v: nextViolation, g: toggleIdle,
-    n: () => step(1), p: () => step(-1), t: toggleTheme, "/": () => byId("query").focus(),
+    n: () => step(1), p: () => step(-1), l: () => stepInLane(1), h: () => stepInLane(-1),
+    j: () => stepToLane(1), k: () => stepToLane(-1), t: toggleTheme, "/": () => byId("query").focus(),
   };
   if (!Object.hasOwn(acts, event.key)) return undefined;
   event.preventDefault();
@@ -298,6 +408,14 @@ function listen(pane) {
   canvas.addEventListener("pointerleave", () => hover(pane, null));
 }
 
+/** An item in few words. */
+function inShort(item) {
+  const { kind, it } = item;
+  const what = kind === "op" ? `op ${it.id} ${it.f} of ${it.process}: ${it.outcome}` : faultName(it.text ?? labelOf(item));
+  const when = item.stop > item.start ? `${time(item.start)} to ${time(item.stop)}` : time(item.start);
+  return [what, when, it.error ?? it.lines?.[0] ?? it.hash ?? it.seen ?? ""];
+}
+
 /** Says in short what is under the pointer. */
 function hover(pane, event) {
   const item = event && itemAt(pane, event.offsetX, event.offsetY), tip = byId("tip");
@@ -305,12 +423,10 @@ function hover(pane, event) {
     hovered = item && Object.assign(item, { pane });
     paint();
   }
-  tip.hidden = !item;
-  if (!item) return;
-  const { kind, it } = item;
-  const texts = [kind === "op" ? `op ${it.id} ${it.f} of ${it.process}: ${it.outcome}` : it.text ?? labelOf(item)];
-  texts.push(item.stop > item.start ? `${time(item.start)} to ${time(item.stop)}` : time(item.start));
-  texts.push(it.error ?? it.lines?.[0] ?? it.hash ?? it.seen ?? "");
+  const lane = event && laneNamedAt(pane, event.offsetX, event.offsetY);
+  tip.hidden = !item && !lane;
+  if (tip.hidden) return;
+  const texts = item ? inShort(item) : [lane.name];
   tip.replaceChildren(...texts.filter(Boolean).map((text) => make("div", {}, text.slice(0, 200))));
   tip.style.left = `${Math.min(event.clientX + 14, window.innerWidth - tip.offsetWidth - 8)}px`;
   tip.style.top = `${Math.min(event.clientY + 16, window.innerHeight - tip.offsetHeight - 8)}px`;

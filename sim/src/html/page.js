@@ -10,6 +10,10 @@ const data = JSON.parse(byId("data").textContent);
 const asked = new URLSearchParams(location.hash.slice(1));
 const restyled = [];
 
+/** A text in which no character changes how the others are drawn: control characters, and those
+ * that turn the direction of text, are replaced. */
+const visible = (text) => text.replace(/(?![\n\t])[\p{Cc}\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu, "\ufffd");
+
 /** An element with attributes, of which functions are handlers, and children. */
 function make(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
@@ -17,7 +21,8 @@ function make(tag, attributes = {}, ...children) {
     if (typeof value === "function") element.addEventListener(name, value);
     else element.setAttribute(name, value);
   }
-  element.append(...children.filter((child) => child !== null && child !== undefined));
+  const given = children.filter((child) => child !== null && child !== undefined);
+  element.append(...given.map((child) => (typeof child === "string" ? visible(child) : child)));
   return element;
 }
 
@@ -53,7 +58,7 @@ function toggleTheme() {
 
 function show() {
   document.title = data.title;
-  byId("title").textContent = data.title;
+  byId("title").textContent = visible(data.title);
   byId("title").title = data.command;
   if (asked.get("theme")) setTheme(asked.get("theme"));
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => restyled.forEach((it) => it()));

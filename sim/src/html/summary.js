@@ -40,18 +40,20 @@ function failure({ seed, reasons, commands }, index) {
     ...shown.map((reason) => make("div", {}, reason)), make("pre", {}, commands.join("\n")));
 }
 
-/** A cell as dark as its count is large, on a scale of logarithms. */
+/** A cell as dark as its count is large, on a scale of logarithms; its text can be read on all. */
 function heat(value, most, hue) {
   if (value === null) return make("td", { class: "n dim" }, "–");
   const cell = make("td", { class: value ? "n heat" : "n never" }, value ? number(value) : "never");
-  const share = value ? 10 + (60 * Math.log1p(value)) / Math.log1p(Math.max(most, 1)) : 0;
+  const share = value ? 10 + (45 * Math.log1p(value)) / Math.log1p(Math.max(most, 1)) : 0;
   cell.style.setProperty("--cell", `var(--${hue})`);
   cell.style.setProperty("--share", `${share}%`);
   return cell;
 }
 
 function table(head, rows) {
-  return make("table", {}, make("thead", {}, make("tr", {}, ...head.map((text, i) => make("th", rows[0]?.children[i].classList.contains("n") ? { class: "n" } : {}, text)))), make("tbody", {}, ...rows));
+  const cell = (text, i) => make("th", rows[0]?.children[i].classList.contains("n") ? { class: "n" } : {}, text);
+  const all = make("table", {}, make("thead", {}, make("tr", {}, ...head.map(cell))), make("tbody", {}, ...rows));
+  return make("div", { class: "scroll" }, all);
 }
 
 const most = (rows) => Math.max(1, ...rows.flatMap(({ counts }) => counts.map((n) => n ?? 0)));

@@ -72,7 +72,12 @@ function place(list, opOf) {
   let before = 0;
   return list.map((entry, i) => {
     const op = opOf(entry);
-    if (late[i] === Infinity) return (before = Math.max(before, early[i]));
+    if (late[i] === Infinity) {
+      // Nothing says by when it did: nor does it for those after it.
+      const left = Math.max(axis.end - before, 0) / (list.length - i);
+      const apart = Math.min((axis.end - axis.first) / 100, left);
+      return (before = Math.max(i > 0 ? before + apart : 0, early[i]));
+    }
     if (early[i] > late[i]) return op ? op.end ?? op.start : before;
     const isAlike = (j) => late[j] === late[i] && early[j] === early[i];
     let left = 1;
@@ -102,10 +107,11 @@ function build(view) {
   const lanes = [], items = [];
   const least = (axis.end - axis.first) / 3000;
   const lane = (name, kind, list) => {
-    const rows = pack(list, kind === "chain" ? 0 : least);
+    // Records are drawn beside each other, but for those that no zoom takes apart.
+    const rows = pack(list, kind === "chain" ? least / 10 : least);
     if (rows.length === 0) rows.push({ items: [] });
     rows.forEach((row) => row.items.forEach((item) => Object.assign(item, { lane: name, row })));
-    lanes.push({ name, kind, rows, count: list.length });
+    lanes.push({ name, kind, rows, items: list, count: list.length });
     items.push(...list);
   };
   const classes = ["network", "replica", "lock", "redis", "data_loss"];
@@ -139,9 +145,13 @@ function build(view) {
   }
   const made = view.ops.filter((op) => op.version !== undefined && op.version !== null);
   if (made.length > 0) {
-    made.sort((a, b) => a.version - b.version);
-    const times = place(made, (op) => op);
-    lane("vault", "chain", made.map((it, i) => ({ kind: "version", it, op: it.id, start: times[i], stop: times[i] })));
+    const live = made.filter((op) => !op.lost).sort((a, b) => a.version - b.version);
+    const times = place(live, (op) => op);
+    const versions = live.map((it, i) => ({ kind: "version", it, op: it.id, start: times[i], stop: times[i] }));
+    for (const op of made.filter((it) => it.lost)) {
+      versions.push({ kind: "version", it: { ...op, gone: "lost" }, op: op.id, start: op.end, stop: op.end });
+    }
+    lane("vault", "chain", versions);
   }
   const told = attempts(view.trace ?? []);
   const names = [...new Set([...view.ops, ...view.rollbacks].map((it) => it.lane))];
@@ -159,7 +169,8 @@ function build(view) {
     byOp.set(item.op, [...(byOp.get(item.op) ?? []), item]);
     item.blamed = blamed.has(item.op) || item.it.gone === "missing";
   }
-  return { view, lanes, items, byOp, ops, blamed, scroll: 0 };
+  const inTime = items.filter((item) => item.kind === "op").sort((a, b) => a.start - b.start);
+  return { view, lanes, items, inTime, byOp, blamed, scroll: 0 };
 }
 
 /** The events of a trace that name the operations (calls, of a system of one's own) they are for, by operation. */
@@ -257,10 +268,32 @@ function draw(pane) {
   c.fillStyle = colours.text;
   c.textAlign = "right";
   for (const lane of pane.lanes) {
-    c.fillText(lane.name, GUTTER - 10, lane.rows[0].y + lane.rows[0].height / 2, GUTTER - 14);
+    lane.shown ??= shortened(c, visible(lane.name), GUTTER - 14);
+    c.fillText(lane.shown, GUTTER - 10, lane.rows[0].y + lane.rows[0].height / 2);
   }
   c.restore();
   drawRuler(c, pane, w);
+  drawMore(c, pane, w, h);
+}
+
+/** As much of a text as there is room for. */
+function shortened(c, text, room) {
+  if (c.measureText(text).width <= room) return text;
+  const letters = [...text];
+  while (letters.length > 1 && c.measureText(`${letters.join("")}…`).width > room) letters.pop();
+  return `${letters.join("")}…`;
+}
+
+/** Says how many lanes go on below the edge. */
+function drawMore(c, pane, w, h) {
+  const below = pane.lanes.filter((lane) => lane.y + lane.height - LANE_GAP > pane.scroll + h).length;
+  pane.canvas.dataset.below = below;
+  if (below === 0) return;
+  c.fillStyle = colours.panel;
+  c.fillRect(0, h - 18, w, 18);
+  c.fillStyle = colours.text;
+  c.textAlign = "left";
+  c.fillText(`▾ ${count(below, "lane")} on below: ↓, or shift and wheel`, 10, h - 9);
 }
 
 /** Idle stretches, the faults of each replica in its lane, and where traces part. */
@@ -328,16 +361,17 @@ function drawRow(c, pane, row) {
     const middle = (low + high) >> 1;
     if (items[middle].stop < first) low = middle + 1; else high = middle;
   }
-  let drawn = -1;
+  let drawn = -1, before = -Infinity;
   for (let i = low; i < items.length && items[i].start <= last; i += 1) {
     const item = items[i];
     let [a, b] = edges(pane, item);
     const isMarked = item.blamed || item === selected || item === hovered || matches?.has(item);
     if (item.kind === "record" || item.kind === "version") {
-      // Narrower where the next one is near.
-      const room = i + 1 < items.length ? xOf(pane, items[i + 1].start) - xOf(pane, item.start) : 99;
-      const half = Math.max(1.5, Math.min(9, room / 2 - 0.5));
-      [a, b] = [(a + b) / 2 - half, (a + b) / 2 + half];
+      // Narrower where another is near.
+      const x = (a + b) / 2, next = i + 1 < items.length ? xOf(pane, items[i + 1].start) : Infinity;
+      const half = (room) => Math.max(1.5, Math.min(9, room / 2 - 0.5));
+      [a, b] = [x - half(x - before), x + half(next - x)];
+      before = x;
     }
     if (b - drawn < 0.7 && !isMarked) continue;
     drawn = b;
@@ -358,9 +392,9 @@ function drawRow(c, pane, row) {
 /** Small marks in an operation's bar: at the bottom what a server did for it, at the top
  * what its client gave up. */
 function drawAttempts(c, pane, item, y, height) {
+  c.fillStyle = item.it.outcome === "open" ? colours.text : colours.on;
   for (const { time: at, isGivenUp } of item.told) {
     if (at < item.start || at > item.stop) continue;
-    c.fillStyle = isGivenUp ? colours.bad : colours.on;
     c.fillRect(xOf(pane, at) - 1, isGivenUp ? y : y + height - 4, 2, 4);
   }
 }
@@ -394,7 +428,7 @@ function drawItem(c, item, x, y, w, h) {
   }
   // No label fits, and measuring one takes longer than all the rest.
   if (w < 8) return;
-  const label = labelOf(item);
+  const label = visible(labelOf(item));
   c.fillStyle = isOpen || isGone ? colours.text : colours.on;
   if (c.measureText(label).width <= w - 3) {
     c.textAlign = "center";
@@ -420,29 +454,47 @@ function labelOf({ kind, it }) {
   return it.lane && kind === "fault" ? `${it.kind} ${it.lane}` : it.kind ?? "";
 }
 
+/** The units of time, the least last, with their lengths. */
+const UNITS = [["s", 1e9, 1e10], ["ms", 1e6, 1e6], ["µs", 1e3, 1e3], ["ns", 1, 0]];
+
+/** Times as the ruler says them: in the axis's unit, with the digits that a step needs. */
+function ticks(step) {
+  const [unit, length] = UNITS.find(([, , from]) => Math.abs(axis.end) >= from);
+  const digits = Math.max(0, Math.ceil(-Math.log10(step / length) - 1e-9));
+  return (t) => `${(t / length).toFixed(digits)} ${unit}`;
+}
+
 function drawRuler(c, pane, w) {
   c.fillStyle = colours.panel;
   c.fillRect(0, 0, w, RULER);
   c.fillStyle = colours.dim;
   c.strokeStyle = colours.line;
   c.textAlign = "left";
-  const least = (100 / width(pane)) * (shown.to - shown.from);
+  const least = Math.max(1, (100 / width(pane)) * (shown.to - shown.from));
   const power = 10 ** Math.floor(Math.log10(least));
   const step = [1, 2, 5, 10].map((n) => n * power).find((n) => n >= least);
-  let free = GUTTER;
-  const end = tOf(pane, w);
-  let t = Math.ceil(tOf(pane, GUTTER) / step) * step;
-  for (let ticks = 0; t <= end && ticks < 400; ticks += 1, t += step) {
+  const end = tOf(pane, w), told = ticks(step);
+  let free = GUTTER, t = Math.ceil(tOf(pane, GUTTER) / step) * step;
+  for (let i = 0; t <= end && i < 400; i += 1, t += step) {
     const gap = axis.gaps.find(([from, to]) => from < t && t < to);
     // On behind what is left out.
     if (gap && gap[1] - t > step) t = Math.floor(gap[1] / step) * step;
-    const x = xOf(pane, t), text = time(t);
     if (gap && t < gap[1]) continue;
-    if (x < free || x > w - 30) continue;
+    const text = told(t), wide = c.measureText(text).width;
+    // The last label stands to the left of its tick if there is no room.
+    const x = xOf(pane, t), from = Math.min(x + 3, w - wide - 4);
+    if (x < free || from + 3 < free) continue;
     c.fillRect(x, RULER - 5, 1, 5);
-    c.fillText(text, x + 3, RULER / 2 - 1);
-    free = x + c.measureText(text).width + 14;
+    c.fillText(text, from, RULER / 2 - 1);
+    free = from + wide + 11;
   }
+}
+
+/** The lane whose name is under a point of a pane. */
+function laneNamedAt(pane, x, y) {
+  const inY = y + pane.scroll;
+  if (x >= GUTTER || y < RULER) return undefined;
+  return pane.lanes.find((lane) => inY >= lane.y && inY < lane.y + lane.height);
 }
 
 /** The item under a point of a pane. */
@@ -485,10 +537,13 @@ function select(item, pane) {
   if (item) {
     const [from, to] = [axis.at(item.start), axis.at(item.stop)];
     if (to < shown.from || from > shown.to) view(from - (shown.to - shown.from) / 2, from + (shown.to - shown.from) / 2);
-    const least = item.row.y + item.row.height + 4 - pane.canvas.clientHeight;
+    const least = item.row.y + item.row.height + 24 - pane.canvas.clientHeight;
     if (item.row.y < pane.scroll + RULER) pane.scroll = item.row.y - RULER - 20;
     else pane.scroll = Math.max(pane.scroll, least);
   }
   showDetails();
   paint();
+  // Below the timeline, where there is no room beside it.
+  const box = byId("details"), { top, bottom } = box.getBoundingClientRect();
+  if (item && (top > window.innerHeight - 120 || bottom < 40)) box.scrollIntoView({ block: "nearest" });
 }

@@ -1,7 +1,7 @@
 //! One run as data for its timeline.
 
 use haechi_history::{
-    ChainEntry, History, Mutation, Operation, Outcome, Rollback, Seen, Symbol, VaultRead,
+    ChainEntry, History, Loss, Mutation, Operation, Outcome, Rollback, Seen, Symbol, VaultRead,
     check::Violation,
 };
 use serde_json::{Value, json};
@@ -155,6 +155,13 @@ impl<'a> View<'a> {
             if op.outcome.is_ok() {
                 value["version"] = json!(mutation.version);
             }
+            let took = |version| {
+                let mut losses = self.history.losses().iter();
+                losses.any(|loss| self.took(loss, op, version))
+            };
+            if op.outcome.is_ok() && mutation.version.is_some_and(took) {
+                value["lost"] = json!(true);
+            }
         }
         let optional = [("event", op.event_id), ("error", op.error)];
         for (name, text) in optional {
@@ -169,6 +176,29 @@ impl<'a> View<'a> {
         value["lines"] = json!(of.lines);
         value["tokens"] = json!(of.tokens);
         value
+    }
+
+    /// Whether a loss took the version that an operation was told to have made.
+    fn took(&self, loss: &Loss, op: &Operation, version: u64) -> bool {
+        // Of the operations under way at its time, the loss names those that it took.
+        let named = loss.ops.as_deref().unwrap_or_default();
+        let is_named = named.contains(&(op.id, version));
+        let had = loss.versions.contains(&version) && (is_named || op.end <= loss.time);
+        let Some(split) = &loss.split else {
+            return had;
+        };
+        let had = had && op.end >= split.since && split.processes.contains(&op.process);
+        if !split.moving || is_named {
+            return had;
+        }
+        // It names those that ended, too, but for processes that follow the reference's protocol:
+        // of theirs it took one if the version was made again.
+        had && self.history.is_foreign(op.process)
+            && named.iter().all(|(_, taken)| *taken != version)
+            && self.history.operations().iter().any(|later| {
+                let made = later.outcome.mutation().and_then(|made| made.version);
+                later.end > op.end && later.outcome.is_ok() && made == Some(version)
+            })
     }
 
     fn mutation(&self, mutation: &Mutation, of: &mut Texts) {
@@ -251,7 +281,7 @@ impl<'a> View<'a> {
             texts.collect()
         };
         let losses = self.history.losses().iter();
-        let value = |loss: &haechi_history::Loss| {
+        let value = |loss: &Loss| {
             json!({
                 "time": loss.time - origin.min(loss.time),
                 "since": loss.begins() - origin.min(loss.begins()),

@@ -95,7 +95,7 @@ impl Page {
 /// What a user can do, one after the other.
 const USE: &str = r#"
 const press = (key) => window.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
-for (const key of ["+", "+", "ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown", "-", "g", "0", "v", "n", "p", "t", "t"]) press(key);
+for (const key of ["+", "+", "ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown", "-", "g", "0", "v", "n", "p", "j", "l", "h", "k", "t", "t"]) press(key);
 const canvas = document.querySelector("canvas");
 const at = (x, y) => ({ clientX: x, clientY: y, offsetX: x, offsetY: y, pointerId: 1, bubbles: true });
 canvas.setPointerCapture = () => {};
@@ -213,6 +213,129 @@ fn what_a_user_does_has_its_effect() {
     ] {
         assert!(dom.contains(expected), "{expected} is not in\n{dom}");
     }
+}
+
+/// Catches keys that do nothing before something is selected, an operation or a lane that they do
+/// not reach, and a violation without operations that is not brought into sight.
+#[test]
+fn keys_reach_every_operation() {
+    let page = page(&["replay", "corpus/no_fence.json"]);
+    let acts = r##"
+        const ids = (key, times) => Array.from({ length: times }, () => press(key) && selected.op).join(" ");
+        const rows = () => [selected.kind, selected.lane].join(" ");
+        tell("next", ids("n", 4));
+        press("Escape");
+        tell("previous", ids("p", 4));
+        press("Escape");
+        press("n");
+        press("k");
+        const above = rows();
+        press("l");
+        const beside = selected.op;
+        press("j");
+        tell("lanes", `${above}, ${beside}, ${rows()}`);
+        press("v");
+        tell("first", `${selected} ${document.querySelector(".violation.current").textContent}`);
+        press("v");
+        tell("second", selected.op);
+        const more = document.querySelector("#violations .more");
+        tell("more", more.hidden ? "" : more.textContent);
+    "##;
+    let Some(dom) = page.dom("", &[SEE, acts].concat()) else {
+        return;
+    };
+    for expected in [
+        "data-next=\"1 2 3 1\"",
+        "data-previous=\"3 2 1 3\"",
+        "data-lanes=\"record chain, 2, op r0\"",
+        "data-first=\"null chain_integrity: the chain does not verify",
+        "data-second=\"3\"",
+        "data-more=\"▾ 1 more below\"",
+    ] {
+        assert!(dom.contains(expected), "{expected} is not in\n{dom}");
+    }
+}
+
+/// Catches a lost version that is drawn as one that the vault still has, a number that is not
+/// found, and a record or version that is found before the operation of a bare number.
+#[test]
+fn lost_versions_are_told_apart_and_numbers_found() {
+    let page = page(&["replay", "--topology", "sentinel", "--seed", "4"]);
+    let acts = r##"
+        const versions = pane.items.filter((item) => item.kind === "version");
+        const lost = versions.filter((item) => item.it.gone === "lost");
+        const live = versions.filter((item) => !lost.includes(item)).sort((a, b) => a.it.version - b.it.version);
+        const inOrder = live.every((item, i) => i === 0
+          || (live[i - 1].it.version < item.it.version && live[i - 1].start <= item.start));
+        tell("versions", `${lost.map((item) => item.it.version).sort().join(" ")}; ${inOrder} ${live.at(-1).it.version === pane.view.version}`);
+        select(lost[0], pane);
+        tell("lost", document.getElementById("details").textContent.includes("taken by a fault"));
+        select(null);
+        tell("legend", document.getElementById("details").textContent.includes("one that a fault took"));
+        const kinds = (query) => found(query) && [...matches].map(({ kind, it }) => `${kind} ${it.id && kind === "op" ? it.id : it.sequence ?? it.version}`);
+        tell("record", kinds("record 12").join(", "));
+        tell("version", kinds("version 3").join(", "));
+        tell("bare", kinds("12").join(", "));
+        step(1);
+        tell("opFirst", `${selected.kind} ${selected.op}`);
+    "##;
+    let Some(dom) = page.dom("", &[SEE, acts].concat()) else {
+        return;
+    };
+    for expected in [
+        "data-versions=\"1 2 3 4 5; true true\"",
+        "data-lost=\"true\"",
+        "data-legend=\"true\"",
+        "data-record=\"record 12\"",
+        "data-version=\"version 3, version 3\"",
+        "data-bare=\"op 12, record 12, version 12\"",
+        "data-op-first=\"op 12\"",
+    ] {
+        assert!(dom.contains(expected), "{expected} is not in\n{dom}");
+    }
+}
+
+/// Catches a long name that is squeezed or is not told whole, and a character in a name that turns
+/// the text around it.
+#[test]
+fn long_names_and_turned_text_can_be_read() {
+    let mut recorder = Recorder::new();
+    for name in ["the-process-with-the-long-name", "turned\u{202e}eman", "w1"] {
+        let op = recorder.invoke(0, name, Function::Append, Some("e"));
+        recorder
+            .end(9, op.unwrap(), Outcome::Failed(None), Some("refused"))
+            .unwrap();
+    }
+    let state = FinalState {
+        chain: Some(Vec::new()),
+        ..FinalState::default()
+    };
+    recorder.final_state(state).unwrap();
+    let page = checked(&recorder.into_history());
+    let acts = r##"
+        draw(pane);
+        const c = canvas.getContext("2d");
+        tell("names", pane.lanes.map((lane) => lane.shown).filter(Boolean).join("; "));
+        tell("fits", pane.lanes.every((lane) => c.measureText(lane.shown).width <= GUTTER - 14));
+        const { rows: [row] } = pane.lanes.find((lane) => lane.name.startsWith("the-"));
+        pointer("pointermove", 20, row.y + row.height / 2);
+        tell("tip", document.getElementById("tip").innerText);
+        select(row.items[0], pane);
+        tell("details", document.querySelector("#details dd").textContent);
+    "##;
+    let Some(dom) = page.dom("", &[SEE, acts].concat()) else {
+        return;
+    };
+    for expected in [
+        "turned\u{fffd}eman",
+        "…; ",
+        "data-fits=\"true\"",
+        "data-tip=\"the-process-with-the-long-name\"",
+        "data-details=\"the-process-with-the-long-name\"",
+    ] {
+        assert!(dom.contains(expected), "{expected} is not in\n{dom}");
+    }
+    assert!(!dom.contains('\u{202e}'), "{dom}");
 }
 
 /// Catches lanes that lack a promotion or a lock's tenure, tenures that overlap, marks of
@@ -429,7 +552,7 @@ fn a_run_is_summed_up() {
         .unwrap();
     for expected in [
         "class=\"failure\"",
-        "data-violation=\"resurrected_token\"",
+        "data-violation=\"stale_write\"",
         "haechi-sim replay --seed",
         "haechi-sim shrink --seed",
         "class=\"violation\"",
@@ -470,14 +593,20 @@ fn a_system_of_ones_own_is_shown() {
     for expected in [
         "<title>NaiveLock, seed 16</title>",
         "data-violation=\"not_linearizable\"",
-        "data-fault=\"redis_stopped\"",
+        "data-fault=\"pause\"",
         "title=\"\">not_linearizable</span>",
         "data-ops=\"17 16\"",
         "data-lane=\"replica\">replica: 1<",
         "data-lane=\"r1\">r1: 1<",
         "data-lane=\"r3\">r3: 1<",
         "data-after=\"true\"",
+        "placeholder=\"operation  ( / )\"",
     ] {
         assert!(dom.contains(expected), "{expected} is not in {dom}");
+    }
+    let (_, timeline) = dom.split_once("<main").unwrap();
+    let (timeline, _) = timeline.split_once("</main>").unwrap();
+    for foreign in ["vault", "chain", "Store", "record"] {
+        assert!(!timeline.contains(foreign), "{foreign} is in {timeline}");
     }
 }
