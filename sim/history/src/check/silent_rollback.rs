@@ -127,9 +127,9 @@ fn find(view: &View<'_>, tree: &Tree) -> Vec<((Symbol, usize), Violation)> {
             let by_what =
                 by.map_or_else(|| "before it began".to_owned(), |by| format!("by op {by}"));
             let reason = format!(
-                "{name} had seen {by_what} what {fault} took at {}, and append {op} was \
+                "{name} had seen {by_what} what {fault} took at {} ms, and append {op} was \
                  acknowledged without {without}",
-                loss.time
+                loss.time / 1_000_000
             );
             let ops = [op].into_iter().chain(by);
             let violation = violation(Invariant::SilentRollback, ops, reason);

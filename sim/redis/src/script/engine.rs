@@ -7,7 +7,7 @@ use crate::reply::{Outcome, Protocol, Reply};
 use crate::state::State;
 use bytes::Bytes;
 use mlua::chunk::ChunkMode;
-use mlua::{Function, Lua, LuaOptions, StdLib, Table, Value};
+use mlua::{Function, HookTriggers, Lua, LuaOptions, StdLib, Table, Value, VmState};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -17,6 +17,15 @@ pub(super) const PRELUDE_NAME: &str = "@prelude";
 /// How many compiled scripts are kept: generated scripts must not exhaust
 /// memory.
 const MAX_COMPILED: usize = 1024;
+
+/// The most instructions of Lua that a script runs, which takes a second or two.
+const MAX_INSTRUCTIONS: u64 = 200_000_000;
+/// They are counted in steps of so many.
+const COUNTED: u32 = 100_000;
+
+/// The reply to a script that runs more.
+const TOO_LONG: &str = "ERR the script does not end: redis-sim stops it, where redis-server would \
+                        answer BUSY until SCRIPT KILL";
 
 /// The state that the running script works on.
 pub(super) struct Call {
@@ -43,6 +52,24 @@ pub(super) struct Engine {
     redis: Table,
     acl_check: Value,
     kind: Cell<ServerKind>,
+    /// Instructions that the running script has run.
+    instructions: Rc<Cell<u64>>,
+}
+
+/// Counts the instructions of a script, and ends it when there are too many: from then on each one
+/// is an error, so that no pcall of the script goes on after it.
+fn count_instructions(lua: &Lua, instructions: &Rc<Cell<u64>>) -> mlua::Result<()> {
+    let counted = instructions.clone();
+    let every = |count| HookTriggers::new().every_nth_instruction(count);
+    lua.set_hook(every(COUNTED), move |lua, _| {
+        let run = counted.get() + u64::from(COUNTED);
+        counted.set(run);
+        if run <= MAX_INSTRUCTIONS {
+            return Ok(VmState::Continue);
+        }
+        lua.set_hook(every(1), |_, _| Err(raise::table(TOO_LONG)))?;
+        Err(raise::table(TOO_LONG))
+    })
 }
 
 thread_local! {
@@ -92,6 +119,8 @@ impl Engine {
             prelude.into_function()?.call(native)?;
         // Functions made by `loadstring` get these, too.
         lua.set_globals(globals)?;
+        let instructions = Rc::new(Cell::new(0));
+        count_instructions(&lua, &instructions)?;
         let shapes = convert::Shapes::new(&lua)?;
         Ok(Engine {
             lua,
@@ -104,6 +133,7 @@ impl Engine {
             redis,
             acl_check,
             kind: Cell::default(),
+            instructions,
         })
     }
 
@@ -154,6 +184,10 @@ impl Engine {
         let kind = state.kind;
         self.be(kind)
             .map_err(|error| Reply::error(format!("ERR no Lua engine: {error}")))?;
+        if self.instructions.replace(0) > MAX_INSTRUCTIONS {
+            count_instructions(&self.lua, &self.instructions)
+                .map_err(|error| Reply::error(format!("ERR no Lua engine: {error}")))?;
+        }
         let call = Call {
             state: std::mem::take(state),
             caller,
@@ -164,6 +198,10 @@ impl Engine {
         if let Some(call) = self.current.take() {
             *state = call.state;
             protocol = call.caller.session.protocol();
+        }
+        if self.instructions.get() > MAX_INSTRUCTIONS {
+            self.failure.take();
+            return Err(Reply::error(TOO_LONG));
         }
         let result = result.and_then(|value| {
             value

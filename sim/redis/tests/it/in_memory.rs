@@ -20,6 +20,27 @@ fn eval(text: &str) -> Reply {
     run(&mut redis, &mut session, &["EVAL", text, "0"])
 }
 
+/// Catches a script that hangs its server, and one that the limit of another's instructions ends.
+#[test]
+fn a_script_that_does_not_end_is_stopped() {
+    let (mut redis, mut session) = redis();
+    let mut eval = |text: &str| run(&mut redis, &mut session, &["EVAL", text, "0"]);
+    let endless = "while true do end";
+    for script in [
+        endless.to_owned(),
+        format!("while true do pcall(function() {endless} end) end"),
+        "return string.rep('x', 100000):gsub('.', function() while true do end end)".to_owned(),
+    ] {
+        let reply = eval(&script);
+        let Reply::Error(text) = &reply else {
+            panic!("{script}: {reply:?}")
+        };
+        let text = String::from_utf8_lossy(text);
+        assert!(text.starts_with("ERR the script does not end"), "{text}");
+        assert_eq!(eval("return 1"), Reply::Integer(1));
+    }
+}
+
 /// Catches a global, a library or a metatable that a script can change for the next one.
 #[test]
 fn no_script_changes_the_environment_of_the_next() {

@@ -95,9 +95,9 @@ fn find(plan: &Plan<'_>) -> Vec<((Symbol, usize), Violation)> {
             let (name, fault) = (history.text(process), history.text(lost.fault));
             let op = write.id;
             let reason = format!(
-                "{name} had seen by op {by} what {fault} took at {}, and mutate {op} was \
+                "{name} had seen by op {by} what {fault} took at {} ms, and mutate {op} was \
                  acknowledged without a word about it",
-                lost.time
+                lost.time / 1_000_000
             );
             let violation = violation(Invariant::SilentRollback, [op, by], reason);
             found.push(((process, loss), violation));
