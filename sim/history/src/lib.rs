@@ -52,7 +52,7 @@
 //! example); of purge_expired, when each token ended, in milliseconds since the Unix
 //! epoch, with the `clock` by which that was decided. What audit records attest is in
 //! the final line, `"audit"` in an entry of the chain, or `"audits"` for records kept
-//! elsewhere:
+//! elsewhere; it may name the call that wrote it, `"op":4`:
 //!
 //! ```text
 //! {"time":80,"process":"r0","op":4,"type":"invoke","f":"reveal"}

@@ -91,6 +91,13 @@ fn a_run_that_fails_ends_with_how_to_go_on() {
     let violation = lines[fails.unwrap() + 1].trim_start();
     let (invariant, _) = violation.split_once(": ").unwrap();
     assert!(too_long(&told).is_empty(), "{told}");
+    // The same as JSON: after how many seeds it was found.
+    let (lines, ..) = sim(&format!("run --json --seeds 0..20 {words}"));
+    let summary: serde_json::Value = serde_json::from_str(lines.lines().last().unwrap()).unwrap();
+    let found = &summary["summary"]["detections"][invariant];
+    assert_eq!(found["worlds"], 1, "{summary}");
+    assert_eq!(found["seedsToDetection"], summary["summary"]["seeds"]);
+    assert_eq!(seed, format!("seed {}", found["firstSeed"]));
 
     let seed = seed.strip_prefix("seed ").unwrap();
     let rest = format!(" --seed {seed} --ops 40 --workload vault --store vault_no_fence");

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use haechi_sim::plan::ProcessFault;
 use haechi_sim::system::{
     Args, CheckError, Failure, FaultClass, Harness, Process, Random, Run, Schedule, Setup, System,
     Violation,
@@ -31,6 +32,43 @@ pub(super) fn told<S: System>(system: S, words: &[&str]) -> (String, u8) {
 /// From the seed that fails on: without the counts, which change with every fault that is new.
 fn failure(told: &str) -> &str {
     &told[told.find("\nseed ").unwrap() + 1..]
+}
+
+/// Would catch faults that are not those of the command line, and seeds that are not run, or not
+/// counted, after one that fails.
+#[test]
+fn faults_and_going_on_follow_from_the_command_line() {
+    let (quiet, code) = told(
+        naive_lock::NaiveLock,
+        &["--seeds", "0..60", "--faults", "none"],
+    );
+    assert_eq!(code, 0, "{quiet}");
+    assert!(quiet.contains("faults that struck: none\n"), "{quiet}");
+    let words = ["--seeds", "0..60", "--faults", "pause", "--keep-going"];
+    let (paused, code) = told(naive_lock::NaiveLock, &words);
+    assert_eq!(code, 1, "{paused}");
+    let struck = paused
+        .lines()
+        .find(|line| line.starts_with("faults that struck"));
+    let struck = struck.unwrap().strip_prefix("faults that struck: pause ");
+    assert!(struck.is_some_and(|count| !count.contains(',')), "{paused}");
+    assert!(paused.starts_with("60 runs, "), "{paused}");
+    let harness = Harness::new(naive_lock::NaiveLock).with_faults(vec![ProcessFault::Pause.into()]);
+    let mut failing = Vec::new();
+    let _ = harness.search(0..60, |report| {
+        failing.extend((!report.violations.is_empty()).then_some(report.seed));
+        true
+    });
+    let line = format!(
+        "not_linearizable: {} of the runs, first seed {}\n",
+        failing.len(),
+        failing[0]
+    );
+    assert!(paused.contains(&line), "{line} is not in {paused}");
+    assert!(failing.len() > 1);
+    let args = <Args as clap::Parser>::parse_from(["example", "--faults", "anchor_medium_full"]);
+    let refused = args.run_to(naive_lock::NaiveLock, "example", &mut Vec::new());
+    assert!(refused.is_err());
 }
 
 /// Runs what the last line says, and expects the same violation.

@@ -1,6 +1,6 @@
 //! Worlds with a vault: properties besides the verdict.
 
-use haechi_history::{History, Operation, Outcome};
+use haechi_history::{Function, History, Operation, Outcome};
 use haechi_sim::{
     mutants::Variant,
     plan::{FaultClass, Workload, WorldOptions},
@@ -17,6 +17,53 @@ fn run(seed: u64, faults: &[FaultClass]) -> RunReport {
         ..WorldOptions::default()
     };
     world::run(seed, &options, Variant::Correct, Capture::default()).run
+}
+
+/// Would catch a record of the vault that is tied to no call, or to one that wrote no such record.
+#[test]
+fn records_of_the_vault_are_tied_to_their_calls() {
+    let options = WorldOptions {
+        workload: Workload::Mixed,
+        ..WorldOptions::default()
+    };
+    let (mut tied, mut named) = (0, 0);
+    for seed in 0..10 {
+        let run = world::run(seed, &options, Variant::Correct, Capture::default()).run;
+        let history = &run.history;
+        for entry in history.chain().unwrap() {
+            let Some(audit) = &entry.audit else { continue };
+            let name = history.text(audit.operation);
+            // That a loss is accepted is written by whoever goes on, outside of a call.
+            if name.contains("rollback") {
+                continue;
+            }
+            let op = audit
+                .op
+                .unwrap_or_else(|| panic!("seed {seed}: {entry:?} {name}"));
+            let call = &history.operations()[history.index_of(op).unwrap()];
+            assert!(
+                call.f != Function::Append,
+                "seed {seed}: {name} by {call:?}"
+            );
+            // What a call deletes, its first record names.
+            let deletes = call
+                .outcome
+                .mutation()
+                .into_iter()
+                .flat_map(|it| &it.writes);
+            let deleted: Vec<_> = deletes.filter(|(_, value)| value.is_none()).collect();
+            let is_named = deleted
+                .iter()
+                .all(|(token, _)| audit.tokens.contains(token));
+            assert!(
+                is_named || name.ends_with("_failed"),
+                "seed {seed}: {name} by {call:?}"
+            );
+            named += deleted.len();
+            tied += 1;
+        }
+    }
+    assert!(tied > 50 && named > 20, "{tied} {named}");
 }
 
 fn foreign(history: &History) -> impl Iterator<Item = &Operation> {
