@@ -3,7 +3,7 @@
 //!
 //! It must not know where the plan comes from, nor what the clients are.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::Write;
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -29,6 +29,8 @@ pub struct CountedGate {
     /// The faults that last, and for how many commands more.
     lasting: Vec<(usize, u64)>,
     writes: LastWrites,
+    /// Commands that were answered as unknown.
+    unknown: BTreeSet<String>,
     log: Box<dyn Write + Send>,
 }
 
@@ -110,6 +112,7 @@ impl CountedGate {
             struck: BTreeMap::new(),
             lasting: Vec::new(),
             writes,
+            unknown: BTreeSet::new(),
             log,
         }
     }
@@ -137,6 +140,24 @@ impl CountedGate {
             fault.kind,
             fault.nth
         );
+    }
+
+    /// Says once that a command is not there, which a client may hide.
+    fn note_unknown(&mut self, command: &Command, reply: &Reply) {
+        let Reply::Error(error) = reply else { return };
+        let is_subcommand = error.starts_with(b"ERR unknown subcommand");
+        if !is_subcommand && !error.starts_with(b"ERR unknown command") {
+            return;
+        }
+        let words = command.words().iter().take(1 + usize::from(is_subcommand));
+        let words = words.map(|word| String::from_utf8_lossy(word).escape_debug().to_string());
+        let name = words.collect::<Vec<_>>().join(" ").to_uppercase();
+        if self.unknown.len() < 100 && self.unknown.insert(name.clone()) {
+            let _ = writeln!(
+                self.log,
+                "{name} is not simulated (or misspelled); redis-sim's README lists what is"
+            );
+        }
     }
 
     fn connection(&self, conn: ConnId) -> u64 {
@@ -308,6 +329,7 @@ impl Gate for CountedGate {
     fn after(&mut self, conn: ConnId, command: &Command, reply: &Reply) -> After {
         let redis = self.redis.clone();
         self.writes.has_run(&lock(&redis), command);
+        self.note_unknown(command, reply);
         let Some(number) = self.struck.remove(&conn) else {
             return After::Send;
         };

@@ -245,3 +245,23 @@ fn a_promotion_loses_the_last_writes() {
         ]
     );
 }
+
+/// Would catch a command that is not simulated, which nobody is told of where a client hides the
+/// error, and one that is told of at each call.
+#[test]
+fn what_is_not_simulated_is_said_once() {
+    let (file, _) = plan(&[]);
+    let served = Served::start_with(&["--faults", file.path().to_str().unwrap()]);
+    let mut wire = Wire::connect(&served);
+    for command in [
+        "geoadd k 1 1 a",
+        "GEOADD k 1 1 b",
+        "client kill x",
+        "INCR a",
+    ] {
+        wire.ask(command);
+    }
+    let is_not = "is not simulated (or misspelled); redis-sim's README lists what is";
+    let expected = [format!("GEOADD {is_not}"), format!("CLIENT KILL {is_not}")];
+    assert_eq!(served.log(), expected);
+}
