@@ -3,6 +3,7 @@
 pub mod check;
 pub mod diff;
 pub mod documents;
+mod ending;
 pub mod merge;
 pub mod mutants;
 mod progress;

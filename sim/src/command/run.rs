@@ -5,10 +5,7 @@ use std::{
     io::{self, Write},
     ops::Range,
     path::PathBuf,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::atomic::Ordering,
     time::{Duration, Instant},
 };
 
@@ -16,7 +13,7 @@ use clap::Args;
 use haechi_store_redis::vault::VaultStats;
 use serde_json::{Map, Value, json};
 
-use super::{Exit, WorldArgs, from, progress::Progress, report, serve::ending};
+use super::{Exit, WorldArgs, ending::interrupted, from, progress::Progress, report};
 use crate::{
     html::{self, Failure, Heading, View},
     plan::WorldOptions,
@@ -219,26 +216,6 @@ pub fn run(args: &RunArgs) -> io::Result<Exit> {
         Verdict::Ok if was_interrupted => Exit::Error,
         verdict => verdict.into(),
     })
-}
-
-/// Becomes true on SIGINT or SIGTERM, of which a second one ends the program.
-fn interrupted() -> io::Result<Arc<AtomicBool>> {
-    let interrupted = Arc::new(AtomicBool::new(false));
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    let told = interrupted.clone();
-    std::thread::spawn(move || {
-        runtime.block_on(async {
-            let Ok(first) = ending() else { return };
-            first.await;
-            told.store(true, Ordering::Relaxed);
-            let Ok(second) = ending() else { return };
-            second.await;
-            std::process::exit(130);
-        });
-    });
-    Ok(interrupted)
 }
 
 /// The page of a run, with the timeline of the first world that failed.

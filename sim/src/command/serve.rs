@@ -1,6 +1,5 @@
 //! `haechi-sim serve`: the simulated Redis on a real TCP port.
 
-use std::future::Future;
 use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,7 +8,7 @@ use clap::Args;
 use serde_json::json;
 use tokio::net::TcpListener;
 
-use super::Exit;
+use super::{Exit, ending::ending};
 use crate::{plan::CountedPlan, served::CountedGate};
 use redis_sim::{Config, Redis, tcp};
 
@@ -128,26 +127,4 @@ fn refusal(address: SocketAddr, error: &io::Error) -> String {
         }
         _ => format!("{address} cannot be listened on: {error}; check --bind and --port"),
     }
-}
-
-/// Resolves on SIGINT or SIGTERM.
-#[cfg(unix)]
-pub(super) fn ending() -> io::Result<impl Future<Output = ()>> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    Ok(async move {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-    })
-}
-
-/// Resolves on Ctrl-C.
-#[cfg(not(unix))]
-pub(super) fn ending() -> io::Result<impl Future<Output = ()>> {
-    Ok(async {
-        let _ = tokio::signal::ctrl_c().await;
-    })
 }

@@ -19,7 +19,7 @@ use haechi_store_redis::{
 };
 use serde_json::{Value, json};
 
-use super::{Exit, progress::Progress, report, serve::ending};
+use super::{Exit, ending::ending, progress::Progress, report};
 use crate::{
     mutants::Variant,
     plan::{FaultKind, Faults, Workload},
