@@ -5,6 +5,7 @@ use super::reply::Reply;
 use bytes::Bytes;
 use indexmap::IndexMap;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::Bound;
 
 /// A list, with O(1) access to any index.
 pub type List = VecDeque<Bytes>;
@@ -230,6 +231,30 @@ impl Sorted {
     pub fn from(&self, least: f64) -> impl DoubleEndedIterator<Item = (&Bytes, f64)> {
         self.order
             .range((Score(least), Bytes::new())..)
+            .map(|(score, member)| (member, score.0))
+    }
+
+    /// Members and scores in order, with scores from one to another; `true` excludes that score itself.
+    pub(super) fn between(
+        &self,
+        (least, above): (f64, bool),
+        (most, below): (f64, bool),
+    ) -> impl DoubleEndedIterator<Item = (&Bytes, f64)> {
+        let first = |score| (Score(score), Bytes::new());
+        let start = if above { least.next_up() } else { least };
+        let end = match below {
+            true => Bound::Excluded(first(most)),
+            false if most == f64::INFINITY => Bound::Unbounded,
+            false => Bound::Excluded(first(most.next_up())),
+        };
+        let is_any = match above || below {
+            true => least < most,
+            false => least <= most,
+        };
+        let range = is_any.then(|| self.order.range((Bound::Included(first(start)), end)));
+        range
+            .into_iter()
+            .flatten()
             .map(|(score, member)| (member, score.0))
     }
 

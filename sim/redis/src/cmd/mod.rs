@@ -31,6 +31,7 @@ mod select;
 mod time;
 mod wait;
 // Keys of any type.
+mod copy;
 mod del;
 mod exists;
 mod expire;
@@ -44,6 +45,8 @@ mod type_;
 mod append;
 mod get;
 mod getdel;
+mod getex;
+mod getrange;
 mod getset;
 mod incr;
 mod mget;
@@ -51,12 +54,15 @@ mod mset;
 mod set;
 mod setex;
 mod setnx;
+mod setrange;
 mod strlen;
 // Lists.
 mod bpop;
 mod lindex;
+mod linsert;
 mod llen;
 mod lmove;
+mod lpos;
 mod lrange;
 mod lrem;
 mod lset;
@@ -80,16 +86,19 @@ mod scard;
 mod sinter;
 mod sismember;
 mod smembers;
+mod smove;
 mod srem;
 // Sorted sets.
+mod span;
 mod zadd;
 mod zcard;
 mod zcount;
 mod zincrby;
 mod zpop;
 mod zrange;
-mod zrangebyscore;
+mod zrank;
 mod zrem;
+mod zremrange;
 mod zscore;
 // Transactions and scripts.
 mod discard;
@@ -131,6 +140,7 @@ static TABLE: &[Spec] = &[
     client::CLIENT,
     command::COMMAND,
     config::CONFIG,
+    copy::COPY,
     dbsize::DBSIZE,
     incr::DECR,
     incr::DECRBY,
@@ -145,10 +155,13 @@ static TABLE: &[Spec] = &[
     exists::EXISTS,
     expire::EXPIRE,
     expire::EXPIREAT,
+    ttl::EXPIRETIME,
     flush::FLUSHALL,
     flush::FLUSHDB,
     get::GET,
     getdel::GETDEL,
+    getex::GETEX,
+    getrange::GETRANGE,
     getset::GETSET,
     hdel::HDEL,
     hello::HELLO,
@@ -163,16 +176,20 @@ static TABLE: &[Spec] = &[
     hscan::HSCAN,
     hset::HSET,
     hsetnx::HSETNX,
+    hlen::HSTRLEN,
     hgetall::HVALS,
     incr::INCR,
     incr::INCRBY,
     info::INFO,
     keys::KEYS,
     lindex::LINDEX,
+    linsert::LINSERT,
     llen::LLEN,
     lmove::LMOVE,
     pop::LPOP,
+    lpos::LPOS,
     push::LPUSH,
+    push::LPUSHX,
     lrange::LRANGE,
     lrem::LREM,
     lset::LSET,
@@ -183,6 +200,7 @@ static TABLE: &[Spec] = &[
     persist::PERSIST,
     expire::PEXPIRE,
     expire::PEXPIREAT,
+    ttl::PEXPIRETIME,
     ping::PING,
     setex::PSETEX,
     pubsub::PSUBSCRIBE,
@@ -192,28 +210,37 @@ static TABLE: &[Spec] = &[
     pubsub::PUNSUBSCRIBE,
     quit::QUIT,
     rename::RENAME,
+    rename::RENAMENX,
     reset::RESET,
     pop::RPOP,
     lmove::RPOPLPUSH,
     push::RPUSH,
+    push::RPUSHX,
     sadd::SADD,
     scan::SCAN,
     scard::SCARD,
     script::SCRIPT,
     sinter::SDIFF,
+    sinter::SDIFFSTORE,
     select::SELECT,
     set::SET,
     setex::SETEX,
     setnx::SETNX,
+    setrange::SETRANGE,
     sinter::SINTER,
+    sinter::SINTERSTORE,
     sismember::SISMEMBER,
     smembers::SMEMBERS,
     sismember::SMISMEMBER,
+    smove::SMOVE,
     srem::SREM,
     strlen::STRLEN,
     pubsub::SUBSCRIBE,
+    getrange::SUBSTR,
     sinter::SUNION,
+    sinter::SUNIONSTORE,
     time::TIME,
+    exists::TOUCH,
     ttl::TTL,
     type_::TYPE,
     del::UNLINK,
@@ -226,11 +253,22 @@ static TABLE: &[Spec] = &[
     zcard::ZCARD,
     zcount::ZCOUNT,
     zincrby::ZINCRBY,
+    zcount::ZLEXCOUNT,
+    zscore::ZMSCORE,
     zpop::ZPOPMAX,
     zpop::ZPOPMIN,
     zrange::ZRANGE,
-    zrangebyscore::ZRANGEBYSCORE,
+    zrange::ZRANGEBYLEX,
+    zrange::ZRANGEBYSCORE,
+    zrank::ZRANK,
     zrem::ZREM,
+    zremrange::ZREMRANGEBYLEX,
+    zremrange::ZREMRANGEBYRANK,
+    zremrange::ZREMRANGEBYSCORE,
+    zrange::ZREVRANGE,
+    zrange::ZREVRANGEBYLEX,
+    zrange::ZREVRANGEBYSCORE,
+    zrank::ZREVRANK,
     zscore::ZSCORE,
 ];
 

@@ -28,8 +28,8 @@ impl How {
         match &*name(words) {
             "keys" | "scan" | "hgetall" | "hkeys" | "hvals" | "hscan" | "smembers" | "sinter"
             | "sunion" | "sdiff" => How::Unordered,
-            "ttl" => How::Within(2),
-            "pttl" => How::Within(2000),
+            "ttl" | "expiretime" => How::Within(2),
+            "pttl" | "pexpiretime" => How::Within(2000),
             "hello" => How::WithoutId,
             _ => How::Exact,
         }
