@@ -20,6 +20,7 @@ pub mod server;
 pub mod server_process;
 mod session;
 mod state;
+mod stream;
 mod strtod;
 pub mod tcp;
 #[cfg(feature = "turmoil")]
@@ -32,6 +33,7 @@ pub use modes::Modes;
 pub use reply::{Outcome, Protocol, Reply};
 pub use resp::{Command, next_command};
 pub use session::Session;
+pub use stream::{Stream, StreamId};
 pub use value::{Hash, List, Score, Sorted, Value};
 
 use bytes::Bytes;

@@ -2,6 +2,7 @@
 
 use super::number::integer;
 use super::reply::Reply;
+use super::stream::Stream;
 use bytes::Bytes;
 use indexmap::IndexMap;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -27,6 +28,8 @@ pub enum Value {
     Set(Set),
     /// A sorted set.
     Sorted(Sorted),
+    /// A stream.
+    Stream(Stream),
 }
 
 impl Value {
@@ -38,12 +41,13 @@ impl Value {
             Value::Hash(_) => "hash",
             Value::Set(_) => "set",
             Value::Sorted(_) => "zset",
+            Value::Stream(_) => "stream",
         }
     }
 
     pub(super) fn is_empty(&self) -> bool {
         match self {
-            Value::Text(_) => false,
+            Value::Text(_) | Value::Stream(_) => false,
             Value::List(list) => list.is_empty(),
             Value::Hash(hash) => hash.is_empty(),
             Value::Set(set) => set.len() == 0,
@@ -88,6 +92,7 @@ kind!(List, List);
 kind!(Hash, Hash);
 kind!(Set, Set);
 kind!(Sorted, Sorted);
+kind!(Stream, Stream);
 
 /// The error of a command on a value of another type.
 pub(super) const WRONGTYPE: Reply =

@@ -100,6 +100,18 @@ mod zrank;
 mod zrem;
 mod zremrange;
 mod zscore;
+// Streams.
+mod ids;
+mod xack;
+mod xadd;
+mod xclaim;
+mod xdel;
+mod xgroup;
+mod xinfo;
+mod xlen;
+mod xpending;
+mod xrange;
+mod xread;
 // Transactions and scripts.
 mod discard;
 mod eval;
@@ -114,6 +126,7 @@ mod prelude {
     pub(super) use super::args::*;
     pub(super) use super::spec::*;
     pub(super) use crate::reply::{Outcome, Reply};
+    pub(super) use crate::stream::{Stream, StreamId};
     pub(super) use crate::value::{Hash, List, Set, Sorted, Value};
     pub(super) use bytes::Bytes;
 }
@@ -249,6 +262,20 @@ static TABLE: &[Spec] = &[
     wait::WAIT,
     wait::WAITAOF,
     watch::WATCH,
+    xack::XACK,
+    xadd::XADD,
+    xclaim::XAUTOCLAIM,
+    xclaim::XCLAIM,
+    xdel::XDEL,
+    xgroup::XGROUP,
+    xinfo::XINFO,
+    xlen::XLEN,
+    xpending::XPENDING,
+    xrange::XRANGE,
+    xread::XREAD,
+    xread::XREADGROUP,
+    xrange::XREVRANGE,
+    xadd::XTRIM,
     zadd::ZADD,
     zcard::ZCARD,
     zcount::ZCOUNT,

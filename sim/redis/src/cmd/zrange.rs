@@ -97,13 +97,13 @@ fn run(ctx: &mut Ctx<'_>, args: &[Bytes], by: Option<By>, reverse: bool) -> Outc
     };
     let span = Span::parse(options.by, from, to)?;
     let sorted = ctx.db().read::<Sorted>(&args[1])?;
-    let (Some(sorted), Ok(offset)) = (sorted, usize::try_from(options.offset)) else {
-        return Ok(Reply::Array(Vec::new()));
-    };
-    // LIMIT without an effect is allowed for ranks.
+    // Of ranks, LIMIT is allowed if it limits nothing, and its offset is ignored.
     let offset = match options.by {
         By::Rank => 0,
-        _ => offset,
+        _ => options.offset,
+    };
+    let (Some(sorted), Ok(offset)) = (sorted, usize::try_from(offset)) else {
+        return Ok(Reply::Array(Vec::new()));
     };
     let limit = usize::try_from(options.limit).unwrap_or(usize::MAX);
     let members = span.of(sorted, options.reverse).skip(offset).take(limit);

@@ -12,7 +12,7 @@ pub(super) fn pick<'a, T: ?Sized>(rng: &mut ChaCha8Rng, from: &[&'a T]) -> &'a T
 }
 
 const KEYS: &[&str] = &[
-    "s1", "s2", "l1", "l2", "h1", "h2", "t1", "t2", "z1", "z2", "",
+    "s1", "s2", "l1", "l2", "h1", "h2", "t1", "t2", "z1", "z2", "x1", "x2", "",
 ];
 const FIELDS: &[&str] = &["f", "g", "h", "", "a longer field name"];
 #[rustfmt::skip]
@@ -29,10 +29,16 @@ const INDEXES: &[&str] = &[
     "0", "1", "2", "-1", "-2", "5", "-100", "100", "x", "9223372036854775807", "",
 ];
 
+#[rustfmt::skip]
+const IDS: &[&str] = &[
+    "1-1", "1-2", "2", "3-*", "5-0", "7-*", "7-1", "0-0", "0", "(2-1", "-", "+", "x", "7-3",
+];
+const GROUPS: &[&str] = &["g", "h"];
+const CONSUMERS: &[&str] = &["ann", "bob", ""];
 const EDGES: &[&str] = &["-", "+", "[", "(1", "[1", "[a", "(b", "[x", "1"];
 
 /// The arguments of each command: k key, t key of a set, f field, v value, i
-/// index, s score, e edge by name; `'` quotes a literal; `*` repeats the part before it.
+/// index, s score, e edge by name, d id in a stream, o group, c consumer; `'` quotes a literal; `*` repeats the part before it.
 const SHAPES: &[&str] = &[
     "GET k",
     "SET k v",
@@ -152,11 +158,13 @@ const SHAPES: &[&str] = &[
     "ZRANGE k '+inf '(1 BYSCORE REV LIMIT i i WITHSCORES",
     "ZRANGE k i i REV WITHSCORES",
     "ZRANGE k i i LIMIT i i",
-    "ZRANGE k e e BYLEX LIMIT '0 '3",
-    "ZRANGEBYLEX k e e",
-    "ZREVRANGEBYLEX k e e LIMIT '1 i",
-    "ZLEXCOUNT k e e",
-    "ZREMRANGEBYLEX k e e",
+    "ZRANGE 'y e e BYLEX LIMIT '0 '3",
+    "ZADD 'y '0 v '0 f '0 i",
+    "ZADD 'y '0 'a '0 'b '0 '1",
+    "ZRANGEBYLEX 'y e e",
+    "ZREVRANGEBYLEX 'y e e LIMIT '1 i",
+    "ZLEXCOUNT 'y e e",
+    "ZREMRANGEBYLEX 'y e e",
     "ZREVRANGE k i i WITHSCORES",
     "ZREVRANGEBYSCORE k s s WITHSCORES",
     "ZREVRANGEBYSCORE k '(inf '(0 LIMIT i i",
@@ -191,6 +199,62 @@ const SHAPES: &[&str] = &[
     "ZPOPMAX k '2",
     "GETSET k v",
     "SETEX k '1000 v",
+    "XADD k '1-* f i",
+    "XADD k '7-* f i",
+    "XADD k '7-* f i f f",
+    "XADD k d f i",
+    "XADD k d f i f",
+    "XADD k NOMKSTREAM d f i",
+    "XADD k MAXLEN i '7-* f i",
+    "XADD k MAXLEN '= '3 d f i",
+    "XADD k MINID d '7-* f i",
+    "XADD k MAXLEN ~ i LIMIT i '7-* f i",
+    "XLEN k",
+    "XRANGE k - +",
+    "XRANGE k d d COUNT i",
+    "XRANGE k '(1-1 d",
+    "XREVRANGE k d d",
+    "XREVRANGE k + - COUNT i",
+    "XDEL k d",
+    "XDEL k d d",
+    "XTRIM k MAXLEN i",
+    "XTRIM k MAXLEN ~ i",
+    "XTRIM k MINID '= d",
+    "XTRIM k MINID ~ d LIMIT i",
+    "XREAD STREAMS k d",
+    "XREAD COUNT i STREAMS k k d d",
+    "XREAD STREAMS k $",
+    "XREAD STREAMS k >",
+    "XGROUP CREATE k o d",
+    "XGROUP CREATE k o $ MKSTREAM",
+    "XGROUP CREATE k o '0 MKSTREAM ENTRIESREAD i",
+    "XGROUP SETID k o d",
+    "XGROUP SETID k o '0 ENTRIESREAD i",
+    "XGROUP DESTROY k o",
+    "XGROUP CREATECONSUMER k o c",
+    "XGROUP DELCONSUMER k o c",
+    "XREADGROUP GROUP o c STREAMS k >",
+    "XREADGROUP GROUP o c COUNT '1 STREAMS k >",
+    "XREADGROUP GROUP o c NOACK COUNT i STREAMS k k > >",
+    "XREADGROUP GROUP o c STREAMS k d",
+    "XREADGROUP GROUP o c COUNT i STREAMS k '0",
+    "XACK k o d d",
+    "XACK k o '7-0 '7-1 '1-1",
+    "XPENDING k o",
+    "XPENDING k o - + i",
+    "XPENDING k o IDLE '0 d + '10 c",
+    "XPENDING k o IDLE '100000 - + '10",
+    "XCLAIM k o c '0 d d",
+    "XCLAIM k o c '0 '7-1 d FORCE JUSTID",
+    "XCLAIM k o c '0 d FORCE RETRYCOUNT i IDLE i",
+    "XCLAIM k o c '0 d LASTID d TIME i",
+    "XCLAIM k o c '100000 d",
+    "XAUTOCLAIM k o c '0 d COUNT i",
+    "XAUTOCLAIM k o c '0 '0-0 JUSTID",
+    "XAUTOCLAIM k o c '100000 '0",
+    "XINFO STREAM k",
+    "XINFO GROUPS k",
+    "XINFO CONSUMERS k o",
     "DEL t",
     "DBSIZE",
     "GET",
@@ -247,6 +311,9 @@ impl Generator {
                 "v" if rng.random_bool(0.03) => vec![b'x'; rng.random_range(60..20_000)],
                 "v" => pick(rng, VALUES).as_bytes().to_vec(),
                 "i" => pick(rng, INDEXES).as_bytes().to_vec(),
+                "d" => pick(rng, IDS).as_bytes().to_vec(),
+                "o" => pick(rng, GROUPS).as_bytes().to_vec(),
+                "c" => pick(rng, CONSUMERS).as_bytes().to_vec(),
                 "e" => pick(rng, EDGES).as_bytes().to_vec(),
                 "s" => pick(rng, SCORES).as_bytes().to_vec(),
                 other => other
