@@ -9,6 +9,7 @@ mod blocked;
 mod cmd;
 pub mod differential;
 mod durable;
+mod extended;
 mod keyspace;
 mod modes;
 mod number;

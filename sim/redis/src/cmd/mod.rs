@@ -49,6 +49,7 @@ mod getex;
 mod getrange;
 mod getset;
 mod incr;
+mod incrbyfloat;
 mod mget;
 mod mset;
 mod set;
@@ -182,6 +183,7 @@ static TABLE: &[Spec] = &[
     hget::HGET,
     hgetall::HGETALL,
     hincrby::HINCRBY,
+    incrbyfloat::HINCRBYFLOAT,
     hgetall::HKEYS,
     hlen::HLEN,
     hmget::HMGET,
@@ -193,6 +195,7 @@ static TABLE: &[Spec] = &[
     hgetall::HVALS,
     incr::INCR,
     incr::INCRBY,
+    incrbyfloat::INCRBYFLOAT,
     info::INFO,
     keys::KEYS,
     lindex::LINDEX,
@@ -317,12 +320,21 @@ fn table(kind: ServerKind) -> impl Iterator<Item = &'static Spec> {
 
 /// What the command of this name does to data.
 pub(super) fn access(name: &[u8]) -> Access {
-    match lookup(ServerKind::Valkey9, name) {
-        Some(spec) if spec.has(spec::WRITE) => Access::Write,
-        Some(spec) if spec.has(spec::READONLY) => Access::Read,
+    let Some(spec) = lookup(ServerKind::Valkey9, name) else {
+        return Access::None;
+    };
+    // A container does what its subcommands do.
+    let flags = spec
+        .subs
+        .iter()
+        .fold(spec.flags, |all, sub| all | sub.flags);
+    let has = |flag| flags & flag != 0;
+    match () {
+        () if has(spec::WRITE) => Access::Write,
+        () if has(spec::READONLY) => Access::Read,
         // A script: its keys are where its arguments say.
-        Some(spec) if spec.has(spec::MOVABLEKEYS) => Access::Write,
-        _ => Access::None,
+        () if has(spec::MOVABLEKEYS) => Access::Write,
+        () => Access::None,
     }
 }
 

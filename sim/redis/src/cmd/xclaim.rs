@@ -96,6 +96,25 @@ impl Claim {
         true
     }
 
+    /// Claims an entry for the consumer of a command. One that was deleted is pending no more.
+    fn take(&self, stream: &mut Stream, args: &[Bytes], id: StreamId, now: u64) -> Taken {
+        let exists = stream.get(id).is_some();
+        let Some(group) = stream.groups.get_mut(&args[2]) else {
+            return Taken::Nothing;
+        };
+        if !exists {
+            return match group.pending.remove(&id) {
+                Some(_) => Taken::Deleted,
+                None => Taken::Nothing,
+            };
+        }
+        if !self.apply(group, &args[3], id, now) {
+            return Taken::Nothing;
+        }
+        see(stream, &args[2], &args[3], now);
+        Taken::Claimed(self.reply(stream, id))
+    }
+
     fn reply(&self, stream: &Stream, id: StreamId) -> Reply {
         match self.only_ids {
             true => Reply::text(id.to_string()),
@@ -104,16 +123,17 @@ impl Claim {
     }
 }
 
+/// What came of an entry that was to be claimed.
+enum Taken {
+    Claimed(Reply),
+    Deleted,
+    Nothing,
+}
+
 /// The error of a key or a group that does not exist.
 pub(super) fn no_such_key_or_group(key: &[u8], group: &[u8]) -> Reply {
-    let parts: [&[u8]; 5] = [
-        b"NOGROUP No such key '",
-        echo(key),
-        b"' or consumer group '",
-        echo(group),
-        b"'",
-    ];
-    Reply::error(parts.concat())
+    let begin = b"NOGROUP No such key '";
+    echoing_all([begin, key, b"' or consumer group '", group, b"'"])
 }
 
 /// The stream, which has to have this group.
@@ -134,23 +154,22 @@ fn claim(ctx: &mut Ctx<'_>, args: &[Bytes]) -> Outcome {
         .map_while(|word| ids::id(word).ok())
         .collect();
     how.options(&args[5 + wanted.len()..], now)?;
-    ctx.db().wrote();
     let stream = stream(ctx, args)?;
+    let mut has_changed = false;
     if let Some(group) = stream.groups.get_mut(&args[2]) {
+        has_changed = how.last > group.last;
         group.last = group.last.max(how.last);
     }
     let mut claimed = Vec::new();
     for id in wanted {
-        let exists = stream.get(id).is_some();
-        let Some(group) = stream.groups.get_mut(&args[2]) else {
-            break;
-        };
-        if !exists {
-            group.pending.remove(&id);
-        } else if how.apply(group, &args[3], id, now) {
-            see(stream, &args[2], &args[3], now);
-            claimed.push(how.reply(stream, id));
+        let taken = how.take(stream, args, id, now);
+        has_changed |= !matches!(taken, Taken::Nothing);
+        if let Taken::Claimed(reply) = taken {
+            claimed.push(reply);
         }
+    }
+    if has_changed {
+        ctx.db().wrote();
     }
     Ok(Reply::Array(claimed))
 }
@@ -174,7 +193,6 @@ fn claim_from(ctx: &mut Ctx<'_>, args: &[Bytes]) -> Outcome {
             _ => return Err(SYNTAX),
         };
     }
-    ctx.db().wrote();
     let stream = stream(ctx, args)?;
     let group = stream.groups.get(&args[2]);
     let pending = group
@@ -189,19 +207,16 @@ fn claim_from(ctx: &mut Ctx<'_>, args: &[Bytes]) -> Outcome {
             break;
         };
         attempts -= 1;
-        let exists = stream.get(id).is_some();
-        let Some(group) = stream.groups.get_mut(&args[2]) else {
-            break;
-        };
-        if !exists {
-            group.pending.remove(&id);
-            deleted.push(Reply::text(id.to_string()));
-        } else if how.apply(group, &args[3], id, now) {
-            see(stream, &args[2], &args[3], now);
-            claimed.push(how.reply(stream, id));
+        match how.take(stream, args, id, now) {
+            Taken::Claimed(reply) => claimed.push(reply),
+            Taken::Deleted => deleted.push(Reply::text(id.to_string())),
+            Taken::Nothing => {}
         }
     }
     let next = pending.peek().copied().unwrap_or(StreamId::MIN);
+    if !claimed.is_empty() || !deleted.is_empty() {
+        ctx.db().wrote();
+    }
     Ok(Reply::Array(vec![
         Reply::text(next.to_string()),
         Reply::Array(claimed),

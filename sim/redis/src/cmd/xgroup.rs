@@ -84,14 +84,8 @@ fn group<'a>(ctx: &'a mut Ctx<'_>, args: &[Bytes]) -> Result<&'a mut Group, Repl
 
 /// The error of a group that does not exist.
 pub(super) fn no_group(key: &[u8], group: &[u8]) -> Reply {
-    let parts: [&[u8]; 5] = [
-        b"NOGROUP No such consumer group '",
-        echo(group),
-        b"' for key name '",
-        echo(key),
-        b"'",
-    ];
-    Reply::error(parts.concat())
+    let begin = b"NOGROUP No such consumer group '";
+    echoing_all([begin, group, b"' for key name '", key, b"'"])
 }
 
 fn create(ctx: &mut Ctx<'_>, args: &[Bytes]) -> Outcome {

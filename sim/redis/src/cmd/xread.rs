@@ -36,9 +36,9 @@ struct Read<'a> {
     ids: &'a [Bytes],
 }
 
-/// What a stream is read from.
+/// From where a stream is read.
 #[derive(Clone, Copy)]
-enum From {
+enum Since {
     After(StreamId),
     /// What is new for the group.
     New,
@@ -104,20 +104,18 @@ impl<'a> Read<'a> {
     }
 
     /// Where a stream is read from, once its type and its group are checked.
-    fn from(&self, ctx: &mut Ctx<'_>, key: &Bytes, id: &Bytes) -> Result<From, Reply> {
+    fn since(&self, ctx: &mut Ctx<'_>, key: &Bytes, id: &Bytes) -> Result<Since, Reply> {
         let stream = ctx.db().read::<Stream>(key)?;
         if let Some((group, _)) = self.group
             && !stream.is_some_and(|stream| stream.groups.contains_key(group))
         {
-            let (key, group) = (echo(key), echo(group));
-            let parts: [&[u8]; 5] = [
+            return Err(echoing_all([
                 b"NOGROUP No such key '",
                 key,
                 b"' or consumer group '",
                 group,
                 b"' in XREADGROUP with GROUP option",
-            ];
-            return Err(Reply::error(parts.concat()));
+            ]));
         }
         match (echo(id), self.group) {
             (b"$", Some(_)) => Err(Reply::fail(
@@ -125,37 +123,36 @@ impl<'a> Read<'a> {
                  consumer by specifying a proper ID, or use the > ID to get new messages. The $ ID would just return \
                  an empty result set.",
             )),
-            (b"$", None) => Ok(From::After(
+            (b"$", None) => Ok(Since::After(
                 stream.map_or(StreamId::MIN, |stream| stream.last),
             )),
-            (b">", Some(_)) => Ok(From::New),
+            (b">", Some(_)) => Ok(Since::New),
             (b">", None) => Err(Reply::fail(
                 "ERR The > ID can be specified only when calling XREADGROUP using the GROUP <group> <consumer> option.",
             )),
-            (_, Some(_)) if ids::id(id)? == StreamId::MAX => Ok(From::New),
-            _ => ids::id(id).map(From::After),
+            (_, Some(_)) if ids::id(id)? == StreamId::MAX => Ok(Since::New),
+            _ => ids::id(id).map(Since::After),
         }
     }
 
     /// What there is to read in one stream.
-    fn serve(&self, ctx: &mut Ctx<'_>, key: &Bytes, from: From) -> Result<Option<Reply>, Reply> {
+    fn serve(&self, ctx: &mut Ctx<'_>, key: &Bytes, since: Since) -> Result<Option<Reply>, Reply> {
         let most = self.count.unwrap_or(usize::MAX);
         let now = ctx.db().now();
         let Some((group, consumer)) = self.group else {
             let stream = ctx.db().read::<Stream>(key)?;
-            let (Some(stream), From::After(id)) = (stream, from) else {
+            let (Some(stream), Since::After(id)) = (stream, since) else {
                 return Ok(None);
             };
             return Ok((stream.last_valid_id() > id).then(|| after(stream, id, most)));
         };
-        ctx.db().wrote();
         let Some(stream) = ctx.db().write::<Stream>(key)? else {
             return Ok(None);
         };
         // One who finds nothing is not noted.
-        let reply = match from {
-            From::After(id) => history(stream, group, consumer, (id, most, now)),
-            From::New => {
+        let reply = match since {
+            Since::After(id) => history(stream, group, consumer, (id, most, now)),
+            Since::New => {
                 let new = stream.deliver(group, consumer, most, self.acknowledged, now);
                 if new.is_empty() {
                     return Ok(None);
@@ -164,6 +161,7 @@ impl<'a> Read<'a> {
             }
         };
         see(stream, group, consumer, now);
+        ctx.db().wrote();
         Ok(Some(reply))
     }
 }
@@ -177,11 +175,11 @@ fn timeout(word: &Bytes) -> Result<u64, Reply> {
 fn run(ctx: &mut Ctx<'_>, args: &[Bytes], grouped: bool) -> Outcome {
     let read = Read::parse(ctx, args, grouped)?;
     let streams = read.keys.iter().zip(read.ids);
-    let froms = streams.map(|(key, id)| Ok((key, read.from(ctx, key, id)?)));
-    let froms: Vec<(&Bytes, From)> = froms.collect::<Result<_, Reply>>()?;
+    let starts = streams.map(|(key, id)| Ok((key, read.since(ctx, key, id)?)));
+    let starts: Vec<(&Bytes, Since)> = starts.collect::<Result<_, Reply>>()?;
     let mut reply = Vec::new();
-    for (key, from) in &froms {
-        if let Some(entries) = read.serve(ctx, key, *from)? {
+    for (key, since) in &starts {
+        if let Some(entries) = read.serve(ctx, key, *since)? {
             reply.extend([Reply::Bulk((*key).clone()), entries]);
         }
     }
@@ -190,11 +188,11 @@ fn run(ctx: &mut Ctx<'_>, args: &[Bytes], grouped: bool) -> Outcome {
     }
     if let Some(millis) = read.block {
         let until = ctx.state.micros.saturating_add(millis.saturating_mul(1000));
-        let mut words = args[..args.len() - froms.len()].to_vec();
+        let mut words = args[..args.len() - starts.len()].to_vec();
         // What `$` was when it began to wait.
-        words.extend(froms.iter().map(|(_, from)| match from {
-            From::After(id) => Bytes::from(id.to_string()),
-            From::New => Bytes::from_static(b">"),
+        words.extend(starts.iter().map(|(_, since)| match since {
+            Since::After(id) => Bytes::from(id.to_string()),
+            Since::New => Bytes::from_static(b">"),
         }));
         let take = if grouped { take_in_group } else { take };
         wait(ctx, &words, take, (millis > 0).then_some(until));
@@ -234,16 +232,14 @@ fn take_from(ctx: &mut Ctx<'_>, read: &Read<'_>) -> Result<Option<Reply>, Reply>
                     )));
                 }
                 Some(group) if stream.last <= group.last => None,
-                Some(_) => {
-                    ctx.db().wrote();
-                    let stream = ctx.db().create::<Stream>(key)?;
+                Some(_) => ctx.db().write::<Stream>(key)?.map(|stream| {
                     see(stream, name, consumer, now);
-                    let new = stream.deliver(name, consumer, most, read.acknowledged, now);
-                    Some(entries(&new))
-                }
+                    entries(&stream.deliver(name, consumer, most, read.acknowledged, now))
+                }),
             },
         };
         if let Some(entries) = reply {
+            ctx.db().wrote();
             return Ok(Some(Reply::Keyed(vec![Reply::text(key), entries])));
         }
     }

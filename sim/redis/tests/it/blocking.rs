@@ -143,6 +143,13 @@ fn wait_for_entries(port: u16) -> Vec<String> {
     }
     said.push(first.reply());
     said.push(writer.ask("XREAD STREAMS x 4-1"));
+
+    // One that did not say how many it wants.
+    first.send("XREAD BLOCK 0 STREAMS x $");
+    pause();
+    let script = "for\ti=1,1002\tdo\tredis.call('XADD',KEYS[1],'6-'..i,'f','v')end";
+    said.push(writer.ask(&format!("EVAL {script} 1 x")));
+    said.push(first.reply().matches("6-").count().to_string());
     said
 }
 

@@ -340,3 +340,20 @@ fn a_snapshot_has_groups() {
     assert_eq!(run(&mut redis, "XINFO GROUPS x"), before);
     assert_eq!(run(&mut redis, "XLEN x"), Reply::Integer(1));
 }
+
+/// Would catch a container whose subcommands write, taken for one that is not about data.
+#[test]
+fn containers_do_what_their_subcommands_do() {
+    use redis_sim::{Access, access};
+    for (name, expected) in [
+        ("XGROUP", Access::Write),
+        ("XINFO", Access::Read),
+        ("XREADGROUP", Access::Write),
+        ("XREAD", Access::Read),
+        ("EVAL", Access::Write),
+        ("CONFIG", Access::None),
+        ("NOPE", Access::None),
+    ] {
+        assert_eq!(access(&Command::new([name]).unwrap()), expected, "{name}");
+    }
+}

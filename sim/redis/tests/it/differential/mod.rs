@@ -94,6 +94,36 @@ fn a_small_set_of_integers_is_in_order() {
     same(&mut comparison, &lines.map(words), "in order");
 }
 
+/// Would catch sums that are rounded or printed in another way than those of 80 bits.
+#[test]
+fn sums_of_floats_are_those_of_80_bits() {
+    use rand::{RngExt, SeedableRng};
+    let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(first_seed());
+    let mut number = || {
+        let digits = rng.random_range(1..25);
+        let point = rng.random_range(0..=digits);
+        let mut text = String::from(if rng.random() { "" } else { "-" });
+        for place in 0..digits {
+            if place == point {
+                text.push('.');
+            }
+            text.push(char::from(rng.random_range(b'0'..=b'9')));
+        }
+        match rng.random_range(0..6) {
+            0 => text + &format!("e{}", rng.random_range(-30..30)),
+            1 => text + &format!("E{}", rng.random_range(-5000..5000)),
+            _ => text,
+        }
+    };
+    let mut batch: Vec<Words> = Vec::new();
+    for _ in 0..3000 {
+        batch.push(words(&format!("SET f {}", number())));
+        batch.push(words(&format!("INCRBYFLOAT f {}", number())));
+        batch.push(words(&format!("INCRBYFLOAT f {}", number())));
+    }
+    same(&mut start(), &batch, "sums");
+}
+
 /// Would catch an approximate trim that removes something else than redis-server's, also after deletions.
 #[test]
 fn streams_are_trimmed_by_hundreds() {
