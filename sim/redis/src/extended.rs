@@ -80,7 +80,7 @@ impl Extended {
         }
         let size = digits.skip_while(|digit| **digit == b'0').count();
         let greatest = exponent + i64::try_from(size).ok()?;
-        if greatest > MAX_DECIMAL || greatest < -MAX_DECIMAL {
+        if greatest.abs() > MAX_DECIMAL {
             return None;
         }
         let power = usize::try_from(exponent.unsigned_abs()).ok()?;
