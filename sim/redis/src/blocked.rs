@@ -1,7 +1,6 @@
-//! Connections that wait for an element: BLPOP and its relatives.
+//! Connections that wait for an element, as BLPOP does, or for an entry of a stream, as XREAD does.
 //!
-//! They are served after the command, transaction or script that brings an element, in the
-//! order in which they began to wait.
+//! They are served after the command, transaction or script that brings it, in the order in which they began to wait.
 
 use super::cmd::Ctx;
 use super::durable::UNBLOCKED;

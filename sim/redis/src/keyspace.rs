@@ -226,6 +226,11 @@ impl Keyspace {
         }
     }
 
+    /// Records a change that WATCH does not notice: redis-server's groups of streams.
+    pub(super) fn wrote(&mut self) {
+        self.changes += 1;
+    }
+
     /// Records a change of `key`, and removes it if its value is empty.
     pub(super) fn tidy(&mut self, key: &[u8]) {
         if self.peek(key).is_some_and(Value::is_empty) {

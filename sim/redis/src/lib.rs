@@ -9,6 +9,7 @@ mod blocked;
 mod cmd;
 pub mod differential;
 mod durable;
+mod extended;
 mod keyspace;
 mod modes;
 mod number;
@@ -20,6 +21,7 @@ pub mod server;
 pub mod server_process;
 mod session;
 mod state;
+mod stream;
 mod strtod;
 pub mod tcp;
 #[cfg(feature = "turmoil")]
@@ -32,6 +34,7 @@ pub use modes::Modes;
 pub use reply::{Outcome, Protocol, Reply};
 pub use resp::{Command, next_command};
 pub use session::Session;
+pub use stream::{Stream, StreamId};
 pub use value::{Hash, List, Score, Sorted, Value};
 
 use bytes::Bytes;

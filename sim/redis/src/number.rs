@@ -29,6 +29,33 @@ pub(super) fn integer(text: &[u8]) -> Option<i64> {
     }
 }
 
+/// Reads a number as redis-server does with `string2ull`: what is no integer is given to C's `strtoull`, which skips
+/// blanks and takes a sign.
+pub(super) fn unsigned(text: &[u8]) -> Option<u64> {
+    if let Some(value) = integer(text) {
+        return u64::try_from(value).ok();
+    }
+    let is_blank = |byte: &&u8| matches!(byte, b' ' | 9..=13);
+    let text = &text[text.iter().take_while(is_blank).count()..];
+    let (negative, digits) = match text {
+        [b'-', digits @ ..] => (true, digits),
+        [b'+', digits @ ..] | digits => (false, digits),
+    };
+    let add = |value: u64, digit: &u8| match digit.is_ascii_digit() {
+        true => value.checked_mul(10)?.checked_add(u64::from(digit - b'0')),
+        false => None,
+    };
+    let value = digits
+        .iter()
+        .try_fold(0, add)
+        .filter(|_| !digits.is_empty())?;
+    Some(if negative {
+        value.wrapping_neg()
+    } else {
+        value
+    })
+}
+
 /// Reads a score: a number in the range of doubles or an infinity, not NaN.
 pub(super) fn float(text: &[u8]) -> Option<f64> {
     let (value, length) = strtod(text)?;
@@ -131,6 +158,22 @@ mod tests {
             "abc",
         ] {
             assert_eq!(integer(bad.as_bytes()), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn unsigned_numbers_are_what_c_reads() {
+        for (text, read) in [
+            ("18446744073709551615", Some(u64::MAX)),
+            ("18446744073709551616", None),
+            ("-1", None),
+            ("-01", Some(u64::MAX)),
+            (" +07", Some(7)),
+            ("", None),
+            ("+", None),
+            ("1x", None),
+        ] {
+            assert_eq!(unsigned(text.as_bytes()), read, "{text}");
         }
     }
 

@@ -33,6 +33,8 @@ pub enum Reply {
     Array(Vec<Reply>),
     /// `%n`, with keys and values in turn; in RESP2 an array.
     Map(Vec<Reply>),
+    /// `%n`, with keys and values in turn; in RESP2 an array of pairs.
+    Keyed(Vec<Reply>),
     /// `~n` and the elements; in RESP2 an array.
     Set(Vec<Reply>),
     /// `>n` and the elements: a message of a channel; in RESP2 an array.
@@ -111,6 +113,7 @@ impl Reply {
                 }
                 Reply::Array(items)
             }
+            Reply::Keyed(items) => pairs(&items).in_resp2(),
             Reply::Scored(pairs) => {
                 let pair = |(member, score): (Bytes, Score)| {
                     [Reply::Bulk(member), Reply::text(general(score.0, 17))]
@@ -141,7 +144,10 @@ impl Reply {
             Reply::Nil => out.put_slice(b"$-1\r\n"),
             Reply::NilArray => out.put_slice(b"*-1\r\n"),
             Reply::Array(items) => aggregate(protocol, out, b'*', items.len(), items),
-            Reply::Map(items) if resp3 => aggregate(protocol, out, b'%', items.len() / 2, items),
+            Reply::Map(items) | Reply::Keyed(items) if resp3 => {
+                aggregate(protocol, out, b'%', items.len() / 2, items);
+            }
+            Reply::Keyed(items) => pairs(items).encode_as(protocol, out),
             Reply::Set(items) if resp3 => aggregate(protocol, out, b'~', items.len(), items),
             Reply::Push(items) if resp3 => aggregate(protocol, out, b'>', items.len(), items),
             Reply::Several(items) => items.iter().for_each(|item| item.encode_as(protocol, out)),
@@ -176,6 +182,12 @@ impl Reply {
             Reply::Verbatim(_, text) => bulk(out, text),
         }
     }
+}
+
+/// Keys and values in turn as an array of pairs.
+fn pairs(items: &[Reply]) -> Reply {
+    let pairs = items.chunks(2);
+    Reply::Array(pairs.map(|pair| Reply::Array(pair.to_vec())).collect())
 }
 
 fn bulk(out: &mut BytesMut, text: &[u8]) {

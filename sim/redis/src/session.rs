@@ -32,6 +32,8 @@ pub struct Session {
     pub(super) waiting: Option<Waiting>,
     /// It waits for an element.
     pub(super) blocked: bool,
+    /// It is a script.
+    pub(super) scripted: bool,
 }
 
 impl Session {

@@ -2,9 +2,11 @@
 
 use super::number::integer;
 use super::reply::Reply;
+use super::stream::Stream;
 use bytes::Bytes;
 use indexmap::IndexMap;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::Bound;
 
 /// A list, with O(1) access to any index.
 pub type List = VecDeque<Bytes>;
@@ -26,6 +28,8 @@ pub enum Value {
     Set(Set),
     /// A sorted set.
     Sorted(Sorted),
+    /// A stream.
+    Stream(Stream),
 }
 
 impl Value {
@@ -37,12 +41,13 @@ impl Value {
             Value::Hash(_) => "hash",
             Value::Set(_) => "set",
             Value::Sorted(_) => "zset",
+            Value::Stream(_) => "stream",
         }
     }
 
     pub(super) fn is_empty(&self) -> bool {
         match self {
-            Value::Text(_) => false,
+            Value::Text(_) | Value::Stream(_) => false,
             Value::List(list) => list.is_empty(),
             Value::Hash(hash) => hash.is_empty(),
             Value::Set(set) => set.len() == 0,
@@ -87,6 +92,7 @@ kind!(List, List);
 kind!(Hash, Hash);
 kind!(Set, Set);
 kind!(Sorted, Sorted);
+kind!(Stream, Stream);
 
 /// The error of a command on a value of another type.
 pub(super) const WRONGTYPE: Reply =
@@ -230,6 +236,30 @@ impl Sorted {
     pub fn from(&self, least: f64) -> impl DoubleEndedIterator<Item = (&Bytes, f64)> {
         self.order
             .range((Score(least), Bytes::new())..)
+            .map(|(score, member)| (member, score.0))
+    }
+
+    /// Members and scores in order, with scores from one to another; `true` excludes that score itself.
+    pub(super) fn between(
+        &self,
+        (least, above): (f64, bool),
+        (most, below): (f64, bool),
+    ) -> impl DoubleEndedIterator<Item = (&Bytes, f64)> {
+        let first = |score| (Score(score), Bytes::new());
+        let start = if above { least.next_up() } else { least };
+        let end = match below {
+            true => Bound::Excluded(first(most)),
+            false if most == f64::INFINITY => Bound::Unbounded,
+            false => Bound::Excluded(first(most.next_up())),
+        };
+        let is_any = match above || below {
+            true => least < most,
+            false => least <= most,
+        };
+        let range = is_any.then(|| self.order.range((Bound::Included(first(start)), end)));
+        range
+            .into_iter()
+            .flatten()
             .map(|(score, member)| (member, score.0))
     }
 

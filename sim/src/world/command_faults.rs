@@ -242,6 +242,7 @@ pub(crate) fn brief(reply: &Reply) -> String {
         Reply::Nil | Reply::NilArray => "nil".to_owned(),
         Reply::Array(parts)
         | Reply::Map(parts)
+        | Reply::Keyed(parts)
         | Reply::Set(parts)
         | Reply::Push(parts)
         | Reply::Several(parts) => parts.first().map_or_else(|| "empty".to_owned(), brief),

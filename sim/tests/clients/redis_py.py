@@ -24,6 +24,16 @@ def check(client):
     assert client.zrange("z", 0, -1, withscores=True)[0][0] in ("m", b"m")
     assert list(client.scan_iter("h*")) == ["h"]
 
+    first, second = client.xadd("x", {"job": 1}), client.xadd("x", {"job": 2}, maxlen=10)
+    assert client.xlen("x") == 2 and client.xrange("x", min=second) == [(second, {"job": "2"})]
+    assert client.xgroup_create("x", "workers", id="0") and client.xinfo_groups("x")[0]["lag"] == 2
+    read = client.xreadgroup("workers", "ann", {"x": ">"}, count=1)
+    assert read in ([["x", [(first, {"job": "1"})]]], {"x": [[(first, {"job": "1"})]]}), read
+    assert client.xpending_range("x", "workers", "-", "+", 10)[0]["consumer"] == "ann"
+    assert client.xautoclaim("x", "workers", "bob", 0)[1] == [(first, {"job": "1"})]
+    assert client.xack("x", "workers", first) == 1 and client.xpending("x", "workers")["pending"] == 0
+    assert not client.xread({"x": "$"}, block=10)
+
     script = client.register_script("return redis.call('INCRBY', KEYS[1], ARGV[1])")
     assert script(keys=["n"], args=[8]) == 50
     client.script_flush()

@@ -42,6 +42,11 @@ pub(super) fn echoing(before: &str, word: &[u8], after: &str) -> Reply {
     Reply::error([before.as_bytes(), echo(word), after.as_bytes()].concat())
 }
 
+/// An error of fixed texts and words in turn.
+pub(super) fn echoing_all<const N: usize>(parts: [&[u8]; N]) -> Reply {
+    Reply::error(parts.map(echo).concat())
+}
+
 /// A copy for the keyspace: a slice would keep the connection's whole read
 /// buffer alive.
 pub(super) fn keep(word: &Bytes) -> Bytes {

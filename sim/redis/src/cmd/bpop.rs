@@ -45,17 +45,22 @@ fn block(ctx: &mut Ctx<'_>, args: &[Bytes], timeout: usize, take: Take, none: Re
     if let Some(reply) = take(ctx, args)? {
         return Ok(reply);
     }
+    wait(ctx, args, take, until);
+    Ok(none)
+}
+
+/// From now on the connection waits.
+pub(super) fn wait(ctx: &mut Ctx<'_>, words: &[Bytes], take: Take, until: Option<u64>) {
     let blocked = Blocked {
         id: ctx.session.id,
         db: ctx.session.db,
         protocol: ctx.session.protocol(),
-        words: args.iter().map(keep).collect(),
+        words: words.iter().map(keep).collect(),
         take,
         until,
     };
     ctx.state.blocked.push(blocked);
     ctx.session.blocked = true;
-    Ok(none)
 }
 
 fn until(ctx: &Ctx<'_>, timeout: &Bytes) -> Result<Option<u64>, Reply> {

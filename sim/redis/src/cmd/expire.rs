@@ -20,7 +20,7 @@ pub(super) const PEXPIREAT: Spec = Spec::new("pexpireat", -3, WRITE | FAST, |ctx
 .one_key();
 
 /// How a time is given: milliseconds in one step, from now on or from the epoch on.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq)]
 pub(super) enum Unit {
     After(i64),
     At(i64),

@@ -31,6 +31,7 @@ mod select;
 mod time;
 mod wait;
 // Keys of any type.
+mod copy;
 mod del;
 mod exists;
 mod expire;
@@ -44,19 +45,25 @@ mod type_;
 mod append;
 mod get;
 mod getdel;
+mod getex;
+mod getrange;
 mod getset;
 mod incr;
+mod incrbyfloat;
 mod mget;
 mod mset;
 mod set;
 mod setex;
 mod setnx;
+mod setrange;
 mod strlen;
 // Lists.
 mod bpop;
 mod lindex;
+mod linsert;
 mod llen;
 mod lmove;
+mod lpos;
 mod lrange;
 mod lrem;
 mod lset;
@@ -80,17 +87,32 @@ mod scard;
 mod sinter;
 mod sismember;
 mod smembers;
+mod smove;
 mod srem;
 // Sorted sets.
+mod span;
 mod zadd;
 mod zcard;
 mod zcount;
 mod zincrby;
 mod zpop;
 mod zrange;
-mod zrangebyscore;
+mod zrank;
 mod zrem;
+mod zremrange;
 mod zscore;
+// Streams.
+mod ids;
+mod xack;
+mod xadd;
+mod xclaim;
+mod xdel;
+mod xgroup;
+mod xinfo;
+mod xlen;
+mod xpending;
+mod xrange;
+mod xread;
 // Transactions and scripts.
 mod discard;
 mod eval;
@@ -105,6 +127,7 @@ mod prelude {
     pub(super) use super::args::*;
     pub(super) use super::spec::*;
     pub(super) use crate::reply::{Outcome, Reply};
+    pub(super) use crate::stream::{Stream, StreamId};
     pub(super) use crate::value::{Hash, List, Set, Sorted, Value};
     pub(super) use bytes::Bytes;
 }
@@ -131,6 +154,7 @@ static TABLE: &[Spec] = &[
     client::CLIENT,
     command::COMMAND,
     config::CONFIG,
+    copy::COPY,
     dbsize::DBSIZE,
     incr::DECR,
     incr::DECRBY,
@@ -145,10 +169,13 @@ static TABLE: &[Spec] = &[
     exists::EXISTS,
     expire::EXPIRE,
     expire::EXPIREAT,
+    ttl::EXPIRETIME,
     flush::FLUSHALL,
     flush::FLUSHDB,
     get::GET,
     getdel::GETDEL,
+    getex::GETEX,
+    getrange::GETRANGE,
     getset::GETSET,
     hdel::HDEL,
     hello::HELLO,
@@ -156,6 +183,7 @@ static TABLE: &[Spec] = &[
     hget::HGET,
     hgetall::HGETALL,
     hincrby::HINCRBY,
+    incrbyfloat::HINCRBYFLOAT,
     hgetall::HKEYS,
     hlen::HLEN,
     hmget::HMGET,
@@ -163,16 +191,21 @@ static TABLE: &[Spec] = &[
     hscan::HSCAN,
     hset::HSET,
     hsetnx::HSETNX,
+    hlen::HSTRLEN,
     hgetall::HVALS,
     incr::INCR,
     incr::INCRBY,
+    incrbyfloat::INCRBYFLOAT,
     info::INFO,
     keys::KEYS,
     lindex::LINDEX,
+    linsert::LINSERT,
     llen::LLEN,
     lmove::LMOVE,
     pop::LPOP,
+    lpos::LPOS,
     push::LPUSH,
+    push::LPUSHX,
     lrange::LRANGE,
     lrem::LREM,
     lset::LSET,
@@ -183,6 +216,7 @@ static TABLE: &[Spec] = &[
     persist::PERSIST,
     expire::PEXPIRE,
     expire::PEXPIREAT,
+    ttl::PEXPIRETIME,
     ping::PING,
     setex::PSETEX,
     pubsub::PSUBSCRIBE,
@@ -192,28 +226,37 @@ static TABLE: &[Spec] = &[
     pubsub::PUNSUBSCRIBE,
     quit::QUIT,
     rename::RENAME,
+    rename::RENAMENX,
     reset::RESET,
     pop::RPOP,
     lmove::RPOPLPUSH,
     push::RPUSH,
+    push::RPUSHX,
     sadd::SADD,
     scan::SCAN,
     scard::SCARD,
     script::SCRIPT,
     sinter::SDIFF,
+    sinter::SDIFFSTORE,
     select::SELECT,
     set::SET,
     setex::SETEX,
     setnx::SETNX,
+    setrange::SETRANGE,
     sinter::SINTER,
+    sinter::SINTERSTORE,
     sismember::SISMEMBER,
     smembers::SMEMBERS,
     sismember::SMISMEMBER,
+    smove::SMOVE,
     srem::SREM,
     strlen::STRLEN,
     pubsub::SUBSCRIBE,
+    getrange::SUBSTR,
     sinter::SUNION,
+    sinter::SUNIONSTORE,
     time::TIME,
+    exists::TOUCH,
     ttl::TTL,
     type_::TYPE,
     del::UNLINK,
@@ -222,15 +265,40 @@ static TABLE: &[Spec] = &[
     wait::WAIT,
     wait::WAITAOF,
     watch::WATCH,
+    xack::XACK,
+    xadd::XADD,
+    xclaim::XAUTOCLAIM,
+    xclaim::XCLAIM,
+    xdel::XDEL,
+    xgroup::XGROUP,
+    xinfo::XINFO,
+    xlen::XLEN,
+    xpending::XPENDING,
+    xrange::XRANGE,
+    xread::XREAD,
+    xread::XREADGROUP,
+    xrange::XREVRANGE,
+    xadd::XTRIM,
     zadd::ZADD,
     zcard::ZCARD,
     zcount::ZCOUNT,
     zincrby::ZINCRBY,
+    zcount::ZLEXCOUNT,
+    zscore::ZMSCORE,
     zpop::ZPOPMAX,
     zpop::ZPOPMIN,
     zrange::ZRANGE,
-    zrangebyscore::ZRANGEBYSCORE,
+    zrange::ZRANGEBYLEX,
+    zrange::ZRANGEBYSCORE,
+    zrank::ZRANK,
     zrem::ZREM,
+    zremrange::ZREMRANGEBYLEX,
+    zremrange::ZREMRANGEBYRANK,
+    zremrange::ZREMRANGEBYSCORE,
+    zrange::ZREVRANGE,
+    zrange::ZREVRANGEBYLEX,
+    zrange::ZREVRANGEBYSCORE,
+    zrank::ZREVRANK,
     zscore::ZSCORE,
 ];
 
@@ -252,12 +320,21 @@ fn table(kind: ServerKind) -> impl Iterator<Item = &'static Spec> {
 
 /// What the command of this name does to data.
 pub(super) fn access(name: &[u8]) -> Access {
-    match lookup(ServerKind::Valkey9, name) {
-        Some(spec) if spec.has(spec::WRITE) => Access::Write,
-        Some(spec) if spec.has(spec::READONLY) => Access::Read,
+    let Some(spec) = lookup(ServerKind::Valkey9, name) else {
+        return Access::None;
+    };
+    // A container does what its subcommands do.
+    let flags = spec
+        .subs
+        .iter()
+        .fold(spec.flags, |all, sub| all | sub.flags);
+    let has = |flag| flags & flag != 0;
+    match () {
+        () if has(spec::WRITE) => Access::Write,
+        () if has(spec::READONLY) => Access::Read,
         // A script: its keys are where its arguments say.
-        Some(spec) if spec.has(spec::MOVABLEKEYS) => Access::Write,
-        _ => Access::None,
+        () if has(spec::MOVABLEKEYS) => Access::Write,
+        () => Access::None,
     }
 }
 

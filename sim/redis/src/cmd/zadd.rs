@@ -83,10 +83,9 @@ fn run(ctx: &mut Ctx<'_>, args: &[Bytes]) -> Outcome {
     let (mut added, mut updated, mut result) = (0, 0, None);
     for (pair, given) in pairs.chunks_exact(2).zip(scores) {
         let before = sorted.score(&pair[1]);
-        let after = if options.increment {
-            before.unwrap_or(0.0) + given
-        } else {
-            given
+        let after = match before {
+            Some(before) if options.increment => before + given,
+            _ => given,
         };
         if after.is_nan() {
             return Err(Reply::fail("ERR resulting score is not a number (NaN)"));

@@ -10,7 +10,7 @@ fn run(ctx: &mut Ctx<'_>, args: &[Bytes]) -> Outcome {
     let increment = number::float(&args[2]).ok_or(NOT_FLOAT)?;
     let before = ctx.db().read::<Sorted>(&args[1])?;
     let before = before.and_then(|sorted| sorted.score(&args[3]));
-    let after = before.unwrap_or(0.0) + increment;
+    let after = before.map_or(increment, |before| before + increment);
     if after.is_nan() {
         return Err(Reply::fail("ERR resulting score is not a number (NaN)"));
     }

@@ -15,6 +15,8 @@ pub enum How {
     /// As [`How::Unordered`], and any two numbers of 13 to 16 digits are equal: replies that
     /// state times, in milliseconds or microseconds, beside keys or fields.
     UnorderedWithoutTimes,
+    /// Except for how long ago something was, and for the nodes that a stream has: XPENDING and XINFO.
+    WithoutIdleTimes,
     /// Except for the connection's number: HELLO.
     WithoutId,
     /// Both are errors or neither is, for results that depend on the
@@ -28,8 +30,9 @@ impl How {
         match &*name(words) {
             "keys" | "scan" | "hgetall" | "hkeys" | "hvals" | "hscan" | "smembers" | "sinter"
             | "sunion" | "sdiff" => How::Unordered,
-            "ttl" => How::Within(2),
-            "pttl" => How::Within(2000),
+            "ttl" | "expiretime" => How::Within(2),
+            "pttl" | "pexpiretime" => How::Within(2000),
+            "xpending" | "xinfo" => How::WithoutIdleTimes,
             "hello" => How::WithoutId,
             _ => How::Exact,
         }
@@ -50,6 +53,7 @@ impl How {
                     reply.remove_times();
                     reply.sort();
                 }),
+                How::WithoutIdleTimes => alike(WireReply::remove_idle_times),
                 How::WithoutId => alike(WireReply::remove_id),
                 How::ErrorOrNot => simulated.is_error() == real.is_error(),
             }

@@ -247,12 +247,18 @@ impl Comparison {
                 b"+list" => ("LRANGE", &["0", "-1"]),
                 b"+hash" => ("HGETALL", &[]),
                 b"+set" => ("SMEMBERS", &[]),
+                b"+stream" => ("XRANGE", &["-", "+"]),
                 _ => ("ZRANGE", &["0", "-1", "WITHSCORES"]),
             };
             let mut read = vec![name.as_bytes().to_vec(), key.to_vec()];
             read.extend(arguments.iter().map(|word| word.as_bytes().to_vec()));
             let ttl = vec![b"TTL".to_vec(), key.to_vec()];
-            differences.extend(self.send(&[read, ttl])?);
+            let mut batch = vec![read, ttl];
+            if kind.line() == b"+stream" {
+                let info = |what: &str| vec![b"XINFO".to_vec(), what.into(), key.to_vec()];
+                batch.extend(["STREAM", "GROUPS"].map(info));
+            }
+            differences.extend(self.send(&batch)?);
         }
         Ok(differences)
     }

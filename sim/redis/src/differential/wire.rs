@@ -94,6 +94,27 @@ impl WireReply {
         }
     }
 
+    /// Removes, at every depth, the third part of the pending entries of XPENDING, and what XINFO says of times and nodes.
+    pub(super) fn remove_idle_times(&mut self) {
+        let Some(items) = self.items_mut() else {
+            return;
+        };
+        if let [id, _, idle, count] = items.as_slice()
+            && id.bulk().is_some_and(|id| id.contains(&b'-'))
+            && [idle, count].iter().all(|one| one.line().starts_with(b":"))
+        {
+            items.remove(2);
+        }
+        let names: [&[u8]; 3] = [b"idle", b"radix-tree-keys", b"radix-tree-nodes"];
+        while let Some(at) = items
+            .iter()
+            .position(|item| item.bulk().is_some_and(|name| names.contains(&name)))
+        {
+            items.drain(at..items.len().min(at + 2));
+        }
+        items.iter_mut().for_each(WireReply::remove_idle_times);
+    }
+
     /// Replaces numbers of 13 to 16 digits at every depth.
     pub(super) fn remove_times(&mut self) {
         match self {

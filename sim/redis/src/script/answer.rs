@@ -20,7 +20,7 @@ pub(super) fn to_lua(lua: &Lua, reply: &Reply, protocol: Protocol) -> mlua::Resu
             inner.raw_set("format", lua.create_string(format)?)?;
             named(lua, "verbatim_string", inner)?
         }
-        Reply::Map(items) => {
+        Reply::Map(items) | Reply::Keyed(items) => {
             let map = lua.create_table()?;
             for pair in items.chunks_exact(2) {
                 map.raw_set(

@@ -163,6 +163,7 @@ pub(super) fn run(
                 authenticated: true,
                 id: ctx.session.id,
                 db: ctx.session.db,
+                scripted: true,
                 ..Session::default()
             },
             wrote: false,

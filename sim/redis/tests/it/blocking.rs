@@ -68,6 +68,91 @@ fn wait_for_elements(port: u16) -> Vec<String> {
     said
 }
 
+/// Those that wait for entries of streams, for all that is new and in groups.
+fn wait_for_entries(port: u16) -> Vec<String> {
+    let mut said = Vec::new();
+    let [mut first, mut second, mut third, mut writer] = [(); 4].map(|()| Client::connect(port));
+    said.push(third.ask("HELLO 3"));
+    said.clear();
+    said.push(writer.ask("XADD x 1-1 f old"));
+    // Everyone that reads gets it, whoever waits for another id does not.
+    for (client, command) in [
+        (&mut first, "XREAD BLOCK 0 STREAMS none x $ $"),
+        (&mut second, "XREAD COUNT 1 BLOCK 400 STREAMS x 5-1"),
+        (&mut third, "XREAD BLOCK 0 STREAMS x $"),
+    ] {
+        client.send(command);
+        pause();
+    }
+    said.push(writer.ask("XADD x 2-1 f new"));
+    said.extend([first.reply(), third.reply(), second.reply()]);
+
+    // In a group each entry goes to one.
+    said.push(writer.ask("XGROUP CREATE x g $"));
+    for client in [&mut first, &mut second] {
+        client.send("XREADGROUP GROUP g ann BLOCK 0 COUNT 1 STREAMS x >");
+        pause();
+    }
+    third.send("XREADGROUP GROUP g bob BLOCK 0 NOACK STREAMS x >");
+    pause();
+    for command in [
+        "MULTI",
+        "XADD x 3-1 f a",
+        "XADD x 3-2 f b",
+        "XADD x 3-3 f c",
+        "EXEC",
+    ] {
+        said.push(writer.ask(command));
+    }
+    said.extend([first.reply(), second.reply(), third.reply()]);
+    said.push(writer.ask("XPENDING x g"));
+
+    // Another type, a key that is gone, a group that is gone.
+    first.send("XREADGROUP GROUP g ann BLOCK 0 STREAMS x >");
+    pause();
+    second.send("XREAD BLOCK 0 STREAMS x $");
+    pause();
+    for command in ["DEL x", "SET x text", "DEL x", "XADD x 1-1 f less"] {
+        said.push(writer.ask(command));
+    }
+    said.push(first.reply());
+    said.push(writer.ask("XGROUP CREATE x g $"));
+    for (client, command) in [(&mut first, "SET x text"), (&mut third, "RENAME x away")] {
+        client.send("XREADGROUP GROUP g ann BLOCK 0 STREAMS x >");
+        pause();
+        said.push(writer.ask(command));
+        said.push(client.reply());
+        said.push(writer.ask("DEL x"));
+        said.push(writer.ask("XGROUP CREATE x g $ MKSTREAM"));
+    }
+    said.push(writer.ask("DEL x"));
+    for command in ["XADD x 4-1 f more", "XGROUP CREATE x g $"] {
+        said.push(writer.ask(command));
+    }
+    said.push(second.reply());
+    first.send("XREADGROUP GROUP g ann BLOCK 0 STREAMS x >");
+    pause();
+    said.push(writer.ask("XGROUP DESTROY x g"));
+    said.push(first.reply());
+
+    // What is deleted again before anyone is served.
+    first.send("XREAD BLOCK 0 STREAMS x $");
+    pause();
+    for command in ["MULTI", "XADD x 5-1 f a", "XDEL x 5-1", "EXEC"] {
+        said.push(writer.ask(command));
+    }
+    said.push(first.reply());
+    said.push(writer.ask("XREAD STREAMS x 4-1"));
+
+    // One that did not say how many it wants.
+    first.send("XREAD BLOCK 0 STREAMS x $");
+    pause();
+    let script = "for\ti=1,1002\tdo\tredis.call('XADD',KEYS[1],'6-'..i,'f','v')end";
+    said.push(writer.ask(&format!("EVAL {script} 1 x")));
+    said.push(first.reply().matches("6-").count().to_string());
+    said
+}
+
 /// Channels and patterns, in both protocols.
 fn channels(port: u16) -> Vec<String> {
     let mut said = Vec::new();
@@ -123,7 +208,7 @@ fn channels(port: u16) -> Vec<String> {
 fn clients_wait_and_are_told_as_by_redis_server() {
     let real = RedisServer::start().unwrap();
     let simulated = TcpServer::start(Config::wall_clock()).unwrap();
-    for conversation in [wait_for_elements, channels] {
+    for conversation in [wait_for_elements, wait_for_entries, channels] {
         let expected = conversation(real.port());
         assert_eq!(conversation(simulated.port()), expected);
     }

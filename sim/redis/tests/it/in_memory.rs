@@ -271,3 +271,110 @@ fn the_deepest_values_fit_a_thread_s_stack() {
     let text = "return #cjson.decode(('['):rep(1000) .. (']'):rep(1000))";
     assert_eq!(eval(text), Reply::Integer(1));
 }
+
+/// Would catch ids of entries that do not come from the injected clock, or that go back with it.
+#[test]
+fn ids_of_entries_follow_the_clock() {
+    let (mut redis, mut session) = redis();
+    let add = ["XADD", "x", "*", "field", "value"];
+    for (now, id) in [
+        (1000, "1000-0"),
+        (1000, "1000-1"),
+        (900, "1000-2"),
+        (1001, "1001-0"),
+    ] {
+        redis.set_now(now);
+        assert_eq!(run(&mut redis, &mut session, &add), Reply::text(id));
+    }
+}
+
+/// Would catch idle times, and their limits, that do not follow the injected clock.
+#[test]
+fn pending_entries_are_idle_by_the_clock() {
+    let (mut redis, mut session) = redis();
+    let mut run = |redis: &mut Redis, line: &str| {
+        let words: Vec<&str> = line.split(' ').collect();
+        run(redis, &mut session, &words)
+    };
+    redis.set_now(1000);
+    run(&mut redis, "XADD x 1-1 f v");
+    run(&mut redis, "XGROUP CREATE x g 0");
+    run(&mut redis, "XREADGROUP GROUP g ann STREAMS x >");
+    redis.set_now(1500);
+    let none = Reply::Array(Vec::new());
+    let pending = |consumer, idle, count| {
+        let parts = [Reply::text("1-1"), Reply::text(consumer)];
+        let numbers = [Reply::Integer(idle), Reply::Integer(count)];
+        Reply::Array(vec![Reply::Array(
+            parts.into_iter().chain(numbers).collect(),
+        )])
+    };
+    assert_eq!(run(&mut redis, "XPENDING x g IDLE 501 - + 9"), none);
+    assert_eq!(
+        run(&mut redis, "XPENDING x g IDLE 500 - + 9"),
+        pending("ann", 500, 1)
+    );
+    assert_eq!(run(&mut redis, "XCLAIM x g bob 501 1-1"), none);
+    let claimed = run(&mut redis, "XCLAIM x g bob 500 1-1 IDLE 20 JUSTID");
+    assert_eq!(claimed, Reply::Array(vec![Reply::text("1-1")]));
+    assert_eq!(run(&mut redis, "XPENDING x g - + 9"), pending("bob", 20, 1));
+    redis.set_now(1600);
+    run(&mut redis, "XREADGROUP GROUP g bob STREAMS x 0");
+    assert_eq!(run(&mut redis, "XPENDING x g - + 9"), pending("bob", 0, 2));
+    run(&mut redis, "XCLAIM x g bob 0 1-1 TIME 1400 RETRYCOUNT 7");
+    redis.set_now(1650);
+    assert_eq!(
+        run(&mut redis, "XPENDING x g - + 9"),
+        pending("bob", 250, 7)
+    );
+    run(&mut redis, "XAUTOCLAIM x g cat 250 0");
+    assert_eq!(run(&mut redis, "XPENDING x g - + 9"), pending("cat", 0, 8));
+    redis.set_now(1700);
+    let consumers = run(&mut redis, "XINFO CONSUMERS x g");
+    let Reply::Array(consumers) = consumers else {
+        panic!("{consumers:?}");
+    };
+    let idle = |consumer: &Reply| match consumer {
+        Reply::Array(parts) => parts[5].clone(),
+        _ => Reply::Nil,
+    };
+    let idle: Vec<Reply> = consumers.iter().map(idle).collect();
+    assert_eq!(idle, [700, 100, 50].map(Reply::Integer));
+}
+
+/// Would catch a stream whose groups a snapshot shares with the data, or does not have.
+#[test]
+fn a_snapshot_has_groups() {
+    let (mut redis, mut session) = redis();
+    let mut run = |redis: &mut Redis, line: &str| {
+        let words: Vec<&str> = line.split(' ').collect();
+        run(redis, &mut session, &words)
+    };
+    run(&mut redis, "XADD x 1-1 f v");
+    run(&mut redis, "XGROUP CREATE x g 0");
+    let before = run(&mut redis, "XINFO GROUPS x");
+    let snapshot = redis.snapshot();
+    run(&mut redis, "XREADGROUP GROUP g ann STREAMS x >");
+    run(&mut redis, "XADD x 2-1 f v");
+    assert_ne!(run(&mut redis, "XINFO GROUPS x"), before);
+    redis.restore(&snapshot);
+    assert_eq!(run(&mut redis, "XINFO GROUPS x"), before);
+    assert_eq!(run(&mut redis, "XLEN x"), Reply::Integer(1));
+}
+
+/// Would catch a container whose subcommands write, taken for one that is not about data.
+#[test]
+fn containers_do_what_their_subcommands_do() {
+    use redis_sim::{Access, access};
+    for (name, expected) in [
+        ("XGROUP", Access::Write),
+        ("XINFO", Access::Read),
+        ("XREADGROUP", Access::Write),
+        ("XREAD", Access::Read),
+        ("EVAL", Access::Write),
+        ("CONFIG", Access::None),
+        ("NOPE", Access::None),
+    ] {
+        assert_eq!(access(&Command::new([name]).unwrap()), expected, "{name}");
+    }
+}

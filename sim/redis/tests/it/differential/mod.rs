@@ -94,6 +94,80 @@ fn a_small_set_of_integers_is_in_order() {
     same(&mut comparison, &lines.map(words), "in order");
 }
 
+/// Would catch sums that are rounded or printed in another way than those of 80 bits.
+#[test]
+fn sums_of_floats_are_those_of_80_bits() {
+    use rand::{RngExt, SeedableRng};
+    let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(first_seed());
+    let mut number = || {
+        let digits = rng.random_range(1..25);
+        let point = rng.random_range(0..=digits);
+        let mut text = String::from(if rng.random() { "" } else { "-" });
+        for place in 0..digits {
+            if place == point {
+                text.push('.');
+            }
+            text.push(char::from(rng.random_range(b'0'..=b'9')));
+        }
+        match rng.random_range(0..6) {
+            0 => text + &format!("e{}", rng.random_range(-30..30)),
+            1 => text + &format!("E{}", rng.random_range(-5000..5000)),
+            _ => text,
+        }
+    };
+    let mut batch: Vec<Words> = Vec::new();
+    for _ in 0..3000 {
+        batch.push(words(&format!("SET f {}", number())));
+        batch.push(words(&format!("INCRBYFLOAT f {}", number())));
+        batch.push(words(&format!("INCRBYFLOAT f {}", number())));
+    }
+    same(&mut start(), &batch, "sums");
+}
+
+/// Would catch an approximate trim that removes something else than redis-server's, also after deletions.
+#[test]
+fn streams_are_trimmed_by_hundreds() {
+    let mut comparison = start();
+    let mut batch: Vec<Words> = Vec::new();
+    for key in ["a", "b", "c"] {
+        for number in 1..=350 {
+            batch.push(words(&format!("XADD {key} {number}-1 f {number}")));
+        }
+    }
+    // One block is half empty, one is gone, one ends with what was deleted.
+    for number in (1..50).chain(101..=200).chain(290..=300) {
+        batch.push(words(&format!("XDEL b {number}-1")));
+    }
+    let lines = [
+        "XTRIM a MAXLEN ~ 251",
+        "XTRIM a MAXLEN ~ 250",
+        "XTRIM a MINID ~ 200-2 LIMIT 99",
+        "XTRIM a MINID ~ 200-1 LIMIT 100",
+        "XTRIM a MINID ~ 200-2 LIMIT 100",
+        "XADD a MAXLEN ~ 10 400-1 f 0",
+        "XTRIM a MAXLEN = 20",
+        "XTRIM a MAXLEN ~ 0",
+        "XADD a 401-1 f 0",
+        "XTRIM b MAXLEN ~ 140 LIMIT 50",
+        "XTRIM b MAXLEN ~ 140 LIMIT 51",
+        "XTRIM b MINID ~ 295",
+        "XTRIM b MINID ~ 301",
+        "XTRIM b MINID 320",
+        "XTRIM b MAXLEN ~ 0 LIMIT 0",
+        "XTRIM c MAXLEN ~ 0 LIMIT 250",
+        "XTRIM c MAXLEN 120",
+        "XDEL c 350-1",
+        "XADD c MINID ~ 349-2 360-1 f 0",
+    ];
+    batch.extend(lines.map(words));
+    comparison.compare_by(|words| (words[0] == b"XINFO").then_some(How::Exact));
+    for key in ["a", "b", "c"] {
+        batch.push(words(&format!("XRANGE {key} - +")));
+        batch.push(words(&format!("XINFO STREAM {key}")));
+    }
+    same(&mut comparison, &batch, "trimmed");
+}
+
 /// The first seed: `DIFFERENTIAL_SEED` selects others.
 fn first_seed() -> u64 {
     std::env::var("DIFFERENTIAL_SEED")
