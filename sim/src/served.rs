@@ -29,7 +29,7 @@ pub struct CountedGate {
     /// The faults that last, and for how many commands more.
     lasting: Vec<(usize, u64)>,
     writes: LastWrites,
-    /// Commands that were answered as unknown.
+    /// Commands that were asked for and are not simulated.
     unknown: BTreeSet<String>,
     log: Box<dyn Write + Send>,
 }
@@ -146,16 +146,16 @@ impl CountedGate {
     fn note_unknown(&mut self, command: &Command, reply: &Reply) {
         let Reply::Error(error) = reply else { return };
         let is_subcommand = error.starts_with(b"ERR unknown subcommand");
-        if !is_subcommand && !error.starts_with(b"ERR unknown command") {
+        if !redis_sim::is_not_simulated(command) {
             return;
         }
         let words = command.words().iter().take(1 + usize::from(is_subcommand));
-        let words = words.map(|word| String::from_utf8_lossy(word).escape_debug().to_string());
+        let words = words.map(|word| String::from_utf8_lossy(word));
         let name = words.collect::<Vec<_>>().join(" ").to_uppercase();
-        if self.unknown.len() < 100 && self.unknown.insert(name.clone()) {
+        if self.unknown.insert(name.clone()) {
             let _ = writeln!(
                 self.log,
-                "{name} is not simulated (or misspelled); redis-sim's README lists what is"
+                "{name} is not simulated; redis-sim's README lists what is"
             );
         }
     }

@@ -84,6 +84,11 @@ pub fn commands() -> impl Iterator<Item = String> {
     cmd::names()
 }
 
+/// Whether redis-server 7.0 has this command, or subcommand, and it is not simulated.
+pub fn is_not_simulated(command: &Command) -> bool {
+    cmd::is_not_simulated(command.words())
+}
+
 /// What a command does to data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {

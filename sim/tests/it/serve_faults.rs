@@ -257,11 +257,12 @@ fn what_is_not_simulated_is_said_once() {
         "geoadd k 1 1 a",
         "GEOADD k 1 1 b",
         "client kill x",
+        "nosuch",
         "INCR a",
     ] {
         wire.ask(command);
     }
-    let is_not = "is not simulated (or misspelled); redis-sim's README lists what is";
+    let is_not = "is not simulated; redis-sim's README lists what is";
     let expected = [format!("GEOADD {is_not}"), format!("CLIENT KILL {is_not}")];
     assert_eq!(served.log(), expected);
 }

@@ -23,6 +23,7 @@ mod flush;
 mod hello;
 mod info;
 mod not_simulated;
+pub(crate) use not_simulated::is_not_simulated;
 mod ping;
 mod pubsub;
 mod quit;

@@ -1,5 +1,5 @@
-//! The commands of redis-server 7.0 that are not simulated and may not run in a script: a
-//! script is told so, and not that they are unknown.
+//! The commands of redis-server 7.0 that are not simulated. Of those that may not run in a script,
+//! a script is told so, and not that they are unknown.
 
 use super::args::is;
 use bytes::Bytes;
@@ -18,7 +18,7 @@ impl Arity {
     }
 }
 
-/// Their names, a subcommand's with its container in front.
+/// The names of those that may not run in a script, a subcommand's with its container in front.
 #[rustfmt::skip]
 const NAMES: &[(&str, i32)] = &[
     ("acl|cat", -2),
@@ -80,12 +80,42 @@ const NAMES: &[(&str, i32)] = &[
     ("sync", 1),
 ];
 
-/// The arity of the command of these words, if it is one of them.
-pub(super) fn in_no_script(words: &[Bytes]) -> Option<Arity> {
-    let (first, second) = (words.first()?, words.get(1));
-    let found = NAMES.iter().find(|(name, _)| match name.split_once('|') {
+/// The names of those that may run in a script; of a container that is not simulated, that alone.
+#[rustfmt::skip]
+const IN_SCRIPTS: &[&str] = &[
+    "acl|help", "asking", "bitcount", "bitfield", "bitfield_ro", "bitop", "bitpos", "blmpop",
+    "bzmpop", "client|help", "cluster", "command|getkeys", "command|getkeysandflags",
+    "command|help", "command|list", "config|help", "dump", "function", "geoadd", "geodist",
+    "geohash", "geopos", "georadius", "georadius_ro", "georadiusbymember",
+    "georadiusbymember_ro", "geosearch", "geosearchstore", "getbit", "hrandfield", "lastsave",
+    "latency", "lcs", "lmpop", "lolwut", "memory", "migrate", "module", "move", "msetnx",
+    "object", "pfadd", "pfcount", "pfdebug", "pfmerge", "pfselftest", "pubsub|help",
+    "pubsub|shardchannels", "pubsub|shardnumsub", "randomkey", "readonly", "readwrite",
+    "restore", "restore-asking", "script|help", "setbit", "sintercard", "slowlog", "sort",
+    "sort_ro", "spop", "spublish", "srandmember", "sscan", "swapdb", "xgroup|help",
+    "xinfo|help", "xsetid", "zdiff", "zdiffstore", "zinter", "zintercard", "zinterstore",
+    "zmpop", "zrandmember", "zrangestore", "zscan", "zunion", "zunionstore",
+];
+
+/// Whether redis-server 7.0 has a command of these words, and it is not simulated.
+pub(crate) fn is_not_simulated(words: &[Bytes]) -> bool {
+    in_no_script(words).is_some() || IN_SCRIPTS.iter().any(|name| are(words, name))
+}
+
+fn are(words: &[Bytes], name: &str) -> bool {
+    let Some(first) = words.first() else {
+        return false;
+    };
+    match name.split_once('|') {
         None => is(first, name),
-        Some((container, sub)) => is(first, container) && second.is_some_and(|word| is(word, sub)),
-    });
+        Some((container, sub)) => {
+            is(first, container) && words.get(1).is_some_and(|word| is(word, sub))
+        }
+    }
+}
+
+/// The arity of the command of these words, if it is one of them that may not run in a script.
+pub(super) fn in_no_script(words: &[Bytes]) -> Option<Arity> {
+    let found = NAMES.iter().find(|(name, _)| are(words, name));
     found.map(|(_, arity)| Arity(*arity))
 }
