@@ -372,6 +372,13 @@ mod tests {
         log.describe(&command.unwrap(), 1)
     }
 
+    /// Catches an operation that a batch serves and no event names.
+    #[test]
+    fn every_operation_of_a_batch_is_named() {
+        assert_eq!(ranges(&[]), "");
+        assert_eq!(ranges(&[3, 4, 5, 9, 11, 12].map(OpId)), "3-5, 9, 11-12");
+    }
+
     /// Catches locks that are said to be granted or released and are not, and an error that is
     /// told as an answer.
     #[test]

@@ -361,6 +361,7 @@ fn a_world_shows_promotions_locks_and_attempts() {
         const marked = bar();
         given.told = [];
         tell("marked", String(marked !== bar()));
+        tell("ranged", [...attempts([[1, "append of r1 for ops 21, 28-30: committed"]]).keys()].join(" "));
         const token = pane.view.ops.flatMap((op) => op.tokens)[0];
         const having = pane.view.ops.filter((op) => op.tokens.includes(token)).map((op) => op.id);
         found(token);
@@ -377,6 +378,7 @@ fn a_world_shows_promotions_locks_and_attempts() {
         "data-tenures=\"true true true\"",
         "data-granted=\"0\"",
         "data-told=\"0 true\"",
+        "data-ranged=\"21 28 29 30\"",
         "data-marked=\"true\"",
         "data-by-token=\"true true\"",
     ] {
@@ -569,7 +571,8 @@ fn a_page_that_cannot_be_written_is_an_error() {
     let nowhere = Path::new("nowhere").join("page.html");
     for words in [
         &["replay", "corpus/no_fence.json"][..],
-        &["run", "--seed", "1"],
+        // Before the worlds, which would take hours.
+        &["run", "--seeds", "0..1000000"],
     ] {
         let output = sim(&[words, &["--report", nowhere.to_str().unwrap()]].concat());
         assert_eq!(output.status.code(), Some(2));

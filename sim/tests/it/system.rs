@@ -66,6 +66,8 @@ fn faults_and_going_on_follow_from_the_command_line() {
     );
     assert!(paused.contains(&line), "{line} is not in {paused}");
     assert!(failing.len() > 1);
+    let first = format!("\nseed {} fails: ", failing[0]);
+    assert!(paused.contains(&first), "{first} is not in {paused}");
     let args = <Args as clap::Parser>::parse_from(["example", "--faults", "anchor_medium_full"]);
     let refused = args.run_to(naive_lock::NaiveLock, "example", &mut Vec::new());
     assert!(refused.is_err());
