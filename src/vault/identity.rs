@@ -1,8 +1,6 @@
 //! Who asked the vault for something, as its audit events name them.
 
-use std::str::FromStr;
-
-use crate::sync::Arc;
+use std::{str::FromStr, sync::Arc};
 
 /// Who a reveal, a restore or a purge is for, as a service names its callers: the `identity` of the
 /// audit event. Use an id rather than a name or an address: a record is never deleted.
