@@ -66,6 +66,9 @@ fn faults_and_going_on_follow_from_the_command_line() {
     );
     assert!(paused.contains(&line), "{line} is not in {paused}");
     assert!(failing.len() > 1);
+    let (stopped, _) = told(naive_lock::NaiveLock, &words[..4]);
+    let runs = format!("{} runs, ", failing[0] + 1);
+    assert!(stopped.starts_with(&runs), "{stopped}");
     let first = format!("\nseed {} fails: ", failing[0]);
     assert!(paused.contains(&first), "{first} is not in {paused}");
     let args = <Args as clap::Parser>::parse_from(["example", "--faults", "anchor_medium_full"]);
