@@ -36,9 +36,7 @@ impl Cell {
     /// What 99 of 100 operations take at most, in milliseconds.
     fn p99_ms(&mut self) -> f64 {
         self.latencies.sort_unstable();
-        let rank = (self.latencies.len() * 99).div_ceil(100).max(1);
-        let p99 = self.latencies.get(rank - 1).copied();
-        p99.unwrap_or_default().as_secs_f64() * 1e3
+        table::quantile(&self.latencies, 990).as_secs_f64() * 1e3
     }
 }
 

@@ -10,19 +10,19 @@ impl Attempts {
         attempts.sort_unstable();
         Self(attempts)
     }
+}
 
-    /// The least value that `permille` of a thousand values do not exceed.
-    fn quantile(&self, permille: usize) -> u64 {
-        let rank = (self.0.len() * permille).div_ceil(1000).max(1);
-        self.0.get(rank - 1).copied().unwrap_or(0)
-    }
+/// The least value that `permille` of a thousand of these, which are in order, do not exceed.
+pub(crate) fn quantile<T: Copy + Default>(sorted: &[T], permille: usize) -> T {
+    let rank = (sorted.len() * permille).div_ceil(1000).max(1);
+    sorted.get(rank - 1).copied().unwrap_or_default()
 }
 
 impl fmt::Display for Attempts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mean = self.0.iter().sum::<u64>() as f64 / self.0.len().max(1) as f64;
-        let (p50, p99) = (self.quantile(500), self.quantile(990));
-        write!(f, "{mean:.2}/{p50}/{p99}/{}", self.quantile(1000))
+        let [p50, p99, most] = [500, 990, 1000].map(|permille| quantile(&self.0, permille));
+        write!(f, "{mean:.2}/{p50}/{p99}/{most}")
     }
 }
 

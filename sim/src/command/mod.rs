@@ -48,7 +48,7 @@ impl From<Verdict> for Exit {
 }
 
 /// A number of this range.
-fn from(range: RangeInclusive<u64>) -> impl TypedValueParser<Value = usize> {
+fn within(range: RangeInclusive<u64>) -> impl TypedValueParser<Value = usize> {
     value_parser!(u64)
         .range(range)
         .map(|number| usize::try_from(number).unwrap_or(usize::MAX))
@@ -58,10 +58,10 @@ fn from(range: RangeInclusive<u64>) -> impl TypedValueParser<Value = usize> {
 #[derive(Args, Clone, Debug)]
 pub struct WorldArgs {
     /// Replicas in a world; drawn from 2 to 5 if not given
-    #[arg(long, value_name = "N", value_parser = from(1..=64))]
+    #[arg(long, value_name = "N", value_parser = within(1..=64))]
     pub replicas: Option<usize>,
     /// Operations a replica
-    #[arg(long, value_name = "N", default_value_t = 40, value_parser = from(0..=10_000))]
+    #[arg(long, value_name = "N", default_value_t = 40, value_parser = within(0..=10_000))]
     pub ops: usize,
     /// What the replicas do: append to the chain, change the vault, or both on
     /// one Redis
@@ -78,12 +78,12 @@ pub struct WorldArgs {
     pub faults: Faults,
     /// Callers that the first replica has at once at its begin, on a server whose scripts take
     /// time; such a world has no faults. Drawn if not given, in one world of 40
-    #[arg(long, value_name = "N", value_parser = from(0..=1_000_000))]
+    #[arg(long, value_name = "N", value_parser = within(0..=1_000_000))]
     pub load: Option<usize>,
     /// Tokens that a vault has before its world begins, at most 99000, in worlds without
     /// --load; no data is lost in such a world, and no process follows the reference's
     /// protocol. Drawn if not given: in one world of 300 a large vault, of 10000 or more
-    #[arg(long, value_name = "N", value_parser = from(0..=99_000))]
+    #[arg(long, value_name = "N", value_parser = within(0..=99_000))]
     pub loaded: Option<usize>,
     /// The way to Redis in worlds without --load and --loaded: server, sentinel or cluster.
     /// Drawn if not given: one server in four worlds of five
@@ -124,7 +124,10 @@ impl WorldArgs {
             words += &format!(" --replicas {replicas}");
         }
         words += &format!(" --ops {} --workload {}", self.ops, self.workload);
-        words += &self.faults.words();
+        let faults = self.faults.to_string();
+        if faults != "all" {
+            words += &format!(" --faults {faults}");
+        }
         if let Some(loaded) = self.loaded {
             words += &format!(" --loaded {loaded}");
         }

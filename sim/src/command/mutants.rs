@@ -10,7 +10,7 @@ use clap::Args;
 use haechi_history::check::Invariant;
 use serde_json::json;
 
-use super::{Exit, from, report::print_wrapped};
+use super::{Exit, report::print_wrapped, within};
 use crate::{mutants::Variant, runner::run_seeds};
 
 /// Runs every planted bug until a seed catches it, from ten places
@@ -39,7 +39,7 @@ pub struct MutantsArgs {
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub from: u64,
     /// Worlds at a time [default: one a core]
-    #[arg(long, value_name = "J", value_parser = from(1..=1024))]
+    #[arg(long, value_name = "J", value_parser = within(1..=1024))]
     pub jobs: Option<usize>,
     /// Print JSON lines to a terminal too, and a summary as the last one
     #[arg(long)]

@@ -13,7 +13,7 @@ use clap::Args;
 use haechi_store_redis::vault::VaultStats;
 use serde_json::{Map, Value, json};
 
-use super::{Exit, WorldArgs, ending::interrupted, from, progress::Progress, report};
+use super::{Exit, WorldArgs, ending::interrupted, progress::Progress, report, within};
 use crate::{
     html::{self, Failure, Heading, View},
     plan::WorldOptions,
@@ -45,7 +45,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "M")]
     pub minutes: Option<u64>,
     /// Worlds at a time [default: one a core]
-    #[arg(long, value_name = "J", value_parser = from(1..=1024))]
+    #[arg(long, value_name = "J", value_parser = within(1..=1024))]
     pub jobs: Option<usize>,
     /// Run every K-th seed a second time and compare the traces; 0 for none
     #[arg(long, value_name = "K", default_value_t = 3)]

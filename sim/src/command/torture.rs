@@ -329,7 +329,10 @@ fn print_summary(total: &Total, args: &TortureArgs) -> io::Result<()> {
     if let Some(replicas) = args.replicas {
         words += &format!(" --replicas {replicas}");
     }
-    words += &args.faults.words();
+    let faults = args.faults.to_string();
+    if faults != "all" {
+        words += &format!(" --faults {faults}");
+    }
     if args.durability != Durability::Memory {
         words += &format!(" --durability {}", args.durability);
     }

@@ -1,6 +1,6 @@
 //! A choice of faults.
 
-use std::str::FromStr;
+use std::{fmt, str::FromStr};
 
 use strum::VariantArray;
 
@@ -22,25 +22,24 @@ impl FromStr for Faults {
         let mut faults = Vec::new();
         for name in text.split(',') {
             match <FaultClass as clap::ValueEnum>::from_str(name, false) {
-            Ok(class) => faults.extend(class.kinds()),
-            Err(_) => faults.push(FaultKind::try_from(name.to_owned()).map_err(|error| {
-                format!(
-                    "{error},\n  none, all, and the classes network, replica, lock, redis, data_loss"
-                )
-            })?),
-        }
+                Ok(class) => faults.extend(class.kinds()),
+                Err(_) => faults.push(FaultKind::try_from(name.to_owned()).map_err(|error| {
+                    format!(
+                        "{error},\n  none, all, and the classes network, replica, lock, redis, \
+                         data_loss"
+                    )
+                })?),
+            }
         }
         Ok(Faults(faults))
     }
 }
 
-impl Faults {
-    /// The arguments that give a command the same faults.
-    #[must_use]
-    pub fn words(&self) -> String {
+impl fmt::Display for Faults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let faults = &self.0;
         if FaultKind::all().all(|kind| faults.contains(&kind)) {
-            return String::new();
+            return f.write_str("all");
         }
         let (mut names, mut single) = (Vec::new(), faults.clone());
         for class in FaultClass::VARIANTS {
@@ -50,11 +49,9 @@ impl Faults {
             }
         }
         names.extend(single.iter().map(ToString::to_string));
-        let list = if names.is_empty() {
-            "none".to_owned()
-        } else {
-            names.join(",")
-        };
-        format!(" --faults {list}")
+        match names.is_empty() {
+            true => f.write_str("none"),
+            false => f.write_str(&names.join(",")),
+        }
     }
 }

@@ -185,9 +185,10 @@ impl Log {
             _ => Vec::new(),
         };
         let ops = served.iter().filter_map(|name| {
-            self.identities
+            // Of a call that makes several mutations, the identities know the first operation only.
+            self.mutations
                 .get(name)
-                .or_else(|| self.mutations.get(name))
+                .or_else(|| self.identities.get(name))
         });
         let ops: Vec<_> = ops.copied().collect();
         let mut said = format!("{name} of r{process}");
@@ -311,6 +312,8 @@ mod tests {
         let mutation = MutationId::from_bytes([3; 16]);
         let mut log = Log::new(false);
         log.mutations.insert(mutation.to_string(), OpId(5));
+        // The call that drew it began with another operation.
+        log.identities.insert(mutation.to_string(), OpId(4));
         let asked = Asked::default();
         let config = RedisVaultConfig::default();
         let vault = RedisVaultStore::new(asked.clone(), config, SystemClock::new(), SystemEntropy);

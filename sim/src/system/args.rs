@@ -164,7 +164,12 @@ impl Args {
         let report = harness.run(&schedule);
         tell(out, &schedule, &report)?;
         let kept: Vec<_> = schedule.kept().iter().map(Kept::to_string).collect();
-        let replay = format!("{command} --seed {seed} --keep {}", kept.join(","));
+        // A seed draws other events under other faults.
+        let faults = match &self.faults {
+            None => String::new(),
+            Some(faults) => format!(" --faults {faults}"),
+        };
+        let replay = format!("{command}{faults} --seed {seed} --keep {}", kept.join(","));
         let page = report.to_html_of_search(&replay, &summary, wall);
         self.write_page(out, &page)?;
         writeln!(out, "to replay it: {replay}")?;
@@ -247,7 +252,16 @@ fn own_words(words: impl Iterator<Item = String>) -> String {
     let mut words = words.peekable();
     while let Some(word) = words.next() {
         let name = word.split('=').next().unwrap_or_default();
-        if ["--seed", "--seeds", "--keep", "--report", "--keep-going"].contains(&name) {
+        if [
+            "--seed",
+            "--seeds",
+            "--keep",
+            "--report",
+            "--faults",
+            "--keep-going",
+        ]
+        .contains(&name)
+        {
             if name == word && name != "--keep-going" {
                 words.next();
             }

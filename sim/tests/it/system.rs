@@ -71,6 +71,7 @@ fn faults_and_going_on_follow_from_the_command_line() {
     assert!(stopped.starts_with(&runs), "{stopped}");
     let first = format!("\nseed {} fails: ", failing[0]);
     assert!(paused.contains(&first), "{first} is not in {paused}");
+    replays(naive_lock::NaiveLock, &paused);
     let args = <Args as clap::Parser>::parse_from(["example", "--faults", "anchor_medium_full"]);
     let refused = args.run_to(naive_lock::NaiveLock, "example", &mut Vec::new());
     assert!(refused.is_err());
