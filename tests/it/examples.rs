@@ -317,6 +317,40 @@ async fn the_service_ends_with_the_records_of_clients_that_left() {
     assert_eq!(verified(&store(&server)).await.len(), 20);
 }
 
+/// Would catch a record that does not say who asked.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_service_records_who_asked() {
+    let server = server();
+    let service = Service::start(&server);
+    let address = &service.address;
+    let body = r#"{"email":"anna@example.com"}"#;
+    // A line of the request, and a header below it.
+    let as_user = |line: &str| format!("{line} HTTP/1.1\r\nx-user: u-17\r\nx-line:");
+    let made = send(address, &as_user("POST /customers"), body).await;
+    let made: serde_json::Value = serde_json::from_str(&made.unwrap().body).unwrap();
+    let show = format!("GET /customers/{}", made["token"].as_str().unwrap());
+    let shown = send(address, &as_user(&show), "").await.unwrap();
+    assert!(shown.body.contains("anna@example.com"), "{shown:?}");
+    send(address, &show, "").await.unwrap();
+    let all = "LRANGE haechi:audit:chain 0 -1";
+    let records = ask::<Vec<String>>(&mut raw(&server).await, all).await;
+    let said = records.iter().map(|record| {
+        let record: serde_json::Value = serde_json::from_str(record).unwrap();
+        match record.get("identity") {
+            Some(who) => format!("{}: {who}", record["decision"]),
+            None => format!("{}: {}", record["operation"], record["user"]),
+        }
+    });
+    let said: Vec<_> = said.collect();
+    insta::assert_snapshot!(said.join("\n"), @r#"
+    "POST /customers": "u-17"
+    "reveal_allowed": "u-17"
+    "GET /customers/{token}": "u-17"
+    "reveal_allowed": null
+    "GET /customers/{token}": null
+    "#);
+}
+
 /// Would catch an address that is asked for only once, and a chain that is begun anew at
 /// another server instead of continued.
 #[tokio::test]
